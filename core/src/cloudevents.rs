@@ -1,0 +1,204 @@
+//! CloudEvents 1.0 in JSON: an [`Event`] on the wire. <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>
+
+use crate::event::{Event, NewEvent, Source};
+use crate::json::Json;
+use crate::names::{AppName, EventId, EventType, InvalidName, PrincipalId, Subject};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// An event as CloudEvents 1.0 writes it. Extensions: `rootid`, `parentid`, `triggerdepth`, `actor`, `traceparent`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudEvent {
+    /// Always `1.0`.
+    pub specversion: String,
+    /// The event's UUID.
+    pub id: String,
+    /// `/apps/{app}/{source}`.
+    pub source: String,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Absent when empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
+    /// RFC 3339, microseconds.
+    pub time: String,
+    /// Always `application/json`.
+    pub datacontenttype: String,
+    /// The extension `rootid`.
+    pub rootid: String,
+    /// The extension `parentid`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parentid: Option<String>,
+    /// The extension `triggerdepth`.
+    pub triggerdepth: u32,
+    /// The principal that caused the event.
+    pub actor: String,
+    /// The extension `traceparent` of the distributed tracing spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The event's data.
+    pub data: Json,
+}
+
+impl From<&Event> for CloudEvent {
+    fn from(event: &Event) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            id: event.id.to_string(),
+            source: format!("/apps/{}/{}", event.app, event.source),
+            event_type: event.event_type.to_string(),
+            subject: event.subject.to_string(),
+            time: event.time.to_rfc3339(),
+            datacontenttype: "application/json".to_owned(),
+            rootid: event.root_id.to_string(),
+            parentid: event.parent_id.map(|id| id.to_string()),
+            triggerdepth: event.depth,
+            actor: event.actor.to_string(),
+            traceparent: event.traceparent.clone(),
+            data: event.data.clone(),
+        }
+    }
+}
+
+/// Why a JSON object is not a CloudEvent that Tidegate can take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidCloudEvent {
+    /// Another version of the specification.
+    #[error("specversion {0:?} is not supported; send \"1.0\"")]
+    SpecVersion(String),
+    /// A name breaks its rule.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The data is declared as something else than JSON.
+    #[error("datacontenttype {0:?} is not supported; send \"application/json\"")]
+    ContentType(String),
+    /// An attribute does not read as what it should be.
+    #[error("the attribute {0:?} is not valid")]
+    Attribute(&'static str),
+}
+
+impl TryFrom<CloudEvent> for Event {
+    type Error = InvalidCloudEvent;
+
+    fn try_from(cloud: CloudEvent) -> Result<Self, InvalidCloudEvent> {
+        check_declared(&cloud.specversion, Some(&cloud.datacontenttype))?;
+        let id = |text: &str, what| Uuid::parse_str(text).map(EventId).map_err(|_| InvalidCloudEvent::Attribute(what));
+        let mut path = cloud.source.strip_prefix("/apps/").unwrap_or_default().splitn(2, '/');
+        let (app, source) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
+        Ok(Self {
+            id: id(&cloud.id, "id")?,
+            app: AppName::new(app)?,
+            source: Source::from_name(source).ok_or(InvalidCloudEvent::Attribute("source"))?,
+            event_type: EventType::new(cloud.event_type)?,
+            subject: Subject::new(cloud.subject)?,
+            time: Timestamp::from_rfc3339(&cloud.time).ok_or(InvalidCloudEvent::Attribute("time"))?,
+            data: cloud.data,
+            actor: PrincipalId::new(cloud.actor)?,
+            root_id: id(&cloud.rootid, "rootid")?,
+            parent_id: cloud.parentid.as_deref().map(|text| id(text, "parentid")).transpose()?,
+            depth: cloud.triggerdepth,
+            traceparent: cloud.traceparent,
+        })
+    }
+}
+
+/// A CloudEvent as a caller sends it to be emitted. What a caller may not set (`id`, `time`, `rootid`, `parentid`,
+/// `triggerdepth` and any other extension) is read over: the store gives those.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct IncomingCloudEvent {
+    /// Must be `1.0`.
+    pub specversion: String,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// May be left out.
+    #[serde(default)]
+    pub subject: String,
+    /// Must be JSON if it is given.
+    #[serde(default)]
+    pub datacontenttype: Option<String>,
+    /// `null` if it is left out.
+    #[serde(default = "Json::null")]
+    pub data: Json,
+}
+
+impl TryFrom<IncomingCloudEvent> for NewEvent {
+    type Error = InvalidCloudEvent;
+
+    fn try_from(cloud: IncomingCloudEvent) -> Result<Self, InvalidCloudEvent> {
+        check_declared(&cloud.specversion, cloud.datacontenttype.as_deref())?;
+        Ok(Self {
+            event_type: EventType::new(cloud.event_type)?,
+            subject: Subject::new(cloud.subject)?,
+            data: cloud.data,
+        })
+    }
+}
+
+fn check_declared(specversion: &str, content_type: Option<&str>) -> Result<(), InvalidCloudEvent> {
+    if specversion != "1.0" {
+        return Err(InvalidCloudEvent::SpecVersion(specversion.to_owned()));
+    }
+    let content_type = content_type.unwrap_or("application/json");
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json" || essence.ends_with("+json") {
+        Ok(())
+    } else {
+        Err(InvalidCloudEvent::ContentType(content_type.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        Event {
+            id: EventId(Uuid::from_u128(1)),
+            app: AppName::new("orders").unwrap(),
+            source: Source::Kv,
+            event_type: EventType::new("kv.set").unwrap(),
+            subject: Subject::new("orders/1").unwrap(),
+            time: Timestamp(1_795_449_083_000_042),
+            data: Json::parse("{\"value\":1.0}").unwrap(),
+            actor: PrincipalId::new("admin").unwrap(),
+            root_id: EventId(Uuid::from_u128(1)),
+            parent_id: Some(EventId(Uuid::from_u128(2))),
+            depth: 3,
+            traceparent: None,
+        }
+    }
+
+    #[test]
+    fn an_event_survives_the_wire() {
+        let wire = serde_json::to_string(&CloudEvent::from(&event())).unwrap();
+        assert!(wire.contains(r#""specversion":"1.0""#) && wire.contains(r#""triggerdepth":3"#), "{wire}");
+        assert!(wire.contains(r#""data":{"value":1.0}"#), "{wire}");
+        assert_eq!(Event::try_from(serde_json::from_str::<CloudEvent>(&wire).unwrap()), Ok(event()));
+    }
+
+    #[test]
+    fn what_a_caller_may_not_set_is_read_over() {
+        let sent = r#"{"specversion":"1.0","id":"x","source":"s","type":"t","triggerdepth":9,"rootid":"y"}"#;
+        let incoming: IncomingCloudEvent = serde_json::from_str(sent).unwrap();
+        let event = NewEvent::try_from(incoming).unwrap();
+        assert_eq!((event.event_type.as_str(), event.data.as_str()), ("t", "null"));
+    }
+
+    #[test]
+    fn refused() {
+        let incoming = |json: &str| NewEvent::try_from(serde_json::from_str::<IncomingCloudEvent>(json).unwrap());
+        assert_eq!(
+            incoming(r#"{"specversion":"0.3","type":"t"}"#),
+            Err(InvalidCloudEvent::SpecVersion("0.3".to_owned()))
+        );
+        assert!(matches!(incoming(r#"{"specversion":"1.0","type":""}"#), Err(InvalidCloudEvent::Name(_))));
+        assert_eq!(
+            incoming(r#"{"specversion":"1.0","type":"t","datacontenttype":"text/xml"}"#),
+            Err(InvalidCloudEvent::ContentType("text/xml".to_owned()))
+        );
+    }
+}

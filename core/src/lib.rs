@@ -1,0 +1,37 @@
+//! Every decision of Tidegate, and no IO.
+//!
+//! The world tells the [`Dispatcher`] what happened and what time it is; it answers with what to do. Then production,
+//! a simulated week, a fuzzer and a replayed incident are the same program with different worlds.
+
+mod cloudevents;
+mod delivery;
+mod effects;
+mod event;
+mod fanout;
+mod json;
+mod names;
+mod outcome;
+mod pattern;
+mod retry;
+mod rng;
+mod store;
+mod time;
+mod trigger;
+
+pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
+pub use delivery::{AbandonCause, Attempt, DeadReason, Delivery, Kind, Run, Verdict, refuse, settle};
+pub use effects::{Effects, KvWrite, ReadVersion, Version};
+pub use event::{Cause, Event, NewEvent, Parent, Source};
+pub use fanout::matching;
+pub use json::{InvalidJson, Json};
+pub use names::{
+    AppName, Collection, DeadLetterId, DeliveryId, EventId, EventType, InboxId, Incarnation, InvalidName, Key, Lease,
+    OpId, PrincipalId, ScriptName, Subject, TriggerId, TriggerName,
+};
+pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome};
+pub use pattern::{InvalidPattern, Pattern};
+pub use retry::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
+pub use rng::{Purpose, RngKey};
+pub use store::{Claim, Fate, LaneQuota, LaneState, Reply, Request, Settlement, StoreError, StoreErrorKind};
+pub use time::{Micros, Mono, Timestamp};
+pub use trigger::{Handler, KvOp, KvOps, Match, MaxConcurrency, TimeoutMs, Trigger, TriggerSpec};

@@ -1,0 +1,156 @@
+//! Patterns: anchored, case-sensitive, `*` matches any run of characters, all else is literal.
+//!
+//! The same pattern must give the same answer here, in SQLite (`GLOB` with `?` and `[` escaped) and in Postgres
+//! (`LIKE` with `\`, `%` and `_` escaped); each SQL store proves it against this file with a property test.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A pattern on a text.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Pattern(String);
+
+/// Why a text is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidPattern {
+    /// An empty pattern would match only the empty text; `*` is what matches everything.
+    #[error("the pattern is empty; use \"*\" to match everything")]
+    Empty,
+    /// Longer than [`Pattern::LEN_MAX`] bytes.
+    #[error("the pattern is {0} bytes long; at most {max} are allowed", max = Pattern::LEN_MAX)]
+    TooLong(usize),
+    /// Control characters occur in no name, so such a pattern could never match.
+    #[error("the pattern contains a control character")]
+    Control,
+    /// Each `*` may cost another pass over the text in a database that backtracks.
+    #[error("the pattern has {0} '*'; at most {max} are allowed", max = Pattern::STARS_MAX)]
+    TooManyStars(usize),
+}
+
+impl Pattern {
+    /// The longest pattern, in bytes.
+    pub const LEN_MAX: usize = 256;
+    /// The most `*` in a pattern.
+    pub const STARS_MAX: usize = 8;
+
+    /// Parses a pattern.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidPattern> {
+        let text = text.into();
+        let stars = text.bytes().filter(|b| *b == b'*').count();
+        match () {
+            () if text.is_empty() => Err(InvalidPattern::Empty),
+            () if text.len() > Self::LEN_MAX => Err(InvalidPattern::TooLong(text.len())),
+            () if text.chars().any(char::is_control) => Err(InvalidPattern::Control),
+            () if stars > Self::STARS_MAX => Err(InvalidPattern::TooManyStars(stars)),
+            () => Ok(Self(text)),
+        }
+    }
+
+    /// The pattern that matches everything.
+    #[must_use]
+    pub fn any() -> Self {
+        Self("*".to_owned())
+    }
+
+    /// The text of the pattern.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether `text` matches. Linear in the text for each `*`, no recursion.
+    ///
+    /// Each literal between two stars is taken at its first occurrence, which never loses a match: a later
+    /// occurrence would leave less text for what follows.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> bool {
+        let mut literals = self.0.split('*');
+        let first = literals.next().expect("split gives at least one piece");
+        let Some(mut rest) = text.strip_prefix(first) else { return false };
+        let Some(mut literal) = literals.next() else { return rest.is_empty() };
+        for next in literals {
+            let Some(at) = rest.find(literal) else { return false };
+            rest = &rest[at + literal.len()..];
+            literal = next;
+        }
+        rest.ends_with(literal)
+    }
+}
+
+impl TryFrom<String> for Pattern {
+    type Error = InvalidPattern;
+    fn try_from(text: String) -> Result<Self, InvalidPattern> {
+        Self::new(text)
+    }
+}
+
+impl From<Pattern> for String {
+    fn from(pattern: Pattern) -> Self {
+        pattern.0
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn examples() {
+        for (pattern, text, expected) in [
+            ("*", "", true),
+            ("*", "anything", true),
+            ("a", "a", true),
+            ("a", "A", false),
+            ("a", "ab", false),
+            ("a*", "a", true),
+            ("*a", "ba", true),
+            ("*a", "ab", false),
+            ("a*a", "a", false),
+            ("a*a", "aa", true),
+            ("a**b", "ab", true),
+            ("*ab*ab", "abab", true),
+            ("*ab*ab", "ab", false),
+            ("bad-*", "bad-1", true),
+            ("%_", "%_", true),
+            ("%_", "ab", false),
+            ("?", "a", false),
+            ("[a]", "a", false),
+            ("\\", "\\", true),
+        ] {
+            assert_eq!(Pattern::new(pattern).unwrap().matches(text), expected, "{pattern:?} on {text:?}");
+        }
+    }
+
+    #[test]
+    fn refused() {
+        assert_eq!(Pattern::new(""), Err(InvalidPattern::Empty));
+        assert_eq!(Pattern::new("x".repeat(257)), Err(InvalidPattern::TooLong(257)));
+        assert_eq!(Pattern::new("a\u{0}"), Err(InvalidPattern::Control));
+        assert_eq!(Pattern::new("*".repeat(9)), Err(InvalidPattern::TooManyStars(9)));
+    }
+
+    /// The definition, by recursion: what `matches` must agree with.
+    fn reference(pattern: &[char], text: &[char]) -> bool {
+        match pattern.split_first() {
+            None => text.is_empty(),
+            Some((&'*', rest)) => (0..=text.len()).any(|n| reference(rest, &text[n..])),
+            Some((literal, rest)) => text.split_first().is_some_and(|(c, text)| c == literal && reference(rest, text)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_the_definition(pattern in "[ab*é%_]{1,8}", text in "[abé%_]{0,10}") {
+            let expected = reference(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>());
+            prop_assert_eq!(Pattern::new(pattern).unwrap().matches(&text), expected);
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The dispatcher's contract with its store, as data. Every store implements it as one function from [`Request`] to
+//! [`Reply`]; the simulator's does it on memory, so faults, journal and conformance have one place to stand.
+//!
+//! Who is authoritative: the store, for every row, every lease and the clock that both are measured by. A dispatcher
+//! holds copies, and each settlement says which claim it speaks for.
+
+use crate::delivery::{Delivery, Verdict};
+use crate::names::{DeliveryId, Lease, TriggerId};
+use crate::time::{Micros, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What a dispatcher asks of its store. Each is one transaction: applied whole, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Settles what is finished, then claims what is next: one round trip, one commit.
+    Exchange {
+        /// In this order: an earlier settlement's effects may conflict with a later one's reads. At most one per delivery.
+        settle: Vec<Settlement>,
+        /// At most one per lane.
+        claim: Vec<LaneQuota>,
+        /// How long the claimed rows are leased, from the store's now.
+        lease_for: Micros,
+    },
+    /// Prolongs leases that are still held.
+    Renew {
+        /// Which claims.
+        held: Vec<Claim>,
+        /// How long, from the store's now.
+        lease_for: Micros,
+    },
+    /// Looks which lanes have rows to claim, now or later.
+    Discover,
+}
+
+impl Request {
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Exchange { .. } => "exchange",
+            Self::Renew { .. } => "renew",
+            Self::Discover => "discover",
+        }
+    }
+}
+
+/// One claim of one delivery. It is valid while the row exists, bears this lease and is leased (even past
+/// `lease_until`, as long as nobody claimed it since).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Claim {
+    /// The row.
+    pub delivery: DeliveryId,
+    /// The number of the claim.
+    pub lease: Lease,
+}
+
+/// What becomes of one claimed delivery. If its claim is no longer valid it changes nothing and is reported as fenced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settlement {
+    /// Whose.
+    pub claim: Claim,
+    /// What.
+    pub verdict: Verdict,
+}
+
+/// How many rows of one lane to claim: due ones, not leased or with their lease expired, in `(due_at, id)` order.
+/// Nothing is claimed of a paused trigger, nor beyond its `max_concurrency` over all daemons' live leases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneQuota {
+    /// The lane.
+    pub trigger: TriggerId,
+    /// At most so many.
+    pub quota: u32,
+    /// Only rows with `due_at >= floor`: the walk need not pass over what was deleted before it.
+    pub floor: Timestamp,
+}
+
+/// What a store answers. `now` is its clock, read within the transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// To [`Request::Exchange`]. A settlement in neither list was applied.
+    Exchange {
+        /// The store's clock.
+        now: Timestamp,
+        /// Settlements whose claim was no longer valid: nothing changed.
+        fenced: Vec<Claim>,
+        /// Settlements whose effects conflict: nothing changed, the row is still leased by this claim.
+        conflicted: Vec<Claim>,
+        /// The claimed rows, now leased and with their attempt counted, lane by lane in `(due_at, id)` order.
+        claimed: Vec<Delivery>,
+        /// Lanes that got rows from the applied effects or dead letters.
+        woken: Vec<TriggerId>,
+    },
+    /// To [`Request::Renew`].
+    Renew {
+        /// The store's clock.
+        now: Timestamp,
+        /// Claims that are no longer valid.
+        fenced: Vec<Claim>,
+    },
+    /// To [`Request::Discover`].
+    Discover {
+        /// The store's clock.
+        now: Timestamp,
+        /// Every lane of a trigger that is not paused and has a row that is not validly leased, in the order of triggers.
+        lanes: Vec<LaneState>,
+    },
+}
+
+/// One lane that has rows to claim, now or later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LaneState {
+    /// The lane.
+    pub trigger: TriggerId,
+    /// The earliest `due_at` of its rows that are not leased or whose lease has expired.
+    pub next_due: Timestamp,
+    /// The trigger's limit over all daemons.
+    pub max_concurrency: Option<u32>,
+}
+
+/// Why a store call failed, and what is known of its fate.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{message}")]
+pub struct StoreError {
+    /// Whether it may have been applied all the same.
+    pub fate: Fate,
+    /// Who must do something.
+    pub kind: StoreErrorKind,
+    /// For people.
+    pub message: String,
+}
+
+/// What is known of a failed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Fate {
+    /// Certainly not applied.
+    NotApplied,
+    /// Applied or not: the connection broke between the question and the answer.
+    Unknown,
+}
+
+/// The kinds of store failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StoreErrorKind {
+    /// Cannot be reached, shut down, out of connections, disk full: waiting may help.
+    Unavailable,
+    /// A deadlock or serialization failure: trying again helps.
+    Contention,
+    /// The store refused the call itself: a bug, or a schema that is not this program's.
+    Refused,
+}
+
+impl StoreError {
+    /// A failure that was certainly not applied.
+    #[must_use]
+    pub fn not_applied(kind: StoreErrorKind, message: impl Into<String>) -> Self {
+        Self { fate: Fate::NotApplied, kind, message: message.into() }
+    }
+
+    /// A failure that may have been applied.
+    #[must_use]
+    pub fn unknown(message: impl Into<String>) -> Self {
+        Self { fate: Fate::Unknown, kind: StoreErrorKind::Unavailable, message: message.into() }
+    }
+}

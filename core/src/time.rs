@@ -1,0 +1,151 @@
+//! Time as plain integers. It enters the core only as an argument.
+//!
+//! Three kinds of value, never mixed: [`Timestamp`] is the **store's** clock and the only one that leases and due
+//! times are measured by; [`Mono`] is this process's monotonic clock, for local deadlines; [`Micros`] is a length.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A length of time in microseconds. Arithmetic saturates: a retry policy at its extremes must not wrap around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Micros(pub u64);
+
+impl Micros {
+    /// No time at all.
+    pub const ZERO: Self = Self(0);
+
+    /// From milliseconds.
+    #[must_use]
+    pub const fn from_millis(ms: u64) -> Self {
+        Self(ms.saturating_mul(1_000))
+    }
+
+    /// From seconds.
+    #[must_use]
+    pub const fn from_secs(s: u64) -> Self {
+        Self(s.saturating_mul(1_000_000))
+    }
+
+    /// Whole milliseconds, rounded down.
+    #[must_use]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// The sum, at most the largest value.
+    #[must_use]
+    pub const fn saturating_add(self, other: Self) -> Self {
+        Self(self.0.saturating_add(other.0))
+    }
+
+    /// The product, at most the largest value.
+    #[must_use]
+    pub const fn saturating_mul(self, factor: u64) -> Self {
+        Self(self.0.saturating_mul(factor))
+    }
+}
+
+/// A moment on the store's clock, in microseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// 1970-01-01. In a lease column it means "not leased".
+    pub const EPOCH: Self = Self(0);
+
+    /// The moment `by` later, saturating.
+    #[must_use]
+    pub const fn plus(self, by: Micros) -> Self {
+        let by = if by.0 > i64::MAX as u64 { i64::MAX } else { by.0 as i64 };
+        Self(self.0.saturating_add(by))
+    }
+
+    /// The moment `by` earlier, saturating.
+    #[must_use]
+    pub const fn minus(self, by: Micros) -> Self {
+        let by = if by.0 > i64::MAX as u64 { i64::MAX } else { by.0 as i64 };
+        Self(self.0.saturating_sub(by))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Micros {
+        let length = self.0.saturating_sub(earlier.0);
+        Micros(if length > 0 { length as u64 } else { 0 })
+    }
+
+    /// RFC 3339 with microseconds in UTC. Years outside 0–9999 are clamped, because RFC 3339 cannot write them.
+    #[must_use]
+    pub fn to_rfc3339(self) -> String {
+        let format =
+            time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+        let clamped = self.0.clamp(RFC3339_MIN, RFC3339_MAX);
+        time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(clamped) * 1_000)
+            .ok()
+            .and_then(|moment| moment.format(&format).ok())
+            .unwrap_or_default()
+    }
+
+    /// Reads RFC 3339; finer digits than microseconds are cut off.
+    #[must_use]
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        let moment = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
+        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000)).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_rfc3339())
+    }
+}
+
+/// 0000-01-01T00:00:00Z.
+const RFC3339_MIN: i64 = -62_167_219_200_000_000;
+/// 9999-12-31T23:59:59.999999Z.
+const RFC3339_MAX: i64 = 253_402_300_799_999_999;
+
+/// A moment on this process's monotonic clock, in microseconds since some start. Comparable only within one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Mono(pub u64);
+
+impl Mono {
+    /// The moment `by` later, saturating.
+    #[must_use]
+    pub const fn plus(self, by: Micros) -> Self {
+        Self(self.0.saturating_add(by.0))
+    }
+
+    /// How long ago `earlier` was; zero if it lies ahead.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Micros {
+        Micros(self.0.saturating_sub(earlier.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_round_trips_and_clamps() {
+        let moment = Timestamp(1_795_449_083_000_042);
+        assert_eq!(moment.to_rfc3339(), "2026-11-23T15:51:23.000042Z");
+        assert_eq!(Timestamp::from_rfc3339(&moment.to_rfc3339()), Some(moment));
+        assert_eq!(Timestamp(-1).to_rfc3339(), "1969-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp(i64::MAX).to_rfc3339(), "9999-12-31T23:59:59.999999Z");
+        assert_eq!(Timestamp(i64::MIN).to_rfc3339(), "0000-01-01T00:00:00.000000Z");
+        assert_eq!(Timestamp::from_rfc3339("2026-11-23"), None);
+    }
+
+    #[test]
+    fn arithmetic_saturates() {
+        assert_eq!(Timestamp(i64::MAX).plus(Micros(u64::MAX)), Timestamp(i64::MAX));
+        assert_eq!(Timestamp(i64::MIN).minus(Micros(u64::MAX)), Timestamp(i64::MIN));
+        assert_eq!(Timestamp(5).since(Timestamp(9)), Micros::ZERO);
+        assert_eq!(Mono(u64::MAX).plus(Micros(1)), Mono(u64::MAX));
+    }
+}

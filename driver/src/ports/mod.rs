@@ -1,0 +1,23 @@
+//! What Tidegate asks of the world: one small trait per concern, each with two real implementations or more.
+
+mod apps;
+mod dead_letters;
+mod deliveries;
+mod dispatch;
+mod emitter;
+mod error;
+mod executor;
+mod kv;
+mod scripts;
+mod triggers;
+
+pub use apps::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
+pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStore, Resolution};
+pub use deliveries::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary};
+pub use dispatch::DispatchStore;
+pub use emitter::{Emission, Emitted, EventEmitter, IdempotencyKey, NoopEventEmitter, OutboxEventEmitter, OutboxStore};
+pub use error::PortError;
+pub use executor::Executor;
+pub use kv::{Guard, KvEntry, KvPage, KvStore, Mutated};
+pub use scripts::{Script, ScriptStore};
+pub use triggers::TriggerStore;

@@ -1,13 +1,16 @@
 //! Every decision of Tidegate, and no IO.
 //!
-//! The world tells the [`Dispatcher`] what happened and what time it is; it answers with what to do. Then production,
+//! The world tells the `Dispatcher` what happened and what time it is; it answers with what to do. Then production,
 //! a simulated week, a fuzzer and a replayed incident are the same program with different worlds.
 
 mod cloudevents;
+mod config;
 mod delivery;
 mod effects;
 mod event;
 mod fanout;
+mod gate;
+mod io;
 mod json;
 mod names;
 mod outcome;
@@ -19,10 +22,13 @@ mod time;
 mod trigger;
 
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
+pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
 pub use delivery::{AbandonCause, Attempt, DeadReason, Delivery, Kind, Run, Verdict, refuse, settle};
 pub use effects::{Effects, KvWrite, ReadVersion, Version};
 pub use event::{Cause, Event, NewEvent, Parent, Source};
 pub use fanout::matching;
+pub use gate::{Caller, ExecutionGate};
+pub use io::{Action, Boot, Disposition, Ending, Fact, Input, Output, Why};
 pub use json::{InvalidJson, Json};
 pub use names::{
     AppName, Collection, DeadLetterId, DeliveryId, EventId, EventType, InboxId, Incarnation, InvalidName, Key, Lease,

@@ -1,0 +1,204 @@
+//! The dispatcher's settings: every bound named, checked once.
+
+use crate::time::Micros;
+use serde::{Deserialize, Serialize};
+
+/// How many executions may run at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateLimits {
+    /// All together, async and sync: 1–10,000.
+    pub permits: u32,
+    /// Of these, for sync callers alone: 0 to one less than `permits`, so that async work can always go on.
+    pub sync_reserve: u32,
+}
+
+impl Default for GateLimits {
+    fn default() -> Self {
+        Self { permits: 64, sync_reserve: 8 }
+    }
+}
+
+impl GateLimits {
+    /// What async work may use.
+    #[must_use]
+    pub const fn for_async(self) -> u32 {
+        self.permits.saturating_sub(self.sync_reserve)
+    }
+
+    fn check(self) -> Result<(), InvalidConfig> {
+        in_range("gate.permits", u64::from(self.permits), 1, 10_000)?;
+        in_range("gate.sync_reserve", u64::from(self.sync_reserve), 0, u64::from(self.permits) - 1)
+    }
+}
+
+/// The settings as they are written. Milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ConfigSpec {
+    /// How many executions may run at once.
+    pub gate: GateLimits,
+    /// When to look for work that nobody told of: 1 ms – 60 s. A lost notification costs at most this.
+    pub poll_interval_ms: u64,
+    /// The most rows claimed or settled in one exchange: 1–5,000.
+    pub batch_max: u32,
+    /// How long a claim is valid without being renewed: 1 s – 1 h. Crashed work is redone after this.
+    pub lease_ms: u64,
+    /// The longest that a claimed row waits in the process for a permit before it is deferred: 10 ms – half a lease.
+    pub queue_wait_ms_max: u64,
+    /// The middle of the wait after a full gate: 1 ms – 60 s. Spread by half to each side.
+    pub gate_backoff_ms: u64,
+    /// Events deeper than this are dropped: 1–1,000.
+    pub max_trigger_depth: u32,
+    /// How much longer than its timeout an execution is waited for before it is written off: 0–60 s.
+    pub overrun_ms: u64,
+    /// How long a shutdown waits for running executions before it releases them: 0–10 min.
+    pub shutdown_grace_ms: u64,
+}
+
+impl Default for ConfigSpec {
+    fn default() -> Self {
+        Self {
+            gate: GateLimits::default(),
+            poll_interval_ms: 100,
+            batch_max: 1_000,
+            lease_ms: 10_000,
+            queue_wait_ms_max: 1_000,
+            gate_backoff_ms: 250,
+            max_trigger_depth: 16,
+            overrun_ms: 2_000,
+            shutdown_grace_ms: 10_000,
+        }
+    }
+}
+
+/// Which bound a setting breaks.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} must be from {min} to {max}, it is {value}")]
+pub struct InvalidConfig {
+    /// The setting.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: u64,
+    /// The least it may be.
+    pub min: u64,
+    /// The most it may be.
+    pub max: u64,
+}
+
+/// The settings, checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "ConfigSpec", into = "ConfigSpec")]
+pub struct Config {
+    spec: ConfigSpec,
+}
+
+impl Config {
+    /// The limits of the gate at the start; they can be changed while running.
+    #[must_use]
+    pub const fn gate(&self) -> GateLimits {
+        self.spec.gate
+    }
+
+    /// When to look for work that nobody told of.
+    #[must_use]
+    pub const fn poll_interval(&self) -> Micros {
+        Micros::from_millis(self.spec.poll_interval_ms)
+    }
+
+    /// The most rows claimed or settled in one exchange.
+    #[must_use]
+    pub const fn batch_max(&self) -> u32 {
+        self.spec.batch_max
+    }
+
+    /// How long a claim is valid without being renewed.
+    #[must_use]
+    pub const fn lease_for(&self) -> Micros {
+        Micros::from_millis(self.spec.lease_ms)
+    }
+
+    /// When to renew what is held: three tries fit into a lease.
+    #[must_use]
+    pub const fn renew_every(&self) -> Micros {
+        Micros(self.lease_for().0 / 3)
+    }
+
+    /// The longest that a claimed row waits for a permit.
+    #[must_use]
+    pub const fn queue_wait_max(&self) -> Micros {
+        Micros::from_millis(self.spec.queue_wait_ms_max)
+    }
+
+    /// The middle of the wait after a full gate.
+    #[must_use]
+    pub const fn gate_backoff(&self) -> Micros {
+        Micros::from_millis(self.spec.gate_backoff_ms)
+    }
+
+    /// Events deeper than this are dropped.
+    #[must_use]
+    pub const fn max_trigger_depth(&self) -> u32 {
+        self.spec.max_trigger_depth
+    }
+
+    /// How much longer than its timeout an execution is waited for.
+    #[must_use]
+    pub const fn overrun(&self) -> Micros {
+        Micros::from_millis(self.spec.overrun_ms)
+    }
+
+    /// How long a shutdown waits for running executions.
+    #[must_use]
+    pub const fn shutdown_grace(&self) -> Micros {
+        Micros::from_millis(self.spec.shutdown_grace_ms)
+    }
+}
+
+impl TryFrom<ConfigSpec> for Config {
+    type Error = InvalidConfig;
+
+    fn try_from(spec: ConfigSpec) -> Result<Self, InvalidConfig> {
+        spec.gate.check()?;
+        in_range("dispatcher.poll_interval_ms", spec.poll_interval_ms, 1, 60_000)?;
+        in_range("dispatcher.batch_max", u64::from(spec.batch_max), 1, 5_000)?;
+        in_range("dispatcher.lease_ms", spec.lease_ms, 1_000, 3_600_000)?;
+        in_range("dispatcher.queue_wait_ms_max", spec.queue_wait_ms_max, 10, spec.lease_ms / 2)?;
+        in_range("dispatcher.gate_backoff_ms", spec.gate_backoff_ms, 1, 60_000)?;
+        in_range("dispatcher.max_trigger_depth", u64::from(spec.max_trigger_depth), 1, 1_000)?;
+        in_range("dispatcher.overrun_ms", spec.overrun_ms, 0, 60_000)?;
+        in_range("dispatcher.shutdown_grace_ms", spec.shutdown_grace_ms, 0, 600_000)?;
+        Ok(Self { spec })
+    }
+}
+
+impl From<Config> for ConfigSpec {
+    fn from(config: Config) -> Self {
+        config.spec
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::try_from(ConfigSpec::default()).expect("the defaults lie within the bounds")
+    }
+}
+
+fn in_range(key: &'static str, value: u64, min: u64, max: u64) -> Result<(), InvalidConfig> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(InvalidConfig { key, value, min, max }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_range_is_named() {
+        let spec = ConfigSpec { lease_ms: 10, ..ConfigSpec::default() };
+        let error = Config::try_from(spec).unwrap_err();
+        assert_eq!(error.to_string(), "dispatcher.lease_ms must be from 1000 to 3600000, it is 10");
+        let gate = GateLimits { permits: 4, sync_reserve: 4 };
+        assert_eq!(Config::try_from(ConfigSpec { gate, ..spec }).unwrap_err().key, "gate.sync_reserve");
+        let gate = GateLimits { permits: 0, sync_reserve: 0 };
+        assert_eq!(Config::try_from(ConfigSpec { gate, ..spec }).unwrap_err().key, "gate.permits");
+    }
+}

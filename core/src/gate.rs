@@ -1,0 +1,137 @@
+//! The execution gate: the only place that admits executions, async and sync alike.
+//!
+//! The number of running executions never exceeds `permits` at the moment of an admission. Lowering the limits below
+//! what runs lets that finish and admits nothing until there is room again.
+
+use crate::config::GateLimits;
+
+/// Counts what runs and admits what may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecutionGate {
+    limits: GateLimits,
+    running_async: u32,
+    running_sync: u32,
+}
+
+/// For whom a permit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// Work from the outbox.
+    Async,
+    /// Somebody who waits.
+    Sync,
+}
+
+impl ExecutionGate {
+    /// A gate with nothing running.
+    #[must_use]
+    pub const fn new(limits: GateLimits) -> Self {
+        Self { limits, running_async: 0, running_sync: 0 }
+    }
+
+    /// Admits one execution if there is room for its kind.
+    #[must_use]
+    pub fn try_admit(&mut self, caller: Caller) -> bool {
+        if self.free(caller) == 0 {
+            return false;
+        }
+        match caller {
+            Caller::Async => self.running_async += 1,
+            Caller::Sync => self.running_sync += 1,
+        }
+        true
+    }
+
+    /// An execution that was admitted has ended.
+    pub fn release(&mut self, caller: Caller) {
+        let running = match caller {
+            Caller::Async => &mut self.running_async,
+            Caller::Sync => &mut self.running_sync,
+        };
+        debug_assert!(*running > 0, "a permit was released twice");
+        *running = running.saturating_sub(1);
+    }
+
+    /// How many executions of this kind would be admitted now.
+    #[must_use]
+    pub fn free(&self, caller: Caller) -> u32 {
+        let all = self.limits.permits.saturating_sub(self.running());
+        match caller {
+            Caller::Async => all.min(self.limits.for_async().saturating_sub(self.running_async)),
+            Caller::Sync => all,
+        }
+    }
+
+    /// How many run.
+    #[must_use]
+    pub fn running(&self) -> u32 {
+        self.running_async.saturating_add(self.running_sync)
+    }
+
+    /// The limits in force.
+    #[must_use]
+    pub const fn limits(&self) -> GateLimits {
+        self.limits
+    }
+
+    /// Puts other limits in force.
+    pub fn change(&mut self, limits: GateLimits) {
+        self.limits = limits;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn async_work_leaves_the_reserve() {
+        let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 1 });
+        let admitted: Vec<bool> = (0..4).map(|_| gate.try_admit(Caller::Async)).collect();
+        assert_eq!(admitted, [true, true, true, false]);
+        assert!(gate.try_admit(Caller::Sync));
+        assert!(!gate.try_admit(Caller::Sync));
+        gate.release(Caller::Async);
+        assert!(gate.try_admit(Caller::Sync), "sync callers may use what async work leaves");
+        assert_eq!(gate.running(), 4);
+    }
+
+    #[test]
+    fn lowering_the_limit_admits_nothing_until_there_is_room() {
+        let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 0 });
+        for _ in 0..4 {
+            assert!(gate.try_admit(Caller::Async));
+        }
+        gate.change(GateLimits { permits: 2, sync_reserve: 0 });
+        gate.release(Caller::Async);
+        gate.release(Caller::Async);
+        assert!(!gate.try_admit(Caller::Async));
+        gate.release(Caller::Async);
+        assert!(gate.try_admit(Caller::Async));
+    }
+
+    proptest! {
+        #[test]
+        fn an_admission_never_passes_the_limits(steps in prop::collection::vec((0..5_u8, 1..20_u32, 0..20_u32), 1..200)) {
+            let mut gate = ExecutionGate::new(GateLimits { permits: 5, sync_reserve: 2 });
+            let (mut of_async, mut of_sync) = (0_u32, 0_u32);
+            for (step, permits, reserve) in steps {
+                match step {
+                    0 | 1 => {
+                        let caller = if step == 0 { Caller::Async } else { Caller::Sync };
+                        if gate.try_admit(caller) {
+                            if step == 0 { of_async += 1 } else { of_sync += 1 }
+                            prop_assert!(of_async + of_sync <= gate.limits().permits);
+                            prop_assert!(step == 1 || of_async <= gate.limits().for_async());
+                        }
+                    }
+                    2 if of_async > 0 => { gate.release(Caller::Async); of_async -= 1; }
+                    3 if of_sync > 0 => { gate.release(Caller::Sync); of_sync -= 1; }
+                    _ => gate.change(GateLimits { permits, sync_reserve: reserve.min(permits - 1) }),
+                }
+                prop_assert_eq!(gate.running(), of_async + of_sync);
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! An app, as its owner and its callers see it. Every failure of the store is a failure of the case.
+
+use super::build::{actor, app_name, collection, json, key, outside, registrant, trigger_name};
+use crate::Store;
+use std::sync::Arc;
+use tidegate_core::{AppName, DeliveryId, NewEvent, Trigger, TriggerId, TriggerSpec, Version};
+use tidegate_driver::{
+    AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
+    Deployment, Emission, Emitted, Guard, KvEntry, KvPage, KvStore, Mutated, OutboxStore, Script, ScriptStore,
+    TriggerStore,
+};
+
+/// An app on the store under test.
+#[derive(Debug)]
+pub(crate) struct App<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) name: AppName,
+}
+
+impl<S> Clone for App<S> {
+    fn clone(&self) -> Self {
+        Self { store: Arc::clone(&self.store), name: self.name.clone() }
+    }
+}
+
+/// All that the ports show of an app: for comparing before and after.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Snapshot {
+    pub(crate) deliveries: Vec<DeliverySummary>,
+    pub(crate) letters: Vec<DeadLetter>,
+    pub(crate) triggers: Vec<Trigger>,
+    pub(crate) scripts: Vec<Script>,
+    pub(crate) entries: Vec<KvEntry>,
+}
+
+/// More than any case makes.
+const ALL: u32 = 10_000;
+
+impl<S: Store> App<S> {
+    /// A new app without triggers, called `orders`.
+    pub(crate) async fn new(store: &Arc<S>) -> Self {
+        Self::named(store, "orders").await
+    }
+
+    pub(crate) async fn named(store: &Arc<S>, name: &str) -> Self {
+        let app = Self { store: Arc::clone(store), name: app_name(name) };
+        let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
+        AppStore::deploy(&*app.store, &app.name, &nothing, &registrant()).await.expect("the app is made");
+        app
+    }
+
+    pub(crate) async fn trigger(&self, spec: &TriggerSpec) -> Trigger {
+        TriggerStore::put(&*self.store, &self.name, spec, &registrant()).await.expect("the trigger is put")
+    }
+
+    pub(crate) async fn triggers(&self) -> Vec<Trigger> {
+        TriggerStore::list(&*self.store, &self.name).await.expect("the triggers are listed")
+    }
+
+    pub(crate) async fn trigger_named(&self, name: &str) -> Option<Trigger> {
+        TriggerStore::get(&*self.store, &self.name, &trigger_name(name)).await.expect("the trigger is read")
+    }
+
+    pub(crate) async fn delete_trigger(&self, name: &str) -> bool {
+        TriggerStore::delete(&*self.store, &self.name, &trigger_name(name)).await.expect("the trigger is deleted")
+    }
+
+    pub(crate) async fn set_paused(&self, name: &str, paused: bool) -> Option<Trigger> {
+        let name = trigger_name(name);
+        TriggerStore::set_paused(&*self.store, &self.name, &name, paused).await.expect("the trigger is paused")
+    }
+
+    pub(crate) async fn put(&self, in_collection: &str, at: &str, value: &str) -> Mutated {
+        let (collection, key) = (collection(in_collection), key(at));
+        KvStore::put(&*self.store, &self.name, &collection, &key, json(value), Guard::Any, &outside())
+            .await
+            .expect("the value is put")
+    }
+
+    pub(crate) async fn delete(&self, in_collection: &str, at: &str) -> Option<Mutated> {
+        let (collection, key) = (collection(in_collection), key(at));
+        KvStore::delete(&*self.store, &self.name, &collection, &key, Guard::Any, &outside())
+            .await
+            .expect("the value is deleted")
+    }
+
+    pub(crate) async fn get(&self, in_collection: &str, at: &str) -> Option<KvEntry> {
+        KvStore::get(&*self.store, &self.name, &collection(in_collection), &key(at)).await.expect("the value is read")
+    }
+
+    /// The text of the value, if there is one.
+    pub(crate) async fn value(&self, in_collection: &str, at: &str) -> Option<String> {
+        self.get(in_collection, at).await.map(|entry| entry.value.as_str().to_owned())
+    }
+
+    /// The version of the value, if there is one.
+    pub(crate) async fn version(&self, in_collection: &str, at: &str) -> Option<Version> {
+        self.get(in_collection, at).await.map(|entry| entry.version)
+    }
+
+    pub(crate) async fn page(&self, in_collection: &str, page: &KvPage) -> Vec<KvEntry> {
+        KvStore::list(&*self.store, &self.name, &collection(in_collection), page).await.expect("the keys are listed")
+    }
+
+    pub(crate) async fn entries(&self, in_collection: &str) -> Vec<KvEntry> {
+        self.page(in_collection, &KvPage { prefix: String::new(), after: None, limit: ALL }).await
+    }
+
+    /// Emits from outside.
+    pub(crate) async fn emit(&self, events: Vec<NewEvent>) -> Vec<Emitted> {
+        let emission = Emission { app: self.name.clone(), events, cause: outside(), idempotency_key: None };
+        OutboxStore::emit(&*self.store, &emission).await.expect("the events are emitted")
+    }
+
+    pub(crate) async fn deliveries(&self) -> Vec<DeliverySummary> {
+        self.deliveries_by(&DeliveryFilter { limit: ALL, ..DeliveryFilter::default() }).await
+    }
+
+    pub(crate) async fn deliveries_by(&self, filter: &DeliveryFilter) -> Vec<DeliverySummary> {
+        DeliveryStore::list(&*self.store, &self.name, filter).await.expect("the deliveries are listed")
+    }
+
+    pub(crate) async fn delivery(&self, id: DeliveryId) -> Option<DeliverySummary> {
+        DeliveryStore::get(&*self.store, &self.name, id).await.expect("the delivery is read")
+    }
+
+    pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
+        self.letters_by(&DeadLetterFilter { limit: ALL, ..DeadLetterFilter::default() }).await
+    }
+
+    pub(crate) async fn letters_by(&self, filter: &DeadLetterFilter) -> Vec<DeadLetter> {
+        DeadLetterStore::list(&*self.store, &self.name, filter).await.expect("the dead letters are listed")
+    }
+
+    pub(crate) async fn scripts(&self) -> Vec<Script> {
+        ScriptStore::list(&*self.store, &self.name).await.expect("the scripts are listed")
+    }
+
+    /// All of it, with the KV entries of the collection `c`.
+    pub(crate) async fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            deliveries: self.deliveries().await,
+            letters: self.letters().await,
+            triggers: self.triggers().await,
+            scripts: self.scripts().await,
+            entries: self.entries("c").await,
+        }
+    }
+
+    /// The names of the triggers that rows of the outbox wait for, sorted.
+    pub(crate) async fn waiting(&self) -> Vec<String> {
+        let mut names: Vec<_> = self.deliveries().await.iter().map(|row| row.trigger.to_string()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// The lanes that `emitted` woke, in the order of their ids: ports promise a set.
+pub(crate) fn woken(emitted: &Emitted) -> Vec<TriggerId> {
+    let mut lanes = emitted.woken.clone();
+    lanes.sort();
+    lanes
+}

@@ -1,0 +1,9 @@
+mod binaries;
+mod cluster;
+mod error;
+mod guardian;
+mod user;
+
+pub use binaries::PgBinaries;
+pub use cluster::{PgCluster, PgOptions, StopMode};
+pub use error::PgError;

@@ -1,0 +1,4 @@
+//! What testkit starts, started.
+
+mod cluster;
+mod process;

@@ -1,4 +1,4 @@
-//! What goes into the `Dispatcher` and what comes out of it. Read this first.
+//! What goes into the [`Dispatcher`](crate::Dispatcher) and what comes out of it. Read this first.
 //!
 //! **After every `handle`, call `poll` until it returns `Idle`; only then wait.**
 //!

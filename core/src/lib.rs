@@ -1,17 +1,19 @@
 //! Every decision of Tidegate, and no IO.
 //!
-//! The world tells the `Dispatcher` what happened and what time it is; it answers with what to do. Then production,
+//! The world tells the [`Dispatcher`] what happened and what time it is; it answers with what to do. Then production,
 //! a simulated week, a fuzzer and a replayed incident are the same program with different worlds.
 
 mod cloudevents;
 mod config;
 mod delivery;
+mod dispatcher;
 mod effects;
 mod event;
 mod fanout;
 mod gate;
-mod io;
+pub mod io;
 mod json;
+mod lanes;
 mod names;
 mod outcome;
 mod pattern;
@@ -24,6 +26,7 @@ mod trigger;
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
 pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
 pub use delivery::{AbandonCause, Attempt, DeadReason, Delivery, Kind, Run, Verdict, refuse, settle};
+pub use dispatcher::{Dispatcher, View};
 pub use effects::{Effects, KvWrite, ReadVersion, Version};
 pub use event::{Cause, Event, NewEvent, Parent, Source};
 pub use fanout::matching;

@@ -1,0 +1,239 @@
+//! The exchange: settles what is finished and claims what is next, one at a time. What finishes while one is under way
+//! goes with the next, so batches grow with the load by themselves.
+
+use super::Dispatcher;
+use super::claims::{Held, Stage};
+use crate::delivery::{Delivery, Verdict, refuse};
+use crate::io::{Disposition, Ending, Fact};
+use crate::names::TriggerId;
+use crate::outcome::{ExecError, Failure};
+use crate::store::{Claim, LaneQuota, Reply, Request, Settlement, StoreError};
+use crate::time::{Mono, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+/// How often a delivery whose effects conflict runs again at once before that counts as a failed attempt.
+const CONFLICTS_MAX: u32 = 20;
+
+/// Settlements that wait to be sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settling {
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Clone, Debug)]
+struct Waiting {
+    settlement: Settlement,
+    /// Sent before, and it is not known whether it was applied.
+    resent: bool,
+}
+
+impl Settling {
+    pub(super) fn push(&mut self, claim: Claim, verdict: Verdict) {
+        self.waiting.push_back(Waiting { settlement: Settlement { claim, verdict }, resent: false });
+    }
+
+    pub(super) fn len(&self) -> u32 {
+        self.waiting.len() as u32
+    }
+
+    fn take(&mut self, most: u32) -> Vec<Waiting> {
+        let many = self.waiting.len().min(most as usize);
+        self.waiting.drain(..many).collect()
+    }
+
+    fn give_back(&mut self, sent: Vec<Waiting>, resent: bool) {
+        for mut waiting in sent.into_iter().rev() {
+            waiting.resent |= resent;
+            self.waiting.push_front(waiting);
+        }
+    }
+}
+
+/// The exchange that is under way.
+#[derive(Clone, Debug)]
+pub(super) struct Exchanging {
+    seq: u64,
+    sent_at: Mono,
+    settle: Vec<Waiting>,
+    claim: Vec<LaneQuota>,
+}
+
+impl Exchanging {
+    pub(super) fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    pub(super) fn settlements(&self) -> u32 {
+        self.settle.len() as u32
+    }
+}
+
+impl Dispatcher {
+    /// Sends an exchange if none is under way and there is something to settle or to claim.
+    pub(super) fn exchange(&mut self) {
+        if self.exchanging.is_some() {
+            return;
+        }
+        let claim = self.lanes.deal(self.clock.now(self.now), self.budget());
+        if claim.is_empty() && self.settling.len() == 0 {
+            return;
+        }
+        self.prefetch.sent(self.now);
+        let settle = self.settling.take(self.config.batch_max());
+        let request = Request::Exchange {
+            settle: settle.iter().map(|waiting| waiting.settlement.clone()).collect(),
+            claim: claim.clone(),
+            lease_for: self.config.lease_for(),
+        };
+        let seq = self.call_store(request);
+        self.exchanging = Some(Exchanging { seq, sent_at: self.now, settle, claim });
+    }
+
+    pub(super) fn exchange_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
+        let Some(exchanging) = self.exchanging.take() else { return Disposition::Stale };
+        match result {
+            Ok(Reply::Exchange { now, fenced, conflicted, claimed, woken }) => {
+                let took = self.now.since(exchanging.sent_at);
+                self.answered_at(now);
+                self.prefetch.answered(took);
+                let settled = exchanging.settlements().saturating_sub((fenced.len() + conflicted.len()) as u32);
+                self.tell(Fact::Exchanged { settled, claimed: claimed.len() as u32, took });
+                self.settlements_answered(exchanging.settle, fenced, conflicted);
+                self.claims_answered(&exchanging.claim, claimed, exchanging.sent_at);
+                woken.into_iter().for_each(|lane| self.lanes.wake(lane));
+                Disposition::Accepted
+            }
+            Ok(Reply::Renew { .. } | Reply::Discover { .. }) => {
+                self.exchanging = Some(exchanging);
+                Disposition::Rejected
+            }
+            Err(error) => {
+                let resent = error.fate == crate::store::Fate::Unknown;
+                self.settling.give_back(exchanging.settle, resent);
+                exchanging.claim.into_iter().for_each(|asked| self.lanes.claim_failed(asked));
+                self.store_failed("exchange", error);
+                Disposition::Accepted
+            }
+        }
+    }
+
+    fn settlements_answered(&mut self, settle: Vec<Waiting>, fenced: Vec<Claim>, conflicted: Vec<Claim>) {
+        let (fenced, conflicted) = (BTreeSet::from_iter(fenced), BTreeSet::from_iter(conflicted));
+        let mut conflicts: BTreeMap<TriggerId, u32> = BTreeMap::new();
+        for Waiting { settlement, resent } in settle {
+            let Settlement { claim, verdict } = settlement;
+            let Some(held) = self.claims.get_mut(claim) else { continue };
+            let (delivery, took) = (Arc::clone(&held.delivery), held.took);
+            self.lanes.settled(delivery.trigger_id);
+            if fenced.contains(&claim) {
+                self.claims.remove(claim);
+                self.tell(Fact::Fenced { delivery, resent });
+            } else if conflicted.contains(&claim) {
+                *conflicts.entry(delivery.trigger_id).or_default() += 1;
+                self.run_again(claim);
+            } else {
+                self.claims.remove(claim);
+                if let Verdict::Retry { delay, .. } | Verdict::Deferred { delay } = &verdict {
+                    self.lanes.put_back(delivery.trigger_id, self.clock.now(self.now).plus(*delay));
+                }
+                self.tell(Fact::Settled { delivery, ending: ending(verdict), took });
+            }
+        }
+        for (trigger, many) in conflicts {
+            self.lanes.conflicted(trigger, many.saturating_add(1));
+        }
+    }
+
+    /// Somebody else wrote what the handler had read.
+    fn run_again(&mut self, claim: Claim) {
+        let now = self.now;
+        let Some(held) = self.claims.get_mut(claim) else { return };
+        held.conflicts = held.conflicts.saturating_add(1);
+        let (times, delivery) = (held.conflicts, Arc::clone(&held.delivery));
+        held.stage = Stage::Queued { since: now };
+        self.tell(Fact::Conflicted { delivery: Arc::clone(&delivery), times });
+        if self.shutdown.is_some() {
+            self.release(claim);
+        } else if times > CONFLICTS_MAX {
+            let message = format!("what it had read was written by others {times} times in a row");
+            self.conclude_failed(claim, Failure::new(ExecError::EffectsConflict, message));
+        } else {
+            self.lanes.enqueue(delivery.trigger_id, claim.delivery, true);
+            self.claims.check_queue_at(now.plus(self.config.queue_wait_max()));
+        }
+    }
+
+    fn claims_answered(&mut self, asked: &[LaneQuota], claimed: Vec<Delivery>, sent_at: Mono) {
+        let mut brought: BTreeMap<TriggerId, (u32, Timestamp)> = BTreeMap::new();
+        for delivery in claimed {
+            let (count, last_due) = brought.entry(delivery.trigger_id).or_default();
+            *count += 1;
+            *last_due = (*last_due).max(delivery.due_at);
+            self.take_claim(Arc::new(delivery), sent_at.plus(self.config.lease_for()));
+        }
+        let now = self.clock.now(self.now);
+        for quota in asked {
+            let (count, last_due) = brought.get(&quota.trigger).map_or((0, None), |(count, due)| (*count, Some(*due)));
+            self.lanes.claim_answered(*quota, count, last_due, now);
+        }
+    }
+
+    fn take_claim(&mut self, delivery: Arc<Delivery>, leased_until: Mono) {
+        let stage = Stage::Queued { since: self.now };
+        if let Some(expired) = self.claims.hold(Arc::clone(&delivery), stage, leased_until) {
+            self.let_go(expired);
+        }
+        let claim = Claim { delivery: delivery.id, lease: delivery.lease };
+        if let Some(verdict) = refuse(&delivery, self.config.max_trigger_depth(), self.clock.now(self.now)) {
+            self.conclude_with(claim, verdict);
+        } else if self.shutdown.is_some() {
+            self.release(claim);
+        } else {
+            self.lanes.enqueue(delivery.trigger_id, delivery.id, false);
+            self.claims.check_queue_at(self.now.plus(self.config.queue_wait_max()));
+        }
+    }
+
+    /// A claim that is no longer held by the store's word: whatever is under way for it changes nothing any more.
+    pub(super) fn let_go(&mut self, lost: Held) {
+        let trigger = lost.delivery.trigger_id;
+        match lost.stage {
+            Stage::Queued { .. } => self.lanes.unqueue(trigger, lost.delivery.id),
+            Stage::Running { seq } => {
+                self.cancel(seq);
+            }
+            Stage::Settling => self.lanes.settled(trigger),
+        }
+        self.tell(Fact::LeaseLost { delivery: lost.delivery });
+    }
+
+    /// The store answered, and said what time it is.
+    pub(super) fn answered_at(&mut self, store_now: Timestamp) {
+        self.clock.hear(store_now, self.now);
+        if let Some((failures, after)) = self.health.answered(self.now) {
+            self.tell(Fact::StoreRecovered { failures, after });
+            self.upkeep.discover_soon();
+        }
+    }
+
+    /// A store call failed.
+    pub(super) fn store_failed(&mut self, request: &str, error: StoreError) {
+        let retry_in = self.health.failed(&error, self.boot.rng_key, self.now);
+        let failures = self.health.failures();
+        self.tell(Fact::StoreFailed { request: request.to_owned(), error, failures, retry_in });
+    }
+}
+
+fn ending(verdict: Verdict) -> Ending {
+    match verdict {
+        Verdict::Done { .. } => Ending::Done,
+        Verdict::Retry { delay, failed } => Ending::Retry { delay, failed },
+        Verdict::Dead { reason, attempts, failed, .. } => Ending::Dead { reason, attempts, failed },
+        Verdict::Dropped => Ending::Dropped,
+        Verdict::Deferred { delay } => Ending::Deferred { delay },
+        Verdict::Handled { .. } => Ending::Handled,
+        Verdict::HandlerFailed { failed } => Ending::HandlerFailed { failed },
+        Verdict::Abandoned { cause } => Ending::Abandoned { cause },
+    }
+}

@@ -1,0 +1,497 @@
+//! Lanes: one per trigger with work. They decide who claims how much and who starts next, so that a million waiting
+//! rows of one trigger, or a slow handler, delay no other.
+//!
+//! Three things bound a lane: its **share** of the permits (one lane never takes them all, so that another one's
+//! first row finds a permit free), its trigger's `max_concurrency`, and its **window**, which shrinks when the lane's
+//! handlers conflict with each other on what they write and grows back while they do not.
+
+use crate::names::{DeliveryId, TriggerId};
+use crate::store::LaneQuota;
+use crate::time::{Micros, Timestamp};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// All lanes that are known to have work, here or in the store.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Lanes {
+    lanes: BTreeMap<TriggerId, Lane>,
+    /// The lane that the last deal ended with; the next one begins behind it.
+    dealt_last: TriggerId,
+    /// Lanes with a queue, in the order in which they may start.
+    turn: VecDeque<TriggerId>,
+    queued: u32,
+}
+
+/// What one lane is known to be.
+#[derive(Clone, Debug)]
+struct Lane {
+    /// The store has a row to claim at this time, as far as is known.
+    next_due: Option<Timestamp>,
+    /// Due times of rows that this dispatcher itself put back, at most [`RETRIES_KNOWN_MAX`].
+    retries: BTreeSet<Timestamp>,
+    /// Woken since the last claim was sent: an empty answer to that claim proves nothing.
+    woken: bool,
+    /// Nothing earlier is expected to be due.
+    floor: Timestamp,
+    max_concurrency: Option<u32>,
+    window: u32,
+    /// Applied settlements since the window last grew.
+    calm: u32,
+    /// Claimed, waiting for a permit.
+    queue: VecDeque<DeliveryId>,
+    /// Executing.
+    running: u32,
+    /// Executed, their settlement not answered yet.
+    settling: u32,
+    /// In `turn`.
+    in_turn: bool,
+}
+
+/// How much a deal may hand out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// Rows in all.
+    pub(crate) rows: u32,
+    /// What one lane may run at once.
+    pub(crate) share: u32,
+    /// What may wait in the process beyond that, per lane.
+    pub(crate) prefetch: u32,
+}
+
+/// A wake or a retry whose due time is not kept here is found by discovery.
+const RETRIES_KNOWN_MAX: usize = 64;
+/// How far rows may become visible behind the last due time claimed without being late: the floor lies this much lower.
+const FLOOR_SLACK: Micros = Micros::from_secs(5);
+const WINDOW_OPEN: u32 = u32::MAX;
+
+impl Default for Lane {
+    fn default() -> Self {
+        Self {
+            next_due: None,
+            retries: BTreeSet::new(),
+            woken: false,
+            floor: Timestamp::EPOCH,
+            max_concurrency: None,
+            window: WINDOW_OPEN,
+            calm: 0,
+            queue: VecDeque::new(),
+            running: 0,
+            settling: 0,
+            in_turn: false,
+        }
+    }
+}
+
+impl Lane {
+    fn due_at(&self) -> Option<Timestamp> {
+        match (self.next_due, self.retries.first().copied()) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.woken || self.due_at().is_some_and(|at| at <= now)
+    }
+
+    fn held(&self) -> u32 {
+        (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.settling)
+    }
+
+    /// How many more rows it may claim.
+    fn wants(&self, budget: Budget) -> u32 {
+        let at_once = budget.share.min(self.window);
+        let ahead = (self.queue.len() as u32).saturating_add(self.running);
+        let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(ahead);
+        match self.max_concurrency {
+            Some(limit) => wanted.min(limit.saturating_sub(self.held())),
+            None => wanted,
+        }
+    }
+
+    fn may_start(&self, share: u32) -> bool {
+        // What is settling still counts against the window: a start now could not see what that settlement writes.
+        self.running < share && self.running.saturating_add(self.settling) < self.window
+    }
+
+    fn is_forgettable(&self) -> bool {
+        self.held() == 0 && !self.woken && self.due_at().is_none()
+    }
+}
+
+impl Lanes {
+    /// Rows have come into `trigger`'s lane.
+    pub(crate) fn wake(&mut self, trigger: TriggerId) {
+        self.lanes.entry(trigger).or_default().woken = true;
+    }
+
+    /// The store will have a row of `trigger` at `due_at`, because this dispatcher put it there.
+    pub(crate) fn put_back(&mut self, trigger: TriggerId, due_at: Timestamp) {
+        let retries = &mut self.lanes.entry(trigger).or_default().retries;
+        retries.insert(due_at);
+        if retries.len() > RETRIES_KNOWN_MAX {
+            retries.pop_last();
+        }
+    }
+
+    /// What a discovery found. Lanes that it does not name have nothing, unless they were woken since.
+    pub(crate) fn discovered(&mut self, found: &[crate::store::LaneState]) {
+        for lane in self.lanes.values_mut() {
+            lane.next_due = None;
+        }
+        for state in found {
+            let lane = self.lanes.entry(state.trigger).or_default();
+            lane.next_due = Some(state.next_due);
+            lane.max_concurrency = state.max_concurrency;
+            lane.floor = lane.floor.min(state.next_due);
+        }
+        self.forget_idle();
+    }
+
+    /// Deals quotas to the lanes that have due work: each the same, what one does not want goes to the others. The
+    /// next deal begins behind the last lane that got something, so none is passed over twice in a row.
+    pub(crate) fn deal(&mut self, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
+        if budget.rows == 0 {
+            return Vec::new();
+        }
+        let behind = (std::ops::Bound::Excluded(self.dealt_last), std::ops::Bound::Unbounded);
+        let mut wanting: Vec<(TriggerId, u32)> = self
+            .lanes
+            .range(behind)
+            .chain(self.lanes.range(..=self.dealt_last))
+            .filter(|(_, lane)| lane.is_due(now))
+            .map(|(trigger, lane)| (*trigger, lane.wants(budget)))
+            .filter(|(_, wants)| *wants > 0)
+            .collect();
+        wanting.truncate(budget.rows as usize);
+        if let Some((trigger, _)) = wanting.last() {
+            self.dealt_last = *trigger;
+        }
+        share_out(budget.rows, &wanting)
+            .into_iter()
+            .map(|(trigger, quota)| {
+                let lane = self.lanes.entry(trigger).or_default();
+                lane.woken = false;
+                lane.retries = lane.retries.split_off(&Timestamp(now.0.saturating_add(1)));
+                LaneQuota { trigger, quota, floor: lane.floor }
+            })
+            .collect()
+    }
+
+    /// A claim of `quota` rows brought `claimed`, the last of them due at `last_due`. Fewer than asked for means that
+    /// there are no more.
+    pub(crate) fn claim_answered(
+        &mut self,
+        asked: LaneQuota,
+        claimed: u32,
+        last_due: Option<Timestamp>,
+        now: Timestamp,
+    ) {
+        let lane = self.lanes.entry(asked.trigger).or_default();
+        lane.next_due = (claimed >= asked.quota).then_some(now);
+        if let Some(last_due) = last_due {
+            lane.floor = lane.floor.max(last_due.minus(FLOOR_SLACK));
+        }
+    }
+
+    /// It is not known what a claim brought.
+    pub(crate) fn claim_failed(&mut self, asked: LaneQuota) {
+        self.wake(asked.trigger);
+    }
+
+    /// A claimed row waits for a permit; one that has to run again goes first.
+    pub(crate) fn enqueue(&mut self, trigger: TriggerId, delivery: DeliveryId, first: bool) {
+        let lane = self.lanes.entry(trigger).or_default();
+        if first {
+            lane.queue.push_front(delivery);
+        } else {
+            lane.queue.push_back(delivery);
+        }
+        self.queued = self.queued.saturating_add(1);
+        if !lane.in_turn {
+            lane.in_turn = true;
+            self.turn.push_back(trigger);
+        }
+    }
+
+    /// The next row to start, lane by lane in turn; it counts as running from now on.
+    pub(crate) fn next_to_start(&mut self, share: u32) -> Option<(TriggerId, DeliveryId)> {
+        for _ in 0..self.turn.len() {
+            let trigger = self.turn.pop_front()?;
+            let lane = self.lanes.entry(trigger).or_default();
+            if lane.queue.is_empty() {
+                lane.in_turn = false;
+                continue;
+            }
+            self.turn.push_back(trigger);
+            if !lane.may_start(share) {
+                continue;
+            }
+            let delivery = lane.queue.pop_front()?;
+            lane.running = lane.running.saturating_add(1);
+            self.queued = self.queued.saturating_sub(1);
+            return Some((trigger, delivery));
+        }
+        None
+    }
+
+    /// A row leaves the queue without being started.
+    pub(crate) fn unqueue(&mut self, trigger: TriggerId, delivery: DeliveryId) {
+        let Some(lane) = self.lanes.get_mut(&trigger) else { return };
+        let before = lane.queue.len();
+        lane.queue.retain(|queued| *queued != delivery);
+        self.queued = self.queued.saturating_sub((before - lane.queue.len()) as u32);
+    }
+
+    /// An execution has ended.
+    pub(crate) fn ended(&mut self, trigger: TriggerId) {
+        let lane = self.lanes.entry(trigger).or_default();
+        lane.running = lane.running.saturating_sub(1);
+    }
+
+    /// A settlement waits for its answer.
+    pub(crate) fn settling(&mut self, trigger: TriggerId) {
+        let lane = self.lanes.entry(trigger).or_default();
+        lane.settling = lane.settling.saturating_add(1);
+    }
+
+    /// A settlement was answered.
+    pub(crate) fn settled(&mut self, trigger: TriggerId) {
+        let lane = self.lanes.entry(trigger).or_default();
+        lane.settling = lane.settling.saturating_sub(1);
+        if lane.window == WINDOW_OPEN {
+            return;
+        }
+        lane.calm += 1;
+        if lane.calm >= lane.window {
+            lane.calm = 0;
+            lane.window = lane.window.saturating_add(1);
+        }
+        if lane.window > WINDOW_CLOSED_MAX {
+            lane.window = WINDOW_OPEN;
+        }
+    }
+
+    /// Some of the lane's settlements conflicted: half as many may run at once. Call it once per answer.
+    pub(crate) fn conflicted(&mut self, trigger: TriggerId, at_once: u32) {
+        let lane = self.lanes.entry(trigger).or_default();
+        lane.window = (lane.window.min(at_once) / 2).max(1);
+        lane.calm = 0;
+    }
+
+    /// How many rows wait for a permit.
+    pub(crate) fn queued(&self) -> u32 {
+        self.queued
+    }
+
+    /// How many lanes are known.
+    pub(crate) fn len(&self) -> usize {
+        self.lanes.len()
+    }
+
+    /// The next due time that still lies ahead. What is due already waits for room, not for time.
+    pub(crate) fn next_due_after(&self, now: Timestamp) -> Option<Timestamp> {
+        let ahead = Timestamp(now.0.saturating_add(1));
+        self.lanes
+            .values()
+            .flat_map(|lane| [lane.next_due.filter(|at| *at >= ahead), lane.retries.range(ahead..).next().copied()])
+            .flatten()
+            .min()
+    }
+
+    fn forget_idle(&mut self) {
+        let turn = &mut self.turn;
+        self.lanes.retain(|trigger, lane| {
+            let keep = !lane.is_forgettable();
+            if !keep && lane.in_turn {
+                turn.retain(|other| other != trigger);
+            }
+            keep
+        });
+    }
+}
+
+/// A window that has grown past this bounds nothing that the gate does not bound already.
+const WINDOW_CLOSED_MAX: u32 = 10_000;
+
+/// Hands `rows` out: equal shares, never more than wanted, at least one to each. `wanting` is no longer than `rows`.
+fn share_out(rows: u32, wanting: &[(TriggerId, u32)]) -> Vec<(TriggerId, u32)> {
+    let mut dealt: Vec<(TriggerId, u32)> = wanting.iter().map(|(trigger, _)| (*trigger, 0)).collect();
+    let mut left = rows;
+    loop {
+        let open = dealt.iter().zip(wanting).filter(|((_, got), (_, wants))| got < wants).count() as u32;
+        if open == 0 || left == 0 {
+            return dealt;
+        }
+        let share = (left / open).max(1);
+        for ((_, got), (_, wants)) in dealt.iter_mut().zip(wanting) {
+            let more = share.min(*wants - *got).min(left);
+            *got += more;
+            left -= more;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::LaneState;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn budget(rows: u32) -> Budget {
+        Budget { rows, share: 100, prefetch: 0 }
+    }
+
+    fn woken(triggers: &[i64]) -> Lanes {
+        let mut lanes = Lanes::default();
+        triggers.iter().for_each(|id| lanes.wake(TriggerId(*id)));
+        lanes
+    }
+
+    fn deal(lanes: &mut Lanes, budget: Budget) -> Vec<(i64, u32)> {
+        lanes.deal(NOW, budget).iter().map(|quota| (quota.trigger.0, quota.quota)).collect()
+    }
+
+    #[test]
+    fn equal_shares_and_what_is_left_to_the_first() {
+        assert_eq!(deal(&mut woken(&[1, 2, 3]), budget(9)), [(1, 3), (2, 3), (3, 3)]);
+        assert_eq!(deal(&mut woken(&[1, 2, 3]), budget(10)), [(1, 4), (2, 3), (3, 3)]);
+        assert_eq!(deal(&mut woken(&[1]), budget(9)), [(1, 9)]);
+        assert_eq!(deal(&mut woken(&[1]), budget(0)), []);
+    }
+
+    #[test]
+    fn with_too_little_for_all_each_gets_its_turn() {
+        let mut lanes = woken(&[1, 2, 3]);
+        let mut order = Vec::new();
+        for _ in 0..4 {
+            order.extend(deal(&mut lanes, budget(2)).iter().map(|(trigger, _)| *trigger));
+            [1, 2, 3].iter().for_each(|id| lanes.wake(TriggerId(*id)));
+        }
+        assert_eq!(order, [1, 2, 3, 1, 2, 3, 1, 2]);
+    }
+
+    #[test]
+    fn one_lane_never_takes_more_than_its_share() {
+        let mut lanes = woken(&[1]);
+        assert_eq!(deal(&mut lanes, Budget { rows: 64, share: 56, prefetch: 0 }), [(1, 56)]);
+        for n in 0..56 {
+            lanes.enqueue(TriggerId(1), DeliveryId(n), false);
+            assert!(lanes.next_to_start(56).is_some());
+        }
+        lanes.wake(TriggerId(1));
+        assert_eq!(deal(&mut lanes, Budget { rows: 8, share: 56, prefetch: 0 }), []);
+    }
+
+    #[test]
+    fn max_concurrency_counts_what_is_settling() {
+        let mut lanes = Lanes::default();
+        lanes.discovered(&[LaneState { trigger: TriggerId(1), next_due: NOW, max_concurrency: Some(2) }]);
+        assert_eq!(deal(&mut lanes, budget(10)), [(1, 2)]);
+        lanes.enqueue(TriggerId(1), DeliveryId(1), false);
+        lanes.next_to_start(10).unwrap();
+        lanes.ended(TriggerId(1));
+        lanes.settling(TriggerId(1));
+        assert_eq!(deal(&mut lanes, budget(10)), [(1, 1)]);
+        lanes.settled(TriggerId(1));
+        assert_eq!(deal(&mut lanes, budget(10)), [(1, 2)]);
+    }
+
+    #[test]
+    fn starts_go_round_the_lanes() {
+        let mut lanes = Lanes::default();
+        for (trigger, delivery) in [(1, 10), (1, 11), (1, 12), (2, 20)] {
+            lanes.enqueue(TriggerId(trigger), DeliveryId(delivery), false);
+        }
+        let mut order = Vec::new();
+        while let Some((_, delivery)) = lanes.next_to_start(10) {
+            order.push(delivery.0);
+        }
+        assert_eq!(order, [10, 20, 11, 12]);
+        assert_eq!(lanes.queued(), 0);
+    }
+
+    #[test]
+    fn conflicts_halve_the_window_and_calm_opens_it() {
+        let mut lanes = Lanes::default();
+        for n in 0..8 {
+            lanes.enqueue(TriggerId(1), DeliveryId(n), false);
+        }
+        lanes.conflicted(TriggerId(1), 5);
+        assert!(lanes.next_to_start(8).is_some() && lanes.next_to_start(8).is_some());
+        assert_eq!(lanes.next_to_start(8), None, "half of five is two");
+        lanes.ended(TriggerId(1));
+        lanes.settling(TriggerId(1));
+        assert_eq!(lanes.next_to_start(8), None, "what is settling counts");
+        lanes.settled(TriggerId(1));
+        assert!(lanes.next_to_start(8).is_some());
+        for _ in 0..3 {
+            lanes.settled(TriggerId(1));
+        }
+        assert!(lanes.next_to_start(8).is_some(), "the window has grown to three");
+    }
+
+    #[test]
+    fn an_empty_claim_ends_the_lane_unless_it_was_woken_since() {
+        let mut lanes = woken(&[1]);
+        let asked = lanes.deal(NOW, budget(5))[0];
+        lanes.claim_answered(asked, 0, None, NOW);
+        assert_eq!(deal(&mut lanes, budget(5)), []);
+        lanes.wake(TriggerId(1));
+        let asked = lanes.deal(NOW, budget(5))[0];
+        lanes.wake(TriggerId(1));
+        lanes.claim_answered(asked, 0, None, NOW);
+        assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
+    }
+
+    #[test]
+    fn the_floor_follows_the_claims_and_discovery_lowers_it() {
+        let mut lanes = woken(&[1]);
+        let asked = lanes.deal(NOW, budget(1))[0];
+        assert_eq!(asked.floor, Timestamp::EPOCH);
+        lanes.claim_answered(asked, 1, Some(NOW), NOW);
+        assert_eq!(lanes.deal(NOW, budget(1))[0].floor, NOW.minus(FLOOR_SLACK));
+        let straggler = NOW.minus(Micros::from_secs(60));
+        lanes.discovered(&[LaneState { trigger: TriggerId(1), next_due: straggler, max_concurrency: None }]);
+        assert_eq!(lanes.deal(NOW, budget(1))[0].floor, straggler);
+    }
+
+    #[test]
+    fn a_retry_is_known_by_its_time() {
+        let mut lanes = Lanes::default();
+        let later = NOW.plus(Micros(500));
+        lanes.put_back(TriggerId(1), later);
+        assert_eq!(deal(&mut lanes, budget(5)), []);
+        assert_eq!(lanes.next_due_after(NOW), Some(later));
+        assert_eq!(lanes.deal(later, budget(5)).len(), 1);
+        assert_eq!(lanes.next_due_after(later), None);
+    }
+
+    #[test]
+    fn idle_lanes_are_forgotten() {
+        let mut lanes = woken(&[1, 2]);
+        let asked = lanes.deal(NOW, budget(2));
+        asked.iter().for_each(|quota| lanes.claim_answered(*quota, 0, None, NOW));
+        lanes.enqueue(TriggerId(2), DeliveryId(1), false);
+        lanes.discovered(&[]);
+        assert_eq!(lanes.len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn a_deal_is_fair_and_complete(wants in prop::collection::vec(1..50_u32, 1..20), rows in 1..200_u32) {
+            let mut wanting: Vec<(TriggerId, u32)> =
+                wants.iter().enumerate().map(|(n, wants)| (TriggerId(n as i64), *wants)).collect();
+            wanting.truncate(rows as usize);
+            let dealt = share_out(rows, &wanting);
+            let total: u32 = dealt.iter().map(|(_, got)| got).sum();
+            let wanted: u32 = wanting.iter().map(|(_, wants)| wants).sum();
+            prop_assert_eq!(total, rows.min(wanted), "nothing is left over while somebody wants it");
+            let least = dealt.iter().zip(&wanting).filter(|((_, got), (_, wants))| got < wants).map(|((_, got), _)| *got).min();
+            if let Some(least) = least {
+                prop_assert!(dealt.iter().all(|(_, got)| *got <= least + 1), "{:?} of {:?}", dealt, wanting);
+            }
+        }
+    }
+}

@@ -1,7 +1,9 @@
 //! The ports of Tidegate, and the one async loop that drives the core against them.
 
+mod drive;
 mod ports;
 mod wake;
 
+pub use drive::{Command, DriverPorts, Observer, drive};
 pub use ports::*;
 pub use wake::{WakeHandle, Woken};

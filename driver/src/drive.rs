@@ -1,0 +1,179 @@
+//! The loop. It makes no decisions: it waits for the first thing that happens, tells the dispatcher, and does what the
+//! dispatcher says.
+
+use crate::{DispatchStore, Executor, WakeHandle, Woken};
+use futures_util::FutureExt;
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use tidegate_core::{
+    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, Input, Mono, OpId, Outcome,
+    Output, Reply, Request, StoreError,
+};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{Duration, Instant, sleep_until};
+
+/// The world that a dispatcher is driven against.
+pub struct DriverPorts<S, E> {
+    /// Where deliveries are.
+    pub store: Arc<S>,
+    /// What runs handlers.
+    pub executor: Arc<E>,
+    /// Who is told what is so.
+    pub observer: Box<dyn Observer>,
+    /// How others wake this dispatcher.
+    pub wake: WakeHandle,
+}
+
+impl<S, E> std::fmt::Debug for DriverPorts<S, E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DriverPorts").finish_non_exhaustive()
+    }
+}
+
+/// Is told every fact, in order, on the driver's task: it must not block.
+pub trait Observer: Send + 'static {
+    /// Takes note of `fact`.
+    fn observe(&mut self, fact: &Fact);
+}
+
+/// What an operator asks of a running dispatcher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Claim no more, finish or release what is held, then stop. A dropped sender means the same.
+    Shutdown,
+    /// Put other limits in force.
+    ChangeGate(GateLimits),
+}
+
+/// Drives a dispatcher until it has stopped.
+///
+/// Answers of store calls and executions come back over one channel, which holds at most what was asked for: one
+/// exchange, one renewal, one discovery, and one execution per permit.
+pub async fn drive<S: DispatchStore, E: Executor>(
+    config: Config,
+    boot: Boot,
+    ports: DriverPorts<S, E>,
+    mut commands: mpsc::Receiver<Command>,
+) {
+    let DriverPorts { store, executor, mut observer, wake } = ports;
+    let started = Instant::now();
+    let mut dispatcher = Dispatcher::new(config, boot, Mono(0));
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let mut tasks = Tasks { store, executor, answers, executions: BTreeMap::new() };
+    let mut commands_open = true;
+
+    loop {
+        let wake_at = loop {
+            match dispatcher.poll() {
+                Output::Action(action) => tasks.perform(action),
+                Output::Fact(fact) => observer.observe(&fact),
+                Output::Idle { wake_at, .. } => break wake_at,
+                Output::Stopped => return,
+            }
+        };
+        // Biased, because a random order could not be replayed. Answers go first: they free permits.
+        let input = tokio::select! {
+            biased;
+            Some(answer) = answered.recv() => tasks.taken(answer),
+            command = commands.recv(), if commands_open => match command {
+                Some(Command::ChangeGate(limits)) => Input::GateChanged { limits },
+                Some(Command::Shutdown) | None => {
+                    commands_open = false;
+                    Input::ShutdownRequested
+                }
+            },
+            Woken { lanes, somewhere } = wake.woken() => Input::Woken { lanes, somewhere },
+            () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| started + duration(at))) => Input::Tick,
+        };
+        dispatcher.handle(since(started), input);
+        // What else is there already goes in before the next poll, so that it is settled together.
+        while let Ok(answer) = answered.try_recv() {
+            let input = tasks.taken(answer);
+            dispatcher.handle(since(started), input);
+        }
+    }
+}
+
+/// A timer for when only answers are waited for.
+const FAR_AWAY: Duration = Duration::from_secs(3_600);
+
+struct Tasks<S, E> {
+    store: Arc<S>,
+    executor: Arc<E>,
+    answers: mpsc::UnboundedSender<Input>,
+    executions: BTreeMap<OpId, AbortHandle>,
+}
+
+impl<S: DispatchStore, E: Executor> Tasks<S, E> {
+    fn perform(&mut self, action: Action) {
+        let answers = self.answers.clone();
+        match action {
+            Action::CallStore { op, request } => {
+                let store = Arc::clone(&self.store);
+                tokio::spawn(async move {
+                    let result = call(&*store, request).await;
+                    // The receiver is gone only when the dispatcher has stopped.
+                    answers.send(Input::StoreAnswered { op, result }).ok();
+                });
+            }
+            Action::Execute { op, delivery } => {
+                let executor = Arc::clone(&self.executor);
+                let task = tokio::spawn(async move {
+                    let outcome = execute(&*executor, delivery).await;
+                    answers.send(Input::ExecutionEnded { op, outcome }).ok();
+                });
+                self.executions.insert(op, task.abort_handle());
+            }
+            Action::Cancel { op } => {
+                if let Some(task) = self.executions.remove(&op) {
+                    task.abort();
+                }
+            }
+        }
+    }
+
+    fn taken(&mut self, answer: Input) -> Input {
+        if let Input::ExecutionEnded { op, .. } = &answer {
+            self.executions.remove(op);
+        }
+        answer
+    }
+}
+
+impl<S, E> Drop for Tasks<S, E> {
+    fn drop(&mut self) {
+        self.executions.values().for_each(AbortHandle::abort);
+    }
+}
+
+/// A panic in a store says nothing about what it had done by then.
+async fn call<S: DispatchStore>(store: &S, request: Request) -> Result<Reply, StoreError> {
+    let name = request.name();
+    AssertUnwindSafe(store.call(request))
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Err(StoreError::unknown(format!("the store panicked in {name}: {}", text(&*panic)))))
+}
+
+/// A panic in a handler is an outcome, not the end of the daemon.
+async fn execute<E: Executor>(executor: &E, delivery: Arc<Delivery>) -> Outcome {
+    AssertUnwindSafe(executor.execute(delivery)).catch_unwind().await.unwrap_or_else(|panic| {
+        Outcome::Failed(Failure::new(ExecError::Internal, format!("the handler panicked: {}", text(&*panic))))
+    })
+}
+
+fn text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a message")
+}
+
+fn duration(at: Mono) -> Duration {
+    Duration::from_micros(at.0)
+}
+
+fn since(started: Instant) -> Mono {
+    Mono(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX))
+}

@@ -304,7 +304,8 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
             } else {
                 return None;
             };
-            let attempts = delivery.attempt - 1;
+            // A claim beyond the last attempt may itself be lost before this verdict is applied: it was no attempt.
+            let attempts = (delivery.attempt - 1).min(delivery.policy.max_attempts());
             let fingerprint = lost().fingerprint();
             Some(Verdict::Dead { reason, attempts, failed: None, fingerprint, disable_trigger: false })
         }

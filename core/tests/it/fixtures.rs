@@ -1,0 +1,81 @@
+//! Deliveries, replies and a dispatcher to test with.
+
+use tidegate_core::*;
+use uuid::Uuid;
+
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000_000_000);
+pub(crate) const KEY: RngKey = RngKey(7);
+
+pub(crate) fn boot() -> Boot {
+    Boot { incarnation: Incarnation(Uuid::from_u128(1)), rng_key: KEY }
+}
+
+pub(crate) fn config(change: impl FnOnce(&mut ConfigSpec)) -> Config {
+    let mut spec = ConfigSpec { gate: GateLimits { permits: 4, sync_reserve: 0 }, ..ConfigSpec::default() };
+    change(&mut spec);
+    Config::try_from(spec).unwrap()
+}
+
+pub(crate) fn policy(max_attempts: u32) -> RetryPolicy {
+    let spec = RetryPolicySpec {
+        max_attempts,
+        backoff: Backoff::Constant,
+        base_ms: 100,
+        max_ms: 100,
+        jitter: 0.0,
+        ..RetryPolicySpec::default()
+    };
+    RetryPolicy::try_from(spec).unwrap()
+}
+
+pub(crate) fn event(depth: u32) -> Event {
+    Event {
+        id: EventId(Uuid::from_u128(10)),
+        app: AppName::new("orders").unwrap(),
+        source: Source::Kv,
+        event_type: EventType::new("kv.set").unwrap(),
+        subject: Subject::new("orders/1").unwrap(),
+        time: NOW,
+        data: Json::null(),
+        actor: PrincipalId::new("admin").unwrap(),
+        root_id: EventId(Uuid::from_u128(10)),
+        parent_id: None,
+        depth,
+        traceparent: None,
+    }
+}
+
+/// The first claim of an async row that is due now.
+pub(crate) fn delivery(trigger: i64, id: i64) -> Delivery {
+    Delivery {
+        id: DeliveryId(id),
+        trigger_id: TriggerId(trigger),
+        trigger_name: TriggerName::new(format!("t{trigger}")).unwrap(),
+        trigger_version: 1,
+        event: event(0),
+        handler: Some(Handler::Script(ScriptName::new("s").unwrap())),
+        script_version: Some(1),
+        runs_as: PrincipalId::new("admin").unwrap(),
+        policy: policy(3),
+        timeout: Micros::from_secs(1),
+        attempt: 1,
+        lease: Lease(1),
+        due_at: NOW,
+        enqueued_at: NOW,
+        redrive_generation: 0,
+        reply_to: None,
+        handles_letter: None,
+    }
+}
+
+pub(crate) fn inbox() -> InboxId {
+    InboxId { incarnation: Incarnation(Uuid::from_u128(2)), seq: 1 }
+}
+
+pub(crate) fn succeeded() -> Outcome {
+    Outcome::Succeeded { effects: Effects::default(), reply: None }
+}
+
+pub(crate) fn failed(error: ExecError) -> Outcome {
+    Outcome::Failed(Failure::new(error, "boom"))
+}

@@ -1,0 +1,7 @@
+//! The core from outside: its tables row by row, its state machine output by output, and both under random input.
+
+mod any_input;
+mod dispatcher;
+mod fixtures;
+mod settlement;
+mod world;

@@ -1,0 +1,197 @@
+//! The settlement table, row by row.
+
+use crate::fixtures::*;
+use tidegate_core::*;
+
+const RUN: Run = Run { started_at: NOW, duration: Micros(500) };
+
+fn attempt(delivery: &Delivery, error: ExecError) -> Attempt {
+    let message = "boom".to_owned();
+    Attempt { attempt: delivery.attempt, started_at: NOW, duration: Some(Micros(500)), error, message }
+}
+
+fn dead(delivery: &Delivery, reason: DeadReason, error: ExecError) -> Verdict {
+    let failed = attempt(delivery, error);
+    Verdict::Dead {
+        reason,
+        attempts: delivery.attempt,
+        fingerprint: failed.fingerprint(),
+        failed: Some(failed),
+        disable_trigger: false,
+    }
+}
+
+fn effects() -> Effects {
+    let event_type = EventType::new("order.created").unwrap();
+    let event = NewEvent { event_type, subject: Subject::new("").unwrap(), data: Json::null() };
+    Effects { events: vec![event], ..Effects::default() }
+}
+
+fn success() -> Outcome {
+    Outcome::Succeeded { effects: effects(), reply: None }
+}
+
+fn dead_letter_handler() -> Delivery {
+    Delivery { handles_letter: Some(DeadLetterId(5)), policy: policy(1), ..delivery(1, 1) }
+}
+
+#[test]
+fn async_success_is_done_with_its_effects() {
+    assert_eq!(settle(&delivery(1, 1), success(), RUN, KEY), Verdict::Done { effects: effects() });
+}
+
+#[test]
+fn async_retryable_failure_comes_back_after_the_back_off() {
+    let delivery = delivery(1, 1);
+    let delay = Micros::from_millis(100);
+    let failed_attempt = attempt(&delivery, ExecError::ScriptError);
+    assert_eq!(
+        settle(&delivery, failed(ExecError::ScriptError), RUN, KEY),
+        Verdict::Retry { delay, failed: failed_attempt }
+    );
+}
+
+#[test]
+fn retry_after_raises_the_back_off() {
+    let failure = Failure { retry_after: Some(Micros::from_secs(9)), ..Failure::new(ExecError::Timeout, "boom") };
+    let verdict = settle(&delivery(1, 1), Outcome::Failed(failure), RUN, KEY);
+    assert!(matches!(verdict, Verdict::Retry { delay, .. } if delay == Micros::from_secs(9)), "{verdict:?}");
+}
+
+#[test]
+fn the_last_attempt_makes_a_dead_letter() {
+    for (number, is_dead) in [(1, false), (2, false), (3, true), (4, true)] {
+        let delivery = Delivery { attempt: number, ..delivery(1, 1) };
+        let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY);
+        if is_dead {
+            assert_eq!(verdict, dead(&delivery, DeadReason::AttemptsExhausted, ExecError::Timeout));
+        } else {
+            assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn a_permanent_failure_is_dead_at_once() {
+    for (error, reason) in [
+        (ExecError::ScriptUnavailable, DeadReason::Permanent),
+        (ExecError::InvalidReply, DeadReason::Permanent),
+        (ExecError::EndpointStatus(400), DeadReason::Permanent),
+        (ExecError::PrincipalDenied, DeadReason::PrincipalDenied),
+        (ExecError::HandlerMissing, DeadReason::HandlerMissing),
+    ] {
+        let delivery = delivery(1, 1);
+        assert_eq!(settle(&delivery, failed(error), RUN, KEY), dead(&delivery, reason, error));
+    }
+}
+
+#[test]
+fn gone_switches_the_trigger_off() {
+    let verdict = settle(&delivery(1, 1), failed(ExecError::EndpointStatus(410)), RUN, KEY);
+    assert!(
+        matches!(verdict, Verdict::Dead { reason: DeadReason::Permanent, disable_trigger: true, .. }),
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn max_age_ends_what_would_come_back_too_late() {
+    // The next attempt would be due 100 ms and the run's 500 µs after the enqueueing.
+    for (max_age_ms, is_dead) in [(100, true), (101, false)] {
+        let spec = RetryPolicySpec { max_age_ms: Some(max_age_ms), ..policy(3).into() };
+        let delivery = Delivery { policy: RetryPolicy::try_from(spec).unwrap(), ..delivery(1, 1) };
+        let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY);
+        if is_dead {
+            assert_eq!(verdict, dead(&delivery, DeadReason::MaxAge, ExecError::Timeout));
+        } else {
+            assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
+        }
+    }
+}
+
+#[test]
+fn a_dead_letter_handler_annotates_and_is_never_retried() {
+    let handler = dead_letter_handler();
+    assert_eq!(settle(&handler, success(), RUN, KEY), Verdict::Handled { effects: effects() });
+    for error in [ExecError::Timeout, ExecError::HandlerMissing, ExecError::PrincipalDenied] {
+        let failed_attempt = attempt(&handler, error);
+        assert_eq!(settle(&handler, failed(error), RUN, KEY), Verdict::HandlerFailed { failed: failed_attempt });
+    }
+}
+
+#[test]
+fn a_sync_delivery_is_never_retried_and_a_failed_one_changes_nothing() {
+    let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
+    assert_eq!(settle(&sync, success(), RUN, KEY), Verdict::Done { effects: effects() });
+    for error in [ExecError::Timeout, ExecError::HandlerMissing] {
+        assert_eq!(settle(&sync, failed(error), RUN, KEY), Verdict::Done { effects: Effects::default() });
+    }
+}
+
+#[test]
+fn too_deep_is_dropped_before_anything_else() {
+    for (depth, dropped) in [(16, false), (17, true), (u32::MAX, true)] {
+        for base in [delivery(1, 1), dead_letter_handler(), Delivery { attempt: 9, ..delivery(1, 1) }] {
+            let delivery = Delivery { event: event(depth), ..base };
+            assert_eq!(refuse(&delivery, 16, NOW) == Some(Verdict::Dropped), dropped, "{depth}");
+        }
+    }
+}
+
+#[test]
+fn a_claim_beyond_the_last_attempt_is_dead_and_not_executed() {
+    for (number, is_dead) in [(1, false), (3, false), (4, true), (5, true)] {
+        let verdict = refuse(&Delivery { attempt: number, ..delivery(1, 1) }, 16, NOW);
+        if is_dead {
+            let Some(Verdict::Dead { reason, attempts, failed, .. }) = verdict else { panic!("{verdict:?}") };
+            assert_eq!((reason, attempts, failed), (DeadReason::AttemptsExhausted, 3, None));
+        } else {
+            assert_eq!(verdict, None);
+        }
+    }
+}
+
+#[test]
+fn a_lost_attempt_past_max_age_is_dead_but_a_first_one_runs_however_old() {
+    let spec = RetryPolicySpec { max_age_ms: Some(1_000), ..policy(3).into() };
+    let old = Delivery { policy: RetryPolicy::try_from(spec).unwrap(), ..delivery(1, 1) };
+    let later = NOW.plus(Micros::from_millis(1_001));
+    assert_eq!(refuse(&old, 16, later), None);
+    let second = Delivery { attempt: 2, ..old };
+    assert_eq!(refuse(&second, 16, NOW.plus(Micros::from_millis(1_000))), None);
+    let verdict = refuse(&second, 16, later);
+    assert!(matches!(verdict, Some(Verdict::Dead { reason: DeadReason::MaxAge, attempts: 1, .. })), "{verdict:?}");
+}
+
+#[test]
+fn an_orphaned_sync_row_is_abandoned_and_never_executed() {
+    let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
+    assert_eq!(refuse(&sync, 16, NOW), Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }));
+}
+
+#[test]
+fn a_lost_dead_letter_handler_has_failed() {
+    assert_eq!(refuse(&dead_letter_handler(), 16, NOW), None);
+    let verdict = refuse(&Delivery { attempt: 2, ..dead_letter_handler() }, 16, NOW);
+    let Some(Verdict::HandlerFailed { failed }) = verdict else { panic!("{verdict:?}") };
+    assert_eq!((failed.attempt, failed.error), (1, ExecError::Lost));
+}
+
+#[test]
+fn the_idempotency_key_is_the_same_on_every_attempt() {
+    let first = delivery(3, 1);
+    let again = Delivery { attempt: 2, lease: Lease(2), redrive_generation: 1, id: DeliveryId(9), ..first.clone() };
+    assert_eq!(first.idempotency_key(), again.idempotency_key());
+    assert_eq!(first.idempotency_key(), "00000000-0000-0000-0000-00000000000a:3");
+    assert_ne!(first.idempotency_key(), delivery(4, 1).idempotency_key());
+}
+
+#[test]
+fn equal_failures_share_a_fingerprint() {
+    let of =
+        |error, message: &str| Attempt { message: message.to_owned(), ..attempt(&delivery(1, 1), error) }.fingerprint();
+    let base = of(ExecError::ScriptError, "no order 17\n  at a.js:3");
+    assert_eq!(base, of(ExecError::ScriptError, "no order 123456\n  at b.js:9"));
+    assert_ne!(base, of(ExecError::Timeout, "no order 17"));
+    assert_ne!(base, of(ExecError::ScriptError, "no customer 17"));
+}

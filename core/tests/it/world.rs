@@ -1,0 +1,187 @@
+//! The dispatcher against a small honest store whose answers get lost: everything ends, and nothing succeeds twice
+//! without a reason.
+
+use crate::fixtures::*;
+use proptest::prelude::*;
+use std::collections::{BTreeMap, VecDeque};
+use tidegate_core::*;
+
+#[derive(Clone, Debug)]
+struct Row {
+    delivery: Delivery,
+    leased_until: Timestamp,
+}
+
+/// Rows in memory, with the semantics of the contract.
+#[derive(Default)]
+struct Store {
+    rows: BTreeMap<DeliveryId, Row>,
+    done: BTreeMap<DeliveryId, u32>,
+    dead: BTreeMap<DeliveryId, u32>,
+    now: Timestamp,
+}
+
+impl Store {
+    fn call(&mut self, request: Request) -> Reply {
+        let now = self.now;
+        match request {
+            Request::Exchange { settle, claim, lease_for } => {
+                let mut fenced = Vec::new();
+                for settlement in settle {
+                    if !self.settle(&settlement) {
+                        fenced.push(settlement.claim);
+                    }
+                }
+                let claimed = claim.into_iter().flat_map(|quota| self.claim(quota, lease_for)).collect();
+                Reply::Exchange { now, fenced, conflicted: Vec::new(), claimed, woken: Vec::new() }
+            }
+            Request::Renew { held, lease_for } => {
+                let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
+                Reply::Renew { now, fenced }
+            }
+            Request::Discover => {
+                let mut lanes: BTreeMap<TriggerId, Timestamp> = BTreeMap::new();
+                for row in self.rows.values().filter(|row| row.leased_until <= now) {
+                    let due = lanes.entry(row.delivery.trigger_id).or_insert(row.delivery.due_at);
+                    *due = (*due).min(row.delivery.due_at);
+                }
+                let state = |(trigger, next_due)| LaneState { trigger, next_due, max_concurrency: None };
+                Reply::Discover { now, lanes: lanes.into_iter().map(state).collect() }
+            }
+        }
+    }
+
+    fn valid(&mut self, claim: Claim) -> Option<&mut Row> {
+        let row = self.rows.get_mut(&claim.delivery)?;
+        (row.delivery.lease == claim.lease && row.leased_until > Timestamp::EPOCH).then_some(row)
+    }
+
+    fn settle(&mut self, settlement: &Settlement) -> bool {
+        let now = self.now;
+        let Some(row) = self.valid(settlement.claim) else { return false };
+        let id = settlement.claim.delivery;
+        match &settlement.verdict {
+            Verdict::Done { .. } => {
+                self.rows.remove(&id);
+                *self.done.entry(id).or_default() += 1;
+            }
+            Verdict::Dead { attempts, .. } => {
+                let attempts = *attempts;
+                self.rows.remove(&id);
+                assert_eq!(self.dead.insert(id, attempts), None, "dead twice");
+            }
+            Verdict::Retry { delay, .. } => {
+                row.delivery.due_at = now.plus(*delay);
+                row.leased_until = Timestamp::EPOCH;
+            }
+            Verdict::Deferred { delay } => {
+                row.delivery.due_at = now.plus(*delay);
+                row.delivery.attempt -= 1;
+                row.leased_until = Timestamp::EPOCH;
+            }
+            other => panic!("not of this world: {other:?}"),
+        }
+        true
+    }
+
+    fn renew(&mut self, claim: Claim, lease_for: Micros) -> bool {
+        let until = self.now.plus(lease_for);
+        self.valid(claim).map(|row| row.leased_until = until).is_some()
+    }
+
+    fn claim(&mut self, quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
+        let now = self.now;
+        let mut due: Vec<&mut Row> = self
+            .rows
+            .values_mut()
+            .filter(|row| row.delivery.trigger_id == quota.trigger && row.leased_until <= now)
+            .filter(|row| row.delivery.due_at <= now && row.delivery.due_at >= quota.floor)
+            .collect();
+        due.sort_by_key(|row| (row.delivery.due_at, row.delivery.id));
+        due.truncate(quota.quota as usize);
+        let lease = |row: &mut Row| {
+            row.leased_until = now.plus(lease_for);
+            row.delivery.lease.0 += 1;
+            row.delivery.attempt += 1;
+            row.delivery.clone()
+        };
+        due.into_iter().map(lease).collect()
+    }
+}
+
+/// What happens to the n-th store call and to the n-th execution.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    Fine,
+    Refused,
+    AnswerLost,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    #[test]
+    fn everything_ends_and_nothing_succeeds_twice(
+        rows in prop::collection::vec((1..4_i64, 1..=3_u32), 1..40),
+        fates in prop::collection::vec(prop_oneof![6 => Just(Fate::Fine), 1 => Just(Fate::Refused), 1 => Just(Fate::AnswerLost)], 1..40),
+        failures in prop::collection::vec(prop::bool::weighted(0.3), 1..40),
+        restart_after in 1..60_usize,
+    ) {
+        let mut store = Store { now: NOW, ..Store::default() };
+        for (n, (trigger, max_attempts)) in rows.iter().enumerate() {
+            let base = delivery(*trigger, n as i64);
+            let row = Delivery { attempt: 0, lease: Lease(0), policy: policy(*max_attempts), ..base };
+            store.rows.insert(row.id, Row { delivery: row, leased_until: Timestamp::EPOCH });
+        }
+        let mut dispatcher = Dispatcher::new(config(|_| ()), boot(), Mono(0));
+        let (mut now, mut fate, mut failure) = (Mono(0), fates.iter().cycle(), failures.iter().cycle());
+        let mut inbox: VecDeque<Input> = VecDeque::new();
+        let mut faults = true;
+        for step in 0..20_000 {
+            if step == restart_after {
+                // A crash: what was held, running and under way is forgotten.
+                inbox.clear();
+                let incarnation = Incarnation(uuid::Uuid::from_u128(3));
+                dispatcher = Dispatcher::new(config(|_| ()), Boot { incarnation, ..boot() }, now);
+            }
+            faults &= step < 300;
+            let wake_at = loop {
+                match dispatcher.poll() {
+                    Output::Action(Action::CallStore { op, request }) => {
+                        let result = match if faults { fate.next() } else { None } {
+                            None | Some(Fate::Fine) => Ok(store.call(request)),
+                            Some(Fate::Refused) => Err(StoreError::not_applied(StoreErrorKind::Unavailable, "refused")),
+                            Some(Fate::AnswerLost) => { store.call(request); Err(StoreError::unknown("lost")) }
+                        };
+                        inbox.push_back(Input::StoreAnswered { op, result });
+                    }
+                    Output::Action(Action::Execute { op, .. }) => {
+                        let fails = *failure.next().unwrap();
+                        let outcome = if fails { failed(ExecError::ScriptError) } else { succeeded() };
+                        inbox.push_back(Input::ExecutionEnded { op, outcome });
+                    }
+                    Output::Action(Action::Cancel { .. }) | Output::Fact(_) => {}
+                    Output::Idle { wake_at, .. } => break wake_at,
+                    Output::Stopped => unreachable!("nobody asked for it"),
+                }
+            };
+            if store.rows.is_empty() && inbox.is_empty() && dispatcher.view().held == 0 {
+                break;
+            }
+            let input = match inbox.pop_front() {
+                Some(input) => { now = now.plus(Micros(200)); input }
+                None => { now = wake_at.expect("a poll is always ahead"); Input::Tick }
+            };
+            store.now = NOW.plus(now.since(Mono(0)));
+            dispatcher.handle(now, input);
+        }
+        prop_assert!(store.rows.is_empty(), "left over: {:?}", store.rows);
+        prop_assert_eq!(store.done.len() + store.dead.len(), rows.len());
+        prop_assert!(store.done.values().all(|times| *times == 1));
+        for (id, attempts) in &store.dead {
+            prop_assert_eq!(*attempts, rows[id.0 as usize].1, "a dead letter has exactly max_attempts");
+        }
+        let view = dispatcher.view();
+        prop_assert_eq!((view.running, view.queued, view.held), (0, 0, 0));
+    }
+}

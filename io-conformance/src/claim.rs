@@ -3,18 +3,183 @@
 use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
+use tidegate_core::{
+    Handler, LaneQuota, Lease, Micros, PrincipalId, Timestamp, TriggerId, TriggerName, TriggerSpec, Verdict,
+};
+use tidegate_driver::{DeliveryState, ScriptStore, TriggerStore};
 
-pub(crate) async fn a_lane_is_claimed_in_the_order_of_due_time_and_id<S: Store>(store: Arc<S>) {
-    let app = App::new(&store).await;
-    let lane = app.trigger(&on_app("lane", "*")).await.id;
+pub(crate) async fn a_lane_is_claimed_in_the_order_of_its_emissions<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
     for n in 0..5 {
-        app.emit((0..3).map(|m| new_event("e", &format!("{n}-{m}"), "null")).collect()).await;
+        app.emit((0..3).map(|m| new_event("go", &format!("{n}-{m}"), "null")).collect()).await;
     }
 
-    let claimed = app.claim(lane, 100).await;
+    let claimed = app.claim(lane.id, 100).await;
 
     assert_eq!(claimed.len(), 15);
     assert!(claimed.is_sorted_by_key(|row| (row.due_at, row.id)), "{claimed:#?}");
     let subjects: Vec<_> = claimed.iter().map(|row| row.event.subject.to_string()).collect();
-    assert!(subjects.is_sorted(), "events are handled in the order in which they were emitted: {subjects:?}");
+    assert!(subjects.is_sorted(), "{subjects:?}");
+}
+
+/// Due time goes before id: what was put off comes after what was not, however old it is.
+pub(crate) async fn a_lane_is_claimed_in_the_order_of_due_time<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(4).await;
+    let mut rows = app.claim(lane.id, 4).await;
+    let delays = [30, 10, 40, 20].map(Micros::from_millis);
+    let put_off = rows.iter().zip(delays).map(|(row, delay)| settlement(row, Verdict::Deferred { delay }));
+    let then = app.exchange(put_off.collect(), Vec::new()).await.now;
+    rows.sort_by_key(|row| [1, 3, 0, 2].iter().position(|n| row.event.subject.as_str() == n.to_string()));
+
+    // Once the last is due, all are: they come together, or else one by one; the order is the same.
+    let mut again = Vec::new();
+    while again.len() < 4 {
+        again.push(app.next(lane.id).await);
+    }
+
+    assert_eq!(ids(&again), ids(&rows));
+    let due: Vec<_> = again.iter().map(|row| row.due_at).collect();
+    assert_eq!(due, [10, 20, 30, 40].map(|ms| then.plus(Micros::from_millis(ms))));
+}
+
+pub(crate) async fn each_lane_gives_no_more_than_its_quota<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let mut lanes = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        lanes.push(app.trigger(&on_app(name, "go")).await.id);
+    }
+    app.go(5).await;
+    let [a, b, c, d] = lanes[..] else { unreachable!("four lanes were made") };
+
+    let claimed = app.exchange(Vec::new(), vec![quota(c, 2), quota(a, 9), quota(b, 0)]).await.claimed;
+
+    let count = |lane| claimed.iter().filter(|row| row.trigger_id == lane).count();
+    assert_eq!([a, b, c, d].map(count), [5, 0, 2, 0]);
+    let by_lane: Vec<_> = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id).collect();
+    assert_eq!(by_lane.len(), 2, "lane by lane: {:?}", ids(&claimed));
+    for rows in by_lane {
+        assert!(rows.is_sorted_by_key(|row| (row.due_at, row.id)), "{rows:#?}");
+        assert_eq!(rows[0].event.subject.as_str(), "0", "from the lane's beginning");
+    }
+}
+
+pub(crate) async fn what_is_due_later_is_not_claimed<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(2).await;
+    let rows = app.claim(lane.id, 1).await;
+    app.settle(&rows[0], Verdict::Deferred { delay: A_MINUTE }).await;
+
+    let claimed = app.claim(lane.id, 10).await;
+
+    assert_eq!(claimed.len(), 1);
+    assert_ne!(claimed[0].id, rows[0].id);
+}
+
+pub(crate) async fn nothing_is_claimed_below_the_floor<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+    app.go(1).await;
+    let due: Vec<_> = app.deliveries().await.iter().map(|row| row.due_at).collect();
+    assert!(due[0] < due[1], "the store's clock ticks between two commits: {due:?}");
+    let from = |floor| vec![LaneQuota { trigger: lane.id, quota: 10, floor }];
+
+    let above = app.exchange(Vec::new(), from(due[1].plus(Micros(1)))).await.claimed;
+    assert_eq!(above, []);
+    let second = app.exchange(Vec::new(), from(due[1])).await.claimed;
+    assert_eq!(second.iter().map(|row| row.due_at).collect::<Vec<_>>(), [due[1]]);
+    let first = app.exchange(Vec::new(), from(Timestamp::EPOCH)).await.claimed;
+    assert_eq!(first.iter().map(|row| row.due_at).collect::<Vec<_>>(), [due[0]]);
+}
+
+pub(crate) async fn a_claimed_row_is_not_claimed_again_while_its_lease_runs<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(3).await;
+    let first = app.claim(lane.id, 2).await;
+
+    let second = app.claim(lane.id, 10).await;
+
+    assert_eq!((first.len(), second.len()), (2, 1));
+    assert!(!ids(&first).contains(&second[0].id));
+    assert_eq!(app.claim(lane.id, 10).await, []);
+}
+
+/// Each claim of a row whose lease ran out counts, has a lease of its own and leaves a record of the attempt before.
+pub(crate) async fn an_expired_lease_is_an_attempt_that_was_lost<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+
+    let (first_at, first) = app.next_expiring(lane.id).await;
+    let (second_at, second) = app.next_expiring(lane.id).await;
+    let (_, third) = app.next_for(lane.id, LEASE).await;
+
+    assert_eq!([first.attempt, second.attempt, third.attempt], [1, 2, 3]);
+    assert_eq!([first.lease, second.lease, third.lease], [1, 2, 3].map(Lease));
+    assert_eq!((second.id, third.id), (first.id, first.id));
+    assert_eq!((third.due_at, third.enqueued_at), (first.due_at, first.enqueued_at));
+    let row = app.delivery(first.id).await.expect("the row is there");
+    assert_eq!(row.failed, [lost(1, first_at), lost(2, second_at)]);
+    assert_eq!((row.attempt, row.state), (3, DeliveryState::Leased));
+}
+
+/// The store does not judge: who claims sees that the attempts are used up and settles the row as dead.
+pub(crate) async fn a_row_is_claimed_even_beyond_its_last_attempt<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let lane = app.trigger(&TriggerSpec { retry: attempts(1), ..on_app("lane", "go") }).await;
+    app.go(1).await;
+
+    app.next_expiring(lane.id).await;
+    let beyond = app.next(lane.id).await;
+
+    assert_eq!((beyond.attempt, beyond.policy.max_attempts()), (2, 1));
+}
+
+pub(crate) async fn a_lane_that_does_not_exist_gives_nothing<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+    let nobody = TriggerId(lane.id.0 + 1_000_000);
+
+    let reply = app.exchange(Vec::new(), vec![quota(nobody, 5), quota(lane.id, 5)]).await;
+
+    assert_eq!(reply.claimed.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [lane.id]);
+}
+
+pub(crate) async fn an_empty_exchange_tells_the_time<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let mut times = Vec::new();
+    for _ in 0..5 {
+        let reply = app.exchange(Vec::new(), Vec::new()).await;
+        assert_eq!((reply.claimed, reply.fenced, reply.conflicted, reply.woken), (vec![], vec![], vec![], vec![]));
+        times.push(reply.now);
+    }
+    assert!(times.is_sorted() && times[0] > Timestamp::EPOCH, "{times:?}");
+}
+
+pub(crate) async fn a_claim_shows_the_trigger_as_it_is_now<S: Store>(store: Arc<S>) {
+    let (app, old) = App::with_lane(&store).await;
+    app.go(1).await;
+    let eve = PrincipalId::new("user:eve").expect("a principal");
+    let new = TriggerSpec { handler: Handler::Native(script_name("other")), ..old.spec.clone() };
+    let changed = TriggerStore::put(&*store, &app.name, &new, &eve).await.expect("the trigger is put");
+
+    let row = app.next(old.id).await;
+
+    assert_eq!(row.handler, Some(new.handler));
+    assert_eq!((row.runs_as, row.trigger_version), (eve, changed.version));
+    assert_eq!(row.trigger_name, TriggerName::new("lane").expect("a name"));
+}
+
+pub(crate) async fn a_claim_names_the_version_of_the_script<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let name = script_name("receipt");
+    let lane = app.trigger(&TriggerSpec { handler: Handler::Script(name.clone()), ..on_app("lane", "go") }).await.id;
+    app.go(3).await;
+
+    let missing = app.next(lane).await;
+    let script = ScriptStore::put(&*store, &app.name, &name, "export default 1").await.expect("the script is put");
+    let there = app.next(lane).await;
+    ScriptStore::delete(&*store, &app.name, &name).await.expect("the script is deleted");
+    let gone = app.next(lane).await;
+
+    assert_eq!([missing, there, gone].map(|row| row.script_version), [None, Some(script.version), None]);
 }

@@ -3,6 +3,10 @@
 use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
+use tidegate_core::{
+    Backoff, Delivery, Event, EventType, Handler, KvOps, Lease, Match, Micros, Pattern, RetryPolicySpec, Source,
+    Subject, TriggerSpec,
+};
 
 pub(crate) async fn a_put_makes_one_row_for_each_matching_trigger<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
@@ -15,4 +19,188 @@ pub(crate) async fn a_put_makes_one_row_for_each_matching_trigger<S: Store>(stor
 
     assert_eq!(woken(&put.emitted), [first.id, second.id]);
     assert_eq!(app.waiting().await, ["first", "second"]);
+}
+
+pub(crate) async fn a_trigger_gets_only_the_operations_that_it_names<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let on = |name: &str, set: bool, delete: bool| {
+        spec(name, Match::Kv { ops: KvOps { set, delete }, collection: Pattern::any(), key: Pattern::any() })
+    };
+    let both = app.trigger(&on("both", true, true)).await.id;
+    let set = app.trigger(&on("set", true, false)).await.id;
+    let delete = app.trigger(&on("delete", false, true)).await.id;
+
+    let put = app.put("c", "k", "1").await;
+    let deleted = app.delete("c", "k").await.expect("there was a value");
+
+    assert_eq!(woken(&put.emitted), [both, set]);
+    assert_eq!(woken(&deleted.emitted), [both, delete]);
+}
+
+pub(crate) async fn the_claimed_row_carries_the_event_and_the_trigger_whole<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let trigger = app.trigger(&TriggerSpec { retry: attempts(7), ..on_kv("first", "carts", "*") }).await;
+    let value = r#"{"z":1.50,"a":[1, 2],"ü":"\n%"}"#;
+
+    let put = app.put("carts", "a/1", value).await;
+    let row = app.next(trigger.id).await;
+
+    assert_eq!(kv_data(&row.event), ("carts".to_owned(), "a/1".to_owned(), value.to_owned(), put.version));
+    let event = Event {
+        id: put.emitted.event_id,
+        app: app.name.clone(),
+        source: Source::Kv,
+        event_type: EventType::new("kv.set").expect("a type"),
+        subject: Subject::new("carts/a/1").expect("a subject"),
+        time: put.updated_at,
+        data: row.event.data.clone(),
+        actor: actor(),
+        root_id: put.emitted.event_id,
+        parent_id: None,
+        depth: 0,
+        traceparent: Some(TRACEPARENT.to_owned()),
+    };
+    let expected = Delivery {
+        id: row.id,
+        trigger_id: trigger.id,
+        trigger_name: trigger.spec.name.clone(),
+        trigger_version: trigger.version,
+        event,
+        handler: Some(trigger.spec.handler.clone()),
+        script_version: None,
+        runs_as: registrant(),
+        policy: trigger.spec.retry,
+        timeout: trigger.spec.timeout_ms.as_micros(),
+        attempt: 1,
+        lease: Lease(1),
+        due_at: put.updated_at,
+        enqueued_at: put.updated_at,
+        redrive_generation: 0,
+        reply_to: None,
+        handles_letter: None,
+    };
+    assert_eq!(row, expected);
+}
+
+/// What a retry may do is settled when the event is emitted; what runs is what the trigger says at the claim.
+pub(crate) async fn a_row_keeps_the_policy_of_its_emission<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let policy = RetryPolicySpec {
+        max_attempts: 9,
+        backoff: Backoff::Linear,
+        base_ms: 123,
+        max_ms: 4_567,
+        jitter: 0.123_456,
+        max_age_ms: Some(89_000),
+    };
+    let old = TriggerSpec {
+        retry: policy.try_into().expect("a policy"),
+        timeout_ms: 1_234.try_into().expect("a timeout"),
+        ..on_app("lane", "go")
+    };
+    let before = app.trigger(&old).await;
+    app.go(1).await;
+    let new = TriggerSpec {
+        retry: attempts(2),
+        timeout_ms: 1.try_into().expect("a timeout"),
+        handler: Handler::Webhook("https://example.org/hook?a=b".to_owned()),
+        ..old.clone()
+    };
+    let after = app.trigger(&new).await;
+
+    assert_eq!(app.deliveries().await[0].max_attempts, 9);
+    let row = app.next(before.id).await;
+    assert_eq!((row.policy, row.timeout), (old.retry, Micros::from_millis(1_234)));
+    assert_eq!((row.handler, row.trigger_version), (Some(new.handler), after.version));
+}
+
+pub(crate) async fn a_disabled_trigger_gets_no_rows<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let enabled = app.trigger(&on_app("lane", "go")).await;
+    let waiting = app.go(1).await;
+    app.trigger(&TriggerSpec { enabled: false, ..enabled.spec.clone() }).await;
+    let missed = app.go(1).await;
+    assert_eq!(woken(&missed[0]), []);
+
+    let row = app.next(enabled.id).await;
+    assert_eq!(row.event.id, waiting[0].event_id, "the row of before still runs");
+    app.settle(&row, done()).await;
+
+    app.trigger(&enabled.spec).await;
+    assert_eq!(app.deliveries().await, [], "what was missed stays missed");
+    assert_eq!(woken(&app.go(1).await[0]), [enabled.id]);
+}
+
+pub(crate) async fn a_paused_triggers_rows_wait_until_it_is_resumed<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.set_paused("lane", true).await;
+    let emitted = app.go(2).await;
+    assert_eq!(app.waiting().await, ["lane", "lane"]);
+    assert_eq!(app.claim(lane.id, 10).await, []);
+    assert_eq!(app.lanes().await, []);
+
+    app.set_paused("lane", false).await;
+
+    assert_eq!(app.lanes().await, [lane.id]);
+    let events: Vec<_> = app.claim(lane.id, 10).await.iter().map(|row| row.event.id).collect();
+    assert_eq!(events, [emitted[0].event_id, emitted[1].event_id]);
+}
+
+pub(crate) async fn a_deleted_triggers_rows_come_without_a_handler<S: Store>(store: Arc<S>) {
+    let (app, old) = App::with_lane(&store).await;
+    app.set_paused("lane", true).await;
+    app.go(1).await;
+    assert!(app.delete_trigger("lane").await);
+
+    assert_eq!(app.lanes().await, [old.id], "its rows must die, even if it was paused");
+    let row = app.next(old.id).await;
+    assert_eq!(row.handler, None);
+    assert_eq!((row.trigger_name.as_str(), row.runs_as), ("lane", registrant()));
+    assert_eq!(woken(&app.go(1).await[0]), [], "a deleted trigger gets no new rows");
+}
+
+pub(crate) async fn a_deleted_triggers_rows_are_not_those_of_its_successor<S: Store>(store: Arc<S>) {
+    let (app, old) = App::with_lane(&store).await;
+    app.go(1).await;
+    app.delete_trigger("lane").await;
+    let new = app.trigger(&old.spec).await;
+    assert_ne!(new.id, old.id);
+
+    app.go(1).await;
+
+    assert_eq!(app.lanes().await, [old.id, new.id]);
+    assert_eq!(app.next(old.id).await.handler, None);
+    assert_eq!(app.next(new.id).await.handler, Some(new.spec.handler));
+}
+
+pub(crate) async fn apps_do_not_hear_of_each_other<S: Store>(store: Arc<S>) {
+    let (one, other) = (App::named(&store, "one").await, App::named(&store, "other").await);
+    let heard = one.trigger(&on_kv("same-name", "*", "*")).await;
+    other.trigger(&on_kv("same-name", "*", "*")).await;
+
+    let put = one.put("c", "k", "1").await;
+
+    assert_eq!(woken(&put.emitted), [heard.id]);
+    assert_eq!(one.waiting().await, ["same-name"]);
+    assert_eq!(other.deliveries().await, []);
+    assert_eq!(other.get("c", "k").await, None);
+}
+
+/// Ticks and requests are made for one trigger each: an app that emits something of the same name fires nothing.
+pub(crate) async fn cron_and_http_triggers_match_no_event<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let cron = Match::Cron { expression: "* * * * *".to_owned(), time_zone: "UTC".to_owned() };
+    app.trigger(&spec("cron", cron)).await;
+    app.trigger(&spec("http", Match::Http { method: "GET".to_owned(), path: "/a".to_owned() })).await;
+    let subjects = ["", "cron", "http", "/a", "*"];
+    let types = ["cron.tick", "http.request", "*"];
+
+    for event_type in types {
+        for emitted in app.emit(subjects.map(|subject| new_event(event_type, subject, "null")).into()).await {
+            assert_eq!(woken(&emitted), []);
+        }
+    }
+    app.put("c", "k", "1").await;
+
+    assert_eq!(app.deliveries().await, []);
 }

@@ -17,7 +17,13 @@ mod support;
 mod world;
 
 mod claim;
+mod concurrent;
+mod effects;
 mod fan_out;
+mod fence;
+mod lanes;
+mod matching;
+mod settle;
 
 pub use list::cases;
 pub use world::{Store, World};

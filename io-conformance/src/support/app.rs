@@ -1,13 +1,13 @@
 //! An app, as its owner and its callers see it. Every failure of the store is a failure of the case.
 
-use super::build::{actor, app_name, collection, json, key, outside, registrant, trigger_name};
+use super::build::{app_name, collection, json, key, new_event, on_app, outside, registrant, trigger_name};
 use crate::Store;
 use std::sync::Arc;
 use tidegate_core::{AppName, DeliveryId, NewEvent, Trigger, TriggerId, TriggerSpec, Version};
 use tidegate_driver::{
     AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    Deployment, Emission, Emitted, Guard, KvEntry, KvPage, KvStore, Mutated, OutboxStore, Script, ScriptStore,
-    TriggerStore,
+    Deployment, Emission, Emitted, Guard, IdempotencyKey, KvEntry, KvPage, KvStore, Mutated, OutboxStore, PortError,
+    Script, ScriptStore, TriggerStore,
 };
 
 /// An app on the store under test.
@@ -47,6 +47,18 @@ impl<S: Store> App<S> {
         let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
         AppStore::deploy(&*app.store, &app.name, &nothing, &registrant()).await.expect("the app is made");
         app
+    }
+
+    /// A new app with one trigger, `lane`, on events of the type `go`, and the trigger.
+    pub(crate) async fn with_lane(store: &Arc<S>) -> (Self, Trigger) {
+        let app = Self::new(store).await;
+        let lane = app.trigger(&on_app("lane", "go")).await;
+        (app, lane)
+    }
+
+    /// Emits `count` events of the type `go`, with the subjects `0`, `1`, …
+    pub(crate) async fn go(&self, count: u32) -> Vec<Emitted> {
+        self.emit((0..count).map(|n| new_event("go", &n.to_string(), "null")).collect()).await
     }
 
     pub(crate) async fn trigger(&self, spec: &TriggerSpec) -> Trigger {
@@ -110,6 +122,18 @@ impl<S: Store> App<S> {
     pub(crate) async fn emit(&self, events: Vec<NewEvent>) -> Vec<Emitted> {
         let emission = Emission { app: self.name.clone(), events, cause: outside(), idempotency_key: None };
         OutboxStore::emit(&*self.store, &emission).await.expect("the events are emitted")
+    }
+
+    /// Emits from outside under an idempotency key.
+    pub(crate) async fn emit_once(
+        &self,
+        once: &str,
+        digest: &str,
+        events: Vec<NewEvent>,
+    ) -> Result<Vec<Emitted>, PortError> {
+        let idempotency_key = Some(IdempotencyKey { key: once.to_owned(), digest: digest.to_owned() });
+        let emission = Emission { app: self.name.clone(), events, cause: outside(), idempotency_key };
+        OutboxStore::emit(&*self.store, &emission).await
     }
 
     pub(crate) async fn deliveries(&self) -> Vec<DeliverySummary> {

@@ -3,7 +3,11 @@
 mod app;
 mod build;
 mod dispatch;
+mod kv_event;
+mod verdicts;
 
 pub(crate) use app::{App, woken};
 pub(crate) use build::*;
 pub(crate) use dispatch::*;
+pub(crate) use kv_event::kv_data;
+pub(crate) use verdicts::*;

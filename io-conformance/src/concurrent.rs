@@ -1,0 +1,337 @@
+//! Several dispatchers on one store: nothing is handed out twice, nothing is lost, sums are exact.
+
+use crate::Store;
+use crate::support::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use tidegate_core::{Claim, Delivery, DeliveryId, Effects, LaneQuota, Micros, TriggerId, TriggerSpec, Verdict};
+use tidegate_driver::{Guard, KvStore, PortError};
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+/// Runs `task` as `count` tasks at once. A panic of one is a panic of the case.
+async fn at_once<T, F>(count: usize, mut task: impl FnMut(usize) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let mut tasks = JoinSet::new();
+    for n in 0..count {
+        tasks.spawn(task(n));
+    }
+    tasks.join_all().await
+}
+
+/// What the tasks of a case saw together.
+#[derive(Default)]
+struct Ledger {
+    /// Each claim that was handed out.
+    claims: BTreeSet<Claim>,
+    /// Each row that was done, and how often.
+    done: BTreeMap<DeliveryId, u32>,
+}
+
+/// Eight dispatchers drain four lanes. Each row fails once and is done at its second attempt.
+pub(crate) async fn eight_dispatchers_hand_out_each_claim_once<S: Store>(store: Arc<S>) {
+    const ROWS: usize = 4 * 150;
+    let app = App::new(&store).await;
+    let mut lanes = Vec::new();
+    for name in ["a", "b", "c", "d"] {
+        lanes.push(app.trigger(&on_app(name, "go")).await.id);
+    }
+    app.go(150).await;
+    let ledger = Arc::new(Mutex::new(Ledger::default()));
+
+    at_once(8, |_| drain(app.clone(), lanes.clone(), Arc::clone(&ledger), ROWS)).await;
+
+    let ledger = ledger.lock().expect("no task panicked");
+    assert_eq!((ledger.done.len(), ledger.claims.len()), (ROWS, 2 * ROWS));
+    assert!(ledger.done.values().all(|times| *times == 1), "{:?}", ledger.done);
+    assert_eq!(app.deliveries().await, []);
+    assert_eq!(app.letters().await, []);
+}
+
+async fn drain<S: Store>(app: App<S>, lanes: Vec<TriggerId>, ledger: Arc<Mutex<Ledger>>, rows: usize) {
+    let mut held: Vec<Delivery> = Vec::new();
+    loop {
+        let settle = held.iter().map(|row| settlement(row, second_time_done(row))).collect();
+        let reply = app.exchange(settle, lanes.iter().map(|lane| quota(*lane, 7)).collect()).await;
+        assert_eq!((reply.fenced, reply.conflicted), (vec![], vec![]));
+        {
+            let mut ledger = ledger.lock().expect("no task panicked");
+            for row in held.iter().filter(|row| row.attempt == 2) {
+                *ledger.done.entry(row.id).or_default() += 1;
+            }
+            for row in &reply.claimed {
+                assert!(ledger.claims.insert(claim_of(row)), "{:?} was handed out twice", claim_of(row));
+            }
+            if ledger.done.len() == rows {
+                assert_eq!(reply.claimed, []);
+                return;
+            }
+        }
+        held = reply.claimed;
+        tokio::task::yield_now().await;
+    }
+}
+
+fn second_time_done(row: &Delivery) -> Verdict {
+    match row.attempt {
+        1 => Verdict::Retry { delay: Micros::ZERO, failed: threw(1, row.due_at, "not yet") },
+        _ => done(),
+    }
+}
+
+/// Two hundred increments of three counters by eight dispatchers, each by a read and a write, while somebody else
+/// increments them from outside.
+pub(crate) async fn increments_by_effects_sum_up_exactly<S: Store>(store: Arc<S>) {
+    const COUNTERS: [&str; 3] = ["x", "y", "z"];
+    const ROWS: u32 = 200;
+    const OUTSIDE: u32 = 30;
+    let (app, lane) = App::with_lane(&store).await;
+    for counter in COUNTERS {
+        app.put("c", counter, "0").await;
+    }
+    app.go(ROWS).await;
+
+    let from_outside = {
+        let app = app.clone();
+        tokio::spawn(async move {
+            for n in 0..OUTSIDE {
+                increment_from_outside(&app, COUNTERS[n as usize % 3]).await;
+            }
+        })
+    };
+    let conflicts = at_once(8, |_| increment(app.clone(), lane.id, COUNTERS)).await;
+    from_outside.await.expect("the increments from outside are made");
+
+    let mut sum = 0;
+    for counter in COUNTERS {
+        sum += app.value("c", counter).await.expect("it is there").parse::<u32>().expect("a number");
+    }
+    assert_eq!(sum, 2 * ROWS + OUTSIDE, "after {conflicts:?} conflicts");
+    assert_eq!(app.deliveries().await, []);
+}
+
+/// Each delivery increments two of the counters. What conflicts is read afresh and settled again, under its claim.
+async fn increment<S: Store>(app: App<S>, lane: TriggerId, counters: [&'static str; 3]) -> u32 {
+    let mut conflicts = 0;
+    let mut held: Vec<Delivery> = Vec::new();
+    loop {
+        let mut settle = Vec::new();
+        for row in &held {
+            let nth = row.id.0 as usize;
+            let (one, other) = (counters[nth % 3], counters[(nth + 1 + nth / 3 % 2) % 3]);
+            settle.push(settlement(row, done_with(incremented(&app, [one, other]).await)));
+        }
+        let claim = if held.len() < 3 { vec![quota(lane, 3)] } else { Vec::new() };
+        let reply = app.exchange(settle, claim).await;
+        assert_eq!(reply.fenced, []);
+        conflicts += reply.conflicted.len() as u32;
+        held.retain(|row| reply.conflicted.contains(&claim_of(row)));
+        held.extend(reply.claimed);
+        if held.is_empty() {
+            return conflicts;
+        }
+    }
+}
+
+async fn incremented<S: Store>(app: &App<S>, counters: [&str; 2]) -> Effects {
+    let mut effects = Effects::default();
+    for counter in counters {
+        let entry = app.get("c", counter).await.expect("the counter is there");
+        let next = entry.value.as_str().parse::<u32>().expect("a number") + 1;
+        effects.reads.push(read("c", counter, Some(entry.version)));
+        effects.writes.push(write("c", counter, Some(&next.to_string())));
+    }
+    effects
+}
+
+async fn increment_from_outside<S: Store>(app: &App<S>, counter: &str) {
+    loop {
+        let entry = app.get("c", counter).await.expect("the counter is there");
+        let next = entry.value.as_str().parse::<u32>().expect("a number") + 1;
+        let guard = Guard::Version(entry.version);
+        let (collection, at) = (collection("c"), key(counter));
+        match KvStore::put(&*app.store, &app.name, &collection, &at, json(&next.to_string()), guard, &outside()).await {
+            Ok(_) => return,
+            Err(PortError::PreconditionFailed { .. }) => {}
+            Err(error) => panic!("an increment from outside failed: {error}"),
+        }
+    }
+}
+
+/// However many ask at the same moment, a limited lane never has more leases than its limit.
+pub(crate) async fn concurrent_claims_never_pass_the_limit<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let lane = app.trigger(&TriggerSpec { max_concurrency: limit(3), ..on_app("lane", "go") }).await.id;
+    app.go(60).await;
+    let mut left = 60;
+    while left > 0 {
+        let start = Arc::new(Barrier::new(8));
+        let claims = at_once(8, |_| {
+            let (app, start) = (app.clone(), Arc::clone(&start));
+            async move {
+                start.wait().await;
+                app.claim(lane, 2).await
+            }
+        });
+        let claimed: Vec<_> = claims.await.into_iter().flatten().collect();
+        assert_eq!(claimed.len(), 3, "{:?}", ids(&claimed));
+        app.exchange(claimed.iter().map(|row| settlement(row, done())).collect(), Vec::new()).await;
+        left -= claimed.len();
+    }
+}
+
+/// Settlements and claims of the same lanes in opposite orders: nobody waits for ever, nobody fails.
+pub(crate) async fn exchanges_in_opposite_orders_do_not_deadlock<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let mut lanes = Vec::new();
+    for name in ["a", "b", "c", "d", "e", "f"] {
+        lanes.push(app.trigger(&TriggerSpec { max_concurrency: limit(50), ..on_app(name, "go") }).await.id);
+    }
+    app.trigger(&on_kv("writes", "*", "*")).await;
+    app.go(60).await;
+
+    let done = at_once(6, |n| {
+        let (app, mut lanes) = (app.clone(), lanes.clone());
+        if n % 2 == 1 {
+            lanes.reverse();
+        }
+        async move { write_the_same_keys(&app, &lanes, n % 2 == 1).await }
+    });
+
+    assert_eq!(done.await.iter().sum::<usize>(), 6 * 60);
+    assert_eq!(app.entries("c").await.len(), 5);
+}
+
+/// Drains `lanes`; each delivery writes the same five keys blindly, forwards or backwards.
+async fn write_the_same_keys<S: Store>(app: &App<S>, lanes: &[TriggerId], backwards: bool) -> usize {
+    let claim: Vec<LaneQuota> = lanes.iter().map(|lane| quota(*lane, 2)).collect();
+    let mut keys = ["a", "b", "c", "d", "e"];
+    if backwards {
+        keys.reverse();
+    }
+    let mut held: Vec<Delivery> = app.exchange(Vec::new(), claim.clone()).await.claimed;
+    let mut count = 0;
+    while !held.is_empty() {
+        if backwards {
+            held.reverse();
+        }
+        let writes = |row: &Delivery| keys.map(|key| write("c", key, Some(&row.id.to_string()))).into();
+        let verdict = |row| done_with(Effects { writes: writes(row), ..Effects::default() });
+        let reply = app.exchange(held.iter().map(|row| settlement(row, verdict(row))).collect(), claim.clone()).await;
+        assert_eq!((reply.fenced, reply.conflicted), (vec![], vec![]));
+        count += held.len();
+        held = reply.claimed;
+    }
+    count
+}
+
+/// Leases that run out while others claim: each row has one valid claim at a time, and only that one is applied.
+pub(crate) async fn of_many_claims_of_one_row_only_the_last_is_applied<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.put("c", "n", "0").await;
+    app.go(1).await;
+
+    // Everybody claims the row with a lease that is over at once.
+    let claims = at_once(8, |_| {
+        let app = app.clone();
+        async move { app.next_expiring(lane.id).await.1 }
+    });
+    let mut rows = claims.await;
+    rows.sort_by_key(|row| row.lease);
+    let leases: Vec<_> = rows.iter().map(|row| row.lease.0).collect();
+    assert_eq!(leases, (1..=8).collect::<Vec<_>>());
+
+    let replies = at_once(8, |n| {
+        let (app, row) = (app.clone(), rows[n].clone());
+        let effects = Effects { writes: vec![write("c", "n", Some(&row.lease.to_string()))], ..Effects::default() };
+        async move { app.try_settle(&row, done_with(effects)).await.fenced }
+    });
+
+    assert_eq!(replies.await.iter().filter(|fenced| fenced.is_empty()).count(), 1);
+    assert_eq!(app.value("c", "n").await.as_deref(), Some("8"));
+    assert_eq!(app.deliveries().await, []);
+}
+
+pub(crate) async fn of_concurrent_puts_of_an_absent_key_one_succeeds<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    app.trigger(&on_kv("writes", "*", "*")).await;
+    let puts = at_once(8, |n| {
+        let app = app.clone();
+        async move {
+            let value = json(&n.to_string());
+            KvStore::put(&*app.store, &app.name, &collection("c"), &key("k"), value, Guard::Absent, &outside()).await
+        }
+    });
+    let (won, lost): (Vec<_>, Vec<_>) = puts.await.into_iter().partition(Result::is_ok);
+
+    let entry = app.get("c", "k").await.expect("somebody has put it");
+    let [Ok(won)] = &won[..] else { panic!("one succeeds: {won:?}") };
+    assert_eq!(won.version, entry.version);
+    for error in lost {
+        assert_eq!(error, Err(PortError::PreconditionFailed { current: Some(entry.version) }));
+    }
+    assert_eq!(app.waiting().await, ["writes"], "who failed has emitted nothing");
+}
+
+/// Versions are never given twice, and what is there in the end is the one with the highest.
+pub(crate) async fn concurrent_puts_each_have_a_version_of_their_own<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let puts = at_once(8, |task| {
+        let app = app.clone();
+        async move {
+            let mut versions = Vec::new();
+            for n in 0..20 {
+                let value = format!("{task}.{n}");
+                versions.push((app.put("c", "k", &value).await.version, value));
+            }
+            assert!(versions.is_sorted_by(|one, next| one.0 < next.0), "{versions:?}");
+            versions
+        }
+    });
+    let versions: BTreeMap<_, _> = puts.await.into_iter().flatten().collect();
+
+    assert_eq!(versions.len(), 160);
+    let entry = app.get("c", "k").await.expect("it was put");
+    assert_eq!(versions.last_key_value(), Some((&entry.version, &entry.value.to_string())));
+}
+
+pub(crate) async fn a_repeated_request_at_the_same_moment_is_made_once<S: Store>(store: Arc<S>) {
+    let (app, _) = App::with_lane(&store).await;
+    let start = Arc::new(Barrier::new(8));
+    let all = at_once(8, |_| {
+        let (app, start) = (app.clone(), Arc::clone(&start));
+        async move {
+            start.wait().await;
+            app.emit_once("key", "digest", vec![new_event("go", "a", "1"), new_event("go", "b", "2")]).await
+        }
+    });
+    let all: Vec<_> = all.await.into_iter().map(|emitted| emitted.expect("the events are emitted")).collect();
+
+    let events: BTreeSet<Vec<_>> = all.iter().map(|one| one.iter().map(|event| event.event_id).collect()).collect();
+    assert_eq!(events.len(), 1, "everybody is told the same ids: {events:?}");
+    assert_eq!(all.iter().filter(|one| one.iter().any(|event| !event.woken.is_empty())).count(), 1);
+    assert_eq!(app.waiting().await, ["lane", "lane"]);
+}
+
+/// While a batch is emitted, who looks sees all of it or nothing.
+pub(crate) async fn a_batch_is_seen_whole_or_not_at_all<S: Store>(store: Arc<S>) {
+    let (app, _) = App::with_lane(&store).await;
+    let emitter = {
+        let app = app.clone();
+        tokio::spawn(async move {
+            for _ in 0..10 {
+                app.go(25).await;
+            }
+        })
+    };
+    let mut seen = 0;
+    while seen < 250 {
+        seen = app.deliveries().await.len();
+        assert_eq!(seen % 25, 0, "a part of a batch was seen");
+    }
+    emitter.await.expect("the batches are emitted");
+}

@@ -1,0 +1,185 @@
+//! The fence: a claim speaks for its row only while the row bears its lease. Everything else changes nothing.
+
+use crate::Store;
+use crate::support::*;
+use std::sync::Arc;
+use tidegate_core::{Claim, Delivery, Lease, Micros, Verdict};
+use tidegate_driver::DeliveryState;
+
+/// Settles `stale` with each verdict of `verdicts`: each is fenced, and nothing that a port shows has changed.
+async fn assert_fenced<S: Store>(app: &App<S>, stale: Claim, verdicts: Vec<Verdict>) {
+    let before = app.snapshot().await;
+    for verdict in verdicts {
+        let name = verdict.name();
+        let settle = vec![tidegate_core::Settlement { claim: stale, verdict }];
+        let reply = app.exchange(settle, Vec::new()).await;
+        assert_eq!((&reply.fenced, &reply.conflicted), (&vec![stale], &vec![]), "{name}");
+        assert_eq!(reply.woken, [], "{name} of a stale claim wakes nobody");
+        assert_eq!(app.snapshot().await, before, "{name} of a stale claim changes nothing");
+    }
+}
+
+pub(crate) async fn a_claim_that_another_took_over_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = listening(&store).await;
+    app.go(1).await;
+    let (_, stale) = app.next_expiring(lane.id).await;
+    let valid = app.next(lane.id).await;
+    assert_eq!(valid.id, stale.id);
+
+    assert_fenced(&app, claim_of(&stale), async_verdicts()).await;
+
+    app.settle(&valid, done()).await;
+}
+
+pub(crate) async fn a_claim_of_a_row_that_is_gone_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = listening(&store).await;
+    app.go(1).await;
+    let row = app.next(lane.id).await;
+    app.settle(&row, done()).await;
+
+    assert_fenced(&app, claim_of(&row), async_verdicts()).await;
+}
+
+pub(crate) async fn a_claim_that_was_released_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = listening(&store).await;
+    let failed = threw(1, lane_time(&app).await, "it broke");
+    for release in [Verdict::Deferred { delay: A_MINUTE }, Verdict::Retry { delay: A_MINUTE, failed }] {
+        app.go(1).await;
+        let row = app.next(lane.id).await;
+        app.settle(&row, release).await;
+
+        assert_fenced(&app, claim_of(&row), async_verdicts()).await;
+    }
+}
+
+async fn lane_time<S: Store>(app: &App<S>) -> tidegate_core::Timestamp {
+    app.discover().await.0
+}
+
+pub(crate) async fn a_claim_that_never_was_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = listening(&store).await;
+    app.go(2).await;
+    let row = app.next(lane.id).await;
+    let waiting = app.deliveries().await.into_iter().find(|other| other.state == DeliveryState::Ready);
+    let waiting = waiting.expect("one of the two was not claimed").id;
+
+    for (delivery, lease) in [(row.id, row.lease.0 + 1), (row.id, 0), (waiting, 0), (waiting, 1)] {
+        assert_fenced(&app, Claim { delivery, lease: Lease(lease) }, async_verdicts()).await;
+    }
+    app.settle(&row, done()).await;
+}
+
+pub(crate) async fn a_stale_claim_of_a_dead_letter_handler_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = listening(&store).await;
+    let row = app.handling(&lane).await;
+    let never = Claim { lease: Lease(row.lease.0 + 1), ..claim_of(&row) };
+    assert_fenced(&app, never, handler_verdicts()).await;
+    app.settle(&row, Verdict::Handled { effects: some_effects() }).await;
+
+    assert_fenced(&app, claim_of(&row), handler_verdicts()).await;
+}
+
+/// A dispatcher that lost the answer sends its settlement again. Whatever it says, it is applied once.
+pub(crate) async fn a_settlement_that_is_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
+    let (app, lane) = listening(&store).await;
+    app.delete_trigger("lane").await;
+    for verdict in async_verdicts() {
+        // A lane of its own: what another verdict released would be in the way.
+        let lane = app.trigger(&lane.spec).await;
+        app.go(1).await;
+        let row = app.next(lane.id).await;
+        sent_twice(&app, &row, &verdict).await;
+        app.delete_trigger("lane").await;
+    }
+}
+
+pub(crate) async fn a_handlers_settlement_that_is_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
+    let (app, lane) = listening(&store).await;
+    for verdict in handler_verdicts() {
+        let row = app.handling(&lane).await;
+        sent_twice(&app, &row, &verdict).await;
+    }
+}
+
+async fn sent_twice<S: Store>(app: &App<S>, row: &Delivery, verdict: &Verdict) {
+    app.settle(row, verdict.clone()).await;
+    assert_fenced(app, claim_of(row), vec![verdict.clone()]).await;
+}
+
+pub(crate) async fn a_fenced_settlement_does_not_disturb_the_others<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(3).await;
+    let rows = app.claim(lane.id, 3).await;
+    app.settle(&rows[1], done()).await;
+
+    let all = rows.iter().map(|row| settlement(row, done())).collect();
+    let reply = app.exchange(all, Vec::new()).await;
+
+    assert_eq!((reply.fenced, reply.conflicted), (vec![claim_of(&rows[1])], vec![]));
+    assert_eq!(app.deliveries().await, []);
+}
+
+/// Until somebody else claims the row, its claim is good: work that took too long is not thrown away for nothing.
+pub(crate) async fn an_expired_claim_is_valid_until_another_takes_over<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+    let (_, row) = app.next_expiring(lane.id).await;
+    assert_eq!(app.lanes().await, [lane.id], "the lease has expired");
+
+    app.settle(&row, done()).await;
+
+    assert_eq!(app.deliveries().await, []);
+}
+
+pub(crate) async fn a_renewal_prolongs_what_is_held<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(2).await;
+    let (_, first) = app.next_expiring(lane.id).await;
+    assert_eq!(app.lanes().await, [lane.id]);
+    assert_eq!(app.renew(&[&first], LEASE).await, []);
+
+    let claimed = app.claim(lane.id, 10).await;
+
+    assert_eq!(claimed.len(), 1, "the renewed row is not claimed");
+    assert_ne!(claimed[0].id, first.id);
+    app.settle(&first, done()).await;
+}
+
+/// A renewal is no claim: it counts no attempt and no lease, and the time that the attempt began stays.
+pub(crate) async fn a_renewal_changes_nothing_but_the_end_of_the_lease<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+    let (claimed_at, row) = app.next_expiring(lane.id).await;
+    let before = app.delivery(row.id).await;
+    assert_eq!(app.renew(&[&row], Micros(1)).await, []);
+    assert_eq!(app.delivery(row.id).await, before);
+
+    let again = app.next(lane.id).await;
+
+    assert_eq!((again.attempt, again.lease.0), (row.attempt + 1, row.lease.0 + 1));
+    let row = app.delivery(row.id).await.expect("the row is there");
+    assert_eq!(row.failed, [lost(1, claimed_at)]);
+}
+
+pub(crate) async fn a_renewal_of_a_stale_claim_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(3).await;
+    let gone = app.next(lane.id).await;
+    app.settle(&gone, done()).await;
+    let released = app.next(lane.id).await;
+    app.settle(&released, Verdict::Deferred { delay: A_MINUTE }).await;
+    let (_, stale) = app.next_expiring(lane.id).await;
+    let (_, valid) = app.next_expiring(lane.id).await;
+    assert_eq!(stale.id, valid.id);
+
+    let mut fenced = app.renew(&[&gone, &released, &stale], LEASE).await;
+
+    fenced.sort();
+    let mut expected = [&gone, &released, &stale].map(claim_of);
+    expected.sort();
+    assert_eq!(fenced, expected);
+    assert_eq!(app.lanes().await, [lane.id], "the row of the stale claim can still be claimed");
+    assert_eq!(app.delivery(released.id).await.expect("it waits").state, DeliveryState::Scheduled);
+    assert_eq!(app.renew(&[&stale, &valid], LEASE).await, [claim_of(&stale)], "the valid one of the two is renewed");
+    assert_eq!(app.claim(lane.id, 10).await, []);
+}

@@ -1,0 +1,140 @@
+//! Which lanes there are, and how many rows of one lane may be leased at once.
+
+use crate::Store;
+use crate::support::*;
+use std::sync::Arc;
+use tidegate_core::{LaneState, Micros, TriggerSpec, Verdict};
+
+pub(crate) async fn an_empty_outbox_has_no_lanes<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    assert_eq!(app.discover().await.1, []);
+    app.go(1).await;
+    let row = app.next(lane.id).await;
+    app.settle(&row, done()).await;
+    assert_eq!(app.discover().await.1, [], "a lane whose rows are all done is none");
+}
+
+pub(crate) async fn lanes_are_discovered_with_their_next_due_time_and_limit<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(3), ..on_app("z", "go") }).await.id;
+    let unlimited = app.trigger(&on_app("a", "go")).await.id;
+    app.trigger(&on_app("without-rows", "other")).await;
+    app.go(1).await;
+    app.go(1).await;
+    let rows = app.deliveries().await;
+
+    let (now, lanes) = app.discover().await;
+
+    let first_due = rows.iter().map(|row| row.due_at).min().expect("there are rows");
+    let expected = [
+        LaneState { trigger: limited, next_due: first_due, max_concurrency: Some(3) },
+        LaneState { trigger: unlimited, next_due: first_due, max_concurrency: None },
+    ];
+    assert_eq!(lanes, expected);
+    assert!(now >= first_due, "{now} is before {first_due}");
+}
+
+pub(crate) async fn a_lane_that_is_wholly_leased_is_not_discovered<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(2).await;
+    let rows = app.claim(lane.id, 1).await;
+    let (_, lanes) = app.discover().await;
+    let second = app.deliveries().await.into_iter().find(|row| row.id != rows[0].id).expect("the other row").due_at;
+    assert_eq!(lanes.iter().map(|lane| lane.next_due).collect::<Vec<_>>(), [second]);
+
+    app.claim(lane.id, 1).await;
+
+    assert_eq!(app.discover().await.1, []);
+}
+
+pub(crate) async fn an_expired_lease_brings_its_lane_back<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+    let (_, row) = app.next_expiring(lane.id).await;
+
+    let (_, lanes) = app.discover().await;
+
+    assert_eq!(lanes, [LaneState { trigger: lane.id, next_due: row.due_at, max_concurrency: None }]);
+}
+
+pub(crate) async fn what_is_due_later_is_discovered_with_its_time<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(2).await;
+    let rows = app.claim(lane.id, 2).await;
+    let delays = [A_MINUTE.saturating_mul(2), A_MINUTE];
+    let put_off = rows.iter().zip(delays).map(|(row, delay)| settlement(row, Verdict::Deferred { delay }));
+    let then = app.exchange(put_off.collect(), Vec::new()).await.now;
+
+    let (_, lanes) = app.discover().await;
+
+    assert_eq!(lanes, [LaneState { trigger: lane.id, next_due: then.plus(A_MINUTE), max_concurrency: None }]);
+}
+
+/// The limit that counts is the trigger's of now, not the one of the emission.
+pub(crate) async fn a_lane_shows_the_limit_of_now<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(5).await;
+    app.trigger(&TriggerSpec { max_concurrency: limit(2), ..lane.spec.clone() }).await;
+
+    assert_eq!(app.discover().await.1.iter().map(|lane| lane.max_concurrency).collect::<Vec<_>>(), [Some(2)]);
+    assert_eq!(app.claim(lane.id, 5).await.len(), 2);
+}
+
+pub(crate) async fn no_more_than_the_limit_is_leased_at_once<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
+    let other = app.trigger(&on_app("other", "go")).await.id;
+    app.go(5).await;
+
+    let both = app.exchange(Vec::new(), vec![quota(limited, 5), quota(other, 5)]).await.claimed;
+    let of = |lane| both.iter().filter(|row| row.trigger_id == lane).cloned().collect::<Vec<_>>();
+    assert_eq!((of(limited).len(), of(other).len()), (2, 5));
+    assert_eq!(app.claim(limited, 5).await, []);
+
+    // Settlements come before claims: each frees its place in its own exchange.
+    let rows = of(limited);
+    let one = app.exchange(vec![settlement(&rows[0], done())], vec![quota(limited, 5)]).await.claimed;
+    assert_eq!(one.len(), 1);
+    let put_off = Verdict::Deferred { delay: A_MINUTE };
+    let two = app.exchange(vec![settlement(&rows[1], put_off)], vec![quota(limited, 5)]).await.claimed;
+    assert_eq!(two.len(), 1);
+    assert_eq!(app.claim(limited, 5).await, []);
+}
+
+pub(crate) async fn an_expired_lease_frees_its_place<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
+    app.go(3).await;
+    let expired = app.exchange_for(Vec::new(), vec![quota(limited, 5)], Micros(1)).await.claimed;
+    assert_eq!(expired.len(), 2);
+    app.lanes().await;
+
+    let again = app.claim(limited, 5).await;
+
+    assert_eq!(ids(&again), ids(&expired), "the two that were lost come first, and fill the lane");
+    assert_eq!(app.claim(limited, 5).await, []);
+}
+
+pub(crate) async fn a_renewal_keeps_its_place<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(1), ..on_app("limited", "go") }).await.id;
+    app.go(2).await;
+    let (_, row) = app.next_expiring(limited).await;
+    app.renew(&[&row], LEASE).await;
+
+    assert_eq!(app.claim(limited, 5).await, []);
+}
+
+pub(crate) async fn a_pause_does_not_touch_what_runs<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(2).await;
+    let rows = app.claim(lane.id, 2).await;
+    app.set_paused("lane", true).await;
+
+    assert_eq!(app.renew(&[&rows[0], &rows[1]], LEASE).await, []);
+    app.settle(&rows[0], done()).await;
+    app.settle(&rows[1], Verdict::Deferred { delay: Micros::ZERO }).await;
+
+    assert_eq!(app.deliveries().await.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[1].id]);
+    assert_eq!((app.lanes().await, app.claim(lane.id, 5).await), (vec![], vec![]), "what was put back waits");
+}

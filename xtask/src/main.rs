@@ -1,1 +1,41 @@
-fn main() {}
+//! Automation, in Rust: `cargo xtask test` runs what CI runs.
+
+mod licences;
+mod postgres;
+mod steps;
+mod structure;
+mod test;
+mod tests_run;
+mod workspace;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+/// Tidegate's automation.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Checks the code and runs all tests, on SQLite and on a throw-away Postgres. What CI runs.
+    Test(test::TestArgs),
+    /// Only the structure's rules: who depends on whom, what stands where. Takes seconds.
+    Structure,
+    /// Starts a throw-away Postgres server and prints its address; Ctrl-C removes it.
+    Postgres,
+}
+
+fn main() -> ExitCode {
+    let result = match Task::parse() {
+        Task::Test(args) => test::run(&args),
+        Task::Structure => {
+            workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|said| println!("{said}"))
+        }
+        Task::Postgres => postgres::serve(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\n{failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Who may depend on whom: ARCHITECTURE.md's table.
+
+use super::Finding;
+use crate::workspace::{Package, Workspace};
+
+/// What one of our crates may use of the others.
+struct Allowed {
+    name: &'static str,
+    /// In the crate itself.
+    product: &'static [&'static str],
+    /// In its tests on top of that.
+    tests: &'static [&'static str],
+}
+
+pub(super) const CORE: &str = "tidegate-core";
+const DRIVER: &str = "tidegate-driver";
+const CONFORMANCE: &str = "tidegate-io-conformance";
+const POSTGRES: &str = "tidegate-io-postgres";
+const SQLITE: &str = "tidegate-io-sqlite";
+const SIM: &str = "tidegate-io-sim";
+const SCRIPT: &str = "tidegate-exec-script";
+const DAEMON: &str = "tidegate";
+
+/// A crate that is not listed may not be: say here where it stands.
+const TABLE: &[Allowed] = &[
+    Allowed { name: CORE, product: &[], tests: &[] },
+    Allowed { name: DRIVER, product: &[CORE], tests: &[] },
+    Allowed { name: CONFORMANCE, product: &[CORE, DRIVER], tests: &[] },
+    Allowed { name: POSTGRES, product: &[CORE, DRIVER], tests: &[CONFORMANCE, "testkit"] },
+    Allowed { name: SQLITE, product: &[CORE, DRIVER], tests: &[CONFORMANCE, "testkit"] },
+    Allowed { name: SIM, product: &[CORE, DRIVER], tests: &[CONFORMANCE] },
+    Allowed { name: SCRIPT, product: &[CORE, DRIVER], tests: &[] },
+    Allowed { name: DAEMON, product: &[CORE, DRIVER, POSTGRES, SQLITE, SCRIPT], tests: &["testkit"] },
+    Allowed { name: "tidegate-sim-tests", product: &[CORE, DRIVER, SIM, CONFORMANCE], tests: &[] },
+    Allowed { name: "tidegate-bench", product: &[CORE, DRIVER, POSTGRES, SQLITE, SCRIPT, "testkit"], tests: &[] },
+    Allowed { name: "testkit", product: &[], tests: &[] },
+    Allowed { name: "xtask", product: &["testkit"], tests: &[] },
+];
+
+/// A crate of others that only some of ours may name.
+struct Reserved {
+    /// The crate, or a family of them if it ends with `*`.
+    name: &'static str,
+    /// Who may build on it.
+    product: &'static [&'static str],
+    /// Whose tests may use it, on top of those.
+    tests: &'static [&'static str],
+    why: &'static str,
+}
+
+const RESERVED: &[Reserved] = &[
+    Reserved {
+        name: "sqlx*",
+        product: &[POSTGRES, SQLITE, "tidegate-bench"],
+        tests: &[DAEMON],
+        why: "SQL belongs to the two SQL stores; the daemon's tests make and inspect databases",
+    },
+    Reserved { name: "axum*", product: &[DAEMON], tests: &[], why: "HTTP belongs to the daemon" },
+    Reserved { name: "rquickjs*", product: &[SCRIPT], tests: &[], why: "QuickJS belongs to the script executor" },
+    Reserved {
+        name: "anyhow",
+        product: &[DAEMON, "xtask", "tidegate-bench"],
+        tests: &[CONFORMANCE, "tidegate-sim-tests"],
+        why: "a library's errors are types that its caller can tell apart",
+    },
+    Reserved {
+        name: "tracing-subscriber",
+        product: &[DAEMON],
+        tests: &[DRIVER, POSTGRES, SQLITE, SCRIPT],
+        why: "who writes the log is decided once, by the program",
+    },
+];
+
+/// What may be nowhere below the core: all that waits, talks, looks at a clock or asks the system for randomness.
+const NOT_IN_CORE: &[&str] = &[
+    "async-std",
+    "axum*",
+    "chrono",
+    "futures-executor",
+    "getrandom",
+    "hyper*",
+    "libsqlite3-sys",
+    "mio",
+    "notify",
+    "rand",
+    "reqwest",
+    "rquickjs*",
+    "rustls*",
+    "signal-hook*",
+    "smol",
+    "socket2",
+    "sqlx*",
+    "tokio*",
+    "tracing-subscriber",
+    "ureq*",
+];
+
+/// What breaks the tables; `core_tree` is what the core alone is built from.
+pub(super) fn findings(workspace: &Workspace, core_tree: &[String]) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for package in workspace.our_crates() {
+        match TABLE.iter().find(|allowed| allowed.name == package.name) {
+            Some(allowed) => findings.extend(ours(workspace, package, allowed)),
+            None => {
+                findings.push(finding(package, "is not in the table of xtask/src/structure/dependencies.rs".into()))
+            }
+        }
+        findings.extend(reserved(workspace, package));
+    }
+    for name in core_tree.iter().filter(|name| NOT_IN_CORE.iter().any(|pattern| is_named(pattern, name))) {
+        let message = format!("has `{name}` in its tree; the core does no IO");
+        findings.push(Finding { rule: "dependencies", place: CORE.to_owned(), line: None, message });
+    }
+    findings
+}
+
+fn ours(workspace: &Workspace, package: &Package, allowed: &Allowed) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for dependency in &package.dependencies {
+        let used = &workspace.packages[&dependency.id];
+        let is_ours = workspace.members.contains(&dependency.id);
+        let in_tests = !dependency.in_product && allowed.tests.contains(&used.name.as_str());
+        if is_ours && !in_tests && !allowed.product.contains(&used.name.as_str()) {
+            findings.push(finding(package, format!("may not depend on `{}`", used.name)));
+        }
+    }
+    findings
+}
+
+fn reserved(workspace: &Workspace, package: &Package) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for dependency in &package.dependencies {
+        let used = &workspace.packages[&dependency.id].name;
+        for reserved in RESERVED.iter().filter(|reserved| is_named(reserved.name, used)) {
+            let in_tests = !dependency.in_product && reserved.tests.contains(&package.name.as_str());
+            if !in_tests && !reserved.product.contains(&package.name.as_str()) {
+                findings.push(finding(package, format!("may not depend on `{used}`: {}", reserved.why)));
+            }
+        }
+    }
+    findings
+}
+
+fn finding(package: &Package, message: String) -> Finding {
+    Finding { rule: "dependencies", place: package.name.clone(), line: None, message }
+}
+
+fn is_named(pattern: &str, name: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(family) => name == family || name.strip_prefix(family).is_some_and(|rest| rest.starts_with('-')),
+        None => name == pattern,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::workspace::Dependency;
+    use std::collections::BTreeMap;
+
+    /// A workspace of `ours`, each depending on `(crate, in_product)`; crates of others come with it.
+    fn workspace(ours: &[(&str, &[(&str, bool)])]) -> Workspace {
+        let package = |name: &str| Package {
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            licence: None,
+            folder: name.into(),
+            dependencies: Vec::new(),
+        };
+        let mut packages = BTreeMap::new();
+        for (name, dependencies) in ours {
+            packages.entry((*name).to_owned()).or_insert_with(|| package(name));
+            for (used, _) in *dependencies {
+                packages.entry((*used).to_owned()).or_insert_with(|| package(used));
+            }
+            packages.get_mut(*name).unwrap().dependencies =
+                dependencies.iter().map(|&(id, in_product)| Dependency { id: id.to_owned(), in_product }).collect();
+        }
+        Workspace { packages, members: ours.iter().map(|(name, _)| (*name).to_owned()).collect() }
+    }
+
+    fn lines(ours: &[(&str, &[(&str, bool)])]) -> Vec<String> {
+        findings(&workspace(ours), &["serde".to_owned()]).iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn what_the_table_allows_is_fine() {
+        let none = Vec::<String>::new();
+        let core: (&str, &[_]) = (CORE, &[("serde", true), ("proptest", false)]);
+        let conformance: (&str, &[_]) = (CONFORMANCE, &[]);
+        let testkit: (&str, &[_]) = ("testkit", &[]);
+        assert_eq!(
+            lines(&[core, (POSTGRES, &[(CORE, true), ("sqlx", true), (CONFORMANCE, false)]), conformance]),
+            none
+        );
+        assert_eq!(lines(&[(DAEMON, &[("axum", true), ("sqlx", false), ("testkit", false)]), testkit]), none);
+    }
+
+    #[test]
+    fn what_it_forbids_is_found() {
+        let check = |ours: &[(&str, &[(&str, bool)])], expected: &str| {
+            let found = lines(ours);
+            assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:?}");
+        };
+        check(
+            &[(POSTGRES, &[(SQLITE, true)]), (SQLITE, &[])],
+            "tidegate-io-postgres: may not depend on `tidegate-io-sqlite`",
+        );
+        check(&[(DRIVER, &[(DAEMON, false)]), (DAEMON, &[])], "tidegate-driver: may not depend on `tidegate`");
+        check(&[(POSTGRES, &[(CONFORMANCE, true)]), (CONFORMANCE, &[])], "may not depend on `tidegate-io-conformance`");
+        check(&[(DAEMON, &[("sqlx-core", true)])], "tidegate: may not depend on `sqlx-core`: SQL belongs");
+        check(&[(DRIVER, &[("anyhow", false)])], "tidegate-driver: may not depend on `anyhow`");
+        check(&[("novelty", &[])], "novelty: is not in the table");
+    }
+
+    #[test]
+    fn the_core_stands_on_nothing_that_does_io() {
+        let tree = ["serde", "tokio-util", "getrandom", "rand_chacha"].map(str::to_owned);
+        let found: Vec<String> = findings(&workspace(&[]), &tree).iter().map(ToString::to_string).collect();
+        let line = |name: &str| format!("tidegate-core: has `{name}` in its tree; the core does no IO [dependencies]");
+        assert_eq!(found, [line("tokio-util"), line("getrandom")]);
+    }
+
+    #[test]
+    fn a_family_is_its_head_and_what_is_named_after_it() {
+        for (pattern, name, expected) in [
+            ("sqlx*", "sqlx", true),
+            ("sqlx*", "sqlx-core", true),
+            ("mio", "mio-extras", false),
+            ("rand", "rand_core", false),
+        ] {
+            assert_eq!(is_named(pattern, name), expected, "{pattern} {name}");
+        }
+    }
+}

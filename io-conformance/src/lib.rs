@@ -18,12 +18,19 @@ mod world;
 
 mod claim;
 mod concurrent;
+mod dead_letters;
+mod deliveries;
+mod deploy;
 mod effects;
+mod emit;
 mod fan_out;
 mod fence;
+mod kv;
 mod lanes;
 mod matching;
+mod scripts;
 mod settle;
+mod triggers;
 
 pub use list::cases;
 pub use world::{Store, World};

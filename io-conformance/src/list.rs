@@ -32,6 +32,40 @@ macro_rules! with_cases {
                 a_repeated_request_at_the_same_moment_is_made_once,
                 a_batch_is_seen_whole_or_not_at_all,
             }
+            dead_letters {
+                a_death_fires_the_triggers_that_listen_for_it,
+                a_paused_handler_waits,
+                several_deaths_in_one_exchange_fire_one_event_each,
+                a_handler_that_succeeds_marks_its_letter,
+                a_handler_whose_effects_conflict_has_handled_nothing,
+                a_handler_that_fails_makes_no_letter,
+                a_handler_that_was_lost_is_claimed_once_more,
+                the_rows_of_a_deleted_trigger_fire_when_they_die,
+                a_fenced_or_deferred_row_fires_nothing,
+                letters_are_found_by_filter_newest_first,
+                a_letter_is_read_by_its_id_within_its_app,
+                a_letter_names_the_version_of_its_script,
+                letters_of_an_unknown_app_are_told,
+            }
+            deliveries {
+                a_waiting_row_is_shown_whole,
+                each_row_shows_where_it_stands,
+                rows_are_found_by_filter_in_the_order_of_ids,
+                the_rows_of_a_deleted_trigger_are_still_shown,
+                a_row_is_shown_only_in_its_app,
+                deliveries_of_an_unknown_app_are_told,
+            }
+            deploy {
+                the_first_deployment_makes_the_app,
+                apps_are_listed_by_name_and_keep_their_age,
+                a_deployment_tells_what_it_changed,
+                the_same_deployment_changes_nothing,
+                a_paused_trigger_stays_paused,
+                a_deployment_deletes_as_a_delete_does,
+                a_deployment_touches_no_other_app,
+                a_deployment_is_seen_whole_or_not_at_all,
+                concurrent_deployments_leave_one_of_them,
+            }
             effects {
                 staged_writes_are_written_and_fan_out,
                 staged_deletes_are_deletes_and_fan_out,
@@ -51,6 +85,17 @@ macro_rules! with_cases {
                 reads_alone_never_conflict,
                 effects_stay_within_their_app,
                 many_effects_are_applied_together,
+            }
+            emit {
+                an_event_is_emitted_whole,
+                an_event_carries_its_cause,
+                events_are_answered_in_order_each_with_its_lanes,
+                nothing_emitted_is_nothing,
+                a_large_batch_is_emitted,
+                a_repeated_request_is_answered_as_the_first_time,
+                a_key_that_is_used_for_another_request_is_refused,
+                a_key_belongs_to_its_app,
+                emitting_in_an_unknown_app_is_told,
             }
             fan_out {
                 a_put_makes_one_row_for_each_matching_trigger,
@@ -78,6 +123,21 @@ macro_rules! with_cases {
                 a_renewal_changes_nothing_but_the_end_of_the_lease,
                 a_renewal_of_a_stale_claim_is_fenced,
             }
+            kv {
+                a_value_reads_back_with_its_version_and_time,
+                a_value_is_kept_byte_for_byte,
+                a_guard_for_an_absent_key_holds_once,
+                a_guard_for_a_version_holds_for_that_version,
+                a_guarded_delete_deletes_only_that_version,
+                a_failed_guard_emits_nothing,
+                a_delete_of_an_absent_key_emits_nothing,
+                versions_grow_across_a_delete,
+                a_mutation_is_told_as_its_event_tells_it,
+                a_mutation_carries_its_cause,
+                a_list_is_in_byte_order_by_prefix_and_page,
+                a_cursor_need_not_be_a_key_that_is_there,
+                kv_of_an_unknown_app_is_told,
+            }
             lanes {
                 an_empty_outbox_has_no_lanes,
                 lanes_are_discovered_with_their_next_due_time_and_limit,
@@ -94,6 +154,14 @@ macro_rules! with_cases {
                 app_events_match_as_in_the_core,
                 kv_events_match_as_in_the_core,
                 dead_letters_match_as_in_the_core,
+            }
+            scripts {
+                a_script_reads_back_byte_for_byte,
+                scripts_are_listed_by_name,
+                the_same_source_keeps_its_version,
+                versions_of_a_script_grow_across_a_delete,
+                a_scripts_name_belongs_to_its_app,
+                scripts_of_an_unknown_app_are_told,
             }
             settle {
                 done_deletes_the_row,
@@ -113,6 +181,16 @@ macro_rules! with_cases {
                 abandoned_takes_the_row_away_and_makes_no_letter,
                 one_exchange_settles_the_last_batch_and_claims_the_next,
                 one_exchange_takes_every_verdict_at_once,
+            }
+            triggers {
+                every_kind_of_trigger_reads_back_whole,
+                triggers_are_listed_by_name,
+                an_unchanged_trigger_keeps_its_version_and_registrant,
+                each_change_of_a_trigger_is_a_new_version,
+                a_pause_is_no_change_of_the_trigger,
+                a_deleted_trigger_is_gone_and_frees_its_name,
+                a_name_belongs_to_its_app,
+                triggers_of_an_unknown_app_are_told,
             }
         }
     };

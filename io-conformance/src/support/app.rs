@@ -3,7 +3,7 @@
 use super::build::{app_name, collection, json, key, new_event, on_app, outside, registrant, trigger_name};
 use crate::Store;
 use std::sync::Arc;
-use tidegate_core::{AppName, DeliveryId, NewEvent, Trigger, TriggerId, TriggerSpec, Version};
+use tidegate_core::{AppName, DeliveryId, NewEvent, Trigger, TriggerId, TriggerSpec};
 use tidegate_driver::{
     AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
     Deployment, Emission, Emitted, Guard, IdempotencyKey, KvEntry, KvPage, KvStore, Mutated, OutboxStore, PortError,
@@ -103,11 +103,6 @@ impl<S: Store> App<S> {
     /// The text of the value, if there is one.
     pub(crate) async fn value(&self, in_collection: &str, at: &str) -> Option<String> {
         self.get(in_collection, at).await.map(|entry| entry.value.as_str().to_owned())
-    }
-
-    /// The version of the value, if there is one.
-    pub(crate) async fn version(&self, in_collection: &str, at: &str) -> Option<Version> {
-        self.get(in_collection, at).await.map(|entry| entry.version)
     }
 
     pub(crate) async fn page(&self, in_collection: &str, page: &KvPage) -> Vec<KvEntry> {

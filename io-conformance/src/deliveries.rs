@@ -1,0 +1,110 @@
+//! A look at the outbox, for people.
+
+use crate::Store;
+use crate::support::*;
+use std::sync::Arc;
+use tidegate_core::{DeliveryId, Verdict};
+use tidegate_driver::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
+
+pub(crate) async fn a_waiting_row_is_shown_whole<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+
+    let rows = app.deliveries().await;
+
+    let claimed = app.next(lane.id).await;
+    let ready = DeliverySummary {
+        id: claimed.id,
+        trigger: claimed.trigger_name,
+        state: DeliveryState::Ready,
+        event: claimed.event,
+        attempt: 0,
+        max_attempts: claimed.policy.max_attempts(),
+        due_at: claimed.due_at,
+        enqueued_at: claimed.enqueued_at,
+        failed: Vec::new(),
+    };
+    assert_eq!(rows, [ready.clone()]);
+    let leased = DeliverySummary { state: DeliveryState::Leased, attempt: 1, ..ready };
+    assert_eq!(app.delivery(leased.id).await, Some(leased));
+}
+
+/// One row in each state, and one whose lease has expired: it is ready again.
+async fn in_every_state<S: Store>(store: &Arc<S>) -> (App<S>, [DeliveryId; 4]) {
+    let (app, lane) = App::with_lane(store).await;
+    app.go(4).await;
+    let rows = app.claim(lane.id, 4).await;
+    let put_off = |n: usize, delay| settlement(&rows[n], Verdict::Deferred { delay });
+    let now = tidegate_core::Micros::ZERO;
+    app.exchange(vec![put_off(0, now), put_off(2, now), put_off(3, A_MINUTE)], Vec::new()).await;
+    // Rows 0 and 2 are due in the order of their ids: the first is taken by a claim that is over at once.
+    let (_, expired) = app.next_expiring(lane.id).await;
+    assert_eq!(expired.id, rows[0].id);
+    (app, [rows[0].id, rows[1].id, rows[2].id, rows[3].id])
+}
+
+pub(crate) async fn each_row_shows_where_it_stands<S: Store>(store: Arc<S>) {
+    let (app, [expired, leased, ready, scheduled]) = in_every_state(&store).await;
+    use DeliveryState::{Leased, Ready, Scheduled};
+    let states: Vec<_> = app.deliveries().await.iter().map(|row| (row.id, row.state)).collect();
+    assert_eq!(states, [(expired, Ready), (leased, Leased), (ready, Ready), (scheduled, Scheduled)]);
+    for (id, state) in states {
+        assert_eq!(app.delivery(id).await.map(|row| row.state), Some(state));
+    }
+}
+
+pub(crate) async fn rows_are_found_by_filter_in_the_order_of_ids<S: Store>(store: Arc<S>) {
+    let (app, [expired, leased, ready, scheduled]) = in_every_state(&store).await;
+    app.trigger(&on_app("other", "go-on")).await;
+    app.emit(vec![new_event("go-on", "", "null")]).await;
+    let all = app.deliveries().await;
+    let other = all.last().expect("there are rows").id;
+
+    let any = DeliveryFilter { limit: 100, ..DeliveryFilter::default() };
+    let of = |name: &str| Some(trigger_name(name));
+    use DeliveryState::{Leased, Ready, Scheduled};
+    for (expected, filter) in [
+        (vec![expired, leased, ready, scheduled, other], any.clone()),
+        (vec![expired, leased, ready, scheduled], DeliveryFilter { trigger: of("lane"), ..any.clone() }),
+        (vec![other], DeliveryFilter { trigger: of("other"), ..any.clone() }),
+        (vec![], DeliveryFilter { trigger: of("nobody"), ..any.clone() }),
+        (vec![expired, ready, other], DeliveryFilter { state: Some(Ready), ..any.clone() }),
+        (vec![leased], DeliveryFilter { state: Some(Leased), ..any.clone() }),
+        (vec![scheduled], DeliveryFilter { state: Some(Scheduled), ..any.clone() }),
+        (vec![ready, scheduled, other], DeliveryFilter { after: Some(leased), ..any.clone() }),
+        (vec![], DeliveryFilter { after: Some(other), ..any.clone() }),
+        (vec![expired, leased], DeliveryFilter { limit: 2, ..any.clone() }),
+        (vec![ready], DeliveryFilter { trigger: of("lane"), state: Some(Ready), after: Some(expired), limit: 1 }),
+    ] {
+        let found: Vec<_> = app.deliveries_by(&filter).await.iter().map(|row| row.id).collect();
+        assert_eq!(found, expected, "{filter:?}");
+    }
+}
+
+pub(crate) async fn the_rows_of_a_deleted_trigger_are_still_shown<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(1).await;
+    let before = app.deliveries().await;
+    app.delete_trigger("lane").await;
+    app.trigger(&lane.spec).await;
+
+    assert_eq!(app.deliveries().await, before);
+    assert_eq!(app.delivery(before[0].id).await.as_ref(), Some(&before[0]));
+}
+
+pub(crate) async fn a_row_is_shown_only_in_its_app<S: Store>(store: Arc<S>) {
+    let (app, _) = App::with_lane(&store).await;
+    let other = App::named(&store, "other").await;
+    app.go(1).await;
+    let id = app.deliveries().await[0].id;
+
+    assert_eq!((other.deliveries().await, other.delivery(id).await), (vec![], None));
+    assert_eq!(app.delivery(DeliveryId(id.0 + 1_000_000)).await, None);
+}
+
+pub(crate) async fn deliveries_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
+    let nobody = app_name("nobody");
+    let filter = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
+    assert_eq!(DeliveryStore::list(&*store, &nobody, &filter).await, Err(PortError::UnknownApp));
+    assert_eq!(DeliveryStore::get(&*store, &nobody, DeliveryId(1)).await, Err(PortError::UnknownApp));
+}

@@ -5,6 +5,7 @@
 
 mod cloudevents;
 mod config;
+mod cron;
 mod delivery;
 mod dispatcher;
 mod effects;
@@ -25,6 +26,7 @@ mod trigger;
 
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
 pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
+pub use cron::{CronExpression, InvalidSchedule, TimeZone};
 pub use delivery::{AbandonCause, Attempt, DeadReason, Delivery, Kind, Run, Verdict, refuse, settle};
 pub use dispatcher::{Dispatcher, View};
 pub use effects::{Effects, KvWrite, ReadVersion, Version};
@@ -41,6 +43,8 @@ pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome};
 pub use pattern::{InvalidPattern, Pattern};
 pub use retry::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
 pub use rng::{Purpose, RngKey};
-pub use store::{Claim, Fate, LaneQuota, LaneState, Reply, Request, Settlement, StoreError, StoreErrorKind};
+pub use store::{
+    Claim, Fate, LaneQuota, LaneState, Reply, Request, Schedule, Settlement, StoreError, StoreErrorKind, Tick,
+};
 pub use time::{Micros, Mono, Timestamp};
 pub use trigger::{Handler, KvOp, KvOps, Match, MaxConcurrency, TimeoutMs, Trigger, TriggerSpec};

@@ -4,6 +4,7 @@
 //! Who is authoritative: the store, for every row, every lease and the clock that both are measured by. A dispatcher
 //! holds copies, and each settlement says which claim it speaks for.
 
+use crate::cron::{CronExpression, TimeZone};
 use crate::delivery::{Delivery, Verdict};
 use crate::names::{DeliveryId, Lease, TriggerId};
 use crate::time::{Micros, Timestamp};
@@ -28,8 +29,13 @@ pub enum Request {
         /// How long, from the store's now.
         lease_for: Micros,
     },
-    /// Looks which lanes have rows to claim, now or later.
+    /// Looks which lanes have rows to claim, now or later, and which schedules are due.
     Discover,
+    /// Lets cron triggers tick.
+    Tick {
+        /// At most one per trigger.
+        ticks: Vec<Tick>,
+    },
 }
 
 impl Request {
@@ -40,6 +46,7 @@ impl Request {
             Self::Exchange { .. } => "exchange",
             Self::Renew { .. } => "renew",
             Self::Discover => "discover",
+            Self::Tick { .. } => "tick",
         }
     }
 }
@@ -65,6 +72,10 @@ pub struct Settlement {
 
 /// How many rows of one lane to claim: due ones, not leased or with their lease expired, in `(due_at, id)` order.
 /// Nothing is claimed of a paused trigger, nor beyond its `max_concurrency` over all daemons' live leases.
+///
+/// A claim makes `attempt` one more, but never more than one past the policy's `max_attempts`: a claim beyond the last
+/// attempt executes nothing and is no attempt, however often it is lost. An expired lease's attempt is recorded as
+/// `lost` if it was one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneQuota {
     /// The lane.
@@ -104,7 +115,42 @@ pub enum Reply {
         now: Timestamp,
         /// Every lane of a trigger that is not paused and has a row that is not validly leased, in the order of triggers.
         lanes: Vec<LaneState>,
+        /// Every enabled cron trigger whose next tick is due or not known.
+        schedules: Vec<Schedule>,
     },
+    /// To [`Request::Tick`].
+    Tick {
+        /// The store's clock.
+        now: Timestamp,
+        /// Lanes that got rows.
+        woken: Vec<TriggerId>,
+    },
+}
+
+/// A cron trigger that has to be looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Schedule {
+    /// The trigger.
+    pub trigger: TriggerId,
+    /// When it ticks.
+    pub expression: CronExpression,
+    /// By whose wall clock.
+    pub time_zone: TimeZone,
+    /// The due tick. `None` for a trigger that is new, was changed or was enabled: its past is not made up for.
+    pub next_tick: Option<Timestamp>,
+}
+
+/// One cron trigger's tick. It changes nothing if the trigger's next tick is not the expected one any more: then
+/// another daemon was faster, or the trigger was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tick {
+    /// The trigger.
+    pub trigger: TriggerId,
+    /// The tick that was found. If it is known, it is emitted: source `cron`, type `cron.tick`, the trigger's name as
+    /// subject, `{"scheduled_at": …}` in RFC 3339 as data, actor `system`, one row for this trigger.
+    pub expected: Option<Timestamp>,
+    /// The one after it.
+    pub next: Timestamp,
 }
 
 /// One lane that has rows to claim, now or later.

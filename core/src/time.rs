@@ -79,20 +79,15 @@ impl Timestamp {
     /// RFC 3339 with microseconds in UTC. Years outside 0–9999 are clamped, because RFC 3339 cannot write them.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
-        let format =
-            time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
-        let clamped = self.0.clamp(RFC3339_MIN, RFC3339_MAX);
-        time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(clamped) * 1_000)
-            .ok()
-            .and_then(|moment| moment.format(&format).ok())
+        chrono::DateTime::from_timestamp_micros(self.0.clamp(RFC3339_MIN, RFC3339_MAX))
+            .map(|moment| moment.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
             .unwrap_or_default()
     }
 
     /// Reads RFC 3339; finer digits than microseconds are cut off.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
-        let moment = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).ok()?;
-        i64::try_from(moment.unix_timestamp_nanos().div_euclid(1_000)).ok().map(Self)
+        chrono::DateTime::parse_from_rfc3339(text).ok().map(|moment| Self(moment.timestamp_micros()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Triggers: "when an event matches this, run that handler, with this retry policy, as who registered me".
 
+use crate::cron::{CronExpression, TimeZone};
 use crate::event::{Event, Source};
 use crate::names::{AppName, PrincipalId, ScriptName, TriggerId, TriggerName};
 use crate::pattern::Pattern;
@@ -88,11 +89,11 @@ pub enum Match {
     },
     /// Ticks of the clock.
     Cron {
-        /// A cron expression of five fields.
-        expression: String,
-        /// An IANA time zone.
-        #[serde(default = "utc")]
-        time_zone: String,
+        /// When.
+        expression: CronExpression,
+        /// By whose wall clock; UTC if left out.
+        #[serde(default)]
+        time_zone: TimeZone,
     },
     /// Dead letters of other triggers.
     DeadLetter {
@@ -100,10 +101,6 @@ pub enum Match {
         #[serde(default = "Pattern::any")]
         trigger: Pattern,
     },
-}
-
-fn utc() -> String {
-    "UTC".to_owned()
 }
 
 /// Which KV mutations a trigger is for: `["set"]`, `["delete"]` or both.

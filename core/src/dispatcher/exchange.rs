@@ -104,7 +104,7 @@ impl Dispatcher {
                 woken.into_iter().for_each(|lane| self.lanes.wake(lane));
                 Disposition::Accepted
             }
-            Ok(Reply::Renew { .. } | Reply::Discover { .. }) => {
+            Ok(_) => {
                 self.exchanging = Some(exchanging);
                 Disposition::Rejected
             }

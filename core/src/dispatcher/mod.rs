@@ -11,6 +11,7 @@ mod executions;
 mod health;
 mod prefetch;
 mod shutdown;
+mod ticks;
 mod upkeep;
 
 use crate::config::Config;
@@ -46,6 +47,7 @@ pub struct Dispatcher {
     settling: Settling,
     exchanging: Option<Exchanging>,
     upkeep: Upkeep,
+    ticking: Option<u64>,
     health: StoreHealth,
     prefetch: Prefetch,
     shutdown: Option<Shutdown>,
@@ -95,6 +97,7 @@ impl Dispatcher {
             settling: Settling::default(),
             exchanging: None,
             upkeep: Upkeep::new(now, config.renew_every()),
+            ticking: None,
             health: StoreHealth::default(),
             prefetch: Prefetch::new(now),
             shutdown: None,
@@ -185,6 +188,8 @@ impl Dispatcher {
             self.renew_answered(result)
         } else if self.upkeep.is_discovering(op.seq) {
             self.discover_answered(result)
+        } else if self.ticking == Some(op.seq) {
+            self.tick_answered(result)
         } else {
             Disposition::Stale
         }

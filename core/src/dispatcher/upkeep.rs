@@ -98,7 +98,7 @@ impl Dispatcher {
                 fenced.into_iter().for_each(|claim| self.lease_lost(claim));
                 Disposition::Accepted
             }
-            Ok(Reply::Exchange { .. } | Reply::Discover { .. }) => {
+            Ok(_) => {
                 self.upkeep.renewing = Some(asked);
                 self.upkeep.held = held;
                 Disposition::Rejected
@@ -135,7 +135,7 @@ impl Dispatcher {
     pub(super) fn discover_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
         let Some(asked) = self.upkeep.discovering.take() else { return Disposition::Stale };
         match result {
-            Ok(Reply::Discover { now, lanes }) => {
+            Ok(Reply::Discover { now, lanes, schedules }) => {
                 self.answered_at(now);
                 let took = self.now.since(asked.sent_at);
                 let poll = self.config.poll_interval();
@@ -143,9 +143,10 @@ impl Dispatcher {
                 self.upkeep.discover_at = self.now.plus(pause);
                 self.upkeep.discover_from = self.now.plus(took.saturating_mul(DISCOVERY_PAUSE_WOKEN).min(poll));
                 self.lanes.discovered(&lanes);
+                self.tick(&schedules, now);
                 Disposition::Accepted
             }
-            Ok(Reply::Exchange { .. } | Reply::Renew { .. }) => {
+            Ok(_) => {
                 self.upkeep.discovering = Some(asked);
                 Disposition::Rejected
             }

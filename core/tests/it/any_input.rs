@@ -20,6 +20,7 @@ enum Answer {
     Exchange { fenced: Vec<(i64, i64)>, conflicted: Vec<(i64, i64)>, claimed: Vec<(i64, i64, i64, u32, u32)> },
     Renew { fenced: Vec<(i64, i64)> },
     Discover { lanes: Vec<(i64, i64, Option<u32>)> },
+    Tick,
     Fail(bool),
 }
 
@@ -39,6 +40,7 @@ fn answer() -> impl Strategy<Value = Answer> {
             .prop_map(|(fenced, conflicted, claimed)| Answer::Exchange { fenced, conflicted, claimed }),
         1 => claims().prop_map(|fenced| Answer::Renew { fenced }),
         2 => prop::collection::vec((0..4_i64, any::<i64>(), limit), 0..4).prop_map(|lanes| Answer::Discover { lanes }),
+        1 => Just(Answer::Tick),
         1 => any::<bool>().prop_map(Answer::Fail),
     ]
 }
@@ -84,7 +86,9 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
                     max_concurrency,
                 })
                 .collect(),
+            schedules: vec![schedule(Some(NOW))],
         },
+        Answer::Tick => Reply::Tick { now: NOW, woken: vec![TriggerId(2)] },
         Answer::Fail(true) => return Err(StoreError::unknown("reset")),
         Answer::Fail(false) => return Err(StoreError::not_applied(StoreErrorKind::Contention, "deadlock")),
     })

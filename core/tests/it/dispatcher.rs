@@ -83,7 +83,7 @@ fn discovered(lanes: &[(i64, Timestamp)]) -> Reply {
             max_concurrency: None,
         })
         .collect();
-    Reply::Discover { now: NOW, lanes }
+    Reply::Discover { now: NOW, lanes, schedules: vec![] }
 }
 
 fn exchanged() -> Reply {
@@ -372,4 +372,20 @@ fn a_retry_is_claimed_when_it_is_due_without_a_poll() {
     assert_eq!(drained.idle, Some((Some(bench.now.plus(Micros::from_millis(100))), Why::LaneDue)));
     let drained = bench.after(Micros::from_millis(100), Input::Tick);
     assert_eq!(only_exchange(&drained).2.len(), 1);
+}
+
+#[test]
+fn a_due_schedule_ticks_once_and_is_told_its_next_time() {
+    let mut bench = Bench::new(config(|_| ()));
+    let op = only_discover(&bench.drain());
+    let schedules = vec![schedule(Some(NOW)), Schedule { trigger: TriggerId(6), ..schedule(None) }];
+    let drained = bench.answer(op, Reply::Discover { now: NOW, lanes: vec![], schedules });
+    let next = NOW.plus(Micros::from_secs(3_600));
+    let tick = |trigger, expected| Tick { trigger: TriggerId(trigger), expected, next };
+    let [Action::CallStore { op, request: Request::Tick { ticks } }] = &drained.actions[..] else {
+        panic!("{:?}", drained.actions)
+    };
+    assert_eq!(ticks[..], [tick(5, Some(NOW)), tick(6, None)]);
+    let drained = bench.answer(*op, Reply::Tick { now: NOW, woken: vec![TriggerId(5)] });
+    assert_eq!(only_exchange(&drained).2[0].trigger, TriggerId(5));
 }

@@ -79,3 +79,9 @@ pub(crate) fn succeeded() -> Outcome {
 pub(crate) fn failed(error: ExecError) -> Outcome {
     Outcome::Failed(Failure::new(error, "boom"))
 }
+
+/// Ticks every hour; `NOW` is a full hour.
+pub(crate) fn schedule(next_tick: Option<Timestamp>) -> Schedule {
+    let expression = CronExpression::new("0 * * * *").unwrap();
+    Schedule { trigger: TriggerId(5), expression, time_zone: TimeZone::UTC, next_tick }
+}

@@ -46,8 +46,9 @@ impl Store {
                     *due = (*due).min(row.delivery.due_at);
                 }
                 let state = |(trigger, next_due)| LaneState { trigger, next_due, max_concurrency: None };
-                Reply::Discover { now, lanes: lanes.into_iter().map(state).collect() }
+                Reply::Discover { now, lanes: lanes.into_iter().map(state).collect(), schedules: vec![] }
             }
+            Request::Tick { .. } => panic!("nothing ticks in this world"),
         }
     }
 

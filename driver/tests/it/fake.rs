@@ -83,10 +83,15 @@ impl DispatchStore for FakeStore {
                 let claimed = ids.iter().filter_map(|id| rows.remove(id)).collect();
                 Reply::Exchange { now: NOW, fenced: vec![], conflicted: vec![], claimed, woken: vec![] }
             }
+            Request::Tick { .. } => Reply::Tick { now: NOW, woken: vec![] },
             Request::Renew { .. } => Reply::Renew { now: NOW, fenced: vec![] },
             Request::Discover => {
                 let lane = LaneState { trigger: TriggerId(1), next_due: NOW, max_concurrency: None };
-                Reply::Discover { now: NOW, lanes: if rows.is_empty() { vec![] } else { vec![lane] } }
+                Reply::Discover {
+                    now: NOW,
+                    lanes: if rows.is_empty() { vec![] } else { vec![lane] },
+                    schedules: vec![],
+                }
             }
         })
     }

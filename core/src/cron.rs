@@ -1,0 +1,193 @@
+//! Cron schedules: when a cron trigger ticks next. Pure arithmetic; the time zones are compiled in.
+
+use crate::time::Timestamp;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use croner::Cron;
+use croner::parser::{CronParser, Seconds};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A cron expression of five fields (minute, hour, day of month, month, day of week), such as `*/15 9-17 * * MON-FRI`,
+/// with an optional sixth one for seconds in front.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CronExpression(String);
+
+/// A time zone by its IANA name, such as `Europe/Berlin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TimeZone(Tz);
+
+/// Why a text is no schedule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSchedule {
+    /// It does not parse.
+    #[error("the cron expression {text:?} is not valid: {reason}")]
+    Expression {
+        /// The text, cut to 80 characters.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// It parses but describes no day that ever comes, such as 30 February.
+    #[error("the cron expression {0:?} never ticks")]
+    Never(String),
+    /// There is no such zone.
+    #[error("the time zone {0:?} is not known; use an IANA name such as \"Europe/Berlin\" or \"UTC\"")]
+    TimeZone(String),
+}
+
+impl CronExpression {
+    /// Parses an expression.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidSchedule> {
+        let text = text.into();
+        let cut = || text.chars().take(80).collect();
+        let cron = parse(&text).map_err(|reason| InvalidSchedule::Expression { text: cut(), reason })?;
+        match cron.find_next_occurrence(&DateTime::<Utc>::UNIX_EPOCH, false) {
+            Ok(_) => Ok(Self(text)),
+            Err(_) => Err(InvalidSchedule::Never(cut())),
+        }
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The first tick after `after`, by the wall clock of `zone`. A time that a change to summer time skips ticks at
+    /// the moment after the gap; one that comes twice ticks once. `None` past the end of the calendar.
+    #[must_use]
+    pub fn next_after(&self, after: Timestamp, zone: TimeZone) -> Option<Timestamp> {
+        let after = DateTime::from_timestamp_micros(after.0)?.with_timezone(&zone.0);
+        let next = parse(&self.0).ok()?.find_next_occurrence(&after, false).ok()?;
+        Some(Timestamp(next.timestamp_micros()))
+    }
+}
+
+fn parse(text: &str) -> Result<Cron, String> {
+    if text.len() > 256 {
+        return Err("it is longer than 256 bytes".to_owned());
+    }
+    CronParser::builder().seconds(Seconds::Optional).build().parse(text).map_err(|error| error.to_string())
+}
+
+impl TimeZone {
+    /// Coordinated universal time.
+    pub const UTC: Self = Self(Tz::UTC);
+
+    /// The zone of that name.
+    pub fn new(name: &str) -> Result<Self, InvalidSchedule> {
+        name.parse().map(Self).map_err(|_| InvalidSchedule::TimeZone(name.chars().take(80).collect()))
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        self.0.name()
+    }
+}
+
+impl Default for TimeZone {
+    fn default() -> Self {
+        Self::UTC
+    }
+}
+
+impl TryFrom<String> for CronExpression {
+    type Error = InvalidSchedule;
+    fn try_from(text: String) -> Result<Self, InvalidSchedule> {
+        Self::new(text)
+    }
+}
+
+impl From<CronExpression> for String {
+    fn from(expression: CronExpression) -> Self {
+        expression.0
+    }
+}
+
+impl TryFrom<String> for TimeZone {
+    type Error = InvalidSchedule;
+    fn try_from(name: String) -> Result<Self, InvalidSchedule> {
+        Self::new(&name)
+    }
+}
+
+impl From<TimeZone> for String {
+    fn from(zone: TimeZone) -> Self {
+        zone.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for CronExpression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for TimeZone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn next(expression: &str, zone: &str, after: &str) -> String {
+        let after = Timestamp::from_rfc3339(after).unwrap();
+        let zone = TimeZone::new(zone).unwrap();
+        CronExpression::new(expression).unwrap().next_after(after, zone).unwrap().to_rfc3339()
+    }
+
+    #[test]
+    fn ticks_by_the_wall_clock_of_the_zone() {
+        for (expression, zone, after, expected) in [
+            ("*/15 * * * *", "UTC", "2026-11-23T15:51:23Z", "2026-11-23T16:00:00.000000Z"),
+            ("0 9 * * MON-FRI", "Europe/Berlin", "2026-11-20T12:00:00Z", "2026-11-23T08:00:00.000000Z"),
+            ("0 9 * * *", "Europe/Berlin", "2026-07-01T00:00:00Z", "2026-07-01T07:00:00.000000Z"),
+            ("0 0 29 2 *", "UTC", "2026-01-01T00:00:00Z", "2028-02-29T00:00:00.000000Z"),
+            ("*/10 * * * * *", "UTC", "2026-01-01T00:00:01Z", "2026-01-01T00:00:10.000000Z"),
+            ("0 0 * * *", "UTC", "2026-01-01T00:00:00Z", "2026-01-02T00:00:00.000000Z"),
+        ] {
+            assert_eq!(next(expression, zone, after), expected, "{expression} {zone} after {after}");
+        }
+    }
+
+    #[test]
+    fn a_skipped_hour_still_ticks_once_that_day() {
+        // In Berlin 02:30 does not exist on 29 March 2026.
+        let first = next("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z");
+        assert!(first.starts_with("2026-03-29T01:"), "{first}");
+        let second = next("30 2 * * *", "Europe/Berlin", &first);
+        assert_eq!(second, "2026-03-30T00:30:00.000000Z");
+    }
+
+    #[test]
+    fn refused() {
+        for bad in ["", "* * *", "61 * * * *", "a * * * *", "@never"] {
+            assert!(matches!(CronExpression::new(bad), Err(InvalidSchedule::Expression { .. })), "{bad:?}");
+        }
+        assert_eq!(CronExpression::new("0 0 30 2 *"), Err(InvalidSchedule::Never("0 0 30 2 *".to_owned())));
+        assert!(TimeZone::new("Mars/Olympus").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_next_tick_is_ahead_and_on_the_minute(
+            minute in 0..60_u32, hour in 0..24_u32, after in 0..4_000_000_000_000_000_i64,
+            zone in prop_oneof![Just("UTC"), Just("America/New_York"), Just("Australia/Lord_Howe")],
+        ) {
+            let expression = CronExpression::new(format!("{minute} {hour} * * *")).unwrap();
+            let zone = TimeZone::new(zone).unwrap();
+            let next = expression.next_after(Timestamp(after), zone).unwrap();
+            prop_assert!(next > Timestamp(after));
+            prop_assert!(next.since(Timestamp(after)).0 <= 50 * 3_600 * 1_000_000, "at most two days and a change of clocks");
+            prop_assert_eq!(next.0 % 60_000_000, 0);
+        }
+    }
+}

@@ -24,8 +24,8 @@ pub(crate) async fn a_waiting_row_is_shown_whole<S: Store>(store: Arc<S>) {
         enqueued_at: claimed.enqueued_at,
         failed: Vec::new(),
     };
-    assert_eq!(rows, [ready.clone()]);
-    let leased = DeliverySummary { state: DeliveryState::Leased, attempt: 1, ..ready };
+    let leased = DeliverySummary { state: DeliveryState::Leased, attempt: 1, ..ready.clone() };
+    assert_eq!(rows, [ready]);
     assert_eq!(app.delivery(leased.id).await, Some(leased));
 }
 

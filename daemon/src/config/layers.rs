@@ -1,0 +1,347 @@
+use super::environment::Environment;
+use super::keys::{KNOWN, Known, SECTIONS, Written};
+use super::nearest::{did_you_mean, nearest};
+use super::positions::{Positions, parse_toml};
+use super::settings::Settings;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use tidegate_core::Config;
+use toml::de::{DeTable, DeValue};
+
+/// Builds [`Settings`] layer by layer: what is laid later wins. What is wrong is collected, so that all of it is
+/// shown at once.
+#[derive(Debug, Default)]
+pub struct Layers {
+    settings: Settings,
+    /// Who set each setting last, for messages about values that only together are wrong.
+    origins: BTreeMap<&'static str, String>,
+    problems: Vec<String>,
+}
+
+/// All that is wrong with a configuration, one line each: where, what, and what it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<String>);
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for ConfigErrors {}
+
+/// Variables that begin with `TIDEGATE_` and are no settings: they tell a client where to go, or hold a secret.
+const OTHER_VARIABLES: [&str; 5] =
+    ["TIDEGATE_URL", "TIDEGATE_TOKEN", "TIDEGATE_APP", "TIDEGATE_CONFIG", "TIDEGATE_ADMIN_TOKEN"];
+
+/// What a developer has exported for the tests does not keep the daemon from starting.
+const OF_THE_TESTS: &str = "TIDEGATE_TEST_";
+
+impl Layers {
+    /// Lays the text of the TOML file at `path`.
+    #[must_use]
+    pub fn file(mut self, path: &Path, text: &str) -> Self {
+        let at = |line: usize| format!("{} line {line}", path.display());
+        let document = match parse_toml(text) {
+            Ok(document) => document,
+            Err((line, message)) => {
+                self.problems.push(format!("{}: {message}", at(line)));
+                return self;
+            }
+        };
+        let positions = Positions::of(text);
+        for (section, value) in &document {
+            let origin = at(positions.line(&section.span()));
+            match value.get_ref() {
+                DeValue::Table(keys) if SECTIONS.contains(&section.get_ref().as_ref()) => {
+                    self.section(section.get_ref(), keys, |span| at(positions.line(&span)));
+                }
+                _ => self.problems.push(format!("{origin}: {}", unknown_section(section.get_ref()))),
+            }
+        }
+        self
+    }
+
+    /// Lays the environment: `DATABASE_URL`, then every `TIDEGATE_…`.
+    #[must_use]
+    pub fn environment(mut self, environment: &Environment) -> Self {
+        if let Some(url) = environment.get("DATABASE_URL") {
+            self.set(find("store.url"), &untyped(url), "DATABASE_URL".to_owned());
+        }
+        let settings =
+            environment.ours().filter(|(name, _)| !OTHER_VARIABLES.contains(name) && !name.starts_with(OF_THE_TESTS));
+        for (name, value) in settings {
+            match KNOWN.iter().find(|known| known.variable() == name) {
+                Some(known) => self.set(Some(known), &untyped(value), name.to_owned()),
+                None => self.problems.push(unknown_variable(name)),
+            }
+        }
+        self
+    }
+
+    /// Lays one flag, which is called `flag` and sets `name`; nothing if it was not given.
+    #[must_use]
+    pub fn flag(mut self, flag: &str, name: &'static str, value: Option<impl ToString>) -> Self {
+        if let Some(value) = value {
+            self.set(find(name), &untyped(&value.to_string()), flag.to_owned());
+        }
+        self
+    }
+
+    /// Lays what `--set section.key=value` was given.
+    #[must_use]
+    pub fn assignments(mut self, assignments: &[String]) -> Self {
+        for assignment in assignments {
+            match assignment.split_once('=') {
+                None => self.problems.push(format!("--set {assignment}: write it as section.key=value")),
+                Some((name, value)) => match find(name) {
+                    Some(known) => self.set(Some(known), &untyped(value), format!("--set {name}")),
+                    None => {
+                        let names: Vec<_> = KNOWN.iter().map(|known| known.name).collect();
+                        self.problems.push(format!("--set {name}: unknown setting; {}", did_you_mean(name, &names)));
+                    }
+                },
+            }
+        }
+        self
+    }
+
+    /// The settings, if nothing was wrong with any layer and all of them together are within the bounds of the core.
+    ///
+    /// A default that would be out of bounds beside what was set gives way to it.
+    pub fn finish(mut self) -> Result<Settings, ConfigErrors> {
+        let engine = &mut self.settings.engine;
+        if !self.origins.contains_key("gate.sync_reserve") {
+            engine.gate.sync_reserve = engine.gate.sync_reserve.min(engine.gate.permits.saturating_sub(1));
+        }
+        if !self.origins.contains_key("dispatcher.queue_wait_ms_max") {
+            engine.queue_wait_ms_max = engine.queue_wait_ms_max.min(engine.lease_ms / 2);
+        }
+        if let Err(invalid) = Config::try_from(self.settings.engine) {
+            let origin = self.origins.get(invalid.key).map_or("the default", String::as_str);
+            self.problems.push(format!("{origin}: {invalid}"));
+        }
+        if self.problems.is_empty() { Ok(self.settings) } else { Err(ConfigErrors(self.problems)) }
+    }
+
+    fn section(&mut self, section: &str, keys: &DeTable<'_>, at: impl Fn(std::ops::Range<usize>) -> String) {
+        for (key, value) in keys {
+            let origin = at(key.span());
+            match find(&format!("{section}.{}", key.get_ref())) {
+                Some(known) => self.set(Some(known), &typed(value.get_ref()), origin),
+                None => self.problems.push(format!("{origin}: {}", unknown_key(section, key.get_ref()))),
+            }
+        }
+    }
+
+    fn set(&mut self, known: Option<&'static Known>, written: &Written, origin: String) {
+        let known = known.expect("every name in this file is one of KNOWN");
+        match (known.set)(&mut self.settings, written) {
+            Ok(()) => _ = self.origins.insert(known.name, origin),
+            Err(rule) => self.problems.push(format!("{origin}: {} {rule}", known.name)),
+        }
+    }
+}
+
+fn find(name: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name == name)
+}
+
+fn untyped(text: &str) -> Written {
+    Written { text: text.to_owned(), toml_type: None }
+}
+
+fn typed(value: &DeValue<'_>) -> Written {
+    let text = match value {
+        DeValue::String(text) => text.to_string(),
+        // What does not fit into an i128 fits into no setting either, and is shown as it was written.
+        DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| number.to_string(), |number| number.to_string()),
+        _ => String::new(),
+    };
+    Written { text, toml_type: Some(value.type_str()) }
+}
+
+fn unknown_section(section: &str) -> String {
+    if let Some(known) = KNOWN.iter().find(|known| known.key() == section) {
+        return format!("`{section}` belongs in the section [{}]", known.section());
+    }
+    match nearest(section, SECTIONS) {
+        Some(near) if near == section => format!("`{section}` is a section: write [{section}]"),
+        _ => format!("unknown section [{section}]; {}", did_you_mean(section, &SECTIONS)),
+    }
+}
+
+fn unknown_key(section: &str, key: &str) -> String {
+    let of_section: Vec<_> = KNOWN.iter().filter(|known| known.section() == section).map(Known::key).collect();
+    if nearest(key, of_section.iter().copied()).is_none()
+        && let Some(elsewhere) = KNOWN.iter().find(|known| known.key() == key)
+    {
+        return format!("unknown key `{key}` in [{section}]; it belongs in [{}]", elsewhere.section());
+    }
+    format!("unknown key `{key}` in [{section}]; {}", did_you_mean(key, &of_section))
+}
+
+fn unknown_variable(name: &str) -> String {
+    // Without the prefix, which all share and which would make every name look close to every other.
+    let tail = |name: &str| name.trim_start_matches("TIDEGATE_").to_owned();
+    let tails: Vec<String> =
+        KNOWN.iter().map(Known::variable).chain(OTHER_VARIABLES.map(str::to_owned)).map(|v| tail(&v)).collect();
+    match nearest(&tail(name), tails.iter().map(String::as_str)) {
+        Some(near) => format!("{name}: unknown variable; did you mean TIDEGATE_{near}?"),
+        None => {
+            format!("{name}: unknown variable; settings are TIDEGATE_<SECTION>_<KEY>, such as TIDEGATE_HTTP_LISTEN")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogFormat;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn layers(file: &str, variables: &[(&str, &str)], assignments: &[&str]) -> Layers {
+        let assignments: Vec<_> = assignments.iter().map(|one| (*one).to_owned()).collect();
+        Layers::default().file(Path::new("t.toml"), file).environment(&environment(variables)).assignments(&assignments)
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let file = "[gate]\npermits = 10\n[http]\nlisten = \"127.0.0.1:1\"\n[dispatcher]\nbatch_max = 0x10";
+        let variable = ("TIDEGATE_GATE_PERMITS", "20");
+        for (file, variables, assignments, permits) in [
+            ("", &[][..], &[][..], 64),
+            (file, &[], &[], 10),
+            (file, &[variable], &[], 20),
+            (file, &[variable], &["gate.permits=30"], 30),
+            ("", &[("TIDEGATE_GATE_PERMITS", "")], &[], 64),
+            ("", &[("TIDEGATE_TEST_POSTGRES", "x"), ("TIDEGATE_URL", "x")], &[], 64),
+        ] {
+            let settings = layers(file, variables, assignments).finish().unwrap();
+            assert_eq!(settings.engine.gate.permits, permits, "{file:?} {variables:?} {assignments:?}");
+        }
+        let settings = layers(file, &[], &[]).flag("--listen", "http.listen", Some("[::1]:2")).finish().unwrap();
+        assert_eq!(settings.http.listen.to_string(), "[::1]:2");
+        assert_eq!(settings.engine.batch_max, 16);
+    }
+
+    #[test]
+    fn a_store_is_named_by_the_more_specific_variable() {
+        let database = ("DATABASE_URL", "postgres://a");
+        let own = ("TIDEGATE_STORE_URL", "sqlite:b");
+        for (variables, url) in [(&[database][..], "postgres://a"), (&[database, own], "sqlite:b")] {
+            assert_eq!(layers("", variables, &[]).finish().unwrap().store.url.as_deref(), Some(url));
+        }
+    }
+
+    #[test]
+    fn a_default_gives_way_to_what_was_set() {
+        let settings = layers("[gate]\npermits = 1\n[dispatcher]\nlease_ms = 1000", &[], &[]).finish().unwrap();
+        assert_eq!((settings.engine.gate.sync_reserve, settings.engine.queue_wait_ms_max), (0, 500));
+        let error = layers("[gate]\npermits = 4\nsync_reserve = 4", &[], &[]).finish().unwrap_err();
+        assert_eq!(error.to_string(), "t.toml line 3: gate.sync_reserve must be from 0 to 3, it is 4");
+    }
+
+    #[test]
+    fn every_setting_has_its_section_and_can_be_written_in_each_layer() {
+        for known in &KNOWN {
+            assert!(SECTIONS.contains(&known.section()), "{}", known.name);
+            let value = match known.key() {
+                "listen" => "127.0.0.1:9",
+                "url" => "sqlite:x",
+                "format" => "json",
+                "permits" => "100",
+                "sync_reserve" => "5",
+                "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" => "2000000",
+                _ => "77",
+            };
+            let flagged = layers("", &[], &[&format!("{}={value}", known.name)]).finish().unwrap();
+            let variable = layers("", &[(&known.variable(), value)], &[]).finish().unwrap();
+            assert_eq!(flagged, variable, "{}", known.name);
+            assert_ne!(flagged, Settings::default(), "{}", known.name);
+        }
+        let json = layers("[log]\nformat = \"json\"", &[], &[]).finish().unwrap();
+        assert_eq!(json.log.format, LogFormat::Json);
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (file, variables, assignments, expected) in [
+            (
+                "\n[gate]\npermit = 3",
+                &[][..],
+                &[][..],
+                "t.toml line 3: unknown key `permit` in [gate]; did you mean `permits`?",
+            ),
+            ("[gate]\nlisten = 3", &[], &[], "t.toml line 2: unknown key `listen` in [gate]; it belongs in [http]"),
+            ("[store]\npath = 3", &[], &[], "t.toml line 2: unknown key `path` in [store]; known are `url`"),
+            ("[gates]\n", &[], &[], "t.toml line 1: unknown section [gates]; did you mean `gate`?"),
+            ("permits = 3", &[], &[], "t.toml line 1: `permits` belongs in the section [gate]"),
+            ("gate = 3", &[], &[], "t.toml line 1: `gate` is a section: write [gate]"),
+            (
+                "[gate]\npermits = \"3\"",
+                &[],
+                &[],
+                "t.toml line 2: gate.permits must be a whole number, it is of the type string",
+            ),
+            ("[gate]\npermits = -1", &[], &[], "t.toml line 2: gate.permits must be a whole number, it is -1"),
+            ("[gate]\n\npermits = 0", &[], &[], "t.toml line 3: gate.permits must be from 1 to 10000, it is 0"),
+            (
+                "[http]\nlisten = 8787",
+                &[],
+                &[],
+                "t.toml line 2: http.listen must be a string, it is of the type integer",
+            ),
+            (
+                "[http]\nbody_bytes_max = 1",
+                &[],
+                &[],
+                "t.toml line 2: http.body_bytes_max must be from 1024 to 67108864, it is 1",
+            ),
+            (
+                "",
+                &[("TIDEGATE_GATE_PERMIT", "1")],
+                &[],
+                "TIDEGATE_GATE_PERMIT: unknown variable; did you mean TIDEGATE_GATE_PERMITS?",
+            ),
+            ("", &[("TIDEGATE_TOKN", "1")], &[], "TIDEGATE_TOKN: unknown variable; did you mean TIDEGATE_TOKEN?"),
+            (
+                "",
+                &[("TIDEGATE_X", "1")],
+                &[],
+                "TIDEGATE_X: unknown variable; settings are TIDEGATE_<SECTION>_<KEY>, such as TIDEGATE_HTTP_LISTEN",
+            ),
+            (
+                "",
+                &[("DATABASE_URL", "mysql://u:p@h")],
+                &[],
+                "DATABASE_URL: store.url must begin with sqlite: or postgres:, it begins with \"mysql\"",
+            ),
+            (
+                "",
+                &[("TIDEGATE_DISPATCHER_LEASE_MS", "5")],
+                &[],
+                "TIDEGATE_DISPATCHER_LEASE_MS: dispatcher.lease_ms must be from 1000 to 3600000, it is 5",
+            ),
+            ("", &[], &["gate.permits"], "--set gate.permits: write it as section.key=value"),
+            ("", &[], &["gate.permit=1"], "--set gate.permit: unknown setting; did you mean `gate.permits`?"),
+            ("", &[], &["log.format=xml"], "--set log.format: log.format must be \"human\" or \"json\", it is \"xml\""),
+        ] {
+            let error = layers(file, variables, assignments).finish().unwrap_err();
+            assert_eq!(error.to_string(), expected);
+        }
+        let broken = layers("[gate\npermits = 1", &[], &[]).finish().unwrap_err().to_string();
+        assert!(broken.starts_with("t.toml line 1: "), "{broken}");
+    }
+
+    #[test]
+    fn all_problems_are_shown_at_once() {
+        let error = layers("[gate]\npermit = 3\n[log]\nlevl = 1", &[("TIDEGATE_X", "1")], &[]).finish().unwrap_err();
+        assert_eq!(error.to_string().lines().count(), 3);
+    }
+}

@@ -1,0 +1,155 @@
+//! An app directory: its `tidegate.toml` and its scripts, read into a [`Deployment`].
+//!
+//! Everything that is wrong with a directory is collected and shown together, each with its line. What needs the
+//! scripts' engine or the store (does it compile, is there such a native handler) is the server's to say.
+
+mod fields;
+mod problems;
+mod scripts;
+mod trigger;
+
+use crate::config::{Positions, parse_toml};
+use fields::Fields;
+use problems::Problems;
+use std::io;
+use std::path::{Path, PathBuf};
+use tidegate_core::AppName;
+use tidegate_driver::{Deployment, DeploymentScript};
+use toml::de::{DeTable, DeValue};
+
+/// The name of the file that makes a directory an app directory.
+pub(crate) const FILE_NAME: &str = "tidegate.toml";
+
+/// The longest `tidegate.toml`.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+
+/// What an app directory says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct App {
+    pub(crate) name: AppName,
+    pub(crate) deployment: Deployment,
+}
+
+/// Why a directory is no app directory.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ManifestError {
+    #[error("{0} is not a directory")]
+    NotADirectory(PathBuf),
+    #[error("there is no {}; an app directory has one, for example:\n\n{SAMPLE}", .0.display())]
+    Missing(PathBuf),
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    /// Each a place and what is wrong there.
+    #[error("{} is not valid:\n{}", path.display(), problems.iter().map(|p| format!("  {p}")).collect::<Vec<_>>().join("\n"))]
+    Invalid { path: PathBuf, problems: Vec<String> },
+}
+
+/// What a `tidegate.toml` looks like.
+const SAMPLE: &str = r#"    [app]
+    name = "orders"
+
+    [[trigger]]
+    name = "receipt"
+    source = "kv"              # or "app" for your own events
+    ops = ["set"]
+    collection = "orders"
+    script = "receipt.js"      # export default async function (event, ctx) { … }
+
+    [trigger.retry]
+    max_attempts = 3"#;
+
+/// Reads the app directory `directory`.
+pub(crate) fn load(directory: &Path) -> Result<App, ManifestError> {
+    if !directory.is_dir() {
+        return Err(ManifestError::NotADirectory(directory.to_owned()));
+    }
+    let path = directory.join(FILE_NAME);
+    let text = read(&path)?;
+    let scripts = scripts::read(directory);
+    match parse(&text, scripts) {
+        Ok(app) => Ok(app),
+        Err(problems) => Err(ManifestError::Invalid { path, problems }),
+    }
+}
+
+/// The name of the app in `directory`, if it is an app directory whose name can be read.
+pub(crate) fn app_name(directory: &Path) -> Option<AppName> {
+    let text = read(&directory.join(FILE_NAME)).ok()?;
+    let document = parse_toml(&text).ok()?;
+    let name = document.get("app")?.get_ref().get("name")?.get_ref().as_str()?.to_owned();
+    AppName::new(name).ok()
+}
+
+fn read(path: &Path) -> Result<String, ManifestError> {
+    let unreadable = |source| ManifestError::Unreadable { path: path.to_owned(), source };
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ManifestError::Missing(path.to_owned())),
+        Err(error) => return Err(unreadable(error)),
+        Ok(metadata) if metadata.len() > MANIFEST_BYTES_MAX => {
+            return Err(unreadable(io::Error::other(format!("it is longer than {MANIFEST_BYTES_MAX} bytes"))));
+        }
+        Ok(_) => {}
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+fn parse(text: &str, scripts: scripts::Scripts) -> Result<App, Vec<String>> {
+    let problems = Problems::new(Positions::of(text));
+    for problem in &scripts.problems {
+        problems.add(problem.clone());
+    }
+    let document = parse_toml(text).map_err(|(line, message)| vec![format!("line {line}: {message}")])?;
+    let root = Fields::root(&document, &problems);
+    root.refuse_unknown(&["app", "trigger"]);
+    let name = app(&root, &problems);
+    let triggers = triggers(&document, &problems, &scripts);
+    let found = problems.into_sorted();
+    match name {
+        Some(name) if found.is_empty() => {
+            let sources = scripts.found.into_iter();
+            let scripts = sources.map(|script| DeploymentScript { name: script.name, source: script.source }).collect();
+            Ok(App { name, deployment: Deployment { scripts, triggers } })
+        }
+        _ => Err(found),
+    }
+}
+
+fn app(root: &Fields<'_>, problems: &Problems<'_>) -> Option<AppName> {
+    let Some(app) = root.table("app", "[app]") else {
+        if !root.has("app") {
+            problems.at_line(1, "there is no [app] with a name");
+        }
+        return None;
+    };
+    app.refuse_unknown(&["name"]);
+    app.required("name", AppName::new)
+}
+
+fn triggers(
+    document: &DeTable<'_>,
+    problems: &Problems<'_>,
+    scripts: &scripts::Scripts,
+) -> Vec<tidegate_core::TriggerSpec> {
+    let Some(value) = document.get("trigger") else { return Vec::new() };
+    let DeValue::Array(entries) = value.get_ref() else {
+        problems.at(&value.span(), "triggers are written as [[trigger]], with two brackets");
+        return Vec::new();
+    };
+    let mut specs: Vec<tidegate_core::TriggerSpec> = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        let DeValue::Table(table) = entry.get_ref() else {
+            problems.at(&entry.span(), "triggers are written as [[trigger]], with two brackets");
+            continue;
+        };
+        let fields = trigger::fields(table, entry.span(), index, problems);
+        let Some(spec) = trigger::read(&fields, scripts) else { continue };
+        if specs.iter().any(|other| other.name == spec.name) {
+            fields.wrong("name", "another trigger has this name");
+        }
+        specs.push(spec);
+    }
+    specs
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,221 @@
+use super::scripts::{ScriptFile, Scripts};
+use super::*;
+use tidegate_core::{Handler, KvOps, Match, Pattern, ScriptName};
+
+fn scripts() -> Scripts {
+    let script = |path: &str, name| ScriptFile {
+        path: path.to_owned(),
+        name: ScriptName::new(name).unwrap(),
+        source: format!("// {name}"),
+    };
+    Scripts { found: vec![script("count.js", "count"), script("receipt.js", "receipt")], problems: Vec::new() }
+}
+
+/// A manifest whose one trigger has `lines` from line 7 on.
+fn trigger(lines: &str) -> String {
+    format!("[app]\nname = \"a\"\n\n[[trigger]]\nname = \"t\"\nscript = \"receipt.js\"\n{lines}")
+}
+
+#[test]
+fn a_manifest_reads_as_it_is_written() {
+    let text = r#"
+        [app]
+        name = "orders"
+
+        [[trigger]]
+        name = "receipt"
+        source = "kv"
+        ops = ["set"]
+        collection = "orders"
+        script = "receipt.js"
+        timeout_ms = 500
+        max_concurrency = 2
+        [trigger.retry]
+        max_attempts = 3
+        backoff = "constant"
+        base_ms = 100
+        jitter = 0
+
+        [[trigger]]
+        name = "count"
+        source = "app"
+        type = "order.*"
+        native = "counter"
+        enabled = false
+        retry = { base_ms = 604800000 }
+    "#;
+    let app = parse(text, scripts()).unwrap();
+    assert_eq!(app.name.as_str(), "orders");
+    let sources: Vec<_> = app.deployment.scripts.iter().map(|s| (s.name.as_str(), s.source.as_str())).collect();
+    assert_eq!(sources, [("count", "// count"), ("receipt", "// receipt")]);
+    let expected = serde_json::json!([
+        {
+            "name": "receipt", "handler": {"script": "receipt"}, "timeout_ms": 500, "max_concurrency": 2,
+            "match": {"source": "kv", "ops": ["set"], "collection": "orders"},
+            "retry": {"max_attempts": 3, "backoff": "constant", "base_ms": 100, "jitter": 0.0},
+        },
+        {
+            "name": "count", "handler": {"native": "counter"}, "enabled": false,
+            "match": {"source": "app", "type": "order.*"}, "retry": {"base_ms": 604800000, "max_ms": 604800000},
+        },
+    ]);
+    let expected: Vec<tidegate_core::TriggerSpec> = serde_json::from_value(expected).unwrap();
+    assert_eq!(app.deployment.triggers, expected);
+}
+
+#[test]
+fn every_source_can_be_written() {
+    let any = Pattern::any;
+    let text = str::to_owned;
+    for (lines, rule) in [
+        ("source = \"kv\"", Match::Kv { ops: KvOps::default(), collection: any(), key: any() }),
+        ("source = \"app\"\ntype = \"*\"", Match::App { event_type: any(), subject: any() }),
+        (
+            "source = \"cron\"\nexpression = \"* * * * *\"",
+            Match::Cron { expression: text("* * * * *"), time_zone: text("UTC") },
+        ),
+        ("source = \"http\"\nmethod = \"GET\"\npath = \"/a\"", Match::Http { method: text("GET"), path: text("/a") }),
+        ("source = \"dead_letter\"", Match::DeadLetter { trigger: any() }),
+    ] {
+        let app = parse(&trigger(lines), scripts()).unwrap();
+        assert_eq!(app.deployment.triggers[0].rule, rule, "{lines}");
+        assert_eq!(app.deployment.triggers[0].handler, Handler::Script(ScriptName::new("receipt").unwrap()));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_trigger_is_said() {
+    let kv = "source = \"kv\"\n";
+    let retry = "source = \"kv\"\n[trigger.retry]\n";
+    for (before, lines, expected) in [
+        (kv, "colection = \"x\"", "line 8: trigger \"t\": unknown key `colection`; did you mean `collection`?"),
+        (
+            kv,
+            "type = \"x\"",
+            "line 8: trigger \"t\": `type` is a key of the source \"app\"; this trigger's source is \"kv\"",
+        ),
+        (kv, "key = \"\"", "line 8: trigger \"t\": key: the pattern is empty; use \"*\" to match everything"),
+        (kv, "key = 3", "line 8: trigger \"t\": key: must be a string, it is of the type integer"),
+        (kv, "ops = [\"st\"]", "line 8: trigger \"t\": ops: unknown op \"st\"; did you mean `set`?"),
+        (kv, "ops = []", "line 8: trigger \"t\": ops: ops must name \"set\", \"delete\" or both"),
+        (kv, "ops = \"set\"", "line 8: trigger \"t\": ops: must be a list of strings, it is of the type string"),
+        (kv, "timeout_ms = 0", "line 8: trigger \"t\": timeout_ms: must be from 1 to 3600000"),
+        (kv, "timeout_ms = -1", "line 8: trigger \"t\": timeout_ms: must be a whole number from 0, it is -1"),
+        (kv, "max_concurrency = 0", "line 8: trigger \"t\": max_concurrency: must be from 1 to 10000"),
+        (kv, "enabled = 1", "line 8: trigger \"t\": enabled: must be true or false, it is of the type integer"),
+        (kv, "native = \"n\"", "line 8: trigger \"t\": native: a trigger has one handler, this one has a script too"),
+        (kv, "retry = 3", "line 8: trigger \"t\": retry: must be a table, it is of the type integer"),
+        (
+            retry,
+            "attempts = 3",
+            "line 9: trigger \"t\" retry: unknown key `attempts`; known are `max_attempts`, `backoff`, `base_ms`, `max_ms`, `jitter`, `max_age_ms`",
+        ),
+        (retry, "max_attempts = 0", "line 9: trigger \"t\" retry: max_attempts: must be from 1 to 100"),
+        (
+            retry,
+            "backoff = \"linar\"",
+            "line 9: trigger \"t\" retry: backoff: unknown shape \"linar\"; did you mean `linear`?",
+        ),
+        (retry, "jitter = 1.5", "line 9: trigger \"t\" retry: jitter: must be from 0 to 1"),
+        (retry, "max_ms = 5", "line 9: trigger \"t\" retry: max_ms: must be from retry.base_ms to 604800000 (7 days)"),
+        ("", "source = \"kw\"", "line 7: trigger \"t\": source: unknown source \"kw\"; did you mean `kv`?"),
+        ("", "source = \"app\"", "line 4: trigger \"t\": `type` is missing"),
+        (
+            "",
+            "enabled = true",
+            "line 4: trigger \"t\": `source` is missing; it is one of \"kv\", \"app\", \"cron\", \"http\", \"dead_letter\"",
+        ),
+    ] {
+        assert_eq!(parse(&trigger(&format!("{before}{lines}")), scripts()), Err(vec![expected.to_owned()]), "{lines}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_manifest_is_said() {
+    let app = "[app]\nname = \"a\"\n";
+    for (text, expected) in [
+        ("".to_owned(), vec!["line 1: there is no [app] with a name"]),
+        ("[app]".to_owned(), vec!["line 1: [app]: `name` is missing"]),
+        (
+            "[app]\nname = \"A B\"".to_owned(),
+            vec![
+                "line 2: [app]: name: app \"A B\" is not valid: 1–63 of a–z, 0–9, '-' and '_', beginning with a letter or digit",
+            ],
+        ),
+        ("[app]\nname = \"a\"\nversion = 1".to_owned(), vec!["line 3: [app]: unknown key `version`; known are `name`"]),
+        (format!("{app}[[triger]]"), vec!["line 3: unknown key `triger`; did you mean `trigger`?"]),
+        (format!("{app}[trigger]"), vec!["line 3: triggers are written as [[trigger]], with two brackets"]),
+        (
+            format!("{app}[[trigger]]\nsource = \"kv\"\nscript = \"recept.js\""),
+            vec![
+                "line 3: trigger 1: `name` is missing",
+                "line 5: trigger 1: script: there is no file \"recept.js\"; there are count.js, receipt.js; did you mean \"receipt.js\"?",
+            ],
+        ),
+        (
+            format!("{app}[[trigger]]\nname = \"t\"\nsource = \"kv\"\nscript = \"count\""),
+            vec![
+                "line 6: trigger \"t\": script: there is no file \"count\"; there are count.js, receipt.js; did you mean \"count.js\"?",
+            ],
+        ),
+        (
+            format!("{app}[[trigger]]\nname = \"t\"\nsource = \"kv\""),
+            vec!["line 3: trigger \"t\": nothing to run: give it script = \"FILE.js\" or native = \"NAME\""],
+        ),
+        (
+            trigger("source = \"kv\"\n[[trigger]]\nname = \"t\"\nsource = \"kv\"\nnative = \"n\""),
+            vec!["line 9: trigger \"t\": name: another trigger has this name"],
+        ),
+    ] {
+        assert_eq!(parse(&text, scripts()).unwrap_err(), expected, "{text}");
+    }
+    let broken = parse("[app\n", scripts()).unwrap_err();
+    assert!(broken.len() == 1 && broken[0].starts_with("line 1: "), "{broken:?}");
+}
+
+#[test]
+fn a_directory_is_read_with_its_scripts() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| std::fs::write(directory.path().join(name), text).unwrap();
+    let load = || {
+        load(directory.path()).map_err(|error| error.to_string().replace(&directory.path().display().to_string(), "D"))
+    };
+
+    assert!(load().unwrap_err().starts_with("there is no D/tidegate.toml; an app directory has one, for example:\n"));
+    write(
+        "tidegate.toml",
+        b"[app]\nname = \"a\"\n[[trigger]]\nname = \"t\"\nsource = \"kv\"\nscript = \"scripts/b.js\"\n",
+    );
+    assert_eq!(
+        load(),
+        Err("D/tidegate.toml is not valid:\n  line 6: trigger \"t\": script: there is no file \"scripts/b.js\"; there are no .js files here".to_owned())
+    );
+    std::fs::create_dir(directory.path().join("scripts")).unwrap();
+    write("scripts/b.js", b"// b");
+    write("a.js", b"// a");
+    write(".a.js", b"");
+    write("notes.txt", b"");
+    let app = load().unwrap();
+    assert_eq!(app_name(directory.path()), Some(app.name));
+    let names: Vec<_> = app.deployment.scripts.iter().map(|script| script.name.as_str()).collect();
+    assert_eq!(names, ["a", "b"]);
+
+    write("scripts/a.js", b"");
+    write("b c.js", b"");
+    write("latin.js", b"\xff");
+    write("long.js", &vec![b' '; 512 * 1024 + 1]);
+    let error = load().unwrap_err();
+    for part in [
+        "  b c.js: script \"b c\" is not valid: ",
+        "  latin.js: stream did not contain valid UTF-8",
+        "  long.js: it is 524289 bytes long; at most 524288 are allowed",
+        "  scripts/a.js: a.js has the same name",
+    ] {
+        assert!(error.contains(part), "{part} in {error}");
+    }
+}
+
+#[test]
+fn the_sample_is_a_manifest() {
+    assert_eq!(parse(SAMPLE, scripts()).unwrap().name.as_str(), "orders");
+}

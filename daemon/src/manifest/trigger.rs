@@ -1,0 +1,196 @@
+use super::fields::Fields;
+use super::problems::Problems;
+use super::scripts::Scripts;
+use crate::config::{did_you_mean, nearest};
+use std::ops::Range;
+use tidegate_core::{
+    Backoff, Handler, InvalidRetryPolicy, KvOp, KvOps, Match, MaxConcurrency, Pattern, RetryPolicy, RetryPolicySpec,
+    ScriptName, TimeoutMs, TriggerName, TriggerSpec,
+};
+use toml::de::DeTable;
+
+/// The keys that every trigger may have.
+const COMMON: [&str; 8] = ["name", "source", "script", "native", "timeout_ms", "max_concurrency", "enabled", "retry"];
+
+/// The sources, each with the keys of its match rule.
+const SOURCES: [(&str, &[&str]); 5] = [
+    ("kv", &["ops", "collection", "key"]),
+    ("app", &["type", "subject"]),
+    ("cron", &["expression", "time_zone"]),
+    ("http", &["method", "path"]),
+    ("dead_letter", &["trigger"]),
+];
+
+const RETRY: [&str; 6] = ["max_attempts", "backoff", "base_ms", "max_ms", "jitter", "max_age_ms"];
+
+/// The keys of the `index`th `[[trigger]]`. Its messages name the trigger, or its place if it has no name.
+pub(super) fn fields<'t>(
+    table: &'t DeTable<'t>,
+    span: Range<usize>,
+    index: usize,
+    problems: &'t Problems<'t>,
+) -> Fields<'t> {
+    let name = table.get("name").and_then(|name| name.get_ref().as_str());
+    let place = name.map_or_else(|| format!("trigger {}", index + 1), |name| format!("trigger {name:?}"));
+    Fields::new(table, span, &place, problems)
+}
+
+/// Reads one `[[trigger]]`. `None` if its name, its rule or its handler is wrong; what else is wrong is reported all
+/// the same.
+pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec> {
+    let name = fields.required("name", TriggerName::new);
+    let rule = rule(fields);
+    let handler = handler(fields, scripts);
+    let retry = retry(fields);
+    let timeout_ms = fields.number("timeout_ms").and_then(|ms| accept(fields, "timeout_ms", TimeoutMs::try_from(ms)));
+    let max_concurrency = fields
+        .number("max_concurrency")
+        .and_then(|most| accept(fields, "max_concurrency", MaxConcurrency::try_from(most)));
+    let enabled = fields.boolean("enabled").unwrap_or(true);
+    Some(TriggerSpec {
+        name: name?,
+        rule: rule?,
+        handler: handler?,
+        retry,
+        timeout_ms: timeout_ms.unwrap_or_default(),
+        max_concurrency,
+        enabled,
+    })
+}
+
+fn rule(fields: &Fields<'_>) -> Option<Match> {
+    let names = SOURCES.map(|(name, _)| name);
+    if !fields.has("source") {
+        fields.wrong_here(&format!("`source` is missing; it is one of {}", quoted(&names)));
+        return None;
+    }
+    let source = fields.text("source")?;
+    let Some((_, own)) = SOURCES.iter().find(|(name, _)| *name == source) else {
+        fields.wrong("source", &format!("unknown source {source:?}; {}", did_you_mean(source, &names)));
+        return None;
+    };
+    refuse_unknown(fields, source, own);
+    let pattern = |key| if fields.has(key) { fields.parsed(key, Pattern::new) } else { Some(Pattern::any()) };
+    let or = |key, default: &str| if fields.has(key) { fields.text(key) } else { None }.unwrap_or(default).to_owned();
+    Some(match source {
+        "kv" => Match::Kv { ops: ops(fields), collection: pattern("collection")?, key: pattern("key")? },
+        "app" => Match::App { event_type: fields.required("type", Pattern::new)?, subject: pattern("subject")? },
+        "cron" => Match::Cron { expression: fields.required("expression", text)?, time_zone: or("time_zone", "UTC") },
+        "http" => Match::Http { method: fields.required("method", text)?, path: fields.required("path", text)? },
+        _ => Match::DeadLetter { trigger: pattern("trigger")? },
+    })
+}
+
+/// Reports keys that this source does not have; one that another source has is told from one that nobody has.
+fn refuse_unknown(fields: &Fields<'_>, source: &str, own: &[&str]) {
+    let known: Vec<&str> = own.iter().copied().chain(COMMON).collect();
+    fields.refuse_unknown_or(&known, |key| {
+        let (other, _) = SOURCES.iter().find(|(_, keys)| keys.contains(&key))?;
+        Some(format!("`{key}` is a key of the source {other:?}; this trigger's source is {source:?}"))
+    });
+}
+
+fn ops(fields: &Fields<'_>) -> KvOps {
+    let Some(names) = fields.texts("ops") else { return KvOps::default() };
+    let mut ops = Vec::new();
+    for name in names {
+        match name {
+            "set" => ops.push(KvOp::Set),
+            "delete" => ops.push(KvOp::Delete),
+            other => fields.wrong("ops", &format!("unknown op {other:?}; {}", did_you_mean(other, &["set", "delete"]))),
+        }
+    }
+    KvOps::try_from(ops).unwrap_or_else(|error| {
+        if fields.texts("ops").is_some_and(|names| names.is_empty()) {
+            fields.wrong("ops", error);
+        }
+        KvOps::default()
+    })
+}
+
+fn handler(fields: &Fields<'_>, scripts: &Scripts) -> Option<Handler> {
+    match (fields.has("script"), fields.has("native")) {
+        (true, false) => script(fields, scripts).map(Handler::Script),
+        (false, true) => fields.parsed("native", ScriptName::new).map(Handler::Native),
+        (true, true) => {
+            fields.wrong("native", "a trigger has one handler, this one has a script too");
+            None
+        }
+        (false, false) => {
+            fields.wrong_here("nothing to run: give it script = \"FILE.js\" or native = \"NAME\"");
+            None
+        }
+    }
+}
+
+fn script(fields: &Fields<'_>, scripts: &Scripts) -> Option<ScriptName> {
+    let path = fields.text("script")?;
+    if let Some(script) = scripts.get(path.strip_prefix("./").unwrap_or(path)) {
+        return Some(script.name.clone());
+    }
+    let paths = scripts.paths();
+    let there = if paths.is_empty() {
+        "there are no .js files here".to_owned()
+    } else {
+        format!("there are {}", paths.join(", "))
+    };
+    let near = nearest(path, paths.iter().copied().chain(paths.iter().filter_map(|path| path.strip_suffix(".js"))));
+    let hint = near.map_or_else(String::new, |near| {
+        format!("; did you mean {:?}?", format!("{}.js", near.trim_end_matches(".js")))
+    });
+    fields.wrong("script", &format!("there is no file {path:?}; {there}{hint}"));
+    None
+}
+
+fn retry(fields: &Fields<'_>) -> RetryPolicy {
+    let Some(retry) = fields.table("retry", &format!("{} retry", fields.place())) else {
+        return RetryPolicy::default();
+    };
+    retry.refuse_unknown(&RETRY);
+    let default = RetryPolicySpec::default();
+    let base_ms = retry.number("base_ms").unwrap_or(default.base_ms);
+    let spec = RetryPolicySpec {
+        max_attempts: retry
+            .number("max_attempts")
+            .map_or(default.max_attempts, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        backoff: retry.parsed("backoff", backoff).unwrap_or_default(),
+        base_ms,
+        // A longer base than the default's cap raises the cap, unless one is given.
+        max_ms: retry.number("max_ms").unwrap_or(default.max_ms.max(base_ms)),
+        jitter: retry.fraction("jitter").unwrap_or(default.jitter),
+        max_age_ms: retry.number("max_age_ms"),
+    };
+    RetryPolicy::try_from(spec).unwrap_or_else(|error| {
+        let message = error.to_string();
+        let (_, rule) = message.split_once(" must ").unwrap_or(("", &message));
+        retry.wrong(bound_of(error), &format!("must {rule}"));
+        RetryPolicy::default()
+    })
+}
+
+const fn bound_of(error: InvalidRetryPolicy) -> &'static str {
+    match error {
+        InvalidRetryPolicy::MaxAttempts => "max_attempts",
+        InvalidRetryPolicy::Base => "base_ms",
+        InvalidRetryPolicy::Max => "max_ms",
+        InvalidRetryPolicy::Jitter => "jitter",
+        InvalidRetryPolicy::MaxAge => "max_age_ms",
+    }
+}
+
+fn backoff(name: String) -> Result<Backoff, String> {
+    let names = ["exponential", "linear", "constant"];
+    Backoff::from_name(&name).ok_or_else(|| format!("unknown shape {name:?}; {}", did_you_mean(&name, &names)))
+}
+
+fn accept<T>(fields: &Fields<'_>, key: &str, result: Result<T, &'static str>) -> Option<T> {
+    result.map_err(|error| fields.wrong(key, error.strip_prefix(key).map_or(error, str::trim_start))).ok()
+}
+
+fn text(text: String) -> Result<String, &'static str> {
+    if text.trim().is_empty() { Err("is empty") } else { Ok(text) }
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,191 @@
+//! What a caller gets wrong is answered with the status and the code that say so, and changes nothing.
+
+use crate::world::{App, Client, Kind, TIDEGATE, Turn, World, client, on, tidegate};
+use serde_json::{Value, json};
+
+/// A request that must be refused.
+struct Bad {
+    what: &'static str,
+    method: &'static str,
+    path: &'static str,
+    body: String,
+    status: u16,
+    code: &'static str,
+    /// What the detail must name.
+    names: &'static str,
+}
+
+fn bad(
+    what: &'static str,
+    request: (&'static str, &'static str, String),
+    expected: (u16, &'static str, &'static str),
+) -> Bad {
+    let (method, path, body) = request;
+    let (status, code, names) = expected;
+    Bad { what, method, path, body, status, code, names }
+}
+
+fn table() -> Vec<Bad> {
+    let trigger = |field: &str, value: Value| {
+        let mut spec = on("t", "unused", json!({"script": "fine"}), json!({}));
+        spec.as_object_mut().expect("a specification is an object").remove("name");
+        spec[field] = value;
+        spec.to_string()
+    };
+    let deployment = |source: &str| json!({"scripts": [{"name": "s", "source": source}], "triggers": []}).to_string();
+    let put_trigger = |body: String| ("PUT", "/v1/apps/bad/triggers/new", body);
+    let too_long = Value::from("x".repeat(300 << 10)).to_string();
+    let invalid = |names| (400, "invalid_request", names);
+    vec![
+        bad("broken JSON", ("PUT", "/v1/apps/bad/kv/c/k", "{\"a\":".into()), (400, "invalid_json", "")),
+        bad("no JSON at all", ("PUT", "/v1/apps/bad/kv/c/k", String::new()), (400, "invalid_json", "")),
+        bad("broken events", ("POST", "/v1/apps/bad/events", "[{]".into()), (400, "invalid_json", "")),
+        bad("a value over the limit", ("PUT", "/v1/apps/bad/kv/c/k", too_long.clone()), (413, "payload_too_large", "")),
+        bad(
+            "a body over the limit",
+            ("PUT", "/v1/apps/bad/kv/c/k", too_long.repeat(8)),
+            (413, "payload_too_large", ""),
+        ),
+        bad("an unknown app", ("PUT", "/v1/apps/nobody/kv/c/k", "1".into()), (404, "unknown_app", "nobody")),
+        bad("an unknown app's events", ("POST", "/v1/apps/nobody/events", event()), (404, "unknown_app", "nobody")),
+        bad("an unknown app's trigger", ("GET", "/v1/apps/nobody/triggers", "".into()), (404, "unknown_app", "nobody")),
+        bad("an app's bad name", ("PUT", "/v1/apps/No.App", "{}".into()), invalid("No.App")),
+        bad("a collection's bad name", ("PUT", "/v1/apps/bad/kv/.c/k", "1".into()), invalid("collection")),
+        bad(
+            "an event without a type",
+            ("POST", "/v1/apps/bad/events", "{\"specversion\":\"1.0\"}".into()),
+            invalid("type"),
+        ),
+        bad("an empty pattern", put_trigger(trigger("match", json!({"source": "app", "type": ""}))), invalid("")),
+        bad("an unknown field", put_trigger(trigger("retries", json!(3))), invalid("retries")),
+        bad("no attempts", put_trigger(trigger("retry", json!({"max_attempts": 0}))), invalid("max_attempts")),
+        bad("too many attempts", put_trigger(trigger("retry", json!({"max_attempts": 101}))), invalid("max_attempts")),
+        bad("too much jitter", put_trigger(trigger("retry", json!({"jitter": 1.5}))), invalid("jitter")),
+        bad("max below base", put_trigger(trigger("retry", json!({"base_ms": 5, "max_ms": 4}))), invalid("max_ms")),
+        bad("no time", put_trigger(trigger("timeout_ms", json!(0))), invalid("timeout_ms")),
+        bad("no concurrency", put_trigger(trigger("max_concurrency", json!(0))), invalid("max_concurrency")),
+        bad(
+            "a script that does not compile",
+            ("PUT", "/v1/apps/bad/scripts/new", "export default async function (event {\n".into()),
+            (422, "script_invalid", "line"),
+        ),
+        bad(
+            "a deployment with such a script",
+            ("PUT", "/v1/apps/bad", deployment("let x = ;")),
+            (422, "script_invalid", "line"),
+        ),
+        bad("a deployment with an unknown field", ("PUT", "/v1/apps/bad", "{\"script\":[]}".into()), invalid("script")),
+        bad("an unknown key", ("GET", "/v1/apps/bad/kv/c/none", "".into()), (404, "key_not_found", "")),
+        bad("an unknown trigger", ("GET", "/v1/apps/bad/triggers/none", "".into()), (404, "trigger_not_found", "")),
+        bad(
+            "an unknown trigger to pause",
+            ("POST", "/v1/apps/bad/triggers/none/pause", "".into()),
+            (404, "trigger_not_found", ""),
+        ),
+        bad("an unknown script", ("DELETE", "/v1/apps/bad/scripts/none", "".into()), (404, "script_not_found", "")),
+        bad(
+            "an unknown delivery",
+            ("GET", "/v1/apps/bad/deliveries/999999", "".into()),
+            (404, "delivery_not_found", ""),
+        ),
+        bad(
+            "an unknown letter",
+            ("GET", "/v1/apps/bad/dead-letters/999999", "".into()),
+            (404, "dead_letter_not_found", ""),
+        ),
+        bad("a number that is none", ("GET", "/v1/apps/bad/deliveries?limit=many", "".into()), invalid("limit")),
+        bad("a state that is none", ("GET", "/v1/apps/bad/deliveries?state=gone", "".into()), invalid("state")),
+        bad("an unknown path", ("GET", "/v1/nothing", "".into()), (404, "not_found", "")),
+        bad("a wrong method", ("PATCH", "/v1/apps/bad/kv/c/k", "1".into()), (405, "method_not_allowed", "")),
+    ]
+}
+
+fn event() -> String {
+    json!({"specversion": "1.0", "type": "t"}).to_string()
+}
+
+#[test]
+fn is_refused_and_changes_nothing() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let _turn = Turn::shared();
+        let world = World::new(kind);
+        let daemon = world.daemon("strict", TIDEGATE, &[]);
+        let app = App::new(client(&daemon), "bad");
+        let fine = "export default async function () {}";
+        app.deploy(&[("fine", fine)], &[on("t", "fine", json!({"script": "fine"}), json!({}))]);
+        app.switch("fine", "pause");
+        app.client.put(&app.path("/kv/c/kept"), &json!({"n": 1})).ok();
+        let before = everything(&app);
+        let problems: Vec<String> = table().iter().filter_map(|bad| problem(&app.client, bad)).collect();
+        assert!(problems.is_empty(), "{kind:?}:\n{}", problems.join("\n"));
+        assert_eq!(everything(&app), before, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_wrong_token_opens_nothing() {
+    let _turn = Turn::shared();
+    let world = World::new(Kind::Sqlite);
+    let daemon = world.daemon("locked", TIDEGATE, &[]);
+    let app = App::new(client(&daemon), "locked");
+    app.deploy(&[], &[]);
+    let before = everything(&app);
+    for token in ["", "wrong", "tg_acceptance_0123456789abcdef0123456789abcdeF"] {
+        let stranger = app.client.with_token(token);
+        for (method, path) in [("GET", "/v1/apps"), ("PUT", "/v1/apps/locked/kv/c/k"), ("PUT", "/v1/apps/mine")] {
+            let body = (method == "PUT").then_some(&b"{}"[..]);
+            let answer = stranger.send(method, path, &[("content-type", "application/json")], body).expect("an answer");
+            assert_eq!(answer.status, 401, "{token:?} {method} {path}: {answer:?}");
+            assert_eq!(answer.json()["code"], "unauthorized");
+            assert_eq!(answer.header("www-authenticate").and_then(|value| value.get(..6)), Some("Bearer"));
+        }
+    }
+    assert_eq!(everything(&app), before);
+    assert_eq!(app.client.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_misspelt_manifest_is_refused_with_the_nearest_known_key() {
+    let _turn = Turn::shared();
+    let world = World::new(Kind::Sqlite);
+    let daemon = world.daemon("strict", TIDEGATE, &[]);
+    let directory = world.folder().join("app");
+    std::fs::create_dir(&directory).expect("the folder is ours");
+    std::fs::write(directory.join("receipt.js"), "export default async function () {}\n").expect("the folder is ours");
+    let manifest = "[app]\nname = \"shop\"\n\n[[trigger]]\nname = \"receipt\"\nsource = \"kv\"\ncolection = \"orders\"\nscript = \"receipt.js\"\n";
+    std::fs::write(directory.join("tidegate.toml"), manifest).expect("the folder is ours");
+
+    let directory = directory.to_str().expect("a temporary path is UTF-8");
+    let output = tidegate(&daemon, &["deploy", directory]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    for word in ["line 7", "colection", "collection"] {
+        assert!(said.contains(word), "{word:?} is not in: {said}");
+    }
+    assert_eq!(client(&daemon).get("/v1/apps").ok()["apps"], json!([]), "nothing was deployed");
+}
+
+/// What is wrong with the answer to a bad request, if something is.
+fn problem(client: &Client, bad: &Bad) -> Option<String> {
+    let body = (!bad.body.is_empty() || bad.method == "PUT").then_some(bad.body.as_bytes());
+    let answer = match client.send(bad.method, bad.path, &[("content-type", "application/json")], body) {
+        Ok(answer) => answer,
+        Err(error) => return Some(format!("{}: no answer: {error}", bad.what)),
+    };
+    let is_problem = answer.header("content-type").is_some_and(|value| value.starts_with("application/problem+json"));
+    let document: Value = serde_json::from_str(&answer.text).unwrap_or_default();
+    let is_right = answer.status == bad.status
+        && is_problem
+        && document["code"] == bad.code
+        && document["status"] == bad.status
+        && answer.header("tidegate-code") == Some(bad.code)
+        && document.to_string().contains(bad.names);
+    (!is_right).then(|| format!("{} ({} {}): {answer:?}", bad.what, bad.method, bad.path))
+}
+
+/// All that a request could have changed.
+fn everything(app: &App) -> Vec<Value> {
+    let paths = ["/v1/apps".to_owned(), app.path("/triggers"), app.path("/scripts"), app.path("/kv/c")];
+    let more = [app.path("/deliveries"), app.path("/dead-letters")];
+    paths.iter().chain(&more).map(|path| app.client.get(path).ok()).collect()
+}

@@ -75,10 +75,10 @@ const RESERVED: &[Reserved] = &[
 const NOT_IN_CORE: &[&str] = &[
     "async-std",
     "axum*",
-    "chrono",
     "futures-executor",
     "getrandom",
     "hyper*",
+    "iana-time-zone", // The sign of chrono with its clock; without it chrono only calculates.
     "libsqlite3-sys",
     "mio",
     "notify",

@@ -189,8 +189,7 @@ pub(crate) async fn apps_do_not_hear_of_each_other<S: Store>(store: Arc<S>) {
 /// Ticks and requests are made for one trigger each: an app that emits something of the same name fires nothing.
 pub(crate) async fn cron_and_http_triggers_match_no_event<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
-    let cron = Match::Cron { expression: "* * * * *".to_owned(), time_zone: "UTC".to_owned() };
-    app.trigger(&spec("cron", cron)).await;
+    app.trigger(&on_cron("cron")).await;
     app.trigger(&spec("http", Match::Http { method: "GET".to_owned(), path: "/a".to_owned() })).await;
     let subjects = ["", "cron", "http", "/a", "*"];
     let types = ["cron.tick", "http.request", "*"];

@@ -18,6 +18,7 @@ mod world;
 
 mod claim;
 mod concurrent;
+mod cron;
 mod dead_letters;
 mod deliveries;
 mod deploy;

@@ -15,7 +15,7 @@ macro_rules! with_cases {
                 nothing_is_claimed_below_the_floor,
                 a_claimed_row_is_not_claimed_again_while_its_lease_runs,
                 an_expired_lease_is_an_attempt_that_was_lost,
-                a_row_is_claimed_even_beyond_its_last_attempt,
+                a_claim_beyond_the_last_attempt_is_no_attempt,
                 a_lane_that_does_not_exist_gives_nothing,
                 an_empty_exchange_tells_the_time,
                 a_claim_shows_the_trigger_as_it_is_now,
@@ -31,6 +31,20 @@ macro_rules! with_cases {
                 concurrent_puts_each_have_a_version_of_their_own,
                 a_repeated_request_at_the_same_moment_is_made_once,
                 a_batch_is_seen_whole_or_not_at_all,
+            }
+            cron {
+                a_new_schedule_has_no_tick_and_gets_one,
+                a_due_tick_becomes_one_row_of_its_trigger,
+                a_tick_that_is_offered_twice_is_taken_once,
+                of_many_daemons_one_ticks,
+                a_tick_of_another_expectation_changes_nothing,
+                several_triggers_tick_in_one_call,
+                a_changed_trigger_forgets_its_next_tick,
+                a_disabled_trigger_does_not_tick,
+                a_trigger_that_a_death_switched_off_does_not_tick,
+                a_paused_trigger_ticks_into_the_outbox,
+                a_deleted_trigger_does_not_tick,
+                a_deployment_keeps_the_schedule_of_what_is_the_same,
             }
             dead_letters {
                 a_death_fires_the_triggers_that_listen_for_it,

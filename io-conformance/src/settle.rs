@@ -80,7 +80,8 @@ pub(crate) async fn the_history_holds_every_attempt_in_order<S: Store>(store: Ar
 }
 
 pub(crate) async fn every_class_of_failure_reads_back<S: Store>(store: Arc<S>) {
-    let (app, lane) = App::with_lane(&store).await;
+    let app = App::new(&store).await;
+    let lane = app.trigger(&TriggerSpec { retry: attempts(100), ..on_app("lane", "go") }).await;
     app.go(1).await;
     let errors = [
         ExecError::Timeout,

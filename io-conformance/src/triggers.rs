@@ -49,7 +49,7 @@ pub(crate) async fn every_kind_of_trigger_reads_back_whole<S: Store>(store: Arc<
             max_concurrency: limit(1),
             ..spec("d", Match::Http { method: "POST".to_owned(), path: "/orders/{id}".to_owned() })
         },
-        spec("e", Match::Cron { expression: "*/5 9-17 * * 1-5".to_owned(), time_zone: "Europe/Berlin".to_owned() }),
+        on_cron("e"),
         spec("f", Match::DeadLetter { trigger: pattern("pay*") }),
     ];
     let mut triggers = Vec::new();

@@ -1,9 +1,9 @@
 //! Short ways to make the values that cases are about.
 
 use tidegate_core::{
-    AppName, Attempt, Cause, Collection, DeadReason, Effects, EventType, ExecError, Handler, Json, Key, KvWrite, Match,
-    MaxConcurrency, Micros, NewEvent, Pattern, PrincipalId, ReadVersion, RetryPolicy, RetryPolicySpec, ScriptName,
-    Subject, Timestamp, TriggerName, TriggerSpec, Verdict, Version,
+    AppName, Attempt, Cause, Collection, CronExpression, DeadReason, Effects, EventType, ExecError, Handler, Json, Key,
+    KvWrite, Match, MaxConcurrency, Micros, NewEvent, Pattern, PrincipalId, ReadVersion, RetryPolicy, RetryPolicySpec,
+    ScriptName, Subject, TimeZone, Timestamp, TriggerName, TriggerSpec, Verdict, Version,
 };
 
 pub(crate) fn app_name(text: &str) -> AppName {
@@ -87,6 +87,12 @@ pub(crate) fn on_app(name: &str, event_type: &str) -> TriggerSpec {
 /// A trigger on the dead letters of the triggers whose names match.
 pub(crate) fn on_dead_letter(name: &str, trigger: &str) -> TriggerSpec {
     spec(name, Match::DeadLetter { trigger: pattern(trigger) })
+}
+
+/// A trigger on ticks at midnight in Berlin.
+pub(crate) fn on_cron(name: &str) -> TriggerSpec {
+    let expression = CronExpression::new("0 0 * * *").expect("a cron expression");
+    spec(name, Match::Cron { expression, time_zone: TimeZone::new("Europe/Berlin").expect("a time zone") })
 }
 
 pub(crate) fn limit(max: u64) -> Option<MaxConcurrency> {

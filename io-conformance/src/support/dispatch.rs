@@ -4,8 +4,8 @@ use super::app::App;
 use crate::Store;
 use std::time::Duration;
 use tidegate_core::{
-    Claim, Delivery, DeliveryId, LaneQuota, LaneState, Micros, Reply, Request, Settlement, Timestamp, TriggerId,
-    Verdict,
+    Claim, Delivery, DeliveryId, LaneQuota, LaneState, Micros, Reply, Request, Schedule, Settlement, Tick, Timestamp,
+    TriggerId, Verdict,
 };
 use tidegate_driver::DispatchStore;
 
@@ -122,8 +122,30 @@ impl<S: Store> App<S> {
     /// The lanes that have rows, and the store's now.
     pub(crate) async fn discover(&self) -> (Timestamp, Vec<LaneState>) {
         match DispatchStore::call(&*self.store, Request::Discover).await.expect("the lanes are discovered") {
-            Reply::Discover { now, lanes } => (now, lanes),
+            Reply::Discover { now, lanes, .. } => (now, lanes),
             other => panic!("a discovery was answered by {other:?}"),
+        }
+    }
+
+    /// The schedules that have to be looked at, in the order of their triggers.
+    pub(crate) async fn schedules(&self) -> Vec<Schedule> {
+        match DispatchStore::call(&*self.store, Request::Discover).await.expect("the schedules are discovered") {
+            Reply::Discover { mut schedules, .. } => {
+                schedules.sort_by_key(|schedule| schedule.trigger);
+                schedules
+            }
+            other => panic!("a discovery was answered by {other:?}"),
+        }
+    }
+
+    /// Offers `ticks`, and says when that was and which lanes got rows.
+    pub(crate) async fn tick(&self, ticks: Vec<Tick>) -> (Timestamp, Vec<TriggerId>) {
+        match DispatchStore::call(&*self.store, Request::Tick { ticks }).await.expect("the ticks are offered") {
+            Reply::Tick { now, mut woken } => {
+                woken.sort(); // A set: no order is promised.
+                (now, woken)
+            }
+            other => panic!("ticks were answered by {other:?}"),
         }
     }
 

@@ -1,0 +1,168 @@
+//! The dispatcher's requests.
+
+use crate::memory::Memory;
+use tidegate_core::{
+    Attempt, Cause, Claim, Delivery, EventType, ExecError, Handler, Json, LaneQuota, LaneState, Lease, Match, Micros,
+    NewEvent, PrincipalId, Reply, Request, Schedule, Source, Subject, Tick, Timestamp, TriggerId,
+};
+
+impl Memory {
+    /// Performs a request, as one transaction.
+    pub fn call(&mut self, request: Request) -> Reply {
+        let now = self.now;
+        match request {
+            Request::Exchange { settle, claim, lease_for } => {
+                let settled = self.settle(settle);
+                let claimed = claim.into_iter().flat_map(|quota| self.claim(quota, lease_for)).collect();
+                let crate::settle::Settled { fenced, conflicted, woken } = settled;
+                Reply::Exchange { now, fenced, conflicted, claimed, woken: woken.into_iter().collect() }
+            }
+            Request::Renew { held, lease_for } => {
+                let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
+                Reply::Renew { now, fenced }
+            }
+            Request::Discover => Reply::Discover { now, lanes: self.lanes(), schedules: self.schedules() },
+            Request::Tick { ticks } => {
+                let woken = ticks.into_iter().filter(|tick| self.tick(*tick)).map(|tick| tick.trigger).collect();
+                Reply::Tick { now, woken }
+            }
+        }
+    }
+
+    /// Whether a claim is valid: the row bears its lease and is leased, expired or not.
+    pub(crate) fn is_valid(&self, claim: Claim) -> bool {
+        self.outbox.get(&claim.delivery).is_some_and(|row| row.lease == claim.lease && row.is_leased())
+    }
+
+    fn renew(&mut self, claim: Claim, lease_for: Micros) -> bool {
+        let until = self.now.plus(lease_for);
+        if !self.is_valid(claim) {
+            return false;
+        }
+        self.outbox.get_mut(&claim.delivery).map(|row| row.lease_until = until).is_some()
+    }
+
+    fn claim(&mut self, asked: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
+        let now = self.now;
+        let Some(lane) = self.triggers.get(&asked.trigger) else { return Vec::new() };
+        if lane.trigger.paused && !lane.deleted {
+            return Vec::new();
+        }
+        let live = |row: &&crate::memory::Row| row.trigger == asked.trigger && row.is_leased() && row.lease_until > now;
+        let quota = match lane.trigger.spec.max_concurrency {
+            Some(limit) => {
+                asked.quota.min(limit.get().saturating_sub(self.outbox.values().filter(live).count() as u32))
+            }
+            None => asked.quota,
+        };
+        let from = (asked.trigger, asked.floor, tidegate_core::DeliveryId(i64::MIN));
+        let to = (asked.trigger, now, tidegate_core::DeliveryId(i64::MAX));
+        if from > to {
+            return Vec::new();
+        }
+        let claimable = self.due.range(from..=to).map(|(_, _, id)| *id);
+        let free = claimable.filter(|id| self.outbox.get(id).is_some_and(|row| row.lease_until <= now));
+        let ids: Vec<_> = free.take(quota as usize).collect();
+        ids.into_iter().filter_map(|id| self.lease(id, lease_for)).collect()
+    }
+
+    fn lease(&mut self, id: tidegate_core::DeliveryId, lease_for: Micros) -> Option<Delivery> {
+        let now = self.now;
+        let row = self.outbox.get_mut(&id)?;
+        if row.is_leased() && row.attempt <= row.policy.max_attempts() {
+            row.failed.push(Attempt {
+                attempt: row.attempt,
+                started_at: row.leased_at,
+                duration: None,
+                error: ExecError::Lost,
+                message: Attempt::LOST_MESSAGE.to_owned(),
+            });
+        }
+        row.lease = Lease(row.lease.0 + 1);
+        row.lease_until = now.plus(lease_for);
+        row.leased_at = now;
+        row.attempt = (row.attempt + 1).min(row.policy.max_attempts() + 1);
+        let row = row.clone();
+        let lane = self.triggers.get(&row.trigger)?;
+        let trigger = &lane.trigger;
+        let script_version = match &trigger.spec.handler {
+            Handler::Script(name) => {
+                self.scripts.get(&(trigger.app.clone(), name.clone())).map(|script| script.version)
+            }
+            Handler::Native(_) | Handler::Webhook(_) => None,
+        };
+        Some(Delivery {
+            id: row.id,
+            trigger_id: row.trigger,
+            trigger_name: trigger.spec.name.clone(),
+            trigger_version: trigger.version,
+            event: row.event,
+            handler: (!lane.deleted).then(|| trigger.spec.handler.clone()),
+            script_version: script_version.filter(|_| !lane.deleted),
+            runs_as: trigger.registered_by.clone(),
+            policy: row.policy,
+            timeout: row.timeout,
+            attempt: row.attempt,
+            lease: row.lease,
+            due_at: row.due_at,
+            enqueued_at: row.enqueued_at,
+            redrive_generation: row.redrive_generation,
+            reply_to: row.reply_to,
+            handles_letter: row.handles_letter,
+        })
+    }
+
+    fn lanes(&self) -> Vec<LaneState> {
+        let mut lanes = Vec::new();
+        for (trigger, lane) in &self.triggers {
+            if lane.trigger.paused && !lane.deleted {
+                continue;
+            }
+            let next_due = self.lane(*trigger).find(|row| row.lease_until <= self.now).map(|row| row.due_at);
+            if let Some(next_due) = next_due {
+                let max_concurrency = lane.trigger.spec.max_concurrency.map(tidegate_core::MaxConcurrency::get);
+                lanes.push(LaneState { trigger: *trigger, next_due, max_concurrency });
+            }
+        }
+        lanes
+    }
+
+    fn lane(&self, trigger: TriggerId) -> impl Iterator<Item = &crate::memory::Row> {
+        let (low, high) = (tidegate_core::DeliveryId(i64::MIN), tidegate_core::DeliveryId(i64::MAX));
+        self.due
+            .range((trigger, Timestamp(i64::MIN), low)..=(trigger, Timestamp(i64::MAX), high))
+            .filter_map(|(_, _, id)| self.outbox.get(id))
+    }
+
+    fn schedules(&self) -> Vec<Schedule> {
+        let mut schedules = Vec::new();
+        for (trigger, row) in self.triggers.iter().filter(|(_, row)| !row.deleted && row.trigger.spec.enabled) {
+            let Match::Cron { expression, time_zone } = &row.trigger.spec.rule else { continue };
+            if row.next_tick.is_none_or(|at| at <= self.now) {
+                let (expression, time_zone) = (expression.clone(), *time_zone);
+                schedules.push(Schedule { trigger: *trigger, expression, time_zone, next_tick: row.next_tick });
+            }
+        }
+        schedules
+    }
+
+    /// Whether the tick was taken and emitted.
+    fn tick(&mut self, tick: Tick) -> bool {
+        let Some(row) = self.triggers.get_mut(&tick.trigger) else { return false };
+        let is_cron = matches!(row.trigger.spec.rule, Match::Cron { .. });
+        if row.deleted || !row.trigger.spec.enabled || !is_cron || row.next_tick != tick.expected {
+            return false;
+        }
+        row.next_tick = Some(tick.next);
+        let (app, name) = (row.trigger.app.clone(), row.trigger.spec.name.clone());
+        let Some(scheduled_at) = tick.expected else { return false };
+        let new = NewEvent {
+            event_type: EventType::new("cron.tick").expect("a constant within the rule"),
+            subject: Subject::new(name.as_str()).expect("a trigger's name fits into a subject"),
+            data: Json::from(serde_json::json!({ "scheduled_at": scheduled_at.to_rfc3339() })),
+        };
+        let cause = Cause::outside(PrincipalId::new("system").expect("a constant within the rule"));
+        self.emit_to(tick.trigger, &app, Source::Cron, new, &cause);
+        true
+    }
+}

@@ -1,0 +1,104 @@
+//! Values, and the app's own events.
+
+use crate::fan_out::kv_event;
+use crate::memory::{Memory, Value};
+use tidegate_core::{AppName, Cause, Collection, Json, Key, KvOp, Source, Version};
+use tidegate_driver::{Emission, Emitted, Guard, KvEntry, KvPage, Mutated, PortError};
+
+impl Memory {
+    /// The value, if there is one.
+    pub fn get(&self, app: &AppName, collection: &Collection, key: &Key) -> Result<Option<KvEntry>, PortError> {
+        self.require(app)?;
+        let at = (app.clone(), collection.clone(), key.clone());
+        Ok(self.kv.get(&at).map(|value| entry(key, value)))
+    }
+
+    /// Sets the value if `guard` holds.
+    pub fn put(
+        &mut self,
+        app: &AppName,
+        collection: &Collection,
+        key: &Key,
+        value: Json,
+        guard: Guard,
+        cause: &Cause,
+    ) -> Result<Mutated, PortError> {
+        self.require(app)?;
+        self.check(app, collection, key, guard)?;
+        let (version, updated_at) = (self.next_version(), self.now);
+        let event = kv_event(KvOp::Set, collection, key, Some(&value), version);
+        self.kv.insert((app.clone(), collection.clone(), key.clone()), Value { value, version, updated_at });
+        let emitted = self.emit_one(app, Source::Kv, event, cause);
+        Ok(Mutated { version, updated_at, emitted })
+    }
+
+    /// Deletes the value if `guard` holds.
+    pub fn delete(
+        &mut self,
+        app: &AppName,
+        collection: &Collection,
+        key: &Key,
+        guard: Guard,
+        cause: &Cause,
+    ) -> Result<Option<Mutated>, PortError> {
+        self.require(app)?;
+        self.check(app, collection, key, guard)?;
+        if self.kv.remove(&(app.clone(), collection.clone(), key.clone())).is_none() {
+            return Ok(None);
+        }
+        let (version, updated_at) = (self.next_version(), self.now);
+        let event = kv_event(KvOp::Delete, collection, key, None, version);
+        let emitted = self.emit_one(app, Source::Kv, event, cause);
+        Ok(Some(Mutated { version, updated_at, emitted }))
+    }
+
+    /// Entries in the byte order of their keys.
+    pub fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+        self.require(app)?;
+        let of_collection = self.kv.iter().filter(|((a, c, _), _)| a == app && c == collection);
+        let wanted = of_collection.filter(|((_, _, key), _)| {
+            key.as_str().starts_with(&page.prefix) && page.after.as_ref().is_none_or(|after| key > after)
+        });
+        Ok(wanted.take(page.limit as usize).map(|((_, _, key), value)| entry(key, value)).collect())
+    }
+
+    /// Writes an emission's outbox rows.
+    pub fn emit(&mut self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
+        self.require(&emission.app)?;
+        if let Some(key) = &emission.idempotency_key
+            && let Some((digest, ids)) = self.idempotency.get(&(emission.app.clone(), key.key.clone()))
+        {
+            if *digest != key.digest {
+                return Err(PortError::IdempotencyKeyReused);
+            }
+            return Ok(ids.iter().map(|id| Emitted { event_id: *id, woken: Vec::new() }).collect());
+        }
+        let emit =
+            |event: &tidegate_core::NewEvent| self.emit_one(&emission.app, Source::App, event.clone(), &emission.cause);
+        let emitted: Vec<Emitted> = emission.events.iter().map(emit).collect();
+        if let Some(key) = &emission.idempotency_key {
+            let ids = emitted.iter().map(|one| one.event_id).collect();
+            self.idempotency.insert((emission.app.clone(), key.key.clone()), (key.digest.clone(), ids));
+        }
+        Ok(emitted)
+    }
+
+    pub(crate) fn require(&self, app: &AppName) -> Result<(), PortError> {
+        if self.apps.contains_key(app) { Ok(()) } else { Err(PortError::UnknownApp) }
+    }
+
+    fn check(&self, app: &AppName, collection: &Collection, key: &Key, guard: Guard) -> Result<(), PortError> {
+        let at = (app.clone(), collection.clone(), key.clone());
+        let current: Option<Version> = self.kv.get(&at).map(|value| value.version);
+        let holds = match guard {
+            Guard::Any => true,
+            Guard::Absent => current.is_none(),
+            Guard::Version(version) => current == Some(version),
+        };
+        if holds { Ok(()) } else { Err(PortError::PreconditionFailed { current }) }
+    }
+}
+
+fn entry(key: &Key, value: &Value) -> KvEntry {
+    KvEntry { key: key.clone(), value: value.value.clone(), version: value.version, updated_at: value.updated_at }
+}

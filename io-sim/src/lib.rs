@@ -1,0 +1,18 @@
+//! The store of the simulated world: the contract of `tidegate_core::Request`, and of the ports, as plain functions
+//! on memory. Each is one transaction: it checks first and then changes, so there is nothing to roll back.
+//!
+//! It passes the same conformance suite as the stores on SQLite and Postgres; what the simulator proves with it holds
+//! for them as far as that suite sees.
+
+mod catalogue;
+mod effects;
+mod exchange;
+mod fan_out;
+mod kv;
+mod memory;
+mod queries;
+mod settle;
+mod shared;
+
+pub use memory::{Abandoned, Memory};
+pub use shared::SharedMemory;

@@ -1,0 +1,172 @@
+//! The tables.
+
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{
+    AbandonCause, AppName, Attempt, Collection, DeadLetterId, DeliveryId, Event, EventId, InboxId, Json, Key, Lease,
+    RetryPolicy, ScriptName, Timestamp, Trigger, TriggerId, Version,
+};
+use tidegate_driver::{DeadLetter, Script};
+
+/// A store in memory. Its clock is [`Memory::set_now`]; nothing in it reads another, and nothing in it is random.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    pub(crate) now: Timestamp,
+    ids: i64,
+    versions: i64,
+    events: u64,
+    pub(crate) apps: BTreeMap<AppName, Timestamp>,
+    pub(crate) scripts: BTreeMap<(AppName, ScriptName), Script>,
+    pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
+    pub(crate) kv: BTreeMap<(AppName, Collection, Key), Value>,
+    pub(crate) outbox: BTreeMap<DeliveryId, Row>,
+    /// The claim's index: `(trigger, due_at, id)` of every row.
+    pub(crate) due: BTreeSet<(TriggerId, Timestamp, DeliveryId)>,
+    pub(crate) letters: BTreeMap<DeadLetterId, Letter>,
+    pub(crate) abandoned: Vec<Abandoned>,
+    pub(crate) loops: BTreeMap<(TriggerId, EventId), u64>,
+    pub(crate) idempotency: BTreeMap<(AppName, String), (String, Vec<EventId>)>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TriggerRow {
+    pub(crate) trigger: Trigger,
+    /// A deleted trigger's waiting rows still name it.
+    pub(crate) deleted: bool,
+    pub(crate) next_tick: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Value {
+    pub(crate) value: Json,
+    pub(crate) version: Version,
+    pub(crate) updated_at: Timestamp,
+}
+
+/// One row of the outbox.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) id: DeliveryId,
+    pub(crate) trigger: TriggerId,
+    pub(crate) event: Event,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) timeout: tidegate_core::Micros,
+    pub(crate) due_at: Timestamp,
+    pub(crate) enqueued_at: Timestamp,
+    pub(crate) lease: Lease,
+    pub(crate) lease_until: Timestamp,
+    pub(crate) leased_at: Timestamp,
+    pub(crate) attempt: u32,
+    pub(crate) failed: Vec<Attempt>,
+    pub(crate) redrive_generation: u32,
+    pub(crate) reply_to: Option<InboxId>,
+    pub(crate) handles_letter: Option<DeadLetterId>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Letter {
+    pub(crate) app: AppName,
+    pub(crate) letter: DeadLetter,
+}
+
+/// A sync execution whose reply reached nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Abandoned {
+    /// The delivery that it was.
+    pub delivery: DeliveryId,
+    /// Why.
+    pub cause: AbandonCause,
+    /// When it was written down.
+    pub at: Timestamp,
+}
+
+impl Row {
+    /// Whether it is leased, expired or not.
+    pub(crate) fn is_leased(&self) -> bool {
+        self.lease_until > Timestamp::EPOCH
+    }
+
+    pub(crate) fn index(&self) -> (TriggerId, Timestamp, DeliveryId) {
+        (self.trigger, self.due_at, self.id)
+    }
+}
+
+impl Memory {
+    /// An empty store at this time.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        Self { now, ..Self::default() }
+    }
+
+    /// Sets the store's clock. Like a database's it may be set back, too.
+    pub fn set_now(&mut self, now: Timestamp) {
+        self.now = now;
+    }
+
+    /// The store's clock.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// How many deliveries wait or run.
+    #[must_use]
+    pub fn outbox_len(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// The sync executions whose reply reached nobody, in order.
+    #[must_use]
+    pub fn abandoned(&self) -> &[Abandoned] {
+        &self.abandoned
+    }
+
+    /// How many events of the chain that began with `root` were dropped for `trigger`.
+    #[must_use]
+    pub fn dropped(&self, trigger: TriggerId, root: EventId) -> u64 {
+        self.loops.get(&(trigger, root)).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn next_id(&mut self) -> i64 {
+        self.ids += 1;
+        self.ids
+    }
+
+    pub(crate) fn next_version(&mut self) -> Version {
+        self.versions += 1;
+        Version(self.versions)
+    }
+
+    /// A UUIDv7 of the store's time and a counter.
+    pub(crate) fn next_event_id(&mut self) -> EventId {
+        self.events += 1;
+        let millis = u64::try_from(self.now.0 / 1_000).unwrap_or_default();
+        let mut bytes = [0; 10];
+        bytes[2..].copy_from_slice(&self.events.to_be_bytes());
+        EventId(uuid::Builder::from_unix_timestamp_millis(millis, &bytes).into_uuid())
+    }
+
+    pub(crate) fn insert(&mut self, row: Row) {
+        self.due.insert(row.index());
+        self.outbox.insert(row.id, row);
+    }
+
+    pub(crate) fn remove(&mut self, id: DeliveryId) -> Option<Row> {
+        let row = self.outbox.remove(&id)?;
+        self.due.remove(&row.index());
+        Some(row)
+    }
+
+    pub(crate) fn set_due(&mut self, id: DeliveryId, due_at: Timestamp) {
+        if let Some(row) = self.outbox.get_mut(&id) {
+            self.due.remove(&row.index());
+            row.due_at = due_at;
+            self.due.insert(row.index());
+        }
+    }
+
+    /// The living trigger of that name.
+    pub(crate) fn find_trigger(&self, app: &AppName, name: &tidegate_core::TriggerName) -> Option<TriggerId> {
+        let is = |row: &&TriggerRow| !row.deleted && row.trigger.app == *app && row.trigger.spec.name == *name;
+        self.triggers.values().find(is).map(|row| row.trigger.id)
+    }
+}

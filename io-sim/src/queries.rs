@@ -1,0 +1,62 @@
+//! Looks at deliveries and dead letters.
+
+use crate::memory::{Memory, Row};
+use tidegate_core::{AppName, DeadLetterId, DeliveryId};
+use tidegate_driver::{DeadLetter, DeadLetterFilter, DeliveryFilter, DeliveryState, DeliverySummary, PortError};
+
+impl Memory {
+    pub(crate) fn deliveries(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+        self.require(app)?;
+        let summaries = self.outbox.values().filter(|row| row.event.app == *app).filter_map(|row| self.summary(row));
+        let wanted = summaries.filter(|summary| {
+            filter.trigger.as_ref().is_none_or(|trigger| *trigger == summary.trigger)
+                && filter.state.is_none_or(|state| state == summary.state)
+                && filter.after.is_none_or(|after| summary.id > after)
+        });
+        Ok(wanted.take(filter.limit as usize).collect())
+    }
+
+    pub(crate) fn delivery(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
+        self.require(app)?;
+        Ok(self.outbox.get(&id).filter(|row| row.event.app == *app).and_then(|row| self.summary(row)))
+    }
+
+    fn summary(&self, row: &Row) -> Option<DeliverySummary> {
+        let trigger = &self.triggers.get(&row.trigger)?.trigger;
+        let state = if row.is_leased() && row.lease_until > self.now {
+            DeliveryState::Leased
+        } else if row.due_at > self.now {
+            DeliveryState::Scheduled
+        } else {
+            DeliveryState::Ready
+        };
+        Some(DeliverySummary {
+            id: row.id,
+            trigger: trigger.spec.name.clone(),
+            state,
+            event: row.event.clone(),
+            attempt: row.attempt,
+            max_attempts: row.policy.max_attempts(),
+            due_at: row.due_at,
+            enqueued_at: row.enqueued_at,
+            failed: row.failed.clone(),
+        })
+    }
+
+    pub(crate) fn letters(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
+        self.require(app)?;
+        let of_app = self.letters.values().rev().filter(|letter| letter.app == *app).map(|letter| &letter.letter);
+        let wanted = of_app.filter(|letter| {
+            filter.trigger.as_ref().is_none_or(|trigger| *trigger == letter.trigger)
+                && filter.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == letter.fingerprint)
+                && (!filter.open_only || letter.resolution.is_none())
+                && filter.before.is_none_or(|before| letter.id < before)
+        });
+        Ok(wanted.take(filter.limit as usize).cloned().collect())
+    }
+
+    pub(crate) fn letter(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
+        self.require(app)?;
+        Ok(self.letters.get(&id).filter(|letter| letter.app == *app).map(|letter| letter.letter.clone()))
+    }
+}

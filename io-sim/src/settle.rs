@@ -1,0 +1,140 @@
+//! Settlements: what becomes of claimed rows.
+
+use crate::memory::{Abandoned, Letter, Memory, Row};
+use std::collections::BTreeSet;
+use tidegate_core::{
+    Attempt, Cause, Claim, DeadLetterId, DeadReason, DeliveryId, EventType, Json, Micros, NewEvent, Settlement,
+    Subject, Timestamp, TriggerId, Verdict,
+};
+use tidegate_driver::{DeadLetter, Resolution};
+
+#[derive(Default)]
+pub(crate) struct Settled {
+    pub(crate) fenced: Vec<Claim>,
+    pub(crate) conflicted: Vec<Claim>,
+    pub(crate) woken: BTreeSet<TriggerId>,
+}
+
+impl Memory {
+    pub(crate) fn settle(&mut self, settlements: Vec<Settlement>) -> Settled {
+        let mut settled = Settled::default();
+        for Settlement { claim, verdict } in settlements {
+            if !self.is_valid(claim) {
+                settled.fenced.push(claim);
+            } else if verdict.effects().is_some_and(|effects| self.conflicts(claim.delivery, effects)) {
+                settled.conflicted.push(claim);
+            } else {
+                self.apply(claim.delivery, verdict, &mut settled.woken);
+            }
+        }
+        settled
+    }
+
+    fn apply(&mut self, id: DeliveryId, verdict: Verdict, woken: &mut BTreeSet<TriggerId>) {
+        match verdict {
+            Verdict::Done { effects } => {
+                if let Some(row) = self.remove(id) {
+                    self.apply_effects(&row, &effects, woken);
+                }
+            }
+            Verdict::Handled { effects } => {
+                if let Some(row) = self.remove(id) {
+                    self.resolve(row.handles_letter, Resolution::Handled);
+                    self.apply_effects(&row, &effects, woken);
+                }
+            }
+            Verdict::HandlerFailed { .. } => {
+                if let Some(row) = self.remove(id) {
+                    self.resolve(row.handles_letter, Resolution::HandlerFailed);
+                }
+            }
+            Verdict::Retry { delay, failed } => {
+                self.release(id, delay, |row| row.failed.push(failed));
+            }
+            Verdict::Deferred { delay } => {
+                self.release(id, delay, |row| row.attempt = row.attempt.saturating_sub(1));
+            }
+            Verdict::Dropped => {
+                if let Some(row) = self.remove(id) {
+                    *self.loops.entry((row.trigger, row.event.root_id)).or_default() += 1;
+                }
+            }
+            Verdict::Abandoned { cause } => {
+                self.remove(id);
+                self.abandoned.push(Abandoned { delivery: id, cause, at: self.now });
+            }
+            Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
+                if let Some(row) = self.remove(id) {
+                    if disable_trigger && let Some(lane) = self.triggers.get_mut(&row.trigger) {
+                        lane.trigger.spec.enabled = false;
+                    }
+                    self.bury(row, reason, attempts, failed, fingerprint, woken);
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, id: DeliveryId, delay: Micros, change: impl FnOnce(&mut Row)) {
+        let due_at = self.now.plus(delay);
+        if let Some(row) = self.outbox.get_mut(&id) {
+            change(row);
+            row.lease_until = Timestamp::EPOCH;
+        }
+        self.set_due(id, due_at);
+    }
+
+    fn resolve(&mut self, letter: Option<DeadLetterId>, resolution: Resolution) {
+        if let Some(letter) = letter.and_then(|id| self.letters.get_mut(&id)) {
+            letter.letter.resolution = Some(resolution);
+        }
+    }
+
+    fn bury(
+        &mut self,
+        row: Row,
+        reason: DeadReason,
+        attempts: u32,
+        failed: Option<Attempt>,
+        fingerprint: String,
+        woken: &mut BTreeSet<TriggerId>,
+    ) {
+        let Some(lane) = self.triggers.get(&row.trigger) else { return };
+        let (trigger, deleted) = (lane.trigger.clone(), lane.deleted);
+        let script_version = match &trigger.spec.handler {
+            tidegate_core::Handler::Script(name) => {
+                self.scripts.get(&(trigger.app.clone(), name.clone())).map(|script| script.version)
+            }
+            _ => None,
+        };
+        let id = DeadLetterId(self.next_id());
+        let cause = Cause::handling(&row.event, trigger.registered_by.clone());
+        let letter = DeadLetter {
+            id,
+            delivery_id: row.id,
+            trigger: trigger.spec.name.clone(),
+            trigger_version: trigger.version,
+            handler: (!deleted).then(|| trigger.spec.handler.clone()),
+            script_version: script_version.filter(|_| !deleted),
+            principal: trigger.registered_by.clone(),
+            event: row.event,
+            reason,
+            attempts,
+            failed: row.failed.into_iter().chain(failed).collect(),
+            fingerprint: fingerprint.clone(),
+            enqueued_at: row.enqueued_at,
+            created_at: self.now,
+            resolution: None,
+            redrive_generation: row.redrive_generation,
+        };
+        self.letters.insert(id, Letter { app: trigger.app.clone(), letter });
+        let data = serde_json::json!({
+            "dead_letter_id": id, "trigger": trigger.spec.name, "reason": reason, "fingerprint": fingerprint,
+        });
+        let event = NewEvent {
+            event_type: EventType::new("dead_letter.created").expect("a constant within the rule"),
+            subject: Subject::new(trigger.spec.name.as_str()).expect("a trigger's name fits into a subject"),
+            data: Json::from(data),
+        };
+        woken.extend(self.emit_letter(&trigger.app, event, &cause, id));
+    }
+}

@@ -1,0 +1,188 @@
+//! The store behind the ports, for what is async: one lock is one transaction.
+
+use crate::memory::Memory;
+use async_trait::async_trait;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidegate_core::{
+    AppName, Cause, Collection, DeadLetterId, DeliveryId, Json, Key, PrincipalId, Reply, Request, ScriptName,
+    StoreError, Timestamp, Trigger, TriggerName, TriggerSpec,
+};
+use tidegate_driver::{
+    AppStore, AppSummary, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore,
+    DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage, KvStore,
+    Mutated, OutboxStore, PortError, Script, ScriptStore, TriggerStore,
+};
+
+/// A [`Memory`] that many may use, with a clock of the caller's choice.
+#[derive(Clone)]
+pub struct SharedMemory {
+    memory: Arc<Mutex<Memory>>,
+    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl std::fmt::Debug for SharedMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SharedMemory").finish_non_exhaustive()
+    }
+}
+
+impl SharedMemory {
+    /// An empty store whose every call happens when `clock` says.
+    pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self { memory: Arc::default(), clock: Arc::new(clock) }
+    }
+
+    /// One transaction.
+    pub fn transaction(&self) -> MutexGuard<'_, Memory> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.set_now((self.clock)());
+        memory
+    }
+}
+
+impl DispatchStore for SharedMemory {
+    async fn call(&self, request: Request) -> Result<Reply, StoreError> {
+        Ok(self.transaction().call(request))
+    }
+}
+
+#[async_trait]
+impl KvStore for SharedMemory {
+    async fn get(&self, app: &AppName, collection: &Collection, key: &Key) -> Result<Option<KvEntry>, PortError> {
+        self.transaction().get(app, collection, key)
+    }
+
+    async fn put(
+        &self,
+        app: &AppName,
+        collection: &Collection,
+        key: &Key,
+        value: Json,
+        guard: Guard,
+        cause: &Cause,
+    ) -> Result<Mutated, PortError> {
+        self.transaction().put(app, collection, key, value, guard, cause)
+    }
+
+    async fn delete(
+        &self,
+        app: &AppName,
+        collection: &Collection,
+        key: &Key,
+        guard: Guard,
+        cause: &Cause,
+    ) -> Result<Option<Mutated>, PortError> {
+        self.transaction().delete(app, collection, key, guard, cause)
+    }
+
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+        self.transaction().list(app, collection, page)
+    }
+}
+
+#[async_trait]
+impl OutboxStore for SharedMemory {
+    async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
+        self.transaction().emit(emission)
+    }
+}
+
+#[async_trait]
+impl TriggerStore for SharedMemory {
+    async fn list(&self, app: &AppName) -> Result<Vec<Trigger>, PortError> {
+        let memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.list_triggers_of(app))
+    }
+
+    async fn get(&self, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
+        let memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.list_triggers_of(app).into_iter().find(|trigger| trigger.spec.name == *name))
+    }
+
+    async fn put(&self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> Result<Trigger, PortError> {
+        let mut memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.set_trigger(app, spec, by).0)
+    }
+
+    async fn delete(&self, app: &AppName, name: &TriggerName) -> Result<bool, PortError> {
+        let mut memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.kill_trigger(app, name))
+    }
+
+    async fn set_paused(&self, app: &AppName, name: &TriggerName, paused: bool) -> Result<Option<Trigger>, PortError> {
+        self.transaction().pause(app, name, paused)
+    }
+}
+
+#[async_trait]
+impl ScriptStore for SharedMemory {
+    async fn list(&self, app: &AppName) -> Result<Vec<Script>, PortError> {
+        let memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.scripts_of(app))
+    }
+
+    async fn get(&self, app: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError> {
+        let memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.scripts.get(&(app.clone(), name.clone())).cloned())
+    }
+
+    async fn put(&self, app: &AppName, name: &ScriptName, source: &str) -> Result<Script, PortError> {
+        let mut memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.set_script(app, name, source).0)
+    }
+
+    async fn delete(&self, app: &AppName, name: &ScriptName) -> Result<bool, PortError> {
+        let mut memory = self.transaction();
+        memory.require(app)?;
+        Ok(memory.scripts.remove(&(app.clone(), name.clone())).is_some())
+    }
+}
+
+#[async_trait]
+impl AppStore for SharedMemory {
+    async fn list(&self) -> Result<Vec<AppSummary>, PortError> {
+        Ok(self.transaction().list_apps())
+    }
+
+    async fn exists(&self, app: &AppName) -> Result<bool, PortError> {
+        Ok(self.transaction().require(app).is_ok())
+    }
+
+    async fn deploy(
+        &self,
+        app: &AppName,
+        deployment: &Deployment,
+        by: &PrincipalId,
+    ) -> Result<DeployReport, PortError> {
+        Ok(self.transaction().deploy(app, deployment, by))
+    }
+}
+
+#[async_trait]
+impl DeliveryStore for SharedMemory {
+    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+        self.transaction().deliveries(app, filter)
+    }
+
+    async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
+        self.transaction().delivery(app, id)
+    }
+}
+
+#[async_trait]
+impl DeadLetterStore for SharedMemory {
+    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
+        self.transaction().letters(app, filter)
+    }
+
+    async fn get(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
+        self.transaction().letter(app, id)
+    }
+}

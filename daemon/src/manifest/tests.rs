@@ -1,6 +1,6 @@
 use super::scripts::{ScriptFile, Scripts};
 use super::*;
-use tidegate_core::{Handler, KvOps, Match, Pattern, ScriptName};
+use tidegate_core::{CronExpression, Handler, KvOps, Match, Pattern, ScriptName, TimeZone};
 
 fn scripts() -> Scripts {
     let script = |path: &str, name| ScriptFile {
@@ -72,7 +72,7 @@ fn every_source_can_be_written() {
         ("source = \"app\"\ntype = \"*\"", Match::App { event_type: any(), subject: any() }),
         (
             "source = \"cron\"\nexpression = \"* * * * *\"",
-            Match::Cron { expression: text("* * * * *"), time_zone: text("UTC") },
+            Match::Cron { expression: CronExpression::new("* * * * *").unwrap(), time_zone: TimeZone::default() },
         ),
         ("source = \"http\"\nmethod = \"GET\"\npath = \"/a\"", Match::Http { method: text("GET"), path: text("/a") }),
         ("source = \"dead_letter\"", Match::DeadLetter { trigger: any() }),
@@ -119,6 +119,11 @@ fn what_is_wrong_with_a_trigger_is_said() {
         (retry, "jitter = 1.5", "line 9: trigger \"t\" retry: jitter: must be from 0 to 1"),
         (retry, "max_ms = 5", "line 9: trigger \"t\" retry: max_ms: must be from retry.base_ms to 604800000 (7 days)"),
         ("", "source = \"kw\"", "line 7: trigger \"t\": source: unknown source \"kw\"; did you mean `kv`?"),
+        (
+            "",
+            "source = \"cron\"\nexpression = \"* * * * *\"\ntime_zone = \"Berlin\"",
+            "line 9: trigger \"t\": time_zone: the time zone \"Berlin\" is not known; use an IANA name such as \"Europe/Berlin\" or \"UTC\"",
+        ),
         ("", "source = \"app\"", "line 4: trigger \"t\": `type` is missing"),
         (
             "",

@@ -4,8 +4,8 @@ use super::scripts::Scripts;
 use crate::config::{did_you_mean, nearest};
 use std::ops::Range;
 use tidegate_core::{
-    Backoff, Handler, InvalidRetryPolicy, KvOp, KvOps, Match, MaxConcurrency, Pattern, RetryPolicy, RetryPolicySpec,
-    ScriptName, TimeoutMs, TriggerName, TriggerSpec,
+    Backoff, CronExpression, Handler, InvalidRetryPolicy, KvOp, KvOps, Match, MaxConcurrency, Pattern, RetryPolicy,
+    RetryPolicySpec, ScriptName, TimeZone, TimeoutMs, TriggerName, TriggerSpec,
 };
 use toml::de::DeTable;
 
@@ -71,11 +71,13 @@ fn rule(fields: &Fields<'_>) -> Option<Match> {
     };
     refuse_unknown(fields, source, own);
     let pattern = |key| if fields.has(key) { fields.parsed(key, Pattern::new) } else { Some(Pattern::any()) };
-    let or = |key, default: &str| if fields.has(key) { fields.text(key) } else { None }.unwrap_or(default).to_owned();
     Some(match source {
         "kv" => Match::Kv { ops: ops(fields), collection: pattern("collection")?, key: pattern("key")? },
         "app" => Match::App { event_type: fields.required("type", Pattern::new)?, subject: pattern("subject")? },
-        "cron" => Match::Cron { expression: fields.required("expression", text)?, time_zone: or("time_zone", "UTC") },
+        "cron" => Match::Cron {
+            expression: fields.required("expression", CronExpression::new)?,
+            time_zone: time_zone(fields)?,
+        },
         "http" => Match::Http { method: fields.required("method", text)?, path: fields.required("path", text)? },
         _ => Match::DeadLetter { trigger: pattern("trigger")? },
     })
@@ -88,6 +90,14 @@ fn refuse_unknown(fields: &Fields<'_>, source: &str, own: &[&str]) {
         let (other, _) = SOURCES.iter().find(|(_, keys)| keys.contains(&key))?;
         Some(format!("`{key}` is a key of the source {other:?}; this trigger's source is {source:?}"))
     });
+}
+
+fn time_zone(fields: &Fields<'_>) -> Option<TimeZone> {
+    if fields.has("time_zone") {
+        fields.parsed("time_zone", |name| TimeZone::new(&name))
+    } else {
+        Some(TimeZone::default())
+    }
 }
 
 fn ops(fields: &Fields<'_>) -> KvOps {

@@ -1,0 +1,197 @@
+use super::error::CliError;
+use super::problem::Problem;
+use std::time::Duration;
+use ureq::http::{HeaderMap, Method, Request, Uri};
+
+/// A client of one daemon. It blocks, so it is never used on a thread of an async runtime.
+#[derive(Clone)]
+pub(crate) struct Client {
+    agent: ureq::Agent,
+    base: String,
+    token: Option<String>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the token.
+        f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
+    }
+}
+
+/// An answer with a status below 400.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
+}
+
+/// A call that is about to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Call {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Option<String>,
+}
+
+/// The daemon answers at once or says that it is overloaded; a deployment of many scripts may take a few seconds.
+const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Far above the longest list that the API gives.
+const ANSWER_BYTES_MAX: u64 = 512 << 20;
+
+impl Call {
+    pub(crate) fn new(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), headers: Vec::new(), body: None }
+    }
+
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::GET, path)
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: Option<String>) -> Self {
+        self.headers.extend(value.map(|value| (name, value)));
+        self
+    }
+
+    /// With a JSON body.
+    pub(crate) fn json(self, body: String) -> Self {
+        self.body("application/json", body)
+    }
+
+    pub(crate) fn body(mut self, content_type: &str, body: String) -> Self {
+        self.body = Some(body);
+        self.header("content-type", Some(content_type.to_owned()))
+    }
+
+    /// Adds what is given to the query.
+    pub(crate) fn query(mut self, name: &str, value: Option<impl ToString>) -> Self {
+        if let Some(value) = value {
+            let separator = if self.path.contains('?') { '&' } else { '?' };
+            self.path.push_str(&format!("{separator}{name}={}", encode(&value.to_string(), false)));
+        }
+        self
+    }
+}
+
+impl Client {
+    /// A client of the daemon at `base`, such as `http://127.0.0.1:8787`.
+    pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self, CliError> {
+        let base = base.trim_end_matches('/').to_owned();
+        let uri: Uri = base.parse().map_err(|error| CliError::usage(format!("{base:?} is not a URL: {error}")))?;
+        if !matches!(uri.scheme_str(), Some("http" | "https")) {
+            return Err(CliError::usage(format!(
+                "{base:?} is not a URL of a daemon: it begins with http:// or https://"
+            )));
+        }
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_connect(Some(CONNECT_WITHIN))
+            .timeout_global(Some(ANSWER_WITHIN))
+            .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
+        // A proxy named in the environment cannot reach this machine's own ports.
+        let config = if is_loopback(uri.host()) { config.proxy(None) } else { config };
+        Ok(Self { agent: config.build().into(), base, token })
+    }
+
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// Makes a call. A status of 400 and above is [`CliError::Refused`].
+    pub(crate) fn call(&self, call: Call) -> Result<Answer, CliError> {
+        let mut request = Request::builder().method(call.method).uri(format!("{}{}", self.base, call.path));
+        for (name, value) in call.headers {
+            request = request.header(name, value);
+        }
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let result = match call.body {
+            None => self.agent.run(request.body(()).map_err(CliError::usage)?),
+            Some(body) => self.agent.run(request.body(body).map_err(CliError::usage)?),
+        };
+        let mut response = result.map_err(|error| self.unreachable(&error))?;
+        let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).lossy_utf8(true).read_to_string();
+        let body = body.map_err(|error| self.unreachable(&error))?;
+        let status = response.status().as_u16();
+        if status >= 300 {
+            return Err(CliError::Refused(Problem::read(status, &body)));
+        }
+        Ok(Answer { headers: response.headers().clone(), body })
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> CliError {
+        let cause = match error {
+            ureq::Error::Io(error) => error.to_string(),
+            ureq::Error::HostNotFound => "there is no such host".to_owned(),
+            other => other.to_string(),
+        };
+        CliError::Unreachable { url: self.base.clone(), cause }
+    }
+}
+
+/// Whether a host of a URL is this machine.
+pub(crate) fn is_loopback(host: Option<&str>) -> bool {
+    let host = host.unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
+}
+
+/// Percent-encodes one part of a path.
+pub(crate) fn segment(text: &str) -> String {
+    encode(text, false)
+}
+
+/// Percent-encodes the rest of a path, in which `/` separates.
+pub(crate) fn segments(text: &str) -> String {
+    encode(text, true)
+}
+
+fn encode(text: &str, keep_slash: bool) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_queries_are_encoded() {
+        assert_eq!(segment("a/b c"), "a%2Fb%20c");
+        assert_eq!(segments("a/b cé"), "a/b%20c%C3%A9");
+        let call = Call::get("/x").query("prefix", Some("a&b")).query("cursor", None::<&str>).query("limit", Some(3));
+        assert_eq!(call.path, "/x?prefix=a%26b&limit=3");
+    }
+
+    #[test]
+    fn only_urls_of_daemons_are_taken() {
+        for (url, ok) in [
+            ("http://127.0.0.1:8787/", true),
+            ("https://example.org", true),
+            ("127.0.0.1:8787", false),
+            ("ftp://x", false),
+            ("", false),
+        ] {
+            assert_eq!(Client::new(url, None).is_ok(), ok, "{url}");
+        }
+        for (host, expected) in [("localhost", true), ("127.0.0.1", true), ("[::1]", true), ("10.0.0.1", false)] {
+            assert_eq!(is_loopback(Some(host)), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn nobody_at_home_is_told_from_a_refusal() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let error = Client::new(&format!("http://{free}"), None).unwrap().call(Call::get("/")).unwrap_err();
+        assert_eq!(error.exit_code(), 3, "{error}");
+    }
+}

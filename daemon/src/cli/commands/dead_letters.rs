@@ -1,0 +1,112 @@
+use super::super::args::{DeadLettersCommand, DeadLettersListArgs};
+use super::super::attempts::{AttemptView, EventView};
+use super::super::client::Call;
+use super::super::error::CliError;
+use super::super::{attempts, text};
+use super::Context;
+use super::triggers::handler;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use std::fmt::Write as _;
+
+#[derive(Deserialize)]
+struct List {
+    dead_letters: Vec<DeadLetterView>,
+    cursor: Option<String>,
+}
+
+/// What people are shown of a dead letter: all of it.
+#[derive(Deserialize)]
+struct DeadLetterView {
+    id: i64,
+    trigger: String,
+    trigger_version: i64,
+    #[serde(default)]
+    handler: Value,
+    script_version: Option<i64>,
+    principal: String,
+    event: Box<RawValue>,
+    reason: String,
+    attempts: u32,
+    failed: Vec<AttemptView>,
+    fingerprint: String,
+    enqueued_at: String,
+    created_at: String,
+    resolution: Option<String>,
+    #[serde(default)]
+    redrive_generation: u32,
+}
+
+/// How much of an error a table shows.
+const ERROR_WIDTH: usize = 60;
+
+/// `tidegate dead-letters …`
+pub(in super::super) fn run(context: &Context, command: DeadLettersCommand) -> Result<(), CliError> {
+    match command {
+        DeadLettersCommand::List(args) => list(context, args),
+        DeadLettersCommand::Show { id } => {
+            let answer = context.target.client.call(Call::get(context.target.path(&format!("/dead-letters/{id}"))?))?;
+            context.show(&answer.body, |letter: &DeadLetterView| whole(context, letter))
+        }
+    }
+}
+
+fn list(context: &Context, args: DeadLettersListArgs) -> Result<(), CliError> {
+    let call = Call::get(context.target.path("/dead-letters")?)
+        .query("trigger", args.trigger)
+        .query("fingerprint", args.fingerprint)
+        .query("open", args.open.then_some(true))
+        .query("limit", args.page.limit)
+        .query("cursor", args.page.cursor);
+    let answer = context.target.client.call(call)?;
+    let mut cursor = None;
+    context.show(&answer.body, |list: &List| {
+        cursor.clone_from(&list.cursor);
+        match list.dead_letters.as_slice() {
+            [] => "no dead letters\n".to_owned(),
+            letters if args.brief => brief(context, letters),
+            letters => letters.iter().map(|letter| whole(context, letter)).collect::<Vec<_>>().join("\n"),
+        }
+    })?;
+    context.more(cursor.as_deref());
+    Ok(())
+}
+
+fn brief(context: &Context, letters: &[DeadLetterView]) -> String {
+    let row = |letter: &DeadLetterView| {
+        vec![
+            letter.id.to_string(),
+            letter.trigger.clone(),
+            text::plain(&EventView::read(&letter.event).subject),
+            letter.reason.clone(),
+            letter.attempts.to_string(),
+            text::age(&letter.created_at, context.now),
+            letter.resolution.clone().unwrap_or_else(|| "open".to_owned()),
+            letter.failed.last().map_or_else(String::new, |last| last.in_short(ERROR_WIDTH)),
+        ]
+    };
+    let rows: Vec<_> = letters.iter().map(row).collect();
+    text::table(&["ID", "TRIGGER", "SUBJECT", "REASON", "ATTEMPTS", "AGE", "RESOLUTION", "LAST ERROR"], &rows)
+}
+
+fn whole(context: &Context, letter: &DeadLetterView) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| writeln!(out, "{text}").expect("a String takes every write");
+    let resolution = letter.resolution.as_deref().unwrap_or("open");
+    let script = letter.script_version.map_or_else(String::new, |version| format!(" version {version}"));
+    let age = text::age(&letter.created_at, context.now);
+    line(format!("dead letter {}  {}  {resolution}  {age}", letter.id, letter.reason));
+    line(format!("  trigger     {} version {}", letter.trigger, letter.trigger_version));
+    line(format!("  handler     {}{script}", handler(&letter.handler)));
+    line(format!("  event       {}", EventView::read(&letter.event).about()));
+    line(format!("  ran as      {}", text::plain(&letter.principal)));
+    line(format!("  enqueued    {}", letter.enqueued_at));
+    line(format!("  died        {}", letter.created_at));
+    line(format!("  fingerprint {}", letter.fingerprint));
+    if letter.redrive_generation > 0 {
+        line(format!("  redriven    {} before", text::count(letter.redrive_generation.into(), "time")));
+    }
+    line(format!("  attempts    {}", letter.attempts));
+    out + &attempts::render(&letter.failed) + &attempts::event(&letter.event)
+}

@@ -1,0 +1,99 @@
+use super::super::args::{KvCommand, PageArgs};
+use super::super::client::{Answer, Call, segment, segments};
+use super::super::error::CliError;
+use super::super::text;
+use super::{Context, json_argument};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use ureq::http::Method;
+
+#[derive(Deserialize)]
+struct Put {
+    version: i64,
+    deliveries: u64,
+}
+
+#[derive(Deserialize)]
+struct List {
+    entries: Vec<Entry>,
+    cursor: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    key: String,
+    value: Box<RawValue>,
+    version: i64,
+    updated_at: String,
+}
+
+/// How much of a value a table shows.
+const VALUE_WIDTH: usize = 80;
+
+/// `tidegate kv …`
+pub(in super::super) fn run(context: &Context, command: KvCommand) -> Result<(), CliError> {
+    match command {
+        KvCommand::Get { path } => {
+            let answer = call(context, Method::GET, &path, |call| call)?;
+            context.say(&format!("{}\n", answer.body))
+        }
+        KvCommand::Put { path, value, if_version } => {
+            let value = json_argument(&value)?;
+            let answer =
+                call(context, Method::PUT, &path, |call| guard(call.json(value.as_str().to_owned()), if_version))?;
+            context.show(&answer.body, |put: &Put| {
+                let deliveries = text::count(put.deliveries, "trigger");
+                format!("{path} is at version {}; {deliveries} will run\n", put.version)
+            })
+        }
+        KvCommand::Delete { path, if_version } => {
+            call(context, Method::DELETE, &path, |call| guard(call, if_version))?;
+            if context.json { Ok(()) } else { context.say(&format!("{path} is deleted\n")) }
+        }
+        KvCommand::List { path, page } => list(context, &path, page),
+    }
+}
+
+fn list(context: &Context, path: &str, page: PageArgs) -> Result<(), CliError> {
+    let (collection, prefix) = path.split_once('/').unwrap_or((path, ""));
+    let call = Call::get(context.target.path(&format!("/kv/{}", segment(collection)))?)
+        .query("prefix", (!prefix.is_empty()).then_some(prefix))
+        .query("limit", page.limit)
+        .query("cursor", page.cursor);
+    let answer = context.target.client.call(call)?;
+    let mut cursor = None;
+    context.show(&answer.body, |list: &List| {
+        cursor.clone_from(&list.cursor);
+        let row = |entry: &Entry| {
+            let value = text::first_line(entry.value.get(), VALUE_WIDTH);
+            vec![text::plain(&entry.key), entry.version.to_string(), text::age(&entry.updated_at, context.now), value]
+        };
+        let rows: Vec<_> = list.entries.iter().map(row).collect();
+        if rows.is_empty() {
+            format!("nothing in {path}\n")
+        } else {
+            text::table(&["KEY", "VERSION", "UPDATED", "VALUE"], &rows)
+        }
+    })?;
+    context.more(cursor.as_deref());
+    Ok(())
+}
+
+fn call(context: &Context, method: Method, path: &str, shape: impl FnOnce(Call) -> Call) -> Result<Answer, CliError> {
+    let Some((collection, key)) =
+        path.split_once('/').filter(|(collection, key)| !collection.is_empty() && !key.is_empty())
+    else {
+        return Err(CliError::usage(format!("{path:?} names no value")).hint("write COLLECTION/KEY, such as orders/1"));
+    };
+    let path = context.target.path(&format!("/kv/{}/{}", segment(collection), segments(key)))?;
+    context.target.client.call(shape(Call::new(method, path)))
+}
+
+/// Version 0 stands for "there is none": no value has it.
+fn guard(call: Call, if_version: Option<i64>) -> Call {
+    match if_version {
+        None => call,
+        Some(0) => call.header("if-none-match", Some("*".to_owned())),
+        Some(version) => call.header("if-match", Some(format!("\"{version}\""))),
+    }
+}

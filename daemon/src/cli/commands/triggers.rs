@@ -1,0 +1,127 @@
+use super::super::args::TriggersCommand;
+use super::super::client::{Call, segment};
+use super::super::error::CliError;
+use super::super::text;
+use super::Context;
+use serde::Deserialize;
+use serde_json::Value;
+use ureq::http::Method;
+
+#[derive(Deserialize)]
+struct List {
+    triggers: Vec<TriggerView>,
+}
+
+/// What people are shown of a trigger. What a newer daemon adds is read over.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct TriggerView {
+    pub(crate) name: String,
+    #[serde(rename = "match")]
+    pub(crate) rule: Value,
+    pub(crate) handler: Value,
+    pub(crate) retry: Value,
+    pub(crate) enabled: bool,
+    pub(crate) paused: bool,
+    pub(crate) registered_by: String,
+    pub(crate) version: i64,
+}
+
+/// `tidegate triggers …`
+pub(in super::super) fn run(context: &Context, command: TriggersCommand) -> Result<(), CliError> {
+    let path = |rest: &str| context.target.path(&format!("/triggers{rest}"));
+    let named = |name: &str, action: &str| path(&format!("/{}{action}", segment(name)));
+    let client = &context.target.client;
+    match command {
+        TriggersCommand::List => {
+            let answer = client.call(Call::get(path("")?))?;
+            context.show(&answer.body, |list: &List| render(&list.triggers))
+        }
+        TriggersCommand::Show { name } => {
+            let answer = client.call(Call::get(named(&name, "")?))?;
+            context.show(&answer.body, |_: &Value| format!("{}\n", text::pretty_json(&answer.body, "")))
+        }
+        TriggersCommand::Pause { name } => {
+            let answer = client.call(Call::new(Method::POST, named(&name, "/pause")?))?;
+            context.show(&answer.body, |_: &Value| format!("{name} is paused; its deliveries wait\n"))
+        }
+        TriggersCommand::Resume { name } => {
+            let answer = client.call(Call::new(Method::POST, named(&name, "/resume")?))?;
+            context.show(&answer.body, |_: &Value| format!("{name} goes on\n"))
+        }
+        TriggersCommand::Delete { name } => {
+            client.call(Call::new(Method::DELETE, named(&name, "")?))?;
+            if context.json { Ok(()) } else { context.say(&format!("{name} is deleted\n")) }
+        }
+    }
+}
+
+/// Triggers as a table.
+pub(crate) fn render(triggers: &[TriggerView]) -> String {
+    if triggers.is_empty() {
+        return "no triggers\n".to_owned();
+    }
+    let row = |trigger: &TriggerView| {
+        let state = match (trigger.enabled, trigger.paused) {
+            (false, _) => "disabled",
+            (true, true) => "paused",
+            (true, false) => "active",
+        };
+        let attempts = trigger.retry.get("max_attempts").map_or_else(String::new, Value::to_string);
+        vec![trigger.name.clone(), rule(&trigger.rule), handler(&trigger.handler), attempts, state.to_owned()]
+    };
+    text::table(&["TRIGGER", "WHEN", "RUNS", "ATTEMPTS", "STATE"], &triggers.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A match rule in a few words, such as `kv set orders/*`.
+pub(crate) fn rule(rule: &Value) -> String {
+    let field = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or("*");
+    let text = match field("source") {
+        "kv" => {
+            let ops =
+                rule.get("ops").and_then(Value::as_array).map(|ops| ops.iter().filter_map(Value::as_str).collect());
+            let ops: Vec<&str> = ops.unwrap_or_else(|| vec!["set", "delete"]);
+            format!("kv {} {}/{}", ops.join(","), field("collection"), field("key"))
+        }
+        "app" if field("subject") == "*" => format!("event {}", field("type")),
+        "app" => format!("event {} about {}", field("type"), field("subject")),
+        "cron" => {
+            format!("cron {} {}", field("expression"), rule.get("time_zone").and_then(Value::as_str).unwrap_or("UTC"))
+        }
+        "http" => format!("{} {}", field("method"), field("path")),
+        "dead_letter" => format!("dead letter of {}", field("trigger")),
+        other => other.to_owned(),
+    };
+    text::plain(&text)
+}
+
+/// A handler, such as `receipt (script)`.
+pub(crate) fn handler(handler: &Value) -> String {
+    match handler.as_object().and_then(|fields| fields.iter().next()) {
+        Some((kind, Value::String(name))) => text::plain(&format!("{name} ({kind})")),
+        _ => "nothing".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn rules_and_handlers_are_a_few_words() {
+        for (value, expected) in [
+            (json!({"source": "kv", "ops": ["set"], "collection": "orders", "key": "*"}), "kv set orders/*"),
+            (json!({"source": "kv"}), "kv set,delete */*"),
+            (json!({"source": "app", "type": "order.*"}), "event order.*"),
+            (json!({"source": "app", "type": "a", "subject": "b"}), "event a about b"),
+            (json!({"source": "cron", "expression": "* * * * *", "time_zone": "UTC"}), "cron * * * * * UTC"),
+            (json!({"source": "http", "method": "GET", "path": "/a"}), "GET /a"),
+            (json!({"source": "dead_letter"}), "dead letter of *"),
+        ] {
+            assert_eq!(rule(&value), expected);
+        }
+        assert_eq!(handler(&json!({"script": "receipt"})), "receipt (script)");
+        assert_eq!(handler(&Value::Null), "nothing");
+    }
+}

@@ -1,0 +1,81 @@
+use serde::Deserialize;
+use std::fmt::Write as _;
+
+/// An error of the API: RFC 9457 problem details with a code.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Problem {
+    pub(crate) status: u16,
+    pub(crate) title: String,
+    pub(crate) code: String,
+    pub(crate) detail: Option<String>,
+    pub(crate) errors: Vec<ProblemPart>,
+}
+
+/// One of several things that are wrong.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct ProblemPart {
+    pub(crate) at: String,
+    pub(crate) message: String,
+}
+
+impl Problem {
+    /// Reads the body of an answer with the status `status`. What is no problem document becomes one, so that a proxy
+    /// in between is understood too.
+    pub(crate) fn read(status: u16, body: &str) -> Self {
+        match serde_json::from_str::<Self>(body) {
+            Ok(problem) if !problem.code.is_empty() => Self { status, ..problem },
+            _ => {
+                let line: String = body.lines().next().unwrap_or_default().chars().take(200).collect();
+                let detail = format!("the answer was {status} {line}").trim_end().to_owned();
+                Self { status, code: format!("http_{status}"), detail: Some(detail), ..Self::default() }
+            }
+        }
+    }
+
+    /// What is wrong, in words; several lines if several things are.
+    pub(crate) fn detail(&self) -> String {
+        let mut text = self.detail.clone().unwrap_or_else(|| self.title.clone());
+        for part in &self.errors {
+            write!(text, "\n  {}: {}", part.at, part.message).expect("a String takes every write");
+        }
+        text
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        Some(match self.code.as_str() {
+            "unauthorized" => "pass --token or set TIDEGATE_TOKEN; a daemon keeps its admin token in .tidegate/token",
+            "unknown_app" => "`tidegate deploy DIRECTORY` makes an app; --app names another",
+            "trigger_not_found" => "`tidegate triggers` lists them",
+            "dead_letter_not_found" => "`tidegate dead-letters --brief` lists them",
+            "delivery_not_found" => {
+                "a finished delivery leaves the outbox; `tidegate deliveries` lists what waits, `tidegate dead-letters` what failed"
+            }
+            "key_not_found" => "`tidegate kv list COLLECTION` lists the keys",
+            "precondition_failed" => "read the value again and repeat with its version",
+            "payload_too_large" => "the daemon's [http] body_bytes_max is the limit",
+            "store_unavailable" => "the daemon runs but its store does not answer; `tidegate doctor` looks at it",
+            "store_outcome_unknown" => "it may have been done or not: look before you repeat it",
+            "not_found" => "is the daemon older than this command, or is --url not a Tidegate daemon?",
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_read_from_whatever_was_answered() {
+        let body = r#"{"type":"about:blank","title":"Bad","status":400,"code":"invalid_request","detail":"no",
+            "errors":[{"at":"triggers[0]","message":"m"}]}"#;
+        let problem = Problem::read(400, body);
+        assert_eq!((problem.code.as_str(), problem.detail()), ("invalid_request", "no\n  triggers[0]: m".to_owned()));
+        let proxy = Problem::read(502, "<html>\nbad gateway");
+        assert_eq!((proxy.code.as_str(), proxy.detail()), ("http_502", "the answer was 502 <html>".to_owned()));
+        assert_eq!(Problem::read(503, "").detail(), "the answer was 503");
+    }
+}

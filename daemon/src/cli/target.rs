@@ -1,0 +1,227 @@
+use super::args::Global;
+use super::client::{Call, Client, is_loopback, segment};
+use super::error::CliError;
+use crate::config::Environment;
+use crate::dev::{Instance, token_file};
+use crate::manifest;
+use std::path::{Path, PathBuf};
+use ureq::http::Uri;
+
+/// Which daemon a command talks to, and about which app.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) client: Client,
+    app: Option<String>,
+}
+
+/// What is known of a daemon before it is asked anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Found {
+    url: String,
+    token: Option<String>,
+    app: Option<String>,
+}
+
+/// Where a daemon listens unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:8787";
+
+impl Target {
+    /// Finds the daemon and the app, from the command's flags, the environment, the directory `here` and the daemons
+    /// that run on this machine.
+    pub(crate) fn find(global: &Global, environment: &Environment, here: &Path) -> Result<Self, CliError> {
+        let found = find(global, environment, here, || Instance::running(environment))?;
+        Ok(Self { client: Client::new(&found.url, found.token)?, app: found.app })
+    }
+
+    /// The app, or the only app of the daemon.
+    pub(crate) fn app(&self) -> Result<String, CliError> {
+        if let Some(app) = &self.app {
+            return Ok(app.clone());
+        }
+        let body = self.client.call(Call::get("/v1/apps"))?.body;
+        let list: AppList = serde_json::from_str(&body).map_err(CliError::failed)?;
+        let names: Vec<String> = list.apps.into_iter().map(|app| app.name).collect();
+        match names.as_slice() {
+            [only] => Ok(only.clone()),
+            [] => Err(CliError::failed("the daemon has no app yet").hint("`tidegate deploy DIRECTORY` makes one")),
+            several => Err(CliError::usage(format!("which app? There are {}", several.join(", ")))
+                .hint("name one with --app or TIDEGATE_APP")),
+        }
+    }
+
+    /// The path of `rest` in the app.
+    pub(crate) fn path(&self, rest: &str) -> Result<String, CliError> {
+        Ok(format!("/v1/apps/{}{rest}", segment(&self.app()?)))
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct AppList {
+    apps: Vec<AppEntry>,
+}
+
+#[derive(serde::Deserialize)]
+struct AppEntry {
+    name: String,
+}
+
+/// Url, token and app each come from the first that names it: the flag, the environment, a running daemon. With
+/// several running daemons the one is meant whose token file lies in this directory or above it.
+fn find(
+    global: &Global,
+    environment: &Environment,
+    here: &Path,
+    running: impl FnOnce() -> Vec<Instance>,
+) -> Result<Found, CliError> {
+    let given = |flag: &Option<String>, variable| flag.clone().or_else(|| environment.get(variable).map(str::to_owned));
+    let url = given(&global.url, "TIDEGATE_URL");
+    let token = given(&global.token, "TIDEGATE_TOKEN");
+    let app = given(&global.app, "TIDEGATE_APP").or_else(|| manifest::app_name(here).map(|name| name.to_string()));
+
+    let local = local_token_file(here);
+    let instance = match (&url, &token) {
+        (Some(_), Some(_)) => None,
+        _ => choose(running(), url.as_deref(), local.as_deref())?,
+    };
+    let token_file = instance.as_ref().and_then(|instance| instance.token_file.clone()).or(local);
+    let token = match token {
+        Some(token) => Some(token),
+        None => token_file
+            .filter(|_| is_ours(url.as_deref(), instance.as_ref()))
+            .map(|path| read_token(&path))
+            .transpose()?,
+    };
+    let app = app.or_else(|| instance.as_ref().and_then(|instance| instance.app.clone()));
+    let url = url.or_else(|| instance.map(|instance| instance.url)).unwrap_or_else(|| DEFAULT_URL.to_owned());
+    Ok(Found { url, token, app })
+}
+
+/// Whether a token that lies on this disk may be sent: never to another machine that only `--url` named.
+fn is_ours(url: Option<&str>, instance: Option<&Instance>) -> bool {
+    let host = url.and_then(|url| Uri::try_from(url).ok()).map(|uri| is_loopback(uri.host()));
+    instance.is_some() || host.unwrap_or(url.is_none())
+}
+
+fn choose(running: Vec<Instance>, url: Option<&str>, local: Option<&Path>) -> Result<Option<Instance>, CliError> {
+    let same = |path: &PathBuf| local.is_some_and(|local| path.canonicalize().ok() == local.canonicalize().ok());
+    if let Some(url) = url {
+        return Ok(running.into_iter().find(|instance| instance.url == url.trim_end_matches('/')));
+    }
+    if let Some(here) = running.iter().find(|instance| instance.token_file.as_ref().is_some_and(same)) {
+        return Ok(Some(here.clone()));
+    }
+    match running.as_slice() {
+        [] => Ok(None),
+        [only] => Ok(Some(only.clone())),
+        several => {
+            let list: Vec<String> = several
+                .iter()
+                .map(|one| format!("  {}  {}", one.url, one.app.as_deref().unwrap_or("(serve)")))
+                .collect();
+            Err(CliError::usage(format!("which daemon? Several run here:\n{}", list.join("\n")))
+                .hint("name one with --url or TIDEGATE_URL, or change into its app directory"))
+        }
+    }
+}
+
+/// The nearest `.tidegate/token` in `here` or above it.
+fn local_token_file(here: &Path) -> Option<PathBuf> {
+    here.ancestors().map(|folder| folder.join(".tidegate/token")).find(|path| path.is_file())
+}
+
+fn read_token(path: &Path) -> Result<String, CliError> {
+    token_file::read(path).map_err(|error| {
+        CliError::failed(format!("cannot read the token in {}: {error}", path.display()))
+            .hint("pass --token or set TIDEGATE_TOKEN")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: &str = "tg_one_00000000000000000000";
+    const TWO: &str = "tg_two_00000000000000000000";
+
+    /// Two app directories, each with a token, and a place that is neither.
+    struct Disk {
+        root: tempfile::TempDir,
+    }
+
+    impl Disk {
+        fn new() -> Self {
+            let root = tempfile::tempdir().unwrap();
+            for (app, token) in [("one", ONE), ("two", TWO)] {
+                std::fs::create_dir_all(root.path().join(app).join(".tidegate")).unwrap();
+                std::fs::create_dir_all(root.path().join(app).join("scripts")).unwrap();
+                std::fs::write(root.path().join(app).join(".tidegate/token"), format!("{token}\n")).unwrap();
+                std::fs::write(root.path().join(app).join("tidegate.toml"), format!("[app]\nname = \"{app}\""))
+                    .unwrap();
+            }
+            Self { root }
+        }
+
+        fn instance(&self, app: &str, port: u16) -> Instance {
+            Instance {
+                url: format!("http://127.0.0.1:{port}"),
+                app: Some(app.to_owned()),
+                token_file: Some(self.root.path().join(app).join(".tidegate/token")),
+                pid: 1,
+            }
+        }
+
+        fn find(&self, flags: &str, variables: &str, here: &str, running: &[Instance]) -> Result<Found, CliError> {
+            let pairs = |text: &str| -> Vec<(String, String)> {
+                let words = text.split_whitespace().filter_map(|word| word.split_once('='));
+                words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+            };
+            let flag = |name: &str| pairs(flags).into_iter().find(|(flag, _)| flag == name).map(|(_, value)| value);
+            let global = Global { url: flag("url"), token: flag("token"), app: flag("app"), json: false };
+            let environment = pairs(variables).into_iter().collect();
+            find(&global, &environment, &self.root.path().join(here), || running.to_vec())
+        }
+    }
+
+    #[test]
+    fn url_token_and_app_come_from_the_first_that_names_them() {
+        let disk = Disk::new();
+        let (one, two) = (disk.instance("one", 1001), disk.instance("two", 1002));
+        let (u1, u2, default) = ("http://127.0.0.1:1001", "http://127.0.0.1:1002", "http://127.0.0.1:8787");
+        let all = "TIDEGATE_URL=http://e TIDEGATE_TOKEN=e TIDEGATE_APP=e";
+        for (flags, variables, here, running, url, token, app) in [
+            ("url=http://f token=f app=f", all, "one", &[one.clone()][..], "http://f", Some("f"), Some("f")),
+            ("", all, "one", &[one.clone()], "http://e", Some("e"), Some("e")),
+            ("", "", "one", &[one.clone(), two.clone()], u1, Some(ONE), Some("one")),
+            ("", "", "two/scripts", &[one.clone(), two.clone()], u2, Some(TWO), Some("two")),
+            ("", "", "", &[one.clone()], u1, Some(ONE), Some("one")),
+            // The daemon of this directory does not run, and there is only one that is meant.
+            ("", "", "two/scripts", &[one.clone()], u1, Some(ONE), Some("one")),
+            ("", "", "two", &[], default, Some(TWO), Some("two")),
+            ("", "", "", &[], default, None, None),
+            (
+                "url=http://127.0.0.1:1002/",
+                "",
+                "",
+                &[one.clone(), two.clone()],
+                "http://127.0.0.1:1002/",
+                Some(TWO),
+                Some("two"),
+            ),
+            ("url=http://localhost:9", "", "one", &[], "http://localhost:9", Some(ONE), Some("one")),
+            ("url=https://example.org", "", "one", &[one.clone()], "https://example.org", None, Some("one")),
+            ("url=https://127.example.org", "", "one", &[], "https://127.example.org", None, Some("one")),
+        ] {
+            let expected = Found { url: url.to_owned(), token: token.map(str::to_owned), app: app.map(str::to_owned) };
+            assert_eq!(disk.find(flags, variables, here, running), Ok(expected), "{flags:?} {variables:?} {here:?}");
+        }
+    }
+
+    #[test]
+    fn several_daemons_are_listed() {
+        let disk = Disk::new();
+        let running = [disk.instance("one", 1001), disk.instance("two", 1002)];
+        let error = disk.find("", "", "", &running).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("  http://127.0.0.1:1002  two"), "{error}");
+    }
+}

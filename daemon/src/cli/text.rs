@@ -1,0 +1,180 @@
+//! Text for people: tables, ages, indented JSON.
+
+use std::fmt::Write as _;
+use tidegate_core::{Micros, Timestamp};
+
+/// Rows under headers, in columns as wide as their widest cell. The last column is not padded.
+pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
+    let widths: Vec<usize> = (0..headers.len())
+        .map(|column| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+            cells.chain([headers[column].chars().count()]).max().unwrap_or_default()
+        })
+        .collect();
+    let mut text = String::new();
+    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
+        text.push_str(padded.join("  ").trim_end());
+        text.push('\n');
+    };
+    line(&mut headers.iter().copied());
+    for row in rows {
+        line(&mut row.iter().map(String::as_str));
+    }
+    text
+}
+
+/// `text` without the characters that would move the cursor or change the colours of a terminal. Lines stay lines.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
+/// The first line of `text`, cut to `width` characters.
+pub(crate) fn first_line(text: &str, width: usize) -> String {
+    let line = plain(text.lines().next().unwrap_or_default());
+    if line.chars().count() <= width {
+        return line;
+    }
+    line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// `text` with `indent` before every line but the first.
+pub(crate) fn hanging(text: &str, indent: &str) -> String {
+    text.trim_end().replace('\n', &format!("\n{indent}"))
+}
+
+/// `1 thing`, `2 things`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How long ago `rfc3339` was at `now`, such as `3 min ago`; the text itself if it is no time.
+pub(crate) fn age(rfc3339: &str, now: Timestamp) -> String {
+    match Timestamp::from_rfc3339(rfc3339) {
+        Some(moment) if moment > now => format!("in {}", length(moment.since(now))),
+        Some(moment) => format!("{} ago", length(now.since(moment))),
+        None => rfc3339.to_owned(),
+    }
+}
+
+/// A length of time in its largest unit.
+pub(crate) fn length(micros: Micros) -> String {
+    let ms = micros.as_millis();
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{} s", ms / 1_000),
+        60_000..3_600_000 => format!("{} min", ms / 60_000),
+        3_600_000..172_800_000 => format!("{} h", ms / 3_600_000),
+        _ => format!("{} days", ms / 86_400_000),
+    }
+}
+
+/// Sets the JSON text `json` in lines, each but the first with `indent`. Numbers and strings stay as they are written,
+/// which a parser and printer would not promise.
+pub(crate) fn pretty_json(json: &str, indent: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let mut characters = json.chars().peekable();
+    let break_line = |text: &mut String, depth: usize| {
+        write!(text, "\n{indent}{:1$}", "", depth * 2).expect("a String takes every write");
+    };
+    while let Some(c) = characters.next() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+            // JSON escapes the control characters below 0x20 by itself; those above 0x7e it lets pass.
+            if c.is_control() {
+                write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes every write")
+            } else {
+                text.push(c)
+            }
+            continue;
+        }
+        match c {
+            '"' => {
+                in_string = true;
+                text.push(c);
+            }
+            '{' | '[' => {
+                text.push(c);
+                while characters.next_if(|next| next.is_ascii_whitespace()).is_some() {}
+                match characters.next_if(|next| matches!(next, '}' | ']')) {
+                    Some(end) => text.push(end),
+                    None => {
+                        depth += 1;
+                        break_line(&mut text, depth);
+                    }
+                }
+            }
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                break_line(&mut text, depth);
+                text.push(c);
+            }
+            ',' => {
+                text.push(c);
+                break_line(&mut text, depth);
+            }
+            ':' => text.push_str(": "),
+            c if c.is_ascii_whitespace() => {}
+            c => text.push(c),
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_are_aligned() {
+        let rows = [
+            vec!["1".to_owned(), "é".to_owned(), "last".to_owned()],
+            vec!["100".to_owned(), String::new(), String::new()],
+        ];
+        assert_eq!(table(&["id", "b", "c"], &rows), "id   b  c\n1    é  last\n100\n");
+    }
+
+    #[test]
+    fn ages_are_in_their_largest_unit() {
+        let now = Timestamp::from_rfc3339("2026-01-02T00:00:00Z").unwrap();
+        for (moment, expected) in [
+            ("2026-01-01T23:59:59.500Z", "500 ms ago"),
+            ("2026-01-01T23:59:01Z", "59 s ago"),
+            ("2026-01-01T23:58:00Z", "2 min ago"),
+            ("2026-01-01T00:00:00Z", "24 h ago"),
+            ("2025-12-01T00:00:00Z", "32 days ago"),
+            ("2026-01-02T00:00:30Z", "in 30 s"),
+            ("soon", "soon"),
+        ] {
+            assert_eq!(age(moment, now), expected);
+        }
+    }
+
+    #[test]
+    fn json_is_set_in_lines_and_kept_as_it_is_written() {
+        for (json, expected) in [
+            ("1.50", "1.50"),
+            ("{}", "{}"),
+            ("[ ]", "[]"),
+            (
+                r#"{"a":[1,{"b":12345678901234567890}],"c":"x{\",:"}"#,
+                "{\n  \"a\": [\n    1,\n    {\n      \"b\": 12345678901234567890\n    }\n  ],\n  \"c\": \"x{\\\",:\"\n}",
+            ),
+            ("\"\u{9b}31m\\\\\"", "\"\\u009b31m\\\\\""),
+        ] {
+            let pretty = pretty_json(json, "");
+            assert_eq!(pretty, expected);
+            let value: serde_json::Value = serde_json::from_str(json).unwrap();
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&pretty).unwrap(), value);
+        }
+        assert_eq!(pretty_json("[1]", "    "), "[\n      1\n    ]");
+    }
+
+    #[test]
+    fn a_script_cannot_paint_the_terminal() {
+        assert_eq!(plain("a\u{1b}[31m\nb"), "a\u{fffd}[31m\nb");
+        assert_eq!(first_line("abcdef\nx", 4), "abc…");
+    }
+}

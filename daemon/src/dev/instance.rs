@@ -1,0 +1,134 @@
+use crate::config::Environment;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// The record of a daemon that runs on this machine for this user, so that commands in another shell find it.
+///
+/// It is a hint: it names no secret, only the file that holds one, and one whose daemon is gone is ignored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Instance {
+    /// Where it answers.
+    pub(crate) url: String,
+    /// The app of its directory, if it was started with one.
+    pub(crate) app: Option<String>,
+    /// Holds its admin token.
+    pub(crate) token_file: Option<PathBuf>,
+    /// Its process.
+    pub(crate) pid: u32,
+}
+
+/// A written record; dropping it removes the file.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    path: PathBuf,
+    pid: u32,
+}
+
+/// A port of this machine answers at once or is closed.
+const CONNECT_WITHIN: Duration = Duration::from_millis(300);
+
+impl Instance {
+    /// Writes the record of a daemon that listens on `address`. Only this user may read it.
+    pub(crate) fn register(&self, environment: &Environment, address: SocketAddr) -> io::Result<Registration> {
+        let folder = folder(environment).ok_or_else(|| io::Error::other("neither XDG_STATE_HOME nor HOME is set"))?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        let name = address.to_string().replace(['[', ']'], "").replace(':', "_");
+        let path = folder.join(format!("{name}.json"));
+        // Renamed into place, so that nobody reads half of it.
+        let draft = folder.join(format!(".{name}.{}", self.pid));
+        let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+        file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
+        std::fs::rename(&draft, &path)?;
+        Ok(Registration { path, pid: self.pid })
+    }
+
+    /// All whose daemon still runs, in the order of their files' names.
+    pub(crate) fn running(environment: &Environment) -> Vec<Self> {
+        let entries = folder(environment).and_then(|folder| std::fs::read_dir(folder).ok());
+        let mut paths: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+        paths.sort();
+        paths.iter().filter_map(|path| read(path)).filter(Self::is_running).collect()
+    }
+
+    fn is_running(&self) -> bool {
+        // Where there is a /proc it knows; a process id may have been given to somebody else, who listens elsewhere.
+        let process = !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{}", self.pid)).exists();
+        process && self.address().is_some_and(|address| TcpStream::connect_timeout(&address, CONNECT_WITHIN).is_ok())
+    }
+
+    fn address(&self) -> Option<SocketAddr> {
+        self.url.strip_prefix("http://")?.parse().ok()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // Another daemon may have taken over the port and the record since.
+        if read(&self.path).is_some_and(|instance| instance.pid == self.pid) {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn folder(environment: &Environment) -> Option<PathBuf> {
+    environment.state_home().map(|home| home.join("tidegate/instances"))
+}
+
+fn read(path: &Path) -> Option<Instance> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn environment(home: &Path) -> Environment {
+        [("XDG_STATE_HOME".to_owned(), home.display().to_string())].into_iter().collect()
+    }
+
+    #[test]
+    fn a_record_is_found_while_its_daemon_listens() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        assert_eq!(Instance::running(&environment), []);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let instance = Instance {
+            url: format!("http://{address}"),
+            app: Some("orders".to_owned()),
+            token_file: Some("/x/token".into()),
+            pid: std::process::id(),
+        };
+        let registration = instance.register(&environment, address).unwrap();
+        assert_eq!(std::fs::metadata(&registration.path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            registration.path.file_name().unwrap().to_str().unwrap(),
+            format!("127.0.0.1_{}.json", address.port())
+        );
+        assert_eq!(Instance::running(&environment), [instance.clone()]);
+
+        drop(listener);
+        assert_eq!(Instance::running(&environment), [], "nobody listens");
+        drop(registration);
+        assert_eq!(std::fs::read_dir(home.path().join("tidegate/instances")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_record_that_another_daemon_took_over_is_left_to_it() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let address = "127.0.0.1:9".parse().unwrap();
+        let instance = |pid| Instance { url: format!("http://{address}"), app: None, token_file: None, pid };
+        let first = instance(1).register(&environment, address).unwrap();
+        let second = instance(2).register(&environment, address).unwrap();
+        drop(first);
+        assert_eq!(read(&second.path), Some(instance(2)));
+    }
+}

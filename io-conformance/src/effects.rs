@@ -250,9 +250,9 @@ pub(crate) async fn of_two_increments_in_one_exchange_the_second_conflicts<S: St
     };
     let settle = vec![
         settlement(&rows[0], reading("n", Some(seen), "2")),
-        settlement(&rows[1], reading("n", Some(seen), "two")),
+        settlement(&rows[1], reading("n", Some(seen), "22")),
         settlement(&rows[2], reading("new", None, "1")),
-        settlement(&rows[3], reading("new", None, "one")),
+        settlement(&rows[3], reading("new", None, "11")),
     ];
 
     let reply = app.exchange(settle, Vec::new()).await;

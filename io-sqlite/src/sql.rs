@@ -1,0 +1,61 @@
+//! The statements, each a file named for what it does.
+
+macro_rules! statements {
+    ($($name:ident),+ $(,)?) => {
+        $(pub(crate) const $name: &str = include_str!(concat!("sql/", stringify!($name), ".sql"));)+
+    };
+}
+
+#[expect(non_upper_case_globals, reason = "a statement is named like its file")]
+mod names {
+    statements!(
+        app_exists,
+        app_list,
+        app_make,
+        claim,
+        dead_letter_list,
+        delivery_cause,
+        delivery_list,
+        discover,
+        expire_leases,
+        fan_out,
+        idempotency_get,
+        idempotency_prune,
+        idempotency_put,
+        kv_delete,
+        kv_get,
+        kv_list,
+        kv_put,
+        lane,
+        letter_resolve,
+        newest_time,
+        next_version,
+        reads_changed,
+        renew,
+        schedules,
+        script_delete,
+        script_get,
+        script_list,
+        script_put,
+        settle_abandoned,
+        settle_dead,
+        settle_deferred,
+        settle_done,
+        settle_dropped,
+        settle_retry,
+        settle_valid,
+        slots_count,
+        slots_free,
+        slots_take,
+        tick,
+        trigger_delete,
+        trigger_disable,
+        trigger_get,
+        trigger_insert,
+        trigger_list,
+        trigger_pause,
+        trigger_update,
+    );
+}
+
+pub(crate) use names::*;

@@ -1,0 +1,1 @@
+select name, created_at from apps order by name

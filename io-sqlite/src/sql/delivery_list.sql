@@ -1,0 +1,9 @@
+-- ?2 is a trigger's name, ?3 a state, ?4 an id, ?7 one delivery; null means any.
+select o.id, t.name as trigger_name, t.app, o.lease_until, o.attempt, o.max_attempts, o.due_at, o.enqueued_at, o.failed,
+    o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth, o.traceparent, o.data,
+    case when o.lease_until > ?5 then 'leased' when o.due_at > ?5 then 'scheduled' else 'ready' end as state
+from outbox o join triggers t on t.id = o.trigger_id
+where t.app = ?1 and (?2 is null or t.name = ?2) and (?3 is null or state = ?3)
+  and o.id > coalesce(?4, 0) and (?7 is null or o.id = ?7)
+order by o.id
+limit ?6

@@ -1,0 +1,16 @@
+-- The lanes that have a row to claim now or later, each with its first one. The recursion jumps from trigger to
+-- trigger over the index, so it costs by the number of lanes and not by the number of rows.
+with recursive lanes (trigger_id) as (
+    select min(trigger_id) from outbox
+    union all
+    select (select min(o.trigger_id) from outbox o where o.trigger_id > lanes.trigger_id)
+    from lanes where lanes.trigger_id is not null
+)
+select t.id, t.max_concurrency, (
+    select o.due_at from outbox o
+    where o.trigger_id = t.id and o.lease_until <= ?1
+    order by o.due_at, o.id
+    limit 1) as next_due
+from lanes join triggers t on t.id = lanes.trigger_id
+where next_due is not null and (not t.paused or t.deleted_at is not null)
+order by t.id

@@ -1,0 +1,1 @@
+insert into idempotency_keys (app, key, digest, event_ids, created_at) values (?1, ?2, ?3, ?4, ?5)

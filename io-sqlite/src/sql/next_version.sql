@@ -1,0 +1,1 @@
+update counters set value = value + 1 where name = 'version' returning value

@@ -1,0 +1,3 @@
+insert into scripts (app, name, version, source, updated_at) values (?1, ?2, ?3, ?4, ?5)
+on conflict (app, name) do update set
+    version = excluded.version, source = excluded.source, updated_at = excluded.updated_at

@@ -1,0 +1,1 @@
+update outbox set due_at = ?2, lease_until = 0, attempt = max(attempt - 1, 0) where id = ?1

@@ -1,0 +1,1 @@
+select count(*) from slots where trigger_id = ?1

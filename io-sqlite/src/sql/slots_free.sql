@@ -1,0 +1,4 @@
+-- Forgets slots whose delivery no longer bears the lease, or whose lease is over.
+delete from slots where trigger_id = ?1 and not exists (
+    select 1 from outbox o
+    where o.id = slots.delivery_id and o.lease = slots.lease and o.lease_until > ?2)

@@ -1,0 +1,1 @@
+update triggers set deleted_at = ?3 where app = ?1 and name = ?2 and deleted_at is null

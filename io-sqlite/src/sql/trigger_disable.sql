@@ -1,0 +1,2 @@
+update triggers set enabled = 0, spec = json_set(spec, '$.enabled', json('false')), version = version + 1
+where id = (select trigger_id from outbox where id = ?1)

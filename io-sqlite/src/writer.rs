@@ -1,0 +1,238 @@
+//! The one writer: a task that owns the only connection which writes, and groups what waits into one transaction.
+//!
+//! SQLite has one writer anyway, and a durable commit costs a sync of the file whatever is in it; so many callers
+//! share one. Each job of a group has its own savepoint: one that fails is undone alone. Answers go out after the
+//! commit, so what was answered is durable. A caller that is gone does not stop its job.
+
+use crate::clock::Clock;
+use crate::error::{port, refused};
+use futures_util::future::BoxFuture;
+use sqlx::{Connection, SqliteConnection};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tidegate_core::{StoreError, StoreErrorKind, Timestamp};
+use tidegate_driver::PortError;
+use tokio::sync::{mpsc, oneshot};
+
+/// The most jobs in one transaction: bounds how long the first one waits for the last.
+const GROUP_MAX: usize = 256;
+/// The most jobs that wait; beyond it callers wait to be let in.
+const WAITING_MAX: usize = 1_024;
+
+/// What a job works with.
+pub(crate) struct Tx<'c> {
+    pub(crate) connection: &'c mut SqliteConnection,
+    /// The store's clock, the same for the whole transaction.
+    pub(crate) now: Timestamp,
+}
+
+/// Undone or not, and how to answer once the commit's fate is known.
+struct Finished {
+    keep: bool,
+    answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
+}
+
+/// Without a transaction it only finishes, to be told why there is none.
+type Job = Box<dyn for<'c> FnOnce(Option<Tx<'c>>) -> BoxFuture<'c, Finished> + Send>;
+
+/// How the writer has worked so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Transactions that were committed.
+    pub commits: u64,
+    /// Jobs in them.
+    pub jobs: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    commits: AtomicU64,
+    jobs: AtomicU64,
+}
+
+/// What the writer is told.
+enum Message {
+    Do(Job),
+    /// End after what was told before; dropped when that is done.
+    Close(oneshot::Sender<()>),
+}
+
+pub(crate) struct Writer {
+    messages: mpsc::Sender<Message>,
+    clock: Arc<Clock>,
+    counters: Arc<Counters>,
+}
+
+impl Writer {
+    pub(crate) fn start(connection: SqliteConnection, clock: Arc<Clock>) -> Self {
+        let (messages, waiting) = mpsc::channel(WAITING_MAX);
+        let counters = Arc::default();
+        tokio::spawn(run(connection, Arc::clone(&clock), waiting, Arc::clone(&counters)));
+        Self { messages, clock, counters }
+    }
+
+    /// Waits until what was asked for is committed and the connection is closed.
+    pub(crate) async fn close(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.messages.send(Message::Close(done)).await.is_ok() {
+            closed.await.ok();
+        }
+    }
+
+    /// The store's clock.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            commits: self.counters.commits.load(Ordering::Relaxed),
+            jobs: self.counters.jobs.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Does `work` in the next transaction and answers when that is committed.
+    pub(crate) async fn write<T, W>(&self, work: W) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, PortError>> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |tx| {
+            Box::pin(async move {
+                let result = match tx {
+                    Some(tx) => work(tx).await,
+                    None => Err(closed()),
+                };
+                let keep = result.is_ok();
+                let answer = Box::new(move |commit: Result<(), StoreError>| {
+                    // Nobody may be waiting any more; the work is done all the same.
+                    let failed = commit.err().map(PortError::Store);
+                    answer.send(failed.map_or(result, Err)).ok();
+                });
+                Finished { keep, answer }
+            })
+        });
+        self.messages.send(Message::Do(job)).await.map_err(|_| closed())?;
+        answered.await.unwrap_or_else(|_| Err(PortError::Store(StoreError::unknown("the store was closed meanwhile"))))
+    }
+}
+
+fn closed() -> PortError {
+    PortError::Store(StoreError::not_applied(StoreErrorKind::Unavailable, "the store is closed"))
+}
+
+async fn run(
+    mut connection: SqliteConnection,
+    clock: Arc<Clock>,
+    mut waiting: mpsc::Receiver<Message>,
+    counters: Arc<Counters>,
+) {
+    let mut messages = Vec::with_capacity(GROUP_MAX);
+    let mut closing = Vec::new();
+    while closing.is_empty() && waiting.recv_many(&mut messages, GROUP_MAX).await > 0 {
+        let mut group = Vec::with_capacity(messages.len());
+        for message in messages.drain(..) {
+            match message {
+                Message::Do(job) => group.push(job),
+                Message::Close(done) => closing.push(done),
+            }
+        }
+        let size = group.len() as u64;
+        if size > 0 && transact(&mut connection, clock.now(), &mut group).await {
+            counters.commits.fetch_add(1, Ordering::Relaxed);
+            counters.jobs.fetch_add(size, Ordering::Relaxed);
+        }
+    }
+    // Folds the log back into the file; without it the next opener would.
+    execute(&mut connection, "pragma wal_checkpoint(truncate)").await.ok();
+    connection.close().await.ok();
+}
+
+/// Whether the group was committed.
+async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut Vec<Job>) -> bool {
+    if let Err(error) = execute(connection, "begin immediate").await {
+        // A transaction may be left open by a failure before; the next group then finds it closed.
+        execute(connection, "rollback").await.ok();
+        for job in group.drain(..) {
+            (job(None).await.answer)(Err(refused(&error)));
+        }
+        return false;
+    }
+    let alone = group.len() == 1;
+    let mut finished = Vec::with_capacity(group.len());
+    let mut broken = None;
+    for job in group.drain(..) {
+        let done = if alone {
+            job(Some(Tx { connection, now })).await
+        } else {
+            match in_savepoint(connection, now, job).await {
+                Ok(done) => done,
+                Err((done, error)) => {
+                    broken = Some(refused(&error));
+                    done
+                }
+            }
+        };
+        finished.push(done);
+    }
+    let keep = broken.is_none() && finished.iter().any(|done| done.keep);
+    let commit = if keep {
+        commit(connection).await
+    } else {
+        execute(connection, "rollback").await.map_err(|error| refused(&error))
+    };
+    let commit = broken.map_or(commit, Err);
+    let committed = keep && commit.is_ok();
+    for done in finished {
+        // A job that failed says why by itself, whatever became of the others.
+        let fate = if done.keep { commit.clone() } else { Ok(()) };
+        (done.answer)(fate);
+    }
+    committed
+}
+
+/// One job of several: what it did is undone alone if it fails.
+async fn in_savepoint(
+    connection: &mut SqliteConnection,
+    now: Timestamp,
+    job: Job,
+) -> Result<Finished, (Finished, sqlx::Error)> {
+    if let Err(error) = execute(connection, "savepoint job").await {
+        return Err((job(None).await, error));
+    }
+    let done = job(Some(Tx { connection, now })).await;
+    let undone = if done.keep { Ok(()) } else { execute(connection, "rollback to job").await };
+    match undone {
+        Ok(()) => match execute(connection, "release job").await {
+            Ok(()) => Ok(done),
+            Err(error) => Err((done, error)),
+        },
+        Err(error) => Err((done, error)),
+    }
+}
+
+async fn commit(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    match execute(connection, "commit").await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            execute(connection, "rollback").await.ok();
+            Err(StoreError::unknown(format!("SQLite could not commit: {error}")))
+        }
+    }
+}
+
+async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::query(statement).execute(connection).await.map(drop)
+}
+
+/// Maps a statement's failure.
+pub(crate) trait OrRefused<T> {
+    fn or_refused(self) -> Result<T, PortError>;
+}
+
+impl<T> OrRefused<T> for Result<T, sqlx::Error> {
+    fn or_refused(self) -> Result<T, PortError> {
+        self.map_err(port)
+    }
+}

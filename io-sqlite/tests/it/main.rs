@@ -1,0 +1,32 @@
+//! The store on SQLite does what every store must do, and what only this one promises.
+
+use std::sync::Arc;
+use tempfile::TempDir;
+use tidegate_io_conformance::World;
+use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+
+/// A store on a file of its own.
+struct Fresh {
+    store: Arc<SqliteStore>,
+    _directory: TempDir,
+}
+
+impl World for Fresh {
+    type Store = SqliteStore;
+
+    fn store(&self) -> Arc<SqliteStore> {
+        Arc::clone(&self.store)
+    }
+
+    async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+async fn fresh() -> Fresh {
+    let directory = TempDir::new().expect("a temporary directory can be made");
+    let store = SqliteStore::open(directory.path().join("tidegate.db"), SqliteOptions::default()).await;
+    Fresh { store: Arc::new(store.expect("a fresh file opens")), _directory: directory }
+}
+
+tidegate_io_conformance::conformance!(fresh().await);

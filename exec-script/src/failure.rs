@@ -1,0 +1,67 @@
+//! Which class of failure an exception is.
+
+use rquickjs::{CaughtError, Ctx, Error, Object, Value};
+use tidegate_core::{ExecError, Failure, Micros};
+
+/// Lines of a stack that a message keeps: where it was thrown, and who called that.
+const STACK_LINES: usize = 4;
+
+/// What a script threw, as a failure.
+pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
+    match CaughtError::from_error(ctx, error) {
+        CaughtError::Exception(exception) => {
+            let message = exception.message().unwrap_or_default();
+            let name: Option<String> = exception.as_object().get("name").ok();
+            let name = name.unwrap_or_else(|| "Error".to_owned());
+            if let Some(failure) = limit(&name, &message) {
+                return failure;
+            }
+            let stack = exception.stack().unwrap_or_default();
+            let stack: Vec<&str> =
+                stack.lines().map(str::trim).filter(|line| !line.is_empty()).take(STACK_LINES).collect();
+            let place = if stack.is_empty() { String::new() } else { format!("\n{}", stack.join("\n")) };
+            let failure = Failure::new(ExecError::ScriptError, format!("{name}: {message}{place}"));
+            with_wish(failure, exception.as_object())
+        }
+        // QuickJS throws null when there is not even memory for an error; a script hardly ever does.
+        CaughtError::Value(value) if value.is_null() => memory(),
+        CaughtError::Value(value) => {
+            let text = describe(ctx, &value);
+            let failure = Failure::new(ExecError::ScriptError, format!("threw {text}"));
+            match value.as_object() {
+                Some(object) => with_wish(failure, object),
+                None => failure,
+            }
+        }
+        CaughtError::Error(Error::Allocation) => memory(),
+        CaughtError::Error(error) => Failure::new(ExecError::ScriptError, error.to_string()),
+    }
+}
+
+fn limit(name: &str, message: &str) -> Option<Failure> {
+    // A string can be built of ropes without being allocated, up to QuickJS's own limit.
+    if message.contains("out of memory") || (name == "InternalError" && message == "string too long") {
+        return Some(memory());
+    }
+    let deep = message.contains("call stack size exceeded") || message.contains("stack overflow");
+    (deep && matches!(name, "RangeError" | "InternalError")).then(|| {
+        Failure::new(ExecError::ResourceLimit, "the stack is deeper than scripts.stack_bytes_max allows".to_owned())
+    })
+}
+
+pub(crate) fn memory() -> Failure {
+    Failure::new(ExecError::ResourceLimit, "the script needs more memory than scripts.memory_bytes_max allows")
+}
+
+/// An error may say when to try again: `retryAfterMs`, or `retryAfter` in seconds.
+fn with_wish(mut failure: Failure, error: &Object<'_>) -> Failure {
+    let number = |name: &str| error.get::<_, Option<f64>>(name).ok().flatten().filter(|n| n.is_finite() && *n > 0.0);
+    let ms = number("retryAfterMs").or_else(|| number("retryAfter").map(|seconds| seconds * 1_000.0));
+    failure.retry_after = ms.map(|ms| Micros((ms * 1_000.0).min(1e15) as u64));
+    failure
+}
+
+fn describe<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
+    let json = ctx.json_stringify(value.clone()).ok().flatten().and_then(|text| text.to_string().ok());
+    json.unwrap_or_else(|| value.type_name().to_owned())
+}

@@ -1,0 +1,80 @@
+//! What one execution may use.
+
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// The limits of every execution. The wall clock is the trigger's `timeout_ms`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Executions that run at once, each on a thread: 1–10,000. As many as the gate has permits lets none wait.
+    pub threads_max: usize,
+    /// Bytes that a script may allocate: 1 MiB – 4 GiB.
+    pub memory_bytes_max: usize,
+    /// Bytes of stack: 64 KiB – 2 MiB.
+    pub stack_bytes_max: usize,
+    /// Milliseconds of CPU time: 1 ms – 1 h.
+    pub cpu_ms_max: u64,
+    /// Bytes of an event's data and of a KV value: 1 B – 64 MiB.
+    pub data_bytes_max: usize,
+    /// Writes and events together: 1–100,000.
+    pub effects_max: usize,
+    /// Bytes that `console` may print: 0 – 1 MiB.
+    pub log_bytes_max: usize,
+    /// Bytes of a script's source: 1 B – 16 MiB.
+    pub source_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            threads_max: 64,
+            memory_bytes_max: 64 << 20,
+            stack_bytes_max: 512 << 10,
+            cpu_ms_max: 10_000,
+            data_bytes_max: 256 << 10,
+            effects_max: 1_000,
+            log_bytes_max: 64 << 10,
+            source_bytes_max: 1 << 20,
+        }
+    }
+}
+
+/// Which limit is out of range.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} must be from {min} to {max}, it is {value}")]
+pub struct InvalidLimits {
+    /// The setting.
+    pub key: &'static str,
+    /// What it was set to.
+    pub value: u64,
+    /// The least it may be.
+    pub min: u64,
+    /// The most it may be.
+    pub max: u64,
+}
+
+impl Limits {
+    /// The same limits, if each lies in its range.
+    pub fn checked(self) -> Result<Self, InvalidLimits> {
+        for (key, value, min, max) in [
+            ("scripts.threads_max", self.threads_max as u64, 1, 10_000),
+            ("scripts.memory_bytes_max", self.memory_bytes_max as u64, 1 << 20, 4 << 30),
+            ("scripts.stack_bytes_max", self.stack_bytes_max as u64, 64 << 10, 2 << 20),
+            ("scripts.cpu_ms_max", self.cpu_ms_max, 1, 3_600_000),
+            ("scripts.data_bytes_max", self.data_bytes_max as u64, 1, 64 << 20),
+            ("scripts.effects_max", self.effects_max as u64, 1, 100_000),
+            ("scripts.log_bytes_max", self.log_bytes_max as u64, 0, 1 << 20),
+            ("scripts.source_bytes_max", self.source_bytes_max as u64, 1, 16 << 20),
+        ] {
+            if !(min..=max).contains(&value) {
+                return Err(InvalidLimits { key, value, min, max });
+            }
+        }
+        Ok(self)
+    }
+
+    pub(crate) fn cpu_max(&self) -> Duration {
+        Duration::from_millis(self.cpu_ms_max)
+    }
+}

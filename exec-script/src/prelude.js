@@ -1,0 +1,56 @@
+// Makes what a script sees beyond the language. `host(op, json)` answers JSON: {"ok": …} or {"error": {…}}.
+(host) => {
+  "use strict";
+  const { parse, stringify } = JSON;
+  const call = (op, request) => {
+    const answer = parse(host(op, stringify(request)));
+    if (answer.error) {
+      throw Object.assign(new Error(answer.error.message), { code: answer.error.code });
+    }
+    return answer.ok;
+  };
+  const json = (value, what) => {
+    const text = stringify(value);
+    if (text === undefined) {
+      throw Object.assign(new TypeError(`${what} is not JSON`), { code: "not_json" });
+    }
+    return text;
+  };
+  const show = (value) => {
+    if (typeof value === "string") return value;
+    if (value instanceof Error) return value.stack ? `${value}\n${value.stack}` : String(value);
+    try {
+      return stringify(value) ?? String(value);
+    } catch {
+      return String(value);
+    }
+  };
+  const log = (level) => (...values) => void host("log", stringify([level, values.map(show).join(" ")]));
+  globalThis.console = Object.freeze({
+    debug: log("debug"), log: log("info"), info: log("info"), warn: log("warn"), error: log("error"),
+  });
+  globalThis.crypto = Object.freeze({ randomUUID: () => call("uuid", null) });
+  return (info) => {
+    const signal = Object.freeze({
+      get aborted() { return call("aborted", null); },
+      throwIfAborted() {
+        if (this.aborted) throw Object.assign(new Error("the execution was cancelled"), { code: "aborted" });
+      },
+    });
+    const kv = Object.freeze({
+      async get(collection, key) { return parse(call("get", [collection, key])); },
+      async set(collection, key, value) { call("set", [collection, key, json(value, "the value")]); },
+      async put(collection, key, value) { call("set", [collection, key, json(value, "the value")]); },
+      async delete(collection, key) { call("delete", [collection, key]); },
+      async list(collection, { prefix = "", limit = 100, after = null } = {}) {
+        const entries = call("list", [collection, prefix, limit, after]);
+        return entries.map(([key, value]) => ({ key, value: parse(value) }));
+      },
+    });
+    return Object.freeze({
+      ...info, kv, signal,
+      async emit(type, data = null, { subject = "" } = {}) { call("emit", [type, subject, json(data, "the data")]); },
+      async sleep(ms) { call("sleep", ms); },
+    });
+  };
+}

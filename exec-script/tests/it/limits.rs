@@ -1,0 +1,177 @@
+//! Each limit, broken by a script of its own.
+
+use crate::world::{World, failure};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tidegate_core::{ExecError, Failure, Handler, Micros, Outcome, ScriptName};
+use tidegate_driver::Executor;
+use tidegate_exec_script::Limits;
+
+fn assert_is(failure: &Failure, error: ExecError, words: &str) {
+    assert_eq!(failure.error, error, "{}", failure.message);
+    assert!(failure.message.contains(words), "{}", failure.message);
+}
+
+#[tokio::test]
+async fn an_endless_loop_times_out_however_it_is_dressed() {
+    for source in [
+        "export default () => { for (;;) {} }",
+        "export default async () => { for (;;) await null }",
+        "export default async () => { for (;;) { try { for (;;) {} } catch {} finally { for (;;) {} } } }",
+        "export default () => new Promise((r) => { const f = () => Promise.resolve().then(f); f(); })",
+        "export default async (e, ctx) => { for (;;) await ctx.sleep(1) }",
+    ] {
+        let began = Instant::now();
+        let failure = failure(World::new(source).run_for(Duration::from_millis(200)).await);
+        assert_is(&failure, ExecError::Timeout, "timeout_ms of 200 ms");
+        assert!(began.elapsed() < Duration::from_secs(2), "{source} took {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn cpu_is_limited_apart_from_the_wall_clock() {
+    let limits = Limits { cpu_ms_max: 100, ..Limits::default() };
+    let world = World::with_limits("export default async () => { for (;;) { await null } }", limits);
+    assert_is(&world.failure().await, ExecError::ResourceLimit, "scripts.cpu_ms_max");
+    let sleeps = World::with_limits("export default async (e, ctx) => { await ctx.sleep(300) }", limits);
+    assert!(matches!(sleeps.run().await, Outcome::Succeeded { .. }), "waiting costs no CPU");
+}
+
+#[tokio::test]
+async fn memory_is_limited() {
+    for source in [
+        "export default () => { let s = 'x'; for (;;) s += s }",
+        "export default () => { const a = []; for (;;) a.push(new Array(1000).fill(1)) }",
+        "export default () => { const a = []; for (;;) a.push({ a: [] }) }",
+        "export default () => new ArrayBuffer(1 << 30)",
+    ] {
+        assert_is(&World::new(source).failure().await, ExecError::ResourceLimit, "scripts.memory_bytes_max");
+    }
+}
+
+#[tokio::test]
+async fn the_stack_is_limited() {
+    for source in [
+        "export default function f() { return f() + 1 }",
+        "export default () => { const f = (n) => [n].map(() => f(n + 1)); f(0) }",
+        "export default () => { let a = []; for (let i = 0; i < 100000; i++) a = [a]; JSON.stringify(a) }",
+    ] {
+        assert_is(&World::new(source).failure().await, ExecError::ResourceLimit, "scripts.stack_bytes_max");
+    }
+}
+
+#[tokio::test]
+async fn a_promise_that_can_never_settle_is_an_error_and_no_hang() {
+    let began = Instant::now();
+    let failure = World::new("export default () => new Promise(() => {})").failure().await;
+    assert_is(&failure, ExecError::ScriptError, "can never settle");
+    assert!(began.elapsed() < Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn what_is_thrown_is_told_with_its_place() {
+    for (source, words) in [
+        ("export default () => { throw new TypeError('no order') }", "TypeError: no order\nat"),
+        ("export default async () => { await null; throw 'text' }", "threw \"text\""),
+        ("export default async () => { throw { status: 5 } }", "threw {\"status\":5}"),
+        ("export default async () => { throw undefined }", "threw undefined"),
+        ("export default () => missing.thing", "ReferenceError"),
+    ] {
+        assert_is(&World::new(source).failure().await, ExecError::ScriptError, words);
+    }
+}
+
+#[tokio::test]
+async fn an_error_may_wish_for_its_next_attempt() {
+    let wish = |source: &'static str| async move { World::new(source).failure().await.retry_after };
+    let ms = "export default () => { throw Object.assign(new Error('busy'), { retryAfterMs: 1500 }) }";
+    assert_eq!(wish(ms).await, Some(Micros::from_millis(1_500)));
+    let seconds = "export default () => { throw Object.assign(new Error('busy'), { retryAfter: 2 }) }";
+    assert_eq!(wish(seconds).await, Some(Micros::from_secs(2)));
+    assert_eq!(wish("export default () => { throw { retryAfterMs: -1 } }").await, None);
+}
+
+#[tokio::test]
+async fn a_script_that_cannot_be_run_is_unavailable() {
+    for (source, words) in [
+        ("export default async (event => {", "does not compile: SyntaxError"),
+        ("export const x = 1", "no default export"),
+        ("export default 17", "no default export"),
+        ("", "no default export"),
+        ("import x from 'y'; export default () => x", "does not compile"),
+    ] {
+        assert_is(&World::new(source).failure().await, ExecError::ScriptUnavailable, words);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_script_or_handler_is_missing() {
+    let world = World::new("export default () => {}");
+    for handler in [Some(Handler::Script(ScriptName::new("other").unwrap())), None] {
+        let delivery = tidegate_core::Delivery { handler, ..crate::world::delivery(Duration::from_secs(1)) };
+        let outcome = world.executor.execute(Arc::new(delivery)).await;
+        assert_eq!(failure(outcome).error, ExecError::HandlerMissing);
+    }
+}
+
+/// Searching happens in C, where nothing can be interrupted: this looks at some 17 billion characters.
+const LONG_BUILT_IN: &str =
+    "export default (event, ctx) => { if (ctx.attempt !== 9) 'a'.repeat(1 << 21).indexOf('a'.repeat(1 << 13) + 'b') }";
+
+#[tokio::test]
+async fn a_long_built_in_does_not_outlast_the_second_line_of_defence() {
+    let began = Instant::now();
+    let world = World::new(LONG_BUILT_IN);
+    let failure = failure(world.run_for(Duration::from_millis(100)).await);
+    assert_is(&failure, ExecError::Timeout, "timeout_ms of 100 ms");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(failure.message.contains("its thread was given up"), "{}", failure.message);
+    assert_eq!(world.executor.stats().abandoned, 1);
+}
+
+#[tokio::test]
+async fn an_abandoned_thread_is_replaced() {
+    let limits = Limits { threads_max: 1, ..Limits::default() };
+    let world = World::with_limits(LONG_BUILT_IN, limits);
+    assert_eq!(failure(world.run_for(Duration::from_millis(100)).await).error, ExecError::Timeout);
+    let quick = tidegate_core::Delivery { attempt: 9, ..crate::world::delivery(Duration::from_secs(5)) };
+    let outcome = world.executor.execute(Arc::new(quick)).await;
+    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn effects_are_bounded() {
+    let world =
+        World::new("export default async (e, ctx) => { for (let i = 0; ; i++) await ctx.kv.set('c', 'k' + i, i) }");
+    assert_is(&world.failure().await, ExecError::ScriptError, "at most 1000 writes and events");
+}
+
+#[tokio::test]
+async fn a_dropped_execution_ends_and_frees_its_thread() {
+    let limits = Limits { threads_max: 1, ..Limits::default() };
+    let source = "export default (event, ctx) => { if (ctx.attempt === 1) for (;;) {} }";
+    let world = World::with_limits(source, limits);
+    let endless = tidegate_core::Delivery { attempt: 1, ..crate::world::delivery(Duration::from_secs(60)) };
+    let executor = Arc::clone(&world.executor);
+    let running = tokio::spawn(async move { executor.execute(Arc::new(endless)).await });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    running.abort();
+    let outcome = world.run_for(Duration::from_secs(10)).await;
+    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn many_at_once_share_few_threads() {
+    let limits = Limits { threads_max: 3, ..Limits::default() };
+    let world = Arc::new(World::with_limits("export default async (e, ctx) => { await ctx.sleep(1) }", limits));
+    let runs: Vec<_> = (0..200)
+        .map(|_| {
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { world.run().await })
+        })
+        .collect();
+    for run in runs {
+        assert!(matches!(run.await.unwrap(), Outcome::Succeeded { .. }));
+    }
+    assert!(world.executor.stats().threads <= 3);
+}

@@ -1,0 +1,6 @@
+//! Scripts, from outside: what they can do, and what happens when they do too much.
+
+mod check;
+mod effects;
+mod limits;
+mod world;

@@ -1,0 +1,177 @@
+//! One app with one script and some values.
+
+use async_trait::async_trait;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tidegate_core::*;
+use tidegate_driver::{Executor, Guard, KvEntry, KvPage, KvStore, Mutated, PortError, Script, ScriptStore};
+use tidegate_exec_script::{Limits, ScriptExecutor};
+use uuid::Uuid;
+
+/// Values in memory; only reads, because nothing else reaches a store.
+#[derive(Default)]
+pub(crate) struct Values(Mutex<BTreeMap<(String, String), (Json, i64)>>);
+
+impl Values {
+    pub(crate) fn put(&self, collection: &str, key: &str, value: &str, version: i64) {
+        let at = (collection.to_owned(), key.to_owned());
+        self.0.lock().unwrap().insert(at, (Json::parse(value).unwrap(), version));
+    }
+
+    fn entry(key: &str, value: &(Json, i64)) -> KvEntry {
+        let key = Key::new(key).unwrap();
+        KvEntry { key, value: value.0.clone(), version: Version(value.1), updated_at: Timestamp(0) }
+    }
+}
+
+#[async_trait]
+impl KvStore for Values {
+    async fn get(&self, _: &AppName, collection: &Collection, key: &Key) -> Result<Option<KvEntry>, PortError> {
+        let at = (collection.to_string(), key.to_string());
+        Ok(self.0.lock().unwrap().get(&at).map(|value| Self::entry(key.as_str(), value)))
+    }
+
+    async fn put(
+        &self,
+        _: &AppName,
+        _: &Collection,
+        _: &Key,
+        _: Json,
+        _: Guard,
+        _: &Cause,
+    ) -> Result<Mutated, PortError> {
+        panic!("a script must not write to the store")
+    }
+
+    async fn delete(
+        &self,
+        _: &AppName,
+        _: &Collection,
+        _: &Key,
+        _: Guard,
+        _: &Cause,
+    ) -> Result<Option<Mutated>, PortError> {
+        panic!("a script must not write to the store")
+    }
+
+    async fn list(&self, _: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+        let values = self.0.lock().unwrap();
+        let wanted = values.iter().filter(|((c, k), _)| {
+            c == collection.as_str()
+                && k.starts_with(&page.prefix)
+                && page.after.as_ref().is_none_or(|after| k.as_str() > after.as_str())
+        });
+        Ok(wanted.take(page.limit as usize).map(|((_, k), value)| Self::entry(k, value)).collect())
+    }
+}
+
+struct OneScript(Mutex<(i64, String)>);
+
+#[async_trait]
+impl ScriptStore for OneScript {
+    async fn list(&self, _: &AppName) -> Result<Vec<Script>, PortError> {
+        panic!("the executor lists no scripts")
+    }
+
+    async fn get(&self, _: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError> {
+        let (version, source) = self.0.lock().unwrap().clone();
+        let script = Script { name: name.clone(), version, source, updated_at: Timestamp(0) };
+        Ok((name.as_str() == "s").then_some(script))
+    }
+
+    async fn put(&self, _: &AppName, _: &ScriptName, _: &str) -> Result<Script, PortError> {
+        panic!("the executor writes no scripts")
+    }
+
+    async fn delete(&self, _: &AppName, _: &ScriptName) -> Result<bool, PortError> {
+        panic!("the executor deletes no scripts")
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) executor: Arc<ScriptExecutor>,
+    pub(crate) values: Arc<Values>,
+    script: Arc<OneScript>,
+}
+
+pub(crate) fn delivery(timeout: Duration) -> Delivery {
+    let id = EventId(Uuid::from_u128(1));
+    Delivery {
+        id: DeliveryId(7),
+        trigger_id: TriggerId(3),
+        trigger_name: TriggerName::new("t").unwrap(),
+        trigger_version: 1,
+        event: Event {
+            id,
+            app: AppName::new("a").unwrap(),
+            source: Source::App,
+            event_type: EventType::new("order.created").unwrap(),
+            subject: Subject::new("o/1").unwrap(),
+            time: Timestamp(0),
+            data: Json::parse(r#"{"customer":"ann","total":12}"#).unwrap(),
+            actor: PrincipalId::new("admin").unwrap(),
+            root_id: id,
+            parent_id: None,
+            depth: 0,
+            traceparent: None,
+        },
+        handler: Some(Handler::Script(ScriptName::new("s").unwrap())),
+        script_version: Some(1),
+        runs_as: PrincipalId::new("admin").unwrap(),
+        policy: RetryPolicy::default(),
+        timeout: Micros(u64::try_from(timeout.as_micros()).unwrap()),
+        attempt: 2,
+        lease: Lease(5),
+        due_at: Timestamp(0),
+        enqueued_at: Timestamp(0),
+        redrive_generation: 0,
+        reply_to: None,
+        handles_letter: None,
+    }
+}
+
+impl World {
+    pub(crate) fn new(source: &str) -> Self {
+        Self::with_limits(source, Limits::default())
+    }
+
+    pub(crate) fn with_limits(source: &str, limits: Limits) -> Self {
+        let values = Arc::new(Values::default());
+        let script = Arc::new(OneScript(Mutex::new((1, source.to_owned()))));
+        let scripts: Arc<dyn ScriptStore> = Arc::clone(&script) as _;
+        let kv: Arc<dyn KvStore> = Arc::clone(&values) as _;
+        Self { executor: Arc::new(ScriptExecutor::new(scripts, kv, limits)), values, script }
+    }
+
+    pub(crate) fn change_script(&self, version: i64, source: &str) {
+        *self.script.0.lock().unwrap() = (version, source.to_owned());
+    }
+
+    /// Runs it with a timeout that nothing honest reaches.
+    pub(crate) async fn run(&self) -> Outcome {
+        self.run_for(Duration::from_secs(20)).await
+    }
+
+    pub(crate) async fn run_for(&self, timeout: Duration) -> Outcome {
+        self.executor.execute(Arc::new(delivery(timeout))).await
+    }
+
+    pub(crate) async fn effects(&self) -> Effects {
+        match self.run().await {
+            Outcome::Succeeded { effects, .. } => effects,
+            Outcome::Failed(failure) => panic!("{}: {}", failure.error, failure.message),
+        }
+    }
+
+    pub(crate) async fn failure(&self) -> Failure {
+        failure(self.run().await)
+    }
+}
+
+pub(crate) fn failure(outcome: Outcome) -> Failure {
+    match outcome {
+        Outcome::Failed(failure) => failure,
+        Outcome::Succeeded { effects, .. } => panic!("succeeded with {effects:?}"),
+    }
+}

@@ -6,11 +6,13 @@
 
 use crate::clock::Clock;
 use crate::error::{port, refused};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, FutureExt};
 use sqlx::{Connection, SqliteConnection};
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use tidegate_core::{StoreError, StoreErrorKind, Timestamp};
+use tidegate_core::{Fate, StoreError, StoreErrorKind, Timestamp};
 use tidegate_driver::PortError;
 use tokio::sync::{mpsc, oneshot};
 
@@ -101,14 +103,17 @@ impl Writer {
         let job: Job = Box::new(move |tx| {
             Box::pin(async move {
                 let result = match tx {
-                    Some(tx) => work(tx).await,
-                    None => Err(closed()),
+                    // A panic is a bug of one job; the writer must live on for the others.
+                    Some(tx) => {
+                        let caught = AssertUnwindSafe(async { work(tx).await }).catch_unwind().await;
+                        Some(caught.unwrap_or_else(|_| Err(panicked())))
+                    }
+                    None => None,
                 };
-                let keep = result.is_ok();
+                let keep = matches!(result, Some(Ok(_)));
                 let answer = Box::new(move |commit: Result<(), StoreError>| {
                     // Nobody may be waiting any more; the work is done all the same.
-                    let failed = commit.err().map(PortError::Store);
-                    answer.send(failed.map_or(result, Err)).ok();
+                    answer.send(tell(result, commit)).ok();
                 });
                 Finished { keep, answer }
             })
@@ -116,6 +121,24 @@ impl Writer {
         self.messages.send(Message::Do(job)).await.map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(PortError::Store(StoreError::unknown("the store was closed meanwhile"))))
     }
+}
+
+/// What a job's caller is told, once the fate of its group is known. Without a result the job was not begun.
+fn tell<T>(result: Option<Result<T, PortError>>, commit: Result<(), StoreError>) -> Result<T, PortError> {
+    match (result, commit) {
+        (Some(result), Ok(())) => result,
+        (None, Ok(())) => Err(closed()),
+        (None | Some(Ok(_)), Err(error)) => Err(PortError::Store(error)),
+        // What failed in the store was undone, whatever became of the group.
+        (Some(Err(PortError::Store(own))), Err(_)) => Err(PortError::Store(own)),
+        // A precondition was held against what others of the group had written, and that never came to be.
+        (Some(Err(_)), Err(error)) => Err(PortError::Store(StoreError { fate: Fate::NotApplied, ..error })),
+    }
+}
+
+fn panicked() -> PortError {
+    tracing::error!("a call of the store panicked; what it wrote is undone");
+    PortError::Store(StoreError::not_applied(StoreErrorKind::Refused, "a bug: the call panicked"))
 }
 
 fn closed() -> PortError {
@@ -131,17 +154,19 @@ async fn run(
     let mut messages = Vec::with_capacity(GROUP_MAX);
     let mut closing = Vec::new();
     while closing.is_empty() && waiting.recv_many(&mut messages, GROUP_MAX).await > 0 {
-        let mut group = Vec::with_capacity(messages.len());
+        let mut group = VecDeque::with_capacity(messages.len());
         for message in messages.drain(..) {
             match message {
-                Message::Do(job) => group.push(job),
+                Message::Do(job) => group.push_back(job),
                 Message::Close(done) => closing.push(done),
             }
         }
-        let size = group.len() as u64;
-        if size > 0 && transact(&mut connection, clock.now(), &mut group).await {
-            counters.commits.fetch_add(1, Ordering::Relaxed);
-            counters.jobs.fetch_add(size, Ordering::Relaxed);
+        // Once, unless a transaction is lost on the way: then what was not begun goes into the next one.
+        while !group.is_empty() {
+            if let Some(jobs) = transact(&mut connection, clock.now(), &mut group).await {
+                counters.commits.fetch_add(1, Ordering::Relaxed);
+                counters.jobs.fetch_add(jobs, Ordering::Relaxed);
+            }
         }
     }
     // Folds the log back into the file; without it the next opener would.
@@ -149,47 +174,53 @@ async fn run(
     connection.close().await.ok();
 }
 
-/// Whether the group was committed.
-async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut Vec<Job>) -> bool {
+/// Does the jobs of the group in one transaction. How many there were in it, if it was committed.
+///
+/// SQLite may throw the whole transaction away when one job fails, as when the disk is full. Nothing may be done on the
+/// connection then but to begin again: outside a transaction the next savepoint would be one, and would commit by itself.
+/// So the jobs that were not begun stay in the group.
+async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut VecDeque<Job>) -> Option<u64> {
     if let Err(error) = execute(connection, "begin immediate").await {
         // A transaction may be left open by a failure before; the next group then finds it closed.
         execute(connection, "rollback").await.ok();
         for job in group.drain(..) {
             (job(None).await.answer)(Err(refused(&error)));
         }
-        return false;
+        return None;
     }
     let alone = group.len() == 1;
     let mut finished = Vec::with_capacity(group.len());
-    let mut broken = None;
-    for job in group.drain(..) {
+    let mut lost = None;
+    while lost.is_none()
+        && let Some(job) = group.pop_front()
+    {
         let done = if alone {
             job(Some(Tx { connection, now })).await
         } else {
             match in_savepoint(connection, now, job).await {
                 Ok(done) => done,
                 Err((done, error)) => {
-                    broken = Some(refused(&error));
+                    lost = Some(refused(&error));
                     done
                 }
             }
         };
         finished.push(done);
     }
-    let keep = broken.is_none() && finished.iter().any(|done| done.keep);
+    let keep = lost.is_none() && finished.iter().any(|done| done.keep);
     let commit = if keep {
         commit(connection).await
     } else {
-        execute(connection, "rollback").await.map_err(|error| refused(&error))
+        // It fails if SQLite has rolled back by itself.
+        execute(connection, "rollback").await.ok();
+        lost.map_or(Ok(()), Err)
     };
-    let commit = broken.map_or(commit, Err);
     let committed = keep && commit.is_ok();
+    let jobs = finished.len() as u64;
     for done in finished {
-        // A job that failed says why by itself, whatever became of the others.
-        let fate = if done.keep { commit.clone() } else { Ok(()) };
-        (done.answer)(fate);
+        (done.answer)(commit.clone());
     }
-    committed
+    committed.then_some(jobs)
 }
 
 /// One job of several: what it did is undone alone if it fails.
@@ -236,3 +267,6 @@ impl<T> OrRefused<T> for Result<T, sqlx::Error> {
         self.map_err(port)
     }
 }
+
+#[cfg(test)]
+mod tests;

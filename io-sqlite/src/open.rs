@@ -16,8 +16,6 @@ use tidegate_core::{StoreError, StoreErrorKind, Timestamp};
 pub struct SqliteStore {
     pub(crate) writer: Writer,
     pub(crate) readers: SqlitePool,
-    /// Held for as long as the store is open; the system frees it when the process dies.
-    _lock: File,
 }
 
 /// How to open the file.
@@ -99,8 +97,8 @@ impl SqliteStore {
             .connect_with(connect.read_only(true).create_if_missing(false))
             .await
             .map_err(sqlite)?;
-        let writer = Writer::start(connection, Arc::new(Clock::not_before(Timestamp(newest))));
-        Ok(Self { writer, readers, _lock: lock })
+        let writer = Writer::start(connection, Arc::new(Clock::not_before(Timestamp(newest))), lock);
+        Ok(Self { writer, readers })
     }
 
     /// Whether the file can be read.
@@ -116,7 +114,8 @@ impl SqliteStore {
         self.writer.stats()
     }
 
-    /// Ends after what was asked for is written and the log is folded back into the file.
+    /// Ends after what was asked for is written and the log is folded back into the file. Another process may have the
+    /// file then. A store that is dropped does the same after its last write, unseen.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

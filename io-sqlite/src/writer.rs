@@ -9,6 +9,7 @@ use crate::error::{port, refused};
 use futures_util::future::{BoxFuture, FutureExt};
 use sqlx::{Connection, SqliteConnection};
 use std::collections::VecDeque;
+use std::fs::File;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,10 +67,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    pub(crate) fn start(connection: SqliteConnection, clock: Arc<Clock>) -> Self {
+    /// The writer holds `lock` for as long as it has the connection: a store that was dropped may still have work.
+    pub(crate) fn start(connection: SqliteConnection, clock: Arc<Clock>, lock: File) -> Self {
         let (messages, waiting) = mpsc::channel(WAITING_MAX);
         let counters = Arc::default();
-        tokio::spawn(run(connection, Arc::clone(&clock), waiting, Arc::clone(&counters)));
+        tokio::spawn(run(connection, lock, Arc::clone(&clock), waiting, Arc::clone(&counters)));
         Self { messages, clock, counters }
     }
 
@@ -147,6 +149,7 @@ fn closed() -> PortError {
 
 async fn run(
     mut connection: SqliteConnection,
+    lock: File,
     clock: Arc<Clock>,
     mut waiting: mpsc::Receiver<Message>,
     counters: Arc<Counters>,
@@ -163,30 +166,31 @@ async fn run(
         }
         // Once, unless a transaction is lost on the way: then what was not begun goes into the next one.
         while !group.is_empty() {
-            if let Some(jobs) = transact(&mut connection, clock.now(), &mut group).await {
-                counters.commits.fetch_add(1, Ordering::Relaxed);
-                counters.jobs.fetch_add(jobs, Ordering::Relaxed);
-            }
+            transact(&mut connection, clock.now(), &mut group, &counters).await;
         }
     }
     // Folds the log back into the file; without it the next opener would.
     execute(&mut connection, "pragma wal_checkpoint(truncate)").await.ok();
     connection.close().await.ok();
+    // The system frees it also when the process dies.
+    drop(lock);
+    // Whoever waits for the end is told by this.
+    drop(closing);
 }
 
-/// Does the jobs of the group in one transaction. How many there were in it, if it was committed.
+/// Does the jobs of the group in one transaction, and answers them.
 ///
 /// SQLite may throw the whole transaction away when one job fails, as when the disk is full. Nothing may be done on the
 /// connection then but to begin again: outside a transaction the next savepoint would be one, and would commit by itself.
 /// So the jobs that were not begun stay in the group.
-async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut VecDeque<Job>) -> Option<u64> {
+async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
     if let Err(error) = execute(connection, "begin immediate").await {
         // A transaction may be left open by a failure before; the next group then finds it closed.
         execute(connection, "rollback").await.ok();
         for job in group.drain(..) {
             (job(None).await.answer)(Err(refused(&error)));
         }
-        return None;
+        return;
     }
     let alone = group.len() == 1;
     let mut finished = Vec::with_capacity(group.len());
@@ -215,12 +219,14 @@ async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut
         execute(connection, "rollback").await.ok();
         lost.map_or(Ok(()), Err)
     };
-    let committed = keep && commit.is_ok();
-    let jobs = finished.len() as u64;
+    if keep && commit.is_ok() {
+        // Before the answers: who is told finds itself counted.
+        counters.commits.fetch_add(1, Ordering::Relaxed);
+        counters.jobs.fetch_add(finished.len() as u64, Ordering::Relaxed);
+    }
     for done in finished {
         (done.answer)(commit.clone());
     }
-    committed.then_some(jobs)
 }
 
 /// One job of several: what it did is undone alone if it fails.

@@ -1,5 +1,11 @@
 //! The store on SQLite does what every store must do, and what only this one promises.
 
+mod app;
+mod grouping;
+mod opening;
+mod patterns;
+mod schema;
+
 use std::sync::Arc;
 use tempfile::TempDir;
 use tidegate_io_conformance::World;

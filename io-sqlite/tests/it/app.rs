@@ -1,0 +1,119 @@
+//! An app on a store, for tests of what only SQLite promises.
+
+use futures_util::future::try_join_all;
+use std::sync::Arc;
+use tidegate_core::{
+    AppName, Cause, Collection, Delivery, EventType, Handler, Json, Key, LaneQuota, Match, Micros, NewEvent, Pattern,
+    PrincipalId, Reply, Request, RetryPolicy, ScriptName, Subject, TimeoutMs, Timestamp, TriggerName, TriggerSpec,
+};
+use tidegate_driver::{
+    AppStore, DeliveryFilter, DeliveryStore, DeliverySummary, Deployment, DispatchStore, Emission, Emitted, Guard,
+    KvPage, KvStore, Mutated, OutboxStore, PortError, TriggerStore,
+};
+use tidegate_io_sqlite::SqliteStore;
+
+/// An app with one trigger, `lane`, on events of the type `go`.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) store: Arc<SqliteStore>,
+    pub(crate) name: AppName,
+}
+
+impl App {
+    /// The app, which is there already.
+    pub(crate) fn on(store: &Arc<SqliteStore>, name: &str) -> Self {
+        Self { store: Arc::clone(store), name: AppName::new(name).expect("a name") }
+    }
+
+    /// The app, made if it is not there.
+    pub(crate) async fn deploy(store: &Arc<SqliteStore>, name: &str) -> Self {
+        let app = Self::on(store, name);
+        app.deploy_triggers(vec![on_app("lane", "go", "*")]).await;
+        app
+    }
+
+    pub(crate) async fn deploy_triggers(&self, triggers: Vec<TriggerSpec>) {
+        let deployment = Deployment { scripts: Vec::new(), triggers };
+        AppStore::deploy(&*self.store, &self.name, &deployment, &actor()).await.expect("the app is deployed");
+    }
+
+    pub(crate) async fn try_put_if(&self, key: &str, value: &str, guard: Guard) -> Result<Mutated, PortError> {
+        let (key, value) = (Key::new(key).expect("a key"), Json::parse(value).expect("JSON"));
+        KvStore::put(&*self.store, &self.name, &collection(), &key, value, guard, &Cause::outside(actor())).await
+    }
+
+    pub(crate) async fn try_put(&self, key: &str, value: &str) -> Result<Mutated, PortError> {
+        self.try_put_if(key, value, Guard::Any).await
+    }
+
+    pub(crate) async fn put(&self, key: &str, value: &str) -> Mutated {
+        self.try_put(key, value).await.expect("the value is put")
+    }
+
+    /// Puts all of them at the same time.
+    pub(crate) async fn put_at_once(&self, keys: &[String]) {
+        try_join_all(keys.iter().map(|key| self.try_put(key, "1"))).await.expect("the values are put");
+    }
+
+    pub(crate) async fn keys(&self) -> Vec<String> {
+        let page = KvPage { prefix: String::new(), after: None, limit: 10_000 };
+        let entries = KvStore::list(&*self.store, &self.name, &collection(), &page).await.expect("the keys are listed");
+        entries.into_iter().map(|entry| entry.key.into()).collect()
+    }
+
+    pub(crate) async fn emit_events(&self, events: Vec<NewEvent>) -> Vec<Emitted> {
+        let cause = Cause::outside(actor());
+        let emission = Emission { app: self.name.clone(), events, cause, idempotency_key: None };
+        OutboxStore::emit(&*self.store, &emission).await.expect("the events are emitted")
+    }
+
+    pub(crate) async fn emit(&self, count: usize) {
+        self.emit_events((0..count).map(|_| event("go", "s")).collect()).await;
+    }
+
+    /// Claims of the lane, and when that was.
+    pub(crate) async fn claim(&self, quota: u32, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
+        let lane = TriggerName::new("lane").expect("a name");
+        let lane = TriggerStore::get(&*self.store, &self.name, &lane).await.expect("the lane is read");
+        let trigger = lane.expect("the lane is there").id;
+        let claim = vec![LaneQuota { trigger, quota, floor: Timestamp::EPOCH }];
+        match self.store.call(Request::Exchange { settle: Vec::new(), claim, lease_for }).await {
+            Ok(Reply::Exchange { now, claimed, .. }) => (now, claimed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn deliveries(&self) -> Vec<DeliverySummary> {
+        let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
+        DeliveryStore::list(&*self.store, &self.name, &filter).await.expect("the deliveries are listed")
+    }
+}
+
+pub(crate) fn actor() -> PrincipalId {
+    PrincipalId::new("user:ada").expect("a principal")
+}
+
+fn collection() -> Collection {
+    Collection::new("c").expect("a collection")
+}
+
+pub(crate) fn event(event_type: &str, subject: &str) -> NewEvent {
+    NewEvent {
+        event_type: EventType::new(event_type).expect("a type"),
+        subject: Subject::new(subject).expect("a subject"),
+        data: Json::null(),
+    }
+}
+
+pub(crate) fn on_app(name: &str, event_type: &str, subject: &str) -> TriggerSpec {
+    let pattern = |text: &str| Pattern::new(text).expect("a pattern");
+    TriggerSpec {
+        name: TriggerName::new(name).expect("a name"),
+        rule: Match::App { event_type: pattern(event_type), subject: pattern(subject) },
+        handler: Handler::Native(ScriptName::new("noop").expect("a name")),
+        retry: RetryPolicy::default(),
+        timeout_ms: TimeoutMs::default(),
+        max_concurrency: None,
+        enabled: true,
+    }
+}

@@ -102,22 +102,24 @@ fn is_ours(url: Option<&str>, instance: Option<&Instance>) -> bool {
     instance.is_some() || host.unwrap_or(url.is_none())
 }
 
+/// The running daemon that is meant: the one at `url`, or the one whose token lies here, or the only one in
+/// development, or the only one.
 fn choose(running: Vec<Instance>, url: Option<&str>, local: Option<&Path>) -> Result<Option<Instance>, CliError> {
-    let same = |path: &PathBuf| local.is_some_and(|local| path.canonicalize().ok() == local.canonicalize().ok());
     if let Some(url) = url {
         return Ok(running.into_iter().find(|instance| instance.url == url.trim_end_matches('/')));
     }
+    let same = |path: &PathBuf| local.is_some_and(|local| path.canonicalize().ok() == local.canonicalize().ok());
     if let Some(here) = running.iter().find(|instance| instance.token_file.as_ref().is_some_and(same)) {
         return Ok(Some(here.clone()));
     }
-    match running.as_slice() {
+    let (developed, served): (Vec<_>, Vec<_>) = running.into_iter().partition(|instance| instance.app.is_some());
+    let meant = if developed.is_empty() { served } else { developed };
+    match meant.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(only.clone())),
         several => {
-            let list: Vec<String> = several
-                .iter()
-                .map(|one| format!("  {}  {}", one.url, one.app.as_deref().unwrap_or("(serve)")))
-                .collect();
+            let line = |one: &Instance| format!("  {}  {}", one.url, one.app.as_deref().unwrap_or_default());
+            let list: Vec<String> = several.iter().map(|one| line(one).trim_end().to_owned()).collect();
             Err(CliError::usage(format!("which daemon? Several run here:\n{}", list.join("\n")))
                 .hint("name one with --url or TIDEGATE_URL, or change into its app directory"))
         }
@@ -186,6 +188,7 @@ mod tests {
     fn url_token_and_app_come_from_the_first_that_names_them() {
         let disk = Disk::new();
         let (one, two) = (disk.instance("one", 1001), disk.instance("two", 1002));
+        let served = Instance { app: None, ..two.clone() };
         let (u1, u2, default) = ("http://127.0.0.1:1001", "http://127.0.0.1:1002", "http://127.0.0.1:8787");
         let all = "TIDEGATE_URL=http://e TIDEGATE_TOKEN=e TIDEGATE_APP=e";
         for (flags, variables, here, running, url, token, app) in [
@@ -197,6 +200,9 @@ mod tests {
             // The daemon of this directory does not run, and there is only one that is meant.
             ("", "", "two/scripts", &[one.clone()], u1, Some(ONE), Some("one")),
             ("", "", "two", &[], default, Some(TWO), Some("two")),
+            // One in development is meant before one that serves.
+            ("", "", "", &[served.clone(), one.clone()], u1, Some(ONE), Some("one")),
+            ("", "", "", &[served.clone()], u2, Some(TWO), None),
             ("", "", "", &[], default, None, None),
             (
                 "url=http://127.0.0.1:1002/",

@@ -32,6 +32,12 @@ impl Environment {
         named.or_else(|| self.get("HOME").map(|home| PathBuf::from(home).join(".local/state")))
     }
 
+    /// Whether people asked for text without colours: <https://no-color.org>.
+    #[must_use]
+    pub fn no_colour(&self) -> bool {
+        self.get("NO_COLOR").is_some()
+    }
+
     /// All that begin with `TIDEGATE_`, by name.
     pub(super) fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));

@@ -23,8 +23,9 @@ const fn known(name: &'static str, set: fn(&mut Settings, &Written) -> Result<()
     Known { name, set }
 }
 
-/// Every setting there is. The bounds of `gate` and `dispatcher` are the core's, checked when all layers are in.
-pub(super) static KNOWN: [Known; 20] = [
+/// Every setting there is. The bounds of `gate`, `dispatcher` and `scripts` are checked by those they belong to when
+/// all layers are in.
+pub(super) static KNOWN: [Known; 24] = [
     known("http.listen", |s, w| w.address().map(|v| s.http.listen = v)),
     known("http.body_bytes_max", |s, w| w.within(1 << 10..=64 << 20).map(|v| s.http.body_bytes_max = v)),
     known("store.url", |s, w| w.store_url().map(|v| s.store.url = Some(v))),
@@ -38,10 +39,14 @@ pub(super) static KNOWN: [Known; 20] = [
     known("dispatcher.max_trigger_depth", |s, w| w.number().map(|v| s.engine.max_trigger_depth = v)),
     known("dispatcher.overrun_ms", |s, w| w.number().map(|v| s.engine.overrun_ms = v)),
     known("dispatcher.shutdown_grace_ms", |s, w| w.number().map(|v| s.engine.shutdown_grace_ms = v)),
-    known("scripts.memory_bytes_max", |s, w| w.within(1 << 20..=4 << 30).map(|v| s.scripts.memory_bytes_max = v)),
-    known("scripts.stack_bytes_max", |s, w| w.within(64 << 10..=8 << 20).map(|v| s.scripts.stack_bytes_max = v)),
-    known("scripts.cpu_ms_max", |s, w| w.within(1..=3_600_000).map(|v| s.scripts.cpu_ms_max = v as u64)),
-    known("scripts.threads", |s, w| w.within(1..=1_024).map(|v| s.scripts.threads = Some(v))),
+    known("scripts.threads_max", |s, w| w.number().map(|v| s.scripts.threads_max = v)),
+    known("scripts.memory_bytes_max", |s, w| w.number().map(|v| s.scripts.memory_bytes_max = v)),
+    known("scripts.stack_bytes_max", |s, w| w.number().map(|v| s.scripts.stack_bytes_max = v)),
+    known("scripts.cpu_ms_max", |s, w| w.number().map(|v| s.scripts.cpu_ms_max = v)),
+    known("scripts.data_bytes_max", |s, w| w.number().map(|v| s.scripts.data_bytes_max = v)),
+    known("scripts.effects_max", |s, w| w.number().map(|v| s.scripts.effects_max = v)),
+    known("scripts.log_bytes_max", |s, w| w.number().map(|v| s.scripts.log_bytes_max = v)),
+    known("scripts.source_bytes_max", |s, w| w.number().map(|v| s.scripts.source_bytes_max = v)),
     known("log.level", |s, w| w.string().map(|v| s.log.level = v)),
     known("log.format", |s, w| w.log_format().map(|v| s.log.format = v)),
     known("auth.admin_token_file", |s, w| w.string().map(|v| s.auth.admin_token_file = Some(v.into()))),

@@ -14,4 +14,4 @@ pub use environment::Environment;
 pub use layers::{ConfigErrors, Layers};
 pub(crate) use nearest::{did_you_mean, nearest};
 pub(crate) use positions::{Positions, parse_toml};
-pub use settings::{AuthSettings, HttpSettings, LogFormat, LogSettings, ScriptSettings, Settings, StoreSettings};
+pub use settings::{AuthSettings, HttpSettings, LogFormat, LogSettings, Settings, StoreSettings};

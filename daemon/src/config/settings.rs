@@ -1,6 +1,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use tidegate_core::ConfigSpec;
+use tidegate_exec_script::Limits;
 
 /// All settings of a daemon, each concern in a struct of its own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -11,8 +12,8 @@ pub struct Settings {
     pub store: StoreSettings,
     /// `[gate]` and `[dispatcher]`: what the core decides by, with its defaults and bounds.
     pub engine: ConfigSpec,
-    /// `[scripts]`
-    pub scripts: ScriptSettings,
+    /// `[scripts]`: what one execution of a script may use. `threads_max` is the gate's permits unless it is set.
+    pub scripts: Limits,
     /// `[log]`
     pub log: LogSettings,
     /// `[auth]`
@@ -24,13 +25,13 @@ pub struct Settings {
 pub struct HttpSettings {
     /// Where it listens. Default `127.0.0.1:8787`; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// The longest request body: 1 KiB – 64 MiB. Default 1 MiB.
+    /// The longest request body: 1 KiB – 64 MiB. Default 4 MiB, because all scripts of an app are deployed in one.
     pub body_bytes_max: usize,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8787).into(), body_bytes_max: 1024 * 1024 }
+        Self { listen: (Ipv4Addr::LOCALHOST, 8787).into(), body_bytes_max: 4 << 20 }
     }
 }
 
@@ -39,25 +40,6 @@ impl Default for HttpSettings {
 pub struct StoreSettings {
     /// `sqlite:PATH` or `postgres://…`. Without one, an SQLite file that the command chooses.
     pub url: Option<String>,
-}
-
-/// What one execution of a script may use. The wall clock is its trigger's `timeout_ms`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ScriptSettings {
-    /// Memory: 1 MiB – 4 GiB. Default 64 MiB.
-    pub memory_bytes_max: usize,
-    /// Stack: 64 KiB – 8 MiB. Default 512 KiB.
-    pub stack_bytes_max: usize,
-    /// Time on the processor: 1 ms – 1 h. Default 10 s.
-    pub cpu_ms_max: u64,
-    /// Threads that scripts run on: 1–1,024. Default one for each processor.
-    pub threads: Option<usize>,
-}
-
-impl Default for ScriptSettings {
-    fn default() -> Self {
-        Self { memory_bytes_max: 64 << 20, stack_bytes_max: 512 << 10, cpu_ms_max: 10_000, threads: None }
-    }
 }
 
 /// What is written to standard error while it runs.

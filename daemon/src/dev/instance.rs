@@ -32,10 +32,16 @@ pub(crate) struct Registration {
 const CONNECT_WITHIN: Duration = Duration::from_millis(300);
 
 impl Instance {
+    /// The record of this process.
+    pub(crate) fn here(url: String, app: Option<String>, token_file: Option<PathBuf>) -> Self {
+        Self { url, app, token_file, pid: std::process::id() }
+    }
+
     /// Writes the record of a daemon that listens on `address`. Only this user may read it.
     pub(crate) fn register(&self, environment: &Environment, address: SocketAddr) -> io::Result<Registration> {
         let folder = folder(environment).ok_or_else(|| io::Error::other("neither XDG_STATE_HOME nor HOME is set"))?;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
+        forget_the_dead(&folder);
         let name = address.to_string().replace(['[', ']'], "").replace(':', "_");
         let path = folder.join(format!("{name}.json"));
         // Renamed into place, so that nobody reads half of it.
@@ -48,17 +54,19 @@ impl Instance {
 
     /// All whose daemon still runs, in the order of their files' names.
     pub(crate) fn running(environment: &Environment) -> Vec<Self> {
-        let entries = folder(environment).and_then(|folder| std::fs::read_dir(folder).ok());
-        let mut paths: Vec<PathBuf> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-        paths.sort();
+        let paths = folder(environment).map(|folder| records(&folder)).unwrap_or_default();
         paths.iter().filter_map(|path| read(path)).filter(Self::is_running).collect()
     }
 
     fn is_running(&self) -> bool {
-        // Where there is a /proc it knows; a process id may have been given to somebody else, who listens elsewhere.
-        let process = !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{}", self.pid)).exists();
-        process && self.address().is_some_and(|address| TcpStream::connect_timeout(&address, CONNECT_WITHIN).is_ok())
+        // A process id may have been given to somebody else since, who listens elsewhere.
+        let answers = |address| TcpStream::connect_timeout(&address, CONNECT_WITHIN).is_ok();
+        self.has_process() && self.address().is_some_and(answers)
+    }
+
+    /// Where there is no /proc it cannot be told, and is assumed.
+    fn has_process(&self) -> bool {
+        !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{}", self.pid)).exists()
     }
 
     fn address(&self) -> Option<SocketAddr> {
@@ -77,6 +85,24 @@ impl Drop for Registration {
 
 fn folder(environment: &Environment) -> Option<PathBuf> {
     environment.state_home().map(|home| home.join("tidegate/instances"))
+}
+
+/// The files of a folder of records, by name.
+fn records(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
+    paths.sort();
+    paths
+}
+
+/// Removes what daemons that were killed have left behind.
+fn forget_the_dead(folder: &Path) {
+    for path in records(folder) {
+        if read(&path).is_some_and(|instance| !instance.has_process()) {
+            let _ = std::fs::remove_file(path);
+        }
+    }
 }
 
 fn read(path: &Path) -> Option<Instance> {
@@ -127,8 +153,19 @@ mod tests {
         let address = "127.0.0.1:9".parse().unwrap();
         let instance = |pid| Instance { url: format!("http://{address}"), app: None, token_file: None, pid };
         let first = instance(1).register(&environment, address).unwrap();
-        let second = instance(2).register(&environment, address).unwrap();
+        let second = instance(std::process::id()).register(&environment, address).unwrap();
         drop(first);
-        assert_eq!(read(&second.path), Some(instance(2)));
+        assert_eq!(read(&second.path), Some(instance(std::process::id())));
+    }
+
+    #[test]
+    fn what_a_killed_daemon_left_behind_is_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let environment = environment(home.path());
+        let instance = |pid| Instance { url: "http://127.0.0.1:9".to_owned(), app: None, token_file: None, pid };
+        // No process has this number: it is beyond the largest that Linux gives.
+        let dead = instance(u32::MAX).register(&environment, "127.0.0.1:9".parse().unwrap()).unwrap();
+        let alive = instance(std::process::id()).register(&environment, "127.0.0.1:10".parse().unwrap()).unwrap();
+        assert_eq!((read(&dead.path), read(&alive.path)), (None, Some(instance(std::process::id()))));
     }
 }

@@ -1,6 +1,91 @@
 //! `tidegate dev DIRECTORY`: a daemon on an embedded store that keeps up with an app directory.
+//!
+//! The daemon is the one that `serve` runs. A second thread deploys the directory to it over its API, at the start and
+//! after each change, so that what works here works with `tidegate deploy`.
 
+mod banner;
 mod instance;
+mod reload;
 pub(crate) mod token_file;
+mod watch;
 
 pub(crate) use instance::Instance;
+pub(crate) use token_file::TokenFile;
+
+use crate::NativeHandlers;
+use crate::cli::{CliError, Daemon, DevArgs, describe, open_token, url_of};
+use crate::config::{Environment, Layers, LogFormat, Settings};
+use crate::manifest;
+use crate::server::{LogStyle, StoreUrl};
+use reload::Reload;
+use std::io::{self, IsTerminal};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// What `dev` keeps in the app directory.
+const STATE: &str = ".tidegate";
+
+/// Where `dev` keeps the store of `directory` unless it is told otherwise.
+pub(crate) fn store_path(directory: &Path) -> PathBuf {
+    directory.join(STATE).join("tidegate.db")
+}
+
+/// Runs until it is told to stop.
+pub(crate) fn run(
+    args: &DevArgs,
+    json: bool,
+    environment: &Environment,
+    native: NativeHandlers,
+) -> Result<(), CliError> {
+    let settings = settings(args, json, environment)?;
+    // Before anything is made: a mistyped directory gets no store.
+    let app = manifest::load(&args.directory).map_err(CliError::failed)?;
+    let directory = args.directory.canonicalize().map_err(CliError::failed)?;
+    let token_file = directory.join(STATE).join("token");
+    make_state_folder(&directory.join(STATE))
+        .map_err(|error| CliError::failed(format!("cannot use {}: {error}", directory.join(STATE).display())))?;
+    let token = open_token(&token_file)?;
+    let store = match &settings.store.url {
+        Some(url) => url.parse().map_err(CliError::usage)?,
+        None => StoreUrl::Sqlite(store_path(&directory)),
+    };
+    let log = match settings.log.format {
+        LogFormat::Human => LogStyle::Dev { colour: !environment.no_colour() && io::stdout().is_terminal() },
+        LogFormat::Json => LogStyle::Json,
+    };
+
+    let shown_store = describe(&store);
+    let mut registration = None;
+    let daemon = Daemon { settings, store, token: token.clone(), log, native };
+    daemon.run(|address| {
+        let url = url_of(address);
+        let instance = Instance::here(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));
+        match instance.register(environment, address) {
+            Ok(made) => registration = Some(made),
+            Err(error) => crate::cli::note(&format!("other shells will need --url {url}: {error}")),
+        }
+        // It ends with the process: all it holds is a place to watch.
+        std::thread::spawn(move || Reload { directory, token_file, url, token, store: shown_store, app }.run());
+    })
+}
+
+/// The settings of a daemon in development: each delivery is shown, and of the rest only what is wrong.
+fn settings(args: &DevArgs, json: bool, environment: &Environment) -> Result<Settings, CliError> {
+    Layers::default()
+        .flag("dev", "log.level", Some("warn"))
+        .environment(environment)
+        .flag("--database-url", "store.url", args.database_url.as_deref())
+        .assignments(&args.set)
+        .flag("--listen", "http.listen", args.listen.as_deref())
+        .flag("--json", "log.format", json.then_some("json"))
+        .finish()
+        .map_err(CliError::usage)
+}
+
+/// A folder that only this user enters and that no repository takes in.
+fn make_state_folder(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;
+    let ignore = folder.join(".gitignore");
+    if ignore.exists() { Ok(()) } else { std::fs::write(ignore, "*\n") }
+}

@@ -35,15 +35,17 @@ pub(crate) fn token_at(path: &Path) -> io::Result<(String, TokenFile)> {
 
 /// The token in the file at `path`.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    let token = std::fs::read_to_string(path)?.trim().to_owned();
-    if token.len() < TOKEN_BYTES_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        let rule = format!(
-            "{} holds no token: at least {TOKEN_BYTES_MIN} letters, digits and signs in one line",
-            path.display()
-        );
-        return Err(io::Error::new(io::ErrorKind::InvalidData, rule));
+    let text = std::fs::read_to_string(path)?;
+    checked(text.trim()).map_err(|rule| io::Error::new(io::ErrorKind::InvalidData, rule))
+}
+
+/// `token`, if it is one; or why it is none, after whatever holds it.
+pub(crate) fn checked(token: &str) -> Result<String, String> {
+    if token.len() >= TOKEN_BYTES_MIN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(token.to_owned())
+    } else {
+        Err(format!("holds no token: at least {TOKEN_BYTES_MIN} letters, digits and signs without spaces"))
     }
-    Ok(token)
 }
 
 fn make(path: &Path) -> io::Result<(String, TokenFile)> {

@@ -2,8 +2,8 @@ use std::io;
 use std::path::Path;
 use tidegate_core::ScriptName;
 
-/// The longest script. Far above what a person writes, and far below what a bundle of everything would be.
-pub(super) const SCRIPT_BYTES_MAX: u64 = 512 * 1024;
+/// The longest script: what a daemon takes unless it is told otherwise.
+pub(super) const SCRIPT_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The scripts of an app directory, in the order of their paths, and what is wrong with them.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use super::super::text;
 use super::Context;
 use serde::Deserialize;
 use serde_json::Value;
+use tidegate_core::TriggerSpec;
 use ureq::http::Method;
 
 #[derive(Deserialize)]
@@ -15,16 +16,14 @@ struct List {
 /// What people are shown of a trigger. What a newer daemon adds is read over.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct TriggerView {
-    pub(crate) name: String,
+struct TriggerView {
+    name: String,
     #[serde(rename = "match")]
-    pub(crate) rule: Value,
-    pub(crate) handler: Value,
-    pub(crate) retry: Value,
-    pub(crate) enabled: bool,
-    pub(crate) paused: bool,
-    pub(crate) registered_by: String,
-    pub(crate) version: i64,
+    rule: Value,
+    handler: Value,
+    retry: Value,
+    enabled: bool,
+    paused: bool,
 }
 
 /// `tidegate triggers …`
@@ -56,8 +55,16 @@ pub(in super::super) fn run(context: &Context, command: TriggersCommand) -> Resu
     }
 }
 
+/// The triggers of a manifest as a table.
+pub(crate) fn table(triggers: &[TriggerSpec]) -> String {
+    // Through JSON, which is what the API gives, so that both are shown alike.
+    let views: Vec<TriggerView> =
+        triggers.iter().filter_map(|spec| serde_json::from_value(serde_json::to_value(spec).ok()?).ok()).collect();
+    render(&views)
+}
+
 /// Triggers as a table.
-pub(crate) fn render(triggers: &[TriggerView]) -> String {
+fn render(triggers: &[TriggerView]) -> String {
     if triggers.is_empty() {
         return "no triggers\n".to_owned();
     }
@@ -74,7 +81,7 @@ pub(crate) fn render(triggers: &[TriggerView]) -> String {
 }
 
 /// A match rule in a few words, such as `kv set orders/*`.
-pub(crate) fn rule(rule: &Value) -> String {
+fn rule(rule: &Value) -> String {
     let field = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or("*");
     let text = match field("source") {
         "kv" => {

@@ -1,0 +1,221 @@
+//! `tidegate doctor`: looks at everything that keeps a daemon from running, and says what to do about it.
+
+use super::args::DoctorArgs;
+use super::client::{Call, Client};
+use super::daemon::{describe, settings, store_url, token_path, url_of};
+use super::error::CliError;
+use super::{now, output, stores, text};
+use crate::config::{Environment, Settings};
+use crate::dev::{self, token_file};
+use crate::server::StoreUrl;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::Duration;
+use tidegate_core::{Micros, StoreError, StoreErrorKind, Timestamp};
+
+/// What was looked at, and what was found.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+struct Check {
+    check: &'static str,
+    status: Status,
+    detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Status {
+    Ok,
+    /// It works, and somebody should know.
+    Warn,
+    Fail,
+}
+
+/// A store that does not answer by then is down for every purpose.
+const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+/// Times in the API and in logs are the store's and this machine's: people compare them.
+const CLOCKS_DIFFER_MAX: Micros = Micros::from_millis(1_000);
+
+pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> Result<(), CliError> {
+    let mut checks = Vec::new();
+    match settings(&args.store, environment, |layers| layers)
+        .and_then(|settings| Ok((store(args, &settings)?, settings)))
+    {
+        Err(error) => checks.push(fail("config", error.to_string().trim_start_matches("error: "))),
+        Ok((store, settings)) => {
+            checks.push(ok("config", "every setting is known and within its bounds"));
+            checks.push(token(&settings, environment, &store));
+            let (port, running) = port(&settings);
+            checks.push(port);
+            match running {
+                Some(client) => checks.push(ready(&client)),
+                None => checks.extend(look_at(&store)),
+            }
+        }
+    }
+    show(&checks, json)?;
+    let failed = checks.iter().filter(|check| check.status == Status::Fail).count();
+    if failed == 0 { Ok(()) } else { Err(CliError::failed(format!("{} failed", text::count(failed as u64, "check")))) }
+}
+
+fn show(checks: &[Check], json: bool) -> Result<(), CliError> {
+    let text = if json {
+        format!("{}\n", serde_json::json!({ "checks": checks }))
+    } else {
+        let row = |check: &Check| {
+            let status = match check.status {
+                Status::Ok => "ok",
+                Status::Warn => "warn",
+                Status::Fail => "FAIL",
+            };
+            vec![status.to_owned(), check.check.to_owned(), text::hanging(&check.detail, "        ")]
+        };
+        text::table(&["", "CHECK", "FOUND"], &checks.iter().map(row).collect::<Vec<_>>())
+    };
+    output::print(&text).map_err(CliError::failed)
+}
+
+/// The store of the directory that was named, or of the settings.
+fn store(args: &DoctorArgs, settings: &Settings) -> Result<StoreUrl, CliError> {
+    match &args.directory {
+        Some(directory) if settings.store.url.is_none() => Ok(StoreUrl::Sqlite(dev::store_path(directory))),
+        _ => store_url(settings),
+    }
+}
+
+fn token(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Check {
+    const NAME: &str = "admin token";
+    if environment.get("TIDEGATE_ADMIN_TOKEN").is_some() {
+        return ok(NAME, "TIDEGATE_ADMIN_TOKEN is set");
+    }
+    let Some(path) = token_path(settings, store) else {
+        return fail(NAME, "a daemon on Postgres needs --admin-token-file or TIDEGATE_ADMIN_TOKEN");
+    };
+    let shown = path.display();
+    match std::fs::metadata(&path).and_then(|metadata| token_file::read(&path).map(|_| metadata.permissions().mode())) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            ok(NAME, format!("{shown} is made at the first start"))
+        }
+        Err(error) => fail(NAME, format!("{shown}: {error}")),
+        Ok(mode) if mode & 0o077 != 0 => {
+            warn(NAME, format!("others may read {shown} (mode {:03o}); the next start closes it", mode & 0o777))
+        }
+        Ok(_) => ok(NAME, format!("{shown}, readable by its owner alone")),
+    }
+}
+
+/// Whether the port is free, or a client of the daemon that listens there.
+fn port(settings: &Settings) -> (Check, Option<Client>) {
+    const NAME: &str = "port";
+    let address = settings.http.listen;
+    match TcpListener::bind(address) {
+        Ok(_) => return (ok(NAME, format!("{address} is free")), None),
+        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+            return (fail(NAME, format!("cannot listen on {address}: {error}")), None);
+        }
+        Err(_) => {}
+    }
+    let client = Client::new(&url_of(address), None).ok();
+    let answers = client.as_ref().is_some_and(|client| client.call(Call::get("/healthz")).is_ok());
+    match client.filter(|_| answers) {
+        Some(client) => (ok(NAME, format!("a daemon answers on {address}")), Some(client)),
+        None => {
+            let detail = format!("something that is no Tidegate listens on {address}; choose another with --listen");
+            (fail(NAME, detail), None)
+        }
+    }
+}
+
+/// What the running daemon says of its store: an SQLite file is only its own to open.
+fn ready(client: &Client) -> Check {
+    match client.call(Call::get("/readyz")) {
+        Ok(_) => ok("store", "the running daemon says that it answers"),
+        Err(CliError::Refused(problem)) => {
+            fail("store", format!("the running daemon is not ready: {}", problem.detail()))
+        }
+        Err(error) => fail("store", error.to_string()),
+    }
+}
+
+fn look_at(url: &StoreUrl) -> Vec<Check> {
+    let name = describe(url);
+    if let StoreUrl::Sqlite(path) = url
+        && !path.exists()
+    {
+        return vec![sqlite_to_be(path)];
+    }
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return vec![fail("store", error.to_string())],
+    };
+    let answer = runtime.block_on(async {
+        tokio::time::timeout(STORE_ANSWERS_WITHIN, stores::discover(url)).await.unwrap_or_else(|_| {
+            Err(StoreError::unknown(format!("no answer within {} s", STORE_ANSWERS_WITHIN.as_secs())))
+        })
+    });
+    match answer {
+        Ok(clock) => vec![
+            ok("store", format!("{name} answers")),
+            ok("schema", "this version understands it"),
+            clocks(clock, now()),
+        ],
+        Err(error) if error.kind == StoreErrorKind::Refused => vec![
+            ok("store", format!("{name} answers")),
+            fail("schema", format!("{error}; `tidegate migrate` brings it up to date")),
+        ],
+        Err(error) => vec![fail("store", format!("{name}: {error}"))],
+    }
+}
+
+fn sqlite_to_be(path: &Path) -> Check {
+    let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
+    match std::fs::metadata(folder) {
+        Ok(metadata) if metadata.permissions().readonly() => {
+            fail("store", format!("{} cannot be made: nobody may write in {}", path.display(), folder.display()))
+        }
+        Ok(_) => ok("store", format!("{} is made at the first start", path.display())),
+        Err(error) => fail("store", format!("{} cannot be made: {error}", path.display())),
+    }
+}
+
+fn clocks(store: Timestamp, here: Timestamp) -> Check {
+    let (apart, which) = if store > here { (store.since(here), "ahead of") } else { (here.since(store), "behind") };
+    if apart <= CLOCKS_DIFFER_MAX {
+        return ok("clock", "the store's and this machine's agree within a second");
+    }
+    let detail =
+        format!("the store's is {} {which} this machine's: times in logs and in the API differ", text::length(apart));
+    warn("clock", detail)
+}
+
+fn ok(check: &'static str, detail: impl Into<String>) -> Check {
+    Check { check, status: Status::Ok, detail: detail.into() }
+}
+
+fn warn(check: &'static str, detail: impl Into<String>) -> Check {
+    Check { check, status: Status::Warn, detail: detail.into() }
+}
+
+fn fail(check: &'static str, detail: impl Into<String>) -> Check {
+    Check { check, status: Status::Fail, detail: detail.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clocks_are_compared() {
+        let at = |s: i64| Timestamp(s * 1_000_000);
+        for (store, here, status, words) in [
+            (at(100), at(100), Status::Ok, "agree"),
+            (at(101), at(100), Status::Ok, "agree"),
+            (at(190), at(100), Status::Warn, "1 min ahead of"),
+            (at(100), at(105), Status::Warn, "5 s behind"),
+        ] {
+            let check = clocks(store, here);
+            assert!(check.status == status && check.detail.contains(words), "{check:?}");
+        }
+    }
+}

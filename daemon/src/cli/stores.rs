@@ -1,0 +1,40 @@
+//! Stores opened by commands themselves, without a daemon.
+
+use crate::server::StoreUrl;
+use tidegate_core::{Reply, Request, StoreError, StoreErrorKind, Timestamp};
+use tidegate_driver::DispatchStore;
+use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+
+/// Brings the schema up to date, as every daemon does at its start.
+pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
+    match url {
+        StoreUrl::Sqlite(path) => {
+            let store = SqliteStore::open(path, SqliteOptions::default()).await.map_err(unavailable)?;
+            store.close().await;
+            Ok(())
+        }
+        StoreUrl::Postgres(_) => Err(unavailable("io-postgres is not there yet")),
+    }
+}
+
+/// Asks the store what its dispatcher would ask first, and answers the store's clock. A schema that this program does
+/// not understand is [`StoreErrorKind::Refused`]. An SQLite file is opened as a daemon opens it.
+pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
+    let reply = match url {
+        StoreUrl::Sqlite(path) => {
+            let store = SqliteStore::open(path, SqliteOptions::default()).await.map_err(unavailable)?;
+            let reply = store.call(Request::Discover).await;
+            store.close().await;
+            reply
+        }
+        StoreUrl::Postgres(_) => Err(unavailable("io-postgres is not there yet")),
+    };
+    match reply? {
+        Reply::Discover { now, .. } => Ok(now),
+        _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "it answered another question")),
+    }
+}
+
+fn unavailable(error: impl ToString) -> StoreError {
+    StoreError::not_applied(StoreErrorKind::Unavailable, error.to_string())
+}

@@ -1,0 +1,51 @@
+//! `…/dead-letters`: what will not be tried again by itself.
+
+use super::extract::{Filter, Params, Plain, Ready, name, number};
+use super::paging::{self, Limit};
+use super::problem::Problem;
+use super::view;
+use axum::Json;
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_core::{AppName, DeadLetterId};
+use tidegate_driver::DeadLetterFilter;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    trigger: Option<String>,
+    fingerprint: Option<String>,
+    #[serde(default)]
+    open: bool,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    Ready(services): Ready,
+    Params(app): Params<String>,
+    Filter(query): Filter<Query>,
+) -> Result<Json<Value>, Problem> {
+    let app: AppName = name(app)?;
+    let limit = Limit::new(query.limit)?;
+    let filter = DeadLetterFilter {
+        trigger: query.trigger.map(name).transpose()?,
+        fingerprint: query.fingerprint,
+        open_only: query.open,
+        before: paging::row(query.cursor.as_deref())?.map(DeadLetterId),
+        limit: limit.and_one(),
+    };
+    let found = services.dead_letters.list(&app, &filter).await.map_err(|error| Problem::port(&app, error))?;
+    Ok(Json(limit.page("dead_letters", found, view::dead_letter, |row| row.id.to_string())))
+}
+
+pub(super) async fn get(
+    Ready(services): Ready,
+    _: Plain,
+    Params((app, id)): Params<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let (app, id): (AppName, _) = (name(app)?, number(&id)?);
+    let found = services.dead_letters.get(&app, DeadLetterId(id)).await.map_err(|error| Problem::port(&app, error))?;
+    let missing = || Problem::missing("dead_letter_not_found", format!("there is no dead letter {id} in {app}"));
+    found.as_ref().map(|found| Json(view::dead_letter(found))).ok_or_else(missing)
+}

@@ -1,0 +1,48 @@
+//! `…/deliveries`: what waits or runs.
+
+use super::extract::{Filter, Params, Plain, Ready, name, number};
+use super::paging::{self, Limit};
+use super::problem::Problem;
+use super::view;
+use axum::Json;
+use serde::Deserialize;
+use serde_json::Value;
+use tidegate_core::{AppName, DeliveryId};
+use tidegate_driver::{DeliveryFilter, DeliveryState};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Query {
+    trigger: Option<String>,
+    state: Option<DeliveryState>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    Ready(services): Ready,
+    Params(app): Params<String>,
+    Filter(query): Filter<Query>,
+) -> Result<Json<Value>, Problem> {
+    let app: AppName = name(app)?;
+    let limit = Limit::new(query.limit)?;
+    let filter = DeliveryFilter {
+        trigger: query.trigger.map(name).transpose()?,
+        state: query.state,
+        after: paging::row(query.cursor.as_deref())?.map(DeliveryId),
+        limit: limit.and_one(),
+    };
+    let found = services.deliveries.list(&app, &filter).await.map_err(|error| Problem::port(&app, error))?;
+    Ok(Json(limit.page("deliveries", found, view::delivery, |row| row.id.to_string())))
+}
+
+pub(super) async fn get(
+    Ready(services): Ready,
+    _: Plain,
+    Params((app, id)): Params<(String, String)>,
+) -> Result<Json<Value>, Problem> {
+    let (app, id): (AppName, _) = (name(app)?, number(&id)?);
+    let found = services.deliveries.get(&app, DeliveryId(id)).await.map_err(|error| Problem::port(&app, error))?;
+    let missing = || Problem::missing("delivery_not_found", format!("no delivery {id} waits or runs in {app}"));
+    found.as_ref().map(|found| Json(view::delivery(found))).ok_or_else(missing)
+}

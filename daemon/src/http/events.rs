@@ -1,0 +1,133 @@
+//! `POST …/events`: CloudEvents 1.0, one or a batch, emitted together or not at all.
+
+use super::extract::{By, Params, Plain, Ready, Text, cause, name};
+use super::paging::hex;
+use super::problem::{Part, Problem};
+use super::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tidegate_core::{AppName, IncomingCloudEvent, NewEvent};
+use tidegate_driver::{Emission, IdempotencyKey};
+
+/// The most events of one request: they share a transaction.
+const BATCH_MAX: usize = 1_000;
+
+pub(super) async fn emit(
+    Ready(services): Ready,
+    State(state): State<ApiState>,
+    By(principal): By,
+    _: Plain,
+    Params(app): Params<String>,
+    headers: HeaderMap,
+    Text(body): Text,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let app: AppName = name(app)?;
+    let events = match shape(&headers, &body)? {
+        Shape::One => vec![one(&body, state.limits.data_bytes_max).map_err(Wrong::problem)?],
+        Shape::Batch => batch(&body, state.limits.data_bytes_max)?,
+    };
+    let idempotency_key = idempotency_key(&headers, &body)?;
+    let emission = Emission { app: app.clone(), events, cause: cause(principal, &headers), idempotency_key };
+    let emitted = services.emitter.emit(emission).await.map_err(|error| Problem::port(&app, error))?;
+    let events: Vec<Value> =
+        emitted.iter().map(|one| json!({ "id": one.event_id, "deliveries": one.woken.len() })).collect();
+    Ok((StatusCode::ACCEPTED, Json(json!({ "events": events }))))
+}
+
+enum Shape {
+    One,
+    Batch,
+}
+
+/// What the content type says that the body is; plain JSON says it by itself.
+fn shape(headers: &HeaderMap, body: &str) -> Result<Shape, Problem> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let is_array = body.trim_start().starts_with('[');
+    match (essence.as_str(), is_array) {
+        ("application/cloudevents+json" | "application/json" | "", false) => Ok(Shape::One),
+        ("application/cloudevents-batch+json" | "application/json" | "", true) => Ok(Shape::Batch),
+        ("application/cloudevents+json", true) => {
+            Err(Problem::invalid("content-type: several events are application/cloudevents-batch+json"))
+        }
+        // What is no JSON at all is said so, rather than that it is no array.
+        ("application/cloudevents-batch+json", false) => match serde_json::from_str::<&RawValue>(body) {
+            Ok(_) => {
+                Err(Problem::invalid("content-type: a batch is an array; one event is application/cloudevents+json"))
+            }
+            Err(error) => Err(Problem::json(&error)),
+        },
+        _ => {
+            let detail = format!(
+                "content-type {content_type:?} is not supported; send application/cloudevents+json, \
+                 application/cloudevents-batch+json or application/json"
+            );
+            Err(Problem::invalid(detail))
+        }
+    }
+}
+
+/// Why an event cannot be emitted.
+enum Wrong {
+    Json(serde_json::Error),
+    TooLarge(String),
+    Invalid(String),
+}
+
+impl Wrong {
+    fn problem(self) -> Problem {
+        match self {
+            Self::Json(error) => Problem::json(&error),
+            Self::TooLarge(detail) => Problem::too_large(format!("{detail}; nothing was emitted")),
+            Self::Invalid(detail) => Problem::invalid(format!("{detail}; nothing was emitted")),
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::Json(error) => error.to_string(),
+            Self::TooLarge(message) | Self::Invalid(message) => message.clone(),
+        }
+    }
+}
+
+fn one(text: &str, data_bytes_max: usize) -> Result<NewEvent, Wrong> {
+    let event: IncomingCloudEvent = serde_json::from_str(text).map_err(Wrong::Json)?;
+    let length = event.data.as_str().len();
+    if length > data_bytes_max {
+        return Err(Wrong::TooLarge(format!("data is {length} bytes long, at most {data_bytes_max} are allowed")));
+    }
+    NewEvent::try_from(event).map_err(|error| Wrong::Invalid(error.to_string()))
+}
+
+fn batch(body: &str, data_bytes_max: usize) -> Result<Vec<NewEvent>, Problem> {
+    let texts: Vec<&RawValue> = serde_json::from_str(body).map_err(|error| Problem::json(&error))?;
+    if !(1..=BATCH_MAX).contains(&texts.len()) {
+        return Err(Problem::invalid(format!("a batch has 1 to {BATCH_MAX} events, this one has {}", texts.len())));
+    }
+    let (mut events, mut parts, mut is_too_large) = (Vec::with_capacity(texts.len()), Vec::new(), false);
+    for (at, text) in texts.iter().enumerate() {
+        match one(text.get(), data_bytes_max) {
+            Ok(event) => events.push(event),
+            Err(wrong) => {
+                is_too_large |= matches!(wrong, Wrong::TooLarge(_));
+                parts.push(Part::new(format!("[{at}]"), wrong.message()));
+            }
+        }
+    }
+    let Some(first) = parts.first() else { return Ok(events) };
+    let detail = format!("event {}: {}; nothing was emitted", first.at, first.message);
+    let problem = if is_too_large { Problem::too_large(detail) } else { Problem::invalid(detail) };
+    Err(problem.with_parts(parts))
+}
+
+fn idempotency_key(headers: &HeaderMap, body: &str) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
+    let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
+    let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
+    Ok(Some(IdempotencyKey { key: key.to_owned(), digest: hex(&Sha256::digest(body)) }))
+}

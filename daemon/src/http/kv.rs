@@ -1,0 +1,132 @@
+//! `…/kv/{collection}/{key}`: values, with their version as `ETag`.
+
+use super::etag::{etag, guard, is_unchanged, not_modified};
+use super::extract::{By, Filter, NoQuery, Params, Ready, Text, cause, name};
+use super::paging::{self, Limit, key_cursor};
+use super::problem::Problem;
+use super::state::ApiState;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_core::{AppName, Collection, Json as JsonText, Key};
+use tidegate_driver::{KvEntry, KvPage};
+
+const UPDATED_AT: HeaderName = HeaderName::from_static("tidegate-updated-at");
+
+struct At {
+    app: AppName,
+    collection: Collection,
+    key: Key,
+}
+
+impl At {
+    fn parse((app, collection, key): (String, String, String)) -> Result<Self, Problem> {
+        Ok(Self { app: name(app)?, collection: name(collection)?, key: name(key)? })
+    }
+
+    fn missing(&self) -> Problem {
+        Problem::missing("key_not_found", format!("there is no {}/{} in {}", self.collection, self.key, self.app))
+    }
+}
+
+/// Answers the value byte for byte as it was put.
+pub(super) async fn get(
+    Ready(services): Ready,
+    _: NoQuery,
+    Params(at): Params<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let at = At::parse(at)?;
+    let entry =
+        services.kv.get(&at.app, &at.collection, &at.key).await.map_err(|error| Problem::port(&at.app, error))?;
+    let entry = entry.ok_or_else(|| at.missing())?;
+    let etag = etag(entry.version.0);
+    if is_unchanged(&headers, &etag) {
+        return Ok(not_modified(etag));
+    }
+    let updated_at =
+        HeaderValue::from_str(&entry.updated_at.to_rfc3339()).expect("a time in RFC 3339 is visible ASCII");
+    let content_type = HeaderValue::from_static("application/json");
+    let headers = [(header::CONTENT_TYPE, content_type), (header::ETAG, etag), (UPDATED_AT, updated_at)];
+    Ok((headers, entry.value.to_string()).into_response())
+}
+
+pub(super) async fn put(
+    Ready(services): Ready,
+    State(state): State<ApiState>,
+    By(principal): By,
+    _: NoQuery,
+    Params(at): Params<(String, String, String)>,
+    headers: HeaderMap,
+    Text(body): Text,
+) -> Result<Response, Problem> {
+    let at = At::parse(at)?;
+    let guard = guard(&Method::PUT, &headers)?;
+    let value = JsonText::parse(&body).map_err(|error| Problem::invalid_json(error.to_string()))?;
+    let (length, max) = (value.as_str().len(), state.limits.data_bytes_max);
+    if length > max {
+        let detail = format!("the value is {length} bytes long, at most {max} are allowed; nothing was changed");
+        return Err(Problem::too_large(detail));
+    }
+    let cause = cause(principal, &headers);
+    let done = services.kv.put(&at.app, &at.collection, &at.key, value, guard, &cause).await;
+    let done = done.map_err(|error| Problem::port(&at.app, error))?;
+    services.wake.wake(done.emitted.woken.iter().copied());
+    let body = json!({
+        "version": done.version,
+        "updated_at": done.updated_at.to_rfc3339(),
+        "event_id": done.emitted.event_id,
+        "deliveries": done.emitted.woken.len(),
+    });
+    Ok(([(header::ETAG, etag(done.version.0))], Json(body)).into_response())
+}
+
+pub(super) async fn delete(
+    Ready(services): Ready,
+    By(principal): By,
+    _: NoQuery,
+    Params(at): Params<(String, String, String)>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Problem> {
+    let at = At::parse(at)?;
+    let guard = guard(&Method::DELETE, &headers)?;
+    let cause = cause(principal, &headers);
+    let done = services.kv.delete(&at.app, &at.collection, &at.key, guard, &cause).await;
+    let done = done.map_err(|error| Problem::port(&at.app, error))?.ok_or_else(|| at.missing())?;
+    services.wake.wake(done.emitted.woken);
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    #[serde(default)]
+    prefix: String,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+pub(super) async fn list(
+    Ready(services): Ready,
+    Params((app, collection)): Params<(String, String)>,
+    Filter(query): Filter<ListQuery>,
+) -> Result<Json<Value>, Problem> {
+    let (app, collection): (AppName, Collection) = (name(app)?, name(collection)?);
+    let limit = Limit::new(query.limit)?;
+    let after = paging::key(query.cursor.as_deref())?;
+    let page = KvPage { prefix: query.prefix, after, limit: limit.and_one() };
+    let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::port(&app, error))?;
+    Ok(Json(limit.page("entries", entries, view, |entry| key_cursor(&entry.key))))
+}
+
+fn view(entry: &KvEntry) -> Value {
+    json!({
+        "key": entry.key,
+        "value": entry.value,
+        "version": entry.version,
+        "updated_at": entry.updated_at.to_rfc3339(),
+    })
+}

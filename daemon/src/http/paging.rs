@@ -1,0 +1,95 @@
+//! Lists in pages: how long one is, and where the next one begins.
+
+use super::problem::Problem;
+use serde_json::{Value, json};
+use tidegate_core::Key;
+
+const LIMIT_DEFAULT: u32 = 100;
+const LIMIT_MAX: u32 = 1_000;
+
+/// How many entries a page has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limit(u32);
+
+impl Limit {
+    pub(super) fn new(asked: Option<u32>) -> Result<Self, Problem> {
+        match asked.unwrap_or(LIMIT_DEFAULT) {
+            limit @ 1..=LIMIT_MAX => Ok(Self(limit)),
+            limit => Err(Problem::invalid(format!("limit must be from 1 to {LIMIT_MAX}, it is {limit}"))),
+        }
+    }
+
+    /// What to ask a store for: one more than the page has, which tells whether there is another.
+    pub(super) fn and_one(self) -> u32 {
+        self.0 + 1
+    }
+
+    /// The page under `name`, with the cursor of the next one or null.
+    pub(super) fn page<T>(
+        self,
+        name: &str,
+        mut found: Vec<T>,
+        view: impl Fn(&T) -> Value,
+        cursor: impl Fn(&T) -> String,
+    ) -> Value {
+        let is_more = found.len() > self.0 as usize;
+        found.truncate(self.0 as usize);
+        let next = found.last().filter(|_| is_more).map(cursor);
+        json!({ name: found.iter().map(view).collect::<Vec<_>>(), "cursor": next })
+    }
+}
+
+/// A row's number that an earlier page gave as its cursor.
+pub(super) fn row(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
+    cursor.map(|text| text.parse().map_err(|_| unknown(text))).transpose()
+}
+
+/// A key as a cursor: in hex, so that it needs no escapes in a query.
+pub(super) fn key_cursor(key: &Key) -> String {
+    hex(key.as_str().as_bytes())
+}
+
+/// The key that an earlier page gave as its cursor.
+pub(super) fn key(cursor: Option<&str>) -> Result<Option<Key>, Problem> {
+    cursor.map(|text| unhex(text).and_then(|key| Key::new(key).ok()).ok_or_else(|| unknown(text))).transpose()
+}
+
+/// Bytes as lower-case hex digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<String> {
+    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
+    let (pairs, []) = digits.as_deref()?.as_chunks::<2>() else { return None };
+    String::from_utf8(pairs.iter().map(|[high, low]| high << 4 | low).collect()).ok()
+}
+
+fn unknown(text: &str) -> Problem {
+    Problem::invalid(format!("cursor {text:?} is not one that a page of this list gave"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_survives_as_a_cursor() {
+        for text in ["a", "a/b c%&+", "ü\u{10ffff}"] {
+            let key_of_page = Key::new(text).unwrap();
+            assert_eq!(key(Some(&key_cursor(&key_of_page))), Ok(Some(key_of_page)));
+        }
+        for bad in ["", "6", "zz", "ff", "0a"] {
+            assert!(key(Some(bad)).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_last_page_has_no_cursor() {
+        let limit = Limit::new(Some(2)).unwrap();
+        let page = |found: Vec<i64>| limit.page("rows", found, |row| json!(row), i64::to_string);
+        assert_eq!(page(vec![1, 2, 3]), json!({"rows": [1, 2], "cursor": "2"}));
+        assert_eq!(page(vec![1, 2]), json!({"rows": [1, 2], "cursor": null}));
+        assert_eq!(page(vec![]), json!({"rows": [], "cursor": null}));
+    }
+}

@@ -1,0 +1,155 @@
+//! Errors as `application/problem+json` (RFC 9457), with a code that programs can rely on.
+
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+use tidegate_core::{AppName, Fate, StoreError};
+use tidegate_driver::PortError;
+
+/// Why a request was refused. Nothing was changed, but where the code is `store_outcome_unknown`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    parts: Vec<Part>,
+    retry_after_s: Option<u32>,
+}
+
+/// One of several things that are wrong.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Part {
+    pub(super) at: String,
+    pub(super) message: String,
+}
+
+impl Part {
+    pub(super) fn new(at: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { at: at.into(), message: message.into() }
+    }
+}
+
+/// How long a caller should wait for a store that does not answer.
+const RETRY_AFTER_S: u32 = 1;
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), parts: Vec::new(), retry_after_s: None }
+    }
+
+    pub(super) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_request", detail)
+    }
+
+    pub(super) fn invalid_json(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
+    }
+
+    pub(super) fn missing(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub(super) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", detail)
+    }
+
+    pub(super) fn unauthorized(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)
+    }
+
+    pub(super) fn script_invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "script_invalid", detail)
+    }
+
+    pub(super) fn internal(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    }
+
+    pub(super) fn unavailable(detail: impl Into<String>) -> Self {
+        let retry_after_s = Some(RETRY_AFTER_S);
+        Self { retry_after_s, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail) }
+    }
+
+    /// The same with each thing that is wrong, in the order of the request.
+    pub(super) fn with_parts(self, parts: Vec<Part>) -> Self {
+        Self { parts, ..self }
+    }
+
+    /// JSON that does not parse, or parses into something else.
+    pub(super) fn json(error: &serde_json::Error) -> Self {
+        match error.classify() {
+            serde_json::error::Category::Data => Self::invalid(error.to_string()),
+            _ => Self::invalid_json(error.to_string()),
+        }
+    }
+
+    /// What a store said about a request for `app`.
+    pub(super) fn port(app: &AppName, error: PortError) -> Self {
+        match error {
+            PortError::UnknownApp => {
+                Self::missing("unknown_app", format!("there is no app {app}; `tidegate deploy` makes one"))
+            }
+            PortError::PreconditionFailed { current } => {
+                let current = current.map_or("absent".to_owned(), |version| format!("at version {}", version.0));
+                let detail = format!("the key is {current}; nothing was changed");
+                Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
+            }
+            PortError::IdempotencyKeyReused => {
+                let detail = "this Idempotency-Key was used for another request; nothing was emitted";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
+            }
+            PortError::Store(error) => Self::store(&error),
+            other => Self::unexpected(&other),
+        }
+    }
+
+    /// What a store said about a request that is for no app.
+    pub(super) fn portless(error: &PortError) -> Self {
+        match error {
+            PortError::Store(error) => Self::store(error),
+            other => Self::unexpected(other),
+        }
+    }
+
+    fn unexpected(error: &PortError) -> Self {
+        tracing::error!("the store gave an answer that the API does not know: {error}");
+        Self::internal(error.to_string())
+    }
+
+    fn store(error: &StoreError) -> Self {
+        match error.fate {
+            Fate::NotApplied => Self::unavailable(format!("the store: {}; nothing was changed", error.message)),
+            Fate::Unknown => {
+                let detail = format!("it may have been done all the same; the store: {}", error.message);
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_outcome_unknown", detail)
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason().unwrap_or("Error"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        if !self.parts.is_empty() {
+            body["errors"] = json!(self.parts);
+        }
+        let mut response = (self.status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(HeaderName::from_static("tidegate-code"), HeaderValue::from_static(self.code));
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

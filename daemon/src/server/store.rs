@@ -1,0 +1,105 @@
+//! Which store, and what the daemon asks of it beyond the ports.
+
+use super::health::Health;
+use super::services::Ports;
+use async_trait::async_trait;
+use std::future::Future;
+use std::path::PathBuf;
+use std::str::FromStr;
+use tidegate_core::StoreError;
+use tidegate_driver::{DispatchStore, WakeHandle};
+use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tokio::runtime::Handle;
+
+/// Every port, and a life.
+pub(super) trait Store: DispatchStore + Ports + Health + Sized {
+    /// What it is opened by.
+    type Url: Clone + Send + Sync;
+
+    /// Connects and brings the schema up to date. The error says what failed, for people.
+    fn open(url: &Self::Url) -> impl Future<Output = Result<Self, String>> + Send;
+
+    /// Passes on what other processes notify of, for ever.
+    fn listen(&self, wake: WakeHandle) -> impl Future<Output = ()> + Send;
+
+    /// Finishes what was begun.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Where the data is: `sqlite:PATH` or `postgres://…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A connection string.
+    Postgres(String),
+}
+
+/// A text that names no store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
+pub struct InvalidStoreUrl(String);
+
+impl FromStr for StoreUrl {
+    type Err = InvalidStoreUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if !path.is_empty() {
+                return Ok(Self::Sqlite(PathBuf::from(path)));
+            }
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        // What follows a scheme may be a password.
+        Err(InvalidStoreUrl(text.split("//").next().unwrap_or_default().to_owned()))
+    }
+}
+
+impl Store for SqliteStore {
+    type Url = PathBuf;
+
+    async fn open(path: &PathBuf) -> Result<Self, String> {
+        // On a thread of its own: the future of a migration cannot change threads.
+        let (path, runtime) = (path.clone(), Handle::current());
+        let opening = move || runtime.block_on(Self::open(path, SqliteOptions::default()));
+        let opened = tokio::task::spawn_blocking(opening).await;
+        opened.map_err(|panic| panic.to_string())?.map_err(|error| error.to_string())
+    }
+
+    async fn listen(&self, _: WakeHandle) {
+        // The file has one process, and that one wakes itself.
+        std::future::pending().await
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Health for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        Self::ping(self).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let sqlite = |path: &str| Ok(StoreUrl::Sqlite(PathBuf::from(path)));
+        assert_eq!("sqlite:a/b.db".parse(), sqlite("a/b.db"));
+        assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));
+        let url = "postgres://u:secret@h/d";
+        assert_eq!(url.parse(), Ok(StoreUrl::Postgres(url.to_owned())));
+        for bad in ["", "sqlite:", "mysql://u:secret@h", "/a/b.db"] {
+            let error = bad.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! `/v1/apps`: which there are, and the deployment of one as a whole.
 
 use super::check;
-use super::extract::{By, Params, Plain, Ready, Text, name};
+use super::extract::{By, Params, Plain, Ready, Text, name, object};
 use super::problem::Problem;
 use super::state::ApiState;
 use axum::Json;
@@ -27,7 +27,7 @@ pub(super) async fn deploy(
     Text(body): Text,
 ) -> Result<Json<Value>, Problem> {
     let app: AppName = name(app)?;
-    let deployment: Deployment = serde_json::from_str(&body).map_err(|error| Problem::json(&error))?;
+    let deployment: Deployment = object(&body, "a deployment")?;
     check::deployment(&deployment, &state).await?;
     let report =
         services.apps.deploy(&app, &deployment, &principal).await.map_err(|error| Problem::port(&app, error))?;

@@ -97,6 +97,10 @@ impl Wrong {
 
 fn one(text: &str, data_bytes_max: usize) -> Result<NewEvent, Wrong> {
     let event: IncomingCloudEvent = serde_json::from_str(text).map_err(Wrong::Json)?;
+    // A derived reader would take an array for an object, field by field.
+    if !text.trim_start().starts_with('{') {
+        return Err(Wrong::Invalid("an event is a JSON object".to_owned()));
+    }
     let length = event.data.as_str().len();
     if length > data_bytes_max {
         return Err(Wrong::TooLarge(format!("data is {length} bytes long, at most {data_bytes_max} are allowed")));

@@ -92,6 +92,16 @@ impl FromRequest<ApiState> for Text {
     }
 }
 
+/// The body as the JSON of `T`, which is an object. A derived reader would take an array for one, field by field, and an
+/// empty array for one that leaves all out.
+pub(super) fn object<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Problem> {
+    match serde_json::from_str(text) {
+        Ok(_) if !text.trim_start().starts_with('{') => Err(Problem::invalid(format!("{what} is a JSON object"))),
+        Ok(read) => Ok(read),
+        Err(error) => Err(Problem::json(&error)),
+    }
+}
+
 /// The services, if the store is there.
 pub(super) struct Ready(pub(super) Services);
 

@@ -33,10 +33,10 @@ use std::panic::AssertUnwindSafe;
 
 /// The whole API. It can be tested without a socket.
 pub fn app(state: ApiState) -> Router {
-    let app = "/apps/{app}";
+    let app = "/v1/apps/{app}";
     let api = Router::new()
-        .route("/version", get(health::version))
-        .route("/apps", get(apps::list))
+        .route("/v1/version", get(health::version))
+        .route("/v1/apps", get(apps::list))
         .route(app, put(apps::deploy))
         .route(&format!("{app}/kv/{{collection}}"), get(kv::list))
         .route(&format!("{app}/kv/{{collection}}/{{*key}}"), get(kv::get).put(kv::put).delete(kv::delete))
@@ -52,14 +52,13 @@ pub fn app(state: ApiState) -> Router {
         .route(&format!("{app}/dead-letters"), get(dead_letters::list))
         .route(&format!("{app}/dead-letters/{{id}}"), get(dead_letters::get))
         .method_not_allowed_fallback(method_not_allowed)
-        .fallback(not_found)
         .layer(DefaultBodyLimit::max(state.limits.body_bytes_max))
         .layer(from_fn_with_state(state.clone(), auth::require_token));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .nest("/v1", api)
         .method_not_allowed_fallback(method_not_allowed)
+        .merge(api)
         .fallback(not_found)
         .layer(from_fn(check_path))
         .layer(from_fn(catch_panics))

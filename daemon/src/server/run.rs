@@ -104,7 +104,7 @@ async fn run<S: Store>(
         let (store, wake) = (Arc::clone(&store), wake.clone());
         async move { store.listen(wake).await }
     });
-    http.readiness.send_replace(Readiness::Ready(Services::on(&store, wake)));
+    http.readiness.send_replace(Readiness::Ready(Services::on(&store, Arc::clone(&store) as _, wake)));
     tracing::info!("ready");
     let result = tokio::select! {
         biased;

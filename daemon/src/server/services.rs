@@ -43,8 +43,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// All of them on one store.
-    pub fn on<S: Ports + Health>(store: &Arc<S>, wake: WakeHandle) -> Self {
+    /// All of them on one store, which `health` asks for its health.
+    pub fn on<S: Ports>(store: &Arc<S>, health: Arc<dyn Health>, wake: WakeHandle) -> Self {
         let outbox: Arc<dyn OutboxStore> = Arc::clone(store) as _;
         Self {
             apps: Arc::clone(store) as _,
@@ -54,7 +54,7 @@ impl Services {
             triggers: Arc::clone(store) as _,
             deliveries: Arc::clone(store) as _,
             dead_letters: Arc::clone(store) as _,
-            health: Arc::new(CachedHealth::new(Arc::clone(store) as _)),
+            health: Arc::new(CachedHealth::new(health)),
             wake,
         }
     }

@@ -1,0 +1,178 @@
+//! The API on a store in memory, asked without a socket.
+
+use async_trait::async_trait;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request};
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use tidegate::NativeHandlers;
+use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
+use tidegate::server::{Health, Services};
+use tidegate_core::{Effects, Outcome, StoreError, StoreErrorKind, Timestamp};
+use tidegate_driver::WakeHandle;
+use tidegate_exec_script::Limits;
+use tidegate_io_sim::SharedMemory;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+pub(crate) const TOKEN: &str = "tg_of_the_router_tests_0123456789";
+/// When everything happens: 2026-01-02T03:04:05.000006Z.
+pub(crate) const NOW: Timestamp = Timestamp(1_767_323_045_000_006);
+pub(crate) const NOW_TEXT: &str = "2026-01-02T03:04:05.000006Z";
+/// A script that does nothing.
+pub(crate) const FINE: &str = "export default async function () {}\n";
+/// Small, so that tests need not send much.
+pub(crate) const LIMITS: HttpLimits = HttpLimits { body_bytes_max: 4_096, data_bytes_max: 256 };
+
+/// A header's name and its value.
+pub(crate) type Header<'a> = (&'a str, &'a str);
+
+/// The API and all that it stands on.
+pub(crate) struct Api {
+    pub(crate) memory: SharedMemory,
+    pub(crate) readiness: watch::Sender<Readiness>,
+    pub(crate) services: Services,
+    pub(crate) health: Arc<Pings>,
+    router: Router,
+    runtime: Runtime,
+    clock: Arc<AtomicI64>,
+}
+
+/// A store that is healthy until it is told otherwise.
+#[derive(Default)]
+pub(crate) struct Pings {
+    pub(crate) is_down: AtomicBool,
+    pub(crate) asked: Mutex<u32>,
+}
+
+#[async_trait]
+impl Health for Pings {
+    async fn ping(&self) -> Result<(), StoreError> {
+        *self.asked.lock().unwrap() += 1;
+        if self.is_down.load(Ordering::Relaxed) {
+            return Err(StoreError::not_applied(StoreErrorKind::Unavailable, "nobody there"));
+        }
+        Ok(())
+    }
+}
+
+/// What the API answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    /// The JSON of an answer with this status.
+    #[track_caller]
+    pub(crate) fn is(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{self:?}");
+        if self.text.is_empty() { Value::Null } else { self.json() }
+    }
+
+    /// The detail of a problem with this status and code, whose form is checked.
+    #[track_caller]
+    pub(crate) fn is_problem(self, status: u16, code: &str) -> String {
+        let json = self.json();
+        let found = (self.status, json["code"].as_str(), self.header("tidegate-code"), self.header("content-type"));
+        assert_eq!(found, (status, Some(code), Some(code), Some("application/problem+json")), "{self:?}");
+        assert_eq!((&json["type"], &json["status"]), (&json!("about:blank"), &json!(status)), "{self:?}");
+        assert!(json["title"].as_str().is_some_and(|title| !title.is_empty()), "{self:?}");
+        json["detail"].as_str().unwrap_or_else(|| panic!("no detail in {self:?}")).to_owned()
+    }
+}
+
+impl Api {
+    /// With the app `shop`, which has the script `fine` and no triggers.
+    pub(crate) fn new() -> Self {
+        let api = Self::empty();
+        api.put("/v1/apps/shop", json!({"scripts": [{"name": "fine", "source": FINE}]})).is(200);
+        api
+    }
+
+    /// Without any app.
+    pub(crate) fn empty() -> Self {
+        let clock = Arc::new(AtomicI64::new(NOW.0));
+        let memory = SharedMemory::new({
+            let clock = Arc::clone(&clock);
+            move || Timestamp(clock.load(Ordering::Relaxed))
+        });
+        let health = Arc::new(Pings::default());
+        let services = Services::on(&Arc::new(memory.clone()), Arc::clone(&health) as _, WakeHandle::default());
+        let (readiness, ready) = watch::channel(Readiness::Ready(services.clone()));
+        let noop = |_| async { Outcome::Succeeded { effects: Effects::default(), reply: None } };
+        let router = app(ApiState {
+            readiness: ready,
+            admin_token: AdminToken::new(TOKEN),
+            limits: LIMITS,
+            scripts: Limits::default(),
+            native: NativeHandlers::default().with("noop", noop),
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        Self { memory, readiness, services, health, router, runtime, clock }
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// Lets time pass.
+    pub(crate) fn advance(&self, micros: i64) {
+        self.clock.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// One request as the admin.
+    pub(crate) fn send(&self, method: &str, path: &str, headers: &[Header], body: impl Into<Body>) -> Answer {
+        let authorization = format!("Bearer {TOKEN}");
+        let request = Request::builder().method(method).uri(path).header("authorization", authorization);
+        self.raw(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)), body)
+    }
+
+    /// One request as it stands.
+    pub(crate) fn raw(&self, request: axum::http::request::Builder, body: impl Into<Body>) -> Answer {
+        let request = request.body(body.into()).unwrap();
+        self.runtime.block_on(async {
+            let response = self.router.clone().oneshot(request).await.unwrap();
+            let (parts, body) = response.into_parts();
+            let bytes = to_bytes(body, usize::MAX).await.unwrap();
+            let text = String::from_utf8(bytes.into()).unwrap();
+            Answer { status: parts.status.as_u16(), headers: parts.headers, text }
+        })
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], "")
+    }
+
+    pub(crate) fn put(&self, path: &str, body: Value) -> Answer {
+        self.send("PUT", path, &[], body.to_string())
+    }
+
+    pub(crate) fn post(&self, path: &str, body: Value) -> Answer {
+        self.send("POST", path, &[("content-type", "application/json")], body.to_string())
+    }
+
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], "")
+    }
+
+    /// All that a request could have changed.
+    pub(crate) fn everything(&self) -> Vec<Value> {
+        let of_app = ["/triggers", "/scripts", "/kv/c", "/deliveries", "/dead-letters"];
+        let paths = of_app.iter().map(|rest| format!("/v1/apps/shop{rest}"));
+        std::iter::once("/v1/apps".to_owned()).chain(paths).map(|path| self.get(&path).is(200)).collect()
+    }
+}

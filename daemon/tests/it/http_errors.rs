@@ -1,0 +1,262 @@
+//! Whatever is wrong is a problem document with its code, and changes nothing.
+
+use crate::http_api::{Api, FINE, Header, TOKEN};
+use async_trait::async_trait;
+use axum::http::Request;
+use serde_json::json;
+use std::sync::Arc;
+use tidegate::http::Readiness;
+use tidegate::server::Services;
+use tidegate_core::{AppName, Cause, Collection, Json, Key, StoreError, StoreErrorKind};
+use tidegate_driver::{Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
+
+/// Every route of the API that has something behind it.
+const ROUTES: [(&str, &str); 22] = [
+    ("GET", "/v1/version"),
+    ("GET", "/v1/apps"),
+    ("PUT", "/v1/apps/shop"),
+    ("GET", "/v1/apps/shop/kv/c"),
+    ("GET", "/v1/apps/shop/kv/c/k"),
+    ("PUT", "/v1/apps/shop/kv/c/k"),
+    ("DELETE", "/v1/apps/shop/kv/c/k"),
+    ("POST", "/v1/apps/shop/events"),
+    ("GET", "/v1/apps/shop/scripts"),
+    ("GET", "/v1/apps/shop/scripts/fine"),
+    ("PUT", "/v1/apps/shop/scripts/fine"),
+    ("DELETE", "/v1/apps/shop/scripts/fine"),
+    ("GET", "/v1/apps/shop/triggers"),
+    ("GET", "/v1/apps/shop/triggers/t"),
+    ("PUT", "/v1/apps/shop/triggers/t"),
+    ("DELETE", "/v1/apps/shop/triggers/t"),
+    ("POST", "/v1/apps/shop/triggers/t/pause"),
+    ("POST", "/v1/apps/shop/triggers/t/resume"),
+    ("GET", "/v1/apps/shop/deliveries"),
+    ("GET", "/v1/apps/shop/deliveries/1"),
+    ("GET", "/v1/apps/shop/dead-letters"),
+    ("GET", "/v1/apps/shop/dead-letters/1"),
+];
+
+/// A body that the route would take.
+fn body(method: &str, path: &str) -> String {
+    match (method, path.rsplit('/').next()) {
+        ("PUT", Some("fine")) => FINE.to_owned(),
+        ("PUT", Some("t")) => {
+            json!({"match": {"source": "app", "type": "t"}, "handler": {"script": "fine"}}).to_string()
+        }
+        ("PUT", _) => "{}".to_owned(),
+        ("POST", Some("events")) => json!({"specversion": "1.0", "type": "t"}).to_string(),
+        _ => String::new(),
+    }
+}
+
+#[test]
+fn every_route_wants_the_token() {
+    let api = Api::new();
+    let before = api.everything();
+    let wrong_case = TOKEN.to_uppercase();
+    let others = ["", "Bearer", "Bearer ", "Bearer wrong", "Basic wrong"].map(str::to_owned);
+    let others = others.into_iter().chain([format!("Bearer {wrong_case}"), format!("Basic {TOKEN}"), TOKEN.to_owned()]);
+    for authorization in others {
+        for (method, path) in ROUTES {
+            let request = Request::builder().method(method).uri(path).header("authorization", &authorization);
+            let answer = api.raw(request, body(method, path));
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{method} {path} {authorization:?}");
+            answer.is_problem(401, "unauthorized");
+        }
+    }
+    api.raw(Request::builder().uri("/v1/apps"), "").is_problem(401, "unauthorized");
+    assert_eq!(api.everything(), before);
+    let request = Request::builder().uri("/v1/apps").header("authorization", format!("bearer {TOKEN}"));
+    api.raw(request, "").is(200);
+}
+
+#[test]
+fn every_route_refuses_a_parameter_that_it_does_not_know() {
+    let api = Api::new();
+    let before = api.everything();
+    for (method, path) in ROUTES {
+        let detail =
+            api.send(method, &format!("{path}?x=1"), &[], body(method, path)).is_problem(400, "invalid_request");
+        assert!(detail.contains("`x`"), "{method} {path}: {detail}");
+    }
+    assert_eq!(api.everything(), before);
+}
+
+#[test]
+fn a_precondition_is_checked_or_refused() {
+    let api = Api::new();
+    let before = api.everything();
+    for (method, path) in ROUTES.iter().filter(|(method, path)| *method != "GET" && !path.contains("/kv/")) {
+        for guard in [("if-match", "\"1\""), ("if-none-match", "*")] {
+            let detail = api.send(method, path, &[guard], body(method, path)).is_problem(400, "invalid_request");
+            assert!(detail.contains(guard.0), "{detail}");
+        }
+    }
+    assert_eq!(api.everything(), before);
+}
+
+#[test]
+fn every_route_of_an_app_knows_whether_there_is_one() {
+    let api = Api::empty();
+    for (method, path) in ROUTES.iter().filter(|(_, path)| path.starts_with("/v1/apps/shop/")) {
+        let detail = api.send(method, path, &[], body(method, path)).is_problem(404, "unknown_app");
+        assert!(detail.contains("shop"), "{method} {path}: {detail}");
+    }
+    assert_eq!(api.get("/v1/apps").is(200), json!({"apps": []}));
+}
+
+#[test]
+fn what_is_wrong_has_its_code() {
+    let api = Api::new();
+    let before = api.everything();
+    let long = format!("\"{}\"", "x".repeat(300));
+    let too_long = "x".repeat(5_000);
+    let k = "/v1/apps/shop/kv/c/k";
+    for (method, path, body, status, code, names) in [
+        ("GET", "/", "", 404, "not_found", "/"),
+        ("GET", "/v1/nothing", "", 404, "not_found", "/v1/nothing"),
+        ("GET", "/v1/apps/shop/kv/c/", "", 404, "not_found", ""),
+        ("PATCH", k, "", 405, "method_not_allowed", "PATCH"),
+        ("POST", "/v1/apps", "", 405, "method_not_allowed", "POST"),
+        ("GET", "/v1/apps/shop", "", 405, "method_not_allowed", "GET"),
+        ("POST", "/healthz", "", 405, "method_not_allowed", "POST"),
+        ("GET", "/v1/apps/shop/kv/c/%", "", 400, "invalid_request", "%"),
+        ("GET", "/v1/apps/shop/kv/c/%zz", "", 400, "invalid_request", "%"),
+        ("PUT", "/v1/apps/shop/kv/c/%ff", "1", 400, "invalid_request", "UTF-8"),
+        ("PUT", "/v1/apps/shop/kv/c/%00", "1", 400, "invalid_request", "key"),
+        ("PUT", "/v1/apps/shop/kv/.c/k", "1", 400, "invalid_request", "collection"),
+        ("PUT", "/v1/apps/No.App", "{}", 400, "invalid_request", "No.App"),
+        ("PUT", "/v1/apps/shop/scripts/.s", FINE, 400, "invalid_request", "script"),
+        ("PUT", "/v1/apps/shop/triggers/.t", "{}", 400, "invalid_request", "trigger"),
+        ("PUT", k, "", 400, "invalid_json", ""),
+        ("PUT", k, "{\"a\":", 400, "invalid_json", ""),
+        ("PUT", k, "\"\\u0000\"", 400, "invalid_json", "0000"),
+        ("PUT", "/v1/apps/shop", "{", 400, "invalid_json", ""),
+        ("PUT", "/v1/apps/shop/triggers/t", "{", 400, "invalid_json", ""),
+        ("PUT", k, &long, 413, "payload_too_large", "256"),
+        ("PUT", k, &too_long, 413, "payload_too_large", "4096"),
+        ("PUT", "/v1/apps/shop", &too_long, 413, "payload_too_large", "4096"),
+        ("PUT", "/v1/apps/shop/scripts/s", &too_long, 413, "payload_too_large", "4096"),
+        ("POST", "/v1/apps/shop/events", &too_long, 413, "payload_too_large", "4096"),
+        ("GET", "/v1/apps/shop/deliveries/9", "", 404, "delivery_not_found", "9"),
+        ("GET", "/v1/apps/shop/dead-letters/9", "", 404, "dead_letter_not_found", "9"),
+        ("GET", "/v1/apps/shop/deliveries/x", "", 400, "invalid_request", "id"),
+        ("GET", "/v1/apps/shop/dead-letters/x", "", 400, "invalid_request", "id"),
+        ("GET", "/v1/apps/shop/deliveries?state=gone", "", 400, "invalid_request", "state"),
+        ("GET", "/v1/apps/shop/deliveries?trigger=.t", "", 400, "invalid_request", "trigger"),
+        ("GET", "/v1/apps/shop/dead-letters?open=maybe", "", 400, "invalid_request", "open"),
+    ] {
+        let detail = api.send(method, path, &[], body.to_owned()).is_problem(status, code);
+        assert!(detail.contains(names), "{method} {path}: {names:?} is not in {detail:?}");
+    }
+    assert_eq!(api.everything(), before);
+}
+
+#[test]
+fn a_method_that_is_not_possible_is_told_which_are() {
+    let api = Api::new();
+    let answer = api.send("PATCH", "/v1/apps/shop/kv/c/k", &[], "");
+    let allowed = answer.header("allow").unwrap_or_default();
+    assert!(["GET", "PUT", "DELETE"].iter().all(|method| allowed.contains(method)), "{answer:?}");
+}
+
+#[test]
+fn every_list_checks_its_page() {
+    let api = Api::new();
+    for list in ["kv/c", "deliveries", "dead-letters"] {
+        for limit in ["0", "1001", "-1", "many", ""] {
+            let detail = api.get(&format!("/v1/apps/shop/{list}?limit={limit}")).is_problem(400, "invalid_request");
+            assert!(detail.contains("limit"), "{list} {limit:?}: {detail}");
+        }
+        let detail = api.get(&format!("/v1/apps/shop/{list}?cursor=xyz")).is_problem(400, "invalid_request");
+        assert!(detail.contains("cursor"), "{list}: {detail}");
+        api.get(&format!("/v1/apps/shop/{list}?limit=1000")).is(200);
+    }
+}
+
+#[test]
+fn a_body_that_is_no_text_is_refused() {
+    let api = Api::new();
+    for path in ["/v1/apps/shop/kv/c/k", "/v1/apps/shop/scripts/s", "/v1/apps/shop"] {
+        api.send("PUT", path, &[], vec![b'"', 0xff, b'"']).is_problem(400, "invalid_json");
+    }
+}
+
+/// A store whose every answer is this error, or a panic.
+struct Failing(Option<PortError>);
+
+impl Failing {
+    fn fail<T>(&self) -> Result<T, PortError> {
+        Err(self.0.clone().expect("a panic is what this test wants"))
+    }
+}
+
+#[async_trait]
+impl KvStore for Failing {
+    async fn get(&self, _: &AppName, _: &Collection, _: &Key) -> Result<Option<KvEntry>, PortError> {
+        self.fail()
+    }
+
+    async fn put(
+        &self,
+        _: &AppName,
+        _: &Collection,
+        _: &Key,
+        _: Json,
+        _: Guard,
+        _: &Cause,
+    ) -> Result<Mutated, PortError> {
+        self.fail()
+    }
+
+    async fn delete(
+        &self,
+        _: &AppName,
+        _: &Collection,
+        _: &Key,
+        _: Guard,
+        _: &Cause,
+    ) -> Result<Option<Mutated>, PortError> {
+        self.fail()
+    }
+
+    async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+        self.fail()
+    }
+}
+
+#[test]
+fn a_failing_store_is_told_from_an_unknown_outcome() {
+    let api = Api::new();
+    let not_applied = PortError::Store(StoreError::not_applied(StoreErrorKind::Unavailable, "gone"));
+    let contention = PortError::Store(StoreError::not_applied(StoreErrorKind::Contention, "gone"));
+    let unknown = PortError::Store(StoreError::unknown("gone"));
+    for (error, status, code, retry_after) in [
+        (Some(not_applied), 503, "store_unavailable", Some("1")),
+        (Some(contention), 503, "store_unavailable", Some("1")),
+        (Some(unknown), 503, "store_outcome_unknown", None),
+        (None, 500, "internal", None),
+    ] {
+        let kv = Arc::new(Failing(error));
+        api.readiness.send_replace(Readiness::Ready(Services { kv, ..api.services.clone() }));
+        for (method, path) in [("GET", "c"), ("GET", "c/k"), ("PUT", "c/k"), ("DELETE", "c/k")] {
+            let answer = api.send(method, &format!("/v1/apps/shop/kv/{path}"), &[], "1");
+            assert_eq!(answer.header("retry-after"), retry_after, "{method} {path}: {answer:?}");
+            answer.is_problem(status, code);
+        }
+    }
+}
+
+#[test]
+fn without_a_store_every_route_says_so() {
+    let api = Api::new();
+    for readiness in [Readiness::Unavailable("starting".to_owned()), Readiness::ShuttingDown] {
+        api.readiness.send_replace(readiness);
+        for (method, path) in ROUTES.iter().skip(1) {
+            let answer = api.send(method, path, &[] as &[Header], body(method, path));
+            assert_eq!(answer.header("retry-after"), Some("1"), "{method} {path}");
+            answer.is_problem(503, "store_unavailable");
+        }
+        api.get("/v1/version").is(200);
+    }
+}

@@ -1,0 +1,114 @@
+//! The app's own events: one or a batch, all or none, once per idempotency key.
+
+use crate::http_api::{Answer, Api, Header};
+use serde_json::{Value, json};
+
+const EVENTS: &str = "/v1/apps/shop/events";
+const ONE: Header<'static> = ("content-type", "application/cloudevents+json; charset=utf-8");
+const BATCH: Header<'static> = ("content-type", "application/cloudevents-batch+json");
+
+fn with_trigger() -> Api {
+    let api = Api::new();
+    let spec = json!({"match": {"source": "app", "type": "order.*"}, "handler": {"script": "fine"}});
+    api.put("/v1/apps/shop/triggers/t", spec).is(200);
+    api
+}
+
+fn event(event_type: &str) -> Value {
+    json!({"specversion": "1.0", "type": event_type, "subject": "s", "data": {"n": 1}})
+}
+
+fn emit(api: &Api, header: Header, body: &Value) -> Answer {
+    api.send("POST", EVENTS, &[header], body.to_string())
+}
+
+fn rows(api: &Api) -> Vec<Value> {
+    api.get("/v1/apps/shop/deliveries").is(200)["deliveries"].as_array().unwrap().clone()
+}
+
+#[test]
+fn each_content_type_has_its_shape() {
+    let api = with_trigger();
+    let (one, batch) = (event("order.made"), json!([event("order.made"), event("other")]));
+    for (header, body, deliveries) in [
+        (ONE, &one, vec![1]),
+        (BATCH, &batch, vec![1, 0]),
+        (("content-type", "application/json"), &one, vec![1]),
+        (("content-type", "application/json"), &batch, vec![1, 0]),
+    ] {
+        let emitted = emit(&api, header, body).is(202);
+        let events = emitted["events"].as_array().unwrap();
+        assert_eq!(events.iter().map(|event| event["deliveries"].as_i64().unwrap()).collect::<Vec<_>>(), deliveries);
+        assert!(events.iter().all(|event| event["id"].as_str().is_some_and(|id| id.len() == 36)), "{emitted}");
+    }
+    let rows = rows(&api);
+    assert_eq!(rows.len(), 4);
+    assert_eq!((&rows[0]["event"]["type"], &rows[0]["event"]["data"]), (&json!("order.made"), &json!({"n": 1})));
+    assert_eq!((&rows[0]["event"]["triggerdepth"], &rows[0]["event"]["actor"]), (&json!(0), &json!("admin")));
+}
+
+#[test]
+fn what_is_wrong_is_refused_whole() {
+    let api = with_trigger();
+    let good = event("order.made");
+    let large = json!({"specversion": "1.0", "type": "t", "data": "x".repeat(300)});
+    let empty = json!([]);
+    for (header, body, status, code, names) in [
+        (ONE, &json!([good]), 400, "invalid_request", "content-type"),
+        (BATCH, &good, 400, "invalid_request", "content-type"),
+        (("content-type", "text/plain"), &good, 400, "invalid_request", "text/plain"),
+        (BATCH, &empty, 400, "invalid_request", "1 to 1000"),
+        (ONE, &json!({"specversion": "1.0"}), 400, "invalid_request", "type"),
+        (ONE, &json!({"specversion": "0.3", "type": "t"}), 400, "invalid_request", "specversion"),
+        (ONE, &large, 413, "payload_too_large", "256"),
+        (BATCH, &json!([good, large]), 413, "payload_too_large", "[1]"),
+        (BATCH, &json!([good, 7]), 400, "invalid_request", "[1]"),
+        (BATCH, &json!([good, ["1.0", "order.made"]]), 400, "invalid_request", "object"),
+    ] {
+        let detail = emit(&api, header, body).is_problem(status, code);
+        assert!(detail.contains(names), "{detail}");
+    }
+    for (header, body) in [(ONE, "{"), (BATCH, "[{]"), (BATCH, "nothing"), (ONE, "")] {
+        api.send("POST", EVENTS, &[header], body).is_problem(400, "invalid_json");
+    }
+    assert_eq!(rows(&api), Vec::<Value>::new());
+}
+
+#[test]
+fn everything_that_is_wrong_in_a_batch_is_named() {
+    let api = with_trigger();
+    let bad_name = json!({"specversion": "1.0", "type": ""});
+    let answer = emit(&api, BATCH, &json!([bad_name, event("order.made"), {"specversion": "1.0"}]));
+    let errors = answer.json()["errors"].clone();
+    answer.is_problem(400, "invalid_request");
+    let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
+    assert_eq!(at, ["[0]", "[2]"]);
+    assert!(errors[1]["message"].as_str().unwrap().contains("type"), "{errors}");
+}
+
+#[test]
+fn a_batch_has_at_most_a_thousand_events() {
+    let api = Api::new();
+    let batch = |many: usize| Value::from(vec![json!(0); many]).to_string();
+    // All of them are wrong, which is found only when there are not too many.
+    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_000)).is_problem(400, "invalid_request");
+    assert!(detail.contains("[0]"), "{detail}");
+    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_001)).is_problem(400, "invalid_request");
+    assert!(detail.contains("1001"), "{detail}");
+}
+
+#[test]
+fn a_request_that_is_repeated_under_its_key_is_done_once() {
+    let api = with_trigger();
+    let key = ("idempotency-key", "k1");
+    let send = |key, body: &Value| api.send("POST", EVENTS, &[ONE, key], body.to_string());
+    let first = send(key, &event("order.made")).is(202);
+    let again = send(key, &event("order.made")).is(202);
+    assert_eq!(first["events"][0]["id"], again["events"][0]["id"]);
+    assert_eq!(rows(&api).len(), 1);
+    send(key, &event("order.gone")).is_problem(422, "idempotency_key_reused");
+    send(("idempotency-key", ""), &event("order.gone")).is_problem(400, "invalid_request");
+    assert_eq!(rows(&api).len(), 1);
+    send(("idempotency-key", "k2"), &event("order.gone")).is(202);
+    assert_eq!(rows(&api).len(), 2);
+}

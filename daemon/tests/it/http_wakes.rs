@@ -1,0 +1,77 @@
+//! Every mutation that makes rows wakes the dispatcher of its process: here it looks by itself only once a minute.
+
+use crate::http_api::Api;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tidegate_core::{Boot, Config, ConfigSpec, Delivery, Effects, Fact, Incarnation, Outcome, RngKey};
+use tidegate_driver::{Command, DriverPorts, Executor, Observer, drive};
+use tokio::sync::mpsc;
+
+struct Noop;
+
+impl Executor for Noop {
+    async fn execute(&self, _: Arc<Delivery>) -> Outcome {
+        Outcome::Succeeded { effects: Effects::default(), reply: None }
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn observe(&mut self, _: &Fact) {}
+}
+
+/// An API with a dispatcher on its store, which has looked around and sleeps.
+fn driven() -> (Api, mpsc::Sender<Command>) {
+    let api = Api::new();
+    let config = Config::try_from(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }).unwrap();
+    let boot = Boot { incarnation: Incarnation(uuid::Uuid::new_v4()), rng_key: RngKey(1) };
+    let (commands, commanded) = mpsc::channel(1);
+    let ports = DriverPorts {
+        store: Arc::new(api.memory.clone()),
+        executor: Arc::new(Noop),
+        observer: Box::new(Nobody),
+        wake: api.services.wake.clone(),
+    };
+    api.runtime().spawn(drive(config, boot, ports, commanded));
+    (api, commands)
+}
+
+#[track_caller]
+fn drains(api: &Api) {
+    let start = Instant::now();
+    while api.memory.transaction().outbox_len() > 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "nobody woke the dispatcher");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn trigger(api: &Api, name: &str, rule: Value) {
+    api.put(&format!("/v1/apps/shop/triggers/{name}"), json!({"match": rule, "handler": {"script": "fine"}})).is(200);
+}
+
+#[test]
+fn a_row_does_not_wait_for_the_next_look() {
+    let (api, _commands) = driven();
+    trigger(&api, "kv", json!({"source": "kv"}));
+    trigger(&api, "app", json!({"source": "app", "type": "t"}));
+    assert_eq!(api.put("/v1/apps/shop/kv/c/k", json!(1)).is(200)["deliveries"], json!(1));
+    drains(&api);
+    api.delete("/v1/apps/shop/kv/c/k").is(204);
+    drains(&api);
+    let emitted = api.post("/v1/apps/shop/events", json!({"specversion": "1.0", "type": "t"})).is(202);
+    assert_eq!(emitted["events"][0]["deliveries"], json!(1));
+    drains(&api);
+}
+
+#[test]
+fn a_resumed_trigger_runs_what_waited() {
+    let (api, _commands) = driven();
+    trigger(&api, "app", json!({"source": "app", "type": "t"}));
+    api.send("POST", "/v1/apps/shop/triggers/app/pause", &[], "").is(200);
+    api.post("/v1/apps/shop/events", json!({"specversion": "1.0", "type": "t"})).is(202);
+    assert_eq!(api.memory.transaction().outbox_len(), 1, "a paused trigger's row waits");
+    api.send("POST", "/v1/apps/shop/triggers/app/resume", &[], "").is(200);
+    drains(&api);
+}

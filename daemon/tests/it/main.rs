@@ -1,0 +1,17 @@
+//! The daemon's integration tests. `http_*` ask the API without a socket; the others run the real program.
+
+mod bad_input;
+mod fairness;
+mod http_api;
+mod http_apps;
+mod http_errors;
+mod http_events;
+mod http_health;
+mod http_kv;
+mod http_rows;
+mod http_wakes;
+mod nothing_is_lost;
+mod outage;
+mod poison;
+mod serving;
+mod world;

@@ -1,0 +1,126 @@
+//! A daemon in this process: its listener, its store and its end.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use tidegate::NativeHandlers;
+use tidegate::server::{AdminToken, HttpLimits, LogStyle, ServeError, ServerConfig, StoreUrl, serve};
+use tidegate_core::{Config, ConfigSpec};
+use tidegate_exec_script::Limits;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+fn config(listen: &str, store: PathBuf) -> ServerConfig {
+    ServerConfig {
+        listen: listen.parse().unwrap(),
+        store: StoreUrl::Sqlite(store),
+        admin_token: AdminToken::new("tg_serving"),
+        dispatcher: Config::try_from(ConfigSpec::default()).unwrap(),
+        scripts: Limits::default(),
+        http: HttpLimits::default(),
+        native: NativeHandlers::default(),
+        log: LogStyle::Text,
+    }
+}
+
+/// A daemon that runs until it is told to stop.
+struct Running {
+    runtime: Runtime,
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Running {
+    fn start(store: &Path) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let config = config("127.0.0.1:0", store.to_owned());
+        let on_listening = move |address| tell.send(address).unwrap();
+        let task = runtime.spawn(serve(config, on_listening, async {
+            stopped.await.ok();
+        }));
+        let address = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        Self { runtime, address, stop, task }
+    }
+
+    /// The status line and all else that is answered.
+    fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(self.address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn wait_until_ready(&self) {
+        let start = Instant::now();
+        while !self.get("/readyz").starts_with("HTTP/1.1 200") {
+            assert!(start.elapsed() < Duration::from_secs(20), "{}", self.get("/readyz"));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn stop(self) -> Result<(), ServeError> {
+        self.stop.send(()).unwrap();
+        let ended = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), self.task).await });
+        ended.expect("it ends in time").expect("it does not panic")
+    }
+}
+
+#[test]
+fn it_starts_serves_and_leaves_its_store_to_the_next() {
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("t.db");
+    for _ in 0..2 {
+        let running = Running::start(&store);
+        running.wait_until_ready();
+        assert!(running.get("/v1/apps").starts_with("HTTP/1.1 401"));
+        let address = running.address;
+        running.stop().unwrap();
+        assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_yet_is_waited_for() {
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("t.db");
+    let first = Running::start(&store);
+    first.wait_until_ready();
+    let second = Running::start(&store);
+    assert!(second.get("/healthz").starts_with("HTTP/1.1 200"));
+    let answer = second.get("/readyz");
+    assert!(answer.starts_with("HTTP/1.1 503") && answer.contains("\"reason\":\"store: "), "{answer}");
+    first.stop().unwrap();
+    second.wait_until_ready();
+    second.stop().unwrap();
+}
+
+#[test]
+fn a_daemon_stops_while_it_waits_for_its_store() {
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("t.db");
+    let first = Running::start(&store);
+    first.wait_until_ready();
+    Running::start(&store).stop().unwrap();
+    first.wait_until_ready();
+    first.stop().unwrap();
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = TempDir::new().unwrap();
+    let config = config(&address.to_string(), folder.path().join("t.db"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let served = runtime.block_on(serve(config, |_| panic!("it does not listen"), async {}));
+    let error = served.unwrap_err().to_string();
+    assert!(error.contains(&address.to_string()) && error.contains("--listen"), "{error}");
+    assert!(!folder.path().join("t.db").exists(), "no store is made");
+}

@@ -103,7 +103,7 @@ impl SqliteStore {
 
     /// Whether the file can be read.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.readers).await.map(drop).map_err(|error| {
+        sqlx::query(sql::ping).execute(&self.readers).await.map(drop).map_err(|error| {
             StoreError::not_applied(StoreErrorKind::Unavailable, format!("SQLite does not answer: {error}"))
         })
     }

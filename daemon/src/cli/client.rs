@@ -1,7 +1,7 @@
 use super::error::CliError;
 use super::problem::Problem;
 use std::time::Duration;
-use ureq::http::{HeaderMap, Method, Request, Uri};
+use ureq::http::{Method, Request, Uri};
 
 /// A client of one daemon. It blocks, so it is never used on a thread of an async runtime.
 #[derive(Clone)]
@@ -21,7 +21,6 @@ impl std::fmt::Debug for Client {
 /// An answer with a status below 400.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
 
@@ -119,7 +118,7 @@ impl Client {
         if status >= 300 {
             return Err(CliError::Refused(Problem::read(status, &body)));
         }
-        Ok(Answer { headers: response.headers().clone(), body })
+        Ok(Answer { body })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> CliError {

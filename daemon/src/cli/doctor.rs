@@ -6,7 +6,7 @@ use super::daemon::{describe, settings, store_url, token_path, url_of};
 use super::error::CliError;
 use super::{now, output, stores, text};
 use crate::config::{Environment, Settings};
-use crate::dev::{self, token_file};
+use crate::dev::{self, Instance, token_file};
 use crate::server::StoreUrl;
 use std::io;
 use std::net::TcpListener;
@@ -46,7 +46,12 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
         Ok((store, settings)) => {
             checks.push(ok("config", "every setting is known and within its bounds"));
             checks.push(token(&settings, environment, &store));
-            let (port, running) = port(&settings);
+            let (port, running) = match running_on(&settings, environment, &store) {
+                Some(url) => {
+                    (ok("port", format!("a daemon on this store answers at {url}")), Client::new(&url, None).ok())
+                }
+                None => port(&settings),
+            };
             checks.push(port);
             match running {
                 Some(client) => checks.push(ready(&client)),
@@ -103,6 +108,15 @@ fn token(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Ch
         }
         Ok(_) => ok(NAME, format!("{shown}, readable by its owner alone")),
     }
+}
+
+/// Where the daemon answers that keeps its token beside this store, if one of this user runs.
+fn running_on(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Option<String> {
+    let token_file = token_path(settings, store)?.canonicalize().ok()?;
+    let same = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
+    let running =
+        Instance::running(environment).into_iter().find(|instance| same(instance).as_ref() == Some(&token_file));
+    running.map(|instance| instance.url)
 }
 
 /// Whether the port is free, or a client of the daemon that listens there.

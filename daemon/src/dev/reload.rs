@@ -88,6 +88,7 @@ impl Reload {
                 continue;
             }
             match &now {
+                Seen::Deployed(app) if deployed.as_ref() == Some(app) => say("as it is deployed again\n"),
                 Seen::Deployed(app) => deployed = Some(app.clone()),
                 Seen::Refused(error) => note(&format!("not deployed, the last good deployment stays:\n{error}")),
             }

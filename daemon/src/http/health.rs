@@ -1,0 +1,36 @@
+//! Whether the process lives, and whether it can work.
+
+use super::state::{ApiState, Readiness};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+pub(super) async fn healthz() -> Response {
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// 200 when the store answers, 503 with the reason when it does not or when the daemon is shutting down.
+pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
+    let services = match &*state.readiness.borrow() {
+        Readiness::Ready(services) => Ok(services.clone()),
+        Readiness::Unavailable(reason) => Err(reason.clone()),
+        Readiness::ShuttingDown => Err("shutting down".to_owned()),
+    };
+    let ready = match services {
+        Ok(services) => services.health.ping().await.map_err(|error| format!("store: {}", error.message)),
+        Err(reason) => Err(reason),
+    };
+    match ready {
+        Ok(()) => Json(json!({ "status": "ready" })).into_response(),
+        Err(reason) => {
+            let body = Json(json!({ "status": "unavailable", "reason": reason }));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+    }
+}
+
+pub(super) async fn version() -> Response {
+    Json(json!({ "name": "tidegate", "version": env!("CARGO_PKG_VERSION") })).into_response()
+}

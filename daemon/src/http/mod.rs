@@ -1,0 +1,84 @@
+//! The HTTP API: JSON, bearer token, `application/problem+json` for every error.
+//!
+//! Each resource has a file. What all share is in `problem` (errors), `auth` (tokens) and `extract` (requests).
+
+mod apps;
+mod auth;
+mod check;
+mod dead_letters;
+mod deliveries;
+mod events;
+mod extract;
+mod health;
+mod kv;
+mod problem;
+mod scripts;
+mod state;
+mod triggers;
+mod view;
+
+pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post, put};
+use futures_util::FutureExt;
+use problem::Problem;
+use std::panic::AssertUnwindSafe;
+
+/// The whole API. It can be tested without a socket.
+pub fn app(state: ApiState) -> Router {
+    let app = "/apps/{app}";
+    let api = Router::new()
+        .route("/version", get(health::version))
+        .route("/apps", get(apps::list))
+        .route(app, put(apps::deploy))
+        .route(&format!("{app}/kv/{{collection}}"), get(kv::list))
+        .route(&format!("{app}/kv/{{collection}}/{{*key}}"), get(kv::get).put(kv::put).delete(kv::delete))
+        .route(&format!("{app}/events"), post(events::emit))
+        .route(&format!("{app}/scripts"), get(scripts::list))
+        .route(&format!("{app}/scripts/{{name}}"), get(scripts::get).put(scripts::put).delete(scripts::delete))
+        .route(&format!("{app}/triggers"), get(triggers::list))
+        .route(&format!("{app}/triggers/{{name}}"), get(triggers::get).put(triggers::put).delete(triggers::delete))
+        .route(&format!("{app}/triggers/{{name}}/pause"), post(triggers::pause))
+        .route(&format!("{app}/triggers/{{name}}/resume"), post(triggers::resume))
+        .route(&format!("{app}/deliveries"), get(deliveries::list))
+        .route(&format!("{app}/deliveries/{{id}}"), get(deliveries::get))
+        .route(&format!("{app}/dead-letters"), get(dead_letters::list))
+        .route(&format!("{app}/dead-letters/{{id}}"), get(dead_letters::get))
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(DefaultBodyLimit::max(state.limits.body_bytes_max))
+        .layer(from_fn_with_state(state.clone(), auth::require_token));
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .nest("/v1", api)
+        .method_not_allowed_fallback(method_not_allowed)
+        .fallback(not_found)
+        .layer(from_fn(catch_panics))
+        .with_state(state)
+}
+
+async fn not_found(request: Request) -> Problem {
+    Problem::new(404, "not_found", format!("there is nothing at {}", request.uri().path()))
+}
+
+async fn method_not_allowed(request: Request) -> Problem {
+    let detail = format!("{} is not possible at {}", request.method(), request.uri().path());
+    Problem::new(405, "method_not_allowed", detail)
+}
+
+/// A bug of ours is an answer, too.
+async fn catch_panics(request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => {
+            tracing::error!(http.path = path, "a request handler panicked");
+            Problem::new(500, "internal", "an error of the daemon; its log has more").into_response()
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Which executor runs a delivery: scripts, or functions of the embedding program.
+
+use crate::NativeHandlers;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_core::{Delivery, ExecError, Failure, Handler, Outcome};
+use tidegate_driver::Executor;
+use tidegate_exec_script::ScriptExecutor;
+
+#[derive(Debug)]
+pub(super) struct HandlerExecutor {
+    pub(super) scripts: ScriptExecutor,
+    pub(super) native: NativeHandlers,
+}
+
+impl Executor for HandlerExecutor {
+    async fn execute(&self, delivery: Arc<Delivery>) -> Outcome {
+        let missing = |message: String| Outcome::Failed(Failure::new(ExecError::HandlerMissing, message));
+        match delivery.handler.clone() {
+            Some(Handler::Script(_)) => self.scripts.execute(delivery).await,
+            Some(Handler::Native(name)) => {
+                let limit = delivery.timeout;
+                match self.native.run(name.as_str(), delivery) {
+                    Some(execution) => within(Duration::from_micros(limit.0), execution).await,
+                    None => missing(format!("this program has no native handler {name}")),
+                }
+            }
+            Some(Handler::Webhook(_)) => missing("this version has no webhooks".to_owned()),
+            None => missing("the trigger was deleted while its event waited".to_owned()),
+        }
+    }
+}
+
+async fn within(limit: Duration, execution: impl Future<Output = Outcome>) -> Outcome {
+    tokio::time::timeout(limit, execution).await.unwrap_or_else(|_| {
+        let message = format!("ran past its timeout_ms of {} ms", limit.as_millis());
+        Outcome::Failed(Failure::new(ExecError::Timeout, message))
+    })
+}

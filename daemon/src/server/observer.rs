@@ -1,0 +1,144 @@
+//! Facts into log lines: what ended, what was refused, what the store did. Each is logged once, here.
+
+use super::log::LogStyle;
+use std::io::Write;
+use tidegate_core::{Delivery, Ending, Fact, Micros, Timestamp};
+use tidegate_driver::Observer;
+
+#[derive(Debug)]
+pub(super) struct LogObserver {
+    pub(super) style: LogStyle,
+}
+
+impl LogObserver {
+    fn line(delivery: &Delivery, ending: &Ending, took: Option<Micros>, coloured: bool) {
+        let (colour, text) = describe(delivery, ending, took);
+        let (on, off) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let time = Timestamp(i64::try_from(now.as_micros()).unwrap_or_default()).to_rfc3339();
+        let time = time.get(11..19).unwrap_or_default();
+        let subject = &delivery.event.subject;
+        // A closed standard output is the reader's decision.
+        writeln!(std::io::stdout(), "{time} {:<16} {subject:<24} {on}{text}{off}", delivery.trigger_name).ok();
+    }
+}
+
+impl Observer for LogObserver {
+    fn observe(&mut self, fact: &Fact) {
+        if let (LogStyle::Dev { colour }, Fact::Settled { delivery, ending, took }) = (self.style, fact) {
+            return Self::line(delivery, ending, *took, colour);
+        }
+        log(fact);
+    }
+}
+
+const GREEN: &str = "\x1b[32m";
+const YELLOW: &str = "\x1b[33m";
+const RED: &str = "\x1b[31m";
+
+/// What became of a delivery, in words, and how alarming that is.
+fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'static str, String) {
+    let attempts = delivery.policy.max_attempts();
+    match ending {
+        Ending::Done | Ending::Handled => (GREEN, format!("done in {}", length(took.unwrap_or_default()))),
+        Ending::Retry { delay, failed } => {
+            let next = delivery.attempt + 1;
+            let line = first_line(&failed.message);
+            (YELLOW, format!("retry {next}/{attempts} in {}: {} {line}", length(*delay), failed.error))
+        }
+        Ending::Dead { attempts, failed, reason } => {
+            let why = failed.as_ref().map_or_else(
+                || reason.as_str().to_owned(),
+                |failed| format!("{} {}", failed.error, first_line(&failed.message)),
+            );
+            let plural = if *attempts == 1 { "" } else { "s" };
+            (RED, format!("dead letter after {attempts} attempt{plural}: {why}"))
+        }
+        Ending::Dropped => (RED, format!("dropped: {} events deep, a loop?", delivery.event.depth)),
+        Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit free", length(*delay))),
+        Ending::HandlerFailed { failed } => {
+            (RED, format!("dead-letter handler failed: {} {}", failed.error, first_line(&failed.message)))
+        }
+        Ending::Abandoned { cause } => (RED, format!("abandoned: {}", cause.as_str())),
+    }
+}
+
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+fn length(time: Micros) -> String {
+    match time.0 {
+        micros @ 0..1_000 => format!("{micros} µs"),
+        micros @ 1_000..10_000_000 => format!("{} ms", micros / 1_000),
+        micros => format!("{} s", micros / 1_000_000),
+    }
+}
+
+macro_rules! delivery_event {
+    ($level:ident, $delivery:expr, $($rest:tt)+) => {
+        tracing::$level!(
+            delivery.id = $delivery.id.0,
+            delivery.attempt = $delivery.attempt,
+            app = $delivery.event.app.as_str(),
+            trigger = $delivery.trigger_name.as_str(),
+            event.id = %$delivery.event.id,
+            event.subject = $delivery.event.subject.as_str(),
+            $($rest)+
+        )
+    };
+}
+
+fn log(fact: &Fact) {
+    match fact {
+        Fact::Settled { delivery, ending, took } => {
+            let (_, text) = describe(delivery, ending, *took);
+            match ending {
+                Ending::Dropped => delivery_event!(
+                    warn, delivery, event.depth = delivery.event.depth, event.root_id = %delivery.event.root_id,
+                    event.parent_id = ?delivery.event.parent_id.map(|id| id.to_string()), "{text}"
+                ),
+                Ending::Dead { .. } | Ending::HandlerFailed { .. } => delivery_event!(warn, delivery, "{text}"),
+                Ending::Retry { .. } | Ending::Abandoned { .. } => delivery_event!(info, delivery, "{text}"),
+                Ending::Done | Ending::Handled | Ending::Deferred { .. } => delivery_event!(debug, delivery, "{text}"),
+            }
+        }
+        Fact::Started { delivery, waited } => {
+            delivery_event!(debug, delivery, waited_us = waited.0, "started");
+        }
+        Fact::Fenced { delivery, resent } => {
+            delivery_event!(info, delivery, resent, "its settlement came too late and changed nothing");
+        }
+        Fact::Conflicted { delivery, times } => {
+            delivery_event!(debug, delivery, times, "what it had read was written by others; it runs again");
+        }
+        Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "its lease was lost"),
+        Fact::Overran { delivery } => delivery_event!(warn, delivery, "it did not end in time and was written off"),
+        // A store that is away is said once, and once more when it is back.
+        Fact::StoreFailed { request, error, failures: 1, .. } => {
+            tracing::warn!(store.request = request.as_str(), "the store failed, trying again: {error}");
+        }
+        Fact::StoreFailed { request, error, failures, retry_in } => {
+            tracing::debug!(store.request = request.as_str(), failures, retry_in_us = retry_in.0, "{error}");
+        }
+        Fact::StoreRecovered { failures, after } => {
+            tracing::info!(failures, "the store answers again after {}", length(*after));
+        }
+        Fact::ShuttingDown { running } => tracing::info!(running, "shutting down"),
+        Fact::Exchanged { settled, claimed, took } => {
+            tracing::trace!(settled, claimed, took_us = took.0, "exchanged");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_read_well() {
+        for (micros, text) in [(999, "999 µs"), (3_400, "3 ms"), (9_999_999, "9999 ms"), (60_000_000, "60 s")] {
+            assert_eq!(length(Micros(micros)), text);
+        }
+    }
+}

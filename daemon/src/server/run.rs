@@ -1,0 +1,193 @@
+//! From a configuration to a running daemon, and to its end.
+//!
+//! The listener comes first and the store after it, so that a database that is down delays the daemon and does not
+//! end it: until then `/readyz` says why. At the end it is the other way round.
+
+use super::ServerConfig;
+use super::executor::HandlerExecutor;
+use super::observer::LogObserver;
+use super::services::Services;
+use super::store::{Store, StoreUrl};
+use crate::http::{ApiState, Readiness, app};
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_core::{Boot, Incarnation, RngKey};
+use tidegate_driver::{Command, DriverPorts, WakeHandle, drive};
+use tidegate_exec_script::ScriptExecutor;
+use tidegate_io_postgres::PgStore;
+use tidegate_io_sqlite::SqliteStore;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Why a daemon does not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --listen ADDRESS:PORT")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// The HTTP server failed.
+    #[error("the HTTP server failed: {0}")]
+    Http(#[source] io::Error),
+    /// The store cannot be used, and waiting will not help.
+    #[error("{0}")]
+    Store(String),
+}
+
+/// How long open requests may take to end.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+/// Beyond the dispatcher's own bound.
+const DRIVER_GRACE: Duration = Duration::from_secs(5);
+/// Between two tries to open the store.
+const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
+const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// Runs a daemon until `shutdown` completes and everything has ended. `on_listening` is told the bound address, when
+/// `/healthz` answers already and the store may not.
+pub async fn serve(
+    config: ServerConfig,
+    on_listening: impl FnOnce(SocketAddr) + Send,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    let address = config.listen;
+    let listen = |source| ServeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    let (readiness, ready) = watch::channel(Readiness::Unavailable("the store is not open yet".to_owned()));
+    let state = ApiState {
+        readiness: ready,
+        admin_token: config.admin_token.clone(),
+        limits: config.http,
+        scripts: config.scripts,
+        native: config.native.clone(),
+    };
+    let bound = listener.local_addr().map_err(listen)?;
+    let http = Http::start(listener, state);
+    tracing::info!(http.address = %bound, "listening");
+    on_listening(bound);
+    let result = match config.store.clone() {
+        StoreUrl::Sqlite(path) => run::<SqliteStore>(&config, &path, &readiness, shutdown).await,
+        StoreUrl::Postgres(url) => run::<PgStore>(&config, &url, &readiness, shutdown).await,
+    };
+    readiness.send_replace(Readiness::ShuttingDown);
+    http.stop().await.and(result)
+}
+
+/// The store, the dispatcher on it, and their end.
+async fn run<S: Store>(
+    config: &ServerConfig,
+    url: &S::Url,
+    readiness: &watch::Sender<Readiness>,
+    shutdown: impl Future<Output = ()> + Send,
+) -> Result<(), ServeError> {
+    tokio::pin!(shutdown);
+    let store = tokio::select! {
+        biased;
+        () = &mut shutdown => return Ok(()),
+        store = open::<S>(url, readiness) => Arc::new(store?),
+    };
+    let wake = WakeHandle::default();
+    let (commands, commanded) = mpsc::channel(4);
+    let driver = tokio::spawn(dispatch(config, &store, wake.clone(), commanded));
+    let listening = tokio::spawn({
+        let (store, wake) = (Arc::clone(&store), wake.clone());
+        async move { store.listen(wake).await }
+    });
+    readiness.send_replace(Readiness::Ready(Services::on(&store, wake)));
+    tracing::info!("ready");
+    shutdown.await;
+
+    readiness.send_replace(Readiness::ShuttingDown);
+    commands.send(Command::Shutdown).await.ok();
+    let bound = Duration::from_micros(config.dispatcher.shutdown_grace().0) + DRIVER_GRACE;
+    if tokio::time::timeout(bound, driver).await.is_err() {
+        tracing::warn!("the dispatcher did not end in time; what it holds comes back when its leases run out");
+    }
+    listening.abort();
+    store.close().await;
+    Ok(())
+}
+
+/// Opens the store, however long that takes: said once when it fails, and once when it is there.
+async fn open<S: Store>(url: &S::Url, readiness: &watch::Sender<Readiness>) -> Result<S, ServeError> {
+    let (mut pause, mut failed) = (STORE_RETRY_MIN, false);
+    loop {
+        match S::open(url).await {
+            Ok(store) => {
+                if failed {
+                    tracing::info!("the store is there");
+                }
+                return Ok(store);
+            }
+            Err(reason) => {
+                if !failed {
+                    tracing::warn!("the store cannot be opened, trying again: {reason}");
+                }
+                failed = true;
+                readiness.send_replace(Readiness::Unavailable(format!("the store cannot be opened: {reason}")));
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(STORE_RETRY_MAX);
+            }
+        }
+    }
+}
+
+fn dispatch<S: Store>(
+    config: &ServerConfig,
+    store: &Arc<S>,
+    wake: WakeHandle,
+    commands: mpsc::Receiver<Command>,
+) -> impl Future<Output = ()> + Send + use<S> {
+    let incarnation = uuid::Uuid::new_v4();
+    let boot = Boot { incarnation: Incarnation(incarnation), rng_key: RngKey(incarnation.as_u64_pair().1) };
+    let executor = HandlerExecutor {
+        scripts: ScriptExecutor::new(Arc::clone(store) as _, Arc::clone(store) as _, config.scripts),
+        native: config.native.clone(),
+    };
+    let ports = DriverPorts {
+        store: Arc::clone(store),
+        executor: Arc::new(executor),
+        observer: Box::new(LogObserver { style: config.log }),
+        wake,
+    };
+    drive(config.dispatcher, boot, ports, commands)
+}
+
+/// The HTTP server as a task of its own.
+struct Http {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Http {
+    fn start(listener: TcpListener, state: ApiState) -> Self {
+        let (stop, mut stopped) = watch::channel(false);
+        let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
+            // A dropped sender means the same.
+            stopped.wait_for(|stop| *stop).await.ok();
+        });
+        Self { stop, task: tokio::spawn(server.into_future()) }
+    }
+
+    async fn stop(self) -> Result<(), ServeError> {
+        self.stop.send_replace(true);
+        let abort = self.task.abort_handle();
+        match tokio::time::timeout(HTTP_GRACE, self.task).await {
+            Ok(Ok(result)) => result.map_err(ServeError::Http),
+            Ok(Err(_)) => Ok(()),
+            Err(_) => {
+                // Whoever is still connected keeps an idle connection open, or waits for an answer that will not come.
+                abort.abort();
+                Ok(())
+            }
+        }
+    }
+}

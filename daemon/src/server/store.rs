@@ -1,0 +1,142 @@
+//! Which store, and what the daemon asks of it beyond the ports.
+
+use super::services::Health;
+use async_trait::async_trait;
+use std::future::Future;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+use tidegate_core::StoreError;
+use tidegate_driver::{
+    AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, OutboxStore, ScriptStore, TriggerStore,
+    WakeHandle,
+};
+use tidegate_io_postgres::{PgOptions, PgStore};
+use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+
+/// Every port, and a life.
+pub trait Store:
+    DispatchStore
+    + KvStore
+    + OutboxStore
+    + TriggerStore
+    + ScriptStore
+    + AppStore
+    + DeliveryStore
+    + DeadLetterStore
+    + Health
+    + Sized
+{
+    /// What it is opened by.
+    type Url: Clone + Send + Sync;
+
+    /// Connects and brings the schema up to date. The error says what failed, for people.
+    fn open(url: &Self::Url) -> impl Future<Output = Result<Self, String>> + Send;
+
+    /// Passes on what other processes notify of, for ever.
+    fn listen(&self, wake: WakeHandle) -> impl Future<Output = ()> + Send;
+
+    /// Finishes what was begun.
+    fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Where the data is: `sqlite:PATH` or `postgres://…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A connection string.
+    Postgres(String),
+}
+
+/// A text that names no store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
+pub struct InvalidStoreUrl(String);
+
+impl FromStr for StoreUrl {
+    type Err = InvalidStoreUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if !path.is_empty() {
+                return Ok(Self::Sqlite(PathBuf::from(path)));
+            }
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        // What follows a scheme may be a password.
+        Err(InvalidStoreUrl(text.split("//").next().unwrap_or_default().to_owned()))
+    }
+}
+
+impl Store for SqliteStore {
+    type Url = PathBuf;
+
+    async fn open(path: &PathBuf) -> Result<Self, String> {
+        Self::open(path, SqliteOptions::default()).await.map_err(|error| error.to_string())
+    }
+
+    async fn listen(&self, _: WakeHandle) {
+        // The file has one process, and that one wakes itself.
+        std::future::pending().await
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Health for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        Self::ping(self).await
+    }
+}
+
+impl Store for PgStore {
+    type Url = String;
+
+    async fn open(url: &String) -> Result<Self, String> {
+        let store = Self::new(url, &PgOptions::default()).map_err(|error| error.to_string())?;
+        store.migrate().await.map_err(|error| error.to_string())?;
+        Ok(store)
+    }
+
+    async fn listen(&self, wake: WakeHandle) {
+        Self::listen(self, wake).await;
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Health for PgStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        // A pool waits for a connection far longer than a probe should.
+        let slow = |_| Err(StoreError::unknown("Postgres does not answer within a second"));
+        tokio::time::timeout(Duration::from_secs(1), Self::ping(self)).await.unwrap_or_else(slow)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls() {
+        let sqlite = |path: &str| Ok(StoreUrl::Sqlite(PathBuf::from(path)));
+        assert_eq!("sqlite:a/b.db".parse(), sqlite("a/b.db"));
+        assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));
+        let url = "postgres://u:secret@h/d";
+        assert_eq!(url.parse(), Ok(StoreUrl::Postgres(url.to_owned())));
+        for bad in ["", "sqlite:", "mysql://u:secret@h", "/a/b.db"] {
+            let error = bad.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+}

@@ -47,9 +47,7 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
             checks.push(ok("config", "every setting is known and within its bounds"));
             checks.push(token(&settings, environment, &store));
             let (port, running) = match running_on(&settings, environment, &store) {
-                Some(url) => {
-                    (ok("port", format!("a daemon on this store answers at {url}")), Client::new(&url, None).ok())
-                }
+                Some(url) => (ok("port", format!("a daemon on this store answers at {url}")), Client::probe(&url).ok()),
                 None => port(&settings),
             };
             checks.push(port);
@@ -130,7 +128,7 @@ fn port(settings: &Settings) -> (Check, Option<Client>) {
         }
         Err(_) => {}
     }
-    let client = Client::new(&url_of(address), None).ok();
+    let client = Client::probe(&url_of(address)).ok();
     let answers = client.as_ref().is_some_and(|client| client.call(Call::get("/healthz")).is_ok());
     match client.filter(|_| answers) {
         Some(client) => (ok(NAME, format!("a daemon answers on {address}")), Some(client)),

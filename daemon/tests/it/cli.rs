@@ -1,12 +1,9 @@
 //! The command line through the real program: what a person types, sees and gets as an exit code.
 
-#[path = "cli_support.rs"]
-mod support;
-
+use crate::cli_support::{self as support, Dev, PATIENCE, Said, wait_for};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::Stdio;
-use support::{Dev, PATIENCE, Said, wait_for};
 
 #[test]
 fn an_order_gets_its_receipt_and_a_bad_one_is_explained() {

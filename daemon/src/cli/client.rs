@@ -127,7 +127,7 @@ impl Client {
         let body = body.map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
         if status >= 300 {
-            return Err(CliError::Refused(Problem::read(status, &body)));
+            return Err(CliError::Refused(Box::new(Problem::read(status, &body))));
         }
         Ok(Answer { body })
     }

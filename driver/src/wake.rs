@@ -51,8 +51,8 @@ impl WakeHandle {
         self.shared.notify.notify_one();
     }
 
-    /// Waits for the next wake. Only the driver calls it.
-    pub(crate) async fn woken(&self) -> Woken {
+    /// Waits for the next wake. One task at a time: the driver, in a daemon.
+    pub async fn woken(&self) -> Woken {
         loop {
             let pending = std::mem::take(&mut *self.lock());
             if pending.somewhere || !pending.lanes.is_empty() {

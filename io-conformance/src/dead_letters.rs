@@ -38,6 +38,7 @@ pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(stor
     assert_eq!((event.source, event.event_type.as_str()), (Source::DeadLetter, "dead_letter.created"));
     assert_eq!((event.subject.as_str(), &event.app, event.time), ("lane", &app.name, reply.now));
     assert_eq!((event.depth, event.root_id, event.parent_id), (1, row.event.root_id, Some(row.event.id)));
+    assert_eq!((event.actor, event.traceparent.as_deref()), (registrant(), Some(TRACEPARENT)));
     let data: serde_json::Value = serde_json::from_str(event.data.as_str()).expect("JSON");
     let expected = serde_json::json!({
         "dead_letter_id": letter.id.0, "trigger": "lane", "reason": "permanent", "fingerprint": failed.fingerprint(),

@@ -161,7 +161,7 @@ pub(crate) async fn a_mutation_carries_its_cause<S: Store>(store: Arc<S>) {
 
 /// Names that mean something to a dialect's patterns, that sort differently by a locale or by UTF-16, and prefixes
 /// of each other.
-const KEYS: [&str; 28] = [
+const KEYS: [&str; 30] = [
     "a",
     "a b",
     "a%",
@@ -181,6 +181,8 @@ const KEYS: [&str; 28] = [
     "ab",
     "aé",
     "a\u{ffee}",
+    "a\u{ffff}",
+    "a\u{ffff}b",
     "a😀",
     "A",
     "Ab",

@@ -1,11 +1,12 @@
 //! The store's matching is the core's: random triggers and random events, compared in bulk.
 //!
-//! The alphabets are made of what the SQL dialects' own patterns give a meaning to, of letters that differ only in
-//! case, and of characters longer than one byte.
+//! Patterns and texts are made of the same pieces: what the SQL dialects' own patterns give a meaning to, alone and in
+//! groups, letters that differ only in case, and characters longer than one byte.
 
 use crate::Store;
 use crate::support::*;
 use proptest::prelude::*;
+use proptest::sample::select;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use std::collections::BTreeSet;
@@ -21,13 +22,37 @@ fn draw<T: Strategy>(count: usize, strategy: &T) -> Vec<T::Value> {
     (0..count).map(|_| strategy.new_tree(&mut runner).expect("a value").current()).collect()
 }
 
-/// A pattern that has a chance to match a text of the same alphabet: mostly stars and single characters.
-fn patterns() -> impl Strategy<Value = String> {
-    prop_oneof![r"[abA%_?\[\]\\^é/😀*-]{1,3}", r"\*[abA%_?\[\]\\^é/😀-]{1,2}\*", r"[abA%_?é/-]\*", Just("*".to_owned())]
+const PIECES: [&str; 27] = [
+    "a", "b", "ab", "A", "-", "/", "é", "😀", "\u{fffd}", "\u{fffe}", "\u{ffff}", "%", "_", "?", "[", "]", "\\", "^",
+    "[a]", "[a-b]", "[^a]", "[!b]", "[]", "\\%", "\\_", "\\a", "\\\\",
+];
+
+/// What matches any one character or any text in one dialect or the other.
+const WILD: [&str; 3] = ["?", "_", "%"];
+
+/// One to three pieces.
+fn texts() -> impl Strategy<Value = String> {
+    collection_of(1..=3, select(PIECES.to_vec()))
 }
 
-const TEXTS: &str = r"[abA%_?\[\]\\^é/😀*-]{1,5}";
+/// One to four pieces, many of them a `*`.
+fn patterns() -> impl Strategy<Value = String> {
+    collection_of(1..=4, prop_oneof![4 => Just("*"), 2 => select(PIECES.to_vec()), 1 => select(WILD.to_vec())])
+}
+
+fn collection_of(
+    count: std::ops::RangeInclusive<usize>,
+    pieces: impl Strategy<Value = &'static str>,
+) -> impl Strategy<Value = String> {
+    proptest::collection::vec(pieces, count).prop_map(|pieces| pieces.concat())
+}
+
+/// A name, and what may be compared with it.
 const WORDS: &str = r"[abA_-][abA._-]{0,3}";
+
+fn word_patterns() -> impl Strategy<Value = String> {
+    prop_oneof![WORDS, patterns(), r"\*[abA._-]\*", r"[abA_]\*", r"[abA*][?%_]", r"[?%_][abA*]"]
+}
 
 fn event(app: &App<impl Store>, source: Source, event_type: &str, subject: &str) -> Event {
     let id = EventId(uuid::Uuid::nil());
@@ -83,13 +108,13 @@ impl Seen {
 
 pub(crate) async fn app_events_match_as_in_the_core<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
-    let rules = draw(60, &(patterns(), patterns(), any::<bool>()));
+    let rules = draw(200, &(patterns(), patterns(), any::<bool>()));
     for (n, (types, subjects, any_subject)) in rules.iter().enumerate() {
         let subject = if *any_subject { pattern("*") } else { pattern(subjects) };
         app.trigger(&spec(&format!("t{n}"), Match::App { event_type: pattern(types), subject })).await;
     }
     let triggers = app.triggers().await;
-    let texts = draw(200, &(TEXTS, prop_oneof![TEXTS, Just(String::new())]));
+    let texts = draw(300, &(texts(), prop_oneof![4 => texts(), 1 => Just(String::new())]));
 
     let emitted = app.emit(texts.iter().map(|(name, subject)| new_event(name, subject, "null")).collect()).await;
 
@@ -103,7 +128,7 @@ pub(crate) async fn app_events_match_as_in_the_core<S: Store>(store: Arc<S>) {
 pub(crate) async fn kv_events_match_as_in_the_core<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let ops = prop_oneof![Just((true, false)), Just((false, true)), Just((true, true))];
-    let rules = draw(60, &(ops, prop_oneof![WORDS, patterns(), r"[abA]\*"], patterns()));
+    let rules = draw(150, &(ops, prop_oneof![Just("*".to_owned()), word_patterns()], patterns()));
     for (n, ((set, delete), collections, keys)) in rules.iter().enumerate() {
         let ops = KvOps { set: *set, delete: *delete };
         let rule = Match::Kv { ops, collection: pattern(collections), key: pattern(keys) };
@@ -112,7 +137,9 @@ pub(crate) async fn kv_events_match_as_in_the_core<S: Store>(store: Arc<S>) {
     let triggers = app.triggers().await;
 
     let mut seen = Seen::default();
-    for (in_collection, at) in draw(80, &(WORDS, TEXTS)).iter().collect::<BTreeSet<_>>() {
+    for (in_collection, at) in
+        draw(120, &(WORDS, prop_oneof![9 => texts(), 1 => Just("*".to_owned())])).iter().collect::<BTreeSet<_>>()
+    {
         let subject = format!("{in_collection}/{at}");
         let put = app.put(in_collection, at, "1").await;
         seen.compare(&event(&app, Source::Kv, "kv.set", &subject), &triggers, &woken(&put.emitted));
@@ -128,7 +155,7 @@ pub(crate) async fn dead_letters_match_as_in_the_core<S: Store>(store: Arc<S>) {
     for name in &names {
         app.trigger(&on_app(name, "go")).await;
     }
-    for (n, names) in draw(40, &prop_oneof![WORDS, patterns(), r"\*[abA._-]\*", r"[abA]\*"]).iter().enumerate() {
+    for (n, names) in draw(60, &word_patterns()).iter().enumerate() {
         app.trigger(&on_dead_letter(&format!("handler{n}"), names)).await;
     }
     let triggers = app.triggers().await;

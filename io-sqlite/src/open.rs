@@ -85,11 +85,12 @@ impl SqliteStore {
             .busy_timeout(options.busy_timeout)
             .pragma("cache_size", "-65536")
             .statement_cache_capacity(128);
+        let migrating =
+            SqlitePoolOptions::new().max_connections(1).connect_with(connect.clone()).await.map_err(sqlite)?;
+        let migrated = sqlx::migrate!("../migrations/sqlite").run(&migrating).await;
+        migrating.close().await;
+        migrated.map_err(|source| OpenError::Migrate { path: path.to_owned(), source })?;
         let mut connection = connect.connect().await.map_err(sqlite)?;
-        sqlx::migrate!("../migrations/sqlite")
-            .run(&mut connection)
-            .await
-            .map_err(|source| OpenError::Migrate { path: path.to_owned(), source })?;
         sqlx::query(sql::expire_leases).execute(&mut connection).await.map_err(sqlite)?;
         let newest: i64 = sqlx::query_scalar(sql::newest_time).fetch_one(&mut connection).await.map_err(sqlite)?;
         let readers = SqlitePoolOptions::new()
@@ -103,7 +104,7 @@ impl SqliteStore {
 
     /// Whether the file can be read.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.readers).await.map(drop).map_err(|error| {
+        sqlx::query(sql::ping).execute(&self.readers).await.map(drop).map_err(|error| {
             StoreError::not_applied(StoreErrorKind::Unavailable, format!("SQLite does not answer: {error}"))
         })
     }

@@ -6,6 +6,7 @@
 
 use crate::clock::Clock;
 use crate::error::{port, refused};
+use crate::sql;
 use futures_util::future::{BoxFuture, FutureExt};
 use sqlx::{Connection, SqliteConnection};
 use std::collections::VecDeque;
@@ -170,7 +171,7 @@ async fn run(
         }
     }
     // Folds the log back into the file; without it the next opener would.
-    execute(&mut connection, "pragma wal_checkpoint(truncate)").await.ok();
+    execute(&mut connection, sql::checkpoint).await.ok();
     connection.close().await.ok();
     // The system frees it also when the process dies.
     drop(lock);
@@ -184,7 +185,7 @@ async fn run(
 /// connection then but to begin again: outside a transaction the next savepoint would be one, and would commit by itself.
 /// So the jobs that were not begun stay in the group.
 async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
-    if let Err(error) = execute(connection, "begin immediate").await {
+    if let Err(error) = execute(connection, sql::begin).await {
         // A transaction may be left open by a failure before; the next group then finds it closed.
         execute(connection, "rollback").await.ok();
         for job in group.drain(..) {

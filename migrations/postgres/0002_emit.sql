@@ -1,4 +1,9 @@
 -- Match and fan-out: the only place that makes outbox rows.
+--
+-- Functions that are called from outside carry settings for the planner, here and in the files that follow. A plan is made
+-- once for a session and kept, and statistics of a queue are always wrong: a table that was empty when the plan was made
+-- has a million rows now. So the planner is left no choice but to walk indexes from the few rows in hand to the few that
+-- belong to each of them; it makes no plan anew for a call, and compiles nothing.
 
 -- Anchored and case-sensitive; '*' matches any run of characters, all else is literal.
 create function tidegate.pattern_matches(pattern text, value text) returns boolean
@@ -13,12 +18,16 @@ return encode(
     set_bit(set_bit(
         overlay(
             uuid_send(gen_random_uuid())
-            placing substring(int8send((extract(epoch from moment) * 1000)::bigint) from 3) from 1 for 6),
+            placing substring(int8send(floor(date_part('epoch', moment) * 1000)::bigint) from 3) from 1 for 6),
         52, 1), 53, 1), 'hex')::uuid;
 
 -- One row for each enabled, living trigger of the app that the event matches, or for the one trigger that is named.
--- Answers the triggers that got a row. The notification has no content, so that Postgres makes one of all of a
--- transaction.
+-- Answers the triggers that got a row. It is one statement, and therefore one snapshot: an event meets a deployment whole
+-- or not at all.
+--
+-- It sends no notification. A transaction that has sent one holds a lock of the whole cluster while its commit is written
+-- to the disk, so that commits are no longer written in groups: measured, 32 clients together make 4,700 transactions a
+-- second instead of 23,500. A daemon wakes its own dispatcher, and notifies the others after the commit.
 create function tidegate.fan_out(
     p_now timestamptz, p_app text, p_source text, p_event_id uuid, p_type text, p_subject text, p_data json,
     p_actor text, p_root_id uuid, p_parent_id uuid, p_depth integer, p_traceparent text,
@@ -55,42 +64,132 @@ begin
         returning trigger_id
     )
     select array_agg(trigger_id) into v_woken from made;
-    if v_woken is not null then
-        perform pg_notify('tidegate_outbox', '');
-    end if;
     return coalesce(v_woken, '{}');
 end
 $$;
 
--- Emits an event of an app's own in the caller's transaction: a commit fires its triggers, a rollback does not.
--- Answers the event's id. It runs with the rights of the schema's owner, so that an application's role needs only
--- USAGE on the schema and EXECUTE on this function.
-create function tidegate.emit(app text, type text, subject text default '', data jsonb default 'null') returns uuid
-language plpgsql security definer set search_path = pg_catalog, pg_temp as $$
+-- Emits an event of an app's own, for any client and in its own transaction: a commit fires its triggers, a rollback does
+-- not. Answers the event's id.
+--
+--     begin;
+--     insert into orders …;
+--     select tidegate.emit('shop', 'order.created', 'order/17', '{"total": 12.50}');
+--     commit;
+--
+-- It runs with the rights of the schema's owner, so that an application's role needs no more than USAGE on the schema. The
+-- event's actor is `sql:` and the role that logged in.
+--
+-- The notification has no content, so that Postgres makes one of all that a transaction sends; it goes out at the commit.
+create function tidegate.emit(app text, type text, subject text default '', data jsonb default '{}') returns uuid
+language plpgsql security definer
+set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
 declare
     v_now timestamptz := clock_timestamp();
     v_id uuid := tidegate.uuid_v7(v_now);
+    v_data text := coalesce(emit.data::text, 'null');
     v_control constant text := '[\u0001-\u001f\u007f-\u009f]';
 begin
     if not exists (select from tidegate.apps a where a.name = emit.app) then
         raise exception 'there is no app %', quote_nullable(emit.app)
-            using errcode = 'undefined_object', hint = 'tidegate deploy DIRECTORY makes one; nothing was emitted';
+            using errcode = 'undefined_object',
+            hint = 'tidegate deploy DIRECTORY makes one; "select name from tidegate.apps" shows those that exist.';
     end if;
     if emit.type is null or octet_length(emit.type) not between 1 and 255 or emit.type ~ v_control then
         raise exception 'the event type % is not valid', quote_nullable(emit.type)
-            using errcode = 'invalid_parameter_value', hint = '1 to 255 bytes without control characters';
+            using errcode = 'invalid_parameter_value',
+            hint = 'Use 1 to 255 bytes without control characters, such as ''order.created''.';
     end if;
-    if emit.subject is null or octet_length(emit.subject) > 768 or emit.subject ~ v_control then
-        raise exception 'the subject % is not valid', quote_nullable(emit.subject)
-            using errcode = 'invalid_parameter_value', hint = 'at most 768 bytes without control characters';
+    if octet_length(emit.subject) > 768 or emit.subject ~ v_control then
+        raise exception 'the subject % is not valid', quote_nullable(left(emit.subject, 80))
+            using errcode = 'invalid_parameter_value',
+            hint = 'Use at most 768 bytes without control characters, such as ''order/17''.';
     end if;
-    if octet_length(coalesce(emit.data, 'null')::text) > 262144 then
-        raise exception 'the data is % bytes long', octet_length(emit.data::text)
-            using errcode = 'program_limit_exceeded', hint = 'at most 262144 bytes; nothing was emitted';
+    if octet_length(v_data) > 262144 then
+        raise exception 'the data of the event is % bytes long, and at most 262144 (256 KiB) are allowed',
+            octet_length(v_data)
+            using errcode = 'program_limit_exceeded',
+            hint = 'Keep what is large elsewhere, and name it in the event.';
     end if;
-    perform tidegate.fan_out(
-        v_now, emit.app, 'app', v_id, emit.type, emit.subject, coalesce(emit.data, 'null')::text::json,
-        'sql:' || session_user, v_id, null, 0, null);
+    if cardinality(tidegate.fan_out(
+        v_now, emit.app, 'app', v_id, emit.type, coalesce(emit.subject, ''), v_data::json,
+        'sql:' || regexp_replace(session_user, v_control, '?', 'g'), v_id, null, 0, null)) > 0
+    then
+        perform pg_notify('tidegate_outbox', '');
+    end if;
     return v_id;
+end
+$$;
+
+comment on function tidegate.emit(text, text, text, jsonb) is
+    'Emits an event of an app in the current transaction, for every trigger that it matches. Answers the event''s id.';
+
+-- Emits a daemon's events, all of one cause; with a key only once: a repetition at the same moment waits for the first
+-- one at the primary key. One row for each event in their order, with the status 'emitted', or 'repeated' with the ids of
+-- the first time and nobody woken; one row alone with the status 'key_reused' or 'unknown_app'.
+create function tidegate.emit_events(
+    p_app text, p_types text[], p_subjects text[], p_data text[], p_actor text, p_root_id uuid, p_parent_id uuid,
+    p_depth integer, p_traceparent text, p_key text, p_digest text
+) returns table (status text, event_id uuid, woken bigint[])
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := clock_timestamp();
+    v_ids uuid[] := array(select tidegate.uuid_v7(v_now) from unnest(p_types));
+    v_before record;
+begin
+    perform from tidegate.apps a where a.name = p_app;
+    if not found then
+        return query select 'unknown_app', null::uuid, null::bigint[];
+        return;
+    end if;
+    if p_key is not null then
+        insert into tidegate.idempotency_keys as k (app, key, digest, event_ids, created_at)
+        values (p_app, p_key, p_digest, v_ids, v_now)
+        -- One that is older than a day is as good as pruned.
+        on conflict (app, key) do update
+            set digest = excluded.digest, event_ids = excluded.event_ids, created_at = excluded.created_at
+            where k.created_at < v_now - interval '1 day';
+        if not found then
+            select k.digest, k.event_ids into v_before
+            from tidegate.idempotency_keys k where k.app = p_app and k.key = p_key;
+            if v_before.digest is distinct from p_digest then
+                return query select 'key_reused', null::uuid, null::bigint[];
+            else
+                return query select 'repeated', b.id, '{}'::bigint[] from unnest(v_before.event_ids) b (id);
+            end if;
+            return;
+        end if;
+        -- Now and then, a few at a time, and none that another is pruning.
+        if random() < 0.01 then
+            delete from tidegate.idempotency_keys where (app, key) in (
+                select k.app, k.key from tidegate.idempotency_keys k
+                where k.created_at < v_now - interval '1 day'
+                order by k.created_at
+                limit 1000
+                for update skip locked);
+        end if;
+    end if;
+    for n in 1..cardinality(v_ids) loop
+        status := 'emitted';
+        event_id := v_ids[n];
+        woken := tidegate.fan_out(
+            v_now, p_app, 'app', v_ids[n], p_types[n], p_subjects[n], p_data[n]::json, p_actor,
+            coalesce(p_root_id, v_ids[n]), p_parent_id, p_depth, p_traceparent);
+        return next;
+    end loop;
 end
 $$;

@@ -52,12 +52,20 @@ create function tidegate.kv_mutate(
     out status text, out current bigint, out version bigint, out updated_at timestamptz, out event_id uuid,
     out woken bigint[]
 )
-language plpgsql as $$
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
 begin
     if not exists (select from tidegate.apps a where a.name = p_app) then
         status := 'unknown_app';
         return;
     end if;
+    -- Behind the lock the clock is read and all that was written before is seen, so times grow with versions.
     perform tidegate.kv_lock(tidegate.kv_stripe(p_app, p_collection, p_key));
     updated_at := clock_timestamp();
     select k.version into current from tidegate.kv k

@@ -1,7 +1,7 @@
 use super::error::CliError;
 use super::problem::Problem;
 use std::time::Duration;
-use ureq::http::{HeaderMap, Method, Request, Uri};
+use ureq::http::{Method, Request, Uri};
 
 /// A client of one daemon. It blocks, so it is never used on a thread of an async runtime.
 #[derive(Clone)]
@@ -21,7 +21,6 @@ impl std::fmt::Debug for Client {
 /// An answer with a status below 400.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    pub(crate) headers: HeaderMap,
     pub(crate) body: String,
 }
 
@@ -36,6 +35,8 @@ pub(crate) struct Call {
 
 /// The daemon answers at once or says that it is overloaded; a deployment of many scripts may take a few seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+/// A daemon answers a probe at once, but asks its store before it says that it is ready.
+const PROBE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Far above the longest list that the API gives.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
@@ -77,6 +78,15 @@ impl Call {
 impl Client {
     /// A client of the daemon at `base`, such as `http://127.0.0.1:8787`.
     pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self, CliError> {
+        Self::patient(base, token, ANSWER_WITHIN)
+    }
+
+    /// A client that only asks whether somebody is there.
+    pub(crate) fn probe(base: &str) -> Result<Self, CliError> {
+        Self::patient(base, None, PROBE_ANSWERS_WITHIN)
+    }
+
+    fn patient(base: &str, token: Option<String>, answer_within: Duration) -> Result<Self, CliError> {
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|error| CliError::usage(format!("{base:?} is not a URL: {error}")))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -88,7 +98,7 @@ impl Client {
             .http_status_as_error(false)
             .max_redirects(0)
             .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(ANSWER_WITHIN))
+            .timeout_global(Some(answer_within))
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
         // A proxy named in the environment cannot reach this machine's own ports.
         let config = if is_loopback(uri.host()) { config.proxy(None) } else { config };
@@ -117,9 +127,9 @@ impl Client {
         let body = body.map_err(|error| self.unreachable(&error))?;
         let status = response.status().as_u16();
         if status >= 300 {
-            return Err(CliError::Refused(Problem::read(status, &body)));
+            return Err(CliError::Refused(Box::new(Problem::read(status, &body))));
         }
-        Ok(Answer { headers: response.headers().clone(), body })
+        Ok(Answer { body })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> CliError {

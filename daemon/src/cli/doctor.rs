@@ -6,7 +6,7 @@ use super::daemon::{describe, settings, store_url, token_path, url_of};
 use super::error::CliError;
 use super::{now, output, stores, text};
 use crate::config::{Environment, Settings};
-use crate::dev::{self, token_file};
+use crate::dev::{self, Instance, token_file};
 use crate::server::StoreUrl;
 use std::io;
 use std::net::TcpListener;
@@ -46,7 +46,10 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
         Ok((store, settings)) => {
             checks.push(ok("config", "every setting is known and within its bounds"));
             checks.push(token(&settings, environment, &store));
-            let (port, running) = port(&settings);
+            let (port, running) = match running_on(&settings, environment, &store) {
+                Some(url) => (ok("port", format!("a daemon on this store answers at {url}")), Client::probe(&url).ok()),
+                None => port(&settings),
+            };
             checks.push(port);
             match running {
                 Some(client) => checks.push(ready(&client)),
@@ -105,6 +108,15 @@ fn token(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Ch
     }
 }
 
+/// Where the daemon answers that keeps its token beside this store, if one of this user runs.
+fn running_on(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Option<String> {
+    let token_file = token_path(settings, store)?.canonicalize().ok()?;
+    let same = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
+    let running =
+        Instance::running(environment).into_iter().find(|instance| same(instance).as_ref() == Some(&token_file));
+    running.map(|instance| instance.url)
+}
+
 /// Whether the port is free, or a client of the daemon that listens there.
 fn port(settings: &Settings) -> (Check, Option<Client>) {
     const NAME: &str = "port";
@@ -116,7 +128,7 @@ fn port(settings: &Settings) -> (Check, Option<Client>) {
         }
         Err(_) => {}
     }
-    let client = Client::new(&url_of(address), None).ok();
+    let client = Client::probe(&url_of(address)).ok();
     let answers = client.as_ref().is_some_and(|client| client.call(Call::get("/healthz")).is_ok());
     match client.filter(|_| answers) {
         Some(client) => (ok(NAME, format!("a daemon answers on {address}")), Some(client)),

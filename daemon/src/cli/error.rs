@@ -5,7 +5,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CliError {
     /// The daemon answered that it will not or cannot. Exit code 1, or 4 for what is not there.
-    Refused(Problem),
+    Refused(Box<Problem>),
     /// It went wrong on this side. Exit code 1.
     Failed { message: String, hint: Option<String> },
     /// The command line does not say what to do. Exit code 2.
@@ -80,12 +80,12 @@ mod tests {
     #[test]
     fn each_class_has_its_exit_code_and_says_what_to_do() {
         let refused = |status, code: &str| {
-            CliError::Refused(Problem {
+            CliError::Refused(Box::new(Problem {
                 status,
                 code: code.to_owned(),
                 detail: Some("d".to_owned()),
                 ..Problem::default()
-            })
+            }))
         };
         for (error, exit_code, text) in [
             (refused(401, "unauthorized"), 1, "error[unauthorized]: d\nhint: "),

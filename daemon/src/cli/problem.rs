@@ -5,11 +5,15 @@ use std::fmt::Write as _;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Problem {
+    /// The answer's, not the document's.
+    #[serde(skip)]
     pub(crate) status: u16,
     pub(crate) title: String,
     pub(crate) code: String,
     pub(crate) detail: Option<String>,
     pub(crate) errors: Vec<ProblemPart>,
+    /// What `/readyz` says.
+    pub(crate) reason: Option<String>,
 }
 
 /// One of several things that are wrong.
@@ -26,6 +30,10 @@ impl Problem {
     pub(crate) fn read(status: u16, body: &str) -> Self {
         match serde_json::from_str::<Self>(body) {
             Ok(problem) if !problem.code.is_empty() => Self { status, ..problem },
+            // What `/readyz` says is no problem document.
+            Ok(Self { reason: Some(reason), .. }) => {
+                Self { status, code: "unavailable".to_owned(), detail: Some(reason), ..Self::default() }
+            }
             _ => {
                 let line: String = body.lines().next().unwrap_or_default().chars().take(200).collect();
                 let detail = format!("the answer was {status} {line}").trim_end().to_owned();
@@ -74,6 +82,8 @@ mod tests {
             "errors":[{"at":"triggers[0]","message":"m"}]}"#;
         let problem = Problem::read(400, body);
         assert_eq!((problem.code.as_str(), problem.detail()), ("invalid_request", "no\n  triggers[0]: m".to_owned()));
+        let unready = Problem::read(503, r#"{"status":"unavailable","reason":"store: gone"}"#);
+        assert_eq!((unready.code.as_str(), unready.detail()), ("unavailable", "store: gone".to_owned()));
         let proxy = Problem::read(502, "<html>\nbad gateway");
         assert_eq!((proxy.code.as_str(), proxy.detail()), ("http_502", "the answer was 502 <html>".to_owned()));
         assert_eq!(Problem::read(503, "").detail(), "the answer was 503");

@@ -3,6 +3,7 @@
 use crate::server::StoreUrl;
 use tidegate_core::{Reply, Request, StoreError, StoreErrorKind, Timestamp};
 use tidegate_driver::DispatchStore;
+use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 
 /// Brings the schema up to date, as every daemon does at its start.
@@ -13,7 +14,12 @@ pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
             store.close().await;
             Ok(())
         }
-        StoreUrl::Postgres(_) => Err(unavailable("io-postgres is not there yet")),
+        StoreUrl::Postgres(url) => {
+            let store = PgStore::new(url, &PgOptions::default()).map_err(unavailable)?;
+            let result = store.migrate().await.map_err(unavailable);
+            store.close().await;
+            result
+        }
     }
 }
 
@@ -27,7 +33,12 @@ pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
             store.close().await;
             reply
         }
-        StoreUrl::Postgres(_) => Err(unavailable("io-postgres is not there yet")),
+        StoreUrl::Postgres(url) => {
+            let store = PgStore::new(url, &PgOptions::default()).map_err(unavailable)?;
+            let reply = store.call(Request::Discover).await;
+            store.close().await;
+            reply
+        }
     };
     match reply? {
         Reply::Discover { now, .. } => Ok(now),

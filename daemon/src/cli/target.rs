@@ -163,16 +163,18 @@ mod tests {
             Self { root }
         }
 
-        fn instance(&self, app: &str, port: u16) -> Instance {
+        /// The daemon of `one` or of `two`; `served` is the one of `two` without its app.
+        fn instance(&self, name: &str) -> Instance {
+            let (app, port) = if name == "one" { ("one", 1001) } else { ("two", 1002) };
             Instance {
                 url: format!("http://127.0.0.1:{port}"),
-                app: Some(app.to_owned()),
+                app: (name != "served").then(|| app.to_owned()),
                 token_file: Some(self.root.path().join(app).join(".tidegate/token")),
                 pid: 1,
             }
         }
 
-        fn find(&self, flags: &str, variables: &str, here: &str, running: &[Instance]) -> Result<Found, CliError> {
+        fn find(&self, flags: &str, variables: &str, here: &str, running: &str) -> Result<Found, CliError> {
             let pairs = |text: &str| -> Vec<(String, String)> {
                 let words = text.split_whitespace().filter_map(|word| word.split_once('='));
                 words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -180,42 +182,34 @@ mod tests {
             let flag = |name: &str| pairs(flags).into_iter().find(|(flag, _)| flag == name).map(|(_, value)| value);
             let global = Global { url: flag("url"), token: flag("token"), app: flag("app"), json: false };
             let environment = pairs(variables).into_iter().collect();
-            find(&global, &environment, &self.root.path().join(here), || running.to_vec())
+            find(&global, &environment, &self.root.path().join(here), || {
+                running.split_whitespace().map(|name| self.instance(name)).collect()
+            })
         }
     }
 
     #[test]
     fn url_token_and_app_come_from_the_first_that_names_them() {
         let disk = Disk::new();
-        let (one, two) = (disk.instance("one", 1001), disk.instance("two", 1002));
-        let served = Instance { app: None, ..two.clone() };
         let (u1, u2, default) = ("http://127.0.0.1:1001", "http://127.0.0.1:1002", "http://127.0.0.1:8787");
         let all = "TIDEGATE_URL=http://e TIDEGATE_TOKEN=e TIDEGATE_APP=e";
         for (flags, variables, here, running, url, token, app) in [
-            ("url=http://f token=f app=f", all, "one", &[one.clone()][..], "http://f", Some("f"), Some("f")),
-            ("", all, "one", &[one.clone()], "http://e", Some("e"), Some("e")),
-            ("", "", "one", &[one.clone(), two.clone()], u1, Some(ONE), Some("one")),
-            ("", "", "two/scripts", &[one.clone(), two.clone()], u2, Some(TWO), Some("two")),
-            ("", "", "", &[one.clone()], u1, Some(ONE), Some("one")),
+            ("url=http://f token=f app=f", all, "one", "one", "http://f", Some("f"), Some("f")),
+            ("", all, "one", "one", "http://e", Some("e"), Some("e")),
+            ("", "", "one", "one two", u1, Some(ONE), Some("one")),
+            ("", "", "two/scripts", "one two", u2, Some(TWO), Some("two")),
+            ("", "", "", "one", u1, Some(ONE), Some("one")),
             // The daemon of this directory does not run, and there is only one that is meant.
-            ("", "", "two/scripts", &[one.clone()], u1, Some(ONE), Some("one")),
-            ("", "", "two", &[], default, Some(TWO), Some("two")),
+            ("", "", "two/scripts", "one", u1, Some(ONE), Some("one")),
+            ("", "", "two", "", default, Some(TWO), Some("two")),
             // One in development is meant before one that serves.
-            ("", "", "", &[served.clone(), one.clone()], u1, Some(ONE), Some("one")),
-            ("", "", "", &[served.clone()], u2, Some(TWO), None),
-            ("", "", "", &[], default, None, None),
-            (
-                "url=http://127.0.0.1:1002/",
-                "",
-                "",
-                &[one.clone(), two.clone()],
-                "http://127.0.0.1:1002/",
-                Some(TWO),
-                Some("two"),
-            ),
-            ("url=http://localhost:9", "", "one", &[], "http://localhost:9", Some(ONE), Some("one")),
-            ("url=https://example.org", "", "one", &[one.clone()], "https://example.org", None, Some("one")),
-            ("url=https://127.example.org", "", "one", &[], "https://127.example.org", None, Some("one")),
+            ("", "", "", "served one", u1, Some(ONE), Some("one")),
+            ("", "", "", "served", u2, Some(TWO), None),
+            ("", "", "", "", default, None, None),
+            ("url=http://127.0.0.1:1002/", "", "", "one two", "http://127.0.0.1:1002/", Some(TWO), Some("two")),
+            ("url=http://localhost:9", "", "one", "", "http://localhost:9", Some(ONE), Some("one")),
+            ("url=https://example.org", "", "one", "one", "https://example.org", None, Some("one")),
+            ("url=https://127.example.org", "", "one", "", "https://127.example.org", None, Some("one")),
         ] {
             let expected = Found { url: url.to_owned(), token: token.map(str::to_owned), app: app.map(str::to_owned) };
             assert_eq!(disk.find(flags, variables, here, running), Ok(expected), "{flags:?} {variables:?} {here:?}");
@@ -225,8 +219,7 @@ mod tests {
     #[test]
     fn several_daemons_are_listed() {
         let disk = Disk::new();
-        let running = [disk.instance("one", 1001), disk.instance("two", 1002)];
-        let error = disk.find("", "", "", &running).unwrap_err();
+        let error = disk.find("", "", "", "one two").unwrap_err();
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("  http://127.0.0.1:1002  two"), "{error}");
     }

@@ -138,7 +138,7 @@ mod tests {
             registration.path.file_name().unwrap().to_str().unwrap(),
             format!("127.0.0.1_{}.json", address.port())
         );
-        assert_eq!(Instance::running(&environment), [instance.clone()]);
+        assert_eq!(Instance::running(&environment), [instance]);
 
         drop(listener);
         assert_eq!(Instance::running(&environment), [], "nobody listens");

@@ -32,19 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 impl Reload {
     pub(super) fn run(self) {
+        let client = match Client::new(&self.url, Some(self.token.clone())) {
+            Ok(client) => client,
+            Err(error) => return note(&error.to_string()),
+        };
         // Watched from before the first deployment on, so that no change falls between.
         let watch = Watch::start(&self.directory);
-        let result = Client::new(&self.url, Some(self.token.clone())).and_then(|client| {
-            self.wait_until_ready(&client);
-            let seen = self.begin(&client);
-            match watch {
-                Ok(watch) => self.keep_up(&client, watch, seen),
-                Err(error) => note(&format!("changes are not seen, restart after each: {error}")),
-            }
-            Ok(())
-        });
-        if let Err(error) = result {
-            note(&error.to_string());
+        self.wait_until_ready(&client);
+        let seen = self.begin(&client);
+        match watch {
+            Ok(watch) => self.keep_up(&client, watch, seen),
+            Err(error) => note(&format!("changes are not seen, restart after each: {error}")),
         }
     }
 
@@ -88,6 +86,7 @@ impl Reload {
                 continue;
             }
             match &now {
+                Seen::Deployed(app) if deployed.as_ref() == Some(app) => say("as it is deployed again\n"),
                 Seen::Deployed(app) => deployed = Some(app.clone()),
                 Seen::Refused(error) => note(&format!("not deployed, the last good deployment stays:\n{error}")),
             }

@@ -65,12 +65,12 @@ pub(super) async fn put(
 ) -> Result<Response, Problem> {
     let at = At::parse(at)?;
     let guard = guard(&Method::PUT, &headers)?;
-    let value = JsonText::parse(&body).map_err(|error| Problem::invalid_json(error.to_string()))?;
-    let (length, max) = (value.as_str().len(), state.limits.data_bytes_max);
+    let (length, max) = (body.trim().len(), state.limits.data_bytes_max);
     if length > max {
         let detail = format!("the value is {length} bytes long, at most {max} are allowed; nothing was changed");
         return Err(Problem::too_large(detail));
     }
+    let value = JsonText::parse(&body).map_err(|error| Problem::invalid_json(error.to_string()))?;
     let cause = cause(principal, &headers);
     let done = services.kv.put(&at.app, &at.collection, &at.key, value, guard, &cause).await;
     let done = done.map_err(|error| Problem::port(&at.app, error))?;

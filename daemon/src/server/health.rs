@@ -17,8 +17,8 @@ pub trait Health: Send + Sync + 'static {
 
 /// How long an answer is good for.
 const FRESH: Duration = Duration::from_secs(1);
-/// How long a store may take to answer before it counts as one that does not.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a store may take to answer before it counts as one that does not. A pool of connections waits far longer.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The last answer of a store, and the store for when it is old.
 pub(super) struct CachedHealth {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tidegate_core::{Boot, Incarnation, RngKey};
 use tidegate_driver::{Command, DriverPorts, WakeHandle, drive};
 use tidegate_exec_script::ScriptExecutor;
+use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -37,9 +38,6 @@ pub enum ServeError {
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(#[source] io::Error),
-    /// The store cannot be used, and waiting will not help.
-    #[error("{0}")]
-    Store(String),
     /// The dispatcher ended although nobody asked it to.
     #[error("the dispatcher ended by itself: {0}")]
     Dispatcher(String),
@@ -79,7 +77,7 @@ pub async fn serve(
     on_listening(bound);
     let result = match &config.store {
         StoreUrl::Sqlite(path) => run::<SqliteStore>(&config, path, &http, shutdown).await,
-        StoreUrl::Postgres(_) => Err(ServeError::Store("Postgres is not supported yet".to_owned())),
+        StoreUrl::Postgres(url) => run::<PgStore>(&config, url, &http, shutdown).await,
     };
     http.stop().await.and(result)
 }

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use tidegate_core::StoreError;
 use tidegate_driver::{DispatchStore, WakeHandle};
+use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
-use tokio::runtime::Handle;
 
 /// Every port, and a life.
 pub(super) trait Store: DispatchStore + Ports + Health + Sized {
@@ -62,11 +62,7 @@ impl Store for SqliteStore {
     type Url = PathBuf;
 
     async fn open(path: &PathBuf) -> Result<Self, String> {
-        // On a thread of its own: the future of a migration cannot change threads.
-        let (path, runtime) = (path.clone(), Handle::current());
-        let opening = move || runtime.block_on(Self::open(path, SqliteOptions::default()));
-        let opened = tokio::task::spawn_blocking(opening).await;
-        opened.map_err(|panic| panic.to_string())?.map_err(|error| error.to_string())
+        Self::open(path, SqliteOptions::default()).await.map_err(|error| error.to_string())
     }
 
     async fn listen(&self, _: WakeHandle) {
@@ -81,6 +77,31 @@ impl Store for SqliteStore {
 
 #[async_trait]
 impl Health for SqliteStore {
+    async fn ping(&self) -> Result<(), StoreError> {
+        Self::ping(self).await
+    }
+}
+
+impl Store for PgStore {
+    type Url = String;
+
+    async fn open(url: &String) -> Result<Self, String> {
+        let store = Self::new(url, &PgOptions::default()).map_err(|error| error.to_string())?;
+        store.migrate().await.map_err(|error| error.to_string())?;
+        Ok(store)
+    }
+
+    async fn listen(&self, wake: WakeHandle) {
+        Self::listen(self, wake).await;
+    }
+
+    async fn close(&self) {
+        Self::close(self).await;
+    }
+}
+
+#[async_trait]
+impl Health for PgStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Self::ping(self).await
     }

@@ -85,7 +85,7 @@ impl Answer {
 
     /// The detail of a problem with this status and code, whose form is checked.
     #[track_caller]
-    pub(crate) fn is_problem(self, status: u16, code: &str) -> String {
+    pub(crate) fn refused(self, status: u16, code: &str) -> String {
         let json = self.json();
         let found = (self.status, json["code"].as_str(), self.header("tidegate-code"), self.header("content-type"));
         assert_eq!(found, (status, Some(code), Some(code), Some("application/problem+json")), "{self:?}");

@@ -55,7 +55,7 @@ fn a_deployment_with_anything_wrong_changes_nothing() {
         (json!({"scripts": [{"name": ".s", "source": FINE}]}), 400, "invalid_request", ".s"),
         (json!([]), 400, "invalid_request", "object"),
     ] {
-        let detail = api.put(SHOP, deployment).is_problem(status, code);
+        let detail = api.put(SHOP, deployment).refused(status, code);
         assert!(detail.contains(names), "{detail}");
         assert_eq!(api.everything(), before, "{detail}");
     }
@@ -69,13 +69,13 @@ fn all_that_is_wrong_with_a_deployment_is_named_at_once() {
     let webhook = named("w", on(json!({"webhook": "https://example.org"})));
     let answer = api.put(SHOP, json!({"triggers": [http, webhook, named("n", on(json!({"native": "none"})))]}));
     let errors = answer.json()["errors"].clone();
-    let detail = answer.is_problem(400, "invalid_request");
+    let detail = answer.refused(400, "invalid_request");
     assert!(detail.contains("not supported yet") && detail.contains("nothing was changed"), "{detail}");
     let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
     assert_eq!(at, ["trigger h", "trigger w", "trigger n"]);
     let answer = api.put(SHOP, json!({"scripts": [{"name": "a", "source": "("}, {"name": "b", "source": "\n)"}]}));
     let errors = answer.json()["errors"].clone();
-    answer.is_problem(422, "script_invalid");
+    answer.refused(422, "script_invalid");
     assert_eq!((&errors[0]["at"], &errors[1]["at"]), (&json!("script a, line 1"), &json!("script b, line 2")));
 }
 
@@ -95,12 +95,12 @@ fn a_script_is_stored_if_it_compiles() {
     assert_eq!(list["scripts"].as_array().unwrap().len(), 2);
     assert_eq!(list["scripts"][1], stored, "without its source");
 
-    let detail = api.send("PUT", path, &[], "\nlet x = ;").is_problem(422, "script_invalid");
+    let detail = api.send("PUT", path, &[], "\nlet x = ;").refused(422, "script_invalid");
     assert!(detail.contains("line 2"), "{detail}");
     assert_eq!(api.get(path).text, FINE, "it is kept");
     api.delete(path).is(204);
-    api.delete(path).is_problem(404, "script_not_found");
-    api.get(path).is_problem(404, "script_not_found");
+    api.delete(path).refused(404, "script_not_found");
+    api.get(path).refused(404, "script_not_found");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_trigger_lives_from_put_to_delete() {
     assert_eq!(api.put(path, on(json!({"native": "noop"}))).is(200)["version"], json!(2));
     api.delete(path).is(204);
     for (method, rest) in [("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume")] {
-        api.send(method, &format!("{path}{rest}"), &[], "").is_problem(404, "trigger_not_found");
+        api.send(method, &format!("{path}{rest}"), &[], "").refused(404, "trigger_not_found");
     }
 }
 
@@ -145,7 +145,7 @@ fn a_trigger_that_cannot_fire_is_refused() {
         (with("name", json!("other")), "path"),
         (json!("t"), "object"),
     ] {
-        let detail = api.put("/v1/apps/shop/triggers/t", spec).is_problem(400, "invalid_request");
+        let detail = api.put("/v1/apps/shop/triggers/t", spec).refused(400, "invalid_request");
         assert!(detail.contains(names), "{names:?} is not in {detail:?}");
     }
     assert_eq!(api.get("/v1/apps/shop/triggers").is(200), json!({"triggers": []}));

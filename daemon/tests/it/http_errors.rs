@@ -61,10 +61,10 @@ fn every_route_wants_the_token() {
             let request = Request::builder().method(method).uri(path).header("authorization", &authorization);
             let answer = api.raw(request, body(method, path));
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{method} {path} {authorization:?}");
-            answer.is_problem(401, "unauthorized");
+            answer.refused(401, "unauthorized");
         }
     }
-    api.raw(Request::builder().uri("/v1/apps"), "").is_problem(401, "unauthorized");
+    api.raw(Request::builder().uri("/v1/apps"), "").refused(401, "unauthorized");
     assert_eq!(api.everything(), before);
     let request = Request::builder().uri("/v1/apps").header("authorization", format!("bearer {TOKEN}"));
     api.raw(request, "").is(200);
@@ -75,8 +75,7 @@ fn every_route_refuses_a_parameter_that_it_does_not_know() {
     let api = Api::new();
     let before = api.everything();
     for (method, path) in ROUTES {
-        let detail =
-            api.send(method, &format!("{path}?x=1"), &[], body(method, path)).is_problem(400, "invalid_request");
+        let detail = api.send(method, &format!("{path}?x=1"), &[], body(method, path)).refused(400, "invalid_request");
         assert!(detail.contains("`x`"), "{method} {path}: {detail}");
     }
     assert_eq!(api.everything(), before);
@@ -88,7 +87,7 @@ fn a_precondition_is_checked_or_refused() {
     let before = api.everything();
     for (method, path) in ROUTES.iter().filter(|(method, path)| *method != "GET" && !path.contains("/kv/")) {
         for guard in [("if-match", "\"1\""), ("if-none-match", "*")] {
-            let detail = api.send(method, path, &[guard], body(method, path)).is_problem(400, "invalid_request");
+            let detail = api.send(method, path, &[guard], body(method, path)).refused(400, "invalid_request");
             assert!(detail.contains(guard.0), "{detail}");
         }
     }
@@ -99,7 +98,7 @@ fn a_precondition_is_checked_or_refused() {
 fn every_route_of_an_app_knows_whether_there_is_one() {
     let api = Api::empty();
     for (method, path) in ROUTES.iter().filter(|(_, path)| path.starts_with("/v1/apps/shop/")) {
-        let detail = api.send(method, path, &[], body(method, path)).is_problem(404, "unknown_app");
+        let detail = api.send(method, path, &[], body(method, path)).refused(404, "unknown_app");
         assert!(detail.contains("shop"), "{method} {path}: {detail}");
     }
     assert_eq!(api.get("/v1/apps").is(200), json!({"apps": []}));
@@ -146,7 +145,7 @@ fn what_is_wrong_has_its_code() {
         ("GET", "/v1/apps/shop/deliveries?trigger=.t", "", 400, "invalid_request", "trigger"),
         ("GET", "/v1/apps/shop/dead-letters?open=maybe", "", 400, "invalid_request", "open"),
     ] {
-        let detail = api.send(method, path, &[], body.to_owned()).is_problem(status, code);
+        let detail = api.send(method, path, &[], body.to_owned()).refused(status, code);
         assert!(detail.contains(names), "{method} {path}: {names:?} is not in {detail:?}");
     }
     assert_eq!(api.everything(), before);
@@ -165,10 +164,10 @@ fn every_list_checks_its_page() {
     let api = Api::new();
     for list in ["kv/c", "deliveries", "dead-letters"] {
         for limit in ["0", "1001", "-1", "many", ""] {
-            let detail = api.get(&format!("/v1/apps/shop/{list}?limit={limit}")).is_problem(400, "invalid_request");
+            let detail = api.get(&format!("/v1/apps/shop/{list}?limit={limit}")).refused(400, "invalid_request");
             assert!(detail.contains("limit"), "{list} {limit:?}: {detail}");
         }
-        let detail = api.get(&format!("/v1/apps/shop/{list}?cursor=xyz")).is_problem(400, "invalid_request");
+        let detail = api.get(&format!("/v1/apps/shop/{list}?cursor=xyz")).refused(400, "invalid_request");
         assert!(detail.contains("cursor"), "{list}: {detail}");
         api.get(&format!("/v1/apps/shop/{list}?limit=1000")).is(200);
     }
@@ -178,7 +177,7 @@ fn every_list_checks_its_page() {
 fn a_body_that_is_no_text_is_refused() {
     let api = Api::new();
     for path in ["/v1/apps/shop/kv/c/k", "/v1/apps/shop/scripts/s", "/v1/apps/shop"] {
-        api.send("PUT", path, &[], vec![b'"', 0xff, b'"']).is_problem(400, "invalid_json");
+        api.send("PUT", path, &[], vec![b'"', 0xff, b'"']).refused(400, "invalid_json");
     }
 }
 
@@ -242,7 +241,7 @@ fn a_failing_store_is_told_from_an_unknown_outcome() {
         for (method, path) in [("GET", "c"), ("GET", "c/k"), ("PUT", "c/k"), ("DELETE", "c/k")] {
             let answer = api.send(method, &format!("/v1/apps/shop/kv/{path}"), &[], "1");
             assert_eq!(answer.header("retry-after"), retry_after, "{method} {path}: {answer:?}");
-            answer.is_problem(status, code);
+            answer.refused(status, code);
         }
     }
 }
@@ -255,7 +254,7 @@ fn without_a_store_every_route_says_so() {
         for (method, path) in ROUTES.iter().skip(1) {
             let answer = api.send(method, path, &[] as &[Header], body(method, path));
             assert_eq!(answer.header("retry-after"), Some("1"), "{method} {path}");
-            answer.is_problem(503, "store_unavailable");
+            answer.refused(503, "store_unavailable");
         }
         api.get("/v1/version").is(200);
     }

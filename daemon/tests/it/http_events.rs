@@ -65,11 +65,11 @@ fn what_is_wrong_is_refused_whole() {
         (BATCH, &json!([good, 7]), 400, "invalid_request", "[1]"),
         (BATCH, &json!([good, ["1.0", "order.made"]]), 400, "invalid_request", "object"),
     ] {
-        let detail = emit(&api, header, body).is_problem(status, code);
+        let detail = emit(&api, header, body).refused(status, code);
         assert!(detail.contains(names), "{detail}");
     }
     for (header, body) in [(ONE, "{"), (BATCH, "[{]"), (BATCH, "nothing"), (ONE, "")] {
-        api.send("POST", EVENTS, &[header], body).is_problem(400, "invalid_json");
+        api.send("POST", EVENTS, &[header], body).refused(400, "invalid_json");
     }
     assert_eq!(rows(&api), Vec::<Value>::new());
 }
@@ -80,7 +80,7 @@ fn everything_that_is_wrong_in_a_batch_is_named() {
     let bad_name = json!({"specversion": "1.0", "type": ""});
     let answer = emit(&api, BATCH, &json!([bad_name, event("order.made"), {"specversion": "1.0"}]));
     let errors = answer.json()["errors"].clone();
-    answer.is_problem(400, "invalid_request");
+    answer.refused(400, "invalid_request");
     let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
     assert_eq!(at, ["[0]", "[2]"]);
     assert!(errors[1]["message"].as_str().unwrap().contains("type"), "{errors}");
@@ -91,9 +91,9 @@ fn a_batch_has_at_most_a_thousand_events() {
     let api = Api::new();
     let batch = |many: usize| Value::from(vec![json!(0); many]).to_string();
     // All of them are wrong, which is found only when there are not too many.
-    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_000)).is_problem(400, "invalid_request");
+    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_000)).refused(400, "invalid_request");
     assert!(detail.contains("[0]"), "{detail}");
-    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_001)).is_problem(400, "invalid_request");
+    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_001)).refused(400, "invalid_request");
     assert!(detail.contains("1001"), "{detail}");
 }
 
@@ -106,8 +106,8 @@ fn a_request_that_is_repeated_under_its_key_is_done_once() {
     let again = send(key, &event("order.made")).is(202);
     assert_eq!(first["events"][0]["id"], again["events"][0]["id"]);
     assert_eq!(rows(&api).len(), 1);
-    send(key, &event("order.gone")).is_problem(422, "idempotency_key_reused");
-    send(("idempotency-key", ""), &event("order.gone")).is_problem(400, "invalid_request");
+    send(key, &event("order.gone")).refused(422, "idempotency_key_reused");
+    send(("idempotency-key", ""), &event("order.gone")).refused(400, "invalid_request");
     assert_eq!(rows(&api).len(), 1);
     send(("idempotency-key", "k2"), &event("order.gone")).is(202);
     assert_eq!(rows(&api).len(), 2);

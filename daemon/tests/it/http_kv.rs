@@ -38,24 +38,21 @@ fn a_key_may_hold_slashes_and_anything_else_that_is_escaped() {
 fn a_mutation_happens_only_if_its_precondition_holds() {
     let api = Api::new();
     let first = api.send("PUT", K, &[("if-none-match", "*")], "1").is(200)["version"].clone();
-    assert!(
-        api.send("PUT", K, &[("if-none-match", "*")], "2").is_problem(412, "precondition_failed").contains("version")
-    );
+    assert!(api.send("PUT", K, &[("if-none-match", "*")], "2").refused(412, "precondition_failed").contains("version"));
     for method in ["PUT", "DELETE"] {
-        api.send(method, K, &[("if-match", "\"99999\"")], "2").is_problem(412, "precondition_failed");
-        api.send(method, "/v1/apps/shop/kv/c/none", &[("if-match", "\"1\"")], "2")
-            .is_problem(412, "precondition_failed");
+        api.send(method, K, &[("if-match", "\"99999\"")], "2").refused(412, "precondition_failed");
+        api.send(method, "/v1/apps/shop/kv/c/none", &[("if-match", "\"1\"")], "2").refused(412, "precondition_failed");
     }
     assert_eq!(api.get(K).is(200), json!(1));
     let tag = format!("\"{first}\"");
     let second = api.send("PUT", K, &[("if-match", &tag)], "2").is(200)["version"].clone();
     assert!(second.as_i64() > first.as_i64());
-    api.send("DELETE", K, &[("if-match", &tag)], "").is_problem(412, "precondition_failed");
+    api.send("DELETE", K, &[("if-match", &tag)], "").refused(412, "precondition_failed");
     api.send("DELETE", K, &[("if-match", &format!("\"{second}\""))], "").is(204);
     api.put(K, json!(3)).is(200);
     api.delete(K).is(204);
-    api.delete(K).is_problem(404, "key_not_found");
-    api.get(K).is_problem(404, "key_not_found");
+    api.delete(K).refused(404, "key_not_found");
+    api.get(K).refused(404, "key_not_found");
 }
 
 #[test]
@@ -67,10 +64,10 @@ fn a_precondition_that_cannot_be_read_changes_nothing() {
         ("PUT", ("if-none-match", "\"1\"")),
         ("DELETE", ("if-none-match", "*")),
     ] {
-        api.send(method, K, &[header], "1").is_problem(400, "invalid_request");
+        api.send(method, K, &[header], "1").refused(400, "invalid_request");
     }
-    api.send("PUT", K, &[("if-match", "\"1\""), ("if-none-match", "*")], "1").is_problem(400, "invalid_request");
-    api.get(K).is_problem(404, "key_not_found");
+    api.send("PUT", K, &[("if-match", "\"1\""), ("if-none-match", "*")], "1").refused(400, "invalid_request");
+    api.get(K).refused(404, "key_not_found");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The daemon's integration tests. `http_*` ask the API without a socket; the others run the real program.
 
 mod bad_input;
+mod cli;
+mod cli_support;
 mod fairness;
 mod http_api;
 mod http_apps;

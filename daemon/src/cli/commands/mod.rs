@@ -28,7 +28,7 @@ impl Context {
     /// Prints `body` as it is, or what `render` makes of it for people.
     fn show<T: DeserializeOwned>(&self, body: &str, render: impl FnOnce(&T) -> String) -> Result<(), CliError> {
         if self.json {
-            return Ok(output::print_line(body.trim_end()).map_err(CliError::failed)?);
+            return output::print_line(body.trim_end()).map_err(CliError::failed);
         }
         let value: T = serde_json::from_str(body).map_err(|error| {
             CliError::failed(format!("the daemon's answer is not understood: {error}")).hint(

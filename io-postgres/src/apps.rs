@@ -1,0 +1,75 @@
+//! Apps, and their deployment as a whole.
+
+use crate::error::{OrFailed, port};
+use crate::{PgStore, rows, scripts, sql, triggers};
+use async_trait::async_trait;
+use sqlx::{Connection, PgConnection};
+use std::collections::BTreeSet;
+use tidegate_core::{AppName, PrincipalId, ScriptName, TriggerName};
+use tidegate_driver::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
+
+#[async_trait]
+impl AppStore for PgStore {
+    async fn list(&self) -> Result<Vec<AppSummary>, PortError> {
+        let rows = sqlx::query(sql::app_list).fetch_all(&mut *self.connection().await?).await.or_failed()?;
+        rows.iter()
+            .map(|row| Ok(AppSummary { name: rows::name(row, "name")?, created_at: rows::time(row, "created_at")? }))
+            .collect::<Result<_, _>>()
+            .map_err(port)
+    }
+
+    async fn exists(&self, app: &AppName) -> Result<bool, PortError> {
+        sqlx::query_scalar(sql::app_exists).bind(app.as_str()).fetch_one(&mut *self.connection().await?).await.or_failed()
+    }
+
+    async fn deploy(
+        &self,
+        app: &AppName,
+        deployment: &Deployment,
+        by: &PrincipalId,
+    ) -> Result<DeployReport, PortError> {
+        let mut connection = self.connection().await?;
+        let mut transaction = connection.begin().await.or_failed()?;
+        let report = deploy(&mut transaction, app, deployment, by).await?;
+        transaction.commit().await.or_failed()?;
+        Ok(report)
+    }
+}
+
+async fn deploy(
+    connection: &mut PgConnection,
+    app: &AppName,
+    deployment: &Deployment,
+    by: &PrincipalId,
+) -> Result<DeployReport, PortError> {
+    sqlx::query(sql::app_make).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
+    sqlx::query(sql::app_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
+    let mut report = DeployReport::default();
+
+    let wanted: BTreeSet<&ScriptName> = deployment.scripts.iter().map(|script| &script.name).collect();
+    let old: BTreeSet<ScriptName> = scripts::list(connection, app).await?.into_iter().map(|old| old.name).collect();
+    for name in old.iter().filter(|name| !wanted.contains(name)) {
+        scripts::delete(connection, app, name).await?;
+        report.scripts.push((name.to_string(), Change::Deleted));
+    }
+    for script in &deployment.scripts {
+        let change = scripts::put(connection, app, &script.name, &script.source).await?;
+        let change = if old.contains(&script.name) { change } else { Change::Created };
+        report.scripts.push((script.name.to_string(), change));
+    }
+
+    let wanted: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
+    for old in triggers::list(connection, app).await? {
+        if !wanted.contains(&old.spec.name) {
+            triggers::delete(connection, app, &old.spec.name).await?;
+            report.triggers.push((old.spec.name.to_string(), Change::Deleted));
+        }
+    }
+    for spec in &deployment.triggers {
+        let (_, change) = triggers::put(connection, app, spec, by).await?;
+        report.triggers.push((spec.name.to_string(), change));
+    }
+    report.scripts.sort_by(|one, other| one.0.cmp(&other.0));
+    report.triggers.sort_by(|one, other| one.0.cmp(&other.0));
+    Ok(report)
+}

@@ -1,0 +1,73 @@
+//! A look at the outbox.
+
+use crate::emit::require_app;
+use crate::error::{OrFailed, port};
+use crate::rows;
+use crate::{PgStore, sql};
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tidegate_core::{AppName, DeliveryId, TriggerName};
+use tidegate_driver::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
+
+#[async_trait]
+impl DeliveryStore for PgStore {
+    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+        self.deliveries(app, filter, None).await
+    }
+
+    async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
+        let filter = DeliveryFilter { limit: 1, ..DeliveryFilter::default() };
+        Ok(self.deliveries(app, &filter, Some(id)).await?.pop())
+    }
+}
+
+impl PgStore {
+    async fn deliveries(
+        &self,
+        app: &AppName,
+        filter: &DeliveryFilter,
+        id: Option<DeliveryId>,
+    ) -> Result<Vec<DeliverySummary>, PortError> {
+        let mut reader = self.connection().await?;
+        require_app(&mut reader, app).await?;
+        let rows = sqlx::query(sql::delivery_list)
+            .bind(app.as_str())
+            .bind(filter.trigger.as_ref().map(TriggerName::as_str))
+            .bind(filter.state.map(state_name))
+            .bind(filter.after.map(|after| after.0))
+            .bind(i64::from(filter.limit))
+            .bind(id.map(|id| id.0))
+            .fetch_all(&mut *reader)
+            .await
+            .or_failed()?;
+        rows.iter().map(|row| summary(row, app)).collect::<Result<_, _>>().map_err(port)
+    }
+}
+
+fn state_name(state: DeliveryState) -> &'static str {
+    match state {
+        DeliveryState::Ready => "ready",
+        DeliveryState::Scheduled => "scheduled",
+        DeliveryState::Leased => "leased",
+    }
+}
+
+fn summary(row: &PgRow, app: &AppName) -> Result<DeliverySummary, sqlx::Error> {
+    let state = match row.try_get("state")? {
+        "leased" => DeliveryState::Leased,
+        "scheduled" => DeliveryState::Scheduled,
+        _ => DeliveryState::Ready,
+    };
+    Ok(DeliverySummary {
+        id: DeliveryId(row.try_get("id")?),
+        trigger: rows::name(row, "trigger_name")?,
+        state,
+        event: rows::event(row, app.clone())?,
+        attempt: rows::count(row, "attempt")?,
+        max_attempts: rows::count(row, "max_attempts")?,
+        due_at: rows::time(row, "due_at")?,
+        enqueued_at: rows::time(row, "enqueued_at")?,
+        failed: rows::failed(row)?,
+    })
+}

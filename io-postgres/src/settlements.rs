@@ -1,0 +1,76 @@
+//! Settlements as `tidegate.exchange` takes them: plain successes as two arrays in the order of ids, in which rows are
+//! locked, the others as JSON in their own order.
+
+use serde_json::{Value, json};
+use tidegate_core::{Attempt, Effects, Micros, Settlement, Verdict};
+
+#[derive(Debug)]
+pub(crate) struct Settlements {
+    pub(crate) done_ids: Vec<i64>,
+    pub(crate) done_leases: Vec<i64>,
+    /// `None` if all are plain successes.
+    pub(crate) others: Option<Value>,
+}
+
+impl Settlements {
+    pub(crate) fn of(settlements: &[Settlement]) -> Self {
+        let mut done = Vec::with_capacity(settlements.len());
+        let mut others = Vec::new();
+        for Settlement { claim, verdict } in settlements {
+            if matches!(verdict, Verdict::Done { .. }) && verdict.effects().is_none() {
+                done.push((claim.delivery.0, claim.lease.0));
+            } else {
+                others.push(json!({ "id": claim.delivery, "lease": claim.lease, "verdict": to_json(verdict) }));
+            }
+        }
+        done.sort_unstable();
+        let (done_ids, done_leases) = done.into_iter().unzip();
+        Self { done_ids, done_leases, others: (!others.is_empty()).then_some(Value::Array(others)) }
+    }
+}
+
+fn to_json(verdict: &Verdict) -> Value {
+    let kind = verdict.name();
+    match verdict {
+        Verdict::Done { effects } | Verdict::Handled { effects } => json!({ "kind": kind, "effects": staged(effects) }),
+        Verdict::Retry { delay, failed } => {
+            json!({ "kind": kind, "delay_us": bounded(*delay), "failed": storable(failed) })
+        }
+        Verdict::Deferred { delay } => json!({ "kind": kind, "delay_us": bounded(*delay) }),
+        Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => json!({
+            "kind": kind, "reason": reason, "attempts": attempts,
+            "failed": failed.as_ref().map(storable), "fingerprint": fingerprint,
+            "disable_trigger": disable_trigger,
+        }),
+        Verdict::Abandoned { cause } => json!({ "kind": kind, "cause": cause }),
+        Verdict::HandlerFailed { failed } => json!({ "kind": kind, "failed": storable(failed) }),
+        Verdict::Dropped => json!({ "kind": kind }),
+    }
+}
+
+/// A century: a longer delay would leave the calendar of Postgres.
+fn bounded(delay: Micros) -> Micros {
+    delay.min(Micros::from_secs(100 * 365 * 24 * 3_600))
+}
+
+/// Postgres holds no U+0000 in a text, and one in a message must not fail the exchange of all others for ever.
+fn storable(failed: &Attempt) -> Attempt {
+    Attempt { message: failed.message.replace('\0', "\u{fffd}"), ..failed.clone() }
+}
+
+/// Values travel as text within the JSON, so that they arrive byte for byte. -1 stands for the version of what is absent.
+fn staged(effects: &Effects) -> Value {
+    let reads: Vec<Value> = effects
+        .reads
+        .iter()
+        .map(|read| json!([read.collection, read.key, read.version.map_or(-1, |version| version.0)]))
+        .collect();
+    let writes: Vec<Value> = effects
+        .writes
+        .iter()
+        .map(|write| json!([write.collection, write.key, write.value.as_ref().map(tidegate_core::Json::as_str)]))
+        .collect();
+    let events: Vec<Value> =
+        effects.events.iter().map(|event| json!([event.event_type, event.subject, event.data.as_str()])).collect();
+    json!({ "reads": reads, "writes": writes, "events": events })
+}

@@ -1,0 +1,42 @@
+//! The statements, each a file named for what it does.
+
+macro_rules! statements {
+    ($($name:ident),+ $(,)?) => {
+        $(pub(crate) const $name: &str = include_str!(concat!("sql/", stringify!($name), ".sql"));)+
+    };
+}
+
+#[expect(non_upper_case_globals, reason = "a statement is named like its file")]
+mod names {
+    statements!(
+        app_exists,
+        app_list,
+        app_lock,
+        app_make,
+        dead_letter_list,
+        delivery_list,
+        discover,
+        emit_events,
+        exchange,
+        kv_get,
+        kv_list,
+        kv_mutate,
+        notify,
+        ping,
+        renew,
+        schema_make,
+        script_delete,
+        script_get,
+        script_list,
+        script_put,
+        tick,
+        trigger_delete,
+        trigger_get,
+        trigger_insert,
+        trigger_list,
+        trigger_pause,
+        trigger_update,
+    );
+}
+
+pub(crate) use names::*;

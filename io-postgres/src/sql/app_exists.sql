@@ -1,0 +1,1 @@
+select exists (select from tidegate.apps where name = $1)

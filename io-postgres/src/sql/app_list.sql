@@ -1,0 +1,1 @@
+select name, created_at from tidegate.apps order by name

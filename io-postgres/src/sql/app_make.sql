@@ -1,0 +1,1 @@
+insert into tidegate.apps (name, created_at) values ($1, clock_timestamp()) on conflict (name) do nothing

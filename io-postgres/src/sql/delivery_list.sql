@@ -1,0 +1,14 @@
+-- $2 is a trigger's name, $3 a state, $4 an id, $6 one delivery; null means any.
+select * from (
+    select o.id, t.name::text as trigger_name, o.attempt, o.max_attempts, o.due_at, o.enqueued_at,
+        o.failed::text as failed, o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id,
+        o.depth, o.traceparent, o.data::text as data,
+        case when o.lease_until > clock_timestamp() then 'leased' when o.due_at > clock_timestamp() then 'scheduled'
+            else 'ready' end as state
+    from tidegate.outbox o join tidegate.triggers t on t.id = o.trigger_id
+    where t.app = $1 and ($2::text is null or t.name = $2) and o.id > coalesce($4, 0)
+      and ($6::bigint is null or o.id = $6)
+) d
+where $3::text is null or d.state = $3
+order by d.id
+limit $5

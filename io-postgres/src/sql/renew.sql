@@ -1,0 +1,1 @@
+select * from tidegate.renew($1, $2, $3)

@@ -1,0 +1,1 @@
+delete from tidegate.scripts where app = $1 and name = $2

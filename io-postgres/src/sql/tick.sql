@@ -1,0 +1,1 @@
+select * from tidegate.tick($1, $2, $3, $4)

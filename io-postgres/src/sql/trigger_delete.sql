@@ -1,0 +1,1 @@
+update tidegate.triggers set deleted_at = clock_timestamp() where app = $1 and name = $2 and deleted_at is null

@@ -1,0 +1,37 @@
+//! The store on Postgres does what every store must do, and what only this one promises.
+
+mod database;
+mod hot_path;
+mod outside;
+mod schema;
+
+use database::Database;
+use std::sync::Arc;
+use tidegate_io_conformance::World;
+use tidegate_io_postgres::PgStore;
+
+/// A store on a database of its own.
+struct Fresh {
+    store: Arc<PgStore>,
+    database: Database,
+}
+
+impl World for Fresh {
+    type Store = PgStore;
+
+    fn store(&self) -> Arc<PgStore> {
+        Arc::clone(&self.store)
+    }
+
+    async fn close(self) {
+        self.store.close().await;
+        self.database.remove().await;
+    }
+}
+
+async fn fresh() -> Fresh {
+    let (database, store) = Database::with_store().await;
+    Fresh { store: Arc::new(store), database }
+}
+
+tidegate_io_conformance::conformance!(fresh().await);

@@ -1,0 +1,174 @@
+//! What any client can do in its own transaction.
+
+use crate::database::Database;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use sqlx::postgres::PgListener;
+use sqlx::{Connection, Executor, PgConnection, Row};
+use std::time::Duration;
+use tidegate_core::{AppName, Pattern, PrincipalId, TriggerSpec};
+use tidegate_driver::{AppStore, Deployment, WakeHandle};
+use tidegate_io_postgres::PgStore;
+
+/// An app with one trigger on every event.
+async fn with_trigger(store: &PgStore) {
+    let spec = serde_json::json!({
+        "name": "t", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"},
+    });
+    let spec: TriggerSpec = serde_json::from_value(spec).unwrap();
+    let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
+    let by = PrincipalId::new("admin").unwrap();
+    store.deploy(&AppName::new("shop").unwrap(), &deployment, &by).await.unwrap();
+}
+
+async fn rows(client: &mut PgConnection) -> i64 {
+    sqlx::query_scalar("select count(*) from tidegate.outbox").fetch_one(client).await.unwrap()
+}
+
+#[tokio::test]
+async fn an_emit_commits_and_rolls_back_with_its_transaction() {
+    let (database, store) = Database::with_store().await;
+    with_trigger(&store).await;
+    let mut client = database.client().await;
+    client.execute("create table orders (id int)").await.unwrap();
+
+    let mut transaction = client.begin().await.unwrap();
+    transaction.execute("insert into orders values (1)").await.unwrap();
+    transaction.execute("select tidegate.emit('shop', 'order.created', 'orders/1', '{\"total\": 12}')").await.unwrap();
+    transaction.rollback().await.unwrap();
+    assert_eq!(rows(&mut client).await, 0);
+
+    let mut transaction = client.begin().await.unwrap();
+    transaction.execute("insert into orders values (1)").await.unwrap();
+    transaction
+        .execute(
+            "select tidegate.emit(app => 'shop', type => 'order.created', data => jsonb_build_object('total', 12))",
+        )
+        .await
+        .unwrap();
+    transaction.commit().await.unwrap();
+    let row =
+        sqlx::query("select actor, depth, data::text, subject, event_id = root_id as is_root from tidegate.outbox")
+            .fetch_one(&mut client)
+            .await
+            .unwrap();
+    assert!(row.get::<String, _>("actor").starts_with("sql:"));
+    assert_eq!(row.get::<String, _>("data"), "{\"total\": 12}");
+    assert_eq!((row.get::<i32, _>("depth"), row.get::<String, _>("subject").as_str()), (0, ""));
+    assert!(row.get::<bool, _>("is_root"));
+    store.close().await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_bad_emit_is_refused_with_a_hint() {
+    let (database, store) = Database::with_store().await;
+    with_trigger(&store).await;
+    let mut client = database.client().await;
+    for (statement, words) in [
+        ("select tidegate.emit('nobody', 'x')", "there is no app 'nobody'"),
+        ("select tidegate.emit('shop', '')", "the event type '' is not valid"),
+        ("select tidegate.emit('shop', null)", "the event type NULL is not valid"),
+        ("select tidegate.emit('shop', E'a\\nb')", "is not valid"),
+        ("select tidegate.emit('shop', 'x', repeat('s', 769))", "the subject"),
+        ("select tidegate.emit('shop', 'x', data => to_jsonb(repeat('x', 262143)))", "the data of the event is 262145 bytes long"),
+    ] {
+        let error = client.execute(statement).await.expect_err(statement).to_string();
+        assert!(error.contains(words), "{statement}: {error}");
+    }
+    assert_eq!(rows(&mut client).await, 0);
+    store.close().await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_transaction_notifies_once_however_much_it_emits() {
+    let (database, store) = Database::with_store().await;
+    with_trigger(&store).await;
+    let mut client = database.client().await;
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
+    let options = client_options(&database).await;
+    let mut listener = PgListener::connect_with(&pool.connect_with(options).await.unwrap()).await.unwrap();
+    listener.ignore_pool_close_event(true);
+    listener.listen("tidegate_outbox").await.unwrap();
+
+    client.execute("select tidegate.emit('shop', 'x') from generate_series(1, 5)").await.unwrap();
+    let patience = Duration::from_secs(5);
+    let first = tokio::time::timeout(patience, listener.recv()).await.expect("a notification comes").unwrap();
+    assert_eq!(first.payload(), "");
+    let second = tokio::time::timeout(Duration::from_millis(300), listener.recv()).await;
+    assert!(second.is_err(), "one for the whole transaction: {second:?}");
+    drop(listener);
+    store.close().await;
+    database.remove().await;
+}
+
+async fn client_options(database: &Database) -> sqlx::postgres::PgConnectOptions {
+    use std::str::FromStr;
+    let name: String =
+        sqlx::query_scalar("select current_database()").fetch_one(&mut database.client().await).await.unwrap();
+    let url = std::env::var("TIDEGATE_TEST_POSTGRES").unwrap();
+    sqlx::postgres::PgConnectOptions::from_str(&url).unwrap().database(&name)
+}
+
+#[tokio::test]
+async fn listening_survives_a_lost_connection() {
+    let (database, store) = Database::with_store().await;
+    with_trigger(&store).await;
+    let wake = WakeHandle::default();
+    let listening = tokio::spawn({
+        let (store, wake) = (store.clone(), wake.clone());
+        async move { store.listen(wake).await }
+    });
+    let mut client = database.client().await;
+    let patience = Duration::from_secs(10);
+    let woken = || tokio::time::timeout(patience, wake.woken());
+    assert!(woken().await.expect("a wake after registering").somewhere);
+    client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
+    assert!(woken().await.expect("a wake by notification").somewhere);
+
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
+               where datname = current_database() and query ilike 'listen%'";
+    let cut: i64 = sqlx::query_scalar(cut).fetch_one(&mut client).await.unwrap();
+    assert_eq!(cut, 1);
+    assert!(woken().await.expect("a wake after registering again").somewhere);
+    client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
+    assert!(woken().await.expect("a wake by notification").somewhere);
+    listening.abort();
+    store.close().await;
+    database.remove().await;
+}
+
+/// 3,000 random pairs in one round trip: the same answer as the core gives.
+#[tokio::test]
+async fn patterns_match_as_in_the_core() {
+    let (database, store) = Database::with_store().await;
+    let mut client = database.client().await;
+    let pairs = (r"[ab*%_\\\[\]?é]{1,8}", r"[ab*%_\\\[\]?é]{0,10}");
+    let mut runner = TestRunner::deterministic();
+    let (mut patterns, mut texts) = (Vec::new(), Vec::new());
+    while patterns.len() < 3_000 {
+        let (pattern, text): (String, String) = pairs.new_tree(&mut runner).unwrap().current();
+        if Pattern::new(&*pattern).is_ok() {
+            patterns.push(pattern);
+            texts.push(text);
+        }
+    }
+    let matches: Vec<bool> = sqlx::query_scalar(
+        "select tidegate.pattern_matches(p, t) from unnest($1::text[], $2::text[]) with ordinality as c (p, t, n) order by n",
+    )
+    .bind(&patterns)
+    .bind(&texts)
+    .fetch_all(&mut client)
+    .await
+    .unwrap();
+    let mut yes = 0;
+    for ((pattern, text), matched) in patterns.iter().zip(&texts).zip(matches) {
+        assert_eq!(matched, Pattern::new(&**pattern).unwrap().matches(text), "{pattern:?} on {text:?}");
+        yes += u32::from(matched);
+    }
+    assert!(yes > 100, "only {yes} of the pairs match: the test is too weak");
+    store.close().await;
+    database.remove().await;
+}

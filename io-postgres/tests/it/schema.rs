@@ -1,0 +1,65 @@
+//! The schema: migrated once however often and by however many at once, and what a file in the repository shows.
+
+use crate::database::Database;
+use sqlx::Row;
+use std::path::Path;
+
+#[tokio::test]
+async fn many_daemons_may_migrate_at_once_and_again() {
+    let database = Database::make().await;
+    let stores: Vec<_> = (0..6).map(|_| database.store()).collect();
+    let all: Vec<_> = stores
+        .iter()
+        .cloned()
+        .map(|store| tokio::spawn(async move { store.migrate().await.map_err(|error| error.to_string()) }))
+        .collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), Ok(()));
+    }
+    stores[0].migrate().await.expect("a second time changes nothing");
+    let outside: i64 =
+        sqlx::query_scalar("select count(*) from information_schema.tables where table_schema = 'public'")
+            .fetch_one(&mut database.client().await)
+            .await
+            .unwrap();
+    assert_eq!(outside, 0, "everything is in the schema tidegate");
+    for store in stores {
+        store.close().await;
+    }
+    database.remove().await;
+}
+
+/// Run with `TIDEGATE_UPDATE_GOLDEN=1` after a migration was added, and read the difference.
+#[tokio::test]
+async fn the_schema_is_what_the_golden_file_shows() {
+    let (database, store) = Database::with_store().await;
+    let mut client = database.client().await;
+    let lines = sqlx::query(
+        "select 'table ' || table_name || '.' || column_name || ' ' || data_type
+                || case is_nullable when 'NO' then ' not null' else '' end
+                || coalesce(' default ' || column_default, '') as line
+         from information_schema.columns where table_schema = 'tidegate' and table_name <> '_sqlx_migrations'
+         union all
+         select 'index ' || indexdef from pg_indexes
+         where schemaname = 'tidegate' and tablename <> '_sqlx_migrations'
+         union all
+         select 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')'
+         from pg_proc p where pronamespace = 'tidegate'::regnamespace
+         union all
+         select 'check ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint
+         where connamespace = 'tidegate'::regnamespace and contype = 'c'
+         order by line",
+    )
+    .fetch_all(&mut client)
+    .await
+    .unwrap();
+    let found: String = lines.iter().map(|row| row.get::<String, _>("line") + "\n").collect();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/postgres/schema.golden");
+    if std::env::var_os("TIDEGATE_UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(golden == found, "the schema differs from {}; found:\n{found}", path.display());
+    store.close().await;
+    database.remove().await;
+}

@@ -1,0 +1,2 @@
+-- Touches the file, not only the connection.
+select count(*) from sqlite_schema

@@ -1,0 +1,130 @@
+-- What a dispatcher asks beside the exchange: to prolong leases, which lanes there are, and to tick.
+
+-- Prolongs what is still held and answers what is not, after a first row with the time alone. Rows are locked in the
+-- order of their ids, as the exchange locks them.
+create function tidegate.renew(p_ids bigint[], p_leases bigint[], p_lease_us bigint)
+returns table (now timestamptz, id bigint, lease bigint)
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz;
+    v_held bigint[];
+    v_leases bigint[];
+begin
+    with valid as materialized (
+        select o.id, o.lease
+        from (select * from unnest(p_ids, p_leases) h (id, lease) order by h.id) h
+        cross join lateral (
+            select o.id, o.lease from tidegate.outbox o
+            where o.id = h.id and o.lease = h.lease and o.lease_until > 'epoch'
+            for update
+        ) o
+    )
+    select array_agg(v.id), array_agg(v.lease) into v_held, v_leases from valid v;
+    v_now := clock_timestamp();
+    -- HOT: the end of the lease is in no index.
+    update tidegate.outbox o set lease_until = v_now + p_lease_us * interval '1 microsecond' where o.id = any (v_held);
+
+    return query select v_now, null::bigint, null::bigint;
+    return query
+    select v_now, h.id, h.lease from unnest(p_ids, p_leases) h (id, lease)
+    except all
+    select v_now, v.id, v.lease from unnest(v_held, v_leases) v (id, lease);
+end
+$$;
+
+-- The lanes that have a row to claim now or later, each with its first one, and the schedules that are due, after a
+-- first row with the time alone. The recursion jumps from trigger to trigger over the index, so it costs by the number
+-- of lanes and not by the number of rows.
+create function tidegate.discover()
+returns table (
+    now timestamptz, trigger_id bigint, next_due timestamptz, max_concurrency integer, expression text, time_zone text,
+    next_tick timestamptz)
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := clock_timestamp();
+begin
+    return query select
+        v_now, null::bigint, null::timestamptz, null::integer, null::text, null::text, null::timestamptz;
+    return query
+    with recursive lanes (id) as (
+        (select o.trigger_id from tidegate.outbox o order by o.trigger_id, o.due_at, o.id limit 1)
+        union all
+        select (
+            select o.trigger_id from tidegate.outbox o where o.trigger_id > l.id
+            order by o.trigger_id, o.due_at, o.id limit 1)
+        from lanes l where l.id is not null
+    )
+    select v_now, l.id, first.due_at, t.max_concurrency, null::text, null::text, null::timestamptz
+    from lanes l
+    cross join lateral (
+        select t.max_concurrency from tidegate.triggers t
+        where t.id = l.id and (not t.paused or t.deleted_at is not null)
+        limit 1
+    ) t
+    cross join lateral (
+        select o.due_at from tidegate.outbox o
+        where o.trigger_id = l.id and o.lease_until <= v_now
+        order by o.due_at, o.id
+        limit 1
+    ) first
+    order by l.id;
+    return query
+    select
+        v_now, t.id, null::timestamptz, null::integer, t.spec #>> '{match,expression}',
+        coalesce(t.spec #>> '{match,time_zone}', 'UTC'), t.next_tick
+    from tidegate.triggers t
+    where t.source = 'cron' and t.deleted_at is null and t.enabled
+      and (t.next_tick is null or t.next_tick <= v_now)
+    order by t.id;
+end
+$$;
+
+-- Lets cron triggers tick, and answers which of them got a row, after a first row with the time alone. Of several daemons
+-- that saw the same tick, one finds it here. The triggers come in rising order, so that nobody waits in a circle.
+create function tidegate.tick(p_triggers bigint[], p_expected timestamptz[], p_next timestamptz[], p_data text[])
+returns table (now timestamptz, trigger_id bigint)
+language plpgsql
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
+set jit = off
+as $$
+#variable_conflict use_column
+declare
+    v_now timestamptz := clock_timestamp();
+    v_trigger record;
+    v_id uuid;
+begin
+    return query select v_now, null::bigint;
+    for n in 1..cardinality(p_triggers) loop
+        update tidegate.triggers t set next_tick = p_next[n]
+        where t.id = p_triggers[n] and t.next_tick is not distinct from p_expected[n]
+          and t.source = 'cron' and t.deleted_at is null and t.enabled
+        returning t.app, t.name into v_trigger;
+        if found and p_expected[n] is not null then
+            v_id := tidegate.uuid_v7(v_now);
+            return query select v_now, w from unnest(tidegate.fan_out(
+                v_now, v_trigger.app, 'cron', v_id, 'cron.tick', v_trigger.name, p_data[n]::json, 'system', v_id,
+                null, 0, null, p_triggers[n])) w;
+        end if;
+    end loop;
+end
+$$;

@@ -150,6 +150,50 @@ fn log(fact: &Fact) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidegate_core::{Attempt, DeadReason, ExecError};
+
+    fn delivery() -> Delivery {
+        let id = "00000000-0000-0000-0000-000000000001";
+        let event = serde_json::json!({
+            "id": id, "app": "shop", "source": "kv", "type": "kv.set", "subject": "orders/1", "time": 0, "data": null,
+            "actor": "admin", "root_id": id, "parent_id": null, "depth": 17, "traceparent": null,
+        });
+        let delivery = serde_json::json!({
+            "id": 1, "trigger_id": 1, "trigger_name": "receipt", "trigger_version": 1, "event": event,
+            "handler": {"script": "receipt"}, "script_version": 1, "runs_as": "admin",
+            "policy": {"max_attempts": 3}, "timeout": 1, "attempt": 1, "lease": 1, "due_at": 0, "enqueued_at": 0,
+            "redrive_generation": 0, "reply_to": null, "handles_letter": null,
+        });
+        serde_json::from_value(delivery).unwrap()
+    }
+
+    #[test]
+    fn a_delivery_is_one_readable_line() {
+        let failed = || Attempt {
+            attempt: 1,
+            started_at: Timestamp(0),
+            duration: None,
+            error: ExecError::ScriptError,
+            message: "Error: no paper\n    at receipt:1:1".to_owned(),
+        };
+        let dead = Ending::Dead { reason: DeadReason::AttemptsExhausted, attempts: 3, failed: Some(failed()) };
+        let lost = Ending::Dead { reason: DeadReason::AttemptsExhausted, attempts: 1, failed: None };
+        for (ending, text) in [
+            (Ending::Done, "done in 3 ms"),
+            (
+                Ending::Retry { delay: Micros(120_000), failed: failed() },
+                "retry 2/3 in 120 ms: script_error Error: no paper",
+            ),
+            (dead, "dead letter after 3 attempts: script_error Error: no paper"),
+            (lost, "dead letter after 1 attempt: attempts_exhausted"),
+            (Ending::Dropped, "dropped: 17 events deep, a loop?"),
+            (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit free"),
+        ] {
+            let line = |coloured| line(Timestamp(43_445_000_000), &delivery(), &ending, Some(Micros(3_400)), coloured);
+            assert_eq!(line(false), format!("12:04:05 {:<16} {:<24} {text}\n", "receipt", "orders/1"));
+            assert!(line(true).contains("\x1b[") && line(true).ends_with("\x1b[0m\n"), "{:?}", line(true));
+        }
+    }
 
     #[test]
     fn lengths_read_well() {

@@ -31,6 +31,8 @@ async fn exchange(store: &PgStore, settle: Vec<Settlement>, trigger: TriggerId, 
     claimed.iter().map(|delivery| Claim { delivery: delivery.id, lease: delivery.lease }).collect()
 }
 
+/// Every claim finds room for its version in the row's own page. Renewals do too, but only if what claims left behind can be
+/// pruned, and a long transaction of another test, even in another database, may forbid that.
 #[tokio::test]
 async fn leases_are_hot_updates() {
     let (database, store) = Database::with_store().await;
@@ -42,8 +44,6 @@ async fn leases_are_hot_updates() {
         if claims.is_empty() {
             break;
         }
-        let held = claims.clone();
-        store.call(Request::Renew { held, lease_for: Micros::from_secs(60) }).await.unwrap();
         let done = |claim| Settlement { claim, verdict: Verdict::Done { effects: Effects::default() } };
         settle = claims.into_iter().map(done).collect();
     }
@@ -56,12 +56,12 @@ async fn leases_are_hot_updates() {
                 .fetch_one(&mut client)
                 .await
                 .unwrap();
-        if updates >= 10_000 {
+        if updates >= 5_000 {
             break;
         }
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
-    assert_eq!(updates, 10_000, "each row was leased and renewed once");
+    assert_eq!(updates, 5_000, "each row was leased once");
     assert!(hot * 100 >= updates * 95, "{hot} of {updates} were HOT");
     database.remove().await;
 }

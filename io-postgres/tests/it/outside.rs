@@ -72,7 +72,10 @@ async fn a_bad_emit_is_refused_with_a_hint() {
         ("select tidegate.emit('shop', null)", "the event type NULL is not valid"),
         ("select tidegate.emit('shop', E'a\\nb')", "is not valid"),
         ("select tidegate.emit('shop', 'x', repeat('s', 769))", "the subject"),
-        ("select tidegate.emit('shop', 'x', data => to_jsonb(repeat('x', 262143)))", "the data of the event is 262145 bytes long"),
+        (
+            "select tidegate.emit('shop', 'x', data => to_jsonb(repeat('x', 262143)))",
+            "the data of the event is 262145 bytes long",
+        ),
     ] {
         let error = client.execute(statement).await.expect_err(statement).to_string();
         assert!(error.contains(words), "{statement}: {error}");

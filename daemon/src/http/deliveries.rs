@@ -2,11 +2,11 @@
 
 use super::extract::{Filter, Params, cursor, name, page_limit};
 use super::problem::Problem;
-use super::view;
+use super::view::{Deliveries, DeliveryView};
 use crate::server::Services;
 use axum::Json;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
 use tidegate_core::{AppName, DeliveryId};
 use tidegate_driver::{DeliveryFilter, DeliveryState};
 
@@ -23,7 +23,7 @@ pub(super) async fn list(
     services: Services,
     Params(app): Params<String>,
     Filter(query): Filter<Query>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let app: AppName = name(app)?;
     let filter = DeliveryFilter {
         trigger: query.trigger.map(name).transpose()?,
@@ -33,12 +33,13 @@ pub(super) async fn list(
     };
     let found = services.deliveries.list(&app, &filter).await.map_err(|error| Problem::port(&app, error))?;
     let next = found.last().filter(|_| found.len() == filter.limit as usize).map(|last| last.id.to_string());
-    Ok(Json(json!({ "deliveries": found.iter().map(view::delivery).collect::<Vec<_>>(), "cursor": next })))
+    let deliveries = found.iter().map(DeliveryView::from).collect();
+    Ok(Json(Deliveries { deliveries, cursor: next }).into_response())
 }
 
-pub(super) async fn get(services: Services, Params((app, id)): Params<(String, i64)>) -> Result<Json<Value>, Problem> {
+pub(super) async fn get(services: Services, Params((app, id)): Params<(String, i64)>) -> Result<Response, Problem> {
     let app: AppName = name(app)?;
     let found = services.deliveries.get(&app, DeliveryId(id)).await.map_err(|error| Problem::port(&app, error))?;
     let missing = || Problem::missing("delivery_not_found", format!("no delivery {id} waits or runs in {app}"));
-    found.as_ref().map(|found| Json(view::delivery(found))).ok_or_else(missing)
+    found.as_ref().map(|found| Json(DeliveryView::from(found)).into_response()).ok_or_else(missing)
 }

@@ -3,13 +3,14 @@
 use super::extract::{By, Filter, Params, Text, name, page_limit};
 use super::problem::Problem;
 use super::state::ApiState;
+use super::view::{Entries, EntryView};
 use crate::server::Services;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tidegate_core::{AppName, Cause, Collection, Json as JsonText, Key, Version};
 use tidegate_driver::{Guard, KvPage};
 
@@ -101,23 +102,14 @@ pub(super) async fn list(
     services: Services,
     Params((app, collection)): Params<(String, String)>,
     Filter(page): Filter<Page>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (app, collection): (AppName, Collection) = (name(app)?, name(collection)?);
     let limit = page_limit(page.limit)?;
     let after = page.cursor.map(name::<Key>).transpose()?;
     let page = KvPage { prefix: page.prefix, after, limit };
     let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::port(&app, error))?;
-    let cursor = entries.last().filter(|_| entries.len() == limit as usize).map(|entry| entry.key.clone());
-    let entries: Vec<Value> = entries
-        .iter()
-        .map(|entry| {
-            json!({
-                "key": entry.key, "value": entry.value, "version": entry.version,
-                "updated_at": entry.updated_at.to_rfc3339(),
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "entries": entries, "cursor": cursor })))
+    let cursor = entries.last().filter(|_| entries.len() == limit as usize).map(|entry| &entry.key);
+    Ok(Json(Entries { entries: entries.iter().map(EntryView::from).collect(), cursor }).into_response())
 }
 
 fn etag(version: Version) -> HeaderValue {

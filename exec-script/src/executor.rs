@@ -133,7 +133,8 @@ struct Execution {
 impl Execution {
     fn run(self) -> Outcome {
         let Self { delivery, script, guard, kv, limits, runtime } = self;
-        let event = serde_json::json!(CloudEvent::from(&delivery.event)).to_string();
+        // Not by way of a `Value`, so that the data's text goes through as it is.
+        let event = serde_json::to_string(&CloudEvent::from(&delivery.event)).unwrap_or_default();
         let info = serde_json::json!({
             "app": delivery.event.app,
             "trigger": delivery.trigger_name,

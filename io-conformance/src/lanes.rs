@@ -101,6 +101,22 @@ pub(crate) async fn no_more_than_the_limit_is_leased_at_once<S: Store>(store: Ar
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
+/// What is leased counts against the limit of now, whatever the limit was when it was claimed.
+pub(crate) async fn a_changed_limit_counts_what_is_leased<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = |max| TriggerSpec { max_concurrency: limit(max), ..on_app("limited", "go") };
+    let lane = app.trigger(&limited(3)).await.id;
+    app.go(9).await;
+    assert_eq!(app.claim(lane, 9).await.len(), 3);
+
+    app.trigger(&limited(2)).await;
+    assert_eq!(app.claim(lane, 9).await.len(), 0, "more are leased than may be now");
+    app.trigger(&limited(5)).await;
+    assert_eq!(app.claim(lane, 9).await.len(), 2);
+    app.trigger(&TriggerSpec { max_concurrency: None, ..limited(1) }).await;
+    assert_eq!(app.claim(lane, 9).await.len(), 4);
+}
+
 pub(crate) async fn an_expired_lease_frees_its_place<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;

@@ -160,6 +160,7 @@ macro_rules! with_cases {
                 what_is_due_later_is_discovered_with_its_time,
                 a_lane_shows_the_limit_of_now,
                 no_more_than_the_limit_is_leased_at_once,
+                a_changed_limit_counts_what_is_leased,
                 an_expired_lease_frees_its_place,
                 a_renewal_keeps_its_place,
                 a_pause_does_not_touch_what_runs,

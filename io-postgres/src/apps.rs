@@ -19,7 +19,11 @@ impl AppStore for PgStore {
     }
 
     async fn exists(&self, app: &AppName) -> Result<bool, PortError> {
-        sqlx::query_scalar(sql::app_exists).bind(app.as_str()).fetch_one(&mut *self.connection().await?).await.or_failed()
+        sqlx::query_scalar(sql::app_exists)
+            .bind(app.as_str())
+            .fetch_one(&mut *self.connection().await?)
+            .await
+            .or_failed()
     }
 
     async fn deploy(

@@ -33,92 +33,91 @@ impl DispatchStore for PgStore {
 }
 
 async fn exchange(
-        connection: &mut PgConnection,
-        settle: &[Settlement],
-        claim: &[LaneQuota],
-        lease_for: Micros,
-    ) -> Result<Reply, sqlx::Error> {
-        let settlements = Settlements::of(settle);
-        let rows = sqlx::query(sql::exchange)
-            .bind(&settlements.done_ids)
-            .bind(&settlements.done_leases)
-            .bind(settlements.others.map(sqlx::types::Json))
-            .bind(claim.iter().map(|quota| quota.trigger.0).collect::<Vec<_>>())
-            .bind(claim.iter().map(|quota| i32::try_from(quota.quota).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-            .bind(claim.iter().map(|quota| PgTime(quota.floor)).collect::<Vec<_>>())
-            .bind(micros(lease_for))
-            .bind(Attempt::LOST_MESSAGE)
-            .fetch_all(connection)
-            .await?;
-        let mut now = Timestamp::EPOCH;
-        let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], vec![], vec![]);
-        for row in &rows {
-            match row.try_get("kind")? {
-                "now" => now = rows::time(row, "now")?,
-                "fenced" => fenced.push(claim_of(row)?),
-                "conflicted" => conflicted.push(claim_of(row)?),
-                "woken" => woken.push(TriggerId(row.try_get("trigger_id")?)),
-                _ => claimed.push(delivery(row)?),
-            }
+    connection: &mut PgConnection,
+    settle: &[Settlement],
+    claim: &[LaneQuota],
+    lease_for: Micros,
+) -> Result<Reply, sqlx::Error> {
+    let settlements = Settlements::of(settle);
+    let rows = sqlx::query(sql::exchange)
+        .bind(&settlements.done_ids)
+        .bind(&settlements.done_leases)
+        .bind(settlements.others.map(sqlx::types::Json))
+        .bind(claim.iter().map(|quota| quota.trigger.0).collect::<Vec<_>>())
+        .bind(claim.iter().map(|quota| i32::try_from(quota.quota).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+        .bind(claim.iter().map(|quota| PgTime(quota.floor)).collect::<Vec<_>>())
+        .bind(micros(lease_for))
+        .bind(Attempt::LOST_MESSAGE)
+        .fetch_all(connection)
+        .await?;
+    let mut now = Timestamp::EPOCH;
+    let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], vec![], vec![]);
+    for row in &rows {
+        match row.try_get("kind")? {
+            "now" => now = rows::time(row, "now")?,
+            "fenced" => fenced.push(claim_of(row)?),
+            "conflicted" => conflicted.push(claim_of(row)?),
+            "woken" => woken.push(TriggerId(row.try_get("trigger_id")?)),
+            _ => claimed.push(delivery(row)?),
         }
-        // They come in this order unless a row changed while it was claimed.
-        let lanes: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
-        let order = |row: &Delivery| (lanes.get(&row.trigger_id).copied(), row.due_at, row.id);
-        if !claimed.is_sorted_by_key(order) {
-            claimed.sort_by_key(order);
+    }
+    // They come in this order unless a row changed while it was claimed.
+    let lanes: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
+    let order = |row: &Delivery| (lanes.get(&row.trigger_id).copied(), row.due_at, row.id);
+    if !claimed.is_sorted_by_key(order) {
+        claimed.sort_by_key(order);
+    }
+    Ok(Reply::Exchange { now, fenced, conflicted, claimed, woken })
+}
+
+async fn renew(connection: &mut PgConnection, held: &[Claim], lease_for: Micros) -> Result<Reply, sqlx::Error> {
+    let rows = sqlx::query(sql::renew)
+        .bind(held.iter().map(|claim| claim.delivery.0).collect::<Vec<_>>())
+        .bind(held.iter().map(|claim| claim.lease.0).collect::<Vec<_>>())
+        .bind(micros(lease_for))
+        .fetch_all(connection)
+        .await?;
+    let (now, rest) = time_first(&rows)?;
+    Ok(Reply::Renew { now, fenced: rest.iter().map(claim_of).collect::<Result<_, _>>()? })
+}
+
+async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
+    let rows = sqlx::query(sql::discover).fetch_all(connection).await?;
+    let (now, rest) = time_first(&rows)?;
+    let (mut lanes, mut schedules) = (vec![], vec![]);
+    for row in rest {
+        let trigger = TriggerId(row.try_get("trigger_id")?);
+        if let Some(next_due) = row.try_get::<Option<PgTime>, _>("next_due")? {
+            let max_concurrency = row.try_get::<Option<i32>, _>("max_concurrency")?;
+            let max_concurrency = max_concurrency.and_then(|limit| u32::try_from(limit).ok());
+            lanes.push(LaneState { trigger, next_due: next_due.0, max_concurrency });
+        } else {
+            schedules.push(Schedule {
+                trigger,
+                expression: rows::name(row, "expression")?,
+                time_zone: rows::name(row, "time_zone")?,
+                next_tick: row.try_get::<Option<PgTime>, _>("next_tick")?.map(|time| time.0),
+            });
         }
-        Ok(Reply::Exchange { now, fenced, conflicted, claimed, woken })
     }
+    Ok(Reply::Discover { now, lanes, schedules })
+}
 
-    async fn renew(connection: &mut PgConnection, held: &[Claim], lease_for: Micros) -> Result<Reply, sqlx::Error> {
-        let rows = sqlx::query(sql::renew)
-            .bind(held.iter().map(|claim| claim.delivery.0).collect::<Vec<_>>())
-            .bind(held.iter().map(|claim| claim.lease.0).collect::<Vec<_>>())
-            .bind(micros(lease_for))
-            .fetch_all(connection)
-            .await?;
-        let (now, rest) = time_first(&rows)?;
-        Ok(Reply::Renew { now, fenced: rest.iter().map(claim_of).collect::<Result<_, _>>()? })
-    }
-
-    async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
-        let rows = sqlx::query(sql::discover).fetch_all(connection).await?;
-        let (now, rest) = time_first(&rows)?;
-        let (mut lanes, mut schedules) = (vec![], vec![]);
-        for row in rest {
-            let trigger = TriggerId(row.try_get("trigger_id")?);
-            if let Some(next_due) = row.try_get::<Option<PgTime>, _>("next_due")? {
-                let max_concurrency = row.try_get::<Option<i32>, _>("max_concurrency")?;
-                let max_concurrency = max_concurrency.and_then(|limit| u32::try_from(limit).ok());
-                lanes.push(LaneState { trigger, next_due: next_due.0, max_concurrency });
-            } else {
-                schedules.push(Schedule {
-                    trigger,
-                    expression: rows::name(row, "expression")?,
-                    time_zone: rows::name(row, "time_zone")?,
-                    next_tick: row.try_get::<Option<PgTime>, _>("next_tick")?.map(|time| time.0),
-                });
-            }
-        }
-        Ok(Reply::Discover { now, lanes, schedules })
-    }
-
-    async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Reply, sqlx::Error> {
-        // Rows of triggers are locked in the order of their ids.
-        ticks.sort_unstable_by_key(|tick| tick.trigger);
-        let data =
-            |tick: &Tick| tick.expected.map(|at| serde_json::json!({ "scheduled_at": at.to_rfc3339() }).to_string());
-        let rows = sqlx::query(sql::tick)
-            .bind(ticks.iter().map(|tick| tick.trigger.0).collect::<Vec<_>>())
-            .bind(ticks.iter().map(|tick| tick.expected.map(PgTime)).collect::<Vec<_>>())
-            .bind(ticks.iter().map(|tick| PgTime(tick.next)).collect::<Vec<_>>())
-            .bind(ticks.iter().map(data).collect::<Vec<_>>())
-            .fetch_all(connection)
-            .await?;
-        let (now, rest) = time_first(&rows)?;
-        let woken = rest.iter().map(|row| row.try_get("trigger_id").map(TriggerId)).collect::<Result<_, _>>()?;
-        Ok(Reply::Tick { now, woken })
-    }
+async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Reply, sqlx::Error> {
+    // Rows of triggers are locked in the order of their ids.
+    ticks.sort_unstable_by_key(|tick| tick.trigger);
+    let data = |tick: &Tick| tick.expected.map(|at| serde_json::json!({ "scheduled_at": at.to_rfc3339() }).to_string());
+    let rows = sqlx::query(sql::tick)
+        .bind(ticks.iter().map(|tick| tick.trigger.0).collect::<Vec<_>>())
+        .bind(ticks.iter().map(|tick| tick.expected.map(PgTime)).collect::<Vec<_>>())
+        .bind(ticks.iter().map(|tick| PgTime(tick.next)).collect::<Vec<_>>())
+        .bind(ticks.iter().map(data).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await?;
+    let (now, rest) = time_first(&rows)?;
+    let woken = rest.iter().map(|row| row.try_get("trigger_id").map(TriggerId)).collect::<Result<_, _>>()?;
+    Ok(Reply::Tick { now, woken })
+}
 
 /// The functions answer the time in a first row of its own.
 fn time_first(rows: &[PgRow]) -> Result<(Timestamp, &[PgRow]), sqlx::Error> {

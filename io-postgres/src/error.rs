@@ -5,7 +5,10 @@ use tidegate_driver::PortError;
 
 /// No connection could be had: nothing was sent, so nothing was done.
 pub(crate) fn unreachable(error: sqlx::Error) -> StoreError {
-    StoreError::not_applied(StoreErrorKind::Unavailable, format!("Postgres cannot be reached, nothing was done: {error}"))
+    StoreError::not_applied(
+        StoreErrorKind::Unavailable,
+        format!("Postgres cannot be reached, nothing was done: {error}"),
+    )
 }
 
 /// A call over a connection that was there failed.

@@ -33,7 +33,7 @@ impl PgStore {
                 Err(error) => error.to_string(),
             };
             if !is_lost {
-                tracing::warn!("not listening to Postgres, polling until it is back: {why}");
+                tracing::info!("not listening to Postgres, polling until it is back: {why}");
                 is_lost = true;
             }
             tokio::time::sleep(pause).await;

@@ -45,8 +45,11 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
         Err(error) => checks.push(fail("config", error.to_string().trim_start_matches("error: "))),
         Ok((store, settings)) => {
             checks.push(ok("config", "every setting is known and within its bounds"));
-            checks.push(token(&settings, environment, &store));
-            let (port, running) = match running_on(&settings, environment, &store) {
+            // An app directory's daemon keeps its token there, whatever its store is.
+            let of_directory = args.directory.as_deref().map(dev::token_path);
+            let token_file = of_directory.or_else(|| token_path(&settings, &store));
+            checks.push(token(token_file.as_deref(), environment));
+            let (port, running) = match token_file.as_deref().and_then(|path| running_with(path, environment)) {
                 Some(url) => (ok("port", format!("a daemon on this store answers at {url}")), Client::probe(&url).ok()),
                 None => port(&settings),
             };
@@ -87,16 +90,16 @@ fn store(args: &DoctorArgs, settings: &Settings) -> Result<StoreUrl, CliError> {
     }
 }
 
-fn token(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Check {
+fn token(path: Option<&Path>, environment: &Environment) -> Check {
     const NAME: &str = "admin token";
     if environment.get("TIDEGATE_ADMIN_TOKEN").is_some() {
         return ok(NAME, "TIDEGATE_ADMIN_TOKEN is set");
     }
-    let Some(path) = token_path(settings, store) else {
+    let Some(path) = path else {
         return fail(NAME, "a daemon on Postgres needs --admin-token-file or TIDEGATE_ADMIN_TOKEN");
     };
     let shown = path.display();
-    match std::fs::metadata(&path).and_then(|metadata| token_file::read(&path).map(|_| metadata.permissions().mode())) {
+    match std::fs::metadata(path).and_then(|metadata| token_file::read(path).map(|_| metadata.permissions().mode())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             ok(NAME, format!("{shown} is made at the first start"))
         }
@@ -108,12 +111,11 @@ fn token(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Ch
     }
 }
 
-/// Where the daemon answers that keeps its token beside this store, if one of this user runs.
-fn running_on(settings: &Settings, environment: &Environment, store: &StoreUrl) -> Option<String> {
-    let token_file = token_path(settings, store)?.canonicalize().ok()?;
-    let same = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
-    let running =
-        Instance::running(environment).into_iter().find(|instance| same(instance).as_ref() == Some(&token_file));
+/// Where the daemon answers whose token is in this file, if one of this user runs.
+fn running_with(token_file: &Path, environment: &Environment) -> Option<String> {
+    let token_file = token_file.canonicalize().ok()?;
+    let its = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
+    let running = Instance::running(environment).into_iter().find(|one| its(one).as_ref() == Some(&token_file));
     running.map(|instance| instance.url)
 }
 

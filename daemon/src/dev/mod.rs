@@ -30,6 +30,11 @@ pub(crate) fn store_path(directory: &Path) -> PathBuf {
     directory.join(STATE).join("tidegate.db")
 }
 
+/// Where `dev` keeps the admin's token of `directory`.
+pub(crate) fn token_path(directory: &Path) -> PathBuf {
+    directory.join(STATE).join("token")
+}
+
 /// Runs until it is told to stop.
 pub(crate) fn run(
     args: &DevArgs,
@@ -41,7 +46,7 @@ pub(crate) fn run(
     // Before anything is made: a mistyped directory gets no store.
     let app = manifest::load(&args.directory).map_err(CliError::failed)?;
     let directory = args.directory.canonicalize().map_err(CliError::failed)?;
-    let token_file = directory.join(STATE).join("token");
+    let token_file = token_path(&directory);
     make_state_folder(&directory.join(STATE))
         .map_err(|error| CliError::failed(format!("cannot use {}: {error}", directory.join(STATE).display())))?;
     let token = open_token(&token_file)?;

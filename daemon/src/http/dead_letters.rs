@@ -3,10 +3,10 @@
 use super::extract::{Filter, Params, Plain, Ready, name, number};
 use super::paging::{self, Limit};
 use super::problem::Problem;
-use super::view;
+use super::view::{DeadLetterView, DeadLetters};
 use axum::Json;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::Value;
 use tidegate_core::{AppName, DeadLetterId};
 use tidegate_driver::DeadLetterFilter;
 
@@ -25,7 +25,7 @@ pub(super) async fn list(
     Ready(services): Ready,
     Params(app): Params<String>,
     Filter(query): Filter<Query>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let app: AppName = name(app)?;
     let limit = Limit::new(query.limit)?;
     let filter = DeadLetterFilter {
@@ -36,16 +36,17 @@ pub(super) async fn list(
         limit: limit.and_one(),
     };
     let found = services.dead_letters.list(&app, &filter).await.map_err(|error| Problem::port(&app, error))?;
-    Ok(Json(limit.page("dead_letters", found, view::dead_letter, |row| row.id.to_string())))
+    let (found, cursor) = limit.cut(found, |row| row.id.to_string());
+    Ok(Json(DeadLetters { dead_letters: found.iter().map(DeadLetterView::from).collect(), cursor }).into_response())
 }
 
 pub(super) async fn get(
     Ready(services): Ready,
     _: Plain,
     Params((app, id)): Params<(String, String)>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (app, id): (AppName, _) = (name(app)?, number(&id)?);
     let found = services.dead_letters.get(&app, DeadLetterId(id)).await.map_err(|error| Problem::port(&app, error))?;
     let missing = || Problem::missing("dead_letter_not_found", format!("there is no dead letter {id} in {app}"));
-    found.as_ref().map(|found| Json(view::dead_letter(found))).ok_or_else(missing)
+    found.as_ref().map(|found| Json(DeadLetterView::from(found)).into_response()).ok_or_else(missing)
 }

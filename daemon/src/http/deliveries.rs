@@ -3,10 +3,10 @@
 use super::extract::{Filter, Params, Plain, Ready, name, number};
 use super::paging::{self, Limit};
 use super::problem::Problem;
-use super::view;
+use super::view::{Deliveries, DeliveryView};
 use axum::Json;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::Value;
 use tidegate_core::{AppName, DeliveryId};
 use tidegate_driver::{DeliveryFilter, DeliveryState};
 
@@ -23,7 +23,7 @@ pub(super) async fn list(
     Ready(services): Ready,
     Params(app): Params<String>,
     Filter(query): Filter<Query>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let app: AppName = name(app)?;
     let limit = Limit::new(query.limit)?;
     let filter = DeliveryFilter {
@@ -33,16 +33,17 @@ pub(super) async fn list(
         limit: limit.and_one(),
     };
     let found = services.deliveries.list(&app, &filter).await.map_err(|error| Problem::port(&app, error))?;
-    Ok(Json(limit.page("deliveries", found, view::delivery, |row| row.id.to_string())))
+    let (found, cursor) = limit.cut(found, |row| row.id.to_string());
+    Ok(Json(Deliveries { deliveries: found.iter().map(DeliveryView::from).collect(), cursor }).into_response())
 }
 
 pub(super) async fn get(
     Ready(services): Ready,
     _: Plain,
     Params((app, id)): Params<(String, String)>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (app, id): (AppName, _) = (name(app)?, number(&id)?);
     let found = services.deliveries.get(&app, DeliveryId(id)).await.map_err(|error| Problem::port(&app, error))?;
     let missing = || Problem::missing("delivery_not_found", format!("no delivery {id} waits or runs in {app}"));
-    found.as_ref().map(|found| Json(view::delivery(found))).ok_or_else(missing)
+    found.as_ref().map(|found| Json(DeliveryView::from(found)).into_response()).ok_or_else(missing)
 }

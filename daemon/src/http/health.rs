@@ -17,7 +17,7 @@ pub(super) async fn healthz() -> Json<Value> {
 pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
     let services = match &*state.readiness.borrow() {
         Readiness::Ready(services) => Ok(services.clone()),
-        Readiness::Unavailable(reason) => Err(format!("store: {reason}")),
+        Readiness::Unavailable(reason) => Err(reason.clone()),
         Readiness::ShuttingDown => Err("shutting down".to_owned()),
     };
     let ready = match services {

@@ -5,14 +5,15 @@ use super::extract::{By, Filter, NoQuery, Params, Ready, Text, cause, name};
 use super::paging::{self, Limit, key_cursor};
 use super::problem::Problem;
 use super::state::ApiState;
+use super::view::{Entries, EntryView};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use tidegate_core::{AppName, Collection, Json as JsonText, Key};
-use tidegate_driver::{KvEntry, KvPage};
+use tidegate_driver::KvPage;
 
 const UPDATED_AT: HeaderName = HeaderName::from_static("tidegate-updated-at");
 
@@ -113,20 +114,12 @@ pub(super) async fn list(
     Ready(services): Ready,
     Params((app, collection)): Params<(String, String)>,
     Filter(query): Filter<ListQuery>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let (app, collection): (AppName, Collection) = (name(app)?, name(collection)?);
     let limit = Limit::new(query.limit)?;
     let after = paging::key(query.cursor.as_deref())?;
     let page = KvPage { prefix: query.prefix, after, limit: limit.and_one() };
     let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::port(&app, error))?;
-    Ok(Json(limit.page("entries", entries, view, |entry| key_cursor(&entry.key))))
-}
-
-fn view(entry: &KvEntry) -> Value {
-    json!({
-        "key": entry.key,
-        "value": entry.value,
-        "version": entry.version,
-        "updated_at": entry.updated_at.to_rfc3339(),
-    })
+    let (entries, cursor) = limit.cut(entries, |entry| key_cursor(&entry.key));
+    Ok(Json(Entries { entries: entries.iter().map(EntryView::from).collect(), cursor }).into_response())
 }

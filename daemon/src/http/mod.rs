@@ -22,7 +22,7 @@ mod view;
 pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -52,7 +52,6 @@ pub fn app(state: ApiState) -> Router {
         .route(&format!("{app}/dead-letters"), get(dead_letters::list))
         .route(&format!("{app}/dead-letters/{{id}}"), get(dead_letters::get))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(DefaultBodyLimit::max(state.limits.body_bytes_max))
         .layer(from_fn_with_state(state.clone(), auth::require_token));
     Router::new()
         .route("/healthz", get(health::healthz))

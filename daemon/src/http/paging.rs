@@ -1,7 +1,6 @@
 //! Lists in pages: how long one is, and where the next one begins.
 
 use super::problem::Problem;
-use serde_json::{Value, json};
 use tidegate_core::Key;
 
 const LIMIT_DEFAULT: u32 = 100;
@@ -24,18 +23,12 @@ impl Limit {
         self.0 + 1
     }
 
-    /// The page under `name`, with the cursor of the next one or null.
-    pub(super) fn page<T>(
-        self,
-        name: &str,
-        mut found: Vec<T>,
-        view: impl Fn(&T) -> Value,
-        cursor: impl Fn(&T) -> String,
-    ) -> Value {
+    /// The page, and the cursor of the next one if there is another.
+    pub(super) fn cut<T>(self, mut found: Vec<T>, cursor: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
         let is_more = found.len() > self.0 as usize;
         found.truncate(self.0 as usize);
         let next = found.last().filter(|_| is_more).map(cursor);
-        json!({ name: found.iter().map(view).collect::<Vec<_>>(), "cursor": next })
+        (found, next)
     }
 }
 
@@ -87,9 +80,9 @@ mod tests {
     #[test]
     fn the_last_page_has_no_cursor() {
         let limit = Limit::new(Some(2)).unwrap();
-        let page = |found: Vec<i64>| limit.page("rows", found, |row| json!(row), i64::to_string);
-        assert_eq!(page(vec![1, 2, 3]), json!({"rows": [1, 2], "cursor": "2"}));
-        assert_eq!(page(vec![1, 2]), json!({"rows": [1, 2], "cursor": null}));
-        assert_eq!(page(vec![]), json!({"rows": [], "cursor": null}));
+        let page = |found: Vec<i64>| limit.cut(found, i64::to_string);
+        assert_eq!(page(vec![1, 2, 3]), (vec![1, 2], Some("2".to_owned())));
+        assert_eq!(page(vec![1, 2]), (vec![1, 2], None));
+        assert_eq!(page(vec![]), (vec![], None));
     }
 }

@@ -63,7 +63,7 @@ pub async fn serve(
     let address = config.listen;
     let listen = |source| ServeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
-    let (readiness, ready) = watch::channel(Readiness::Unavailable("the store is not open yet".to_owned()));
+    let (readiness, ready) = watch::channel(Readiness::Unavailable("store: not open yet".to_owned()));
     let state = ApiState {
         readiness: ready,
         admin_token: config.admin_token.clone(),
@@ -148,7 +148,7 @@ async fn open<S: Store>(url: &S::Url, readiness: &watch::Sender<Readiness>) -> S
                     tracing::warn!("the store cannot be opened, trying again: {reason}");
                 }
                 failed = true;
-                readiness.send_replace(Readiness::Unavailable(format!("the store cannot be opened: {reason}")));
+                readiness.send_replace(Readiness::Unavailable(format!("store: {reason}")));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(STORE_RETRY_MAX);
             }

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use std::future::Future;
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 use tidegate_core::StoreError;
 use tidegate_driver::{DispatchStore, WakeHandle};
 use tidegate_io_postgres::{PgOptions, PgStore};
@@ -82,11 +83,19 @@ impl Health for SqliteStore {
     }
 }
 
+/// How long Postgres may take to answer the first question.
+const CONNECT_MAX: Duration = Duration::from_secs(2);
+
 impl Store for PgStore {
     type Url = String;
 
     async fn open(url: &String) -> Result<Self, String> {
         let store = Self::new(url, &PgOptions::default()).map_err(|error| error.to_string())?;
+        // A pool tries to connect for far longer than an operator wants to wait for the first word.
+        match tokio::time::timeout(CONNECT_MAX, Self::ping(&store)).await {
+            Ok(answer) => answer.map_err(|error| error.to_string())?,
+            Err(_) => return Err(format!("Postgres does not answer within {} s", CONNECT_MAX.as_secs())),
+        }
         store.migrate().await.map_err(|error| error.to_string())?;
         Ok(store)
     }

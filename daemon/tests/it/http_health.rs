@@ -14,7 +14,7 @@ fn ask(api: &Api, path: &str) -> Answer {
 fn readiness_follows_the_store() {
     let api = Api::new();
     assert_eq!(ask(&api, "/readyz").is(200), json!({"status": "ready"}));
-    api.readiness.send_replace(Readiness::Unavailable("it is not open yet".to_owned()));
+    api.readiness.send_replace(Readiness::Unavailable("store: it is not open yet".to_owned()));
     assert_eq!(ask(&api, "/readyz").is(503), json!({"status": "unavailable", "reason": "store: it is not open yet"}));
     api.readiness.send_replace(Readiness::ShuttingDown);
     assert_eq!(ask(&api, "/readyz").is(503), json!({"status": "unavailable", "reason": "shutting down"}));

@@ -100,6 +100,8 @@ fn a_list_comes_in_pages_in_the_order_of_keys() {
     }
     assert_eq!(keys, [vec!["b/1", "b/2"], vec!["b/ü"]]);
     assert_eq!(api.get("/v1/apps/shop/kv/c?limit=4").is(200)["cursor"], json!(null), "a full last page is the last");
+    api.send("PUT", "/v1/apps/shop/kv/verbatim/k", &[], "12.50").is(200);
+    assert!(api.get("/v1/apps/shop/kv/verbatim").text.contains("\"value\":12.50,"), "as it was put");
     assert_eq!(api.get("/v1/apps/shop/kv/empty").is(200), json!({"entries": [], "cursor": null}));
 }
 

@@ -38,7 +38,11 @@ impl Database {
     }
 
     pub(crate) fn store(&self) -> PgStore {
-        let options = PgOptions { connections_max: 10, ..PgOptions::default() };
+        self.store_with(10)
+    }
+
+    pub(crate) fn store_with(&self, connections_max: u32) -> PgStore {
+        let options = PgOptions { connections_max, ..PgOptions::default() };
         PgStore::new(&self.url, &options).expect("the URL is valid")
     }
 

@@ -7,8 +7,8 @@ use proptest::test_runner::TestRunner;
 use sqlx::postgres::PgListener;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use std::time::Duration;
-use tidegate_core::{AppName, Pattern, PrincipalId, TriggerSpec};
-use tidegate_driver::{AppStore, Deployment, WakeHandle};
+use tidegate_core::{AppName, Cause, EventType, Json, NewEvent, Pattern, PrincipalId, Subject, TriggerSpec};
+use tidegate_driver::{AppStore, Deployment, Emission, OutboxStore, WakeHandle};
 use tidegate_io_postgres::PgStore;
 
 /// An app with one trigger on every event.
@@ -72,7 +72,10 @@ async fn a_bad_emit_is_refused_with_a_hint() {
         ("select tidegate.emit('shop', null)", "the event type NULL is not valid"),
         ("select tidegate.emit('shop', E'a\\nb')", "is not valid"),
         ("select tidegate.emit('shop', 'x', repeat('s', 769))", "the subject"),
-        ("select tidegate.emit('shop', 'x', data => to_jsonb(repeat('x', 262143)))", "the data of the event is 262145 bytes long"),
+        (
+            "select tidegate.emit('shop', 'x', data => to_jsonb(repeat('x', 262143)))",
+            "the data of the event is 262145 bytes long",
+        ),
     ] {
         let error = client.execute(statement).await.expect_err(statement).to_string();
         assert!(error.contains(words), "{statement}: {error}");
@@ -136,6 +139,70 @@ async fn listening_survives_a_lost_connection() {
     client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
     assert!(woken().await.expect("a wake by notification").somewhere);
     listening.abort();
+    store.close().await;
+    database.remove().await;
+}
+
+/// A daemon's own emissions wake the others. Its own dispatcher is woken by who emitted, not by a notification.
+#[tokio::test]
+async fn what_a_store_emits_wakes_the_others_and_not_itself() {
+    let (database, store) = Database::with_store().await;
+    with_trigger(&store).await;
+    let other = database.store();
+    let (own_wake, other_wake) = (WakeHandle::default(), WakeHandle::default());
+    let patience = Duration::from_secs(10);
+    let mut listening = Vec::new();
+    for (store, wake) in [(&store, &own_wake), (&other, &other_wake)] {
+        let (store, wake) = (store.clone(), wake.clone());
+        listening.push(tokio::spawn({
+            let wake = wake.clone();
+            async move { store.listen(wake).await }
+        }));
+        tokio::time::timeout(patience, wake.woken()).await.expect("a wake after registering");
+    }
+    let emission = Emission {
+        app: AppName::new("shop").unwrap(),
+        events: vec![NewEvent {
+            event_type: EventType::new("x").unwrap(),
+            subject: Subject::new("").unwrap(),
+            data: Json::null(),
+        }],
+        cause: Cause::outside(PrincipalId::new("admin").unwrap()),
+        idempotency_key: None,
+    };
+    for _ in 0..3 {
+        OutboxStore::emit(&store, &emission).await.unwrap();
+        tokio::time::timeout(patience, other_wake.woken()).await.expect("a wake by notification");
+    }
+    // What is sent now comes after all that was sent before.
+    database.client().await.execute("notify tidegate_outbox").await.unwrap();
+    tokio::time::timeout(patience, other_wake.woken()).await.expect("a wake by notification");
+    let own = tokio::time::timeout(patience, own_wake.woken()).await.expect("a wake by another's notification");
+    assert!(own.somewhere);
+    assert!(tokio::time::timeout(Duration::from_millis(200), own_wake.woken()).await.is_err(), "one wake, not four");
+    listening.iter().for_each(tokio::task::JoinHandle::abort);
+    store.close().await;
+    other.close().await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_role_needs_no_more_than_usage_to_emit() {
+    let (database, store) = Database::with_store().await;
+    with_trigger(&store).await;
+    let mut client = database.client().await;
+    let role = format!("shop_{}", uuid::Uuid::now_v7().simple());
+    let statement = |text: &str| sqlx::AssertSqlSafe(text.replace("ROLE", &role));
+    client.execute(statement("create role ROLE; grant usage on schema tidegate to ROLE; set role ROLE")).await.unwrap();
+
+    client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
+
+    for closed in ["select * from tidegate.outbox", "select tidegate.renew('{}', '{}', 0)", "delete from tidegate.kv"] {
+        let refused = client.execute(closed).await.expect_err(closed).to_string();
+        assert!(refused.contains("permission denied"), "{closed}: {refused}");
+    }
+    client.execute(statement("reset role; drop owned by ROLE; drop role ROLE")).await.unwrap();
+    assert_eq!(rows(&mut client).await, 1);
     store.close().await;
     database.remove().await;
 }

@@ -1,7 +1,7 @@
 //! The schema: migrated once however often and by however many at once, and what a file in the repository shows.
 
 use crate::database::Database;
-use sqlx::Row;
+use sqlx::{Executor, Row};
 use std::path::Path;
 
 #[tokio::test]
@@ -26,6 +26,20 @@ async fn many_daemons_may_migrate_at_once_and_again() {
     for store in stores {
         store.close().await;
     }
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn the_schema_of_a_newer_program_is_left_alone() {
+    let (database, store) = Database::with_store().await;
+    let newer = "insert into tidegate._sqlx_migrations (version, description, success, checksum, execution_time)
+                 values (9999, 'of tomorrow', true, '', 0)";
+    database.client().await.execute(newer).await.unwrap();
+
+    let error = store.migrate().await.expect_err("it is newer").to_string();
+
+    assert!(error.contains("newer Tidegate") && error.contains("9999"), "{error}");
+    store.close().await;
     database.remove().await;
 }
 

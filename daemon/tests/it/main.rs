@@ -7,4 +7,5 @@ mod fairness;
 mod nothing_is_lost;
 mod outage;
 mod poison;
+mod shutdown;
 mod world;

@@ -62,6 +62,8 @@ async fn deploy(
         report.scripts.push((script.name.to_string(), change));
     }
 
+    // In the order in which everybody locks triggers; below they are changed in the order of their names.
+    sqlx::query(sql::trigger_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
     let wanted: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
     for old in triggers::list(connection, app).await? {
         if !wanted.contains(&old.spec.name) {

@@ -34,6 +34,7 @@ mod names {
         trigger_get,
         trigger_insert,
         trigger_list,
+        trigger_lock,
         trigger_pause,
         trigger_update,
     );

@@ -1,4 +1,5 @@
-//! The daemon's integration tests. `http_*` ask the API without a socket; the others run the real program.
+//! The daemon from outside: the real program on both stores, reached as its users reach it. `http_*` ask the API without a
+//! socket, on a store in memory; `serving` runs a daemon in this process.
 
 mod bad_input;
 mod cli;
@@ -16,4 +17,5 @@ mod nothing_is_lost;
 mod outage;
 mod poison;
 mod serving;
+mod shutdown;
 mod world;

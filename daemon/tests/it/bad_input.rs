@@ -67,12 +67,12 @@ fn table() -> Vec<Bad> {
         bad(
             "a script that does not compile",
             ("PUT", "/v1/apps/bad/scripts/new", "export default async function (event {\n".into()),
-            (422, "script_invalid", "line"),
+            (422, "script_invalid", "new:1:"),
         ),
         bad(
             "a deployment with such a script",
             ("PUT", "/v1/apps/bad", deployment("let x = ;")),
-            (422, "script_invalid", "line"),
+            (422, "script_invalid", "s:1:"),
         ),
         bad("a deployment with an unknown field", ("PUT", "/v1/apps/bad", "{\"script\":[]}".into()), invalid("script")),
         bad("an unknown key", ("GET", "/v1/apps/bad/kv/c/none", "".into()), (404, "key_not_found", "")),
@@ -109,7 +109,7 @@ fn is_refused_and_changes_nothing() {
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let _turn = Turn::shared();
         let world = World::new(kind);
-        let daemon = world.daemon("strict", TIDEGATE, &[]);
+        let daemon = world.daemon("strict", TIDEGATE, &[("TIDEGATE_HTTP_BODY_BYTES_MAX", "1048576")]);
         let app = App::new(client(&daemon), "bad");
         let fine = "export default async function () {}";
         app.deploy(&[("fine", fine)], &[on("t", "fine", json!({"script": "fine"}), json!({}))]);

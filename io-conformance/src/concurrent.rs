@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use tidegate_core::{Claim, Delivery, DeliveryId, Effects, LaneQuota, Micros, TriggerId, TriggerSpec, Verdict};
-use tidegate_driver::{Guard, KvStore, PortError};
+use tidegate_driver::{DeliveryFilter, Guard, KvStore, PortError};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -256,6 +256,41 @@ pub(crate) async fn of_many_claims_of_one_row_only_the_last_is_applied<S: Store>
     assert_eq!(replies.await.iter().filter(|fenced| fenced.is_empty()).count(), 1);
     assert_eq!(app.value("c", "n").await.as_deref(), Some("8"));
     assert_eq!(app.deliveries().await, []);
+}
+
+/// An answer was late, and the settlement is sent again while the first is still being applied: one of them is fenced.
+pub(crate) async fn a_settlement_sent_twice_at_the_same_moment_is_applied_once<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.trigger(&on_app("events", "heard")).await;
+    app.trigger(&on_dead_letter("deaths", "*")).await;
+    let event = || done_with(Effects { events: vec![new_event("heard", "", "null")], ..Effects::default() });
+    let failed = threw(1, app.discover().await.0, "it broke");
+    let retry = || Verdict::Retry { delay: A_MINUTE, failed: failed.clone() };
+    for _ in 0..10 {
+        for verdict in [event(), dead(failed.clone()), retry(), done()] {
+            app.go(1).await;
+            let row = app.next(lane.id).await;
+            let start = Arc::new(Barrier::new(4));
+            let replies = at_once(4, |_| {
+                let (app, row, verdict, start) = (app.clone(), row.clone(), verdict.clone(), Arc::clone(&start));
+                async move {
+                    start.wait().await;
+                    app.try_settle(&row, verdict).await.fenced
+                }
+            });
+            let applied = replies.await.iter().filter(|fenced| fenced.is_empty()).count();
+            assert_eq!(applied, 1, "{}", verdict.name());
+        }
+    }
+    let waiting = app.waiting().await;
+    let count = |name: &str| waiting.iter().filter(|waits| *waits == name).count();
+    assert_eq!(["events", "deaths", "lane"].map(count), [10, 10, 10]);
+    assert_eq!(app.letters().await.len(), 10);
+    assert!(app.deliveries_by(&lane_rows()).await.iter().all(|row| row.failed == [failed.clone()]));
+}
+
+fn lane_rows() -> DeliveryFilter {
+    DeliveryFilter { trigger: Some(trigger_name("lane")), limit: 100, ..DeliveryFilter::default() }
 }
 
 pub(crate) async fn of_concurrent_puts_of_an_absent_key_one_succeeds<S: Store>(store: Arc<S>) {

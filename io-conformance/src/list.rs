@@ -27,6 +27,7 @@ macro_rules! with_cases {
                 concurrent_claims_never_pass_the_limit,
                 exchanges_in_opposite_orders_do_not_deadlock,
                 of_many_claims_of_one_row_only_the_last_is_applied,
+                a_settlement_sent_twice_at_the_same_moment_is_applied_once,
                 of_concurrent_puts_of_an_absent_key_one_succeeds,
                 concurrent_puts_each_have_a_version_of_their_own,
                 a_repeated_request_at_the_same_moment_is_made_once,

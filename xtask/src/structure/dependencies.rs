@@ -30,7 +30,7 @@ const TABLE: &[Allowed] = &[
     Allowed { name: SQLITE, product: &[CORE, DRIVER], tests: &[CONFORMANCE, "testkit"] },
     Allowed { name: SIM, product: &[CORE, DRIVER], tests: &[CONFORMANCE] },
     Allowed { name: SCRIPT, product: &[CORE, DRIVER], tests: &[] },
-    Allowed { name: DAEMON, product: &[CORE, DRIVER, POSTGRES, SQLITE, SCRIPT], tests: &["testkit"] },
+    Allowed { name: DAEMON, product: &[CORE, DRIVER, POSTGRES, SQLITE, SCRIPT], tests: &[SIM, "testkit"] },
     Allowed { name: "tidegate-sim-tests", product: &[CORE, DRIVER, SIM, CONFORMANCE], tests: &[] },
     Allowed { name: "tidegate-bench", product: &[CORE, DRIVER, POSTGRES, SQLITE, SCRIPT, "testkit"], tests: &[] },
     Allowed { name: "testkit", product: &[], tests: &[] },

@@ -43,6 +43,9 @@ pub fn init_logs(style: LogStyle, filter: &str) -> Result<(), String> {
         }
     };
     // A second call in one process, as in tests, keeps the first one's subscriber.
-    tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().ok();
+    //
+    // The filter is one for all and not the layer's own: whoever only asks whether a level is enabled, as sqlx does,
+    // would leave its answer behind for the next event of a layer's own filter, and that event would be lost.
+    tracing_subscriber::registry().with(filter).with(layer).try_init().ok();
     Ok(())
 }

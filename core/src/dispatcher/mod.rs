@@ -227,7 +227,9 @@ impl Dispatcher {
         let permits = self.gate.limits().for_async();
         let share = permits - if permits > 1 { (permits / 8).max(1) } else { 0 };
         let prefetch = self.prefetch.rows(self.config.batch_max());
-        let free = self.gate.free(Caller::Async).saturating_add(prefetch).saturating_sub(self.lanes.queued());
+        // Whatever could start has started: rows that are queued while permits are free wait for their own lane.
+        let ahead = prefetch.saturating_sub(self.lanes.queued());
+        let free = self.gate.free(Caller::Async).saturating_add(ahead);
         let rows = if self.shutdown.is_some() { 0 } else { free.min(self.config.batch_max()) };
         Budget { rows, share, prefetch }
     }

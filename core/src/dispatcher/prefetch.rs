@@ -13,6 +13,8 @@ pub(super) struct Prefetch {
 
 /// Shorter spans measure the clock rather than the handlers.
 const SPAN_MIN: Micros = Micros(500);
+/// How long a rate is remembered for the most part.
+const MEMORY: Micros = Micros::from_millis(20);
 /// With nothing done for this long, the rate of before says nothing any more.
 const SPAN_MAX: Micros = Micros::from_millis(500);
 
@@ -33,7 +35,9 @@ impl Prefetch {
             return;
         }
         let rate = self.done.saturating_mul(1_000_000) / span.0;
-        self.per_second = if span > SPAN_MAX { rate } else { (self.per_second + 3 * rate) / 4 };
+        // Weighted by the span, so that a burst within a millisecond does not pass for a second's rate.
+        self.per_second =
+            if span > SPAN_MAX { rate } else { (self.per_second * MEMORY.0 + rate * span.0) / (MEMORY.0 + span.0) };
         self.done = 0;
         self.since = now;
     }
@@ -57,7 +61,7 @@ mod tests {
     fn fast_handlers_are_claimed_ahead_for_slow_ones_are_not() {
         let mut prefetch = Prefetch::new(Mono(0));
         assert_eq!(prefetch.rows(1_000), 0);
-        for round in 1..=20_u64 {
+        for round in 1..=60_u64 {
             (0..100).for_each(|_| prefetch.ended());
             prefetch.sent(Mono(round * 2_000));
             prefetch.answered(Micros(2_000));
@@ -65,7 +69,19 @@ mod tests {
         assert!((150..=200).contains(&prefetch.rows(1_000)), "50,000/s for 4 ms: {}", prefetch.rows(1_000));
         assert_eq!(prefetch.rows(10), 10);
         prefetch.ended();
-        prefetch.sent(Mono(1_040_000));
+        prefetch.sent(Mono(1_120_000));
         assert_eq!(prefetch.rows(1_000), 0, "one in a second");
+    }
+    #[test]
+    fn a_burst_is_not_taken_for_a_rate() {
+        let mut prefetch = Prefetch::new(Mono(0));
+        for second_fifth in 1..=20_u64 {
+            let at = second_fifth * 200_000;
+            prefetch.sent(Mono(at));
+            (0..50).for_each(|_| prefetch.ended());
+            prefetch.sent(Mono(at + 1_000));
+            prefetch.answered(Micros(2_000));
+        }
+        assert!(prefetch.rows(1_000) <= 10, "250/s, in bursts: {}", prefetch.rows(1_000));
     }
 }

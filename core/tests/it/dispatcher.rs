@@ -196,6 +196,18 @@ fn a_slow_lane_leaves_a_permit_to_the_others() {
     assert_eq!(bench.dispatcher.view().running, 4);
 }
 
+/// Rows that were claimed ahead for a lane, when its handlers were still quick, wait for that lane's own permits.
+#[test]
+fn rows_claimed_ahead_take_no_permit_from_another_lane() {
+    let ahead = (0..76).map(|id| delivery(1, id)).collect();
+    let (mut bench, _) = Bench::running(config(|c| c.gate.permits = 64), ahead);
+    let view = bench.dispatcher.view();
+    assert_eq!((view.running, view.queued), (56, 20));
+    let drained = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(2)], somewhere: false });
+    let (_, _, quotas) = only_exchange(&drained);
+    assert_eq!(quotas, [LaneQuota { trigger: TriggerId(2), quota: 8, floor: Timestamp::EPOCH }]);
+}
+
 #[test]
 fn a_store_failure_backs_off_and_sends_the_same_settlements_again() {
     let (mut bench, ops) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);

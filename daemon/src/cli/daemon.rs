@@ -80,7 +80,7 @@ impl Daemon {
             tokio::select! {
                 biased;
                 () = async { second.asked().await; second.asked().await } => {
-                    Err(CliError::failed("stopped at once; what was running comes back when its leases run out"))
+                    Err(CliError::Interrupted)
                 }
                 result = server::serve(config, on_listening, first.asked()) => result.map_err(CliError::failed),
             }

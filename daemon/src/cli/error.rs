@@ -10,6 +10,8 @@ pub(crate) enum CliError {
     Failed { message: String, hint: Option<String> },
     /// The command line does not say what to do. Exit code 2.
     Usage { message: String, hint: Option<String> },
+    /// A second signal asked for the end of a daemon that was still finishing. Exit code 130.
+    Interrupted,
     /// Nobody answers. Exit code 3.
     Unreachable { url: String, cause: String },
 }
@@ -29,7 +31,7 @@ impl CliError {
         match self {
             Self::Failed { message, .. } => Self::Failed { message, hint: text },
             Self::Usage { message, .. } => Self::Usage { message, hint: text },
-            other @ (Self::Refused(_) | Self::Unreachable { .. }) => other,
+            other @ (Self::Refused(_) | Self::Interrupted | Self::Unreachable { .. }) => other,
         }
     }
 
@@ -39,6 +41,7 @@ impl CliError {
             Self::Refused(_) | Self::Failed { .. } => 1,
             Self::Usage { .. } => 2,
             Self::Unreachable { .. } => 3,
+            Self::Interrupted => 130,
         }
     }
 
@@ -53,6 +56,11 @@ impl CliError {
             Self::Refused(problem) => (&problem.code, problem.detail(), problem.hint().map(str::to_owned)),
             Self::Failed { message, hint } => ("failed", message.clone(), hint.clone()),
             Self::Usage { message, hint } => ("usage", message.clone(), hint.clone()),
+            Self::Interrupted => (
+                "interrupted",
+                "stopped at once; what was running comes back when its leases run out".to_owned(),
+                None,
+            ),
             Self::Unreachable { url, cause } => (
                 "unreachable",
                 format!("no daemon answers at {url}: {cause}"),
@@ -66,7 +74,7 @@ impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (code, detail, hint) = self.parts();
         match self {
-            Self::Failed { .. } | Self::Usage { .. } => write!(f, "error: {detail}")?,
+            Self::Failed { .. } | Self::Usage { .. } | Self::Interrupted => write!(f, "error: {detail}")?,
             Self::Refused(_) | Self::Unreachable { .. } => write!(f, "error[{code}]: {detail}")?,
         }
         hint.map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
@@ -91,6 +99,7 @@ mod tests {
             (refused(401, "unauthorized"), 1, "error[unauthorized]: d\nhint: "),
             (refused(404, "key_not_found"), 4, "error[key_not_found]: d"),
             (CliError::failed("m"), 1, "error: m"),
+            (CliError::Interrupted, 130, "error: stopped at once"),
             (CliError::usage("m").hint("h"), 2, "error: m\nhint: h"),
             (
                 CliError::Unreachable { url: "http://u".to_owned(), cause: "c".to_owned() },

@@ -38,7 +38,7 @@ use target::Target;
 use tidegate_core::Timestamp;
 
 /// Does what the command line `args` says, the program's name first, and answers how it went: 0 done, 1 refused or
-/// failed, 2 wrong usage, 3 no daemon reached, 4 not found.
+/// failed, 2 wrong usage, 3 no daemon reached, 4 not found, 130 interrupted while it was finishing.
 pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,

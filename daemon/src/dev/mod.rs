@@ -74,10 +74,11 @@ pub(crate) fn run(
     })
 }
 
-/// The settings of a daemon in development: each delivery is shown, and of the rest only what is wrong.
+/// The settings of a daemon in development: each delivery is shown, what scripts print, and of the rest only what is
+/// wrong.
 fn settings(args: &DevArgs, json: bool, environment: &Environment) -> Result<Settings, CliError> {
     Layers::default()
-        .flag("dev", "log.level", Some("warn"))
+        .flag("dev", "log.level", Some("warn,tidegate::script=info"))
         .environment(environment)
         .flag("--database-url", "store.url", args.database_url.as_deref())
         .assignments(&args.set)

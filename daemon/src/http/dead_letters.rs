@@ -1,6 +1,6 @@
 //! `…/dead-letters`: what will not be tried again by itself.
 
-use super::extract::{Filter, Params, Plain, Ready, name, number};
+use super::extract::{Filter, Params, Plain, Ready, name, number, searched};
 use super::paging::{self, Limit};
 use super::problem::Problem;
 use super::view::{DeadLetterView, DeadLetters};
@@ -30,7 +30,7 @@ pub(super) async fn list(
     let limit = Limit::new(query.limit)?;
     let filter = DeadLetterFilter {
         trigger: query.trigger.map(name).transpose()?,
-        fingerprint: query.fingerprint,
+        fingerprint: query.fingerprint.map(|text| searched("fingerprint", text)).transpose()?,
         open_only: query.open,
         before: paging::row(query.cursor.as_deref())?.map(DeadLetterId),
         limit: limit.and_one(),

@@ -144,6 +144,18 @@ pub(super) fn name<T: TryFrom<String, Error = InvalidName>>(text: impl Into<Stri
     T::try_from(text.into()).map_err(|error| Problem::invalid(error.to_string()))
 }
 
+/// What a text of the query is looked for with. No stored text is longer, nor holds what a store cannot compare.
+pub(super) fn searched(parameter: &str, text: String) -> Result<String, Problem> {
+    if text.len() > SEARCHED_BYTES_MAX || text.chars().any(char::is_control) {
+        let rule = format!("is at most {SEARCHED_BYTES_MAX} bytes long and holds no control characters");
+        return Err(Problem::invalid(format!("{parameter} {rule}")));
+    }
+    Ok(text)
+}
+
+/// As long as the longest key.
+const SEARCHED_BYTES_MAX: usize = 512;
+
 /// A row's number out of the path.
 pub(super) fn number(text: &str) -> Result<i64, Problem> {
     text.parse().map_err(|_| Problem::invalid(format!("the id {text:?} is not a number")))

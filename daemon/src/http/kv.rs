@@ -1,7 +1,7 @@
 //! `…/kv/{collection}/{key}`: values, with their version as `ETag`.
 
 use super::etag::{etag, guard, is_unchanged, not_modified};
-use super::extract::{By, Filter, NoQuery, Params, Ready, Text, cause, name};
+use super::extract::{By, Filter, NoQuery, Params, Ready, Text, cause, name, searched};
 use super::paging::{self, Limit, key_cursor};
 use super::problem::Problem;
 use super::state::ApiState;
@@ -118,7 +118,7 @@ pub(super) async fn list(
     let (app, collection): (AppName, Collection) = (name(app)?, name(collection)?);
     let limit = Limit::new(query.limit)?;
     let after = paging::key(query.cursor.as_deref())?;
-    let page = KvPage { prefix: query.prefix, after, limit: limit.and_one() };
+    let page = KvPage { prefix: searched("prefix", query.prefix)?, after, limit: limit.and_one() };
     let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::port(&app, error))?;
     let (entries, cursor) = limit.cut(entries, |entry| key_cursor(&entry.key));
     Ok(Json(Entries { entries: entries.iter().map(EntryView::from).collect(), cursor }).into_response())

@@ -87,8 +87,10 @@ async fn catch_panics(request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     match AssertUnwindSafe(next.run(request)).catch_unwind().await {
         Ok(response) => response,
-        Err(_) => {
-            tracing::error!(http.path = path, "a request handler panicked");
+        Err(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
+            tracing::error!(http.path = path, "a request handler panicked: {text}");
             Problem::internal("an error of the daemon; its log has more").into_response()
         }
     }

@@ -4,7 +4,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
-use tidegate_core::{AppName, Fate, StoreError};
+use tidegate_core::{AppName, Fate, StoreError, StoreErrorKind};
 use tidegate_driver::PortError;
 
 /// Why a request was refused. Nothing was changed, but where the code is `store_outcome_unknown`.
@@ -118,6 +118,10 @@ impl Problem {
     }
 
     fn store(error: &StoreError) -> Self {
+        if error.kind == StoreErrorKind::Refused {
+            tracing::error!("the store refused a request of the API: {error}");
+            return Self::internal("the store refused the request, nothing was changed; the daemon's log has more");
+        }
         match error.fate {
             Fate::NotApplied => Self::unavailable(format!("the store: {}; nothing was changed", error.message)),
             Fate::Unknown => {

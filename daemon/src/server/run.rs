@@ -7,7 +7,7 @@ use super::ServerConfig;
 use super::executor::HandlerExecutor;
 use super::observer::LogObserver;
 use super::services::Services;
-use super::store::{Store, StoreUrl};
+use super::store::{CannotOpen, Store, StoreUrl};
 use crate::http::{ApiState, Readiness, app};
 use std::future::Future;
 use std::io;
@@ -35,6 +35,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// The store cannot be used, now or later.
+    #[error("the store cannot be opened: {0}")]
+    Store(String),
     /// The HTTP server failed.
     #[error("the HTTP server failed: {0}")]
     Http(#[source] io::Error),
@@ -75,25 +78,27 @@ pub async fn serve(
     let http = Http::start(listener, state, readiness);
     tracing::info!(http.address = %bound, "listening");
     on_listening(bound);
-    let result = match &config.store {
-        StoreUrl::Sqlite(path) => run::<SqliteStore>(&config, path, &http, shutdown).await,
-        StoreUrl::Postgres(url) => run::<PgStore>(&config, url, &http, shutdown).await,
-    };
-    http.stop().await.and(result)
+    match &config.store {
+        StoreUrl::Sqlite(path) => run::<SqliteStore>(&config, path, http, shutdown).await,
+        StoreUrl::Postgres(url) => run::<PgStore>(&config, url, http, shutdown).await,
+    }
 }
 
 /// The store, the dispatcher on it, and their end.
 async fn run<S: Store>(
     config: &ServerConfig,
     url: &S::Url,
-    http: &Http,
+    http: Http,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), ServeError> {
     tokio::pin!(shutdown);
     let store = tokio::select! {
         biased;
-        () = &mut shutdown => return Ok(()),
-        store = open::<S>(url, &http.readiness) => Arc::new(store),
+        () = &mut shutdown => return http.stop().await,
+        opened = open::<S>(url, &http.readiness) => match opened {
+            Ok(store) => Arc::new(store),
+            Err(error) => return http.stop().await.and(Err(error)),
+        },
     };
     let wake = WakeHandle::default();
     let (commands, commanded) = mpsc::channel(4);
@@ -126,14 +131,17 @@ async fn run<S: Store>(
         }
     };
     listening.abort();
+    // Requests that are still open need the store.
+    let stopped = http.stop().await;
     if tokio::time::timeout(STORE_GRACE, store.close()).await.is_err() {
         tracing::warn!("the store did not close in time");
     }
-    result
+    result.and(stopped)
 }
 
-/// Opens the store, however long that takes: said once when it fails, and once when it is there.
-async fn open<S: Store>(url: &S::Url, readiness: &watch::Sender<Readiness>) -> S {
+/// Opens the store, however long that takes, unless it will never open: said once when it fails, and once when it is
+/// there.
+async fn open<S: Store>(url: &S::Url, readiness: &watch::Sender<Readiness>) -> Result<S, ServeError> {
     let (mut pause, mut failed) = (STORE_RETRY_MIN, false);
     loop {
         match S::open(url).await {
@@ -141,9 +149,10 @@ async fn open<S: Store>(url: &S::Url, readiness: &watch::Sender<Readiness>) -> S
                 if failed {
                     tracing::info!("the store is there");
                 }
-                return store;
+                return Ok(store);
             }
-            Err(reason) => {
+            Err(CannotOpen::Ever(reason)) => return Err(ServeError::Store(reason)),
+            Err(CannotOpen::Now(reason)) => {
                 if !failed {
                     tracing::warn!("the store cannot be opened, trying again: {reason}");
                 }

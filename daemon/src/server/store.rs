@@ -9,7 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 use tidegate_core::StoreError;
 use tidegate_driver::{DispatchStore, WakeHandle};
-use tidegate_io_postgres::{PgOptions, PgStore};
+use tidegate_io_postgres::{PgError, PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 
 /// Every port, and a life.
@@ -17,14 +17,22 @@ pub(super) trait Store: DispatchStore + Ports + Health + Sized {
     /// What it is opened by.
     type Url: Clone + Send + Sync;
 
-    /// Connects and brings the schema up to date. The error says what failed, for people.
-    fn open(url: &Self::Url) -> impl Future<Output = Result<Self, String>> + Send;
+    /// Connects and brings the schema up to date.
+    fn open(url: &Self::Url) -> impl Future<Output = Result<Self, CannotOpen>> + Send;
 
     /// Passes on what other processes notify of, for ever.
     fn listen(&self, wake: WakeHandle) -> impl Future<Output = ()> + Send;
 
     /// Finishes what was begun.
     fn close(&self) -> impl Future<Output = ()> + Send;
+}
+
+/// Why a store did not open, for people.
+pub(super) enum CannotOpen {
+    /// It may open later.
+    Now(String),
+    /// Waiting does not help.
+    Ever(String),
 }
 
 /// Where the data is: `sqlite:PATH` or `postgres://…`.
@@ -62,8 +70,9 @@ impl FromStr for StoreUrl {
 impl Store for SqliteStore {
     type Url = PathBuf;
 
-    async fn open(path: &PathBuf) -> Result<Self, String> {
-        Self::open(path, SqliteOptions::default()).await.map_err(|error| error.to_string())
+    async fn open(path: &PathBuf) -> Result<Self, CannotOpen> {
+        // Nothing that a file lacks comes by waiting: the lock of a process that died is free at once.
+        Self::open(path, SqliteOptions::default()).await.map_err(|error| CannotOpen::Ever(error.to_string()))
     }
 
     async fn listen(&self, _: WakeHandle) {
@@ -89,14 +98,20 @@ const CONNECT_MAX: Duration = Duration::from_secs(2);
 impl Store for PgStore {
     type Url = String;
 
-    async fn open(url: &String) -> Result<Self, String> {
-        let store = Self::new(url, &PgOptions::default()).map_err(|error| error.to_string())?;
+    async fn open(url: &String) -> Result<Self, CannotOpen> {
+        let classify = |error: PgError| match error {
+            PgError::Url(_) | PgError::Newer(_) => CannotOpen::Ever(error.to_string()),
+            other => CannotOpen::Now(other.to_string()),
+        };
+        let store = Self::new(url, &PgOptions::default()).map_err(classify)?;
         // A pool tries to connect for far longer than an operator wants to wait for the first word.
         match tokio::time::timeout(CONNECT_MAX, Self::ping(&store)).await {
-            Ok(answer) => answer.map_err(|error| error.to_string())?,
-            Err(_) => return Err(format!("Postgres does not answer within {} s", CONNECT_MAX.as_secs())),
+            Ok(answer) => answer.map_err(|error| CannotOpen::Now(error.to_string()))?,
+            Err(_) => {
+                return Err(CannotOpen::Now(format!("Postgres does not answer within {} s", CONNECT_MAX.as_secs())));
+            }
         }
-        store.migrate().await.map_err(|error| error.to_string())?;
+        store.migrate().await.map_err(classify)?;
         Ok(store)
     }
 

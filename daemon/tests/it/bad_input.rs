@@ -95,6 +95,12 @@ fn table() -> Vec<Bad> {
         ),
         bad("a number that is none", ("GET", "/v1/apps/bad/deliveries?limit=many", "".into()), invalid("limit")),
         bad("a state that is none", ("GET", "/v1/apps/bad/deliveries?state=gone", "".into()), invalid("state")),
+        bad("a prefix that no key has", ("GET", "/v1/apps/bad/kv/c?prefix=%00", "".into()), invalid("prefix")),
+        bad(
+            "a fingerprint that is none",
+            ("GET", "/v1/apps/bad/dead-letters?fingerprint=%00", "".into()),
+            invalid("fingerprint"),
+        ),
         bad("an unknown path", ("GET", "/v1/nothing", "".into()), (404, "not_found", "")),
         bad("a wrong method", ("PATCH", "/v1/apps/bad/kv/c/k", "1".into()), (405, "method_not_allowed", "")),
     ]

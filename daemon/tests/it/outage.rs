@@ -1,6 +1,6 @@
 //! The database is down: the daemon says so plainly and once, is not ready, refuses work honestly, and goes on by itself.
 
-use crate::world::{App, TESTBED, Turn, World, client, event, on, wait_for};
+use crate::world::{App, Kind, TESTBED, Turn, World, client, event, on, wait_for};
 use serde_json::{Value, json};
 use std::time::Duration;
 use testkit::{Daemon, StopMode};
@@ -53,6 +53,23 @@ fn a_daemon_survives_an_outage_of_its_database() {
     wait_for("the rest of the work", PATIENCE, || app.is_drained().then_some(()));
     assert_eq!(app.dead_letters(), Vec::<Value>::new(), "what the outage interrupted was done again");
     works(&app);
+}
+
+#[test]
+fn a_store_that_waiting_does_not_open_ends_the_daemon() {
+    let _turn = Turn::shared();
+    let world = World::new(Kind::Sqlite);
+    let first = world.daemon("first", TESTBED, &[]);
+    for (name, url, why) in [
+        ("second", None, "is open in another Tidegate process"),
+        ("misspelt", Some("postgres://127.0.0.1:none/x"), "the Postgres URL is not valid"),
+    ] {
+        let setting = url.map(|url| ("TIDEGATE_STORE_URL", url));
+        let mut daemon = Daemon::launch(world.spec(name, TESTBED, setting.as_slice()));
+        wait_for("its end", PATIENCE, || (!daemon.is_running()).then_some(()));
+        assert!(daemon.log().contains(why), "{}", daemon.log());
+    }
+    assert_eq!(client(&first).get("/readyz").status, 200, "the first is not disturbed");
 }
 
 fn stop(world: &World) {

@@ -30,7 +30,7 @@ struct Counts {
 /// Runs them. `env` is set for the tests.
 pub(crate) fn run(selection: &Selection<'_>, env: &[(&str, &str)]) -> StepResult {
     let mut command = cargo();
-    command.args(["test", "--workspace", "--locked"]);
+    command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
     let colour = if std::io::stdout().is_terminal() { "always" } else { "never" };
     command.args(["--color", colour, "--", "--color", colour]).args(selection.only);
     command.args(selection.skip.iter().flat_map(|name| ["--skip", name]));

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidegate_core::StoreError;
 use tidegate_driver::{DispatchStore, WakeHandle};
 use tidegate_io_postgres::{PgError, PgOptions, PgStore};
-use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tidegate_io_sqlite::{OpenError, SqliteOptions, SqliteStore};
 
 /// Every port, and a life.
 pub(super) trait Store: DispatchStore + Ports + Health + Sized {
@@ -71,8 +71,11 @@ impl Store for SqliteStore {
     type Url = PathBuf;
 
     async fn open(path: &PathBuf) -> Result<Self, CannotOpen> {
-        // Nothing that a file lacks comes by waiting: the lock of a process that died is free at once.
-        Self::open(path, SqliteOptions::default()).await.map_err(|error| CannotOpen::Ever(error.to_string()))
+        // Waiting helps against one thing: the daemon that has the file may be about to end, as in a rolling restart.
+        Self::open(path, SqliteOptions::default()).await.map_err(|error| match error {
+            OpenError::InUse { .. } => CannotOpen::Now(error.to_string()),
+            other => CannotOpen::Ever(other.to_string()),
+        })
     }
 
     async fn listen(&self, _: WakeHandle) {

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::process::{ExitStatus, Stdio};
 
 /// Fewer tests than this are a suite that has vanished. Raise it as tests are added; never lower it without saying why.
-const TESTS_FLOOR: u32 = 10;
+const TESTS_FLOOR: u32 = 700;
 
 /// Which tests.
 #[derive(Debug, Default)]

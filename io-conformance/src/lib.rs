@@ -2,7 +2,7 @@
 //!
 //! A store's crate makes an empty store in a [`World`] and writes, once, in its tests:
 //!
-//! ```ignore
+//! ```text
 //! tidegate_io_conformance::conformance!(fresh().await);
 //! ```
 //!

@@ -45,6 +45,10 @@ pub struct ConfigSpec {
     pub lease_ms: u64,
     /// The longest that a claimed row waits in the process for a permit before it is deferred: 10 ms – half a lease.
     pub queue_wait_ms_max: u64,
+    /// Sync callers that wait for a permit at most; the next one is refused at once: 0–100,000.
+    pub sync_queue_max: u32,
+    /// The longest that a sync caller waits for a permit before it is refused: 1 ms – 10 min.
+    pub sync_wait_ms_max: u64,
     /// The middle of the wait after a full gate: 1 ms – 60 s. Spread by half to each side.
     pub gate_backoff_ms: u64,
     /// Events deeper than this are dropped: 1–1,000.
@@ -63,6 +67,8 @@ impl Default for ConfigSpec {
             batch_max: 1_000,
             lease_ms: 10_000,
             queue_wait_ms_max: 1_000,
+            sync_queue_max: 1_000,
+            sync_wait_ms_max: 5_000,
             gate_backoff_ms: 250,
             max_trigger_depth: 16,
             overrun_ms: 2_000,
@@ -129,6 +135,18 @@ impl Config {
         Micros::from_millis(self.spec.queue_wait_ms_max)
     }
 
+    /// Sync callers that wait for a permit at most.
+    #[must_use]
+    pub const fn sync_queue_max(&self) -> u32 {
+        self.spec.sync_queue_max
+    }
+
+    /// The longest that a sync caller waits for a permit.
+    #[must_use]
+    pub const fn sync_wait_max(&self) -> Micros {
+        Micros::from_millis(self.spec.sync_wait_ms_max)
+    }
+
     /// The middle of the wait after a full gate.
     #[must_use]
     pub const fn gate_backoff(&self) -> Micros {
@@ -163,6 +181,8 @@ impl TryFrom<ConfigSpec> for Config {
         in_range("dispatcher.batch_max", u64::from(spec.batch_max), 1, 5_000)?;
         in_range("dispatcher.lease_ms", spec.lease_ms, 1_000, 3_600_000)?;
         in_range("dispatcher.queue_wait_ms_max", spec.queue_wait_ms_max, 10, spec.lease_ms / 2)?;
+        in_range("dispatcher.sync_queue_max", u64::from(spec.sync_queue_max), 0, 100_000)?;
+        in_range("dispatcher.sync_wait_ms_max", spec.sync_wait_ms_max, 1, 600_000)?;
         in_range("dispatcher.gate_backoff_ms", spec.gate_backoff_ms, 1, 60_000)?;
         in_range("dispatcher.max_trigger_depth", u64::from(spec.max_trigger_depth), 1, 1_000)?;
         in_range("dispatcher.overrun_ms", spec.overrun_ms, 0, 60_000)?;

@@ -15,6 +15,7 @@ use crate::names::{DeadLetterId, DeliveryId, InboxId, Lease, PrincipalId, Trigge
 use crate::outcome::{ExecError, Failure, Outcome};
 use crate::retry::RetryPolicy;
 use crate::rng::RngKey;
+use crate::sync::{SyncOutcome, reply_of};
 use crate::time::{Micros, Timestamp};
 use crate::trigger::Handler;
 use serde::{Deserialize, Serialize};
@@ -220,7 +221,17 @@ pub enum Verdict {
         /// What failed.
         failed: Attempt,
     },
-    /// A sync delivery without its caller: the row is moved to `abandoned_executions`.
+    /// A sync execution has ended: its effects are applied, and the row stays, with its outcome and under the same
+    /// claim, until the reply is delivered. Applied at most once; a second time it is neither fenced nor applied again.
+    Executed {
+        /// What the handler staged.
+        effects: Effects,
+        /// How it ended.
+        outcome: SyncOutcome,
+    },
+    /// The caller has its reply: the row is deleted.
+    Replied,
+    /// A sync delivery without its caller: the row is moved to `abandoned_executions`, with its outcome if it has one.
     Abandoned {
         /// Why.
         cause: AbandonCause,
@@ -232,7 +243,11 @@ impl Verdict {
     #[must_use]
     pub fn effects(&self) -> Option<&Effects> {
         match self {
-            Self::Done { effects } | Self::Handled { effects } if !effects.is_empty() => Some(effects),
+            Self::Done { effects } | Self::Handled { effects } | Self::Executed { effects, .. }
+                if !effects.is_empty() =>
+            {
+                Some(effects)
+            }
             _ => None,
         }
     }
@@ -248,6 +263,8 @@ impl Verdict {
             Self::Deferred { .. } => "deferred",
             Self::Handled { .. } => "handled",
             Self::HandlerFailed { .. } => "handler_failed",
+            Self::Executed { .. } => "executed",
+            Self::Replied => "replied",
             Self::Abandoned { .. } => "abandoned",
         }
     }
@@ -315,15 +332,21 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
 /// What an execution's outcome makes of its delivery.
 #[must_use]
 pub fn settle(delivery: &Delivery, outcome: Outcome, run: Run, key: RngKey) -> Verdict {
-    let failure = match (outcome, delivery.kind()) {
-        (Outcome::Succeeded { effects, .. }, Kind::DeadLetterHandler(_)) => return Verdict::Handled { effects },
-        (Outcome::Succeeded { effects, .. }, Kind::Async | Kind::Sync(_)) => return Verdict::Done { effects },
-        (Outcome::Failed(failure), _) => failure,
-    };
-    match delivery.kind() {
-        Kind::DeadLetterHandler(_) => Verdict::HandlerFailed { failed: run.failed(delivery, failure) },
-        Kind::Sync(_) => Verdict::Done { effects: Effects::default() },
-        Kind::Async => settle_failure(delivery, failure, run, key),
+    match (outcome, delivery.kind()) {
+        (outcome, Kind::Sync(_)) => {
+            let (kept, _) = reply_of(delivery, &outcome);
+            let effects = match outcome {
+                Outcome::Succeeded { effects, .. } => effects,
+                Outcome::Failed(_) => Effects::default(),
+            };
+            Verdict::Executed { effects, outcome: kept }
+        }
+        (Outcome::Succeeded { effects, .. }, Kind::DeadLetterHandler(_)) => Verdict::Handled { effects },
+        (Outcome::Succeeded { effects, .. }, Kind::Async) => Verdict::Done { effects },
+        (Outcome::Failed(failure), Kind::DeadLetterHandler(_)) => {
+            Verdict::HandlerFailed { failed: run.failed(delivery, failure) }
+        }
+        (Outcome::Failed(failure), Kind::Async) => settle_failure(delivery, failure, run, key),
     }
 }
 

@@ -7,10 +7,11 @@
 
 use crate::config::GateLimits;
 use crate::delivery::{AbandonCause, Attempt, DeadReason, Delivery};
-use crate::names::{Incarnation, OpId, TriggerId};
-use crate::outcome::Outcome;
+use crate::names::{InboxId, Incarnation, OpId, TriggerId};
+use crate::outcome::{Failure, Outcome};
 use crate::rng::RngKey;
 use crate::store::{Reply, Request, StoreError};
+use crate::sync::{SyncCall, SyncOutcome, SyncReply};
 use crate::time::{Micros, Mono};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -49,6 +50,23 @@ pub enum Input {
         op: OpId,
         /// How.
         outcome: Outcome,
+    },
+    /// Somebody calls and waits.
+    SyncCalled {
+        /// What for.
+        call: Arc<SyncCall>,
+    },
+    /// A caller waits no longer.
+    CallerGone {
+        /// Which.
+        inbox: InboxId,
+    },
+    /// A reply was handed over, or nobody was there to take it.
+    ReplyDelivered {
+        /// Which.
+        op: OpId,
+        /// Whether it was handed over.
+        delivered: bool,
     },
     /// The gate's limits are to be others from now on.
     GateChanged {
@@ -105,6 +123,15 @@ pub enum Action {
         /// What.
         delivery: Arc<Delivery>,
     },
+    /// Hand a reply to its caller; answered by [`Input::ReplyDelivered`].
+    Reply {
+        /// To be quoted.
+        op: OpId,
+        /// To whom.
+        inbox: InboxId,
+        /// What.
+        reply: SyncReply,
+    },
     /// Drop the execution: nobody waits for its outcome any more, and none need be sent.
     Cancel {
         /// Which.
@@ -127,6 +154,8 @@ pub enum Why {
     Overrun,
     /// When to defer what has waited too long for a permit.
     QueueWait,
+    /// When to tell a caller that no permit has become free.
+    SyncWait,
     /// When to stop waiting for what runs.
     ShutdownGrace,
     /// Only for answers.
@@ -149,7 +178,7 @@ pub enum Fact {
     Started {
         /// Of what.
         delivery: Arc<Delivery>,
-        /// From due to now, by the store's clock.
+        /// From due to now by the store's clock; for a sync call from its arrival.
         waited: Micros,
     },
     /// A settlement was applied.
@@ -167,6 +196,15 @@ pub enum Fact {
         delivery: Arc<Delivery>,
         /// Whether it was sent before without an answer: then that first time was probably the one that counted.
         resent: bool,
+    },
+    /// A sync call was refused before anything was written.
+    CallRefused {
+        /// The call.
+        call: Arc<SyncCall>,
+        /// What its caller is told. `None`: it had hung up.
+        failure: Option<Failure>,
+        /// How long it had waited.
+        waited: Micros,
     },
     /// Somebody else wrote what the handler had read; it runs again at once.
     Conflicted {
@@ -244,6 +282,11 @@ pub enum Ending {
     HandlerFailed {
         /// What failed.
         failed: Attempt,
+    },
+    /// A sync caller has its reply.
+    Replied {
+        /// What it was told.
+        outcome: SyncOutcome,
     },
     /// A sync delivery without its caller.
     Abandoned {

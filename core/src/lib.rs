@@ -21,6 +21,7 @@ mod pattern;
 mod retry;
 mod rng;
 mod store;
+mod sync;
 mod time;
 mod trigger;
 
@@ -46,5 +47,6 @@ pub use rng::{Purpose, RngKey};
 pub use store::{
     Claim, Fate, LaneQuota, LaneState, Reply, Request, Schedule, Settlement, StoreError, StoreErrorKind, Tick,
 };
+pub use sync::{Refusal, SyncCall, SyncOutcome, SyncReply, SyncTarget};
 pub use time::{Micros, Mono, Timestamp};
 pub use trigger::{Handler, KvOp, KvOps, Match, MaxConcurrency, TimeoutMs, Trigger, TriggerSpec};

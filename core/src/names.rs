@@ -166,6 +166,24 @@ pub struct InboxId {
     pub seq: u64,
 }
 
+/// `incarnation:seq`, as SQL keeps it.
+impl fmt::Display for InboxId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.incarnation.0, self.seq)
+    }
+}
+
+impl std::str::FromStr for InboxId {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let parsed = text.split_once(':').and_then(|(incarnation, seq)| {
+            Some(Self { incarnation: Incarnation(Uuid::parse_str(incarnation).ok()?), seq: seq.parse().ok()? })
+        });
+        parsed.ok_or("an inbox is written as incarnation:seq")
+    }
+}
+
 /// One life of one daemon: drawn at its start, never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -203,6 +221,9 @@ mod tests {
         assert!(Key::new("a\nb").is_err());
         assert!(Key::new("x".repeat(513)).is_err());
         assert!(Subject::new("").is_ok());
+        let inbox = InboxId { incarnation: Incarnation(Uuid::from_u128(5)), seq: 7 };
+        assert_eq!(inbox.to_string().parse(), Ok(inbox));
+        assert!("5:7".parse::<InboxId>().is_err());
         assert!(serde_json::from_str::<TriggerName>("\".hidden\"").is_err());
     }
 }

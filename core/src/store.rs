@@ -6,7 +6,8 @@
 
 use crate::cron::{CronExpression, TimeZone};
 use crate::delivery::{Delivery, Verdict};
-use crate::names::{DeliveryId, Lease, TriggerId};
+use crate::names::{DeliveryId, InboxId, Lease, TriggerId};
+use crate::sync::{Refusal, SyncCall};
 use crate::time::{Micros, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,13 @@ pub enum Request {
         /// At most one per lane.
         claim: Vec<LaneQuota>,
         /// How long the claimed rows are leased, from the store's now.
+        lease_for: Micros,
+    },
+    /// Writes the rows of sync calls, already leased to the daemon that asks: no other one ever executes them.
+    Begin {
+        /// Each of them once.
+        calls: Vec<SyncCall>,
+        /// How long the rows are leased, from the store's now.
         lease_for: Micros,
     },
     /// Prolongs leases that are still held.
@@ -44,6 +52,7 @@ impl Request {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Exchange { .. } => "exchange",
+            Self::Begin { .. } => "begin",
             Self::Renew { .. } => "renew",
             Self::Discover => "discover",
             Self::Tick { .. } => "tick",
@@ -101,6 +110,15 @@ pub enum Reply {
         claimed: Vec<Delivery>,
         /// Lanes that got rows from the applied effects or dead letters.
         woken: Vec<TriggerId>,
+    },
+    /// To [`Request::Begin`].
+    Begin {
+        /// The store's clock.
+        now: Timestamp,
+        /// The rows, leased and with their first attempt counted, in the order of the calls.
+        begun: Vec<Delivery>,
+        /// The calls of which nothing was written.
+        refused: Vec<(InboxId, Refusal)>,
     },
     /// To [`Request::Renew`].
     Renew {

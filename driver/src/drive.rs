@@ -1,33 +1,35 @@
 //! The loop. It makes no decisions: it waits for the first thing that happens, tells the dispatcher, and does what the
 //! dispatcher says.
 
-use crate::{DispatchStore, Executor, WakeHandle, Woken};
+use crate::{Delivered, DispatchStore, Executor, InboxResolver, WakeHandle, Woken};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::{
-    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, Input, Mono, OpId, Outcome,
-    Output, Reply, Request, StoreError,
+    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, Mono, OpId,
+    Outcome, Output, Reply, Request, StoreError, SyncCall,
 };
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant, sleep_until};
 
 /// The world that a dispatcher is driven against.
-pub struct DriverPorts<S, E> {
+pub struct DriverPorts<S, E, I> {
     /// Where deliveries are.
     pub store: Arc<S>,
     /// What runs handlers.
     pub executor: Arc<E>,
+    /// What hands replies to callers.
+    pub inboxes: Arc<I>,
     /// Who is told what is so.
     pub observer: Box<dyn Observer>,
     /// How others wake this dispatcher.
     pub wake: WakeHandle,
 }
 
-impl<S, E> std::fmt::Debug for DriverPorts<S, E> {
+impl<S, E, I> std::fmt::Debug for DriverPorts<S, E, I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DriverPorts").finish_non_exhaustive()
     }
@@ -39,30 +41,34 @@ pub trait Observer: Send + 'static {
     fn observe(&mut self, fact: &Fact);
 }
 
-/// What an operator asks of a running dispatcher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What the rest of the process asks of a running dispatcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Claim no more, finish or release what is held, then stop. A dropped sender means the same.
     Shutdown,
     /// Put other limits in force.
     ChangeGate(GateLimits),
+    /// Somebody calls and waits.
+    Call(Arc<SyncCall>),
+    /// A caller waits no longer.
+    CallerGone(InboxId),
 }
 
 /// Drives a dispatcher until it has stopped.
 ///
 /// Answers of store calls and executions come back over one channel, which holds at most what was asked for: one
 /// exchange, one renewal, one discovery, and one execution per permit.
-pub async fn drive<S: DispatchStore, E: Executor>(
+pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     config: Config,
     boot: Boot,
-    ports: DriverPorts<S, E>,
+    ports: DriverPorts<S, E, I>,
     mut commands: mpsc::Receiver<Command>,
 ) {
-    let DriverPorts { store, executor, mut observer, wake } = ports;
+    let DriverPorts { store, executor, inboxes, mut observer, wake } = ports;
     let started = Instant::now();
     let mut dispatcher = Dispatcher::new(config, boot, Mono(0));
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let mut tasks = Tasks { store, executor, answers, executions: BTreeMap::new() };
+    let mut tasks = Tasks { store, executor, inboxes, answers, executions: BTreeMap::new() };
     let mut commands_open = true;
 
     loop {
@@ -79,11 +85,11 @@ pub async fn drive<S: DispatchStore, E: Executor>(
             biased;
             Some(answer) = answered.recv() => tasks.taken(answer),
             command = commands.recv(), if commands_open => match command {
-                Some(Command::ChangeGate(limits)) => Input::GateChanged { limits },
                 Some(Command::Shutdown) | None => {
-                    commands_open = false;
+                    commands_open = command.is_some();
                     Input::ShutdownRequested
                 }
+                Some(command) => asked(command),
             },
             Woken { lanes, somewhere } = wake.woken() => Input::Woken { lanes, somewhere },
             () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| started + duration(at))) => Input::Tick,
@@ -94,20 +100,33 @@ pub async fn drive<S: DispatchStore, E: Executor>(
             let input = tasks.taken(answer);
             dispatcher.handle(since(started), input);
         }
+        while let Ok(command) = commands.try_recv() {
+            dispatcher.handle(since(started), asked(command));
+        }
+    }
+}
+
+fn asked(command: Command) -> Input {
+    match command {
+        Command::Shutdown => Input::ShutdownRequested,
+        Command::ChangeGate(limits) => Input::GateChanged { limits },
+        Command::Call(call) => Input::SyncCalled { call },
+        Command::CallerGone(inbox) => Input::CallerGone { inbox },
     }
 }
 
 /// A timer for when only answers are waited for.
 const FAR_AWAY: Duration = Duration::from_secs(3_600);
 
-struct Tasks<S, E> {
+struct Tasks<S, E, I> {
     store: Arc<S>,
     executor: Arc<E>,
+    inboxes: Arc<I>,
     answers: mpsc::UnboundedSender<Input>,
     executions: BTreeMap<OpId, AbortHandle>,
 }
 
-impl<S: DispatchStore, E: Executor> Tasks<S, E> {
+impl<S: DispatchStore, E: Executor, I: InboxResolver> Tasks<S, E, I> {
     fn perform(&mut self, action: Action) {
         let answers = self.answers.clone();
         match action {
@@ -127,6 +146,13 @@ impl<S: DispatchStore, E: Executor> Tasks<S, E> {
                 });
                 self.executions.insert(op, task.abort_handle());
             }
+            Action::Reply { op, inbox, reply } => {
+                let inboxes = Arc::clone(&self.inboxes);
+                tokio::spawn(async move {
+                    let delivered = inboxes.deliver(inbox, reply).await == Delivered::Delivered;
+                    answers.send(Input::ReplyDelivered { op, delivered }).ok();
+                });
+            }
             Action::Cancel { op } => {
                 if let Some(task) = self.executions.remove(&op) {
                     task.abort();
@@ -143,7 +169,7 @@ impl<S: DispatchStore, E: Executor> Tasks<S, E> {
     }
 }
 
-impl<S, E> Drop for Tasks<S, E> {
+impl<S, E, I> Drop for Tasks<S, E, I> {
     fn drop(&mut self) {
         self.executions.values().for_each(AbortHandle::abort);
     }

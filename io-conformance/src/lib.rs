@@ -16,6 +16,7 @@ mod list;
 mod support;
 mod world;
 
+mod calls;
 mod claim;
 mod concurrent;
 mod cron;

@@ -7,6 +7,20 @@ macro_rules! with_cases {
     ([$($callback:tt)+] ($($args:tt)*)) => {
         $($callback)+! {
             ($($args)*)
+            calls {
+                a_call_becomes_a_row_that_is_leased_to_who_asked,
+                an_invocation_runs_a_script_as_who_calls,
+                calls_are_begun_in_their_order_and_each_is_refused_alone,
+                what_cannot_be_called_is_refused_and_nothing_is_written,
+                a_call_beyond_the_limit_is_refused,
+                effects_are_applied_once_and_the_row_stays_until_its_reply_is_delivered,
+                what_a_call_writes_and_emits_follows_from_it,
+                conflicting_effects_of_a_call_leave_it_as_it_was,
+                a_call_whose_daemon_died_is_found_and_can_only_be_abandoned,
+                an_orphaned_invocation_is_found_too,
+                a_failed_call_keeps_its_outcome_and_applies_nothing,
+                a_renewed_call_is_no_orphan,
+            }
             claim {
                 a_lane_is_claimed_in_the_order_of_its_emissions,
                 a_lane_is_claimed_in_the_order_of_due_time,

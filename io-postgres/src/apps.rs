@@ -48,6 +48,7 @@ async fn deploy(
 ) -> Result<DeployReport, PortError> {
     sqlx::query(sql::app_make).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
     sqlx::query(sql::app_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
+    sqlx::query(sql::app_invoke).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
     let mut report = DeployReport::default();
 
     let wanted: BTreeSet<&ScriptName> = deployment.scripts.iter().map(|script| &script.name).collect();

@@ -1,5 +1,6 @@
 //! The dispatcher's requests: each one call of one function.
 
+use crate::calls::begin_calls;
 use crate::error::store;
 use crate::settlements::Settlements;
 use crate::time::PgTime;
@@ -18,6 +19,7 @@ impl DispatchStore for PgStore {
         let connection = &mut *self.connection().await?;
         let result = match request {
             Request::Exchange { settle, claim, lease_for } => exchange(connection, &settle, &claim, lease_for).await,
+            Request::Begin { calls, lease_for } => begin_calls(connection, &calls, lease_for).await,
             Request::Renew { held, lease_for } => renew(connection, &held, lease_for).await,
             Request::Discover => discover(connection).await,
             Request::Tick { ticks } => tick(connection, ticks).await,
@@ -125,7 +127,7 @@ fn time_first(rows: &[PgRow]) -> Result<(Timestamp, &[PgRow]), sqlx::Error> {
     Ok((rows::time(first, "now")?, rest))
 }
 
-fn micros(length: Micros) -> i64 {
+pub(crate) fn micros(length: Micros) -> i64 {
     i64::try_from(length.0).unwrap_or(i64::MAX)
 }
 
@@ -133,7 +135,7 @@ fn claim_of(row: &PgRow) -> Result<Claim, sqlx::Error> {
     Ok(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(row.try_get("lease")?) })
 }
 
-fn delivery(row: &PgRow) -> Result<Delivery, sqlx::Error> {
+pub(crate) fn delivery(row: &PgRow) -> Result<Delivery, sqlx::Error> {
     Ok(Delivery {
         id: DeliveryId(row.try_get("id")?),
         trigger_id: TriggerId(row.try_get("trigger_id")?),

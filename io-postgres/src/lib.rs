@@ -5,6 +5,7 @@
 //! dispatcher's exchange is one round trip and one commit, and any client can emit in its own transaction.
 
 mod apps;
+mod calls;
 mod dead_letters;
 mod deliveries;
 mod dispatch;

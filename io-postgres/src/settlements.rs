@@ -17,7 +17,8 @@ impl Settlements {
         let mut done = Vec::with_capacity(settlements.len());
         let mut others = Vec::new();
         for Settlement { claim, verdict } in settlements {
-            if matches!(verdict, Verdict::Done { .. }) && verdict.effects().is_none() {
+            // A reply that is delivered leaves nothing to do but what a plain success leaves.
+            if matches!(verdict, Verdict::Done { .. } | Verdict::Replied) && verdict.effects().is_none() {
                 done.push((claim.delivery.0, claim.lease.0));
             } else {
                 others.push(json!({ "id": claim.delivery, "lease": claim.lease, "verdict": to_json(verdict) }));
@@ -44,7 +45,15 @@ fn to_json(verdict: &Verdict) -> Value {
         }),
         Verdict::Abandoned { cause } => json!({ "kind": kind, "cause": cause }),
         Verdict::HandlerFailed { failed } => json!({ "kind": kind, "failed": storable(failed) }),
-        Verdict::Dropped => json!({ "kind": kind }),
+        Verdict::Executed { effects, outcome } => {
+            let message = outcome.message.as_deref().map(without_nul);
+            let kept = json!({ "outcome": outcome.name(), "status": outcome.status, "message": message });
+            match verdict.effects() {
+                Some(_) => json!({ "kind": kind, "effects": staged(effects), "outcome": kept }),
+                None => json!({ "kind": kind, "outcome": kept }),
+            }
+        }
+        Verdict::Replied | Verdict::Dropped => json!({ "kind": kind }),
     }
 }
 
@@ -55,7 +64,11 @@ fn bounded(delay: Micros) -> Micros {
 
 /// Postgres holds no U+0000 in a text, and one in a message must not fail the exchange of all others for ever.
 fn storable(failed: &Attempt) -> Attempt {
-    Attempt { message: failed.message.replace('\0', "\u{fffd}"), ..failed.clone() }
+    Attempt { message: without_nul(&failed.message), ..failed.clone() }
+}
+
+fn without_nul(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Values travel as text within the JSON, so that they arrive byte for byte. -1 stands for the version of what is absent.

@@ -10,9 +10,11 @@ macro_rules! statements {
 mod names {
     statements!(
         app_exists,
+        app_invoke,
         app_list,
         app_lock,
         app_make,
+        begin_calls,
         dead_letter_list,
         delivery_list,
         discover,

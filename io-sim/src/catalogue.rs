@@ -15,8 +15,7 @@ impl Memory {
 
     /// Makes the app's scripts and triggers exactly those of `deployment`.
     pub fn deploy(&mut self, app: &AppName, deployment: &Deployment, by: &PrincipalId) -> DeployReport {
-        let now = self.now;
-        self.apps.entry(app.clone()).or_insert(now);
+        self.make_app(app);
         let mut report = DeployReport::default();
         let wanted: BTreeSet<&ScriptName> = deployment.scripts.iter().map(|script| &script.name).collect();
         let old: Vec<ScriptName> =
@@ -67,7 +66,7 @@ impl Memory {
         let mut triggers: Vec<Trigger> = self
             .triggers
             .values()
-            .filter(|row| !row.deleted && row.trigger.app == *app)
+            .filter(|row| !row.deleted && !row.hidden && row.trigger.app == *app)
             .map(|row| row.trigger.clone())
             .collect();
         triggers.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
@@ -95,7 +94,7 @@ impl Memory {
             registered_by: by.clone(),
             version: 1,
         };
-        self.triggers.insert(trigger.id, TriggerRow { trigger: trigger.clone(), deleted: false, next_tick: None });
+        self.triggers.insert(trigger.id, TriggerRow::of(trigger.clone()));
         (trigger, Change::Created)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::memory::{Memory, Row};
 use std::collections::BTreeSet;
-use tidegate_core::{Cause, DeliveryId, Effects, Source, TriggerId};
+use tidegate_core::{Cause, DeliveryId, Effects, PrincipalId, Source, TriggerId};
 use tidegate_driver::Guard;
 
 impl Memory {
@@ -15,10 +15,14 @@ impl Memory {
         })
     }
 
+    /// Who a row's handler acts as: who registered the trigger, or for an invocation who calls.
+    pub(crate) fn runs_as(&self, row: &Row) -> Option<PrincipalId> {
+        let lane = self.triggers.get(&row.trigger)?;
+        Some(if lane.hidden { row.event.actor.clone() } else { lane.trigger.registered_by.clone() })
+    }
+
     pub(crate) fn apply_effects(&mut self, row: &Row, effects: &Effects, woken: &mut BTreeSet<TriggerId>) {
-        let Some(actor) = self.triggers.get(&row.trigger).map(|lane| lane.trigger.registered_by.clone()) else {
-            return;
-        };
+        let Some(actor) = self.runs_as(row) else { return };
         let (app, cause) = (row.event.app.clone(), Cause::handling(&row.event, actor));
         for write in &effects.writes {
             let mutated = match &write.value {

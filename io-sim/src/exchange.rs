@@ -17,6 +17,7 @@ impl Memory {
                 let crate::settle::Settled { fenced, conflicted, woken } = settled;
                 Reply::Exchange { now, fenced, conflicted, claimed, woken: woken.into_iter().collect() }
             }
+            Request::Begin { calls, lease_for } => self.begin(calls, lease_for),
             Request::Renew { held, lease_for } => {
                 let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
                 Reply::Renew { now, fenced }
@@ -45,7 +46,7 @@ impl Memory {
     fn claim(&mut self, asked: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
         let now = self.now;
         let Some(lane) = self.triggers.get(&asked.trigger) else { return Vec::new() };
-        if lane.trigger.paused && !lane.deleted {
+        if lane.waits() {
             return Vec::new();
         }
         let live = |row: &&crate::memory::Row| row.trigger == asked.trigger && row.is_leased() && row.lease_until > now;
@@ -83,9 +84,16 @@ impl Memory {
         row.leased_at = now;
         row.attempt = (row.attempt + 1).min(row.policy.max_attempts() + 1);
         let row = row.clone();
+        self.delivery_of(row)
+    }
+
+    /// A leased row with what its trigger says now.
+    pub(crate) fn delivery_of(&self, row: crate::memory::Row) -> Option<Delivery> {
         let lane = self.triggers.get(&row.trigger)?;
         let trigger = &lane.trigger;
-        let script_version = match &trigger.spec.handler {
+        let runs_as = self.runs_as(&row)?;
+        let handler = row.script.map_or_else(|| trigger.spec.handler.clone(), Handler::Script);
+        let script_version = match &handler {
             Handler::Script(name) => {
                 self.scripts.get(&(trigger.app.clone(), name.clone())).map(|script| script.version)
             }
@@ -97,9 +105,9 @@ impl Memory {
             trigger_name: trigger.spec.name.clone(),
             trigger_version: trigger.version,
             event: row.event,
-            handler: (!lane.deleted).then(|| trigger.spec.handler.clone()),
+            handler: (!lane.deleted).then_some(handler),
             script_version: script_version.filter(|_| !lane.deleted),
-            runs_as: trigger.registered_by.clone(),
+            runs_as,
             policy: row.policy,
             timeout: row.timeout,
             attempt: row.attempt,
@@ -115,7 +123,7 @@ impl Memory {
     fn lanes(&self) -> Vec<LaneState> {
         let mut lanes = Vec::new();
         for (trigger, lane) in &self.triggers {
-            if lane.trigger.paused && !lane.deleted {
+            if lane.waits() {
                 continue;
             }
             let next_due = self.lane(*trigger).find(|row| row.lease_until <= self.now).map(|row| row.due_at);

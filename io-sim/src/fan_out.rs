@@ -40,7 +40,7 @@ impl Memory {
         self.enqueue(trigger, &event, None);
     }
 
-    fn event(&mut self, app: &AppName, source: Source, new: NewEvent, cause: &Cause) -> Event {
+    pub(crate) fn event(&mut self, app: &AppName, source: Source, new: NewEvent, cause: &Cause) -> Event {
         let id = self.next_event_id();
         Event {
             id,
@@ -78,6 +78,8 @@ impl Memory {
             failed: Vec::new(),
             redrive_generation: 0,
             reply_to: None,
+            script: None,
+            executed: None,
             handles_letter,
         };
         self.insert(row);

@@ -4,6 +4,7 @@
 //! It passes the same conformance suite as the stores on SQLite and Postgres; what the simulator proves with it holds
 //! for them as far as that suite sees.
 
+mod begin;
 mod catalogue;
 mod effects;
 mod exchange;

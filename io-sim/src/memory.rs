@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     AbandonCause, AppName, Attempt, Collection, DeadLetterId, DeliveryId, Event, EventId, InboxId, Json, Key, Lease,
-    RetryPolicy, ScriptName, Timestamp, Trigger, TriggerId, Version,
+    Match, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
 };
 use tidegate_driver::{DeadLetter, Script};
 
@@ -33,6 +33,20 @@ pub(crate) struct TriggerRow {
     /// A deleted trigger's waiting rows still name it.
     pub(crate) deleted: bool,
     pub(crate) next_tick: Option<Timestamp>,
+    /// The lane of an app's invocations: nobody wrote it, and no list shows it.
+    pub(crate) hidden: bool,
+}
+
+impl TriggerRow {
+    pub(crate) fn of(trigger: Trigger) -> Self {
+        Self { trigger, deleted: false, next_tick: None, hidden: false }
+    }
+
+    /// Whether its rows wait. Those of a deleted trigger must die, and those of callers are only ever orphans.
+    pub(crate) fn waits(&self) -> bool {
+        let sync = matches!(self.trigger.spec.rule, Match::Http { .. });
+        self.trigger.paused && !self.deleted && !sync
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -59,6 +73,10 @@ pub(crate) struct Row {
     pub(crate) failed: Vec<Attempt>,
     pub(crate) redrive_generation: u32,
     pub(crate) reply_to: Option<InboxId>,
+    /// What an invocation runs, instead of its lane's handler.
+    pub(crate) script: Option<ScriptName>,
+    /// How a sync execution ended, until its reply is delivered.
+    pub(crate) executed: Option<SyncOutcome>,
     pub(crate) handles_letter: Option<DeadLetterId>,
 }
 
@@ -75,6 +93,8 @@ pub struct Abandoned {
     pub delivery: DeliveryId,
     /// Why.
     pub cause: AbandonCause,
+    /// How it ended, if it did.
+    pub outcome: Option<SyncOutcome>,
     /// When it was written down.
     pub at: Timestamp,
 }
@@ -166,7 +186,9 @@ impl Memory {
 
     /// The living trigger of that name.
     pub(crate) fn find_trigger(&self, app: &AppName, name: &tidegate_core::TriggerName) -> Option<TriggerId> {
-        let is = |row: &&TriggerRow| !row.deleted && row.trigger.app == *app && row.trigger.spec.name == *name;
+        let is = |row: &&TriggerRow| {
+            !row.deleted && !row.hidden && row.trigger.app == *app && row.trigger.spec.name == *name
+        };
         self.triggers.values().find(is).map(|row| row.trigger.id)
     }
 }

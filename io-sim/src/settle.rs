@@ -21,6 +21,8 @@ impl Memory {
         for Settlement { claim, verdict } in settlements {
             if !self.is_valid(claim) {
                 settled.fenced.push(claim);
+            } else if self.is_executed(claim.delivery, &verdict) {
+                // Its answer was lost: it was applied the first time.
             } else if verdict.effects().is_some_and(|effects| self.conflicts(claim.delivery, effects)) {
                 settled.conflicted.push(claim);
             } else {
@@ -28,6 +30,11 @@ impl Memory {
             }
         }
         settled
+    }
+
+    fn is_executed(&self, id: DeliveryId, verdict: &Verdict) -> bool {
+        let is = |row: &Row| row.executed.is_some();
+        matches!(verdict, Verdict::Executed { .. }) && self.outbox.get(&id).is_some_and(is)
     }
 
     fn apply(&mut self, id: DeliveryId, verdict: Verdict, woken: &mut BTreeSet<TriggerId>) {
@@ -54,14 +61,23 @@ impl Memory {
             Verdict::Deferred { delay } => {
                 self.release(id, delay, |row| row.attempt = row.attempt.saturating_sub(1));
             }
+            Verdict::Executed { effects, outcome } => {
+                let Some(row) = self.outbox.get_mut(&id) else { return };
+                row.executed = Some(outcome);
+                let row = row.clone();
+                self.apply_effects(&row, &effects, woken);
+            }
+            Verdict::Replied => {
+                self.remove(id);
+            }
             Verdict::Dropped => {
                 if let Some(row) = self.remove(id) {
                     *self.loops.entry((row.trigger, row.event.root_id)).or_default() += 1;
                 }
             }
             Verdict::Abandoned { cause } => {
-                self.remove(id);
-                self.abandoned.push(Abandoned { delivery: id, cause, at: self.now });
+                let outcome = self.remove(id).and_then(|row| row.executed);
+                self.abandoned.push(Abandoned { delivery: id, cause, outcome, at: self.now });
             }
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
                 if let Some(row) = self.remove(id) {

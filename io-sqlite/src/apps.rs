@@ -57,6 +57,7 @@ async fn deploy(
     by: PrincipalId,
 ) -> Result<DeployReport, PortError> {
     sqlx::query(sql::app_make).bind(app.as_str()).bind(tx.now.0).execute(&mut *tx.connection).await.or_refused()?;
+    sqlx::query(sql::app_invoke).bind(app.as_str()).execute(&mut *tx.connection).await.or_refused()?;
     let mut report = DeployReport::default();
 
     let wanted: BTreeSet<&ScriptName> = deployment.scripts.iter().map(|script| &script.name).collect();

@@ -19,6 +19,9 @@ impl DispatchStore for SqliteStore {
             Request::Exchange { settle, claim, lease_for } => {
                 self.writer.write(move |tx| Box::pin(tx.exchange(settle, claim, lease_for))).await
             }
+            Request::Begin { calls, lease_for } => {
+                self.writer.write(move |tx| Box::pin(tx.begin_calls(calls, lease_for))).await
+            }
             Request::Renew { held, lease_for } => {
                 self.writer.write(move |tx| Box::pin(renew(tx, held, lease_for))).await
             }

@@ -48,7 +48,7 @@ impl Tx<'_> {
                 depth: rows::count(&row, "depth")?.saturating_add(1),
             };
             let traceparent = row.try_get("traceparent")?;
-            let actor = rows::name(&row, "registered_by")?;
+            let actor = rows::name(&row, "runs_as")?;
             Ok((rows::name(&row, "app")?, Cause { actor, parent: Some(parent), traceparent }))
         };
         read().map_err(port)

@@ -62,7 +62,7 @@ impl Tx<'_> {
     }
 
     /// How many live leases a lane has.
-    async fn slots_taken(&mut self, trigger: TriggerId) -> Result<u32, PortError> {
+    pub(crate) async fn slots_taken(&mut self, trigger: TriggerId) -> Result<u32, PortError> {
         sqlx::query(sql::slots_free)
             .bind(trigger.0)
             .bind(self.now.0)
@@ -72,7 +72,7 @@ impl Tx<'_> {
         sqlx::query_scalar(sql::slots_count).bind(trigger.0).fetch_one(&mut *self.connection).await.or_refused()
     }
 
-    async fn take_slots(&mut self, trigger: TriggerId, claimed: &[Delivery]) -> Result<(), PortError> {
+    pub(crate) async fn take_slots(&mut self, trigger: TriggerId, claimed: &[Delivery]) -> Result<(), PortError> {
         let claims: Vec<Claim> =
             claimed.iter().map(|delivery| Claim { delivery: delivery.id, lease: delivery.lease }).collect();
         sqlx::query(sql::slots_take)
@@ -85,7 +85,8 @@ impl Tx<'_> {
     }
 }
 
-fn delivery(row: &SqliteRow, lane: &SqliteRow, trigger_id: TriggerId) -> Result<Delivery, sqlx::Error> {
+/// A leased row, with what its lane says.
+pub(crate) fn delivery(row: &SqliteRow, lane: &SqliteRow, trigger_id: TriggerId) -> Result<Delivery, sqlx::Error> {
     let deleted: bool = lane.try_get("deleted")?;
     let timeout_ms: i64 = row.try_get("timeout_ms")?;
     Ok(Delivery {

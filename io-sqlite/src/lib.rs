@@ -6,6 +6,7 @@
 //! because nobody else can hold one.
 
 mod apps;
+mod calls;
 mod clock;
 mod dead_letters;
 mod deliveries;

@@ -3,8 +3,8 @@
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tidegate_core::{
-    AppName, Attempt, Backoff, Event, EventId, EventType, Handler, InboxId, Incarnation, Json, PrincipalId,
-    RetryPolicy, RetryPolicySpec, Source, Subject, Timestamp,
+    AppName, Attempt, Backoff, Event, EventId, EventType, Handler, InboxId, Json, PrincipalId, RetryPolicy,
+    RetryPolicySpec, Source, Subject, Timestamp,
 };
 use uuid::Uuid;
 
@@ -86,8 +86,5 @@ pub(crate) fn failed(row: &SqliteRow) -> Result<Vec<Attempt>, sqlx::Error> {
 /// `incarnation:seq`.
 pub(crate) fn inbox(row: &SqliteRow) -> Result<Option<InboxId>, sqlx::Error> {
     let Some(text) = row.try_get::<Option<&str>, _>("reply_to")? else { return Ok(None) };
-    let parsed = text.split_once(':').and_then(|(incarnation, seq)| {
-        Some(InboxId { incarnation: Incarnation(Uuid::parse_str(incarnation).ok()?), seq: seq.parse().ok()? })
-    });
-    parsed.map(Some).ok_or_else(|| bad("reply_to", "no inbox"))
+    text.parse().map(Some).map_err(|error: &str| bad("reply_to", error))
 }

@@ -78,6 +78,22 @@ impl Tx<'_> {
                 self.resolve(id, Resolution::Handled).await?;
                 self.delete(&[id.0]).await?;
             }
+            Verdict::Executed { effects, outcome } => {
+                // Only the first time: if its answer was lost, it is sent again under the same claim.
+                let kept = serde_json::json!({
+                    "outcome": outcome.name(), "status": outcome.status, "message": outcome.message,
+                });
+                let query = sqlx::query_scalar(sql::is_executed).bind(id.0);
+                if query.fetch_one(&mut *self.connection).await.or_refused()? {
+                    return Ok(true);
+                }
+                if !self.apply_effects(id, &effects, woken).await? {
+                    return Ok(false);
+                }
+                let query = sqlx::query(sql::settle_executed).bind(id.0).bind(kept.to_string());
+                query.execute(&mut *self.connection).await.or_refused()?;
+            }
+            Verdict::Replied => self.delete(&[id.0]).await?,
             Verdict::HandlerFailed { .. } => {
                 self.resolve(id, Resolution::HandlerFailed).await?;
                 self.delete(&[id.0]).await?;

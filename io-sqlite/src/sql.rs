@@ -10,9 +10,12 @@ macro_rules! statements {
 mod names {
     statements!(
         app_exists,
+        app_invoke,
         app_list,
         app_make,
         begin,
+        call_begin,
+        call_lane,
         checkpoint,
         claim,
         dead_letter_list,
@@ -24,6 +27,7 @@ mod names {
         idempotency_get,
         idempotency_prune,
         idempotency_put,
+        is_executed,
         kv_delete,
         kv_get,
         kv_list,
@@ -45,6 +49,7 @@ mod names {
         settle_deferred,
         settle_done,
         settle_dropped,
+        settle_executed,
         settle_retry,
         settle_valid,
         slots_count,

@@ -35,7 +35,8 @@ create table tidegate.triggers (
     app             text collate "C" not null references tidegate.apps (name),
     name            text collate "C" not null,
     spec            jsonb not null,
-    source          text not null check (source in ('kv', 'app', 'http', 'cron', 'dead_letter')),
+    -- 'invoke' is the lane of the app's invocations: made with the app, and in no list.
+    source          text not null check (source in ('kv', 'app', 'http', 'cron', 'dead_letter', 'invoke')),
     -- What SQL needs of the spec, taken from it when it is written: fan-out must not parse JSON.
     on_set          boolean not null default false,
     on_delete       boolean not null default false,
@@ -133,9 +134,14 @@ create table tidegate.outbox (
     data               json not null,
     -- The attempts that failed so far, as an array of the core's `Attempt`.
     failed             jsonb,
+    -- What an invocation runs, instead of a handler of its lane.
+    script             text,
+    -- How a sync execution ended, until its reply is delivered: {"outcome", "status", "message"}.
+    executed           jsonb,
     constraint attempts_are_counted check (attempt between 0 and max_attempts + 1),
     constraint leased_by_a_claim check (lease > 0 or lease_until = 'epoch'),
     constraint depth_tells_a_parent check (depth >= 0 and (depth > 0) = (parent_id is not null)),
+    constraint only_sync_is_executed check (executed is null or reply_to is not null),
     constraint sync_or_handler check (reply_to is null or handles_letter_id is null),
     -- A handler of dead letters runs once and makes no dead letter.
     constraint handler_runs_once check (handles_letter_id is null or max_attempts = 1)
@@ -222,6 +228,10 @@ create table tidegate.abandoned_executions (
     event_id    uuid not null,
     reply_to    text not null,
     cause       text not null check (cause in ('node_lost', 'caller_gone')),
+    -- 'succeeded' or the code of the failure; null if nobody knows how it ended.
+    outcome     text,
+    status      integer,
+    message     text,
     at          timestamptz not null
 );
 

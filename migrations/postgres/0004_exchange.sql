@@ -23,7 +23,8 @@ declare
     v_id uuid;
 begin
     woken := '{}';
-    select t.app, t.registered_by, o.root_id, o.event_id, o.depth + 1 as depth, o.traceparent into strict v_cause
+    select
+        t.app, case when t.source = 'invoke' then o.actor else t.registered_by end as runs_as, o.root_id, o.event_id, o.depth + 1 as depth, o.traceparent into strict v_cause
     from (select * from tidegate.outbox where id = p_delivery limit 1) o
     cross join lateral (select * from tidegate.triggers where id = o.trigger_id limit 1) t;
     applied := not exists (
@@ -37,13 +38,13 @@ begin
     end if;
     for v_item in select * from jsonb_array_elements(p_effects -> 'writes') loop
         woken := woken || (select w.woken from tidegate.kv_write(
-            p_now, v_cause.app, v_item ->> 0, v_item ->> 1, v_item ->> 2, v_cause.registered_by, v_cause.root_id,
+            p_now, v_cause.app, v_item ->> 0, v_item ->> 1, v_item ->> 2, v_cause.runs_as, v_cause.root_id,
             v_cause.event_id, v_cause.depth, v_cause.traceparent) w);
     end loop;
     for v_item in select * from jsonb_array_elements(p_effects -> 'events') loop
         v_id := tidegate.uuid_v7(p_now);
         woken := woken || tidegate.fan_out(
-            p_now, v_cause.app, 'app', v_id, v_item ->> 0, v_item ->> 1, (v_item ->> 2)::json, v_cause.registered_by,
+            p_now, v_cause.app, 'app', v_id, v_item ->> 0, v_item ->> 1, (v_item ->> 2)::json, v_cause.runs_as,
             v_cause.root_id, v_cause.event_id, v_cause.depth, v_cause.traceparent);
     end loop;
 end
@@ -164,6 +165,10 @@ begin
         result := 'fenced';
         return;
     end if;
+    if v_kind = 'executed' and v_row.executed is not null then
+        -- The answer to it was lost, and it is sent again.
+        return;
+    end if;
     if v_verdict -> 'effects' is not null then
         select e.applied, e.woken into v_applied, woken
         from tidegate.apply_effects(p_now, v_row.id, v_verdict -> 'effects') e;
@@ -183,6 +188,10 @@ begin
             due_at = p_now + v_delay, lease_until = 'epoch', attempt = greatest(attempt - 1, 0)
         where id = v_row.id;
         return;
+    elsif v_kind = 'executed' then
+        -- HOT: it is in no index.
+        update tidegate.outbox set executed = v_verdict -> 'outcome' where id = v_row.id;
+        return;
     elsif v_kind = 'dead' then
         if (v_verdict ->> 'disable_trigger')::boolean then
             -- An enabled cron trigger begins anew, so its next tick is forgotten.
@@ -194,8 +203,11 @@ begin
     elsif v_kind = 'dropped' then
         looped := row(v_row.trigger_id, v_row.root_id, 1, v_row.event_id, p_now);
     elsif v_kind = 'abandoned' then
-        insert into tidegate.abandoned_executions (delivery_id, app, trigger_id, event_id, reply_to, cause, at)
-        select v_row.id, t.app, t.id, v_row.event_id, coalesce(v_row.reply_to, ''), v_verdict ->> 'cause', p_now
+        insert into tidegate.abandoned_executions (
+            delivery_id, app, trigger_id, event_id, reply_to, cause, outcome, status, message, at)
+        select
+            v_row.id, t.app, t.id, v_row.event_id, coalesce(v_row.reply_to, ''), v_verdict ->> 'cause',
+            v_row.executed ->> 'outcome', (v_row.executed ->> 'status')::integer, v_row.executed ->> 'message', p_now
         from tidegate.triggers t where t.id = v_row.trigger_id;
     elsif v_kind in ('handled', 'handler_failed') then
         -- What a person decided about the letter in the meantime stands.
@@ -392,8 +404,9 @@ begin
             from unnest(p_lanes, p_quotas, p_floors) q (trigger_id, quota, floor)
             cross join lateral (
                 select * from tidegate.triggers t
-                -- The rows of a deleted trigger must die, even if it was paused.
-                where t.id = q.trigger_id and (not t.paused or t.deleted_at is not null)
+                -- The rows of a deleted trigger must die, even if it was paused; sync rows are orphans, and never wait.
+                where t.id = q.trigger_id
+                  and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
                 limit 1
             ) t
             left join lateral (

@@ -74,7 +74,7 @@ begin
     from lanes l
     cross join lateral (
         select t.max_concurrency from tidegate.triggers t
-        where t.id = l.id and (not t.paused or t.deleted_at is not null)
+        where t.id = l.id and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
         limit 1
     ) t
     cross join lateral (

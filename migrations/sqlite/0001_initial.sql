@@ -30,7 +30,8 @@ create table triggers (
     app             text not null references apps (name),
     name            text not null,
     spec            text not null check (json_valid(spec)),
-    source          text not null check (source in ('kv', 'app', 'http', 'cron', 'dead_letter')),
+    -- 'invoke' is the lane of the app's invocations: made with the app, and in no list.
+    source          text not null check (source in ('kv', 'app', 'http', 'cron', 'dead_letter', 'invoke')),
     -- What SQL needs of the spec, taken from it when it is written: fan-out must not parse JSON.
     on_set          integer not null default 0,
     on_delete       integer not null default 0,
@@ -105,6 +106,11 @@ create table outbox (
     traceparent        text,
     data               text not null,
     failed             text,
+    -- What an invocation runs, instead of a handler of its lane.
+    script             text,
+    -- How a sync execution ended, until its reply is delivered: {"outcome", "status", "message"}.
+    executed           text,
+    check (executed is null or reply_to is not null),
     check (reply_to is null or handles_letter_id is null)
 ) strict;
 
@@ -171,6 +177,10 @@ create table abandoned_executions (
     event_id    blob not null,
     reply_to    text not null,
     cause       text not null check (cause in ('node_lost', 'caller_gone')),
+    -- 'succeeded' or the code of the failure; null if nobody knows how it ended.
+    outcome     text,
+    status      integer,
+    message     text,
     at          integer not null
 ) strict;
 

@@ -1,8 +1,10 @@
 //! The claims that are held: each row that is leased to this dispatcher, and how far it has come.
 
 use crate::delivery::Delivery;
+use crate::gate::Caller;
 use crate::names::DeliveryId;
 use crate::store::Claim;
+use crate::sync::{SyncOutcome, SyncReply};
 use crate::time::{Micros, Mono};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +26,11 @@ pub(super) struct Held {
     pub(super) conflicts: u32,
     /// How long its last execution took.
     pub(super) took: Option<Micros>,
+    /// Which kind of permit it needs: what a lane gave, an orphan of a sync call too, or a call that we began ourselves.
+    pub(super) caller: Caller,
+    /// What a sync caller gets once the settlement is applied, and what is kept of it.
+    pub(super) reply: Option<SyncReply>,
+    pub(super) outcome: Option<SyncOutcome>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +41,8 @@ pub(super) enum Stage {
     Running { seq: u64 },
     /// Its settlement is not answered yet.
     Settling,
+    /// Its reply is being handed over.
+    Replying,
 }
 
 impl Held {
@@ -46,8 +55,18 @@ impl Claims {
     /// Holds a claim. A claim of the same row that is still held is returned: it has expired, or the store would not
     /// have given the row away again.
     pub(super) fn hold(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono) -> Option<Held> {
-        let held = Held { stage, leased_until, conflicts: 0, took: None, delivery: Arc::clone(&delivery) };
-        self.held.insert(delivery.id, held)
+        self.insert(delivery, stage, leased_until, Caller::Async)
+    }
+
+    /// Holds the row of a sync call that was begun just now.
+    pub(super) fn hold_call(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono) -> Option<Held> {
+        self.insert(delivery, stage, leased_until, Caller::Sync)
+    }
+
+    fn insert(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono, caller: Caller) -> Option<Held> {
+        let id = delivery.id;
+        let (conflicts, took, reply, outcome) = (0, None, None, None);
+        self.held.insert(id, Held { delivery, stage, leased_until, conflicts, took, caller, reply, outcome })
     }
 
     /// The claim, if it is the one that is held of its row.
@@ -91,7 +110,7 @@ impl Claims {
         let mut late = Vec::new();
         let mut oldest: Option<Mono> = None;
         for held in self.held.values() {
-            let Stage::Queued { since } = held.stage else { continue };
+            let (Stage::Queued { since }, Caller::Async) = (held.stage, held.caller) else { continue };
             if now.since(since) >= limit {
                 late.push(held.claim());
             } else {

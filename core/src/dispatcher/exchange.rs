@@ -4,10 +4,12 @@
 use super::Dispatcher;
 use super::claims::{Held, Stage};
 use crate::delivery::{Delivery, Verdict, refuse};
+use crate::gate::Caller;
 use crate::io::{Disposition, Ending, Fact};
 use crate::names::TriggerId;
 use crate::outcome::{ExecError, Failure};
 use crate::store::{Claim, LaneQuota, Reply, Request, Settlement, StoreError};
+use crate::sync::SyncOutcome;
 use crate::time::{Mono, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -124,20 +126,32 @@ impl Dispatcher {
         for Waiting { settlement, resent } in settle {
             let Settlement { claim, verdict } = settlement;
             let Some(held) = self.claims.get_mut(claim) else { continue };
-            let (delivery, took) = (Arc::clone(&held.delivery), held.took);
-            self.lanes.settled(delivery.trigger_id);
+            let (delivery, took, caller) = (Arc::clone(&held.delivery), held.took, held.caller);
+            let outcome = held.outcome.clone();
+            if caller == Caller::Async {
+                self.lanes.settled(delivery.trigger_id);
+            }
             if fenced.contains(&claim) {
                 self.claims.remove(claim);
+                if let Verdict::Executed { .. } = verdict {
+                    self.reply_lost(&delivery);
+                }
                 self.tell(Fact::Fenced { delivery, resent });
             } else if conflicted.contains(&claim) {
-                *conflicts.entry(delivery.trigger_id).or_default() += 1;
+                if caller == Caller::Async {
+                    *conflicts.entry(delivery.trigger_id).or_default() += 1;
+                }
                 self.run_again(claim);
+            } else if let Verdict::Executed { .. } = verdict {
+                self.reply_executed(claim);
             } else {
                 self.claims.remove(claim);
                 if let Verdict::Retry { delay, .. } | Verdict::Deferred { delay } = &verdict {
                     self.lanes.put_back(delivery.trigger_id, self.clock.now(self.now).plus(*delay));
                 }
-                self.tell(Fact::Settled { delivery, ending: ending(verdict), took });
+                if let Some(ending) = ending(verdict, outcome) {
+                    self.tell(Fact::Settled { delivery, ending, took });
+                }
             }
         }
         for (trigger, many) in conflicts {
@@ -150,14 +164,16 @@ impl Dispatcher {
         let now = self.now;
         let Some(held) = self.claims.get_mut(claim) else { return };
         held.conflicts = held.conflicts.saturating_add(1);
-        let (times, delivery) = (held.conflicts, Arc::clone(&held.delivery));
+        let (times, delivery, caller) = (held.conflicts, Arc::clone(&held.delivery), held.caller);
         held.stage = Stage::Queued { since: now };
         self.tell(Fact::Conflicted { delivery: Arc::clone(&delivery), times });
-        if self.shutdown.is_some() {
+        if self.shutdown.is_some() && caller == Caller::Async {
             self.release(claim);
-        } else if times > CONFLICTS_MAX {
+        } else if self.shutdown.is_some() || times > CONFLICTS_MAX {
             let message = format!("what it had read was written by others {times} times in a row");
             self.conclude_failed(claim, Failure::new(ExecError::EffectsConflict, message));
+        } else if caller == Caller::Sync {
+            self.calls.run_again(claim);
         } else {
             self.lanes.enqueue(delivery.trigger_id, claim.delivery, true);
             self.claims.check_queue_at(now.plus(self.config.queue_wait_max()));
@@ -198,12 +214,17 @@ impl Dispatcher {
     /// A claim that is no longer held by the store's word: whatever is under way for it changes nothing any more.
     pub(super) fn let_go(&mut self, lost: Held) {
         let trigger = lost.delivery.trigger_id;
-        match lost.stage {
-            Stage::Queued { .. } => self.lanes.unqueue(trigger, lost.delivery.id),
-            Stage::Running { seq } => {
+        match (lost.stage, lost.caller) {
+            (Stage::Queued { .. }, Caller::Async) => self.lanes.unqueue(trigger, lost.delivery.id),
+            (Stage::Running { seq }, _) => {
                 self.cancel(seq);
             }
-            Stage::Settling => self.lanes.settled(trigger),
+            (Stage::Settling, Caller::Async) => self.lanes.settled(trigger),
+            (Stage::Queued { .. } | Stage::Settling | Stage::Replying, _) => {}
+        }
+        // The reply of one that was executed is on its way already.
+        if lost.caller == Caller::Sync && lost.stage != Stage::Replying {
+            self.reply_lost(&lost.delivery);
         }
         self.tell(Fact::LeaseLost { delivery: lost.delivery });
     }
@@ -225,8 +246,9 @@ impl Dispatcher {
     }
 }
 
-fn ending(verdict: Verdict) -> Ending {
-    match verdict {
+/// How a verdict ends its delivery; `None` if it does not yet.
+fn ending(verdict: Verdict, outcome: Option<SyncOutcome>) -> Option<Ending> {
+    Some(match verdict {
         Verdict::Done { .. } => Ending::Done,
         Verdict::Retry { delay, failed } => Ending::Retry { delay, failed },
         Verdict::Dead { reason, attempts, failed, .. } => Ending::Dead { reason, attempts, failed },
@@ -234,6 +256,8 @@ fn ending(verdict: Verdict) -> Ending {
         Verdict::Deferred { delay } => Ending::Deferred { delay },
         Verdict::Handled { .. } => Ending::Handled,
         Verdict::HandlerFailed { failed } => Ending::HandlerFailed { failed },
+        Verdict::Executed { .. } => return None,
+        Verdict::Replied => Ending::Replied { outcome: outcome? },
         Verdict::Abandoned { cause } => Ending::Abandoned { cause },
-    }
+    })
 }

@@ -9,6 +9,7 @@ use crate::names::{OpId, TriggerId};
 use crate::outcome::{ExecError, Failure, Outcome};
 use crate::rng::Purpose;
 use crate::store::Claim;
+use crate::sync::{checked, reply_of};
 use crate::time::{Micros, Mono, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,13 +25,27 @@ pub(super) struct Executions {
 pub(super) struct Execution {
     pub(super) claim: Claim,
     trigger: TriggerId,
+    pub(super) caller: Caller,
     started: Mono,
     started_at: Timestamp,
     overrun_at: Mono,
 }
 
+impl Execution {
+    /// `started` by the local clock and by the store's.
+    pub(super) fn begin(
+        claim: Claim,
+        trigger: TriggerId,
+        caller: Caller,
+        started: (Mono, Timestamp),
+        overrun_at: Mono,
+    ) -> Self {
+        Self { claim, trigger, caller, started: started.0, started_at: started.1, overrun_at }
+    }
+}
+
 impl Executions {
-    fn begin(&mut self, seq: u64, execution: Execution) {
+    pub(super) fn begin(&mut self, seq: u64, execution: Execution) {
         self.overruns.insert((execution.overrun_at, seq));
         self.running.insert(seq, execution);
     }
@@ -92,7 +107,8 @@ impl Dispatcher {
         held.stage = Stage::Running { seq: op.seq };
         let started_at = self.clock.now(self.now);
         let overrun_at = self.now.plus(delivery.timeout).plus(self.config.overrun());
-        self.executions.begin(op.seq, Execution { claim, trigger, started: self.now, started_at, overrun_at });
+        let execution = Execution::begin(claim, trigger, Caller::Async, (self.now, started_at), overrun_at);
+        self.executions.begin(op.seq, execution);
         self.tell(Fact::Started { waited: started_at.since(delivery.due_at), delivery: Arc::clone(&delivery) });
         self.act(Action::Execute { op, delivery });
     }
@@ -109,29 +125,41 @@ impl Dispatcher {
     /// Frees the permit of an execution.
     fn end_execution(&mut self, seq: u64) -> Option<Execution> {
         let execution = self.executions.end(seq)?;
-        self.gate.release(Caller::Async);
-        self.lanes.ended(execution.trigger);
-        self.prefetch.ended();
+        self.gate.release(execution.caller);
+        if execution.caller == Caller::Async {
+            self.lanes.ended(execution.trigger);
+            self.prefetch.ended();
+        }
         Some(execution)
     }
 
-    fn conclude(&mut self, execution: Execution, outcome: Outcome) {
+    pub(super) fn conclude(&mut self, execution: Execution, outcome: Outcome) {
         let duration = self.now.since(execution.started);
         // A claim that was lost meanwhile is no longer held: what came of it is nobody's.
         let Some(held) = self.claims.get_mut(execution.claim) else { return };
         held.took = Some(duration);
+        self.conclude_run(execution.claim, outcome, Run { started_at: execution.started_at, duration });
+    }
+
+    fn conclude_run(&mut self, claim: Claim, outcome: Outcome, run: Run) {
+        let Some(held) = self.claims.get_mut(claim) else { return };
         let delivery = Arc::clone(&held.delivery);
-        let run = Run { started_at: execution.started_at, duration };
+        let outcome = if held.caller == Caller::Sync { checked(&delivery, outcome) } else { outcome };
+        if held.caller == Caller::Sync {
+            let (kept, reply) = reply_of(&delivery, &outcome);
+            (held.outcome, held.reply) = (Some(kept), Some(reply));
+        }
         let verdict = settle(&delivery, outcome, run, self.boot.rng_key);
-        self.conclude_with(execution.claim, verdict);
+        self.conclude_with(claim, verdict);
     }
 
     /// A claim is over: its verdict goes out with the next exchange.
     pub(super) fn conclude_with(&mut self, claim: Claim, verdict: Verdict) {
         let Some(held) = self.claims.get_mut(claim) else { return };
         held.stage = Stage::Settling;
-        let trigger = held.delivery.trigger_id;
-        self.lanes.settling(trigger);
+        if held.caller == Caller::Async {
+            self.lanes.settling(held.delivery.trigger_id);
+        }
         self.settling.push(claim, verdict);
     }
 
@@ -139,10 +167,8 @@ impl Dispatcher {
     pub(super) fn conclude_failed(&mut self, claim: Claim, failure: Failure) {
         let Some(held) = self.claims.get_mut(claim) else { return };
         let took = held.took.unwrap_or_default();
-        let delivery = Arc::clone(&held.delivery);
         let run = Run { started_at: self.clock.now(self.now).minus(took), duration: took };
-        let verdict = settle(&delivery, Outcome::Failed(failure), run, self.boot.rng_key);
-        self.conclude_with(claim, verdict);
+        self.conclude_run(claim, Outcome::Failed(failure), run);
     }
 
     /// Stops waiting for executions that should have reported by now.

@@ -4,12 +4,14 @@
 //! until their lease runs out, and says what becomes of each; the store checks that it still may. So a dispatcher that
 //! is paused, cut off or killed at any point costs latency and attempts, never a delivery, and never an effect twice.
 
+mod calls;
 mod claims;
 mod clock;
 mod exchange;
 mod executions;
 mod health;
 mod prefetch;
+mod replies;
 mod shutdown;
 mod ticks;
 mod upkeep;
@@ -21,12 +23,14 @@ use crate::lanes::{Budget, Lanes};
 use crate::names::OpId;
 use crate::store::{Reply, Request, StoreError};
 use crate::time::{Micros, Mono};
+use calls::Calls;
 use claims::Claims;
 use clock::StoreClock;
 use exchange::{Exchanging, Settling};
 use executions::Executions;
 use health::StoreHealth;
 use prefetch::Prefetch;
+use replies::Replies;
 use shutdown::Shutdown;
 use std::collections::VecDeque;
 use upkeep::Upkeep;
@@ -50,6 +54,8 @@ pub struct Dispatcher {
     ticking: Option<u64>,
     health: StoreHealth,
     prefetch: Prefetch,
+    calls: Calls,
+    replies: Replies,
     shutdown: Option<Shutdown>,
     stale: u64,
 }
@@ -63,6 +69,10 @@ pub struct View {
     pub permits: u32,
     /// Claimed rows that wait for a permit.
     pub queued: u32,
+    /// Sync calls that wait for a permit.
+    pub calls_waiting: u32,
+    /// Replies that are being handed over.
+    pub replying: u32,
     /// Settlements that were not answered yet.
     pub settling: u32,
     /// Claims that are held in all.
@@ -100,6 +110,8 @@ impl Dispatcher {
             ticking: None,
             health: StoreHealth::default(),
             prefetch: Prefetch::new(now),
+            calls: Calls::default(),
+            replies: Replies::default(),
             shutdown: None,
             stale: 0,
         }
@@ -119,6 +131,9 @@ impl Dispatcher {
             }
             Input::StoreAnswered { op, result } => self.store_answered(op, result),
             Input::ExecutionEnded { op, outcome } => self.execution_ended(op, outcome),
+            Input::SyncCalled { call } => self.sync_called(call),
+            Input::CallerGone { inbox } => self.caller_gone(inbox),
+            Input::ReplyDelivered { op, delivered } => self.reply_delivered(op, delivered),
             Input::GateChanged { limits } => self.change_gate(limits),
             Input::ShutdownRequested => {
                 self.request_shutdown();
@@ -151,6 +166,8 @@ impl Dispatcher {
             running: self.gate.running(),
             permits: self.gate.limits().permits,
             queued: self.lanes.queued(),
+            calls_waiting: self.calls.waiting(),
+            replying: self.replies.len(),
             settling: self.settling.len() + self.exchanging.as_ref().map_or(0, Exchanging::settlements),
             held: self.claims.len(),
             lanes: self.lanes.len() as u32,
@@ -170,6 +187,7 @@ impl Dispatcher {
         self.advance_shutdown();
         self.write_off_overruns();
         self.defer_what_waited_too_long();
+        self.admit_calls();
         self.start_queued();
         if self.health.may_call(self.now) {
             self.exchange();
@@ -184,6 +202,8 @@ impl Dispatcher {
         }
         if self.exchanging.as_ref().is_some_and(|exchanging| exchanging.seq() == op.seq) {
             self.exchange_answered(result)
+        } else if self.calls.is_beginning(op.seq) {
+            self.begin_answered(result)
         } else if self.upkeep.is_renewing(op.seq) {
             self.renew_answered(result)
         } else if self.upkeep.is_discovering(op.seq) {
@@ -244,6 +264,7 @@ impl Dispatcher {
             (self.upkeep.next_renewal().filter(|_| store), Why::Renew),
             (self.executions.next_overrun(), Why::Overrun),
             (self.claims.next_queue_check(), Why::QueueWait),
+            (self.calls.next_give_up(), Why::SyncWait),
             (self.shutdown.as_ref().and_then(Shutdown::next), Why::ShutdownGrace),
         ];
         let next = waits.into_iter().filter_map(|(at, why)| Some((at?, why))).min();

@@ -3,6 +3,7 @@
 use super::Dispatcher;
 use super::claims::{Held, Stage};
 use crate::delivery::Verdict;
+use crate::gate::Caller;
 use crate::io::Fact;
 use crate::store::Claim;
 use crate::time::{Micros, Mono};
@@ -39,8 +40,9 @@ impl Dispatcher {
         let give_up_at = release_at.plus(LAST_SETTLEMENTS);
         self.shutdown = Some(Shutdown { release_at, released: false, give_up_at, stopped: false });
         self.tell(Fact::ShuttingDown { running: self.gate.running() });
-        let queued: Vec<Claim> =
-            self.claims.iter().filter(|held| matches!(held.stage, Stage::Queued { .. })).map(Held::claim).collect();
+        self.refuse_waiting_calls();
+        let waits = |held: &&Held| matches!(held.stage, Stage::Queued { .. }) && held.caller == Caller::Async;
+        let queued: Vec<Claim> = self.claims.iter().filter(waits).map(Held::claim).collect();
         for claim in queued {
             if let Some(trigger) = self.claims.get_mut(claim).map(|held| held.delivery.trigger_id) {
                 self.lanes.unqueue(trigger, claim.delivery);
@@ -60,10 +62,15 @@ impl Dispatcher {
             shutdown.released = true;
             while let Some((seq, execution)) = self.executions.first() {
                 self.cancel(seq);
-                self.release(execution.claim);
+                match execution.caller {
+                    Caller::Async => self.release(execution.claim),
+                    Caller::Sync => self.end_call(execution),
+                }
             }
         }
-        let all_done = self.executions.is_empty() && self.settling.len() == 0 && self.exchanging.is_none();
+        let settled = self.settling.len() == 0 && self.exchanging.is_none();
+        let replied = self.calls.is_idle() && self.replies.len() == 0;
+        let all_done = self.executions.is_empty() && settled && replied;
         shutdown.stopped = all_done || self.now >= shutdown.give_up_at;
         self.shutdown = Some(shutdown);
     }

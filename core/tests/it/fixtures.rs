@@ -68,6 +68,43 @@ pub(crate) fn delivery(trigger: i64, id: i64) -> Delivery {
     }
 }
 
+/// A caller of this incarnation.
+pub(crate) fn caller(seq: u64) -> InboxId {
+    InboxId { incarnation: boot().incarnation, seq }
+}
+
+/// A call of trigger 9, from a chain of this depth.
+pub(crate) fn call(seq: u64, depth: u32) -> SyncCall {
+    let parent = Parent { root_id: event(0).id, parent_id: event(0).id, depth };
+    let parent = (depth > 0).then_some(parent);
+    SyncCall {
+        inbox: caller(seq),
+        target: SyncTarget::Trigger(TriggerId(9)),
+        event: NewEvent {
+            event_type: EventType::new("http.request").unwrap(),
+            subject: Subject::new("GET /").unwrap(),
+            data: Json::null(),
+        },
+        cause: Cause { parent, ..Cause::outside(PrincipalId::new("admin").unwrap()) },
+    }
+}
+
+/// The row of that call.
+pub(crate) fn begun(seq: u64, id: i64) -> Delivery {
+    let event_type = EventType::new("http.request").unwrap();
+    Delivery {
+        reply_to: Some(caller(seq)),
+        event: Event { source: Source::Http, event_type, ..event(0) },
+        ..delivery(9, id)
+    }
+}
+
+pub(crate) fn effects() -> Effects {
+    let event_type = EventType::new("order.created").unwrap();
+    let event = NewEvent { event_type, subject: Subject::new("").unwrap(), data: Json::null() };
+    Effects { events: vec![event], ..Effects::default() }
+}
+
 pub(crate) fn inbox() -> InboxId {
     InboxId { incarnation: Incarnation(Uuid::from_u128(2)), seq: 1 }
 }

@@ -1,6 +1,8 @@
 //! The core from outside: its tables row by row, its state machine output by output, and both under random input.
 
 mod any_input;
+mod bench;
+mod calls;
 mod dispatcher;
 mod fixtures;
 mod settlement;

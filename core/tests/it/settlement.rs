@@ -21,12 +21,6 @@ fn dead(delivery: &Delivery, reason: DeadReason, error: ExecError) -> Verdict {
     }
 }
 
-fn effects() -> Effects {
-    let event_type = EventType::new("order.created").unwrap();
-    let event = NewEvent { event_type, subject: Subject::new("").unwrap(), data: Json::null() };
-    Effects { events: vec![event], ..Effects::default() }
-}
-
 fn success() -> Outcome {
     Outcome::Succeeded { effects: effects(), reply: None }
 }
@@ -122,9 +116,12 @@ fn a_dead_letter_handler_annotates_and_is_never_retried() {
 #[test]
 fn a_sync_delivery_is_never_retried_and_a_failed_one_changes_nothing() {
     let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
-    assert_eq!(settle(&sync, success(), RUN, KEY), Verdict::Done { effects: effects() });
-    for error in [ExecError::Timeout, ExecError::HandlerMissing] {
-        assert_eq!(settle(&sync, failed(error), RUN, KEY), Verdict::Done { effects: Effects::default() });
+    let outcome = SyncOutcome { status: 200, error: None, message: None };
+    assert_eq!(settle(&sync, success(), RUN, KEY), Verdict::Executed { effects: effects(), outcome });
+    for (error, status) in [(ExecError::Timeout, 504), (ExecError::HandlerMissing, 404), (ExecError::Internal, 500)] {
+        let outcome = SyncOutcome { status, error: Some(error), message: Some("boom".to_owned()) };
+        let verdict = Verdict::Executed { effects: Effects::default(), outcome };
+        assert_eq!(settle(&sync, failed(error), RUN, KEY), verdict);
     }
 }
 

@@ -48,7 +48,7 @@ impl Store {
                 let state = |(trigger, next_due)| LaneState { trigger, next_due, max_concurrency: None };
                 Reply::Discover { now, lanes: lanes.into_iter().map(state).collect(), schedules: vec![] }
             }
-            Request::Tick { .. } => panic!("nothing ticks in this world"),
+            Request::Begin { .. } | Request::Tick { .. } => panic!("nobody calls and nothing ticks in this world"),
         }
     }
 
@@ -161,6 +161,7 @@ proptest! {
                         let outcome = if fails { failed(ExecError::ScriptError) } else { succeeded() };
                         inbox.push_back(Input::ExecutionEnded { op, outcome });
                     }
+                    Output::Action(Action::Reply { .. }) => unreachable!("nobody calls"),
                     Output::Action(Action::Cancel { .. }) | Output::Fact(_) => {}
                     Output::Idle { wake_at, .. } => break wake_at,
                     Output::Stopped => unreachable!("nobody asked for it"),

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
-use tidegate_driver::{Command, DispatchStore, DriverPorts, Executor, Observer, WakeHandle, drive};
+use tidegate_driver::{
+    Command, DispatchStore, DriverPorts, Executor, InboxRegistry, Observer, SyncCaller, WakeHandle, drive,
+};
 use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -83,6 +85,14 @@ impl DispatchStore for FakeStore {
                 let claimed = ids.iter().filter_map(|id| rows.remove(id)).collect();
                 Reply::Exchange { now: NOW, fenced: vec![], conflicted: vec![], claimed, woken: vec![] }
             }
+            Request::Begin { calls, .. } => Reply::Begin {
+                now: NOW,
+                begun: calls
+                    .into_iter()
+                    .map(|call| Delivery { reply_to: Some(call.inbox), ..delivery(call.inbox.seq as i64 + 1_000) })
+                    .collect(),
+                refused: vec![],
+            },
             Request::Tick { .. } => Reply::Tick { now: NOW, woken: vec![] },
             Request::Renew { .. } => Reply::Renew { now: NOW, fenced: vec![] },
             Request::Discover => {
@@ -148,10 +158,13 @@ impl Observer for Tell {
     }
 }
 
+const INCARNATION: Incarnation = Incarnation(Uuid::from_u128(1));
+
 pub(crate) struct World {
     pub(crate) store: Arc<FakeStore>,
     wake: WakeHandle,
     commands: mpsc::Sender<Command>,
+    pub(crate) caller: SyncCaller,
     facts: mpsc::UnboundedReceiver<Fact>,
     task: JoinHandle<()>,
     dropped: Arc<AtomicUsize>,
@@ -177,6 +190,7 @@ impl<T, F: FnMut(&Fact) -> Option<T>> Awaited<'_, T, F> {
 impl World {
     pub(crate) fn start(config: ConfigSpec, script: Script) -> Self {
         let (commands, commanded) = mpsc::channel(4);
+        let inboxes = InboxRegistry::new(INCARNATION);
         let (tell, facts) = mpsc::unbounded_channel();
         let (store, wake, dropped) = (Arc::new(FakeStore::default()), WakeHandle::default(), Arc::default());
         let barrier = Barrier::new(if let Script::Meet(many) = script { many } else { 1 });
@@ -184,12 +198,14 @@ impl World {
         let ports = DriverPorts {
             store: Arc::clone(&store),
             executor: Arc::new(executor),
+            inboxes: Arc::new(inboxes.clone()),
             observer: Box::new(Tell(tell)),
             wake: wake.clone(),
         };
-        let boot = Boot { incarnation: Incarnation(Uuid::from_u128(1)), rng_key: RngKey(1) };
+        let boot = Boot { incarnation: INCARNATION, rng_key: RngKey(1) };
         let task = tokio::spawn(drive(Config::try_from(config).unwrap(), boot, ports, commanded));
-        Self { store, wake, commands, facts, task, dropped }
+        let caller = SyncCaller::new(commands.clone(), inboxes);
+        Self { store, wake, commands, caller, facts, task, dropped }
     }
 
     pub(crate) fn wake(&self) {
@@ -229,7 +245,7 @@ impl World {
     }
 
     pub(crate) async fn hang_up(self) {
-        drop(self.commands);
+        drop((self.commands, self.caller));
         tokio::time::timeout(PATIENCE, self.task).await.expect("it never stopped").unwrap();
     }
 }

@@ -1,5 +1,6 @@
 //! The loop against a store in memory: what it must do beyond asking the core.
 
+mod calls;
 mod fake;
 
 use fake::{Script, World, delivery};

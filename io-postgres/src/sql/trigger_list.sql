@@ -1,3 +1,3 @@
 select id, app, spec::text as spec, paused, registered_by, version from tidegate.triggers
-where app = $1 and deleted_at is null
+where app = $1 and source <> 'invoke' and deleted_at is null
 order by name

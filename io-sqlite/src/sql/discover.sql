@@ -12,5 +12,5 @@ select t.id, t.max_concurrency, (
     order by o.due_at, o.id
     limit 1) as next_due
 from lanes join triggers t on t.id = lanes.trigger_id
-where next_due is not null and (not t.paused or t.deleted_at is not null)
+where next_due is not null and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
 order by t.id

@@ -1,4 +1,7 @@
-insert into abandoned_executions (delivery_id, app, trigger_id, event_id, reply_to, cause, at)
-select o.id, t.app, o.trigger_id, o.event_id, coalesce(o.reply_to, ''), ?2, ?3
+insert into abandoned_executions (
+    delivery_id, app, trigger_id, event_id, reply_to, cause, outcome, status, message, at)
+select
+    o.id, t.app, o.trigger_id, o.event_id, coalesce(o.reply_to, ''), ?2, o.executed ->> 'outcome',
+    o.executed ->> 'status', o.executed ->> 'message', ?3
 from outbox o join triggers t on t.id = o.trigger_id
 where o.id = ?1

@@ -1,2 +1,2 @@
 select id, app, spec, paused, registered_by, version from triggers
-where app = ?1 and name = ?2 and deleted_at is null
+where app = ?1 and name = ?2 and source <> 'invoke' and deleted_at is null

@@ -1,0 +1,127 @@
+//! Sync calls: somebody waits for what a handler answers.
+//!
+//! Authority over a call passes along one way: the caller's connection is held by one daemon; the row, once written, by
+//! the store; and whoever finds a row whose daemon is gone writes down that its caller was abandoned. So a call ends as
+//! exactly one of: refused before anything was written, replied, abandoned.
+
+use crate::delivery::Delivery;
+use crate::event::{Cause, NewEvent, Source};
+use crate::names::{AppName, DeliveryId, InboxId, ScriptName, TriggerId};
+use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
+use crate::trigger::TimeoutMs;
+use serde::{Deserialize, Serialize};
+
+/// A call that waits to be begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncCall {
+    /// Where its caller waits.
+    pub inbox: InboxId,
+    /// What is to run.
+    pub target: SyncTarget,
+    /// What is handed to it.
+    pub event: NewEvent,
+    /// Who calls, and from which execution if from one.
+    pub cause: Cause,
+}
+
+/// What a call runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SyncTarget {
+    /// The handler of an HTTP trigger, as the principal who registered it.
+    Trigger(TriggerId),
+    /// A script by its name, as the caller.
+    Script {
+        /// Whose.
+        app: AppName,
+        /// Which.
+        script: ScriptName,
+        /// How long it may take.
+        timeout: TimeoutMs,
+    },
+}
+
+/// Why a store does not begin a call. Nothing was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Refusal {
+    /// The app or the trigger is not there, or the trigger is disabled.
+    Gone,
+    /// The trigger is paused: rows of others would wait, a caller cannot.
+    Paused,
+    /// The trigger's `max_concurrency` is reached.
+    Busy,
+}
+
+impl Refusal {
+    /// What the caller is told.
+    #[must_use]
+    pub fn failure(self) -> Failure {
+        match self {
+            Self::Gone => Failure::new(ExecError::HandlerMissing, "there is no such trigger, or it is disabled"),
+            Self::Paused => Failure::new(ExecError::Overloaded, "the trigger is paused; nothing was started"),
+            Self::Busy => Failure::new(
+                ExecError::Overloaded,
+                "as many executions of the trigger run as its max_concurrency allows; nothing was started",
+            ),
+        }
+    }
+}
+
+/// What a caller gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncReply {
+    /// The execution's row, if one was written.
+    pub delivery: Option<DeliveryId>,
+    /// What the handler answered, or why it did not.
+    pub result: Result<Option<HandlerReply>, Failure>,
+}
+
+/// How a sync execution ended, as its row keeps it until the reply is delivered, and its abandoned row for good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncOutcome {
+    /// The HTTP status of the reply.
+    pub status: u16,
+    /// The class of the failure. `None`: it succeeded.
+    pub error: Option<ExecError>,
+    /// For people.
+    pub message: Option<String>,
+}
+
+impl SyncOutcome {
+    /// `succeeded`, or the code of the failure.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.error.map_or("succeeded", ExecError::code)
+    }
+}
+
+/// Makes a success whose reply is no HTTP response a failure: what cannot be sent must not be applied either.
+pub(crate) fn checked(delivery: &Delivery, outcome: Outcome) -> Outcome {
+    let Outcome::Succeeded { reply, .. } = &outcome else { return outcome };
+    let wrong = match reply {
+        Some(reply) if !(200..=599).contains(&reply.status) => format!("{} is no status from 200 to 599", reply.status),
+        None if is_request(delivery) => "the handler returned nothing".to_owned(),
+        _ => return outcome,
+    };
+    let rule = "a handler of HTTP requests returns { status, headers, body }";
+    Outcome::Failed(Failure::new(ExecError::InvalidReply, format!("{wrong}; {rule}")))
+}
+
+/// Whether it is for an HTTP trigger, whose answer has to be a response.
+fn is_request(delivery: &Delivery) -> bool {
+    delivery.event.source == Source::Http && delivery.event.event_type.as_str() == "http.request"
+}
+
+/// What is kept of an outcome with the row, and what its caller gets.
+pub(crate) fn reply_of(delivery: &Delivery, outcome: &Outcome) -> (SyncOutcome, SyncReply) {
+    let (kept, result) = match outcome {
+        Outcome::Succeeded { reply, .. } => {
+            let status = reply.as_ref().map_or(200, |reply| reply.status);
+            (SyncOutcome { status, error: None, message: None }, Ok(reply.clone()))
+        }
+        Outcome::Failed(failure) => {
+            let (status, message) = (failure.error.reply_status(), Some(failure.message.clone()));
+            (SyncOutcome { status, error: Some(failure.error), message }, Err(failure.clone()))
+        }
+    };
+    (kept, SyncReply { delivery: Some(delivery.id), result })
+}

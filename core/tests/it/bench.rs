@@ -1,0 +1,138 @@
+//! A dispatcher on a bench: one input goes in, all that comes out is looked at.
+
+use crate::fixtures::*;
+use std::sync::Arc;
+use tidegate_core::*;
+
+pub(crate) struct Bench {
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) now: Mono,
+}
+
+/// What came out until `Idle`, facts apart.
+pub(crate) struct Drained {
+    pub(crate) actions: Vec<Action>,
+    pub(crate) facts: Vec<Fact>,
+    pub(crate) idle: Option<(Option<Mono>, Why)>,
+}
+
+impl Bench {
+    pub(crate) fn new(config: Config) -> Self {
+        Self { dispatcher: Dispatcher::new(config, boot(), Mono(0)), now: Mono(0) }
+    }
+
+    pub(crate) fn drain(&mut self) -> Drained {
+        let mut drained = Drained { actions: Vec::new(), facts: Vec::new(), idle: None };
+        loop {
+            match self.dispatcher.poll() {
+                Output::Action(action) => drained.actions.push(action),
+                Output::Fact(fact) => drained.facts.push(fact),
+                Output::Idle { wake_at, why } => {
+                    assert!(wake_at.is_none_or(|at| at > self.now), "the next timer is in the future");
+                    drained.idle = Some((wake_at, why));
+                    return drained;
+                }
+                Output::Stopped => return drained,
+            }
+        }
+    }
+
+    pub(crate) fn after(&mut self, pause: Micros, input: Input) -> Drained {
+        self.now = self.now.plus(pause);
+        assert_eq!(self.dispatcher.handle(self.now, input), Disposition::Accepted);
+        self.drain()
+    }
+
+    pub(crate) fn answer(&mut self, op: OpId, reply: Reply) -> Drained {
+        self.after(Micros(1_000), Input::StoreAnswered { op, result: Ok(reply) })
+    }
+
+    pub(crate) fn fail(&mut self, op: OpId, error: StoreError) -> Drained {
+        self.after(Micros(1_000), Input::StoreAnswered { op, result: Err(error) })
+    }
+
+    pub(crate) fn end(&mut self, op: OpId, outcome: Outcome) -> Drained {
+        self.after(Micros(1_000), Input::ExecutionEnded { op, outcome })
+    }
+
+    /// Past the first discovery, which finds nothing.
+    pub(crate) fn started(config: Config) -> Self {
+        let mut bench = Self::new(config);
+        let op = only_discover(&bench.drain());
+        bench.answer(op, discovered(&[]));
+        bench
+    }
+
+    /// With these deliveries running; the ops of their executions.
+    pub(crate) fn running(config: Config, deliveries: Vec<Delivery>) -> (Self, Vec<OpId>) {
+        let mut bench = Self::started(config);
+        let lanes = deliveries.iter().map(|delivery| delivery.trigger_id).collect();
+        let asked = bench.after(Micros(1), Input::Woken { lanes, somewhere: false });
+        let (op, _, _) = only_exchange(&asked);
+        let started = bench.answer(op, claimed(deliveries));
+        (bench, executions(&started).into_iter().map(|(op, _)| op).collect())
+    }
+}
+
+pub(crate) fn discovered(lanes: &[(i64, Timestamp)]) -> Reply {
+    let lanes = lanes
+        .iter()
+        .map(|(trigger, next_due)| LaneState {
+            trigger: TriggerId(*trigger),
+            next_due: *next_due,
+            max_concurrency: None,
+        })
+        .collect();
+    Reply::Discover { now: NOW, lanes, schedules: vec![] }
+}
+
+pub(crate) fn exchanged() -> Reply {
+    claimed(Vec::new())
+}
+
+pub(crate) fn claimed(claimed: Vec<Delivery>) -> Reply {
+    Reply::Exchange { now: NOW, fenced: Vec::new(), conflicted: Vec::new(), claimed, woken: Vec::new() }
+}
+
+pub(crate) fn only_discover(drained: &Drained) -> OpId {
+    match drained.actions.as_slice() {
+        [Action::CallStore { op, request: Request::Discover }] => *op,
+        other => panic!("expected one discovery, got {other:?}"),
+    }
+}
+
+pub(crate) fn exchanges(drained: &Drained) -> Vec<(OpId, Vec<Settlement>, Vec<LaneQuota>)> {
+    let of = |action: &Action| match action {
+        Action::CallStore { op, request: Request::Exchange { settle, claim, .. } } => {
+            Some((*op, settle.clone(), claim.clone()))
+        }
+        _ => None,
+    };
+    drained.actions.iter().filter_map(of).collect()
+}
+
+pub(crate) fn only_exchange(drained: &Drained) -> (OpId, Vec<Settlement>, Vec<LaneQuota>) {
+    let mut all = exchanges(drained);
+    assert_eq!(all.len(), 1, "{:?}", drained.actions);
+    all.remove(0)
+}
+
+pub(crate) fn executions(drained: &Drained) -> Vec<(OpId, Arc<Delivery>)> {
+    let of = |action: &Action| match action {
+        Action::Execute { op, delivery } => Some((*op, Arc::clone(delivery))),
+        _ => None,
+    };
+    drained.actions.iter().filter_map(of).collect()
+}
+
+pub(crate) fn claim_of(delivery: &Delivery) -> Claim {
+    Claim { delivery: delivery.id, lease: delivery.lease }
+}
+
+pub(crate) fn done(delivery: &Delivery) -> Settlement {
+    Settlement { claim: claim_of(delivery), verdict: Verdict::Done { effects: Effects::default() } }
+}
+
+pub(crate) fn unavailable() -> StoreError {
+    StoreError::not_applied(StoreErrorKind::Unavailable, "down")
+}

@@ -1,0 +1,301 @@
+//! Sync calls, output by output: each ends as exactly one of refused before anything was written, replied, abandoned.
+
+use crate::bench::*;
+use crate::fixtures::*;
+use std::sync::Arc;
+use tidegate_core::*;
+
+fn called(seq: u64) -> Input {
+    Input::SyncCalled { call: Arc::new(call(seq, 0)) }
+}
+
+fn only_begin(drained: &Drained) -> (OpId, Vec<SyncCall>) {
+    let of = |action: &Action| match action {
+        Action::CallStore { op, request: Request::Begin { calls, .. } } => Some((*op, calls.clone())),
+        _ => None,
+    };
+    let mut all: Vec<_> = drained.actions.iter().filter_map(of).collect();
+    assert_eq!(all.len(), 1, "{:?}", drained.actions);
+    all.remove(0)
+}
+
+fn replies(drained: &Drained) -> Vec<(OpId, u64, SyncReply)> {
+    let of = |action: &Action| match action {
+        Action::Reply { op, inbox, reply } => Some((*op, inbox.seq, reply.clone())),
+        _ => None,
+    };
+    drained.actions.iter().filter_map(of).collect()
+}
+
+/// The only reply, which is a failure: to whom, its class, and whether it says when to come again.
+fn only_refusal(drained: &Drained) -> (u64, ExecError, bool) {
+    let replies = replies(drained);
+    let [(_, seq, SyncReply { result: Err(failure), .. })] = &replies[..] else { panic!("{replies:?}") };
+    (*seq, failure.error, failure.retry_after.is_some())
+}
+
+fn begin(begun: Vec<Delivery>) -> Reply {
+    Reply::Begin { now: NOW, begun, refused: Vec::new() }
+}
+
+fn response(status: u16) -> Outcome {
+    let reply = HandlerReply { status, headers: Vec::new(), body: None };
+    Outcome::Succeeded { effects: effects(), reply: Some(reply) }
+}
+
+fn verdict(delivery: &Delivery, verdict: Verdict) -> Settlement {
+    Settlement { claim: claim_of(delivery), verdict }
+}
+
+fn executed(error: Option<(ExecError, &str)>, status: u16, effects: Effects) -> Verdict {
+    let (error, message) = error.map_or((None, None), |(error, text)| (Some(error), Some(text.to_owned())));
+    Verdict::Executed { effects, outcome: SyncOutcome { status, error, message } }
+}
+
+fn deliver(bench: &mut Bench, op: OpId, delivered: bool) -> Drained {
+    bench.after(Micros(100), Input::ReplyDelivered { op, delivered })
+}
+
+/// Call 1 is executing, as delivery 1.
+fn running_call(config: Config) -> (Bench, Delivery, OpId) {
+    let mut bench = Bench::started(config);
+    let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
+    let row = begun(1, 1);
+    let started = bench.answer(op, begin(vec![row.clone()]));
+    let execution = executions(&started)[0].0;
+    (bench, row, execution)
+}
+
+#[test]
+fn a_call_is_begun_at_once_its_effects_are_settled_before_its_reply_and_its_row_goes_last() {
+    let mut bench = Bench::started(config(|_| ()));
+    let drained = bench.after(Micros(1), called(1));
+    assert_eq!(drained.actions.len(), 1, "{:?}", drained.actions);
+    let (op, calls) = only_begin(&drained);
+    assert_eq!(calls, [call(1, 0)]);
+
+    let row = begun(1, 1);
+    let drained = bench.answer(op, begin(vec![row.clone()]));
+    let [(execution, delivery)] = &executions(&drained)[..] else { panic!("{:?}", drained.actions) };
+    assert_eq!((**delivery).clone(), row);
+
+    let drained = bench.end(*execution, response(201));
+    let (op, settle, claim) = only_exchange(&drained);
+    assert_eq!(settle, [verdict(&row, executed(None, 201, effects()))]);
+    assert_eq!((claim, replies(&drained)), (vec![], vec![]), "nothing is said before it is committed");
+
+    let drained = bench.answer(op, exchanged());
+    let [(op, 1, reply)] = &replies(&drained)[..] else { panic!("{:?}", drained.actions) };
+    assert_eq!((reply.delivery, reply.result.as_ref().unwrap().as_ref().unwrap().status), (Some(row.id), 201));
+    assert_eq!(exchanges(&drained), vec![]);
+
+    let drained = deliver(&mut bench, *op, true);
+    let (op, settle, _) = only_exchange(&drained);
+    assert_eq!(settle, [verdict(&row, Verdict::Replied)]);
+    let drained = bench.answer(op, exchanged());
+    let outcome = SyncOutcome { status: 201, error: None, message: None };
+    let settled = drained.facts.iter().find(|fact| matches!(fact, Fact::Settled { .. }));
+    let Some(Fact::Settled { ending, took, .. }) = settled else { panic!("{:?}", drained.facts) };
+    assert_eq!((ending, took.is_some()), (&Ending::Replied { outcome }, true));
+    assert_eq!(bench.dispatcher.view().held, 0);
+}
+
+#[test]
+fn calls_that_come_while_others_are_begun_are_begun_together() {
+    let mut bench = Bench::started(config(|_| ()));
+    let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
+    for seq in 2..=3 {
+        assert_eq!(bench.after(Micros(1), called(seq)).actions, vec![]);
+    }
+    let (_, calls) = only_begin(&bench.answer(op, begin(vec![begun(1, 1)])));
+    assert_eq!(calls, [call(2, 0), call(3, 0)]);
+}
+
+#[test]
+fn async_work_leaves_the_reserve_to_callers_and_they_share_one_gate() {
+    let gate = GateLimits { permits: 3, sync_reserve: 1 };
+    let (mut bench, ops) = Bench::running(config(|c| c.gate = gate), (0..2).map(|n| delivery(n, n)).collect());
+    assert_eq!(ops.len(), 2);
+    let (op, calls) = only_begin(&bench.after(Micros(1), called(1)));
+    assert_eq!(calls.len(), 1);
+    assert_eq!(bench.after(Micros(1), called(2)).actions, vec![], "it waits: nothing is written of it");
+    bench.answer(op, begin(vec![begun(1, 10)]));
+    assert_eq!((bench.dispatcher.view().running, bench.dispatcher.view().calls_waiting), (3, 1));
+    let (_, calls) = only_begin(&bench.end(ops[0], succeeded()));
+    assert_eq!(calls, [call(2, 0)], "the permit goes to the one who waits");
+}
+
+#[test]
+fn a_caller_that_finds_no_permit_in_time_is_refused_and_told_when_to_come_again() {
+    let config = config(|c| (c.gate.permits, c.sync_wait_ms_max, c.sync_queue_max) = (1, 40, 1));
+    let (mut bench, ..) = running_call(config);
+    let drained = bench.after(Micros(0), called(2));
+    assert_eq!(drained.idle.unwrap(), (Some(bench.now.plus(Micros::from_millis(40))), Why::SyncWait));
+    let drained = bench.after(Micros(0), called(3));
+    assert_eq!(only_refusal(&drained), (3, ExecError::Overloaded, true), "the queue is full");
+    assert_eq!(bench.after(Micros(39_999), Input::Tick).actions, vec![]);
+    let drained = bench.after(Micros(1), Input::Tick);
+    assert_eq!(only_refusal(&drained), (2, ExecError::Overloaded, true));
+    assert_eq!(drained.actions.len(), 1, "nothing was written: {:?}", drained.actions);
+}
+
+#[test]
+fn what_a_store_refuses_to_begin_is_told_and_frees_its_permit() {
+    for (refusal, error) in [
+        (Refusal::Gone, ExecError::HandlerMissing),
+        (Refusal::Paused, ExecError::Overloaded),
+        (Refusal::Busy, ExecError::Overloaded),
+    ] {
+        let mut bench = Bench::started(config(|_| ()));
+        let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
+        let drained = bench.answer(op, Reply::Begin { now: NOW, begun: vec![], refused: vec![(caller(1), refusal)] });
+        assert_eq!(only_refusal(&drained).1, error);
+        assert_eq!(bench.dispatcher.view().running, 0);
+    }
+}
+
+#[test]
+fn a_call_at_the_end_of_too_deep_a_chain_is_refused() {
+    let mut bench = Bench::started(config(|_| ()));
+    let drained = bench.after(Micros(1), Input::SyncCalled { call: Arc::new(call(1, 17)) });
+    assert_eq!(only_refusal(&drained), (1, ExecError::LoopRefused, false));
+    assert_eq!(drained.actions.len(), 1);
+    only_begin(&bench.after(Micros(1), Input::SyncCalled { call: Arc::new(call(2, 16)) }));
+}
+
+#[test]
+fn a_caller_that_hangs_up_before_its_row_is_written_leaves_no_trace() {
+    let (mut bench, ..) = running_call(config(|c| c.gate.permits = 1));
+    bench.after(Micros(1), called(2));
+    let drained = bench.after(Micros(1), Input::CallerGone { inbox: caller(2) });
+    assert_eq!(drained.actions, vec![]);
+    assert!(matches!(drained.facts[..], [Fact::CallRefused { failure: None, .. }]), "{:?}", drained.facts);
+    assert_eq!(bench.dispatcher.view().calls_waiting, 0);
+}
+
+#[test]
+fn a_caller_that_hangs_up_while_its_row_is_written_is_abandoned_unexecuted() {
+    let mut bench = Bench::started(config(|_| ()));
+    let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
+    bench.after(Micros(1), Input::CallerGone { inbox: caller(1) });
+    let row = begun(1, 1);
+    let drained = bench.answer(op, begin(vec![row.clone()]));
+    let gone = Verdict::Abandoned { cause: AbandonCause::CallerGone };
+    assert_eq!(only_exchange(&drained).1, [verdict(&row, gone)]);
+    assert_eq!((executions(&drained).len(), bench.dispatcher.view().running), (0, 0));
+}
+
+#[test]
+fn a_caller_that_hangs_up_during_the_execution_is_abandoned_with_its_effects_kept() {
+    let (mut bench, row, execution) = running_call(config(|_| ()));
+    assert_eq!(bench.after(Micros(1), Input::CallerGone { inbox: caller(1) }).actions, vec![], "it is not cancelled");
+    let (op, settle, _) = only_exchange(&bench.end(execution, response(200)));
+    assert_eq!(settle, [verdict(&row, executed(None, 200, effects()))]);
+    let (reply, ..) = replies(&bench.answer(op, exchanged()))[0];
+    let (op, settle, _) = only_exchange(&deliver(&mut bench, reply, false));
+    assert_eq!(settle, [verdict(&row, Verdict::Abandoned { cause: AbandonCause::CallerGone })]);
+    let drained = bench.answer(op, exchanged());
+    assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::Settled { ending: Ending::Abandoned { .. }, .. })));
+    assert_eq!(bench.dispatcher.view().held, 0);
+}
+
+#[test]
+fn a_begin_that_was_not_applied_is_tried_again_and_one_of_unknown_fate_never() {
+    let mut bench = Bench::started(config(|_| ()));
+    let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
+    let drained = bench.fail(op, unavailable());
+    assert_eq!(replies(&drained), vec![]);
+    assert_eq!(bench.dispatcher.view().running, 0, "its permit is free meanwhile");
+    let (op, calls) = only_begin(&bench.after(Micros::from_millis(100), Input::Tick));
+    assert_eq!(calls, [call(1, 0)]);
+    let drained = bench.fail(op, StoreError::unknown("reset"));
+    assert_eq!(only_refusal(&drained), (1, ExecError::Lost, false));
+    let (view, next) = (bench.dispatcher.view(), bench.after(Micros::from_secs(1), Input::Tick));
+    assert_eq!((view.running, view.calls_waiting), (0, 0));
+    assert!(!next.actions.iter().any(|a| matches!(a, Action::CallStore { request: Request::Begin { .. }, .. })));
+}
+
+#[test]
+fn a_failure_is_told_with_its_status_and_applies_nothing() {
+    for (outcome, error, status) in [
+        (failed(ExecError::ScriptError), ExecError::ScriptError, 500),
+        (failed(ExecError::ScriptUnavailable), ExecError::ScriptUnavailable, 503),
+        (failed(ExecError::EndpointStatus(404)), ExecError::EndpointStatus(404), 502),
+        (response(99), ExecError::InvalidReply, 502),
+        (Outcome::Succeeded { effects: effects(), reply: None }, ExecError::InvalidReply, 502),
+    ] {
+        let (mut bench, _, execution) = running_call(config(|_| ()));
+        let (op, settle, _) = only_exchange(&bench.end(execution, outcome));
+        let Verdict::Executed { effects, outcome } = &settle[0].verdict else { panic!("{settle:?}") };
+        assert_eq!((effects.is_empty(), outcome.error, outcome.status), (true, Some(error), status));
+        assert_eq!(only_refusal(&bench.answer(op, exchanged())).1, error);
+    }
+}
+
+#[test]
+fn conflicting_effects_run_again_at_once_and_are_told_after_twenty_times() {
+    let (mut bench, row, mut execution) = running_call(config(|_| ()));
+    for _ in 0..20 {
+        let (op, ..) = only_exchange(&bench.end(execution, response(200)));
+        let conflicted = vec![claim_of(&row)];
+        let answer = Reply::Exchange { now: NOW, fenced: vec![], conflicted, claimed: vec![], woken: vec![] };
+        let drained = bench.answer(op, answer);
+        assert_eq!(replies(&drained), vec![]);
+        execution = executions(&drained)[0].0;
+    }
+    let (op, ..) = only_exchange(&bench.end(execution, response(200)));
+    let conflicted = vec![claim_of(&row)];
+    let answer = Reply::Exchange { now: NOW, fenced: vec![], conflicted, claimed: vec![], woken: vec![] };
+    let (op, settle, _) = only_exchange(&bench.answer(op, answer));
+    assert!(matches!(&settle[0].verdict, Verdict::Executed { outcome, .. } if outcome.status == 409), "{settle:?}");
+    assert_eq!(only_refusal(&bench.answer(op, exchanged())).1, ExecError::EffectsConflict);
+}
+
+#[test]
+fn a_caller_whose_row_was_taken_away_is_told_that_it_is_lost() {
+    let (mut bench, row, execution) = running_call(config(|_| ()));
+    let (op, ..) = only_exchange(&bench.end(execution, response(200)));
+    let fenced = vec![claim_of(&row)];
+    let answer = Reply::Exchange { now: NOW, fenced, conflicted: vec![], claimed: vec![], woken: vec![] };
+    assert_eq!(only_refusal(&bench.answer(op, answer)), (1, ExecError::Lost, false));
+    assert_eq!(bench.dispatcher.view().held, 0);
+}
+
+#[test]
+fn an_execution_that_overran_is_told_as_a_timeout() {
+    let (mut bench, ..) = running_call(config(|c| c.overrun_ms = 100));
+    let drained = bench.after(Micros::from_millis(1_100), Input::Tick);
+    assert!(drained.actions.iter().any(|action| matches!(action, Action::Cancel { .. })));
+    let (op, settle, _) = only_exchange(&drained);
+    assert!(matches!(&settle[0].verdict, Verdict::Executed { outcome, .. } if outcome.status == 504), "{settle:?}");
+    assert_eq!(only_refusal(&bench.answer(op, exchanged())).1, ExecError::Timeout);
+}
+
+#[test]
+fn a_shutdown_refuses_who_waits_and_answers_whoever_runs_too_long() {
+    let (mut bench, row, _) = running_call(config(|c| (c.gate.permits, c.shutdown_grace_ms) = (1, 500)));
+    bench.after(Micros(1), called(2));
+    let drained = bench.after(Micros(1), Input::ShutdownRequested);
+    assert_eq!(only_refusal(&drained).1, ExecError::Overloaded);
+    deliver(&mut bench, replies(&drained)[0].0, true);
+    let drained = bench.after(Micros(1), called(3));
+    assert_eq!(only_refusal(&drained).0, 3, "and who comes now");
+    deliver(&mut bench, replies(&drained)[0].0, false);
+
+    let drained = bench.after(Micros::from_millis(500), Input::Tick);
+    let (op, settle, _) = only_exchange(&drained);
+    let Verdict::Executed { effects, outcome } = &settle[0].verdict else { panic!("{settle:?}") };
+    assert_eq!((effects.is_empty(), outcome.error), (true, Some(ExecError::Lost)));
+    let replies = replies(&bench.answer(op, exchanged()));
+    let (op, settle, _) = only_exchange(&deliver(&mut bench, replies[0].0, true));
+    assert_eq!(settle, [verdict(&row, Verdict::Replied)]);
+    assert_eq!(bench.answer(op, exchanged()).actions, vec![]);
+    assert!(bench.dispatcher.view().stopped);
+}
+
+#[test]
+fn a_second_call_of_one_inbox_is_rejected() {
+    let mut bench = Bench::started(config(|_| ()));
+    bench.after(Micros(1), called(1));
+    assert_eq!(bench.dispatcher.handle(bench.now, called(1)), Disposition::Rejected);
+}

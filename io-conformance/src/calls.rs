@@ -1,0 +1,239 @@
+//! Sync calls: a row that is written already leased, executed under that claim alone, kept until its reply is delivered.
+
+use crate::Store;
+use crate::support::*;
+use std::sync::Arc;
+use tidegate_core::{
+    AbandonCause, Delivery, Effects, ExecError, Handler, InboxId, Incarnation, Kind, Match, Micros, NewEvent, Parent,
+    Refusal, Reply, Request, SyncCall, SyncOutcome, SyncTarget, TimeoutMs, Trigger, TriggerSpec, Verdict,
+};
+use tidegate_driver::{DeliveryState, DispatchStore};
+
+/// A trigger on requests.
+fn on_http(name: &str) -> TriggerSpec {
+    spec(name, Match::Http { method: "POST".to_owned(), path: "/a".to_owned() })
+}
+
+async fn with_http<S: Store>(store: &Arc<S>) -> (App<S>, Trigger) {
+    let (app, _) = listening(store).await;
+    let http = app.trigger(&on_http("http")).await;
+    (app, http)
+}
+
+fn inbox(seq: u64) -> InboxId {
+    InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(7)), seq }
+}
+
+fn request() -> NewEvent {
+    new_event("http.request", "POST /a", r#"{"b": [1, "ü"]}"#)
+}
+
+fn call_of(trigger: &Trigger, seq: u64) -> SyncCall {
+    SyncCall { inbox: inbox(seq), target: SyncTarget::Trigger(trigger.id), event: request(), cause: outside() }
+}
+
+fn invocation<S>(app: &App<S>, script: &str, seq: u64) -> SyncCall {
+    let timeout = TimeoutMs::try_from(1_234).expect("a timeout");
+    let target = SyncTarget::Script { app: app.name.clone(), script: script_name(script), timeout };
+    SyncCall { inbox: inbox(seq), target, event: new_event("invoke", script, "null"), cause: outside() }
+}
+
+impl<S: Store> App<S> {
+    async fn begin(&self, calls: Vec<SyncCall>, lease_for: Micros) -> (Vec<Delivery>, Vec<(InboxId, Refusal)>) {
+        let request = Request::Begin { calls, lease_for };
+        match DispatchStore::call(&*self.store, request).await.expect("the calls are begun") {
+            Reply::Begin { begun, refused, .. } => (begun, refused),
+            other => panic!("calls were answered by {other:?}"),
+        }
+    }
+
+    async fn begin_one(&self, call: SyncCall) -> Delivery {
+        let (mut begun, refused) = self.begin(vec![call], LEASE).await;
+        assert_eq!((begun.len(), refused), (1, vec![]));
+        begun.remove(0)
+    }
+
+    async fn refused(&self, call: SyncCall) -> Refusal {
+        let rows = self.deliveries().await;
+        let (begun, refused) = self.begin(vec![call], LEASE).await;
+        assert_eq!((begun, self.deliveries().await), (vec![], rows), "nothing is written");
+        let [(_, refusal)] = refused[..] else { panic!("{refused:?}") };
+        refusal
+    }
+}
+
+fn succeeded(effects: Effects) -> Verdict {
+    Verdict::Executed { effects, outcome: SyncOutcome { status: 201, error: None, message: None } }
+}
+
+pub(crate) async fn a_call_becomes_a_row_that_is_leased_to_who_asked<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let row = app.begin_one(call_of(&http, 5)).await;
+
+    assert_eq!(row.kind(), Kind::Sync(inbox(5)));
+    assert_eq!((row.trigger_id, row.trigger_name.as_str(), row.attempt), (http.id, "http", 1));
+    assert_eq!((&row.runs_as, row.policy.max_attempts(), row.timeout), (&registrant(), 1, Micros::from_secs(30)));
+    assert_eq!((row.handler.as_ref(), row.lease.0), (Some(&http.spec.handler), 1));
+    let (event, asked) = (&row.event, request());
+    assert_eq!((&event.event_type, &event.subject), (&asked.event_type, &asked.subject));
+    assert_eq!((event.data.as_str(), event.source.as_str()), (r#"{"b": [1, "ü"]}"#, "http"));
+    assert_eq!((&event.actor, event.root_id, event.parent_id, event.depth), (&actor(), event.id, None, 0));
+    assert_eq!(event.traceparent.as_deref(), Some(TRACEPARENT));
+
+    let shown = app.delivery(row.id).await.expect("the row is there");
+    assert_eq!((shown.state, shown.attempt), (DeliveryState::Leased, 1));
+    assert_eq!(app.claim(http.id, 9).await, [], "nobody else gets it");
+    assert!(!app.lanes().await.contains(&http.id));
+}
+
+pub(crate) async fn an_invocation_runs_a_script_as_who_calls<S: Store>(store: Arc<S>) {
+    let (app, _) = with_http(&store).await;
+    let before = app.triggers().await;
+    let row = app.begin_one(invocation(&app, "greet", 1)).await;
+    assert_eq!(row.handler, Some(Handler::Script(script_name("greet"))));
+    assert_eq!((row.script_version, row.trigger_name.as_str()), (None, "invoke"));
+    assert_eq!((&row.runs_as, row.timeout), (&actor(), Micros::from_millis(1_234)));
+    assert_eq!(app.triggers().await, before, "the lane of invocations is no trigger of the app's");
+
+    let script = tidegate_driver::ScriptStore::put(&*app.store, &app.name, &script_name("greet"), "x").await;
+    let version = script.expect("the script is put").version;
+    assert_eq!(app.begin_one(invocation(&app, "greet", 2)).await.script_version, Some(version));
+}
+
+pub(crate) async fn calls_are_begun_in_their_order_and_each_is_refused_alone<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let gone = Trigger { id: tidegate_core::TriggerId(999_999), ..http.clone() };
+    let calls = vec![call_of(&http, 1), call_of(&gone, 2), invocation(&app, "s", 3), call_of(&http, 4)];
+    let (begun, refused) = app.begin(calls, LEASE).await;
+    let seqs: Vec<_> = begun.iter().filter_map(|row| row.reply_to).map(|inbox| inbox.seq).collect();
+    assert_eq!((seqs, refused), (vec![1, 3, 4], vec![(inbox(2), Refusal::Gone)]));
+}
+
+pub(crate) async fn what_cannot_be_called_is_refused_and_nothing_is_written<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let lane = app.trigger_named("lane").await.expect("the trigger is there");
+    assert_eq!(app.refused(call_of(&lane, 1)).await, Refusal::Gone, "a trigger on other events");
+    let nowhere = App { store: Arc::clone(&app.store), name: app_name("nowhere") };
+    assert_eq!(app.refused(invocation(&nowhere, "s", 1)).await, Refusal::Gone);
+
+    app.set_paused("http", true).await;
+    assert_eq!(app.refused(call_of(&http, 1)).await, Refusal::Paused);
+    app.set_paused("http", false).await;
+    app.trigger(&TriggerSpec { enabled: false, ..on_http("http") }).await;
+    assert_eq!(app.refused(call_of(&http, 1)).await, Refusal::Gone);
+    app.trigger(&on_http("http")).await;
+    app.begin_one(call_of(&http, 1)).await;
+    app.delete_trigger("http").await;
+    assert_eq!(app.refused(call_of(&http, 1)).await, Refusal::Gone);
+}
+
+pub(crate) async fn a_call_beyond_the_limit_is_refused<S: Store>(store: Arc<S>) {
+    let (app, _) = with_http(&store).await;
+    let http = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_http("http") }).await;
+    let (begun, refused) = app.begin((1..=3).map(|seq| call_of(&http, seq)).collect(), LEASE).await;
+    assert_eq!((begun.len(), refused), (2, vec![(inbox(3), Refusal::Busy)]));
+    app.settle(&begun[0], succeeded(Effects::default())).await;
+    assert_eq!(app.refused(call_of(&http, 4)).await, Refusal::Busy, "its reply is still to be delivered");
+    app.settle(&begun[0], Verdict::Replied).await;
+    app.begin_one(call_of(&http, 5)).await;
+}
+
+pub(crate) async fn effects_are_applied_once_and_the_row_stays_until_its_reply_is_delivered<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let row = app.begin_one(call_of(&http, 1)).await;
+    let reply = app.settle(&row, succeeded(some_effects())).await;
+    assert_eq!(reply.woken.len(), 2, "the writes and the event are heard of");
+    let (waiting, version) = (app.waiting().await, app.get("c", "k").await.map(|entry| entry.version));
+    assert!(app.delivery(row.id).await.is_some());
+
+    // The answer was lost, and it is sent again.
+    let again = app.settle(&row, succeeded(some_effects())).await;
+    assert_eq!((again.woken, app.waiting().await), (vec![], waiting));
+    assert_eq!(app.get("c", "k").await.map(|entry| entry.version), version);
+
+    app.settle(&row, Verdict::Replied).await;
+    assert_eq!(app.delivery(row.id).await, None);
+    assert_eq!(app.try_settle(&row, Verdict::Replied).await.fenced, [claim_of(&row)]);
+}
+
+pub(crate) async fn what_a_call_writes_and_emits_follows_from_it<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let parent = Parent { root_id: app.go(1).await[0].event_id, parent_id: app.go(1).await[0].event_id, depth: 3 };
+    let nested = SyncCall { cause: tidegate_core::Cause { parent: Some(parent), ..outside() }, ..call_of(&http, 1) };
+    for (call, actor) in [(nested, registrant()), (invocation(&app, "s", 2), actor())] {
+        let row = app.begin_one(call).await;
+        let emitted = Effects { events: vec![new_event("heard", "", "1")], ..Effects::default() };
+        app.settle(&row, succeeded(emitted)).await;
+        let hears = app.trigger_named("hears-events").await.expect("the trigger is there");
+        let heard = app.next(hears.id).await.event;
+        assert_eq!((heard.root_id, heard.parent_id), (row.event.root_id, Some(row.event.id)));
+        assert_eq!((heard.depth, heard.actor), (row.event.depth + 1, actor));
+    }
+}
+
+pub(crate) async fn conflicting_effects_of_a_call_leave_it_as_it_was<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let row = app.begin_one(call_of(&http, 1)).await;
+    let stale = Effects { reads: vec![read("c", "there", None)], ..some_effects() };
+    let reply = app.try_settle(&row, succeeded(stale)).await;
+    assert_eq!((reply.conflicted, reply.fenced), (vec![claim_of(&row)], vec![]));
+    assert_eq!(app.value("c", "k").await, None);
+    app.settle(&row, succeeded(some_effects())).await;
+    assert_eq!(app.value("c", "k").await.as_deref(), Some("2"));
+}
+
+pub(crate) async fn a_call_whose_daemon_died_is_found_and_can_only_be_abandoned<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    for (n, is_executed) in [false, true].into_iter().enumerate() {
+        let (begun, _) = app.begin(vec![call_of(&http, n as u64)], Micros(1)).await;
+        if is_executed {
+            app.settle(&begun[0], succeeded(some_effects())).await;
+        }
+        // Found however soon: a paused trigger keeps no orphan.
+        app.set_paused("http", true).await;
+        let orphan = app.next(http.id).await;
+        app.set_paused("http", false).await;
+        assert_eq!((orphan.id, orphan.kind()), (begun[0].id, Kind::Sync(inbox(n as u64))));
+        assert_eq!(app.try_settle(&begun[0], succeeded(some_effects())).await.fenced, [claim_of(&begun[0])]);
+        assert_eq!(app.try_settle(&begun[0], Verdict::Replied).await.fenced, [claim_of(&begun[0])]);
+        app.settle(&orphan, Verdict::Abandoned { cause: AbandonCause::NodeLost }).await;
+        assert_eq!((app.delivery(orphan.id).await, app.letters().await), (None, vec![]));
+    }
+}
+
+pub(crate) async fn an_orphaned_invocation_is_found_too<S: Store>(store: Arc<S>) {
+    let (app, _) = with_http(&store).await;
+    let (begun, _) = app.begin(vec![invocation(&app, "s", 1)], Micros(1)).await;
+    let lane = begun[0].trigger_id;
+    for _ in 0..10_000 {
+        if app.lanes().await.contains(&lane) {
+            let orphan = app.next(lane).await;
+            assert_eq!(orphan.kind(), Kind::Sync(inbox(1)));
+            app.settle(&orphan, Verdict::Abandoned { cause: AbandonCause::NodeLost }).await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+    panic!("its lane is not discovered");
+}
+
+pub(crate) async fn a_failed_call_keeps_its_outcome_and_applies_nothing<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let row = app.begin_one(call_of(&http, 1)).await;
+    let message = Some("no\u{fffd}pe".to_owned());
+    let outcome = SyncOutcome { status: 504, error: Some(ExecError::Timeout), message };
+    let before = app.entries("c").await;
+    app.settle(&row, Verdict::Executed { effects: Effects::default(), outcome }).await;
+    assert_eq!(app.entries("c").await, before);
+    app.settle(&row, Verdict::Abandoned { cause: AbandonCause::CallerGone }).await;
+    assert_eq!((app.delivery(row.id).await, app.letters().await), (None, vec![]));
+}
+
+pub(crate) async fn a_renewed_call_is_no_orphan<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let (begun, _) = app.begin(vec![call_of(&http, 1)], Micros::from_secs(5)).await;
+    assert_eq!(app.renew(&[&begun[0]], LEASE).await, []);
+    assert_eq!(app.claim(http.id, 1).await, []);
+    app.settle(&begun[0], succeeded(Effects::default())).await;
+    assert_eq!(app.renew(&[&begun[0]], LEASE).await, [], "also while its reply is delivered");
+}

@@ -1,0 +1,114 @@
+//! Sync calls: their rows are written already leased to who asks.
+
+use crate::memory::{Memory, Row, TriggerRow};
+use tidegate_core::{
+    AppName, Backoff, Delivery, DeliveryId, Handler, Lease, Match, Micros, PrincipalId, Refusal, Reply, RetryPolicy,
+    RetryPolicySpec, ScriptName, Source, SyncCall, SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
+};
+
+impl Memory {
+    pub(crate) fn begin(&mut self, calls: Vec<SyncCall>, lease_for: Micros) -> Reply {
+        let (mut begun, mut refused) = (Vec::new(), Vec::new());
+        for call in calls {
+            let inbox = call.inbox;
+            match self.begin_one(call, lease_for) {
+                Ok(delivery) => begun.push(delivery),
+                Err(refusal) => refused.push((inbox, refusal)),
+            }
+        }
+        Reply::Begin { now: self.now, begun, refused }
+    }
+
+    fn begin_one(&mut self, call: SyncCall, lease_for: Micros) -> Result<Delivery, Refusal> {
+        let (id, script, timeout) = match call.target {
+            SyncTarget::Trigger(id) => (id, None, None),
+            SyncTarget::Script { app, script, timeout } => {
+                (self.invocations(&app).ok_or(Refusal::Gone)?, Some(script), Some(timeout))
+            }
+        };
+        let callable = |row: &&TriggerRow| {
+            row.hidden == script.is_some()
+                && !row.deleted
+                && row.trigger.spec.enabled
+                && matches!(row.trigger.spec.rule, Match::Http { .. })
+        };
+        let lane = self.triggers.get(&id).filter(callable).ok_or(Refusal::Gone)?;
+        if lane.trigger.paused {
+            return Err(Refusal::Paused);
+        }
+        let live = |row: &&Row| row.trigger == id && row.is_leased() && row.lease_until > self.now;
+        let running = self.outbox.values().filter(live).count() as u32;
+        if lane.trigger.spec.max_concurrency.is_some_and(|limit| running >= limit.get()) {
+            return Err(Refusal::Busy);
+        }
+        let app = lane.trigger.app.clone();
+        let timeout = timeout.unwrap_or(lane.trigger.spec.timeout_ms).as_micros();
+        let event = self.event(&app, Source::Http, call.event, &call.cause);
+        let row = Row {
+            id: DeliveryId(self.next_id()),
+            trigger: id,
+            event,
+            policy: once(),
+            timeout,
+            due_at: self.now,
+            enqueued_at: self.now,
+            lease: Lease(1),
+            lease_until: self.now.plus(lease_for),
+            leased_at: self.now,
+            attempt: 1,
+            failed: Vec::new(),
+            redrive_generation: 0,
+            reply_to: Some(call.inbox),
+            script,
+            executed: None,
+            handles_letter: None,
+        };
+        self.insert(row.clone());
+        self.delivery_of(row).ok_or(Refusal::Gone)
+    }
+
+    /// The lane of an app's invocations.
+    fn invocations(&self, app: &AppName) -> Option<TriggerId> {
+        let is = |row: &&TriggerRow| row.hidden && row.trigger.app == *app;
+        self.triggers.values().find(is).map(|row| row.trigger.id)
+    }
+
+    /// Makes the app if there is none, with the lane of its invocations.
+    pub(crate) fn make_app(&mut self, app: &AppName) {
+        if self.apps.contains_key(app) {
+            return;
+        }
+        self.apps.insert(app.clone(), self.now);
+        let spec = TriggerSpec {
+            name: TriggerName::new("invoke").expect("a constant within the rule"),
+            rule: Match::Http { method: "POST".to_owned(), path: "/".to_owned() },
+            handler: Handler::Native(ScriptName::new("invoke").expect("a constant within the rule")),
+            retry: once(),
+            timeout_ms: tidegate_core::TimeoutMs::default(),
+            max_concurrency: None,
+            enabled: true,
+        };
+        let trigger = Trigger {
+            id: TriggerId(self.next_id()),
+            app: app.clone(),
+            spec,
+            paused: false,
+            registered_by: PrincipalId::new("system").expect("a constant within the rule"),
+            version: 1,
+        };
+        self.triggers.insert(trigger.id, TriggerRow { hidden: true, ..TriggerRow::of(trigger) });
+    }
+}
+
+/// The policy of what is executed at most once.
+fn once() -> RetryPolicy {
+    let spec = RetryPolicySpec {
+        max_attempts: 1,
+        backoff: Backoff::Constant,
+        base_ms: 1,
+        max_ms: 1,
+        jitter: 0.0,
+        max_age_ms: None,
+    };
+    RetryPolicy::try_from(spec).expect("constants within the bounds")
+}

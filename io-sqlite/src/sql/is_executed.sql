@@ -1,0 +1,1 @@
+select executed is not null from outbox where id = ?1

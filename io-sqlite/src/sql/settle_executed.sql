@@ -1,0 +1,1 @@
+update outbox set executed = ?2 where id = ?1

@@ -15,6 +15,7 @@ use crate::names::{DeadLetterId, DeliveryId, InboxId, Lease, PrincipalId, Trigge
 use crate::outcome::{ExecError, Failure, Outcome};
 use crate::retry::RetryPolicy;
 use crate::rng::RngKey;
+use crate::store::Claim;
 use crate::sync::{SyncOutcome, reply_of};
 use crate::time::{Micros, Timestamp};
 use crate::trigger::Handler;
@@ -79,6 +80,12 @@ impl Delivery {
             (None, Some(letter)) => Kind::DeadLetterHandler(letter),
             (None, None) => Kind::Async,
         }
+    }
+
+    /// The claim that it came by.
+    #[must_use]
+    pub fn claim(&self) -> Claim {
+        Claim { delivery: self.id, lease: self.lease }
     }
 
     /// `event_id:trigger_id`: the same on every attempt and redrive, and on no other delivery.

@@ -20,6 +20,7 @@ mod outcome;
 mod pattern;
 mod retry;
 mod rng;
+mod route;
 mod store;
 mod sync;
 mod time;
@@ -44,6 +45,7 @@ pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome};
 pub use pattern::{InvalidPattern, Pattern};
 pub use retry::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
 pub use rng::{Purpose, RngKey};
+pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{
     Claim, Fate, LaneQuota, LaneState, Reply, Request, Schedule, Settlement, StoreError, StoreErrorKind, Tick,
 };

@@ -70,6 +70,13 @@ pub struct Claim {
     pub lease: Lease,
 }
 
+/// How executions are named: the row and the claim, `17-1`.
+impl std::fmt::Display for Claim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.delivery, self.lease)
+    }
+}
+
 /// What becomes of one claimed delivery. If its claim is no longer valid it changes nothing and is reported as fenced.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {

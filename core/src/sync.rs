@@ -6,8 +6,9 @@
 
 use crate::delivery::Delivery;
 use crate::event::{Cause, NewEvent, Source};
-use crate::names::{AppName, DeliveryId, InboxId, ScriptName, TriggerId};
+use crate::names::{AppName, InboxId, ScriptName, TriggerId};
 use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
+use crate::store::Claim;
 use crate::trigger::TimeoutMs;
 use serde::{Deserialize, Serialize};
 
@@ -69,8 +70,8 @@ impl Refusal {
 /// What a caller gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncReply {
-    /// The execution's row, if one was written.
-    pub delivery: Option<DeliveryId>,
+    /// The execution, if its row was written.
+    pub execution: Option<Claim>,
     /// What the handler answered, or why it did not.
     pub result: Result<Option<HandlerReply>, Failure>,
 }
@@ -99,11 +100,23 @@ pub(crate) fn checked(delivery: &Delivery, outcome: Outcome) -> Outcome {
     let Outcome::Succeeded { reply, .. } = &outcome else { return outcome };
     let wrong = match reply {
         Some(reply) if !(200..=599).contains(&reply.status) => format!("{} is no status from 200 to 599", reply.status),
+        Some(reply) if reply.headers.iter().any(|(name, value)| !is_header(name, value)) => {
+            "one of its headers cannot be sent".to_owned()
+        }
         None if is_request(delivery) => "the handler returned nothing".to_owned(),
         _ => return outcome,
     };
     let rule = "a handler of HTTP requests returns { status, headers, body }";
     Outcome::Failed(Failure::new(ExecError::InvalidReply, format!("{wrong}; {rule}")))
+}
+
+/// Whether a header can be sent and is the handler's to say: how the message is framed is not.
+fn is_header(name: &str, value: &str) -> bool {
+    const FRAMING: [&str; 6] = ["connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"];
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_name = (1..=256).contains(&name.len()) && name.bytes().all(is_token);
+    let is_value = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
+    is_name && is_value && !FRAMING.contains(&name.to_ascii_lowercase().as_str())
 }
 
 /// Whether it is for an HTTP trigger, whose answer has to be a response.
@@ -123,5 +136,5 @@ pub(crate) fn reply_of(delivery: &Delivery, outcome: &Outcome) -> (SyncOutcome, 
             (SyncOutcome { status, error: Some(failure.error), message }, Err(failure.clone()))
         }
     };
-    (kept, SyncReply { delivery: Some(delivery.id), result })
+    (kept, SyncReply { execution: Some(delivery.claim()), result })
 }

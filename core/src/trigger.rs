@@ -5,6 +5,7 @@ use crate::event::{Event, Source};
 use crate::names::{AppName, PrincipalId, ScriptName, TriggerId, TriggerName};
 use crate::pattern::Pattern;
 use crate::retry::RetryPolicy;
+use crate::route::{RouteMethod, RoutePath};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
@@ -83,9 +84,12 @@ pub enum Match {
     /// Synchronous requests.
     Http {
         /// Such as `GET`.
-        method: String,
+        method: RouteMethod,
         /// With `{params}`.
-        path: String,
+        path: RoutePath,
+        /// Whether it answers without a token. The handler has to see for itself who asks.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        public: bool,
     },
     /// Ticks of the clock.
     Cron {

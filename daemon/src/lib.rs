@@ -8,7 +8,7 @@ mod manifest;
 mod native;
 pub mod server;
 
-pub use native::NativeHandlers;
+pub use native::{NativeContext, NativeHandlers};
 
 use std::process::ExitCode;
 

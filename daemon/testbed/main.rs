@@ -2,8 +2,8 @@
 
 use std::process::ExitCode;
 use std::time::Duration;
-use tidegate::{NativeHandlers, main_with};
-use tidegate_core::{Effects, ExecError, Failure, Outcome};
+use tidegate::{NativeContext, NativeHandlers, main_with};
+use tidegate_core::{Delivery, Effects, ExecError, Failure, HandlerReply, NewEvent, Outcome, SyncTarget};
 
 fn main() -> ExitCode {
     main_with(
@@ -11,6 +11,13 @@ fn main() -> ExitCode {
             .with("abort", |_| async { std::process::abort() })
             .with("noop", |_| async { done() })
             .with("fail", |_| async { Outcome::Failed(Failure::new(ExecError::ScriptError, "it was told to fail")) })
+            .with("fail_with", |delivery| async move { fail_with(&delivery) })
+            .with("answer_204", |_| async { answer(204) })
+            .with("answer_in_200ms", |_| async {
+                sleep(200).await;
+                answer(204)
+            })
+            .with_context("again", again)
             .with("sleep_20ms", |_| async { sleep(20).await })
             .with("sleep_200ms", |_| async { sleep(200).await }),
     )
@@ -18,6 +25,32 @@ fn main() -> ExitCode {
 
 fn done() -> Outcome {
     Outcome::Succeeded { effects: Effects::default(), reply: None }
+}
+
+fn answer(status: u16) -> Outcome {
+    let reply = HandlerReply { status, headers: Vec::new(), body: None };
+    Outcome::Succeeded { effects: Effects::default(), reply: Some(reply) }
+}
+
+/// Fails with the class that the request's body names.
+fn fail_with(delivery: &Delivery) -> Outcome {
+    let asked = serde_json::from_str::<serde_json::Value>(delivery.event.data.as_str()).unwrap_or_default();
+    let class = serde_json::from_str(asked["body"].as_str().unwrap_or_default()).unwrap_or(ExecError::Internal);
+    Outcome::Failed(Failure::new(class, "it was told to fail"))
+}
+
+/// Calls its own trigger and answers with the status that it got.
+async fn again(context: NativeContext) -> Outcome {
+    let event = NewEvent {
+        event_type: context.delivery.event.event_type.clone(),
+        subject: context.delivery.event.subject.clone(),
+        data: context.delivery.event.data.clone(),
+    };
+    match context.call(SyncTarget::Trigger(context.delivery.trigger_id), event).await.map(|reply| reply.result) {
+        Ok(Ok(Some(reply))) => answer(reply.status),
+        Ok(Err(failure)) => answer(failure.error.reply_status()),
+        _ => answer(599),
+    }
 }
 
 async fn sleep(ms: u64) -> Outcome {

@@ -9,9 +9,9 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::{
     Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, Mono, OpId,
-    Outcome, Output, Reply, Request, StoreError, SyncCall,
+    Outcome, Output, Reply, Request, StoreError, SyncCall, View,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -27,6 +27,8 @@ pub struct DriverPorts<S, E, I> {
     pub observer: Box<dyn Observer>,
     /// How others wake this dispatcher.
     pub wake: WakeHandle,
+    /// Shows what the dispatcher holds, whenever it waits.
+    pub view: watch::Sender<View>,
 }
 
 impl<S, E, I> std::fmt::Debug for DriverPorts<S, E, I> {
@@ -64,7 +66,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     ports: DriverPorts<S, E, I>,
     mut commands: mpsc::Receiver<Command>,
 ) {
-    let DriverPorts { store, executor, inboxes, mut observer, wake } = ports;
+    let DriverPorts { store, executor, inboxes, mut observer, wake, view } = ports;
     let started = Instant::now();
     let mut dispatcher = Dispatcher::new(config, boot, Mono(0));
     let (answers, mut answered) = mpsc::unbounded_channel();
@@ -80,6 +82,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
                 Output::Stopped => return,
             }
         };
+        view.send_replace(dispatcher.view());
         // Biased, because a random order could not be replayed. Answers go first: they free permits.
         let input = tokio::select! {
             biased;

@@ -2,10 +2,12 @@
 
 mod caller;
 mod drive;
+mod gate;
 mod ports;
 mod wake;
 
 pub use caller::{DispatcherEnded, SyncCaller};
 pub use drive::{Command, DriverPorts, Observer, drive};
+pub use gate::GateHandle;
 pub use ports::*;
 pub use wake::{WakeHandle, Woken};

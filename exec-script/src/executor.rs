@@ -4,6 +4,7 @@ use crate::host::Host;
 use crate::isolate::{Guard, run, timed_out};
 use crate::limits::Limits;
 use crate::pool::Pool;
+use crate::reply::Answer;
 use crate::sources::Sources;
 use crate::staged::Staged;
 use std::cell::RefCell;
@@ -142,8 +143,9 @@ impl Execution {
             "maxAttempts": delivery.policy.max_attempts(),
             "idempotencyKey": delivery.idempotency_key(),
             "fencingToken": delivery.lease,
-            "executionId": format!("{}-{}", delivery.id, delivery.lease),
+            "executionId": delivery.claim().to_string(),
         });
+        let answer = Answer::of(&delivery);
         let host = Host {
             delivery,
             kv,
@@ -155,10 +157,10 @@ impl Execution {
             logged: 0,
         };
         let host = Rc::new(RefCell::new(host));
-        match run(script.name.as_str(), &script.source, &event, &info.to_string(), &host, &guard) {
-            Ok(()) => {
+        match run(script.name.as_str(), &script.source, &event, &info.to_string(), &host, &guard, answer) {
+            Ok(reply) => {
                 let staged = std::mem::take(&mut host.borrow_mut().staged);
-                Outcome::Succeeded { effects: staged.into_effects(), reply: None }
+                Outcome::Succeeded { effects: staged.into_effects(), reply }
             }
             Err(failure) => Outcome::Failed(failure),
         }

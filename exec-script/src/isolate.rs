@@ -3,16 +3,17 @@
 use crate::failure::{memory, thrown};
 use crate::host::Host;
 use crate::limits::Limits;
+use crate::reply::Answer;
 use rquickjs::function::Func;
 use rquickjs::promise::{MaybePromise, PromiseState};
-use rquickjs::{Context, Ctx, Error, Function, Module, Runtime, Value};
+use rquickjs::{Context, Ctx, Error, Function, Module, Object, Runtime, Value};
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
-use tidegate_core::{ExecError, Failure};
+use tidegate_core::{ExecError, Failure, HandlerReply};
 
 const PRELUDE: &str = include_str!("prelude.js");
 
@@ -77,13 +78,13 @@ fn cpu_time() -> Duration {
 
 /// A module that was evaluated.
 enum Loaded<'js> {
-    /// Its default export, and what makes its second argument.
-    Handler { handler: Function<'js>, make_ctx: Function<'js> },
+    /// Its default export, and what makes its arguments.
+    Handler { handler: Function<'js>, prelude: Object<'js> },
     /// What is wrong with it.
     Unavailable(String),
 }
 
-/// Runs the default export of `source` with the event and what the host offers.
+/// Runs the default export of `source` with the event and what the host offers, and reads what it returns.
 pub(crate) fn run(
     name: &str,
     source: &str,
@@ -91,16 +92,23 @@ pub(crate) fn run(
     info: &str,
     host: &Rc<RefCell<Host>>,
     guard: &Guard,
-) -> Result<(), Failure> {
+    answer: Answer,
+) -> Result<Option<HandlerReply>, Failure> {
     let limits = host.borrow().limits;
     isolated(&limits, guard, |ctx| {
-        let (handler, make_ctx) = match load(ctx, name, source, Some(host))? {
-            Loaded::Handler { handler, make_ctx } => (handler, make_ctx),
+        let (handler, prelude) = match load(ctx, name, source, Some(host))? {
+            Loaded::Handler { handler, prelude } => (handler, prelude),
             Loaded::Unavailable(message) => return Ok(Err(Failure::new(ExecError::ScriptUnavailable, message))),
         };
-        let arguments = (ctx.json_parse(event)?, make_ctx.call::<_, Value<'_>>((ctx.json_parse(info)?,))?);
-        let returned: MaybePromise<'_> = handler.call(arguments)?;
-        Ok(settle(ctx, &returned)?.map(drop))
+        let make = |what, of: &str| -> Result<Value<'_>, Error> {
+            prelude.get::<_, Function<'_>>(what)?.call((ctx.json_parse(of)?,))
+        };
+        let event = if answer == Answer::Response { make("request", event)? } else { ctx.json_parse(event)? };
+        let returned: MaybePromise<'_> = handler.call((event, make("ctx", info)?))?;
+        Ok(match settle(ctx, &returned)? {
+            Ok(value) => answer.read(ctx, value, limits.data_bytes_max),
+            Err(failure) => Err(failure),
+        })
     })
 }
 
@@ -114,11 +122,11 @@ pub(crate) fn examine(name: &str, source: &str, limits: &Limits, guard: &Guard) 
     })
 }
 
-fn isolated(
+fn isolated<T>(
     limits: &Limits,
     guard: &Guard,
-    work: impl for<'js> FnOnce(&Ctx<'js>) -> Result<Result<(), Failure>, Error>,
-) -> Result<(), Failure> {
+    work: impl for<'js> FnOnce(&Ctx<'js>) -> Result<Result<T, Failure>, Error>,
+) -> Result<T, Failure> {
     let internal = |error: Error| Failure::new(ExecError::Internal, format!("QuickJS does not start: {error}"));
     let runtime = Runtime::new().map_err(internal)?;
     runtime.set_memory_limit(limits.memory_bytes_max);
@@ -141,7 +149,7 @@ fn load<'js>(ctx: &Ctx<'js>, name: &str, source: &str, host: Option<&Rc<RefCell<
         None => NOT_YET.to_owned(),
     });
     let prelude: Function<'js> = ctx.eval(PRELUDE)?;
-    let make_ctx: Function<'js> = prelude.call((call,))?;
+    let prelude: Object<'js> = prelude.call((call,))?;
     let module = match Module::declare(ctx.clone(), name, source) {
         Ok(module) => module,
         Err(error) => return unavailable(ctx, "does not compile", error),
@@ -152,7 +160,7 @@ fn load<'js>(ctx: &Ctx<'js>, name: &str, source: &str, host: Option<&Rc<RefCell<
     }
     let default: Result<Value<'js>, Error> = module.get("default");
     Ok(match default.ok().and_then(|value| value.into_function()) {
-        Some(handler) => Loaded::Handler { handler, make_ctx },
+        Some(handler) => Loaded::Handler { handler, prelude },
         None => Loaded::Unavailable("has no default export that is a function".to_owned()),
     })
 }

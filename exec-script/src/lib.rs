@@ -11,6 +11,7 @@ mod host;
 mod isolate;
 mod limits;
 mod pool;
+mod reply;
 mod sources;
 mod staged;
 

@@ -30,7 +30,15 @@
     debug: log("debug"), log: log("info"), info: log("info"), warn: log("warn"), error: log("error"),
   });
   globalThis.crypto = Object.freeze({ randomUUID: () => call("uuid", null) });
-  return (info) => {
+  const request = (event) => {
+    const { data } = event;
+    const text = () => {
+      if (data.body === undefined) throw new TypeError("the body is not text; see request.bodyBase64");
+      return data.body;
+    };
+    return Object.freeze({ ...data, id: event.id, time: event.time, text, json: () => parse(text()) });
+  };
+  const ctx = (info) => {
     const signal = Object.freeze({
       get aborted() { return call("aborted", null); },
       throwIfAborted() {
@@ -53,4 +61,5 @@
       async sleep(ms) { call("sleep", ms); },
     });
   };
+  return { ctx, request };
 }

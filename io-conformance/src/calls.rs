@@ -11,7 +11,7 @@ use tidegate_driver::{DeliveryState, DispatchStore};
 
 /// A trigger on requests.
 fn on_http(name: &str) -> TriggerSpec {
-    spec(name, Match::Http { method: "POST".to_owned(), path: "/a".to_owned() })
+    spec(name, http("POST", "/a"))
 }
 
 async fn with_http<S: Store>(store: &Arc<S>) -> (App<S>, Trigger) {

@@ -190,7 +190,7 @@ pub(crate) async fn apps_do_not_hear_of_each_other<S: Store>(store: Arc<S>) {
 pub(crate) async fn cron_and_http_triggers_match_no_event<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     app.trigger(&on_cron("cron")).await;
-    app.trigger(&spec("http", Match::Http { method: "GET".to_owned(), path: "/a".to_owned() })).await;
+    app.trigger(&spec("http", http("GET", "/a"))).await;
     let subjects = ["", "cron", "http", "/a", "*"];
     let types = ["cron.tick", "http.request", "*"];
 

@@ -47,7 +47,7 @@ pub(crate) async fn every_kind_of_trigger_reads_back_whole<S: Store>(store: Arc<
             retry: fine.try_into().expect("a policy"),
             timeout_ms: 1.try_into().expect("a timeout"),
             max_concurrency: limit(1),
-            ..spec("d", Match::Http { method: "POST".to_owned(), path: "/orders/{id}".to_owned() })
+            ..spec("d", http("POST", "/orders/{id}"))
         },
         on_cron("e"),
         spec("f", Match::DeadLetter { trigger: pattern("pay*") }),

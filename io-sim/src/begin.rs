@@ -3,7 +3,8 @@
 use crate::memory::{Memory, Row, TriggerRow};
 use tidegate_core::{
     AppName, Backoff, Delivery, DeliveryId, Handler, Lease, Match, Micros, PrincipalId, Refusal, Reply, RetryPolicy,
-    RetryPolicySpec, ScriptName, Source, SyncCall, SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
+    RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, SyncCall, SyncTarget, Trigger, TriggerId, TriggerName,
+    TriggerSpec,
 };
 
 impl Memory {
@@ -81,7 +82,11 @@ impl Memory {
         self.apps.insert(app.clone(), self.now);
         let spec = TriggerSpec {
             name: TriggerName::new("invoke").expect("a constant within the rule"),
-            rule: Match::Http { method: "POST".to_owned(), path: "/".to_owned() },
+            rule: Match::Http {
+                method: RouteMethod::new("POST").expect("a constant within the rule"),
+                path: RoutePath::new("/").expect("a constant within the rule"),
+                public: false,
+            },
             handler: Handler::Native(ScriptName::new("invoke").expect("a constant within the rule")),
             retry: once(),
             timeout_ms: tidegate_core::TimeoutMs::default(),

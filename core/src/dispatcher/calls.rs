@@ -238,7 +238,7 @@ impl Dispatcher {
 
     /// The row is written: the call is executed, unless its caller has hung up.
     fn call_begun(&mut self, delivery: Arc<Delivery>, call: Begun, sent_at: Mono) {
-        let claim = Claim { delivery: delivery.id, lease: delivery.lease };
+        let claim = delivery.claim();
         let leased_until = sent_at.plus(self.config.lease_for());
         let stage = Stage::Queued { since: call.waiting.since };
         if let Some(other) = self.claims.hold_call(delivery, stage, leased_until) {
@@ -280,7 +280,7 @@ impl Dispatcher {
     fn refuse_call(&mut self, Waiting { call, since, .. }: Waiting, failure: Failure) {
         let waited = self.now.since(since);
         self.tell(Fact::CallRefused { call: Arc::clone(&call), failure: Some(failure.clone()), waited });
-        self.reply(call.inbox, SyncReply { delivery: None, result: Err(failure) }, None);
+        self.reply(call.inbox, SyncReply { execution: None, result: Err(failure) }, None);
     }
 
     fn overloaded(&self, message: String) -> Failure {
@@ -296,7 +296,7 @@ impl Dispatcher {
         if let Kind::Sync(inbox) = delivery.kind() {
             let message = "the execution's lease was lost; nothing that it wrote was applied";
             let failure = Failure::new(ExecError::Lost, message);
-            self.reply(inbox, SyncReply { delivery: Some(delivery.id), result: Err(failure) }, None);
+            self.reply(inbox, SyncReply { execution: Some(delivery.claim()), result: Err(failure) }, None);
         }
     }
 

@@ -47,7 +47,7 @@ pub(super) enum Stage {
 
 impl Held {
     pub(super) fn claim(&self) -> Claim {
-        Claim { delivery: self.delivery.id, lease: self.delivery.lease }
+        self.delivery.claim()
     }
 }
 

@@ -200,7 +200,7 @@ impl Dispatcher {
         if let Some(expired) = self.claims.hold(Arc::clone(&delivery), stage, leased_until) {
             self.let_go(expired);
         }
-        let claim = Claim { delivery: delivery.id, lease: delivery.lease };
+        let claim = delivery.claim();
         if let Some(verdict) = refuse(&delivery, self.config.max_trigger_depth(), self.clock.now(self.now)) {
             self.conclude_with(claim, verdict);
         } else if self.shutdown.is_some() {

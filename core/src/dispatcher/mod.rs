@@ -61,12 +61,14 @@ pub struct Dispatcher {
 }
 
 /// What a dispatcher holds, for checkers and for people who look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// Executions that run.
     pub running: u32,
     /// How many may.
     pub permits: u32,
+    /// Of these, how many are for sync callers alone.
+    pub sync_reserve: u32,
     /// Claimed rows that wait for a permit.
     pub queued: u32,
     /// Sync calls that wait for a permit.
@@ -165,6 +167,7 @@ impl Dispatcher {
         View {
             running: self.gate.running(),
             permits: self.gate.limits().permits,
+            sync_reserve: self.gate.limits().sync_reserve,
             queued: self.lanes.queued(),
             calls_waiting: self.calls.waiting(),
             replying: self.replies.len(),

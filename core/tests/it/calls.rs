@@ -43,6 +43,11 @@ fn response(status: u16) -> Outcome {
     Outcome::Succeeded { effects: effects(), reply: Some(reply) }
 }
 
+fn with_header(name: &str, value: &str) -> Outcome {
+    let headers = vec![(name.to_owned(), value.to_owned())];
+    Outcome::Succeeded { effects: effects(), reply: Some(HandlerReply { status: 200, headers, body: None }) }
+}
+
 fn verdict(delivery: &Delivery, verdict: Verdict) -> Settlement {
     Settlement { claim: claim_of(delivery), verdict }
 }
@@ -86,7 +91,7 @@ fn a_call_is_begun_at_once_its_effects_are_settled_before_its_reply_and_its_row_
 
     let drained = bench.answer(op, exchanged());
     let [(op, 1, reply)] = &replies(&drained)[..] else { panic!("{:?}", drained.actions) };
-    assert_eq!((reply.delivery, reply.result.as_ref().unwrap().as_ref().unwrap().status), (Some(row.id), 201));
+    assert_eq!((reply.execution, reply.result.as_ref().unwrap().as_ref().unwrap().status), (Some(row.claim()), 201));
     assert_eq!(exchanges(&drained), vec![]);
 
     let drained = deliver(&mut bench, *op, true);
@@ -222,6 +227,9 @@ fn a_failure_is_told_with_its_status_and_applies_nothing() {
         (failed(ExecError::ScriptUnavailable), ExecError::ScriptUnavailable, 503),
         (failed(ExecError::EndpointStatus(404)), ExecError::EndpointStatus(404), 502),
         (response(99), ExecError::InvalidReply, 502),
+        (with_header("x-a", "b\r\nset-cookie: c"), ExecError::InvalidReply, 502),
+        (with_header("Content-Length", "1"), ExecError::InvalidReply, 502),
+        (with_header("a b", "c"), ExecError::InvalidReply, 502),
         (Outcome::Succeeded { effects: effects(), reply: None }, ExecError::InvalidReply, 502),
     ] {
         let (mut bench, _, execution) = running_call(config(|_| ()));

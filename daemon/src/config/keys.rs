@@ -25,7 +25,7 @@ const fn known(name: &'static str, set: fn(&mut Settings, &Written) -> Result<()
 
 /// Every setting there is. The bounds of `gate`, `dispatcher` and `scripts` are checked by those they belong to when
 /// all layers are in.
-pub(super) static KNOWN: [Known; 24] = [
+pub(super) static KNOWN: [Known; 26] = [
     known("http.listen", |s, w| w.address().map(|v| s.http.listen = v)),
     known("http.body_bytes_max", |s, w| w.within(1 << 10..=64 << 20).map(|v| s.http.body_bytes_max = v)),
     known("store.url", |s, w| w.store_url().map(|v| s.store.url = Some(v))),
@@ -35,6 +35,8 @@ pub(super) static KNOWN: [Known; 24] = [
     known("dispatcher.batch_max", |s, w| w.number().map(|v| s.engine.batch_max = v)),
     known("dispatcher.lease_ms", |s, w| w.number().map(|v| s.engine.lease_ms = v)),
     known("dispatcher.queue_wait_ms_max", |s, w| w.number().map(|v| s.engine.queue_wait_ms_max = v)),
+    known("dispatcher.sync_queue_max", |s, w| w.number().map(|v| s.engine.sync_queue_max = v)),
+    known("dispatcher.sync_wait_ms_max", |s, w| w.number().map(|v| s.engine.sync_wait_ms_max = v)),
     known("dispatcher.gate_backoff_ms", |s, w| w.number().map(|v| s.engine.gate_backoff_ms = v)),
     known("dispatcher.max_trigger_depth", |s, w| w.number().map(|v| s.engine.max_trigger_depth = v)),
     known("dispatcher.overrun_ms", |s, w| w.number().map(|v| s.engine.overrun_ms = v)),

@@ -3,7 +3,7 @@
 use super::problem::{Part, Problem};
 use super::state::ApiState;
 use std::collections::BTreeSet;
-use tidegate_core::{Handler, Match, ScriptName, TriggerSpec};
+use tidegate_core::{Handler, ScriptName, TriggerSpec};
 use tidegate_driver::{Deployment, DeploymentScript};
 
 /// All that is wrong with a deployment at once.
@@ -36,8 +36,8 @@ pub(super) fn trigger(
     state: &ApiState,
     has_script: impl FnOnce(&ScriptName) -> bool,
 ) -> Result<(), String> {
-    if let Match::Http { .. } = spec.rule {
-        return Err("http triggers are not supported yet".to_owned());
+    if spec.name.as_str() == "invoke" {
+        return Err("the name invoke is the engine's own: invocations run under it".to_owned());
     }
     match &spec.handler {
         Handler::Script(script) if !has_script(script) => Err(format!("there is no script {script}")),

@@ -10,10 +10,15 @@ mod deliveries;
 mod etag;
 mod events;
 mod extract;
+mod gate;
 mod health;
+mod hooks;
+mod invoke;
 mod kv;
 mod paging;
 mod problem;
+mod reply;
+mod request;
 mod scripts;
 mod state;
 mod triggers;
@@ -23,10 +28,9 @@ pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::StatusCode;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post, put};
+use axum::routing::{any, get, post, put};
 use futures_util::FutureExt;
 use problem::Problem;
 use std::panic::AssertUnwindSafe;
@@ -40,7 +44,9 @@ pub fn app(state: ApiState) -> Router {
         .route(app, put(apps::deploy))
         .route(&format!("{app}/kv/{{collection}}"), get(kv::list))
         .route(&format!("{app}/kv/{{collection}}/{{*key}}"), get(kv::get).put(kv::put).delete(kv::delete))
+        .route("/v1/gate", get(gate::get).patch(gate::patch))
         .route(&format!("{app}/events"), post(events::emit))
+        .route(&format!("{app}/invoke/{{script}}"), post(invoke::invoke))
         .route(&format!("{app}/scripts"), get(scripts::list))
         .route(&format!("{app}/scripts/{{name}}"), get(scripts::get).put(scripts::put).delete(scripts::delete))
         .route(&format!("{app}/triggers"), get(triggers::list))
@@ -57,6 +63,9 @@ pub fn app(state: ApiState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(method_not_allowed)
+        .route("/http/{app}", any(hooks::answer))
+        .route("/http/{app}/", any(hooks::answer))
+        .route("/http/{app}/{*path}", any(hooks::answer))
         .merge(api)
         .fallback(not_found)
         .layer(from_fn(check_path))
@@ -69,8 +78,7 @@ async fn not_found(request: Request) -> Problem {
 }
 
 async fn method_not_allowed(request: Request) -> Problem {
-    let detail = format!("{} is not possible at {}", request.method(), request.uri().path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    Problem::not_allowed(format!("{} is not possible at {}", request.method(), request.uri().path()))
 }
 
 /// A path that cannot be decoded names nothing.

@@ -4,7 +4,7 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
-use tidegate_core::{AppName, Fate, StoreError, StoreErrorKind};
+use tidegate_core::{AppName, Claim, Failure, Fate, InboxFailureKind, StoreError, StoreErrorKind};
 use tidegate_driver::PortError;
 
 /// Why a request was refused. Nothing was changed, but where the code is `store_outcome_unknown`.
@@ -15,6 +15,14 @@ pub(super) struct Problem {
     detail: String,
     parts: Vec<Part>,
     retry_after_s: Option<u32>,
+    execution: Option<Claim>,
+}
+
+/// Names the execution behind a reply.
+pub(super) const EXECUTION_ID: HeaderName = HeaderName::from_static("tidegate-execution-id");
+
+pub(super) fn execution_id(execution: Claim) -> HeaderValue {
+    HeaderValue::from_str(&execution.to_string()).expect("two numbers and a dash are visible ASCII")
 }
 
 /// One of several things that are wrong.
@@ -35,7 +43,7 @@ const RETRY_AFTER_S: u32 = 1;
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), parts: Vec::new(), retry_after_s: None }
+        Self { status, code, detail: detail.into(), parts: Vec::new(), retry_after_s: None, execution: None }
     }
 
     pub(super) fn invalid(detail: impl Into<String>) -> Self {
@@ -48,6 +56,14 @@ impl Problem {
 
     pub(super) fn missing(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    pub(super) fn not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    }
+
+    pub(super) fn is_missing(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
     }
 
     pub(super) fn too_large(detail: impl Into<String>) -> Self {
@@ -69,6 +85,16 @@ impl Problem {
     pub(super) fn unavailable(detail: impl Into<String>) -> Self {
         let retry_after_s = Some(RETRY_AFTER_S);
         Self { retry_after_s, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail) }
+    }
+
+    /// Why an execution gave its caller no reply.
+    pub(super) fn execution(failure: &Failure, execution: Option<Claim>) -> Self {
+        let InboxFailureKind { code, status } = failure.error.into();
+        let status = StatusCode::from_u16(status).expect("the core's table holds statuses");
+        let wish = failure.retry_after.map(|wish| u32::try_from(wish.0.div_ceil(1_000_000)).unwrap_or(u32::MAX).max(1));
+        let is_passing = status == StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after_s = wish.or(Some(RETRY_AFTER_S)).filter(|_| is_passing);
+        Self { retry_after_s, execution, ..Self::new(status, code.code(), failure.message.clone()) }
     }
 
     /// The same with each thing that is wrong, in the order of the request.
@@ -141,6 +167,9 @@ impl IntoResponse for Problem {
             "code": self.code,
             "detail": self.detail,
         });
+        if let Some(execution) = self.execution {
+            body["execution_id"] = json!(execution.to_string());
+        }
         if !self.parts.is_empty() {
             body["errors"] = json!(self.parts);
         }
@@ -148,6 +177,9 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(HeaderName::from_static("tidegate-code"), HeaderValue::from_static(self.code));
+        if let Some(execution) = self.execution {
+            headers.insert(EXECUTION_ID, execution_id(execution));
+        }
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

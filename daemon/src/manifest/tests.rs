@@ -1,6 +1,6 @@
 use super::scripts::{ScriptFile, Scripts};
 use super::*;
-use tidegate_core::{CronExpression, Handler, KvOps, Match, Pattern, ScriptName, TimeZone};
+use tidegate_core::{CronExpression, Handler, KvOps, Match, Pattern, RouteMethod, RoutePath, ScriptName, TimeZone};
 
 fn scripts() -> Scripts {
     let script = |path: &str, name| ScriptFile {
@@ -66,7 +66,8 @@ fn a_manifest_reads_as_it_is_written() {
 #[test]
 fn every_source_can_be_written() {
     let any = Pattern::any;
-    let text = str::to_owned;
+    let (method, path) = (RouteMethod::new("GET").unwrap(), RoutePath::new("/a/{id}").unwrap());
+    let http = |public| Match::Http { method: method.clone(), path: path.clone(), public };
     for (lines, rule) in [
         ("source = \"kv\"", Match::Kv { ops: KvOps::default(), collection: any(), key: any() }),
         ("source = \"app\"\ntype = \"*\"", Match::App { event_type: any(), subject: any() }),
@@ -74,7 +75,8 @@ fn every_source_can_be_written() {
             "source = \"cron\"\nexpression = \"* * * * *\"",
             Match::Cron { expression: CronExpression::new("* * * * *").unwrap(), time_zone: TimeZone::default() },
         ),
-        ("source = \"http\"\nmethod = \"GET\"\npath = \"/a\"", Match::Http { method: text("GET"), path: text("/a") }),
+        ("source = \"http\"\nmethod = \"GET\"\npath = \"/a/{id}\"", http(false)),
+        ("source = \"http\"\nmethod = \"GET\"\npath = \"/a/{id}\"\npublic = true", http(true)),
         ("source = \"dead_letter\"", Match::DeadLetter { trigger: any() }),
     ] {
         let app = parse(&trigger(lines), scripts()).unwrap();

@@ -5,7 +5,7 @@ use crate::config::{did_you_mean, nearest};
 use std::ops::Range;
 use tidegate_core::{
     Backoff, CronExpression, Handler, InvalidRetryPolicy, KvOp, KvOps, Match, MaxConcurrency, Pattern, RetryPolicy,
-    RetryPolicySpec, ScriptName, TimeZone, TimeoutMs, TriggerName, TriggerSpec,
+    RetryPolicySpec, RouteMethod, RoutePath, ScriptName, TimeZone, TimeoutMs, TriggerName, TriggerSpec,
 };
 use toml::de::DeTable;
 
@@ -17,7 +17,7 @@ const SOURCES: [(&str, &[&str]); 5] = [
     ("kv", &["ops", "collection", "key"]),
     ("app", &["type", "subject"]),
     ("cron", &["expression", "time_zone"]),
-    ("http", &["method", "path"]),
+    ("http", &["method", "path", "public"]),
     ("dead_letter", &["trigger"]),
 ];
 
@@ -78,7 +78,11 @@ fn rule(fields: &Fields<'_>) -> Option<Match> {
             expression: fields.required("expression", CronExpression::new)?,
             time_zone: time_zone(fields)?,
         },
-        "http" => Match::Http { method: fields.required("method", text)?, path: fields.required("path", text)? },
+        "http" => Match::Http {
+            method: fields.required("method", RouteMethod::new)?,
+            path: fields.required("path", RoutePath::new)?,
+            public: fields.boolean("public").unwrap_or(false),
+        },
         _ => Match::DeadLetter { trigger: pattern("trigger")? },
     })
 }
@@ -195,10 +199,6 @@ fn backoff(name: String) -> Result<Backoff, String> {
 
 fn accept<T>(fields: &Fields<'_>, key: &str, result: Result<T, &'static str>) -> Option<T> {
     result.map_err(|error| fields.wrong(key, error.strip_prefix(key).map_or(error, str::trim_start))).ok()
-}
-
-fn text(text: String) -> Result<String, &'static str> {
-    if text.trim().is_empty() { Err("is empty") } else { Ok(text) }
 }
 
 fn quoted(names: &[&str]) -> String {

@@ -75,6 +75,13 @@ fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'st
         Ending::HandlerFailed { failed } => {
             (RED, format!("dead-letter handler failed: {} {}", failed.error, first_line(&failed.message)))
         }
+        Ending::Replied { outcome } => match outcome.error {
+            None => (GREEN, format!("replied {} in {}", outcome.status, length(took.unwrap_or_default()))),
+            Some(error) => {
+                let message = outcome.message.as_deref().map(first_line).unwrap_or_default();
+                (RED, format!("replied {}: {error} {message}", outcome.status))
+            }
+        },
         Ending::Abandoned { cause } => (RED, format!("abandoned: {}", cause.as_str())),
     }
 }
@@ -116,7 +123,9 @@ fn log(fact: &Fact) {
                 ),
                 Ending::Dead { .. } | Ending::HandlerFailed { .. } => delivery_event!(warn, delivery, "{text}"),
                 Ending::Retry { .. } | Ending::Abandoned { .. } => delivery_event!(info, delivery, "{text}"),
-                Ending::Done | Ending::Handled | Ending::Deferred { .. } => delivery_event!(debug, delivery, "{text}"),
+                Ending::Done | Ending::Handled | Ending::Replied { .. } | Ending::Deferred { .. } => {
+                    delivery_event!(debug, delivery, "{text}")
+                }
             }
         }
         Fact::Started { delivery, waited } => {
@@ -124,6 +133,14 @@ fn log(fact: &Fact) {
         }
         Fact::Fenced { delivery, resent } => {
             delivery_event!(info, delivery, resent, "its settlement came too late and changed nothing");
+        }
+        Fact::CallRefused { call, failure, waited } => {
+            let failure = failure.as_ref().map_or("the caller hung up", |failure| failure.message.as_str());
+            tracing::debug!(
+                event.subject = call.event.subject.as_str(),
+                waited_us = waited.0,
+                "call refused: {failure}"
+            );
         }
         Fact::Conflicted { delivery, times } => {
             delivery_event!(debug, delivery, times, "what it had read was written by others; it runs again");

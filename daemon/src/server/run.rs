@@ -14,8 +14,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_core::{Boot, Incarnation, RngKey};
-use tidegate_driver::{Command, DriverPorts, WakeHandle, drive};
+use tidegate_core::{Boot, Incarnation, RngKey, View};
+use tidegate_driver::{Command, DriverPorts, GateHandle, InboxRegistry, SyncCaller, WakeHandle, drive};
 use tidegate_exec_script::ScriptExecutor;
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
@@ -46,6 +46,8 @@ pub enum ServeError {
     Dispatcher(String),
 }
 
+/// Calls and commands that wait for the dispatcher to look.
+const COMMANDS_MAX: usize = 1_024;
 /// How long open requests may take to end.
 const HTTP_GRACE: Duration = Duration::from_secs(5);
 /// Beyond the dispatcher's own bound.
@@ -101,13 +103,27 @@ async fn run<S: Store>(
         },
     };
     let wake = WakeHandle::default();
-    let (commands, commanded) = mpsc::channel(4);
-    let mut driver = tokio::spawn(dispatch(config, &store, wake.clone(), commanded));
+    let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
+    let (view, viewed) = watch::channel(View::default());
+    let incarnation = Incarnation(uuid::Uuid::new_v4());
+    let inboxes = InboxRegistry::new(incarnation);
+    let caller = SyncCaller::new(commands.clone(), inboxes.clone());
+    let gate = GateHandle::new(commands.clone(), viewed);
+    let ports = DriverPorts {
+        store: Arc::clone(&store),
+        executor: Arc::new(executor(config, &store, caller.clone())),
+        inboxes: Arc::new(inboxes),
+        observer: Box::new(LogObserver::new(config.log)),
+        wake: wake.clone(),
+        view,
+    };
+    let boot = Boot { incarnation, rng_key: RngKey(incarnation.0.as_u64_pair().1) };
+    let mut driver = tokio::spawn(drive(config.dispatcher, boot, ports, commanded));
     let listening = tokio::spawn({
         let (store, wake) = (Arc::clone(&store), wake.clone());
         async move { store.listen(wake).await }
     });
-    http.readiness.send_replace(Readiness::Ready(Services::on(&store, Arc::clone(&store) as _, wake)));
+    http.readiness.send_replace(Readiness::Ready(Services::on(&store, Arc::clone(&store) as _, wake, caller, gate)));
     tracing::info!("ready");
     let result = tokio::select! {
         biased;
@@ -165,25 +181,12 @@ async fn open<S: Store>(url: &S::Url, readiness: &watch::Sender<Readiness>) -> R
     }
 }
 
-fn dispatch<S: Store>(
-    config: &ServerConfig,
-    store: &Arc<S>,
-    wake: WakeHandle,
-    commands: mpsc::Receiver<Command>,
-) -> impl Future<Output = ()> + Send + use<S> {
-    let incarnation = uuid::Uuid::new_v4();
-    let boot = Boot { incarnation: Incarnation(incarnation), rng_key: RngKey(incarnation.as_u64_pair().1) };
-    let executor = HandlerExecutor {
+fn executor<S: Store>(config: &ServerConfig, store: &Arc<S>, caller: SyncCaller) -> HandlerExecutor {
+    HandlerExecutor {
         scripts: ScriptExecutor::new(Arc::clone(store) as _, Arc::clone(store) as _, config.scripts),
         native: config.native.clone(),
-    };
-    let ports = DriverPorts {
-        store: Arc::clone(store),
-        executor: Arc::new(executor),
-        observer: Box::new(LogObserver::new(config.log)),
-        wake,
-    };
-    drive(config.dispatcher, boot, ports, commands)
+        caller,
+    }
 }
 
 /// The HTTP server as a task of its own.

@@ -4,8 +4,8 @@ use super::health::{CachedHealth, Health};
 use std::fmt;
 use std::sync::Arc;
 use tidegate_driver::{
-    AppStore, DeadLetterStore, DeliveryStore, EventEmitter, KvStore, OutboxEventEmitter, OutboxStore, ScriptStore,
-    TriggerStore, WakeHandle,
+    AppStore, DeadLetterStore, DeliveryStore, EventEmitter, GateHandle, KvStore, OutboxEventEmitter, OutboxStore,
+    ScriptStore, SyncCaller, TriggerStore, WakeHandle,
 };
 
 /// Every port of a store that requests need.
@@ -40,11 +40,21 @@ pub struct Services {
     pub health: Arc<dyn Health>,
     /// Wakes the dispatcher after a mutation.
     pub wake: WakeHandle,
+    /// Makes sync calls.
+    pub caller: SyncCaller,
+    /// The execution gate.
+    pub gate: GateHandle,
 }
 
 impl Services {
     /// All of them on one store, which `health` asks for its health.
-    pub fn on<S: Ports>(store: &Arc<S>, health: Arc<dyn Health>, wake: WakeHandle) -> Self {
+    pub fn on<S: Ports>(
+        store: &Arc<S>,
+        health: Arc<dyn Health>,
+        wake: WakeHandle,
+        caller: SyncCaller,
+        gate: GateHandle,
+    ) -> Self {
         let outbox: Arc<dyn OutboxStore> = Arc::clone(store) as _;
         Self {
             apps: Arc::clone(store) as _,
@@ -56,6 +66,8 @@ impl Services {
             dead_letters: Arc::clone(store) as _,
             health: Arc::new(CachedHealth::new(health)),
             wake,
+            caller,
+            gate,
         }
     }
 }

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex};
 use tidegate::NativeHandlers;
 use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
 use tidegate::server::{Health, Services};
-use tidegate_core::{Effects, Outcome, StoreError, StoreErrorKind, Timestamp};
-use tidegate_driver::WakeHandle;
+use tidegate_core::{Effects, Incarnation, Outcome, StoreError, StoreErrorKind, Timestamp, View};
+use tidegate_driver::{GateHandle, InboxRegistry, SyncCaller, WakeHandle};
 use tidegate_exec_script::Limits;
 use tidegate_io_sim::SharedMemory;
 use tokio::runtime::Runtime;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
 pub(crate) const TOKEN: &str = "tg_of_the_router_tests_0123456789";
@@ -111,7 +111,13 @@ impl Api {
             move || Timestamp(clock.load(Ordering::Relaxed))
         });
         let health = Arc::new(Pings::default());
-        let services = Services::on(&Arc::new(memory.clone()), Arc::clone(&health) as _, WakeHandle::default());
+        // Without a dispatcher: what needs one is tested with a whole daemon.
+        let (commands, _) = mpsc::channel(1);
+        let (_, view) = watch::channel(View::default());
+        let caller = SyncCaller::new(commands.clone(), InboxRegistry::new(Incarnation(uuid::Uuid::nil())));
+        let gate = GateHandle::new(commands, view);
+        let wake = WakeHandle::default();
+        let services = Services::on(&Arc::new(memory.clone()), Arc::clone(&health) as _, wake, caller, gate);
         let (readiness, ready) = watch::channel(Readiness::Ready(services.clone()));
         let noop = |_| async { Outcome::Succeeded { effects: Effects::default(), reply: None } };
         let router = app(ApiState {

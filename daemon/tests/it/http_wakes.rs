@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use tidegate_core::{Boot, Config, ConfigSpec, Delivery, Effects, Fact, Incarnation, Outcome, RngKey};
-use tidegate_driver::{Command, DriverPorts, Executor, Observer, drive};
-use tokio::sync::mpsc;
+use tidegate_core::{Boot, Config, ConfigSpec, Delivery, Effects, Fact, Incarnation, Outcome, RngKey, View};
+use tidegate_driver::{Command, DriverPorts, Executor, NoopInboxResolver, Observer, drive};
+use tokio::sync::{mpsc, watch};
 
 struct Noop;
 
@@ -40,6 +40,8 @@ fn driven() -> (Api, mpsc::Sender<Command>, Arc<AtomicU64>) {
         executor: Arc::new(Noop),
         observer: Box::new(Exchanges(Arc::clone(&exchanges))),
         wake: api.services.wake.clone(),
+        inboxes: Arc::new(NoopInboxResolver),
+        view: watch::channel(View::default()).0,
     };
     api.runtime().spawn(drive(config, boot, ports, commanded));
     (api, commands, exchanges)

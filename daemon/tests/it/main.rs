@@ -2,6 +2,7 @@
 //! socket, on a store in memory; `serving` runs a daemon in this process.
 
 mod bad_input;
+mod calls;
 mod cli;
 mod cli_support;
 mod fairness;

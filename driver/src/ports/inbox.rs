@@ -84,10 +84,9 @@ impl InboxResolver for InboxRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_core::DeliveryId;
 
     fn reply() -> SyncReply {
-        SyncReply { delivery: Some(DeliveryId(1)), result: Ok(None) }
+        SyncReply { execution: None, result: Ok(None) }
     }
 
     #[tokio::test]

@@ -32,7 +32,7 @@ fn without_polls() -> ConfigSpec {
 async fn a_call_comes_back_and_its_row_goes() {
     let mut world = World::start(without_polls(), Script::Succeed);
     let reply = call(world.caller.clone()).await.unwrap();
-    assert_eq!((reply.delivery.is_some(), reply.result), (true, Ok(None)));
+    assert_eq!((reply.execution.is_some(), reply.result), (true, Ok(None)));
     assert!(matches!(world.ending().await, Ending::Replied { .. }));
     let settled = world.store.settled();
     assert!(matches!(settled[..], [Verdict::Executed { .. }, Verdict::Replied]), "{settled:?}");
@@ -44,7 +44,7 @@ async fn many_calls_each_get_their_own_reply() {
     let calls: Vec<_> = (0..200).map(|_| tokio::spawn(call(world.caller.clone()))).collect();
     let mut rows = std::collections::BTreeSet::new();
     for call in calls {
-        assert!(rows.insert(call.await.unwrap().unwrap().delivery));
+        assert!(rows.insert(call.await.unwrap().unwrap().execution));
     }
 }
 
@@ -85,4 +85,12 @@ async fn a_stopped_dispatcher_answers_everybody() {
     assert_eq!(error(&waiting.await.unwrap()), Some(ExecError::Overloaded));
     world.stopped().await;
     assert_eq!(call(world.caller.clone()).await, Err(DispatcherEnded));
+}
+
+#[tokio::test]
+async fn the_gates_limits_can_be_changed_and_seen() {
+    let world = World::start(without_polls(), Script::Succeed);
+    let limits = GateLimits { permits: 5, sync_reserve: 2 };
+    timeout(PATIENCE, world.gate.change(limits)).await.expect("it is never in force").unwrap();
+    assert_eq!((world.gate.limits(), world.gate.view().permits), (limits, 5));
 }

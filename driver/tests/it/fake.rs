@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_driver::{
-    Command, DispatchStore, DriverPorts, Executor, InboxRegistry, Observer, SyncCaller, WakeHandle, drive,
+    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, SyncCaller, WakeHandle, drive,
 };
-use tokio::sync::{Barrier, mpsc};
+use tokio::sync::{Barrier, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -165,6 +165,7 @@ pub(crate) struct World {
     wake: WakeHandle,
     commands: mpsc::Sender<Command>,
     pub(crate) caller: SyncCaller,
+    pub(crate) gate: GateHandle,
     facts: mpsc::UnboundedReceiver<Fact>,
     task: JoinHandle<()>,
     dropped: Arc<AtomicUsize>,
@@ -191,6 +192,7 @@ impl World {
     pub(crate) fn start(config: ConfigSpec, script: Script) -> Self {
         let (commands, commanded) = mpsc::channel(4);
         let inboxes = InboxRegistry::new(INCARNATION);
+        let (view, viewed) = watch::channel(View::default());
         let (tell, facts) = mpsc::unbounded_channel();
         let (store, wake, dropped) = (Arc::new(FakeStore::default()), WakeHandle::default(), Arc::default());
         let barrier = Barrier::new(if let Script::Meet(many) = script { many } else { 1 });
@@ -201,11 +203,13 @@ impl World {
             inboxes: Arc::new(inboxes.clone()),
             observer: Box::new(Tell(tell)),
             wake: wake.clone(),
+            view,
         };
         let boot = Boot { incarnation: INCARNATION, rng_key: RngKey(1) };
         let task = tokio::spawn(drive(Config::try_from(config).unwrap(), boot, ports, commanded));
         let caller = SyncCaller::new(commands.clone(), inboxes);
-        Self { store, wake, commands, caller, facts, task, dropped }
+        let gate = GateHandle::new(commands.clone(), viewed);
+        Self { store, wake, commands, caller, gate, facts, task, dropped }
     }
 
     pub(crate) fn wake(&self) {
@@ -245,7 +249,7 @@ impl World {
     }
 
     pub(crate) async fn hang_up(self) {
-        drop((self.commands, self.caller));
+        drop((self.commands, self.caller, self.gate));
         tokio::time::timeout(PATIENCE, self.task).await.expect("it never stopped").unwrap();
     }
 }

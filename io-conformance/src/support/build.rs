@@ -3,7 +3,7 @@
 use tidegate_core::{
     AppName, Attempt, Cause, Collection, CronExpression, DeadReason, Effects, EventType, ExecError, Handler, Json, Key,
     KvWrite, Match, MaxConcurrency, Micros, NewEvent, Pattern, PrincipalId, ReadVersion, RetryPolicy, RetryPolicySpec,
-    ScriptName, Subject, TimeZone, Timestamp, TriggerName, TriggerSpec, Verdict, Version,
+    RouteMethod, RoutePath, ScriptName, Subject, TimeZone, Timestamp, TriggerName, TriggerSpec, Verdict, Version,
 };
 
 pub(crate) fn app_name(text: &str) -> AppName {
@@ -93,6 +93,15 @@ pub(crate) fn on_dead_letter(name: &str, trigger: &str) -> TriggerSpec {
 pub(crate) fn on_cron(name: &str) -> TriggerSpec {
     let expression = CronExpression::new("0 0 * * *").expect("a cron expression");
     spec(name, Match::Cron { expression, time_zone: TimeZone::new("Europe/Berlin").expect("a time zone") })
+}
+
+/// Requests of this method and path.
+pub(crate) fn http(method: &str, path: &str) -> Match {
+    Match::Http {
+        method: RouteMethod::new(method).expect("a method"),
+        path: RoutePath::new(path).expect("a path"),
+        public: false,
+    }
 }
 
 pub(crate) fn limit(max: u64) -> Option<MaxConcurrency> {

@@ -6,7 +6,7 @@ mod database;
 mod turn;
 
 pub(crate) use app::{App, event, on};
-pub(crate) use client::Client;
+pub(crate) use client::{Answer, Client};
 pub(crate) use turn::Turn;
 
 use database::Database;

@@ -1,0 +1,238 @@
+//! Routes of HTTP triggers: which requests a method and a path with `{params}` are for.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// An HTTP method in upper case, or `*` for all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RouteMethod(String);
+
+/// A path such as `/orders/{id}`: each segment is literal or takes any one segment; a last `{name...}` takes the rest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct RoutePath {
+    text: String,
+    segments: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Segment {
+    Literal(String),
+    Param(String),
+    Rest(String),
+}
+
+/// Text that is no route.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRoute {
+    /// The method.
+    #[error("the method {0:?} is not valid: use one such as GET or POST, in upper case, or * for all")]
+    Method(String),
+    /// The path.
+    #[error("the path {path:?} is not valid: {rule}")]
+    Path {
+        /// What was given.
+        path: String,
+        /// What it breaks.
+        rule: &'static str,
+    },
+}
+
+/// The longest path of a route, in bytes.
+const PATH_BYTES_MAX: usize = 512;
+
+impl RouteMethod {
+    /// Parses it.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidRoute> {
+        let text = text.into();
+        let is_method = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        if text == "*" || is_method { Ok(Self(text)) } else { Err(InvalidRoute::Method(text)) }
+    }
+
+    /// Whether it is for this method.
+    #[must_use]
+    pub fn matches(&self, method: &str) -> bool {
+        self.0 == "*" || self.0 == method
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl RoutePath {
+    /// Parses it.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidRoute> {
+        let text = text.into();
+        let parsed = match text.strip_prefix('/') {
+            None => Err("it must begin with /"),
+            Some(_) if text.len() > PATH_BYTES_MAX => Err("it is longer than 512 bytes"),
+            Some(_) if text.chars().any(|c| c.is_control() || matches!(c, '?' | '#' | '%')) => {
+                Err("it must hold no control characters and none of ? # %")
+            }
+            Some(rest) => segments(rest),
+        };
+        match parsed {
+            Ok(segments) => Ok(Self { text, segments }),
+            Err(rule) => Err(InvalidRoute::Path { path: text, rule }),
+        }
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The values of its params, if it is for this path, given as its decoded segments.
+    #[must_use]
+    pub fn params(&self, path: &[String]) -> Option<BTreeMap<String, String>> {
+        let mut params = BTreeMap::new();
+        let mut left = path;
+        for segment in &self.segments {
+            if let Segment::Rest(name) = segment {
+                params.insert(name.clone(), left.join("/"));
+                return Some(params);
+            }
+            let (first, rest) = left.split_first()?;
+            left = rest;
+            match segment {
+                Segment::Literal(text) if text == first => {}
+                Segment::Param(name) if !first.is_empty() => {
+                    params.insert(name.clone(), first.clone());
+                }
+                _ => return None,
+            }
+        }
+        left.is_empty().then_some(params)
+    }
+
+    /// Orders routes that are for the same path: the more literal one, from the left, is the lesser.
+    #[must_use]
+    pub fn rank(&self) -> Vec<u8> {
+        let rank = |segment: &Segment| match segment {
+            Segment::Literal(_) => 0,
+            Segment::Param(_) => 1,
+            Segment::Rest(_) => 2,
+        };
+        self.segments.iter().map(rank).collect()
+    }
+}
+
+fn segments(rest: &str) -> Result<Vec<Segment>, &'static str> {
+    let mut segments = Vec::new();
+    let mut names = std::collections::BTreeSet::new();
+    let parts: Vec<&str> = rest.split('/').collect();
+    for (n, part) in parts.iter().enumerate() {
+        let Some(inner) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
+            if part.contains(['{', '}']) {
+                return Err("a param takes a whole segment: write /{name}/");
+            }
+            segments.push(Segment::Literal((*part).to_owned()));
+            continue;
+        };
+        let rest_of = inner.strip_suffix("...");
+        let name = rest_of.unwrap_or(inner);
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            return Err("a param's name is made of letters, digits and _");
+        }
+        if !names.insert(name) {
+            return Err("two of its params have one name");
+        }
+        if rest_of.is_some() && n + 1 < parts.len() {
+            return Err("{name...} takes the rest of the path and can only be its end");
+        }
+        let name = name.to_owned();
+        segments.push(if rest_of.is_some() { Segment::Rest(name) } else { Segment::Param(name) });
+    }
+    Ok(segments)
+}
+
+macro_rules! text {
+    ($type:ident) => {
+        impl TryFrom<String> for $type {
+            type Error = InvalidRoute;
+            fn try_from(text: String) -> Result<Self, InvalidRoute> {
+                Self::new(text)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(route: $type) -> Self {
+                route.as_str().to_owned()
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    };
+}
+
+text!(RouteMethod);
+text!(RoutePath);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn path(text: &str) -> Vec<String> {
+        text.split('/').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn paths_and_their_params() {
+        for (route, asked, found) in [
+            ("/", "", Some(vec![])),
+            ("/orders", "orders", Some(vec![])),
+            ("/orders", "orders/", None),
+            ("/orders", "Orders", None),
+            ("/orders/{id}", "orders/7", Some(vec![("id", "7")])),
+            ("/orders/{id}", "orders/a b/ü", None),
+            ("/orders/{id}", "orders/", None),
+            ("/{a}/x/{b}", "1/x/2", Some(vec![("a", "1"), ("b", "2")])),
+            ("/files/{path...}", "files/a/b.txt", Some(vec![("path", "a/b.txt")])),
+            ("/files/{path...}", "files", Some(vec![("path", "")])),
+            ("/{all...}", "", Some(vec![("all", "")])),
+        ] {
+            let params = RoutePath::new(route).unwrap().params(&path(asked));
+            let found = found.map(|list| list.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+            assert_eq!(params, found, "{route} for {asked:?}");
+        }
+    }
+
+    #[test]
+    fn the_more_literal_route_comes_first() {
+        let mut routes = ["/{all...}", "/a/{id}", "/{a}/b", "/a/b"].map(|text| RoutePath::new(text).unwrap());
+        routes.sort_by_key(RoutePath::rank);
+        assert_eq!(routes.map(String::from), ["/a/b", "/a/{id}", "/{a}/b", "/{all...}"]);
+    }
+
+    #[test]
+    fn bad_routes_are_refused() {
+        for bad in ["", "a", "/a{b}", "/{}", "/{a b}", "/{a}/{a}", "/{a...}/b", "/a?b", "/%2F", "/\n"] {
+            assert!(RoutePath::new(bad).is_err(), "{bad:?}");
+        }
+        for bad in ["", "get", "GET ", "**", "ABCDEFGHIJKLMNOPQ"] {
+            assert!(RouteMethod::new(bad).is_err(), "{bad:?}");
+        }
+        assert!(RouteMethod::new("*").unwrap().matches("PATCH"));
+        assert!(!RouteMethod::new("GET").unwrap().matches("POST"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(text in "/[a-z{}./]{0,20}") {
+            if let Ok(route) = RoutePath::new(text.clone()) {
+                prop_assert_eq!(serde_json::to_value(&route).unwrap(), serde_json::json!(text));
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! `/v1/gate`: how much runs at once, and how much may.
+
+use super::extract::{Plain, Ready, Text, object};
+use super::problem::Problem;
+use axum::Json;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tidegate_core::{Config, ConfigSpec, GateLimits, View};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    permits: Option<u32>,
+    sync_reserve: Option<u32>,
+}
+
+pub(super) async fn get(Ready(services): Ready, _: Plain) -> Json<Value> {
+    Json(shown(services.gate.view()))
+}
+
+/// In force at once, for this daemon, until it ends. What runs beyond a lower limit finishes.
+pub(super) async fn patch(Ready(services): Ready, _: Plain, Text(body): Text) -> Result<Json<Value>, Problem> {
+    let change: Change = object(&body, "a change of the gate")?;
+    let now = services.gate.limits();
+    let limits = GateLimits {
+        permits: change.permits.unwrap_or(now.permits),
+        sync_reserve: change.sync_reserve.unwrap_or(now.sync_reserve),
+    };
+    Config::try_from(ConfigSpec { gate: limits, ..ConfigSpec::default() })
+        .map_err(|error| Problem::invalid(format!("{error}; nothing was changed")))?;
+    services.gate.change(limits).await.map_err(|error| Problem::unavailable(error.to_string()))?;
+    Ok(Json(shown(services.gate.view())))
+}
+
+fn shown(view: View) -> Value {
+    json!({
+        "permits": view.permits,
+        "sync_reserve": view.sync_reserve,
+        "running": view.running,
+        "queued": view.queued,
+        "calls_waiting": view.calls_waiting,
+    })
+}

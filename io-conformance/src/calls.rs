@@ -4,8 +4,8 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{
-    AbandonCause, Delivery, Effects, ExecError, Handler, InboxId, Incarnation, Kind, Match, Micros, NewEvent, Parent,
-    Refusal, Reply, Request, SyncCall, SyncOutcome, SyncTarget, TimeoutMs, Trigger, TriggerSpec, Verdict,
+    AbandonCause, Delivery, Effects, ExecError, Handler, InboxId, Incarnation, Kind, Micros, NewEvent, Parent, Refusal,
+    Reply, Request, SyncCall, SyncOutcome, SyncTarget, TimeoutMs, Trigger, TriggerSpec, Verdict,
 };
 use tidegate_driver::{DeliveryState, DispatchStore};
 

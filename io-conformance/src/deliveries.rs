@@ -4,7 +4,9 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{DeliveryId, Verdict};
-use tidegate_driver::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
+use tidegate_driver::{
+    DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError, QueueState, QueueStore,
+};
 
 pub(crate) async fn a_waiting_row_is_shown_whole<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
@@ -107,4 +109,20 @@ pub(crate) async fn deliveries_of_an_unknown_app_are_told<S: Store>(store: Arc<S
     let filter = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
     assert_eq!(DeliveryStore::list(&*store, &nobody, &filter).await, Err(PortError::UnknownApp));
     assert_eq!(DeliveryStore::get(&*store, &nobody, DeliveryId(1)).await, Err(PortError::UnknownApp));
+}
+
+pub(crate) async fn a_queue_shows_its_depth_and_its_first_row<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    let queues = async |count_max| QueueStore::queues(&*app.store, count_max).await.expect("the queues are read");
+    assert_eq!(queues(10).await.1, []);
+    app.go(3).await;
+    let first = app.deliveries().await[0].due_at;
+    let state =
+        |depth, oldest_due| QueueState { app: app.name.clone(), trigger: lane.spec.name.clone(), depth, oldest_due };
+    let (now, found) = queues(10).await;
+    assert_eq!(found, [state(3, Some(first))]);
+    assert!(now >= first);
+    assert_eq!(queues(2).await.1, [state(2, Some(first))], "counted no further than asked");
+    app.claim(lane.id, 3).await;
+    assert_eq!(queues(10).await.1, [state(3, None)], "what runs is held by somebody");
 }

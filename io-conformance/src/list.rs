@@ -77,6 +77,7 @@ macro_rules! with_cases {
                 letters_of_an_unknown_app_are_told,
             }
             deliveries {
+                a_queue_shows_its_depth_and_its_first_row,
                 a_waiting_row_is_shown_whole,
                 each_row_shows_where_it_stands,
                 rows_are_found_by_filter_in_the_order_of_ids,

@@ -2,17 +2,34 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_driver::{
-    AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, OutboxStore, ScriptStore, TriggerStore,
+    AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, OutboxStore, QueueStore, ScriptStore,
+    TriggerStore,
 };
 
 /// All that a store is to Tidegate: every store port at once.
 pub trait Store:
-    DispatchStore + KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore
+    DispatchStore
+    + KvStore
+    + OutboxStore
+    + TriggerStore
+    + ScriptStore
+    + AppStore
+    + DeliveryStore
+    + DeadLetterStore
+    + QueueStore
 {
 }
 
 impl<S> Store for S where
-    S: DispatchStore + KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore
+    S: DispatchStore
+        + KvStore
+        + OutboxStore
+        + TriggerStore
+        + ScriptStore
+        + AppStore
+        + DeliveryStore
+        + DeadLetterStore
+        + QueueStore
 {
 }
 

@@ -14,6 +14,7 @@ mod error;
 mod kv;
 mod listen;
 mod notify;
+mod queues;
 mod rows;
 mod scripts;
 mod settlements;

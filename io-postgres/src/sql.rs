@@ -25,6 +25,7 @@ mod names {
         kv_mutate,
         notify,
         ping,
+        queues,
         renew,
         schema_make,
         script_delete,

@@ -135,7 +135,7 @@ impl Memory {
         lanes
     }
 
-    fn lane(&self, trigger: TriggerId) -> impl Iterator<Item = &crate::memory::Row> {
+    pub(crate) fn lane(&self, trigger: TriggerId) -> impl Iterator<Item = &crate::memory::Row> {
         let (low, high) = (tidegate_core::DeliveryId(i64::MIN), tidegate_core::DeliveryId(i64::MAX));
         self.due
             .range((trigger, Timestamp(i64::MIN), low)..=(trigger, Timestamp(i64::MAX), high))

@@ -2,7 +2,9 @@
 
 use crate::memory::{Memory, Row};
 use tidegate_core::{AppName, DeadLetterId, DeliveryId};
-use tidegate_driver::{DeadLetter, DeadLetterFilter, DeliveryFilter, DeliveryState, DeliverySummary, PortError};
+use tidegate_driver::{
+    DeadLetter, DeadLetterFilter, DeliveryFilter, DeliveryState, DeliverySummary, PortError, QueueState,
+};
 
 impl Memory {
     pub(crate) fn deliveries(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
@@ -41,6 +43,23 @@ impl Memory {
             enqueued_at: row.enqueued_at,
             failed: row.failed.clone(),
         })
+    }
+
+    pub(crate) fn queues(&self, count_max: u32) -> Vec<QueueState> {
+        let mut queues = Vec::new();
+        for (id, lane) in &self.triggers {
+            let depth = self.lane(*id).take(count_max as usize).count() as u32;
+            if depth > 0 {
+                queues.push(QueueState {
+                    app: lane.trigger.app.clone(),
+                    trigger: lane.trigger.spec.name.clone(),
+                    depth,
+                    oldest_due: self.lane(*id).find(|row| row.lease_until <= self.now).map(|row| row.due_at),
+                });
+            }
+        }
+        queues.sort_by(|one, other| (&one.app, &one.trigger).cmp(&(&other.app, &other.trigger)));
+        queues
     }
 
     pub(crate) fn letters(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {

@@ -10,7 +10,7 @@ use tidegate_core::{
 use tidegate_driver::{
     AppStore, AppSummary, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore,
     DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage, KvStore,
-    Mutated, OutboxStore, PortError, Script, ScriptStore, TriggerStore,
+    Mutated, OutboxStore, PortError, QueueState, QueueStore, Script, ScriptStore, TriggerStore,
 };
 
 /// A [`Memory`] that many may use, with a clock of the caller's choice.
@@ -173,6 +173,14 @@ impl DeliveryStore for SharedMemory {
 
     async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
         self.transaction().delivery(app, id)
+    }
+}
+
+#[async_trait]
+impl QueueStore for SharedMemory {
+    async fn queues(&self, count_max: u32) -> Result<(Timestamp, Vec<QueueState>), PortError> {
+        let memory = self.transaction();
+        Ok((memory.now(), memory.queues(count_max)))
     }
 }
 

@@ -17,6 +17,7 @@ mod error;
 mod exchange;
 mod kv;
 mod open;
+mod queues;
 mod rows;
 mod scripts;
 mod settle;

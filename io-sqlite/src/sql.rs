@@ -37,6 +37,7 @@ mod names {
         newest_time,
         next_version,
         ping,
+        queues,
         reads_changed,
         renew,
         schedules,

@@ -15,6 +15,7 @@ mod health;
 mod hooks;
 mod invoke;
 mod kv;
+mod metrics;
 mod paging;
 mod problem;
 mod reply;
@@ -44,6 +45,7 @@ pub fn app(state: ApiState) -> Router {
         .route(app, put(apps::deploy))
         .route(&format!("{app}/kv/{{collection}}"), get(kv::list))
         .route(&format!("{app}/kv/{{collection}}/{{*key}}"), get(kv::get).put(kv::put).delete(kv::delete))
+        .route("/metrics", get(metrics::get))
         .route("/v1/gate", get(gate::get).patch(gate::patch))
         .route(&format!("{app}/events"), post(events::emit))
         .route(&format!("{app}/invoke/{{script}}"), post(invoke::invoke))

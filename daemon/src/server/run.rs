@@ -5,6 +5,7 @@
 
 use super::ServerConfig;
 use super::executor::HandlerExecutor;
+use super::metrics::{MeasuredStore, Metrics, MetricsObserver};
 use super::observer::LogObserver;
 use super::services::Services;
 use super::store::{CannotOpen, Store, StoreUrl};
@@ -109,11 +110,13 @@ async fn run<S: Store>(
     let inboxes = InboxRegistry::new(incarnation);
     let caller = SyncCaller::new(commands.clone(), inboxes.clone());
     let gate = GateHandle::new(commands.clone(), viewed);
+    let metrics = Metrics::default();
+    let upkeep = tokio::spawn(metrics.clone().upkeep());
     let ports = DriverPorts {
-        store: Arc::clone(&store),
+        store: Arc::new(MeasuredStore { store: Arc::clone(&store), metrics: metrics.clone() }),
         executor: Arc::new(executor(config, &store, caller.clone())),
         inboxes: Arc::new(inboxes),
-        observer: Box::new(LogObserver::new(config.log)),
+        observer: Box::new(MetricsObserver { metrics: metrics.clone(), then: LogObserver::new(config.log) }),
         wake: wake.clone(),
         view,
     };
@@ -123,7 +126,14 @@ async fn run<S: Store>(
         let (store, wake) = (Arc::clone(&store), wake.clone());
         async move { store.listen(wake).await }
     });
-    http.readiness.send_replace(Readiness::Ready(Services::on(&store, Arc::clone(&store) as _, wake, caller, gate)));
+    http.readiness.send_replace(Readiness::Ready(Services::on(
+        &store,
+        Arc::clone(&store) as _,
+        wake,
+        caller,
+        gate,
+        metrics,
+    )));
     tracing::info!("ready");
     let result = tokio::select! {
         biased;
@@ -147,6 +157,7 @@ async fn run<S: Store>(
         }
     };
     listening.abort();
+    upkeep.abort();
     // Requests that are still open need the store.
     let stopped = http.stop().await;
     if tokio::time::timeout(STORE_GRACE, store.close()).await.is_err() {

@@ -1,21 +1,22 @@
 //! The services that the API works with, one port per concern.
 
 use super::health::{CachedHealth, Health};
+use super::metrics::{Metrics, Scraper};
 use std::fmt;
 use std::sync::Arc;
 use tidegate_driver::{
     AppStore, DeadLetterStore, DeliveryStore, EventEmitter, GateHandle, KvStore, OutboxEventEmitter, OutboxStore,
-    ScriptStore, SyncCaller, TriggerStore, WakeHandle,
+    QueueStore, ScriptStore, SyncCaller, TriggerStore, WakeHandle,
 };
 
 /// Every port of a store that requests need.
 pub trait Ports:
-    KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore
+    KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore + QueueStore
 {
 }
 
 impl<S> Ports for S where
-    S: KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore
+    S: KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore + QueueStore
 {
 }
 
@@ -44,6 +45,8 @@ pub struct Services {
     pub caller: SyncCaller,
     /// The execution gate.
     pub gate: GateHandle,
+    /// Tells what is measured.
+    pub metrics: Scraper,
 }
 
 impl Services {
@@ -54,6 +57,7 @@ impl Services {
         wake: WakeHandle,
         caller: SyncCaller,
         gate: GateHandle,
+        metrics: Metrics,
     ) -> Self {
         let outbox: Arc<dyn OutboxStore> = Arc::clone(store) as _;
         Self {
@@ -67,6 +71,7 @@ impl Services {
             health: Arc::new(CachedHealth::new(health)),
             wake,
             caller,
+            metrics: Scraper::new(metrics, gate.clone(), Arc::clone(store) as _),
             gate,
         }
     }

@@ -14,6 +14,7 @@ mod http_health;
 mod http_kv;
 mod http_rows;
 mod http_wakes;
+mod metrics;
 mod nothing_is_lost;
 mod outage;
 mod poison;

@@ -9,6 +9,7 @@ mod error;
 mod executor;
 mod inbox;
 mod kv;
+mod queues;
 mod scripts;
 mod triggers;
 
@@ -21,5 +22,6 @@ pub use error::PortError;
 pub use executor::Executor;
 pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver};
 pub use kv::{Guard, KvEntry, KvPage, KvStore, Mutated};
+pub use queues::{QueueState, QueueStore};
 pub use scripts::{Script, ScriptStore};
 pub use triggers::TriggerStore;

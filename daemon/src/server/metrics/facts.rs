@@ -1,0 +1,92 @@
+//! Facts into counters and histograms: the same stream that the log lines come from.
+
+use super::Metrics;
+use super::names;
+use metrics::{counter, histogram};
+use tidegate_core::{Delivery, Ending, Fact, Micros};
+use tidegate_driver::Observer;
+
+/// Counts each fact, then passes it on.
+pub(in crate::server) struct MetricsObserver<O> {
+    pub(in crate::server) metrics: Metrics,
+    pub(in crate::server) then: O,
+}
+
+impl<O: Observer> Observer for MetricsObserver<O> {
+    fn observe(&mut self, fact: &Fact) {
+        self.metrics.record(|| count(fact));
+        self.then.observe(fact);
+    }
+}
+
+fn labels(delivery: &Delivery) -> [(&'static str, String); 2] {
+    [("app", delivery.event.app.to_string()), ("trigger", delivery.trigger_name.to_string())]
+}
+
+/// The same with one more.
+fn labels_and(delivery: &Delivery, name: &'static str, value: &'static str) -> [(&'static str, String); 3] {
+    let [app, trigger] = labels(delivery);
+    [app, trigger, (name, value.to_owned())]
+}
+
+fn seconds(time: Micros) -> f64 {
+    time.0 as f64 / 1e6
+}
+
+fn count(fact: &Fact) {
+    match fact {
+        Fact::Exchanged { claimed, .. } => counter!(names::CLAIMED).increment(u64::from(*claimed)),
+        Fact::Started { delivery, waited } => {
+            counter!(names::STARTED, &labels(delivery)).increment(1);
+            histogram!(names::WAITED, &labels(delivery)).record(seconds(*waited));
+        }
+        Fact::Settled { delivery, ending, took } => {
+            counter!(names::SETTLED, &labels_and(delivery, "ending", name(ending))).increment(1);
+            if let Some(took) = took {
+                histogram!(names::TOOK, &labels(delivery)).record(seconds(*took));
+            }
+            settled(delivery, ending);
+        }
+        Fact::CallRefused { failure, .. } => {
+            let code = failure.as_ref().map_or("caller_gone", |failure| failure.error.code());
+            counter!(names::REFUSED, "code" => code).increment(1);
+        }
+        Fact::Fenced { .. } => counter!(names::FENCED).increment(1),
+        Fact::Conflicted { delivery, .. } => counter!(names::CONFLICTED, &labels(delivery)).increment(1),
+        Fact::LeaseLost { .. } => counter!(names::LOST).increment(1),
+        Fact::Overran { delivery } => counter!(names::OVERRAN, &labels(delivery)).increment(1),
+        Fact::StoreFailed { .. } | Fact::StoreRecovered { .. } | Fact::ShuttingDown { .. } => {}
+    }
+}
+
+fn settled(delivery: &Delivery, ending: &Ending) {
+    match ending {
+        Ending::Deferred { .. } => counter!(names::DEFERRED, &labels(delivery)).increment(1),
+        Ending::Dropped => counter!(names::DROPPED, &labels_and(delivery, "reason", "depth")).increment(1),
+        Ending::Dead { reason, .. } => {
+            counter!(names::DEAD, &labels_and(delivery, "reason", reason.as_str())).increment(1);
+        }
+        Ending::Abandoned { cause } => {
+            counter!(names::ABANDONED, &labels_and(delivery, "cause", cause.as_str())).increment(1);
+        }
+        Ending::Done
+        | Ending::Retry { .. }
+        | Ending::Handled
+        | Ending::HandlerFailed { .. }
+        | Ending::Replied { .. } => {}
+    }
+}
+
+fn name(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Done => "done",
+        Ending::Retry { .. } => "retry",
+        Ending::Dead { .. } => "dead",
+        Ending::Dropped => "dropped",
+        Ending::Deferred { .. } => "deferred",
+        Ending::Handled => "handled",
+        Ending::HandlerFailed { .. } => "handler_failed",
+        Ending::Replied { .. } => "replied",
+        Ending::Abandoned { .. } => "abandoned",
+    }
+}

@@ -1,0 +1,28 @@
+//! A store whose round trips are counted and timed.
+
+use super::Metrics;
+use super::names;
+use metrics::{counter, histogram};
+use std::sync::Arc;
+use std::time::Instant;
+use tidegate_core::{Reply, Request, StoreError};
+use tidegate_driver::DispatchStore;
+
+pub(in crate::server) struct MeasuredStore<S> {
+    pub(in crate::server) store: Arc<S>,
+    pub(in crate::server) metrics: Metrics,
+}
+
+impl<S: DispatchStore> DispatchStore for MeasuredStore<S> {
+    async fn call(&self, request: Request) -> Result<Reply, StoreError> {
+        let (name, began) = (request.name(), Instant::now());
+        let result = self.store.call(request).await;
+        let took = began.elapsed().as_secs_f64();
+        self.metrics.record(|| {
+            let outcome = if result.is_ok() { "ok" } else { "failed" };
+            counter!(names::STORE_REQUESTS, "request" => name, "result" => outcome).increment(1);
+            histogram!(names::STORE_TOOK, "request" => name).record(took);
+        });
+        result
+    }
+}

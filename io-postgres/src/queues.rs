@@ -1,0 +1,36 @@
+//! How much waits.
+
+use crate::error::{OrFailed, port};
+use crate::time::PgTime;
+use crate::{PgStore, rows, sql};
+use async_trait::async_trait;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use tidegate_core::Timestamp;
+use tidegate_driver::{PortError, QueueState, QueueStore};
+
+#[async_trait]
+impl QueueStore for PgStore {
+    async fn queues(&self, count_max: u32) -> Result<(Timestamp, Vec<QueueState>), PortError> {
+        let query = sqlx::query(sql::queues).bind(i64::from(count_max));
+        let found = query.fetch_all(&mut *self.connection().await?).await.or_failed()?;
+        read(&found).map_err(port)
+    }
+}
+
+/// Each row tells the time; the one of an empty outbox tells nothing else.
+fn read(found: &[PgRow]) -> Result<(Timestamp, Vec<QueueState>), sqlx::Error> {
+    let now = rows::time(found.first().ok_or(sqlx::Error::RowNotFound)?, "now")?;
+    let mut queues = Vec::new();
+    for row in found {
+        if row.try_get::<Option<&str>, _>("name")?.is_some() {
+            queues.push(QueueState {
+                app: rows::name(row, "app")?,
+                trigger: rows::name(row, "name")?,
+                depth: u32::try_from(row.try_get::<i64, _>("depth")?).unwrap_or(u32::MAX),
+                oldest_due: row.try_get::<Option<PgTime>, _>("oldest_due")?.map(|time| time.0),
+            });
+        }
+    }
+    Ok((now, queues))
+}

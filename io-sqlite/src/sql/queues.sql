@@ -1,0 +1,14 @@
+-- Each lane with its depth, counted up to ?2, and its first row that nobody holds. The recursion jumps from trigger to
+-- trigger over the index.
+with recursive lanes (trigger_id) as (
+    select min(trigger_id) from outbox
+    union all
+    select (select min(o.trigger_id) from outbox o where o.trigger_id > lanes.trigger_id)
+    from lanes where lanes.trigger_id is not null
+)
+select t.app, t.name,
+    (select count(*) from (select 1 from outbox o where o.trigger_id = t.id limit ?2)) as depth,
+    (select o.due_at from outbox o where o.trigger_id = t.id and o.lease_until <= ?1 order by o.due_at, o.id limit 1)
+        as oldest_due
+from lanes join triggers t on t.id = lanes.trigger_id
+order by t.app, t.name, t.id

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     },
     /// Emit an event of the app's own
     Emit(EmitArgs),
+    /// Run a script and print what it returns
+    Invoke(InvokeArgs),
     /// Read and write values
     #[command(subcommand)]
     Kv(KvCommand),
@@ -60,6 +62,8 @@ pub(crate) enum Command {
     /// Look at what will not be tried again by itself
     #[command(visible_alias = "dlq")]
     DeadLetters(DeadLettersArgs),
+    /// Look at how much runs at once, and change how much may
+    Gate(GateArgs),
     /// Bring the store's schema up to date
     Migrate(StoreArgs),
     /// Find out why it does not run
@@ -135,6 +139,28 @@ pub(crate) struct EmitArgs {
     /// Makes a repeated call harmless for a day
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InvokeArgs {
+    /// The script's name
+    pub(crate) script: String,
+    /// The data of the event that it gets: JSON, @FILE, or - for standard input
+    #[arg(long, default_value = "null", value_name = "JSON|@FILE|-")]
+    pub(crate) data: String,
+    /// How long it may take, in milliseconds [default: 30000]
+    #[arg(long, value_name = "MS")]
+    pub(crate) timeout_ms: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GateArgs {
+    /// Let so many executions run at once, until the daemon ends
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) permits: Option<u32>,
+    /// Of these, keep so many for sync callers
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) sync_reserve: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -71,6 +71,8 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
             commands::deploy::run(&asking(Some(&directory))?, &directory, global.app.clone())
         }
         Command::Emit(args) => commands::emit::run(&asking(None)?, args),
+        Command::Invoke(args) => commands::invoke::run(&asking(None)?, args),
+        Command::Gate(args) => commands::gate::run(&asking(None)?, &args),
         Command::Kv(command) => commands::kv::run(&asking(None)?, command),
         Command::Triggers { command } => {
             commands::triggers::run(&asking(None)?, command.unwrap_or(TriggersCommand::List))

@@ -3,4 +3,5 @@
 mod check;
 mod effects;
 mod limits;
+mod replies;
 mod world;

@@ -4,6 +4,8 @@ pub(super) mod dead_letters;
 pub(super) mod deliveries;
 pub(super) mod deploy;
 pub(super) mod emit;
+pub(super) mod gate;
+pub(super) mod invoke;
 pub(super) mod kv;
 pub(super) mod triggers;
 

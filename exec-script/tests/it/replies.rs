@@ -1,0 +1,85 @@
+//! What a script answers to somebody who waits.
+
+use crate::world::{World, delivery};
+use std::time::Duration;
+use tidegate_core::*;
+use tidegate_driver::Executor;
+
+fn call(event_type: &str, data: &str) -> Delivery {
+    let base = delivery(Duration::from_secs(5));
+    let (event_type, data) = (EventType::new(event_type).unwrap(), Json::parse(data).unwrap());
+    let inbox = InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(1)), seq: 1 };
+    Delivery { reply_to: Some(inbox), event: Event { event_type, data, ..base.event }, ..base }
+}
+
+async fn answer(source: &str, delivery: Delivery) -> Result<Option<HandlerReply>, (ExecError, String)> {
+    match World::new(source).executor.execute(std::sync::Arc::new(delivery)).await {
+        Outcome::Succeeded { reply, .. } => Ok(reply),
+        Outcome::Failed(failure) => Err((failure.error, failure.message)),
+    }
+}
+
+fn reply(status: u16, headers: &[(&str, &str)], body: Option<&str>) -> HandlerReply {
+    let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    HandlerReply { status, headers, body: body.map(|body| Json::parse(body).unwrap()) }
+}
+
+#[tokio::test]
+async fn a_request_is_handed_over_and_its_response_taken() {
+    let source = r#"export default (request, ctx) => ({
+        status: 202, headers: { "x-a": "b" }, body: { n: request.json().n + 1, m: request.method, t: request.text().length },
+    })"#;
+    let asked = call("http.request", r#"{"method":"POST","body":"{\"n\": 1}"}"#);
+    let expected = reply(202, &[("x-a", "b")], Some(r#"{"n":2,"m":"POST","t":8}"#));
+    assert_eq!(answer(source, asked.clone()).await, Ok(Some(expected)));
+    for (source, expected) in [
+        ("export default async () => ({})", reply(200, &[], None)),
+        ("export default () => ({ body: 'text' })", reply(200, &[], Some("\"text\""))),
+        ("export default () => ({ status: 204, body: null })", reply(204, &[], None)),
+    ] {
+        assert_eq!(answer(source, asked.clone()).await, Ok(Some(expected)), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_response_is_an_invalid_reply() {
+    for returned in [
+        "undefined",
+        "null",
+        "1",
+        "[1]",
+        "'text'",
+        "{ stat: 1 }",
+        "{ status: '200' }",
+        "{ status: 1e9 }",
+        "{ headers: { a: 1 } }",
+        "{ headers: [] }",
+        "{ body: 'x'.repeat(300000) }",
+        "{ get body() { return 1n } }",
+    ] {
+        let source = format!("export default () => ({returned})");
+        let failed = answer(&source, call("http.request", "{}")).await.expect_err(returned);
+        assert_eq!(failed.0, ExecError::InvalidReply, "{returned}: {}", failed.1);
+        assert!(failed.1.contains("{ status, headers, body }"), "{}", failed.1);
+    }
+}
+
+#[tokio::test]
+async fn an_invocation_answers_any_json_and_an_event_nothing() {
+    for (returned, body) in
+        [("undefined", "null"), ("[1, {}]", "[1,{}]"), ("'text'", "\"text\""), ("({ status: 9 })", "{\"status\":9}")]
+    {
+        let source = format!("export default (event) => {returned}");
+        assert_eq!(answer(&source, call("invoke", "1")).await, Ok(Some(reply(200, &[], Some(body)))), "{returned}");
+        let event = Delivery { reply_to: None, ..call("invoke", "1") };
+        assert_eq!(answer(&source, event).await, Ok(None), "nobody waits");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_text_says_so() {
+    let source = "export default (request) => ({ body: request.text() })";
+    let failed = answer(source, call("http.request", r#"{"bodyBase64":"/w=="}"#)).await.unwrap_err();
+    assert_eq!(failed.0, ExecError::ScriptError);
+    assert!(failed.1.contains("bodyBase64"), "{}", failed.1);
+}

@@ -22,8 +22,11 @@ pub(super) struct Calls {
     /// Where each of them waits.
     places: BTreeMap<InboxId, Place>,
     arrived: u64,
-    /// Executions whose effects conflicted. They go first: their callers have waited for longer.
+    /// Executions whose effects conflicted. They go first, because their callers have waited for longer, and one at a time:
+    /// all but one of those that ran together would conflict again.
     again: VecDeque<Claim>,
+    /// The one of them that runs.
+    running_again: Option<Claim>,
     beginning: Option<Beginning>,
 }
 
@@ -137,18 +140,30 @@ impl Dispatcher {
             let failure = self.overloaded(message);
             self.refuse_call(late, failure);
         }
-        while let Some(claim) = self.calls.again.front().copied() {
-            let waits = self.claims.get_mut(claim).is_some_and(|held| matches!(held.stage, Stage::Queued { .. }));
-            if waits && !self.gate.try_admit(Caller::Sync) {
-                break;
-            }
-            self.calls.again.pop_front();
-            if waits {
-                self.execute_call(claim);
-            }
-        }
+        self.run_conflicted_call();
         if self.may_begin() {
             self.begin_calls();
+        }
+    }
+
+    fn run_conflicted_call(&mut self) {
+        let stage = |claims: &mut super::Claims, claim| claims.get_mut(claim).map(|held| held.stage);
+        if let Some(claim) = self.calls.running_again {
+            if let Some(Stage::Running { .. } | Stage::Settling) = stage(&mut self.claims, claim) {
+                return;
+            }
+            self.calls.running_again = None;
+        }
+        while let Some(claim) = self.calls.again.front().copied() {
+            if !matches!(stage(&mut self.claims, claim), Some(Stage::Queued { .. })) {
+                self.calls.again.pop_front();
+            } else if self.gate.try_admit(Caller::Sync) {
+                self.calls.again.pop_front();
+                self.calls.running_again = Some(claim);
+                return self.execute_call(claim);
+            } else {
+                return;
+            }
         }
     }
 

@@ -260,6 +260,29 @@ fn conflicting_effects_run_again_at_once_and_are_told_after_twenty_times() {
 }
 
 #[test]
+fn calls_that_conflicted_run_again_one_at_a_time() {
+    let mut bench = Bench::started(config(|_| ()));
+    let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
+    bench.after(Micros(1), called(2));
+    let (first, second) = (begun(1, 1), begun(2, 2));
+    let drained = bench.answer(op, begin(vec![first.clone()]));
+    let mut running = vec![executions(&drained)[0].0];
+    let drained = bench.answer(only_begin(&drained).0, begin(vec![second.clone()]));
+    running.push(executions(&drained)[0].0);
+    let (op, ..) = only_exchange(&bench.end(running[0], response(200)));
+    assert_eq!(bench.end(running[1], response(200)).actions, vec![], "it goes with the next exchange");
+    let conflict =
+        |claim| Reply::Exchange { now: NOW, fenced: vec![], conflicted: vec![claim], claimed: vec![], woken: vec![] };
+    let drained = bench.answer(op, conflict(first.claim()));
+    let again = executions(&drained)[0].0;
+    let drained = bench.answer(only_exchange(&drained).0, conflict(second.claim()));
+    assert_eq!(executions(&drained), [], "the first one is still running");
+    let (op, ..) = only_exchange(&bench.end(again, response(200)));
+    let drained = bench.answer(op, exchanged());
+    assert_eq!((replies(&drained).len(), executions(&drained).len()), (1, 1), "now the second one runs");
+}
+
+#[test]
 fn a_caller_whose_row_was_taken_away_is_told_that_it_is_lost() {
     let (mut bench, row, execution) = running_call(config(|_| ()));
     let (op, ..) = only_exchange(&bench.end(execution, response(200)));

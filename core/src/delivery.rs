@@ -149,6 +149,16 @@ pub enum DeadReason {
 }
 
 impl DeadReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::AttemptsExhausted, Self::MaxAge, Self::Permanent, Self::PrincipalDenied, Self::HandlerMissing];
+
+    /// The reason of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
     /// Its name in SQL, API and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -173,6 +183,12 @@ pub enum AbandonCause {
 }
 
 impl AbandonCause {
+    /// The cause of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::NodeLost, Self::CallerGone].into_iter().find(|cause| cause.as_str() == name)
+    }
+
     /// Its name in SQL, API and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

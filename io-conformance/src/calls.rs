@@ -7,7 +7,7 @@ use tidegate_core::{
     AbandonCause, Delivery, Effects, ExecError, Handler, InboxId, Incarnation, Kind, Micros, NewEvent, Parent, Refusal,
     Reply, Request, SyncCall, SyncOutcome, SyncTarget, TimeoutMs, Trigger, TriggerSpec, Verdict,
 };
-use tidegate_driver::{DeliveryState, DispatchStore};
+use tidegate_driver::{DeliveryState, DispatchStore, LedgerStore};
 
 /// A trigger on requests.
 fn on_http(name: &str) -> TriggerSpec {
@@ -227,6 +227,13 @@ pub(crate) async fn a_failed_call_keeps_its_outcome_and_applies_nothing<S: Store
     assert_eq!(app.entries("c").await, before);
     app.settle(&row, Verdict::Abandoned { cause: AbandonCause::CallerGone }).await;
     assert_eq!((app.delivery(row.id).await, app.letters().await), (None, vec![]));
+    let told = LedgerStore::abandoned(&*app.store, &app.name, None, 10).await.expect("they are listed");
+    let [told] = &told[..] else { panic!("{told:?}") };
+    assert_eq!(
+        (told.outcome.as_deref(), told.status, told.message.as_deref()),
+        (Some("timeout"), Some(504), Some("no\u{fffd}pe"))
+    );
+    assert_eq!((told.delivery_id, told.trigger.as_str(), told.event_id), (row.id, "http", row.event.id));
 }
 
 pub(crate) async fn a_renewed_call_is_no_orphan<S: Store>(store: Arc<S>) {

@@ -214,6 +214,7 @@ pub(crate) async fn letters_are_found_by_filter_newest_first<S: Store>(store: Ar
                 open_only: true,
                 before: Some(d),
                 limit: 5,
+                ..DeadLetterFilter::default()
             },
         ),
     ] {

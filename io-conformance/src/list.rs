@@ -181,10 +181,25 @@ macro_rules! with_cases {
                 a_renewal_keeps_its_place,
                 a_pause_does_not_touch_what_runs,
             }
+            ledgers {
+                a_loop_is_one_entry_for_a_trigger_and_a_root,
+                an_abandoned_execution_is_told_with_its_cause,
+            }
             matching {
                 app_events_match_as_in_the_core,
                 kv_events_match_as_in_the_core,
                 dead_letters_match_as_in_the_core,
+            }
+            redrive {
+                a_redriven_letter_is_the_delivery_that_it_was,
+                a_redriven_delivery_that_dies_again_is_a_new_letter_that_names_the_old_one,
+                a_letter_is_redriven_once,
+                batches_go_on_where_the_last_one_ended,
+                letters_are_selected_by_what_is_asked,
+                letters_of_a_trigger_that_is_gone_are_skipped,
+                letters_of_another_app_are_out_of_reach,
+                what_a_person_decided_stands_when_the_handler_ends,
+                a_handler_that_failed_says_what_of,
             }
             scripts {
                 a_script_reads_back_byte_for_byte,

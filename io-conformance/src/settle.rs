@@ -136,7 +136,9 @@ pub(crate) async fn dead_makes_a_letter_of_the_row<S: Store>(store: Arc<S>) {
         enqueued_at: row.enqueued_at,
         created_at: reply.now,
         resolution: None,
+        handler_failure: None,
         redrive_generation: 0,
+        previous_letter_id: None,
     };
     assert_eq!(letters, [expected]);
     assert_eq!(app.deliveries().await, []);

@@ -2,8 +2,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_driver::{
-    AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, OutboxStore, QueueStore, ScriptStore,
-    TriggerStore,
+    AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, LedgerStore, OutboxStore, QueueStore,
+    ScriptStore, TriggerStore,
 };
 
 /// All that a store is to Tidegate: every store port at once.
@@ -16,6 +16,7 @@ pub trait Store:
     + AppStore
     + DeliveryStore
     + DeadLetterStore
+    + LedgerStore
     + QueueStore
 {
 }
@@ -29,6 +30,7 @@ impl<S> Store for S where
         + AppStore
         + DeliveryStore
         + DeadLetterStore
+        + LedgerStore
         + QueueStore
 {
 }

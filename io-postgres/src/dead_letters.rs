@@ -3,12 +3,15 @@
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};
 use crate::rows;
+use crate::time::PgTime;
 use crate::{PgStore, sql};
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerName};
-use tidegate_driver::{DeadLetter, DeadLetterFilter, DeadLetterStore, PortError, Resolution};
+use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerId, TriggerName};
+use tidegate_driver::{
+    DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution,
+};
 
 #[async_trait]
 impl DeadLetterStore for PgStore {
@@ -20,9 +23,53 @@ impl DeadLetterStore for PgStore {
         let filter = DeadLetterFilter { limit: 1, ..DeadLetterFilter::default() };
         Ok(self.letters(app, &filter, Some(id)).await?.pop())
     }
+
+    async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        let batch = self.about_letters(sql::letters_redrive, app, selection).await?;
+        if !batch.woken.is_empty() {
+            self.notify();
+        }
+        Ok(batch)
+    }
+
+    async fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        self.about_letters(sql::letters_discard, app, selection).await
+    }
+
+    async fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        let all = LetterSelection { limit: u32::MAX, ..selection.clone() };
+        self.about_letters(sql::letters_count, app, &all).await
+    }
 }
 
 impl PgStore {
+    /// One statement that does something about the letters of `selection`, or counts them.
+    async fn about_letters(
+        &self,
+        statement: &'static str,
+        app: &AppName,
+        selection: &LetterSelection,
+    ) -> Result<LetterBatch, PortError> {
+        let mut connection = self.connection().await?;
+        require_app(&mut connection, app).await?;
+        let ids = selection.ids.as_ref().map(|ids| ids.iter().map(|id| id.0).collect::<Vec<_>>());
+        let row = sqlx::query(statement)
+            .bind(app.as_str())
+            .bind(ids)
+            .bind(selection.trigger.as_ref().map(TriggerName::as_str))
+            .bind(selection.fingerprint.as_deref())
+            .bind(selection.reason.map(DeadReason::as_str))
+            .bind(selection.created_from.map(PgTime))
+            .bind(selection.created_before.map(PgTime))
+            .bind(selection.resolution.map(Resolution::as_str))
+            .bind(selection.after.map(|after| after.0))
+            .bind(i64::from(selection.limit))
+            .fetch_one(&mut *connection)
+            .await
+            .or_failed()?;
+        batch(&row).map_err(port)
+    }
+
     async fn letters(
         &self,
         app: &AppName,
@@ -39,11 +86,23 @@ impl PgStore {
             .bind(filter.before.map(|before| before.0))
             .bind(i64::from(filter.limit))
             .bind(id.map(|id| id.0))
+            .bind(filter.reason.map(DeadReason::as_str))
+            .bind(filter.resolution.map(Resolution::as_str))
             .fetch_all(&mut *reader)
             .await
             .or_failed()?;
         rows.iter().map(|row| letter(row, app)).collect::<Result<_, _>>().map_err(port)
     }
+}
+
+fn batch(row: &PgRow) -> Result<LetterBatch, sqlx::Error> {
+    let many = |column| row.try_get::<i64, _>(column).map(|many| u64::try_from(many).unwrap_or_default());
+    Ok(LetterBatch {
+        matched: many("matched")?,
+        skipped: many("skipped")?,
+        last: row.try_get::<Option<i64>, _>("last")?.map(DeadLetterId),
+        woken: row.try_get::<Vec<i64>, _>("woken")?.into_iter().map(TriggerId).collect(),
+    })
 }
 
 fn letter(row: &PgRow, app: &AppName) -> Result<DeadLetter, sqlx::Error> {
@@ -56,34 +115,16 @@ fn letter(row: &PgRow, app: &AppName) -> Result<DeadLetter, sqlx::Error> {
         script_version: row.try_get("script_version")?,
         principal: rows::name(row, "principal")?,
         event: rows::event(row, app.clone())?,
-        reason: reason(row.try_get("reason")?),
+        // The columns' checks let no other text in.
+        reason: DeadReason::from_name(row.try_get("reason")?).unwrap_or(DeadReason::AttemptsExhausted),
         attempts: rows::count(row, "attempts")?,
         failed: rows::failed(row)?,
         fingerprint: row.try_get("fingerprint")?,
         enqueued_at: rows::time(row, "enqueued_at")?,
         created_at: rows::time(row, "created_at")?,
-        resolution: row.try_get::<Option<&str>, _>("resolution")?.map(resolution),
+        resolution: row.try_get::<Option<&str>, _>("resolution")?.and_then(Resolution::from_name),
+        handler_failure: rows::maybe_json(row, "handler_failure")?,
         redrive_generation: rows::count(row, "redrive_generation")?,
+        previous_letter_id: row.try_get::<Option<i64>, _>("previous_letter_id")?.map(DeadLetterId),
     })
-}
-
-/// The column's check lets no other text in.
-fn reason(name: &str) -> DeadReason {
-    match name {
-        "max_age" => DeadReason::MaxAge,
-        "permanent" => DeadReason::Permanent,
-        "principal_denied" => DeadReason::PrincipalDenied,
-        "handler_missing" => DeadReason::HandlerMissing,
-        _ => DeadReason::AttemptsExhausted,
-    }
-}
-
-/// The column's check lets no other text in.
-fn resolution(name: &str) -> Resolution {
-    match name {
-        "handled" => Resolution::Handled,
-        "handler_failed" => Resolution::HandlerFailed,
-        "redriven" => Resolution::Redriven,
-        _ => Resolution::Discarded,
-    }
 }

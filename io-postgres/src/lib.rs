@@ -12,6 +12,7 @@ mod dispatch;
 mod emit;
 mod error;
 mod kv;
+mod ledgers;
 mod listen;
 mod notify;
 mod queues;

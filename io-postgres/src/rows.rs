@@ -36,6 +36,12 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) ->
     serde_json::from_str(row.try_get(column)?).map_err(|error| bad(column, error))
 }
 
+/// The same of a column that may be null.
+pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<Option<T>, sqlx::Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
+}
+
 /// The columns of an event. `data` is selected as text or comes as `json`: both are the text that was put in.
 pub(crate) fn event(row: &PgRow, app: AppName) -> Result<Event, sqlx::Error> {
     let id = |column| row.try_get::<Uuid, _>(column).map(EventId);

@@ -9,6 +9,7 @@ macro_rules! statements {
 #[expect(non_upper_case_globals, reason = "a statement is named like its file")]
 mod names {
     statements!(
+        abandoned_list,
         app_exists,
         app_invoke,
         app_list,
@@ -23,6 +24,10 @@ mod names {
         kv_get,
         kv_list,
         kv_mutate,
+        letters_count,
+        letters_discard,
+        letters_redrive,
+        loop_list,
         notify,
         ping,
         queues,

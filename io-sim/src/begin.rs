@@ -59,6 +59,7 @@ impl Memory {
             attempt: 1,
             failed: Vec::new(),
             redrive_generation: 0,
+            previous_letter: None,
             reply_to: Some(call.inbox),
             script,
             executed: None,

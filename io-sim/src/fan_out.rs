@@ -77,6 +77,7 @@ impl Memory {
             attempt: 0,
             failed: Vec::new(),
             redrive_generation: 0,
+            previous_letter: None,
             reply_to: None,
             script: None,
             executed: None,

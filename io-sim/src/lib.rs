@@ -10,6 +10,8 @@ mod effects;
 mod exchange;
 mod fan_out;
 mod kv;
+mod ledgers;
+mod letters;
 mod memory;
 mod queries;
 mod settle;

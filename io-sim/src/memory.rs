@@ -23,7 +23,7 @@ pub struct Memory {
     pub(crate) due: BTreeSet<(TriggerId, Timestamp, DeliveryId)>,
     pub(crate) letters: BTreeMap<DeadLetterId, Letter>,
     pub(crate) abandoned: Vec<Abandoned>,
-    pub(crate) loops: BTreeMap<(TriggerId, EventId), u64>,
+    pub(crate) loops: BTreeMap<(TriggerId, EventId), Loop>,
     pub(crate) idempotency: BTreeMap<(AppName, String), (String, Vec<EventId>)>,
 }
 
@@ -72,6 +72,7 @@ pub(crate) struct Row {
     pub(crate) attempt: u32,
     pub(crate) failed: Vec<Attempt>,
     pub(crate) redrive_generation: u32,
+    pub(crate) previous_letter: Option<DeadLetterId>,
     pub(crate) reply_to: Option<InboxId>,
     /// What an invocation runs, instead of its lane's handler.
     pub(crate) script: Option<ScriptName>,
@@ -83,12 +84,25 @@ pub(crate) struct Row {
 #[derive(Clone, Debug)]
 pub(crate) struct Letter {
     pub(crate) app: AppName,
+    pub(crate) trigger: TriggerId,
+    pub(crate) policy: RetryPolicy,
+    pub(crate) timeout: tidegate_core::Micros,
     pub(crate) letter: DeadLetter,
+}
+
+/// A chain that was cut.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loop {
+    pub(crate) count: u64,
+    pub(crate) last_event: EventId,
+    pub(crate) last_at: Timestamp,
 }
 
 /// A sync execution whose reply reached nobody.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Abandoned {
+    pub(crate) trigger: TriggerId,
+    pub(crate) event: EventId,
     /// The delivery that it was.
     pub delivery: DeliveryId,
     /// Why.
@@ -143,7 +157,7 @@ impl Memory {
     /// How many events of the chain that began with `root` were dropped for `trigger`.
     #[must_use]
     pub fn dropped(&self, trigger: TriggerId, root: EventId) -> u64 {
-        self.loops.get(&(trigger, root)).copied().unwrap_or_default()
+        self.loops.get(&(trigger, root)).map_or(0, |entry| entry.count)
     }
 
     pub(crate) fn next_id(&mut self) -> i64 {

@@ -68,6 +68,8 @@ impl Memory {
         let wanted = of_app.filter(|letter| {
             filter.trigger.as_ref().is_none_or(|trigger| *trigger == letter.trigger)
                 && filter.fingerprint.as_ref().is_none_or(|fingerprint| *fingerprint == letter.fingerprint)
+                && filter.reason.is_none_or(|reason| reason == letter.reason)
+                && filter.resolution.is_none_or(|resolution| letter.resolution == Some(resolution))
                 && (!filter.open_only || letter.resolution.is_none())
                 && filter.before.is_none_or(|before| letter.id < before)
         });

@@ -1,6 +1,6 @@
 //! Settlements: what becomes of claimed rows.
 
-use crate::memory::{Abandoned, Letter, Memory, Row};
+use crate::memory::{Abandoned, Letter, Loop, Memory, Row};
 use std::collections::BTreeSet;
 use tidegate_core::{
     Attempt, Cause, Claim, DeadLetterId, DeadReason, DeliveryId, EventType, Json, Micros, NewEvent, Settlement,
@@ -46,13 +46,13 @@ impl Memory {
             }
             Verdict::Handled { effects } => {
                 if let Some(row) = self.remove(id) {
-                    self.resolve(row.handles_letter, Resolution::Handled);
+                    self.resolve(row.handles_letter, Resolution::Handled, None);
                     self.apply_effects(&row, &effects, woken);
                 }
             }
-            Verdict::HandlerFailed { .. } => {
+            Verdict::HandlerFailed { failed } => {
                 if let Some(row) = self.remove(id) {
-                    self.resolve(row.handles_letter, Resolution::HandlerFailed);
+                    self.resolve(row.handles_letter, Resolution::HandlerFailed, Some(failed));
                 }
             }
             Verdict::Retry { delay, failed } => {
@@ -72,12 +72,17 @@ impl Memory {
             }
             Verdict::Dropped => {
                 if let Some(row) = self.remove(id) {
-                    *self.loops.entry((row.trigger, row.event.root_id)).or_default() += 1;
+                    let (last_event, last_at) = (row.event.id, self.now);
+                    let entry = self.loops.entry((row.trigger, row.event.root_id));
+                    let entry = entry.or_insert(Loop { count: 0, last_event, last_at });
+                    *entry = Loop { count: entry.count + 1, last_event, last_at };
                 }
             }
             Verdict::Abandoned { cause } => {
-                let outcome = self.remove(id).and_then(|row| row.executed);
-                self.abandoned.push(Abandoned { delivery: id, cause, outcome, at: self.now });
+                if let Some(row) = self.remove(id) {
+                    let (trigger, event, outcome, at) = (row.trigger, row.event.id, row.executed, self.now);
+                    self.abandoned.push(Abandoned { delivery: id, trigger, event, cause, outcome, at });
+                }
             }
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
                 if let Some(row) = self.remove(id) {
@@ -99,9 +104,14 @@ impl Memory {
         self.set_due(id, due_at);
     }
 
-    fn resolve(&mut self, letter: Option<DeadLetterId>, resolution: Resolution) {
-        if let Some(letter) = letter.and_then(|id| self.letters.get_mut(&id)) {
-            letter.letter.resolution = Some(resolution);
+    /// What a person decided about the letter in the meantime stands.
+    fn resolve(&mut self, letter: Option<DeadLetterId>, resolution: Resolution, failed: Option<Attempt>) {
+        let Some(letter) = letter.and_then(|id| self.letters.get_mut(&id)).map(|letter| &mut letter.letter) else {
+            return;
+        };
+        if !matches!(letter.resolution, Some(Resolution::Redriven | Resolution::Discarded)) {
+            letter.resolution = Some(resolution);
+            letter.handler_failure = failed;
         }
     }
 
@@ -140,9 +150,12 @@ impl Memory {
             enqueued_at: row.enqueued_at,
             created_at: self.now,
             resolution: None,
+            handler_failure: None,
             redrive_generation: row.redrive_generation,
+            previous_letter_id: row.previous_letter,
         };
-        self.letters.insert(id, Letter { app: trigger.app.clone(), letter });
+        let (policy, timeout) = (row.policy, row.timeout);
+        self.letters.insert(id, Letter { app: trigger.app.clone(), trigger: trigger.id, policy, timeout, letter });
         let data = serde_json::json!({
             "dead_letter_id": id, "trigger": trigger.spec.name, "reason": reason, "fingerprint": fingerprint,
         });

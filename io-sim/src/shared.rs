@@ -8,9 +8,10 @@ use tidegate_core::{
     StoreError, Timestamp, Trigger, TriggerName, TriggerSpec,
 };
 use tidegate_driver::{
-    AppStore, AppSummary, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore,
-    DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage, KvStore,
-    Mutated, OutboxStore, PortError, QueueState, QueueStore, Script, ScriptStore, TriggerStore,
+    AbandonedExecution, AppStore, AppSummary, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter,
+    DeliveryStore, DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage,
+    KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, Mutated, OutboxStore, PortError, QueueState,
+    QueueStore, Script, ScriptStore, TriggerStore,
 };
 
 /// A [`Memory`] that many may use, with a clock of the caller's choice.
@@ -192,5 +193,33 @@ impl DeadLetterStore for SharedMemory {
 
     async fn get(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
         self.transaction().letter(app, id)
+    }
+
+    async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        self.transaction().redrive(app, selection)
+    }
+
+    async fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        self.transaction().discard(app, selection)
+    }
+
+    async fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        self.transaction().count(app, selection)
+    }
+}
+
+#[async_trait]
+impl LedgerStore for SharedMemory {
+    async fn loops(&self, app: &AppName, limit: u32) -> Result<Vec<LoopEntry>, PortError> {
+        self.transaction().loop_entries(app, limit)
+    }
+
+    async fn abandoned(
+        &self,
+        app: &AppName,
+        before: Option<DeliveryId>,
+        limit: u32,
+    ) -> Result<Vec<AbandonedExecution>, PortError> {
+        self.transaction().abandoned_of(app, before, limit)
     }
 }

@@ -1,6 +1,7 @@
 //! Dead letters.
 
 use crate::error::port;
+use crate::letters::Picked;
 use crate::rows;
 use crate::writer::OrRefused;
 use crate::{SqliteStore, sql};
@@ -8,7 +9,9 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerName};
-use tidegate_driver::{DeadLetter, DeadLetterFilter, DeadLetterStore, PortError, Resolution};
+use tidegate_driver::{
+    DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution,
+};
 
 #[async_trait]
 impl DeadLetterStore for SqliteStore {
@@ -19,6 +22,22 @@ impl DeadLetterStore for SqliteStore {
     async fn get(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
         let filter = DeadLetterFilter { limit: 1, ..DeadLetterFilter::default() };
         Ok(self.letters(app, &filter, Some(id)).await?.pop())
+    }
+
+    async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        let (app, selection) = (app.clone(), selection.clone());
+        self.writer.write(move |tx| Box::pin(tx.redrive(app, selection))).await
+    }
+
+    async fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        let (app, selection) = (app.clone(), selection.clone());
+        self.writer.write(move |tx| Box::pin(tx.discard(app, selection))).await
+    }
+
+    async fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+        let mut reader = self.reader(app).await?;
+        let all = LetterSelection { limit: u32::MAX, ..selection.clone() };
+        Ok(Picked::find(&mut reader, app, &all).await?.batch())
     }
 }
 
@@ -38,6 +57,8 @@ impl SqliteStore {
             .bind(filter.before.map(|before| before.0))
             .bind(filter.limit)
             .bind(id.map(|id| id.0))
+            .bind(filter.reason.map(DeadReason::as_str))
+            .bind(filter.resolution.map(Resolution::as_str))
             .fetch_all(&mut *reader)
             .await
             .or_refused()?;
@@ -55,43 +76,15 @@ fn letter(row: &SqliteRow, app: &AppName) -> Result<DeadLetter, sqlx::Error> {
         script_version: row.try_get("script_version")?,
         principal: rows::name(row, "principal")?,
         event: rows::event(row, app.clone())?,
-        reason: reason(row.try_get("reason")?),
+        reason: DeadReason::from_name(row.try_get("reason")?).unwrap_or(DeadReason::AttemptsExhausted),
         attempts: rows::count(row, "attempts")?,
         failed: rows::failed(row)?,
         fingerprint: row.try_get("fingerprint")?,
         enqueued_at: rows::time(row, "enqueued_at")?,
         created_at: rows::time(row, "created_at")?,
-        resolution: row.try_get::<Option<&str>, _>("resolution")?.map(resolution),
+        resolution: row.try_get::<Option<&str>, _>("resolution")?.and_then(Resolution::from_name),
+        handler_failure: rows::maybe_json(row, "handler_failure")?,
         redrive_generation: rows::count(row, "redrive_generation")?,
+        previous_letter_id: row.try_get::<Option<i64>, _>("previous_letter_id")?.map(DeadLetterId),
     })
-}
-
-/// The column's check lets no other text in.
-fn reason(name: &str) -> DeadReason {
-    match name {
-        "max_age" => DeadReason::MaxAge,
-        "permanent" => DeadReason::Permanent,
-        "principal_denied" => DeadReason::PrincipalDenied,
-        "handler_missing" => DeadReason::HandlerMissing,
-        _ => DeadReason::AttemptsExhausted,
-    }
-}
-
-/// The column's check lets no other text in.
-fn resolution(name: &str) -> Resolution {
-    match name {
-        "handled" => Resolution::Handled,
-        "handler_failed" => Resolution::HandlerFailed,
-        "redriven" => Resolution::Redriven,
-        _ => Resolution::Discarded,
-    }
-}
-
-pub(crate) fn resolution_name(resolution: Resolution) -> &'static str {
-    match resolution {
-        Resolution::Handled => "handled",
-        Resolution::HandlerFailed => "handler_failed",
-        Resolution::Redriven => "redriven",
-        Resolution::Discarded => "discarded",
-    }
 }

@@ -16,6 +16,8 @@ mod emit;
 mod error;
 mod exchange;
 mod kv;
+mod ledgers;
+mod letters;
 mod open;
 mod queues;
 mod rows;

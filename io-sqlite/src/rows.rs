@@ -35,6 +35,15 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &SqliteRow, column: &str
     serde_json::from_str(row.try_get(column)?).map_err(|error| bad(column, error))
 }
 
+/// The same of a column that may be null.
+pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(
+    row: &SqliteRow,
+    column: &str,
+) -> Result<Option<T>, sqlx::Error> {
+    let text: Option<&str> = row.try_get(column)?;
+    text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
+}
+
 /// The columns of an event.
 pub(crate) fn event(row: &SqliteRow, app: AppName) -> Result<Event, sqlx::Error> {
     let id = |column| row.try_get::<Uuid, _>(column).map(EventId);

@@ -1,6 +1,5 @@
 //! Settlements: what becomes of claimed rows. Plain successes, which are nearly all, go by one statement.
 
-use crate::dead_letters::resolution_name;
 use crate::dispatch::{claim_of, pairs};
 use crate::emit::Audience;
 use crate::error::port;
@@ -75,7 +74,7 @@ impl Tx<'_> {
                 if !self.apply_effects(id, &effects, woken).await? {
                     return Ok(false);
                 }
-                self.resolve(id, Resolution::Handled).await?;
+                self.resolve(id, Resolution::Handled, None).await?;
                 self.delete(&[id.0]).await?;
             }
             Verdict::Executed { effects, outcome } => {
@@ -94,8 +93,8 @@ impl Tx<'_> {
                 query.execute(&mut *self.connection).await.or_refused()?;
             }
             Verdict::Replied => self.delete(&[id.0]).await?,
-            Verdict::HandlerFailed { .. } => {
-                self.resolve(id, Resolution::HandlerFailed).await?;
+            Verdict::HandlerFailed { failed } => {
+                self.resolve(id, Resolution::HandlerFailed, Some(&failed)).await?;
                 self.delete(&[id.0]).await?;
             }
             Verdict::Retry { delay, failed } => {
@@ -128,8 +127,13 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    async fn resolve(&mut self, id: DeliveryId, resolution: Resolution) -> Result<(), PortError> {
-        let query = sqlx::query(sql::letter_resolve).bind(id.0).bind(resolution_name(resolution));
+    async fn resolve(
+        &mut self,
+        id: DeliveryId,
+        resolution: Resolution,
+        failed: Option<&Attempt>,
+    ) -> Result<(), PortError> {
+        let query = sqlx::query(sql::letter_resolve).bind(id.0).bind(resolution.as_str()).bind(failed.map(text));
         query.execute(&mut *self.connection).await.or_refused().map(drop)
     }
 

@@ -9,6 +9,7 @@ macro_rules! statements {
 #[expect(non_upper_case_globals, reason = "a statement is named like its file")]
 mod names {
     statements!(
+        abandoned_list,
         app_exists,
         app_invoke,
         app_list,
@@ -34,6 +35,10 @@ mod names {
         kv_put,
         lane,
         letter_resolve,
+        letters_pick,
+        letters_redrive,
+        letters_resolve,
+        loop_list,
         newest_time,
         next_version,
         ping,

@@ -235,6 +235,8 @@ create table tidegate.abandoned_executions (
     at          timestamptz not null
 );
 
+create index abandoned_executions_of_app on tidegate.abandoned_executions (app, delivery_id);
+
 -- Chains that were cut because they were too deep: one row per trigger and root event.
 create table tidegate.loops (
     trigger_id    bigint not null,

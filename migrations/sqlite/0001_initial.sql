@@ -147,6 +147,8 @@ create table dead_letters (
     resolution         text check (resolution in ('handled', 'handler_failed', 'redriven', 'discarded')),
     redrive_generation integer not null,
     previous_letter_id integer,
+    -- What the handler that was to handle it failed of.
+    handler_failure    text,
     max_attempts       integer not null,
     backoff            text not null,
     base_ms            integer not null,
@@ -183,6 +185,8 @@ create table abandoned_executions (
     message     text,
     at          integer not null
 ) strict;
+
+create index abandoned_executions_of_app on abandoned_executions (app, delivery_id);
 
 -- Chains that were cut because they were too deep: one row per trigger and root event.
 create table loops (

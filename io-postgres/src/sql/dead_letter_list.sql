@@ -1,9 +1,12 @@
--- $2 is a trigger's name, $3 a fingerprint, $4 whether only open ones, $5 an id, $7 one letter; null means any.
+-- $2 is a trigger's name, $3 a fingerprint, $4 whether only open ones, $5 an id, $7 one letter, $8 a reason, $9 a resolution;
+-- null means any.
 select id, delivery_id, trigger_name, trigger_version, handler_kind, handler_name, script_version, principal, reason,
-    attempts, failed::text as failed, fingerprint, enqueued_at, created_at, resolution, redrive_generation, event_id,
+    attempts, failed::text as failed, fingerprint, enqueued_at, created_at, resolution, handler_failure::text as handler_failure,
+    redrive_generation, previous_letter_id, event_id,
     source, type, subject, time, actor, root_id, parent_id, depth, traceparent, data::text as data
 from tidegate.dead_letters
 where app = $1 and ($2::text is null or trigger_name = $2) and ($3::text is null or fingerprint = $3)
   and (not $4 or resolution is null) and ($5::bigint is null or id < $5) and ($7::bigint is null or id = $7)
+  and ($8::text is null or reason = $8) and ($9::text is null or resolution = $9)
 order by id desc
 limit $6

@@ -1,0 +1,57 @@
+//! What ended without a dead letter.
+
+use crate::memory::Memory;
+use std::cmp::Reverse;
+use tidegate_core::{AppName, DeliveryId, TriggerId, TriggerName};
+use tidegate_driver::{AbandonedExecution, LoopEntry, PortError};
+
+impl Memory {
+    pub(crate) fn loop_entries(&self, app: &AppName, limit: u32) -> Result<Vec<LoopEntry>, PortError> {
+        self.require(app)?;
+        let entry = |((trigger, root), cut): (&(TriggerId, _), &crate::memory::Loop)| {
+            let trigger = self.name_in(app, *trigger)?;
+            let (count, last_event_id, last_at) = (cut.count, cut.last_event, cut.last_at);
+            Some(LoopEntry { trigger, root_id: *root, count, last_event_id, last_at })
+        };
+        let mut entries: Vec<LoopEntry> = self.loops.iter().filter_map(entry).collect();
+        entries.sort_by_key(|entry| Reverse((entry.last_at, entry.root_id)));
+        entries.truncate(limit as usize);
+        Ok(entries)
+    }
+
+    pub(crate) fn abandoned_of(
+        &self,
+        app: &AppName,
+        before: Option<DeliveryId>,
+        limit: u32,
+    ) -> Result<Vec<AbandonedExecution>, PortError> {
+        self.require(app)?;
+        let mut found: Vec<AbandonedExecution> = self
+            .abandoned
+            .iter()
+            .filter(|one| before.is_none_or(|before| one.delivery < before))
+            .filter_map(|one| {
+                let outcome = one.outcome.as_ref();
+                Some(AbandonedExecution {
+                    delivery_id: one.delivery,
+                    trigger: self.name_in(app, one.trigger)?,
+                    event_id: one.event,
+                    cause: one.cause,
+                    outcome: outcome.map(|outcome| outcome.name().to_owned()),
+                    status: outcome.map(|outcome| outcome.status),
+                    message: outcome.and_then(|outcome| outcome.message.clone()),
+                    at: one.at,
+                })
+            })
+            .collect();
+        found.sort_by_key(|one| Reverse(one.delivery_id));
+        found.truncate(limit as usize);
+        Ok(found)
+    }
+
+    /// The name of a trigger of this app.
+    fn name_in(&self, app: &AppName, trigger: TriggerId) -> Option<TriggerName> {
+        let trigger = &self.triggers.get(&trigger)?.trigger;
+        (trigger.app == *app).then(|| trigger.spec.name.clone())
+    }
+}

@@ -1,0 +1,13 @@
+-- The next letters to do something about, with their triggers and whether those are gone. ?2 is a JSON array of ids, ?3 a
+-- trigger's name, ?4 a fingerprint, ?5 a reason, ?6 and ?7 from and before when, ?8 a resolution, ?9 an id; null means any,
+-- but of the resolution: open, unless ids are given.
+select l.id, l.trigger_id, t.deleted_at is not null as gone
+from dead_letters l join triggers t on t.id = l.trigger_id
+where l.app = ?1 and l.resolution is not 'redriven'
+  and (?2 is null or l.id in (select value from json_each(?2)))
+  and (?3 is null or l.trigger_name = ?3) and (?4 is null or l.fingerprint = ?4) and (?5 is null or l.reason = ?5)
+  and (?6 is null or l.created_at >= ?6) and (?7 is null or l.created_at < ?7)
+  and (l.resolution is ?8 or (?8 is null and ?2 is not null))
+  and l.id > coalesce(?9, 0)
+order by l.id
+limit ?10

@@ -15,6 +15,7 @@ mod gate;
 pub mod io;
 mod json;
 mod lanes;
+mod letter;
 mod names;
 mod outcome;
 mod pattern;
@@ -37,6 +38,7 @@ pub use fanout::matching;
 pub use gate::{Caller, ExecutionGate};
 pub use io::{Action, Boot, Disposition, Ending, Fact, Input, Output, Why};
 pub use json::{InvalidJson, Json};
+pub use letter::LetterEvent;
 pub use names::{
     AppName, Collection, DeadLetterId, DeliveryId, EventId, EventType, InboxId, Incarnation, InvalidName, Key, Lease,
     OpId, PrincipalId, ScriptName, Subject, TriggerId, TriggerName,

@@ -42,6 +42,8 @@ pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(stor
     let data: serde_json::Value = serde_json::from_str(event.data.as_str()).expect("JSON");
     let expected = serde_json::json!({
         "dead_letter_id": letter.id.0, "trigger": "lane", "reason": "permanent", "fingerprint": failed.fingerprint(),
+        "attempts": 1, "error": "script_error", "message": "it broke",
+        "event": {"id": row.event.id, "source": "app", "type": "go", "subject": "0", "data": null},
     });
     assert_eq!(data, expected);
     let other = app.next(another.id).await;

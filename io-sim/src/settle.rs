@@ -3,8 +3,8 @@
 use crate::memory::{Abandoned, Letter, Loop, Memory, Row};
 use std::collections::BTreeSet;
 use tidegate_core::{
-    Attempt, Cause, Claim, DeadLetterId, DeadReason, DeliveryId, EventType, Json, Micros, NewEvent, Settlement,
-    Subject, Timestamp, TriggerId, Verdict,
+    Attempt, Cause, Claim, DeadLetterId, DeadReason, DeliveryId, LetterEvent, Micros, Settlement, Timestamp, TriggerId,
+    Verdict,
 };
 use tidegate_driver::{DeadLetter, Resolution};
 
@@ -154,16 +154,18 @@ impl Memory {
             redrive_generation: row.redrive_generation,
             previous_letter_id: row.previous_letter,
         };
+        let told = LetterEvent {
+            id,
+            trigger: &trigger.spec.name,
+            reason,
+            attempts,
+            fingerprint: &fingerprint,
+            last: letter.failed.last(),
+            event: &letter.event,
+        };
+        let event = told.to_event();
         let (policy, timeout) = (row.policy, row.timeout);
         self.letters.insert(id, Letter { app: trigger.app.clone(), trigger: trigger.id, policy, timeout, letter });
-        let data = serde_json::json!({
-            "dead_letter_id": id, "trigger": trigger.spec.name, "reason": reason, "fingerprint": fingerprint,
-        });
-        let event = NewEvent {
-            event_type: EventType::new("dead_letter.created").expect("a constant within the rule"),
-            subject: Subject::new(trigger.spec.name.as_str()).expect("a trigger's name fits into a subject"),
-            data: Json::from(data),
-        };
         woken.extend(self.emit_letter(&trigger.app, event, &cause, id));
     }
 }

@@ -9,8 +9,8 @@ use crate::writer::{OrRefused, Tx};
 use sqlx::Row;
 use std::collections::BTreeSet;
 use tidegate_core::{
-    Attempt, Claim, DeadLetterId, DeadReason, DeliveryId, EventType, Json, NewEvent, Settlement, Source, Subject,
-    TriggerId, TriggerName, Verdict,
+    Attempt, Claim, DeadLetterId, DeadReason, DeliveryId, LetterEvent, Settlement, Source, TriggerId, TriggerName,
+    Verdict,
 };
 use tidegate_driver::{PortError, Resolution};
 
@@ -159,14 +159,17 @@ impl Tx<'_> {
             .or_refused()?;
         let letter_id = DeadLetterId(letter.try_get("id").map_err(port)?);
         let trigger: TriggerName = rows::name(&letter, "trigger_name").map_err(port)?;
-        let data = serde_json::json!({
-            "dead_letter_id": letter_id, "trigger": trigger, "reason": reason, "fingerprint": fingerprint,
-        });
-        let event = NewEvent {
-            event_type: EventType::new("dead_letter.created").expect("a constant within the rule"),
-            subject: Subject::new(trigger.as_str()).expect("a trigger's name fits into a subject"),
-            data: Json::from(data),
+        let (dead, history) = (rows::event(&letter, app.clone()).map_err(port)?, rows::failed(&letter).map_err(port)?);
+        let told = LetterEvent {
+            id: letter_id,
+            trigger: &trigger,
+            reason,
+            attempts,
+            fingerprint,
+            last: history.last(),
+            event: &dead,
         };
+        let event = told.to_event();
         let audience = Audience { only: None, letter: Some(letter_id) };
         Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience).await?.woken)
     }

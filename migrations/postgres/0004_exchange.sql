@@ -56,6 +56,7 @@ create function tidegate.bury(p_now timestamptz, p_delivery bigint, p_verdict js
 language plpgsql as $$
 declare
     v_letter record;
+    v_last jsonb;
     v_id uuid := tidegate.uuid_v7(p_now);
 begin
     insert into tidegate.dead_letters (
@@ -80,11 +81,18 @@ begin
     if v_letter.source = 'dead_letter' then
         return '{}';
     end if;
+    v_last := v_letter.failed -> -1;
     return tidegate.fan_out(
         p_now, v_letter.app, 'dead_letter', v_id, 'dead_letter.created', v_letter.trigger_name,
         json_build_object(
             'dead_letter_id', v_letter.id, 'trigger', v_letter.trigger_name, 'reason', v_letter.reason,
-            'fingerprint', v_letter.fingerprint),
+            'fingerprint', v_letter.fingerprint, 'attempts', v_letter.attempts,
+            'error', case jsonb_typeof(v_last -> 'error')
+                when 'object' then (select k from jsonb_object_keys(v_last -> 'error') k) else v_last ->> 'error' end,
+            'message', v_last ->> 'message',
+            'event', json_build_object(
+                'id', v_letter.event_id, 'source', v_letter.source, 'type', v_letter.type,
+                'subject', v_letter.subject, 'data', v_letter.data)),
         v_letter.principal, v_letter.root_id, v_letter.event_id, v_letter.depth + 1, v_letter.traceparent,
         null, v_letter.id);
 end

@@ -62,6 +62,14 @@ pub(crate) enum Command {
     /// Look at what will not be tried again by itself
     #[command(visible_alias = "dlq")]
     DeadLetters(DeadLettersArgs),
+    /// Look at chains of triggers that were cut because they were too deep
+    Loops {
+        /// At most so many
+        #[arg(long, value_name = "N")]
+        limit: Option<u32>,
+    },
+    /// Look at sync executions whose reply reached nobody
+    Abandoned(PageArgs),
     /// Look at how much runs at once, and change how much may
     Gate(GateArgs),
     /// Bring the store's schema up to date
@@ -260,6 +268,43 @@ pub(crate) enum DeadLettersCommand {
     List(DeadLettersListArgs),
     /// One dead letter
     Show { id: i64 },
+    /// Put letters' deliveries back in the outbox
+    Redrive(LettersArgs),
+    /// Lay letters aside: nothing more is to be done about them
+    Discard(LettersArgs),
+}
+
+/// Which dead letters to do something about.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct LettersArgs {
+    /// These, resolved or not
+    #[arg(value_name = "ID", conflicts_with_all = ["trigger", "fingerprint", "reason", "resolution", "from", "before", "all"])]
+    pub(crate) ids: Vec<i64>,
+    /// All that are open
+    #[arg(long, conflicts_with_all = ["trigger", "fingerprint", "reason", "resolution", "from", "before"])]
+    pub(crate) all: bool,
+    /// Open ones of this trigger
+    #[arg(long, value_name = "NAME")]
+    pub(crate) trigger: Option<String>,
+    /// Open ones with this fingerprint: the same failure
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub(crate) fingerprint: Option<String>,
+    /// Open ones for this reason: attempts_exhausted, max_age, permanent, principal_denied, handler_missing
+    #[arg(long, value_name = "REASON")]
+    pub(crate) reason: Option<String>,
+    /// Instead of open ones: handled, handler_failed, discarded
+    #[arg(long, value_name = "RESOLUTION")]
+    pub(crate) resolution: Option<String>,
+    /// Only those that died at or after this time, in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub(crate) from: Option<String>,
+    /// Only those that died before this time, in RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub(crate) before: Option<String>,
+    /// Only count them
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 #[derive(Debug, Args)]

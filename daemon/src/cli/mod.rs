@@ -72,6 +72,8 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
         }
         Command::Emit(args) => commands::emit::run(&asking(None)?, args),
         Command::Invoke(args) => commands::invoke::run(&asking(None)?, args),
+        Command::Loops { limit } => commands::ledgers::loops(&asking(None)?, limit),
+        Command::Abandoned(page) => commands::ledgers::abandoned(&asking(None)?, page),
         Command::Gate(args) => commands::gate::run(&asking(None)?, &args),
         Command::Kv(command) => commands::kv::run(&asking(None)?, command),
         Command::Triggers { command } => {

@@ -7,14 +7,16 @@ use super::view::{DeadLetterView, DeadLetters};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use tidegate_core::{AppName, DeadLetterId};
-use tidegate_driver::DeadLetterFilter;
+use tidegate_core::{AppName, DeadLetterId, DeadReason};
+use tidegate_driver::{DeadLetterFilter, Resolution};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Query {
     trigger: Option<String>,
     fingerprint: Option<String>,
+    reason: Option<DeadReason>,
+    resolution: Option<Resolution>,
     #[serde(default)]
     open: bool,
     cursor: Option<String>,
@@ -31,6 +33,8 @@ pub(super) async fn list(
     let filter = DeadLetterFilter {
         trigger: query.trigger.map(name).transpose()?,
         fingerprint: query.fingerprint.map(|text| searched("fingerprint", text)).transpose()?,
+        reason: query.reason,
+        resolution: query.resolution,
         open_only: query.open,
         before: paging::row(query.cursor.as_deref())?.map(DeadLetterId),
         limit: limit.and_one(),

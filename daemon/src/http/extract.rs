@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, Method, header};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use tidegate_core::{Cause, InvalidName, PrincipalId};
 
 /// The parameters of the path.
@@ -105,11 +106,11 @@ const DRAINED_MAX: usize = 8 << 20;
 /// The body as the JSON of `T`, which is an object. A derived reader would take an array for one, field by field, and an
 /// empty array for one that leaves all out.
 pub(super) fn object<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, Problem> {
-    match serde_json::from_str(text) {
-        Ok(_) if !text.trim_start().starts_with('{') => Err(Problem::invalid(format!("{what} is a JSON object"))),
-        Ok(read) => Ok(read),
-        Err(error) => Err(Problem::json(&error)),
+    let is_other = !text.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
+    if is_other {
+        return Err(Problem::invalid(format!("{what} is a JSON object")));
     }
+    serde_json::from_str(text).map_err(|error| Problem::json(&error))
 }
 
 /// The services, if the store is there.

@@ -15,6 +15,8 @@ mod health;
 mod hooks;
 mod invoke;
 mod kv;
+mod ledgers;
+mod letter_actions;
 mod metrics;
 mod paging;
 mod problem;
@@ -58,7 +60,13 @@ pub fn app(state: ApiState) -> Router {
         .route(&format!("{app}/deliveries"), get(deliveries::list))
         .route(&format!("{app}/deliveries/{{id}}"), get(deliveries::get))
         .route(&format!("{app}/dead-letters"), get(dead_letters::list))
+        .route(&format!("{app}/dead-letters/redrive"), post(letter_actions::redrive))
+        .route(&format!("{app}/dead-letters/discard"), post(letter_actions::discard))
         .route(&format!("{app}/dead-letters/{{id}}"), get(dead_letters::get))
+        .route(&format!("{app}/dead-letters/{{id}}/redrive"), post(letter_actions::redrive_one))
+        .route(&format!("{app}/dead-letters/{{id}}/discard"), post(letter_actions::discard_one))
+        .route(&format!("{app}/loops"), get(ledgers::loops))
+        .route(&format!("{app}/abandoned"), get(ledgers::abandoned))
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state(state.clone(), auth::require_token));
     Router::new()

@@ -68,7 +68,9 @@ pub(super) struct DeadLetterView<'a> {
     enqueued_at: String,
     created_at: String,
     resolution: Option<Resolution>,
+    handler_failure: Option<AttemptView<'a>>,
     redrive_generation: u32,
+    previous_letter_id: Option<DeadLetterId>,
 }
 
 #[derive(Serialize)]
@@ -122,7 +124,9 @@ impl<'a> From<&'a DeadLetter> for DeadLetterView<'a> {
             enqueued_at: letter.enqueued_at.to_rfc3339(),
             created_at: letter.created_at.to_rfc3339(),
             resolution: letter.resolution,
+            handler_failure: letter.handler_failure.as_ref().map(AttemptView::from),
             redrive_generation: letter.redrive_generation,
+            previous_letter_id: letter.previous_letter_id,
         }
     }
 }

@@ -5,18 +5,34 @@ use super::metrics::{Metrics, Scraper};
 use std::fmt;
 use std::sync::Arc;
 use tidegate_driver::{
-    AppStore, DeadLetterStore, DeliveryStore, EventEmitter, GateHandle, KvStore, OutboxEventEmitter, OutboxStore,
-    QueueStore, ScriptStore, SyncCaller, TriggerStore, WakeHandle,
+    AppStore, DeadLetterStore, DeliveryStore, EventEmitter, GateHandle, KvStore, LedgerStore, OutboxEventEmitter,
+    OutboxStore, QueueStore, ScriptStore, SyncCaller, TriggerStore, WakeHandle,
 };
 
 /// Every port of a store that requests need.
 pub trait Ports:
-    KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore + QueueStore
+    KvStore
+    + OutboxStore
+    + TriggerStore
+    + ScriptStore
+    + AppStore
+    + DeliveryStore
+    + DeadLetterStore
+    + LedgerStore
+    + QueueStore
 {
 }
 
 impl<S> Ports for S where
-    S: KvStore + OutboxStore + TriggerStore + ScriptStore + AppStore + DeliveryStore + DeadLetterStore + QueueStore
+    S: KvStore
+        + OutboxStore
+        + TriggerStore
+        + ScriptStore
+        + AppStore
+        + DeliveryStore
+        + DeadLetterStore
+        + LedgerStore
+        + QueueStore
 {
 }
 
@@ -37,6 +53,8 @@ pub struct Services {
     pub deliveries: Arc<dyn DeliveryStore>,
     /// What will not be tried again by itself.
     pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// What ended without one.
+    pub ledgers: Arc<dyn LedgerStore>,
     /// Whether the store answers.
     pub health: Arc<dyn Health>,
     /// Wakes the dispatcher after a mutation.
@@ -68,6 +86,7 @@ impl Services {
             triggers: Arc::clone(store) as _,
             deliveries: Arc::clone(store) as _,
             dead_letters: Arc::clone(store) as _,
+            ledgers: Arc::clone(store) as _,
             health: Arc::new(CachedHealth::new(health)),
             wake,
             caller,

@@ -15,6 +15,7 @@ mod http_health;
 mod http_kv;
 mod http_rows;
 mod http_wakes;
+mod letters;
 mod metrics;
 mod nothing_is_lost;
 mod outage;

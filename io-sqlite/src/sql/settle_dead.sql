@@ -14,4 +14,5 @@ from outbox o
 join triggers t on t.id = o.trigger_id
 left join scripts s on t.handler_kind = 'script' and s.app = t.app and s.name = t.handler_name
 where o.id = ?1
-returning id, trigger_name
+returning id, trigger_name, failed, event_id, source, type, subject, time, actor, root_id, parent_id, depth, traceparent,
+    data

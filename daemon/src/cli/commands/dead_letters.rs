@@ -4,6 +4,7 @@ use super::super::client::Call;
 use super::super::error::CliError;
 use super::super::{attempts, text};
 use super::Context;
+use super::letter_actions;
 use super::triggers::handler;
 use serde::Deserialize;
 use serde_json::Value;
@@ -34,8 +35,10 @@ struct DeadLetterView {
     enqueued_at: String,
     created_at: String,
     resolution: Option<String>,
+    handler_failure: Option<AttemptView>,
     #[serde(default)]
     redrive_generation: u32,
+    previous_letter_id: Option<i64>,
 }
 
 /// How much of an error a table shows.
@@ -49,6 +52,8 @@ pub(in super::super) fn run(context: &Context, command: DeadLettersCommand) -> R
             let answer = context.target.client.call(Call::get(context.target.path(&format!("/dead-letters/{id}"))?))?;
             context.show(&answer.body, |letter: &DeadLetterView| whole(context, letter))
         }
+        DeadLettersCommand::Redrive(args) => letter_actions::run(context, "redrive", "redriven", args),
+        DeadLettersCommand::Discard(args) => letter_actions::run(context, "discard", "discarded", args),
     }
 }
 
@@ -105,7 +110,11 @@ fn whole(context: &Context, letter: &DeadLetterView) -> String {
     line(format!("  died        {}", letter.created_at));
     line(format!("  fingerprint {}", letter.fingerprint));
     if letter.redrive_generation > 0 {
-        line(format!("  redriven    {} before", text::count(letter.redrive_generation.into(), "time")));
+        let previous = letter.previous_letter_id.map_or_else(String::new, |id| format!(", last as dead letter {id}"));
+        line(format!("  redriven    {} before{previous}", text::count(letter.redrive_generation.into(), "time")));
+    }
+    if let Some(failed) = &letter.handler_failure {
+        line(format!("  its handler failed: {}", failed.in_short(ERROR_WIDTH)));
     }
     line(format!("  attempts    {}", letter.attempts));
     out + &attempts::render(&letter.failed) + &attempts::event(&letter.event)

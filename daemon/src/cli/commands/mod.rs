@@ -7,6 +7,8 @@ pub(super) mod emit;
 pub(super) mod gate;
 pub(super) mod invoke;
 pub(super) mod kv;
+pub(super) mod ledgers;
+pub(super) mod letter_actions;
 pub(super) mod triggers;
 
 use super::error::CliError;

@@ -1,0 +1,82 @@
+use super::super::args::LettersArgs;
+use super::super::client::Call;
+use super::super::error::CliError;
+use super::super::{output, text};
+use super::Context;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::io::{IsTerminal, Write};
+use ureq::http::Method;
+
+/// Letters of one request, so that a person sees how far it is, and a lost connection costs little: what is done stays
+/// done, and the same command goes on.
+const AT_ONCE: u32 = 1_000;
+
+#[derive(Default, Deserialize)]
+struct Report {
+    matched: u64,
+    #[serde(alias = "redriven", alias = "discarded")]
+    done: u64,
+    skipped: u64,
+    cursor: Option<String>,
+}
+
+/// `tidegate dead-letters redrive` and `… discard`. `done` is the word for what was done.
+pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs) -> Result<(), CliError> {
+    let path = context.target.path(&format!("/dead-letters/{action}"))?;
+    let dry_run = args.dry_run;
+    let mut body = body(args);
+    let mut total = Report::default();
+    let shows_progress = !dry_run && std::io::stderr().is_terminal();
+    loop {
+        let call = Call::new(Method::POST, path.clone()).body("application/json", body.to_string());
+        let answer = context.target.client.call(call)?;
+        let report: Report = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
+        total.matched += report.matched;
+        total.done += report.done;
+        total.skipped += report.skipped;
+        let Some(cursor) = report.cursor else { break };
+        body["cursor"] = json!(cursor);
+        if shows_progress {
+            write!(std::io::stderr(), "\r{} {done} …", total.done).map_err(CliError::failed)?;
+        }
+    }
+    if shows_progress && total.done >= u64::from(AT_ONCE) {
+        output::note("");
+    }
+    let Report { matched, done: many, skipped, .. } = total;
+    if context.json {
+        let report = json!({ "matched": matched, done: many, "skipped": skipped, "dry_run": dry_run });
+        return output::print_line(&report.to_string()).map_err(CliError::failed);
+    }
+    let mut said = if dry_run {
+        format!("{} would be {done}", text::count(matched - skipped, "letter"))
+    } else {
+        format!("{} {done}", text::count(many, "letter"))
+    };
+    if skipped > 0 {
+        said.push_str(&format!("; {skipped} skipped, because their triggers are deleted"));
+    }
+    context.say(&format!("{said}\n"))
+}
+
+fn body(args: LettersArgs) -> Value {
+    let mut body = json!({ "dry_run": args.dry_run, "limit": AT_ONCE });
+    if args.all {
+        body["all"] = json!(true);
+    } else if !args.ids.is_empty() {
+        body["ids"] = json!(args.ids);
+    } else {
+        let fields = [
+            ("trigger", args.trigger),
+            ("fingerprint", args.fingerprint),
+            ("reason", args.reason),
+            ("resolution", args.resolution),
+            ("created_from", args.from),
+            ("created_before", args.before),
+        ];
+        let given = fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), json!(value?))));
+        body["filter"] = Value::Object(given.collect());
+    }
+    body
+}

@@ -13,6 +13,7 @@ fn main() -> ExitCode {
             .with("fail", |_| async { Outcome::Failed(Failure::new(ExecError::ScriptError, "it was told to fail")) })
             .with("fail_with", |delivery| async move { fail_with(&delivery) })
             .with("answer_204", |_| async { answer(204) })
+            .with("sleep_5s", |_| async { sleep(5_000).await })
             .with("answer_in_200ms", |_| async {
                 sleep(200).await;
                 answer(204)

@@ -1,8 +1,11 @@
 //! Sync calls through the real program, on both stores: what a caller is answered, and what is left of it.
 
-use crate::world::{Answer, App, Client, Kind, TESTBED, Turn, World, client, event, on, wait_for};
+use crate::world::{Answer, App, Client, Kind, TESTBED, Turn, World, client, event, on, tidegate, wait_for};
 use serde_json::{Value, json};
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
+use testkit::Daemon;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -264,4 +267,80 @@ fn the_gate_is_changed_while_it_runs() {
     }
     let gate = client.get("/v1/gate").ok();
     assert_eq!((&gate["permits"], &gate["sync_reserve"]), (&json!(40), &json!(3)), "a bad change changes nothing");
+}
+
+/// Begins a request and goes away in the middle of it.
+fn hang_up(daemon: &Daemon, path: &str, after: Duration) {
+    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port())).expect("it listens");
+    write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").expect("it reads");
+    std::thread::sleep(after);
+}
+
+#[test]
+fn a_caller_who_hangs_up_leaves_one_abandoned_row_and_the_effects_stay() {
+    const SLOW: &str = "export default async function (request, ctx) {
+        const from = Date.now();
+        while (Date.now() - from < 300) {}
+        await ctx.kv.put('slow', 'key', 1);
+        return { status: 202 };
+    }";
+    on_both(|world| {
+        let daemon = world.daemon("hangup", TESTBED, &[]);
+        let app = App::new(client(&daemon), "hangup");
+        let rule = json!({"method": "POST", "path": "/slow", "public": true});
+        app.deploy(&[("slow", SLOW)], &[http("slow", rule, json!({"script": "slow"}), json!({}))]);
+        hang_up(&daemon, "/http/hangup/slow", Duration::from_millis(100));
+        let abandoned = wait_for("the row", PATIENCE, || {
+            let found = app.client.list(&app.path("/abandoned"), "abandoned");
+            (!found.is_empty()).then_some(found)
+        });
+        assert_eq!(abandoned.len(), 1);
+        let row = &abandoned[0];
+        let told = (&row["trigger"], &row["cause"], &row["outcome"], &row["status"]);
+        assert_eq!(told, (&json!("slow"), &json!("caller_gone"), &json!("succeeded"), &json!(202)), "{row}");
+        assert_eq!(app.entries("slow"), [("key".to_owned(), json!(1))]);
+        assert!(app.is_drained() && app.dead_letters().is_empty());
+        let said = tidegate(&daemon, &["abandoned", "--app", "hangup"]);
+        assert!(String::from_utf8_lossy(&said.stdout).contains("caller_gone"), "{said:?}");
+    });
+}
+
+#[test]
+fn a_call_whose_daemon_is_killed_is_abandoned_and_executed_by_no_other() {
+    for kind in [Kind::Sqlite, Kind::Postgres] {
+        let _turn = Turn::shared();
+        let world = World::new(kind);
+        let settings =
+            [("TIDEGATE_DISPATCHER_LEASE_MS", "1000"), ("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")];
+        let mut victim = world.daemon("victim", TESTBED, &settings);
+        let other = (kind == Kind::Postgres).then(|| world.daemon("other", TESTBED, &settings));
+        let app = App::new(client(&victim), "lost");
+        let rule = json!({"method": "POST", "path": "/long"});
+        app.deploy(&[], &[http("long", rule, json!({"native": "sleep_5s"}), json!({}))]);
+        let calling = std::thread::spawn({
+            let client = app.client.clone();
+            move || client.send("POST", "/http/lost/long", &[], None).is_err()
+        });
+        wait_for("its execution", PATIENCE, || victim.log().contains("started").then_some(()));
+        victim.kill9();
+        assert!(calling.join().expect("it does not panic"), "the caller gets no answer");
+        let survivor = match &other {
+            Some(other) => other,
+            None => {
+                victim.restart();
+                &victim
+            }
+        };
+        let app = App::new(client(survivor), "lost");
+        let abandoned = wait_for("the row", PATIENCE, || {
+            let found = app.client.list(&app.path("/abandoned"), "abandoned");
+            (!found.is_empty()).then_some(found)
+        });
+        let row = &abandoned[0];
+        assert_eq!((&row["cause"], &row["outcome"], &row["status"]), (&json!("node_lost"), &json!(null), &json!(null)));
+        assert!(app.is_drained());
+        let starts =
+            victim.log().matches("started").count() + other.map_or(0, |other| other.log().matches("started").count());
+        assert_eq!(starts, 1, "it was executed once");
+    }
 }

@@ -123,6 +123,19 @@ fn check(app: &App, emitted: usize, answered: &[String]) {
     assert_eq!(of("count-"), emitted, "each event was handled");
     let missing: Vec<&String> = answered.iter().filter(|call| !marks.contains(*call)).collect();
     assert_eq!(missing, Vec::<&String>::new(), "a call that was answered with a success has its effects");
+    // Each call that took effect was replied or is abandoned, whatever moment its daemon died in.
+    let abandoned = app.client.list(&app.path("/abandoned?limit=1000"), "abandoned");
+    let executions =
+        |rows: &[Value]| -> BTreeSet<String> { rows.iter().map(|row| format!("{}-1", row["delivery_id"])).collect() };
+    let succeeded: Vec<Value> = abandoned.iter().filter(|row| row["outcome"] == "succeeded").cloned().collect();
+    let call_of = |mark: &String| {
+        mark.rsplit_once('-').and_then(|(rest, _)| rest.rsplit_once('-')).map(|(_, id)| format!("{id}-1"))
+    };
+    let known: BTreeSet<String> = answered.iter().filter_map(call_of).chain(executions(&succeeded)).collect();
+    let took_effect: BTreeSet<String> =
+        marks.iter().filter(|mark| mark.starts_with("call-")).filter_map(call_of).collect();
+    assert_eq!(took_effect.difference(&known).count(), 0, "calls that took effect and of which nothing is known");
+    assert_eq!(executions(&succeeded).difference(&took_effect).count(), 0, "abandoned successes without effects");
     let letters = app.dead_letters();
     let handled = letters.iter().filter(|letter| letter["resolution"] == "handled").count();
     assert_eq!(of("letters-"), handled, "each letter that is handled was handled once");

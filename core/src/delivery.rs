@@ -13,6 +13,7 @@ use crate::effects::Effects;
 use crate::event::Event;
 use crate::names::{DeadLetterId, DeliveryId, InboxId, Lease, PrincipalId, TriggerId, TriggerName};
 use crate::outcome::{ExecError, Failure, Outcome};
+use crate::principal::Standing;
 use crate::retry::RetryPolicy;
 use crate::rng::RngKey;
 use crate::store::Claim;
@@ -40,6 +41,8 @@ pub struct Delivery {
     pub script_version: Option<i64>,
     /// Who it runs as: the trigger's `registered_by`.
     pub runs_as: PrincipalId,
+    /// How that principal stood at the claim.
+    pub standing: Standing,
     /// The trigger's retry policy when the event was emitted.
     pub policy: RetryPolicy,
     /// The trigger's timeout when the event was emitted.
@@ -331,12 +334,25 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
         error: ExecError::Lost,
         message: Attempt::LOST_MESSAGE.to_owned(),
     };
+    let denied = delivery.standing.refusal(&delivery.runs_as).map(|failure| Attempt {
+        attempt: delivery.attempt,
+        started_at: now,
+        duration: Some(Micros::ZERO),
+        error: failure.error,
+        message: failure.message,
+    });
     match delivery.kind() {
         // A sync row is written already leased by the daemon that executes it, so a claim only ever finds an orphan.
         Kind::Sync(_) => Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }),
         Kind::DeadLetterHandler(_) if delivery.attempt > 1 => Some(Verdict::HandlerFailed { failed: lost() }),
-        Kind::DeadLetterHandler(_) => None,
+        Kind::DeadLetterHandler(_) => denied.map(|failed| Verdict::HandlerFailed { failed }),
         Kind::Async => {
+            if let Some(failed) = denied {
+                let attempts = (delivery.attempt - 1).min(delivery.policy.max_attempts());
+                let (reason, fingerprint) = (DeadReason::PrincipalDenied, failed.fingerprint());
+                let failed = Some(failed);
+                return Some(Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger: false });
+            }
             let reason = if delivery.attempt > delivery.policy.max_attempts() {
                 DeadReason::AttemptsExhausted
             } else if delivery.attempt > 1 && is_too_old(delivery, now) {

@@ -19,6 +19,7 @@ mod letter;
 mod names;
 mod outcome;
 mod pattern;
+mod principal;
 mod retry;
 mod rng;
 mod route;
@@ -45,6 +46,7 @@ pub use names::{
 };
 pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome};
 pub use pattern::{InvalidPattern, Pattern};
+pub use principal::{Access, Principal, Role, Standing};
 pub use retry::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
 pub use rng::{Purpose, RngKey};
 pub use route::{InvalidRoute, RouteMethod, RoutePath};

@@ -8,6 +8,7 @@ use crate::delivery::Delivery;
 use crate::event::{Cause, NewEvent, Source};
 use crate::names::{AppName, InboxId, ScriptName, TriggerId};
 use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
+use crate::principal::Standing;
 use crate::store::Claim;
 use crate::trigger::TimeoutMs;
 use serde::{Deserialize, Serialize};
@@ -50,6 +51,8 @@ pub enum Refusal {
     Paused,
     /// The trigger's `max_concurrency` is reached.
     Busy,
+    /// The principal that registered the trigger may not run it any more.
+    Denied(Standing),
 }
 
 impl Refusal {
@@ -57,6 +60,11 @@ impl Refusal {
     #[must_use]
     pub fn failure(self) -> Failure {
         match self {
+            // Who that is, is not a caller's business.
+            Self::Denied(_) => Failure::new(
+                ExecError::PrincipalDenied,
+                "who registered the trigger may not run it any more; nothing was started",
+            ),
             Self::Gone => Failure::new(ExecError::HandlerMissing, "there is no such trigger, or it is disabled"),
             Self::Paused => Failure::new(ExecError::Overloaded, "the trigger is paused; nothing was started"),
             Self::Busy => Failure::new(

@@ -5,7 +5,7 @@ use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{
     Backoff, Delivery, Event, EventType, Handler, KvOps, Lease, Match, Micros, Pattern, RetryPolicySpec, Source,
-    Subject, TriggerSpec,
+    Standing, Subject, TriggerSpec,
 };
 
 pub(crate) async fn a_put_makes_one_row_for_each_matching_trigger<S: Store>(store: Arc<S>) {
@@ -69,6 +69,7 @@ pub(crate) async fn the_claimed_row_carries_the_event_and_the_trigger_whole<S: S
         handler: Some(trigger.spec.handler.clone()),
         script_version: None,
         runs_as: registrant(),
+        standing: Standing::Allowed,
         policy: trigger.spec.retry,
         timeout: trigger.spec.timeout_ms.as_micros(),
         attempt: 1,

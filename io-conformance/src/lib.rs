@@ -31,6 +31,7 @@ mod kv;
 mod lanes;
 mod ledgers;
 mod matching;
+mod principals;
 mod redrive;
 mod scripts;
 mod settle;

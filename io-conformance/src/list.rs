@@ -190,6 +190,14 @@ macro_rules! with_cases {
                 kv_events_match_as_in_the_core,
                 dead_letters_match_as_in_the_core,
             }
+            principals {
+                a_principal_is_made_once_and_found,
+                a_password_is_kept_as_its_hash,
+                roles_are_given_changed_and_taken,
+                a_token_names_its_bearer_while_it_is_valid,
+                a_claim_tells_how_the_registrant_stands,
+                a_call_of_who_may_not_run_it_is_refused,
+            }
             redrive {
                 a_redriven_letter_is_the_delivery_that_it_was,
                 a_redriven_delivery_that_dies_again_is_a_new_letter_that_names_the_old_one,

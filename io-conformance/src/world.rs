@@ -2,8 +2,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_driver::{
-    AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, LedgerStore, OutboxStore, QueueStore,
-    ScriptStore, TriggerStore,
+    AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, LedgerStore, OutboxStore, PrincipalStore,
+    QueueStore, ScriptStore, TokenStore, TriggerStore,
 };
 
 /// All that a store is to Tidegate: every store port at once.
@@ -17,6 +17,8 @@ pub trait Store:
     + DeliveryStore
     + DeadLetterStore
     + LedgerStore
+    + PrincipalStore
+    + TokenStore
     + QueueStore
 {
 }
@@ -31,6 +33,8 @@ impl<S> Store for S where
         + DeliveryStore
         + DeadLetterStore
         + LedgerStore
+        + PrincipalStore
+        + TokenStore
         + QueueStore
 {
 }

@@ -4,7 +4,7 @@ use crate::dispatch::{delivery, micros};
 use crate::{rows, sql};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
-use tidegate_core::{Micros, Refusal, Reply, SyncCall, SyncTarget, Timestamp};
+use tidegate_core::{Micros, Refusal, Reply, Standing, SyncCall, SyncTarget, Timestamp};
 
 pub(crate) async fn begin_calls(
     connection: &mut PgConnection,
@@ -28,10 +28,11 @@ pub(crate) async fn begin_calls(
             "gone" => Refusal::Gone,
             "paused" => Refusal::Paused,
             "busy" => Refusal::Busy,
-            _ => {
+            "begun" => {
                 begun.push(delivery(row)?);
                 continue;
             }
+            standing => Refusal::Denied(Standing::from_name(standing)),
         };
         refused.extend(rows::inbox(row)?.map(|inbox| (inbox, refusal)));
     }

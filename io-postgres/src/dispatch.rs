@@ -10,7 +10,7 @@ use sqlx::{PgConnection, Row};
 use std::collections::BTreeMap;
 use tidegate_core::{
     Attempt, Claim, DeadLetterId, Delivery, DeliveryId, LaneQuota, LaneState, Lease, Micros, Reply, Request, Schedule,
-    Settlement, StoreError, Tick, Timestamp, TriggerId,
+    Settlement, Standing, StoreError, Tick, Timestamp, TriggerId,
 };
 use tidegate_driver::DispatchStore;
 
@@ -145,6 +145,7 @@ pub(crate) fn delivery(row: &PgRow) -> Result<Delivery, sqlx::Error> {
         handler: rows::handler(row)?,
         script_version: row.try_get("script_version")?,
         runs_as: rows::name(row, "registered_by")?,
+        standing: Standing::from_name(row.try_get("standing")?),
         policy: rows::policy(row)?,
         timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),
         attempt: rows::count(row, "attempt")?,

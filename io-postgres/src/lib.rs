@@ -15,6 +15,7 @@ mod kv;
 mod ledgers;
 mod listen;
 mod notify;
+mod principals;
 mod queues;
 mod rows;
 mod scripts;

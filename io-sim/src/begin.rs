@@ -3,8 +3,8 @@
 use crate::memory::{Memory, Row, TriggerRow};
 use tidegate_core::{
     AppName, Backoff, Delivery, DeliveryId, Handler, Lease, Match, Micros, PrincipalId, Refusal, Reply, RetryPolicy,
-    RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, SyncCall, SyncTarget, Trigger, TriggerId, TriggerName,
-    TriggerSpec,
+    RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncTarget, Trigger, TriggerId,
+    TriggerName, TriggerSpec,
 };
 
 impl Memory {
@@ -36,6 +36,10 @@ impl Memory {
         let lane = self.triggers.get(&id).filter(callable).ok_or(Refusal::Gone)?;
         if lane.trigger.paused {
             return Err(Refusal::Paused);
+        }
+        match self.standing(&lane.trigger.registered_by, &lane.trigger.app) {
+            Standing::Allowed => {}
+            standing => return Err(Refusal::Denied(standing)),
         }
         let live = |row: &&Row| row.trigger == id && row.is_leased() && row.lease_until > self.now;
         let running = self.outbox.values().filter(live).count() as u32;

@@ -3,7 +3,7 @@
 use crate::memory::Memory;
 use tidegate_core::{
     Attempt, Cause, Claim, Delivery, EventType, ExecError, Handler, Json, LaneQuota, LaneState, Lease, Match, Micros,
-    NewEvent, PrincipalId, Reply, Request, Schedule, Source, Subject, Tick, Timestamp, TriggerId,
+    NewEvent, PrincipalId, Reply, Request, Schedule, Source, Standing, Subject, Tick, Timestamp, TriggerId,
 };
 
 impl Memory {
@@ -107,6 +107,7 @@ impl Memory {
             event: row.event,
             handler: (!lane.deleted).then_some(handler),
             script_version: script_version.filter(|_| !lane.deleted),
+            standing: if lane.hidden { Standing::Allowed } else { self.standing(&trigger.registered_by, &trigger.app) },
             runs_as,
             policy: row.policy,
             timeout: row.timeout,

@@ -13,6 +13,7 @@ mod kv;
 mod ledgers;
 mod letters;
 mod memory;
+mod principals;
 mod queries;
 mod settle;
 mod shared;

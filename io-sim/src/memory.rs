@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     AbandonCause, AppName, Attempt, Collection, DeadLetterId, DeliveryId, Event, EventId, InboxId, Json, Key, Lease,
-    Match, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
+    Match, PrincipalId, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
 };
-use tidegate_driver::{DeadLetter, Script};
+use tidegate_driver::{DeadLetter, PrincipalRecord, Script, TokenRecord};
 
 /// A store in memory. Its clock is [`Memory::set_now`]; nothing in it reads another, and nothing in it is random.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +24,8 @@ pub struct Memory {
     pub(crate) letters: BTreeMap<DeadLetterId, Letter>,
     pub(crate) abandoned: Vec<Abandoned>,
     pub(crate) loops: BTreeMap<(TriggerId, EventId), Loop>,
+    pub(crate) principals: BTreeMap<PrincipalId, Account>,
+    pub(crate) tokens: BTreeMap<String, (TokenRecord, [u8; 32])>,
     pub(crate) idempotency: BTreeMap<(AppName, String), (String, Vec<EventId>)>,
 }
 
@@ -88,6 +90,13 @@ pub(crate) struct Letter {
     pub(crate) policy: RetryPolicy,
     pub(crate) timeout: tidegate_core::Micros,
     pub(crate) letter: DeadLetter,
+}
+
+/// A principal and the hash of its password.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) record: PrincipalRecord,
+    pub(crate) hash: Option<String>,
 }
 
 /// A chain that was cut.

@@ -4,14 +4,15 @@ use crate::memory::Memory;
 use async_trait::async_trait;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::{
-    AppName, Cause, Collection, DeadLetterId, DeliveryId, Json, Key, PrincipalId, Reply, Request, ScriptName,
+    AppName, Cause, Collection, DeadLetterId, DeliveryId, Json, Key, PrincipalId, Reply, Request, Role, ScriptName,
     StoreError, Timestamp, Trigger, TriggerName, TriggerSpec,
 };
 use tidegate_driver::{
     AbandonedExecution, AppStore, AppSummary, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter,
     DeliveryStore, DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage,
-    KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, Mutated, OutboxStore, PortError, QueueState,
-    QueueStore, Script, ScriptStore, TriggerStore,
+    KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, Mutated, NewPrincipal, NewToken, OutboxStore,
+    PortError, PrincipalRecord, PrincipalStore, QueueState, QueueStore, Script, ScriptStore, TokenRecord, TokenStore,
+    TriggerStore,
 };
 
 /// A [`Memory`] that many may use, with a clock of the caller's choice.
@@ -174,6 +175,60 @@ impl DeliveryStore for SharedMemory {
 
     async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
         self.transaction().delivery(app, id)
+    }
+}
+
+#[async_trait]
+impl PrincipalStore for SharedMemory {
+    async fn list(&self) -> Result<Vec<PrincipalRecord>, PortError> {
+        Ok(self.transaction().list_principals())
+    }
+
+    async fn get(&self, id: &PrincipalId) -> Result<Option<PrincipalRecord>, PortError> {
+        Ok(self.transaction().principals.get(id).map(|account| account.record.clone()))
+    }
+
+    async fn add(&self, new: &NewPrincipal) -> Result<bool, PortError> {
+        Ok(self.transaction().add_principal(new))
+    }
+
+    async fn set_disabled(&self, id: &PrincipalId, disabled: bool) -> Result<bool, PortError> {
+        Ok(self.transaction().change(id, |account| account.record.disabled = disabled))
+    }
+
+    async fn set_password(&self, id: &PrincipalId, hash: &str) -> Result<bool, PortError> {
+        Ok(self.transaction().change(id, |account| account.hash = Some(hash.to_owned())))
+    }
+
+    async fn password_hash(&self, id: &PrincipalId) -> Result<Option<String>, PortError> {
+        Ok(self.transaction().principals.get(id).and_then(|account| account.hash.clone()))
+    }
+
+    async fn delete(&self, id: &PrincipalId) -> Result<bool, PortError> {
+        Ok(self.transaction().delete_principal(id))
+    }
+
+    async fn set_role(&self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> Result<bool, PortError> {
+        Ok(self.transaction().set_role(id, app, role))
+    }
+}
+
+#[async_trait]
+impl TokenStore for SharedMemory {
+    async fn tokens(&self) -> Result<Vec<TokenRecord>, PortError> {
+        Ok(self.transaction().list_tokens())
+    }
+
+    async fn add_token(&self, new: &NewToken) -> Result<bool, PortError> {
+        Ok(self.transaction().add_token(new))
+    }
+
+    async fn delete_token(&self, name: &str) -> Result<bool, PortError> {
+        Ok(self.transaction().delete_token(name))
+    }
+
+    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<PrincipalId>, PortError> {
+        Ok(self.transaction().bearer(digest))
     }
 }
 

@@ -6,7 +6,7 @@ use crate::sql;
 use crate::writer::{OrRefused, Tx};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use tidegate_core::{Delivery, Handler, Micros, Refusal, Reply, SyncCall, SyncTarget, TriggerId};
+use tidegate_core::{Delivery, Handler, Micros, Refusal, Reply, Standing, SyncCall, SyncTarget, TriggerId};
 use tidegate_driver::PortError;
 use uuid::Uuid;
 
@@ -26,6 +26,10 @@ impl Tx<'_> {
         let Some(lane) = self.call_lane(&call.target).await? else { return Ok(Err(Refusal::Gone)) };
         if lane.try_get("paused").map_err(port)? {
             return Ok(Err(Refusal::Paused));
+        }
+        match Standing::from_name(lane.try_get("standing").map_err(port)?) {
+            Standing::Allowed => {}
+            standing => return Ok(Err(Refusal::Denied(standing))),
         }
         let trigger = TriggerId(lane.try_get("id").map_err(port)?);
         let limit: Option<u32> = lane.try_get("max_concurrency").map_err(port)?;

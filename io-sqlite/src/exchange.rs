@@ -7,7 +7,9 @@ use crate::sql;
 use crate::writer::{OrRefused, Tx};
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
-use tidegate_core::{Attempt, Claim, Delivery, DeliveryId, LaneQuota, Lease, Micros, Reply, Settlement, TriggerId};
+use tidegate_core::{
+    Attempt, Claim, Delivery, DeliveryId, LaneQuota, Lease, Micros, Reply, Settlement, Standing, TriggerId,
+};
 use tidegate_driver::PortError;
 
 impl Tx<'_> {
@@ -98,6 +100,7 @@ pub(crate) fn delivery(row: &SqliteRow, lane: &SqliteRow, trigger_id: TriggerId)
         handler: if deleted { None } else { rows::handler(lane)? },
         script_version: if deleted { None } else { lane.try_get("script_version")? },
         runs_as: rows::name(lane, "registered_by")?,
+        standing: Standing::from_name(lane.try_get("standing")?),
         policy: rows::policy(row)?,
         timeout: Micros::from_millis(u64::try_from(timeout_ms).unwrap_or_default()),
         attempt: rows::count(row, "attempt")?,

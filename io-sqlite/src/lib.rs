@@ -19,6 +19,7 @@ mod kv;
 mod ledgers;
 mod letters;
 mod open;
+mod principals;
 mod queues;
 mod rows;
 mod scripts;

@@ -276,7 +276,8 @@ create type tidegate.exchanged as (
     handler_kind       text,
     handler_name       text,
     script_version     bigint,
-    registered_by      text
+    registered_by      text,
+    standing           text
 );
 
 -- How many rows of each lane may be claimed: as many as asked, and of a limited lane what its live leases leave. A
@@ -406,6 +407,7 @@ begin
         from (
             select
                 q.quota, q.floor, t.id, t.app, t.name, t.version, t.registered_by, t.max_concurrency,
+                tidegate.standing(t.registered_by, t.app) as standing,
                 case when t.deleted_at is null then t.handler_kind end as handler_kind,
                 case when t.deleted_at is null then t.handler_name end as handler_name,
                 case when t.deleted_at is null then s.version end as script_version
@@ -446,7 +448,8 @@ begin
             o.id, o.lease, o.trigger_id, o.attempt, o.due_at, o.max_attempts, o.backoff, o.base_ms, o.max_ms, o.jitter,
             o.max_age_ms, o.timeout_ms, o.enqueued_at, o.redrive_generation, o.reply_to, o.handles_letter_id, o.event_id,
             o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth, o.traceparent, o.data,
-            l.app, l.name, l.version, l.handler_kind, l.handler_name, l.script_version, l.registered_by, l.max_concurrency
+            l.app, l.name, l.version, l.handler_kind, l.handler_name, l.script_version, l.registered_by, l.max_concurrency,
+            l.standing
     ), slotted as (
         insert into tidegate.slots as s (trigger_id, delivery_id, lease)
         select c.trigger_id, c.id, c.lease from claimed c where c.max_concurrency is not null
@@ -457,7 +460,7 @@ begin
         c.base_ms, c.max_ms, c.jitter, c.max_age_ms, c.timeout_ms, c.enqueued_at, c.redrive_generation, c.reply_to,
         c.handles_letter_id, c.event_id, c.source, c.type, c.subject, c.time, c.actor, c.root_id, c.parent_id, c.depth,
         c.traceparent, c.data, c.app::text, c.name::text, c.version, c.handler_kind, c.handler_name, c.script_version,
-        c.registered_by
+        c.registered_by, c.standing
     from claimed c;
 end
 $$;

@@ -39,6 +39,10 @@ begin
             v_row.kind := 'gone';
         elsif v_lane.paused then
             v_row.kind := 'paused';
+        elsif not v_call ? 'trigger' then
+            null;
+        elsif tidegate.standing(v_lane.registered_by, v_lane.app) <> 'allowed' then
+            v_row.kind := tidegate.standing(v_lane.registered_by, v_lane.app);
         elsif v_lane.max_concurrency is not null and not tidegate.has_slot(v_now, v_lane.id, v_lane.max_concurrency) then
             v_row.kind := 'busy';
         end if;
@@ -63,7 +67,7 @@ begin
             max_age_ms, timeout_ms, enqueued_at, redrive_generation, reply_to, handles_letter_id, event_id, source, type,
             subject, time, actor, root_id, parent_id, depth, traceparent, data, v_lane.app, v_lane.name, v_lane.version,
             case when script is null then v_lane.handler_kind else 'script' end, coalesce(script, v_lane.handler_name),
-            null, v_lane.runs_as
+            null, v_lane.runs_as, 'allowed'
         into v_row;
         if v_row.handler_kind = 'script' then
             select s.version into v_row.script_version from tidegate.scripts s

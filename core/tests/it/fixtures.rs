@@ -56,6 +56,7 @@ pub(crate) fn delivery(trigger: i64, id: i64) -> Delivery {
         handler: Some(Handler::Script(ScriptName::new("s").unwrap())),
         script_version: Some(1),
         runs_as: PrincipalId::new("admin").unwrap(),
+        standing: Standing::Allowed,
         policy: policy(3),
         timeout: Micros::from_secs(1),
         attempt: 1,

@@ -167,6 +167,29 @@ fn an_orphaned_sync_row_is_abandoned_and_never_executed() {
 }
 
 #[test]
+fn what_nobody_may_run_is_not_executed() {
+    for standing in [Standing::Missing, Standing::Disabled, Standing::Denied] {
+        let denied = |base: Delivery| refuse(&Delivery { standing, ..base }, 16, NOW);
+        for (attempt, made) in [(1, 0), (3, 2), (4, 3)] {
+            let verdict = denied(Delivery { attempt, ..delivery(1, 1) });
+            let Some(Verdict::Dead { reason, attempts, failed: Some(failed), .. }) = verdict else {
+                panic!("{verdict:?}")
+            };
+            assert_eq!((reason, attempts, failed.attempt), (DeadReason::PrincipalDenied, made, attempt));
+            assert_eq!((failed.error, failed.started_at), (ExecError::PrincipalDenied, NOW));
+        }
+        let verdict = denied(dead_letter_handler());
+        assert!(
+            matches!(&verdict, Some(Verdict::HandlerFailed { failed }) if failed.error == ExecError::PrincipalDenied)
+        );
+        let orphan = denied(Delivery { reply_to: Some(inbox()), ..delivery(1, 1) });
+        assert_eq!(orphan, Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }));
+        let deep = denied(Delivery { event: event(17), ..delivery(1, 1) });
+        assert_eq!(deep, Some(Verdict::Dropped), "depth comes first");
+    }
+}
+
+#[test]
 fn a_lost_dead_letter_handler_has_failed() {
     assert_eq!(refuse(&dead_letter_handler(), 16, NOW), None);
     let verdict = refuse(&Delivery { attempt: 2, ..dead_letter_handler() }, 16, NOW);

@@ -177,7 +177,7 @@ mod tests {
         });
         let delivery = serde_json::json!({
             "id": 1, "trigger_id": 1, "trigger_name": "receipt", "trigger_version": 1, "event": event,
-            "handler": {"script": "receipt"}, "script_version": 1, "runs_as": "admin",
+            "handler": {"script": "receipt"}, "script_version": 1, "runs_as": "admin", "standing": "allowed",
             "policy": {"max_attempts": 3}, "timeout": 1, "attempt": 1, "lease": 1, "due_at": 0, "enqueued_at": 0,
             "redrive_generation": 0, "reply_to": null, "handles_letter": null,
         });

@@ -10,6 +10,7 @@ mod executor;
 mod inbox;
 mod kv;
 mod ledgers;
+mod principals;
 mod queues;
 mod scripts;
 mod triggers;
@@ -24,6 +25,9 @@ pub use executor::Executor;
 pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver};
 pub use kv::{Guard, KvEntry, KvPage, KvStore, Mutated};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
+pub use principals::{
+    NewPrincipal, NewToken, PrincipalRecord, PrincipalResolver, PrincipalStore, TokenRecord, TokenStore,
+};
 pub use queues::{QueueState, QueueStore};
 pub use scripts::{Script, ScriptStore};
 pub use triggers::TriggerStore;

@@ -39,6 +39,7 @@ pub(crate) fn delivery(id: i64) -> Delivery {
         handler: None,
         script_version: None,
         runs_as: PrincipalId::new("admin").unwrap(),
+        standing: Standing::Allowed,
         policy: RetryPolicy::default(),
         timeout: Micros::from_secs(7_200),
         attempt: 1,

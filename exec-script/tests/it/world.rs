@@ -119,6 +119,7 @@ pub(crate) fn delivery(timeout: Duration) -> Delivery {
         handler: Some(Handler::Script(ScriptName::new("s").unwrap())),
         script_version: Some(1),
         runs_as: PrincipalId::new("admin").unwrap(),
+        standing: Standing::Allowed,
         policy: RetryPolicy::default(),
         timeout: Micros(u64::try_from(timeout.as_micros()).unwrap()),
         attempt: 2,

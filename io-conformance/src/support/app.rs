@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tidegate_core::{AppName, DeliveryId, NewEvent, Trigger, TriggerId, TriggerSpec};
 use tidegate_driver::{
     AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    Deployment, Emission, Emitted, Guard, IdempotencyKey, KvEntry, KvPage, KvStore, Mutated, OutboxStore, PortError,
-    Script, ScriptStore, TriggerStore,
+    Deployment, Emission, Emitted, Guard, IdempotencyKey, KvEntry, KvPage, KvStore, Mutated, NewPrincipal, OutboxStore,
+    PortError, PrincipalStore, Script, ScriptStore, TriggerStore,
 };
 
 /// An app on the store under test.
@@ -46,6 +46,8 @@ impl<S: Store> App<S> {
         let app = Self { store: Arc::clone(store), name: app_name(name) };
         let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
         AppStore::deploy(&*app.store, &app.name, &nothing, &registrant()).await.expect("the app is made");
+        let registrant = NewPrincipal { id: registrant(), admin: true, password_hash: None };
+        PrincipalStore::add(&*app.store, &registrant).await.expect("who registers triggers may run them");
         app
     }
 

@@ -1,0 +1,2 @@
+insert into tidegate.principals (id, admin, password_hash, created_at) values ($1, $2, $3, clock_timestamp())
+on conflict (id) do nothing

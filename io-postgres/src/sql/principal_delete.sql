@@ -1,0 +1,1 @@
+delete from tidegate.principals where id = $1

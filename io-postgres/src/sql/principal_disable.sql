@@ -1,0 +1,1 @@
+update tidegate.principals set disabled = $2 where id = $1

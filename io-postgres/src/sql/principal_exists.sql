@@ -1,0 +1,1 @@
+select exists (select from tidegate.principals where id = $1)

@@ -1,0 +1,1 @@
+select password_hash from tidegate.principals where id = $1

@@ -1,0 +1,2 @@
+insert into tidegate.grants (principal, app, role) select id, $2, $3 from tidegate.principals where id = $1
+on conflict (principal, app) do update set role = excluded.role

@@ -1,0 +1,3 @@
+insert into tidegate.tokens (name, principal, digest, created_at, expires_at)
+values ($1, $2, $3, clock_timestamp(), clock_timestamp() + $4 * interval '1 microsecond')
+on conflict (name) do nothing

@@ -1,0 +1,88 @@
+//! Principals, their roles and their tokens.
+
+use crate::memory::{Account, Memory};
+use std::collections::BTreeMap;
+use tidegate_core::{AppName, PrincipalId, Role, Standing};
+use tidegate_driver::{NewPrincipal, NewToken, PrincipalRecord, TokenRecord};
+
+impl Memory {
+    /// How whoever registered a trigger of `app` stands now. The two that are built in may everything.
+    pub(crate) fn standing(&self, id: &PrincipalId, app: &AppName) -> Standing {
+        if matches!(id.as_str(), "admin" | "system") {
+            return Standing::Allowed;
+        }
+        let record = self.principals.get(id).map(|account| account.record.clone());
+        let disabled = record.as_ref().is_some_and(|record| record.disabled);
+        let principal = record.and_then(|record| PrincipalRecord { disabled: false, ..record }.active());
+        Standing::of(principal.as_ref(), disabled, app)
+    }
+
+    pub(crate) fn list_principals(&self) -> Vec<PrincipalRecord> {
+        self.principals.values().map(|account| account.record.clone()).collect()
+    }
+
+    pub(crate) fn add_principal(&mut self, new: &NewPrincipal) -> bool {
+        if self.principals.contains_key(&new.id) {
+            return false;
+        }
+        let record = PrincipalRecord {
+            id: new.id.clone(),
+            admin: new.admin,
+            disabled: false,
+            roles: BTreeMap::new(),
+            created_at: self.now,
+        };
+        self.principals.insert(new.id.clone(), Account { record, hash: new.password_hash.clone() });
+        true
+    }
+
+    /// Whether there is such a principal.
+    pub(crate) fn change(&mut self, id: &PrincipalId, change: impl FnOnce(&mut Account)) -> bool {
+        self.principals.get_mut(id).map(change).is_some()
+    }
+
+    pub(crate) fn delete_principal(&mut self, id: &PrincipalId) -> bool {
+        self.tokens.retain(|_, (token, _)| token.principal != *id);
+        self.principals.remove(id).is_some()
+    }
+
+    pub(crate) fn set_role(&mut self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> bool {
+        self.change(id, |account| match role {
+            Some(role) => _ = account.record.roles.insert(app.clone(), role),
+            None => _ = account.record.roles.remove(app),
+        })
+    }
+
+    pub(crate) fn list_tokens(&self) -> Vec<TokenRecord> {
+        self.tokens.values().map(|(token, _)| token.clone()).collect()
+    }
+
+    pub(crate) fn add_token(&mut self, new: &NewToken) -> bool {
+        if self.tokens.contains_key(&new.name) {
+            return false;
+        }
+        let record = TokenRecord {
+            name: new.name.clone(),
+            principal: new.principal.clone(),
+            created_at: self.now,
+            expires_at: new.valid_for.map(|valid_for| self.now.plus(valid_for)),
+        };
+        self.tokens.insert(new.name.clone(), (record, new.digest));
+        true
+    }
+
+    pub(crate) fn delete_token(&mut self, name: &str) -> bool {
+        let Some((token, _)) = self.tokens.remove(name) else { return false };
+        if token.principal.as_str() == format!("token:{name}") {
+            self.delete_principal(&token.principal);
+        }
+        true
+    }
+
+    pub(crate) fn bearer(&self, digest: &[u8; 32]) -> Option<PrincipalId> {
+        let (token, _) = self.tokens.values().find(|(_, known)| known == digest)?;
+        let valid = token.expires_at.is_none_or(|at| self.now < at);
+        let account = self.principals.get(&token.principal)?;
+        (valid && !account.record.disabled).then(|| token.principal.clone())
+    }
+}

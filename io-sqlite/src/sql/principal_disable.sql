@@ -1,0 +1,1 @@
+update principals set disabled = ?2 where id = ?1

@@ -1,0 +1,1 @@
+select password_hash from principals where id = ?1

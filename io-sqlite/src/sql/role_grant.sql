@@ -1,0 +1,2 @@
+insert into grants (principal, app, role) select id, ?2, ?3 from principals where id = ?1
+on conflict (principal, app) do update set role = excluded.role

@@ -1,0 +1,1 @@
+delete from grants where principal = ?1 and app = ?2

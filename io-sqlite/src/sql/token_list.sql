@@ -1,0 +1,1 @@
+select name, principal, created_at, expires_at from tokens order by name

@@ -1,5 +1,6 @@
 //! The executor: a delivery in, an outcome out, at the latest a little after its timeout.
 
+use crate::acting::acting;
 use crate::host::Host;
 use crate::isolate::{Guard, run, timed_out};
 use crate::limits::Limits;
@@ -12,8 +13,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tidegate_core::{CloudEvent, Delivery, ExecError, Failure, Handler, Outcome};
-use tidegate_driver::{Executor, KvStore, Script, ScriptStore};
+use tidegate_core::{CloudEvent, Delivery, ExecError, Failure, Handler, Outcome, Principal};
+use tidegate_driver::{Executor, KvStore, PrincipalResolver, Script, ScriptStore};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -27,6 +28,7 @@ const ABANDONED_MAX: usize = 64;
 pub struct ScriptExecutor {
     sources: Sources,
     kv: Arc<dyn KvStore>,
+    principals: Arc<dyn PrincipalResolver>,
     limits: Limits,
     pool: Pool,
 }
@@ -47,10 +49,15 @@ pub struct Stats {
 }
 
 impl ScriptExecutor {
-    /// Runs scripts of `scripts` against the values of `kv`.
+    /// Runs scripts of `scripts` against the values of `kv`, as whom `principals` says.
     #[must_use]
-    pub fn new(scripts: Arc<dyn ScriptStore>, kv: Arc<dyn KvStore>, limits: Limits) -> Self {
-        Self { sources: Sources::new(scripts), kv, limits, pool: Pool::new(limits.threads_max) }
+    pub fn new(
+        scripts: Arc<dyn ScriptStore>,
+        kv: Arc<dyn KvStore>,
+        principals: Arc<dyn PrincipalResolver>,
+        limits: Limits,
+    ) -> Self {
+        Self { sources: Sources::new(scripts), kv, principals, limits, pool: Pool::new(limits.threads_max) }
     }
 
     /// What its threads are doing.
@@ -77,6 +84,10 @@ impl Executor for ScriptExecutor {
             let message = format!("{ABANDONED_MAX} scripts are stuck in built-ins; none is started until one ends");
             return Outcome::Failed(Failure::new(ExecError::Internal, message));
         }
+        let principal = match acting(&*self.principals, &delivery).await {
+            Ok(principal) => principal,
+            Err(failure) => return Outcome::Failed(failure),
+        };
         let script = match self.script(&delivery).await {
             Ok(script) => script,
             Err(failure) => return Outcome::Failed(failure),
@@ -87,6 +98,7 @@ impl Executor for ScriptExecutor {
         let (answer, answered) = oneshot::channel();
         let execution = Execution {
             delivery,
+            principal,
             script,
             guard,
             kv: Arc::clone(&self.kv),
@@ -124,6 +136,7 @@ impl Drop for Cancel {
 /// All that a thread needs.
 struct Execution {
     delivery: Arc<Delivery>,
+    principal: Principal,
     script: Arc<Script>,
     guard: Guard,
     kv: Arc<dyn KvStore>,
@@ -133,7 +146,7 @@ struct Execution {
 
 impl Execution {
     fn run(self) -> Outcome {
-        let Self { delivery, script, guard, kv, limits, runtime } = self;
+        let Self { delivery, principal, script, guard, kv, limits, runtime } = self;
         // Not by way of a `Value`, so that the data's text goes through as it is.
         let event = serde_json::to_string(&CloudEvent::from(&delivery.event)).unwrap_or_default();
         let info = serde_json::json!({
@@ -148,6 +161,7 @@ impl Execution {
         let answer = Answer::of(&delivery);
         let host = Host {
             delivery,
+            principal,
             kv,
             runtime,
             limits,

@@ -20,8 +20,10 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
             let stack: Vec<&str> =
                 stack.lines().map(str::trim).filter(|line| !line.is_empty()).take(STACK_LINES).collect();
             let place = if stack.is_empty() { String::new() } else { format!("\n{}", stack.join("\n")) };
-            let failure = Failure::new(ExecError::ScriptError, format!("{name}: {message}{place}"));
-            with_wish(failure, exception.as_object())
+            // What a host function refused, and the script did not catch.
+            let denied = exception.as_object().get("code").is_ok_and(|code: String| code == "principal_denied");
+            let class = if denied { ExecError::PrincipalDenied } else { ExecError::ScriptError };
+            with_wish(Failure::new(class, format!("{name}: {message}{place}")), exception.as_object())
         }
         // QuickJS throws null when there is not even memory for an error; a script hardly ever does.
         CaughtError::Value(value) if value.is_null() => memory(),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tidegate_core::{AppName, Collection, Delivery, EventType, Json, Key, NewEvent, Subject};
+use tidegate_core::{Access, AppName, Collection, Delivery, EventType, Json, Key, NewEvent, Principal, Subject};
 use tidegate_driver::{KvEntry, KvPage, KvStore, PortError};
 use tokio::runtime::Handle;
 
@@ -17,6 +17,7 @@ pub(crate) struct Host {
     pub(crate) kv: Arc<dyn KvStore>,
     pub(crate) runtime: Handle,
     pub(crate) limits: Limits,
+    pub(crate) principal: Principal,
     pub(crate) deadline: Instant,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) staged: Staged,
@@ -44,6 +45,10 @@ impl Host {
     /// Answers one call; the prelude turns an error into an exception.
     pub(crate) fn call(&mut self, op: &str, request: &str) -> String {
         let answer = match op {
+            _ if !self.may(op) => {
+                let detail = format!("{} may not do this in {}", self.principal.id, self.app());
+                Err(refusal("principal_denied", detail))
+            }
             "get" => self.get(request),
             "set" => self.set(request),
             "delete" => self.delete(request),
@@ -59,6 +64,16 @@ impl Host {
             Ok(ok) => json!({ "ok": ok }).to_string(),
             Err(Refusal { code, message }) => json!({ "error": { "code": code, "message": message } }).to_string(),
         }
+    }
+
+    /// Whether whoever the script runs as may do this: every call is asked for, whatever was known before.
+    fn may(&self, op: &str) -> bool {
+        let access = match op {
+            "get" | "list" => Access::Read,
+            "set" | "delete" | "emit" => Access::Write,
+            _ => Access::Known,
+        };
+        self.principal.may(access, Some(self.app()))
     }
 
     fn app(&self) -> &AppName {

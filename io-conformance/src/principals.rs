@@ -73,7 +73,8 @@ pub(crate) async fn a_token_names_its_bearer_while_it_is_valid<S: Store>(store: 
     add(&*store, "user:ann", false).await;
     add(&*store, "token:ci", false).await;
     let add_token = async |new: &NewToken| store.add_token(new).await.expect("it is tried");
-    let bearer = async |digest: u8| store.bearer(&[digest; 32]).await.expect("it is looked up");
+    let bearer =
+        async |digest: u8| store.bearer(&[digest; 32]).await.expect("it is looked up").map(|bearer| bearer.principal);
     assert!(add_token(&token("ci", "token:ci", 1)).await && add_token(&token("laptop", "user:ann", 2)).await);
     assert!(!add_token(&token("ci", "user:ann", 3)).await, "the name is taken");
     let short = NewToken { valid_for: Some(Micros(1)), ..token("short", "user:ann", 4) };

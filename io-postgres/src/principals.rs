@@ -8,7 +8,9 @@ use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use tidegate_core::{AppName, PrincipalId, Role};
-use tidegate_driver::{NewPrincipal, NewToken, PortError, PrincipalRecord, PrincipalStore, TokenRecord, TokenStore};
+use tidegate_driver::{
+    Bearer, NewPrincipal, NewToken, PortError, PrincipalRecord, PrincipalStore, TokenRecord, TokenStore,
+};
 
 impl PgStore {
     async fn principals(&self, id: Option<&PrincipalId>) -> Result<Vec<PrincipalRecord>, PortError> {
@@ -84,10 +86,11 @@ impl TokenStore for PgStore {
         query.fetch_one(&mut *self.connection().await?).await.or_failed()
     }
 
-    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<PrincipalId>, PortError> {
+    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError> {
         let query = sqlx::query(sql::token_bearer).bind(&digest[..]);
         let found = query.fetch_optional(&mut *self.connection().await?).await.or_failed()?;
-        found.map(|row| rows::name(&row, "id")).transpose().map_err(port)
+        let bearer = |row| Ok(Bearer { token: Row::try_get(&row, "name")?, principal: rows::name(&row, "id")? });
+        found.map(bearer).transpose().map_err(port)
     }
 }
 

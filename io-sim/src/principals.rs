@@ -3,7 +3,7 @@
 use crate::memory::{Account, Memory};
 use std::collections::BTreeMap;
 use tidegate_core::{AppName, PrincipalId, Role, Standing};
-use tidegate_driver::{NewPrincipal, NewToken, PrincipalRecord, TokenRecord};
+use tidegate_driver::{Bearer, NewPrincipal, NewToken, PrincipalRecord, TokenRecord};
 
 impl Memory {
     /// How whoever registered a trigger of `app` stands now. The two that are built in may everything.
@@ -79,10 +79,11 @@ impl Memory {
         true
     }
 
-    pub(crate) fn bearer(&self, digest: &[u8; 32]) -> Option<PrincipalId> {
+    pub(crate) fn bearer(&self, digest: &[u8; 32]) -> Option<Bearer> {
         let (token, _) = self.tokens.values().find(|(_, known)| known == digest)?;
         let valid = token.expires_at.is_none_or(|at| self.now < at);
         let account = self.principals.get(&token.principal)?;
-        (valid && !account.record.disabled).then(|| token.principal.clone())
+        let bearer = Bearer { token: token.name.clone(), principal: token.principal.clone() };
+        (valid && !account.record.disabled).then_some(bearer)
     }
 }

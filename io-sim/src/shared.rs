@@ -8,7 +8,7 @@ use tidegate_core::{
     StoreError, Timestamp, Trigger, TriggerName, TriggerSpec,
 };
 use tidegate_driver::{
-    AbandonedExecution, AppStore, AppSummary, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter,
+    AbandonedExecution, AppStore, AppSummary, Bearer, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter,
     DeliveryStore, DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage,
     KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, Mutated, NewPrincipal, NewToken, OutboxStore,
     PortError, PrincipalRecord, PrincipalStore, QueueState, QueueStore, Script, ScriptStore, TokenRecord, TokenStore,
@@ -227,7 +227,7 @@ impl TokenStore for SharedMemory {
         Ok(self.transaction().delete_token(name))
     }
 
-    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<PrincipalId>, PortError> {
+    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError> {
         Ok(self.transaction().bearer(digest))
     }
 }

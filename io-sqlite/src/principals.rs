@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use tidegate_core::{AppName, PrincipalId, Role, Timestamp};
-use tidegate_driver::{NewPrincipal, NewToken, PortError, PrincipalRecord, PrincipalStore, TokenRecord, TokenStore};
+use tidegate_driver::{
+    Bearer, NewPrincipal, NewToken, PortError, PrincipalRecord, PrincipalStore, TokenRecord, TokenStore,
+};
 
 impl SqliteStore {
     async fn principals(&self, id: Option<&PrincipalId>) -> Result<Vec<PrincipalRecord>, PortError> {
@@ -133,10 +135,11 @@ impl TokenStore for SqliteStore {
             .await
     }
 
-    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<PrincipalId>, PortError> {
+    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError> {
         let query = sqlx::query(sql::token_bearer).bind(digest.to_vec()).bind(self.writer.now().0);
         let found = query.fetch_optional(&self.readers).await.or_refused()?;
-        found.map(|row| rows::name(&row, "id")).transpose().map_err(port)
+        let bearer = |row| Ok(Bearer { token: Row::try_get(&row, "name")?, principal: rows::name(&row, "id")? });
+        found.map(bearer).transpose().map_err(port)
     }
 }
 

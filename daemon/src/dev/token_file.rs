@@ -62,7 +62,7 @@ fn make(path: &Path) -> io::Result<(String, TokenFile)> {
 }
 
 /// `tg_` and 256 random bits in hex.
-fn new_token() -> io::Result<String> {
+pub(crate) fn new_token() -> io::Result<String> {
     let mut random = [0_u8; RANDOM_BYTES];
     std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
     let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();

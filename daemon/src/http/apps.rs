@@ -4,16 +4,24 @@ use super::check;
 use super::extract::{By, Params, Plain, Ready, Text, name, object};
 use super::problem::Problem;
 use super::state::ApiState;
-use axum::Json;
 use axum::extract::State;
+use axum::{Extension, Json};
 use serde_json::{Value, json};
-use tidegate_core::AppName;
+use tidegate_core::{Access, AppName, Principal};
 use tidegate_driver::{Change, Deployment};
 
-pub(super) async fn list(Ready(services): Ready, _: Plain) -> Result<Json<Value>, Problem> {
+/// The apps that the caller may read.
+pub(super) async fn list(
+    Ready(services): Ready,
+    _: Plain,
+    Extension(principal): Extension<Principal>,
+) -> Result<Json<Value>, Problem> {
     let apps = services.apps.list().await.map_err(|error| Problem::portless(&error))?;
-    let apps: Vec<Value> =
-        apps.iter().map(|app| json!({ "name": app.name, "created_at": app.created_at.to_rfc3339() })).collect();
+    let apps: Vec<Value> = apps
+        .iter()
+        .filter(|app| principal.may(Access::Read, Some(&app.name)))
+        .map(|app| json!({ "name": app.name, "created_at": app.created_at.to_rfc3339() }))
+        .collect();
     Ok(Json(json!({ "apps": apps })))
 }
 

@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{AppName, EventType, Match, NewEvent, PrincipalId, Subject, SyncTarget, Trigger};
+use tidegate_core::{Access, AppName, EventType, Match, NewEvent, PrincipalId, Subject, SyncTarget, Trigger};
 
 /// Who calls a public trigger.
 const ANYBODY: &str = "anonymous";
@@ -36,10 +36,12 @@ pub(super) async fn answer(
     let Some(found) = candidates.into_iter().min_by_key(|found| found.rank.clone()) else {
         return if other_methods.is_empty() { Err(nothing()) } else { Ok(not_allowed(&parts.method, &other_methods)) };
     };
-    let principal = match auth::principal(&state, &parts.headers) {
-        Ok(principal) => principal,
-        Err(_) if found.public => PrincipalId::new(ANYBODY).expect("a constant within the rule"),
-        Err(problem) => return Err(problem),
+    let principal = if found.public {
+        PrincipalId::new(ANYBODY).expect("a constant within the rule")
+    } else {
+        let (principal, _) = auth::identify(&state, &parts.headers).await?;
+        auth::check(&principal, Some(Access::Write), Some(&app))?;
+        principal.id
     };
     let body = axum::body::to_bytes(body, state.limits.body_bytes_max).await;
     let body: Bytes = body.map_err(|_| Problem::too_large("the body is longer than http.body_bytes_max"))?;

@@ -19,21 +19,27 @@ mod ledgers;
 mod letter_actions;
 mod metrics;
 mod paging;
+mod password;
+mod permissions;
 mod problem;
 mod reply;
 mod request;
+mod roles;
 mod scripts;
 mod state;
+mod tokens;
 mod triggers;
+mod users;
 mod view;
 
+pub use permissions::PERMISSIONS;
 pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
 
 use axum::Router;
 use axum::extract::Request;
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post, put};
+use axum::routing::{any, delete, get, post, put};
 use futures_util::FutureExt;
 use problem::Problem;
 use std::panic::AssertUnwindSafe;
@@ -43,6 +49,15 @@ pub fn app(state: ApiState) -> Router {
     let app = "/v1/apps/{app}";
     let api = Router::new()
         .route("/v1/version", get(health::version))
+        .route("/v1/whoami", get(users::whoami))
+        .route("/v1/logout", post(users::logout))
+        .route("/v1/users", get(users::list))
+        .route("/v1/users/{name}", get(users::get).put(users::put).delete(users::delete))
+        .route("/v1/users/{name}/disable", post(users::disable))
+        .route("/v1/users/{name}/enable", post(users::enable))
+        .route("/v1/users/{name}/password", put(users::set_password))
+        .route("/v1/tokens", get(tokens::list).post(tokens::create))
+        .route("/v1/tokens/{name}", delete(tokens::delete))
         .route("/v1/apps", get(apps::list))
         .route(app, put(apps::deploy))
         .route(&format!("{app}/kv/{{collection}}"), get(kv::list))
@@ -65,14 +80,17 @@ pub fn app(state: ApiState) -> Router {
         .route(&format!("{app}/dead-letters/{{id}}"), get(dead_letters::get))
         .route(&format!("{app}/dead-letters/{{id}}/redrive"), post(letter_actions::redrive_one))
         .route(&format!("{app}/dead-letters/{{id}}/discard"), post(letter_actions::discard_one))
+        .route(&format!("{app}/roles"), get(roles::list))
+        .route(&format!("{app}/roles/{{principal}}"), put(roles::put).delete(roles::delete))
         .route(&format!("{app}/loops"), get(ledgers::loops))
         .route(&format!("{app}/abandoned"), get(ledgers::abandoned))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(state.clone(), auth::require_token));
+        .layer(from_fn_with_state(state.clone(), auth::authorize));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(method_not_allowed)
+        .route("/v1/login", post(users::login))
         .route("/http/{app}", any(hooks::answer))
         .route("/http/{app}/", any(hooks::answer))
         .route("/http/{app}/{*path}", any(hooks::answer))

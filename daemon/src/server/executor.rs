@@ -1,17 +1,19 @@
 //! Which executor runs a delivery: scripts, or functions of the embedding program.
 
+use super::principals::AdminPrincipalResolver;
 use crate::{NativeContext, NativeHandlers};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Delivery, ExecError, Failure, Handler, Outcome};
 use tidegate_driver::{Executor, SyncCaller};
-use tidegate_exec_script::ScriptExecutor;
+use tidegate_exec_script::{ScriptExecutor, acting};
 
 #[derive(Debug)]
 pub(super) struct HandlerExecutor {
     pub(super) scripts: ScriptExecutor,
     pub(super) native: NativeHandlers,
     pub(super) caller: SyncCaller,
+    pub(super) resolver: Arc<AdminPrincipalResolver>,
 }
 
 impl Executor for HandlerExecutor {
@@ -21,6 +23,9 @@ impl Executor for HandlerExecutor {
             Some(Handler::Script(_)) => self.scripts.execute(delivery).await,
             Some(Handler::Native(name)) => {
                 let limit = delivery.timeout;
+                if let Err(failure) = acting(&*self.resolver, &delivery).await {
+                    return Outcome::Failed(failure);
+                }
                 match self.native.run(name.as_str(), NativeContext::new(delivery, self.caller.clone())) {
                     Some(execution) => within(Duration::from_micros(limit.0), execution).await,
                     None => missing(format!("this program has no native handler {name}")),

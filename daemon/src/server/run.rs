@@ -7,6 +7,7 @@ use super::ServerConfig;
 use super::executor::HandlerExecutor;
 use super::metrics::{MeasuredStore, Metrics, MetricsObserver};
 use super::observer::LogObserver;
+use super::principals::AdminPrincipalResolver;
 use super::services::Services;
 use super::store::{CannotOpen, Store, StoreUrl};
 use crate::http::{ApiState, Readiness, app};
@@ -111,10 +112,11 @@ async fn run<S: Store>(
     let caller = SyncCaller::new(commands.clone(), inboxes.clone());
     let gate = GateHandle::new(commands.clone(), viewed);
     let metrics = Metrics::default();
+    let resolver = Arc::new(AdminPrincipalResolver::new(Arc::clone(&store) as _));
     let upkeep = tokio::spawn(metrics.clone().upkeep());
     let ports = DriverPorts {
         store: Arc::new(MeasuredStore { store: Arc::clone(&store), metrics: metrics.clone() }),
-        executor: Arc::new(executor(config, &store, caller.clone())),
+        executor: Arc::new(executor(config, &store, caller.clone(), Arc::clone(&resolver))),
         inboxes: Arc::new(inboxes),
         observer: Box::new(MetricsObserver { metrics: metrics.clone(), then: LogObserver::new(config.log) }),
         wake: wake.clone(),
@@ -133,6 +135,7 @@ async fn run<S: Store>(
         caller,
         gate,
         metrics,
+        resolver,
     )));
     tracing::info!("ready");
     let result = tokio::select! {
@@ -192,9 +195,16 @@ async fn open<S: Store>(url: &S::Url, readiness: &watch::Sender<Readiness>) -> R
     }
 }
 
-fn executor<S: Store>(config: &ServerConfig, store: &Arc<S>, caller: SyncCaller) -> HandlerExecutor {
+fn executor<S: Store>(
+    config: &ServerConfig,
+    store: &Arc<S>,
+    caller: SyncCaller,
+    resolver: Arc<AdminPrincipalResolver>,
+) -> HandlerExecutor {
+    let (sources, kv, principals) = (Arc::clone(store) as _, Arc::clone(store) as _, Arc::clone(&resolver) as _);
     HandlerExecutor {
-        scripts: ScriptExecutor::new(Arc::clone(store) as _, Arc::clone(store) as _, config.scripts),
+        scripts: ScriptExecutor::new(sources, kv, principals, config.scripts),
+        resolver,
         native: config.native.clone(),
         caller,
     }

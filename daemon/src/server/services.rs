@@ -2,11 +2,12 @@
 
 use super::health::{CachedHealth, Health};
 use super::metrics::{Metrics, Scraper};
+use super::principals::AdminPrincipalResolver;
 use std::fmt;
 use std::sync::Arc;
 use tidegate_driver::{
     AppStore, DeadLetterStore, DeliveryStore, EventEmitter, GateHandle, KvStore, LedgerStore, OutboxEventEmitter,
-    OutboxStore, QueueStore, ScriptStore, SyncCaller, TriggerStore, WakeHandle,
+    OutboxStore, PrincipalStore, QueueStore, ScriptStore, SyncCaller, TokenStore, TriggerStore, WakeHandle,
 };
 
 /// Every port of a store that requests need.
@@ -19,6 +20,8 @@ pub trait Ports:
     + DeliveryStore
     + DeadLetterStore
     + LedgerStore
+    + PrincipalStore
+    + TokenStore
     + QueueStore
 {
 }
@@ -32,6 +35,8 @@ impl<S> Ports for S where
         + DeliveryStore
         + DeadLetterStore
         + LedgerStore
+        + PrincipalStore
+        + TokenStore
         + QueueStore
 {
 }
@@ -65,6 +70,12 @@ pub struct Services {
     pub gate: GateHandle,
     /// Tells what is measured.
     pub metrics: Scraper,
+    /// Users, tokens that act for themselves, and their roles.
+    pub principals: Arc<dyn PrincipalStore>,
+    /// Tokens.
+    pub tokens: Arc<dyn TokenStore>,
+    /// Who somebody is now.
+    pub resolver: Arc<AdminPrincipalResolver>,
 }
 
 impl Services {
@@ -76,6 +87,7 @@ impl Services {
         caller: SyncCaller,
         gate: GateHandle,
         metrics: Metrics,
+        resolver: Arc<AdminPrincipalResolver>,
     ) -> Self {
         let outbox: Arc<dyn OutboxStore> = Arc::clone(store) as _;
         Self {
@@ -92,6 +104,9 @@ impl Services {
             caller,
             metrics: Scraper::new(metrics, gate.clone(), Arc::clone(store) as _),
             gate,
+            principals: Arc::clone(store) as _,
+            tokens: Arc::clone(store) as _,
+            resolver,
         }
     }
 }

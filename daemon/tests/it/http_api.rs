@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tidegate::NativeHandlers;
 use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
-use tidegate::server::{Health, Metrics, Services};
+use tidegate::server::{AdminPrincipalResolver, Health, Metrics, Services};
 use tidegate_core::{Effects, Incarnation, Outcome, StoreError, StoreErrorKind, Timestamp, View};
 use tidegate_driver::{GateHandle, InboxRegistry, SyncCaller, WakeHandle};
 use tidegate_exec_script::Limits;
@@ -117,8 +117,16 @@ impl Api {
         let caller = SyncCaller::new(commands.clone(), InboxRegistry::new(Incarnation(uuid::Uuid::nil())));
         let gate = GateHandle::new(commands, view);
         let wake = WakeHandle::default();
-        let services =
-            Services::on(&Arc::new(memory.clone()), Arc::clone(&health) as _, wake, caller, gate, Metrics::default());
+        let resolver = Arc::new(AdminPrincipalResolver::new(Arc::new(memory.clone())));
+        let services = Services::on(
+            &Arc::new(memory.clone()),
+            Arc::clone(&health) as _,
+            wake,
+            caller,
+            gate,
+            Metrics::default(),
+            resolver,
+        );
         let (readiness, ready) = watch::channel(Readiness::Ready(services.clone()));
         let noop = |_| async { Outcome::Succeeded { effects: Effects::default(), reply: None } };
         let router = app(ApiState {

@@ -26,7 +26,7 @@ pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver};
 pub use kv::{Guard, KvEntry, KvPage, KvStore, Mutated};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
 pub use principals::{
-    NewPrincipal, NewToken, PrincipalRecord, PrincipalResolver, PrincipalStore, TokenRecord, TokenStore,
+    Bearer, NewPrincipal, NewToken, PrincipalRecord, PrincipalResolver, PrincipalStore, TokenRecord, TokenStore,
 };
 pub use queues::{QueueState, QueueStore};
 pub use scripts::{Script, ScriptStore};

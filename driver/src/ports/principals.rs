@@ -52,7 +52,16 @@ pub trait TokenStore: Send + Sync + 'static {
     async fn delete_token(&self, name: &str) -> Result<bool, PortError>;
 
     /// Who bears the token with this digest, unless it has expired or they are disabled.
-    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<PrincipalId>, PortError>;
+    async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError>;
+}
+
+/// Who bears which token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    /// The token's name.
+    pub token: String,
+    /// Who bears it.
+    pub principal: PrincipalId,
 }
 
 /// A principal to be.

@@ -3,5 +3,6 @@
 mod check;
 mod effects;
 mod limits;
+mod principals;
 mod replies;
 mod world;

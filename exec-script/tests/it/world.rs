@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
-use tidegate_driver::{Executor, Guard, KvEntry, KvPage, KvStore, Mutated, PortError, Script, ScriptStore};
+use tidegate_driver::{
+    Executor, Guard, KvEntry, KvPage, KvStore, Mutated, PortError, PrincipalResolver, Script, ScriptStore,
+};
 use tidegate_exec_script::{Limits, ScriptExecutor};
 use uuid::Uuid;
 
@@ -66,6 +68,24 @@ impl KvStore for Values {
     }
 }
 
+/// Everybody may everything, unless it is said who somebody is.
+#[derive(Default)]
+pub(crate) struct People(Mutex<Option<Option<Principal>>>);
+
+impl People {
+    pub(crate) fn say(&self, principal: Option<Principal>) {
+        *self.0.lock().unwrap() = Some(principal);
+    }
+}
+
+#[async_trait]
+impl PrincipalResolver for People {
+    async fn resolve(&self, id: &PrincipalId) -> Result<Option<Principal>, PortError> {
+        let said = self.0.lock().unwrap().clone();
+        Ok(said.unwrap_or_else(|| Some(Principal::admin(id.clone()))))
+    }
+}
+
 struct OneScript(Mutex<(i64, String)>);
 
 #[async_trait]
@@ -92,6 +112,7 @@ impl ScriptStore for OneScript {
 pub(crate) struct World {
     pub(crate) executor: Arc<ScriptExecutor>,
     pub(crate) values: Arc<Values>,
+    pub(crate) people: Arc<People>,
     script: Arc<OneScript>,
 }
 
@@ -142,7 +163,9 @@ impl World {
         let script = Arc::new(OneScript(Mutex::new((1, source.to_owned()))));
         let scripts: Arc<dyn ScriptStore> = Arc::clone(&script) as _;
         let kv: Arc<dyn KvStore> = Arc::clone(&values) as _;
-        Self { executor: Arc::new(ScriptExecutor::new(scripts, kv, limits)), values, script }
+        let people = Arc::new(People::default());
+        let principals: Arc<dyn PrincipalResolver> = Arc::clone(&people) as _;
+        Self { executor: Arc::new(ScriptExecutor::new(scripts, kv, principals, limits)), values, people, script }
     }
 
     pub(crate) fn change_script(&self, version: i64, source: &str) {

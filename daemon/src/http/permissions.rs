@@ -1,0 +1,61 @@
+//! What each route asks of its caller. A route that is not here is refused to everybody.
+
+use axum::http::Method;
+use tidegate_core::Access::{self, Administer, Known, Manage, Read, Write};
+
+/// A route, and what each of its methods asks for.
+type Line = (&'static str, &'static [(Method, Access)]);
+
+const GET: Method = Method::GET;
+const PUT: Method = Method::PUT;
+const POST: Method = Method::POST;
+const PATCH: Method = Method::PATCH;
+const DELETE: Method = Method::DELETE;
+
+/// The whole API that needs a token.
+pub const PERMISSIONS: &[Line] = &[
+    ("/metrics", &[(GET, Administer)]),
+    ("/v1/version", &[(GET, Known)]),
+    ("/v1/whoami", &[(GET, Known)]),
+    ("/v1/logout", &[(POST, Known)]),
+    ("/v1/gate", &[(GET, Administer), (PATCH, Administer)]),
+    ("/v1/users", &[(GET, Administer)]),
+    ("/v1/users/{name}", &[(GET, Administer), (PUT, Administer), (DELETE, Administer)]),
+    ("/v1/users/{name}/disable", &[(POST, Administer)]),
+    ("/v1/users/{name}/enable", &[(POST, Administer)]),
+    ("/v1/users/{name}/password", &[(PUT, Administer)]),
+    ("/v1/tokens", &[(GET, Administer), (POST, Administer)]),
+    ("/v1/tokens/{name}", &[(DELETE, Administer)]),
+    // Only the apps that the caller may read are listed.
+    ("/v1/apps", &[(GET, Known)]),
+    ("/v1/apps/{app}", &[(PUT, Write)]),
+    ("/v1/apps/{app}/roles", &[(GET, Manage)]),
+    ("/v1/apps/{app}/roles/{principal}", &[(PUT, Manage), (DELETE, Manage)]),
+    ("/v1/apps/{app}/kv/{collection}", &[(GET, Read)]),
+    ("/v1/apps/{app}/kv/{collection}/{*key}", &[(GET, Read), (PUT, Write), (DELETE, Write)]),
+    ("/v1/apps/{app}/events", &[(POST, Write)]),
+    ("/v1/apps/{app}/invoke/{script}", &[(POST, Write)]),
+    ("/v1/apps/{app}/scripts", &[(GET, Read)]),
+    ("/v1/apps/{app}/scripts/{name}", &[(GET, Read), (PUT, Write), (DELETE, Write)]),
+    ("/v1/apps/{app}/triggers", &[(GET, Read)]),
+    ("/v1/apps/{app}/triggers/{name}", &[(GET, Read), (PUT, Write), (DELETE, Write)]),
+    ("/v1/apps/{app}/triggers/{name}/pause", &[(POST, Write)]),
+    ("/v1/apps/{app}/triggers/{name}/resume", &[(POST, Write)]),
+    ("/v1/apps/{app}/deliveries", &[(GET, Read)]),
+    ("/v1/apps/{app}/deliveries/{id}", &[(GET, Read)]),
+    ("/v1/apps/{app}/dead-letters", &[(GET, Read)]),
+    ("/v1/apps/{app}/dead-letters/{id}", &[(GET, Read)]),
+    ("/v1/apps/{app}/dead-letters/redrive", &[(POST, Write)]),
+    ("/v1/apps/{app}/dead-letters/discard", &[(POST, Write)]),
+    ("/v1/apps/{app}/dead-letters/{id}/redrive", &[(POST, Write)]),
+    ("/v1/apps/{app}/dead-letters/{id}/discard", &[(POST, Write)]),
+    ("/v1/apps/{app}/loops", &[(GET, Read)]),
+    ("/v1/apps/{app}/abandoned", &[(GET, Read)]),
+];
+
+/// What a request needs. A method that a known route does not have needs no more than to be known: it is told so.
+pub(super) fn required(method: &Method, route: &str) -> Option<Access> {
+    let (_, methods) = PERMISSIONS.iter().find(|(known, _)| *known == route)?;
+    let method = if method == Method::HEAD { &Method::GET } else { method };
+    Some(methods.iter().find(|(known, _)| known == method).map_or(Known, |(_, access)| *access))
+}

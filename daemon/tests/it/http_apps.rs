@@ -64,15 +64,17 @@ fn a_deployment_with_anything_wrong_changes_nothing() {
 #[test]
 fn all_that_is_wrong_with_a_deployment_is_named_at_once() {
     let api = Api::new();
-    let http =
-        json!({"name": "h", "match": {"source": "http", "method": "GET", "path": "/"}, "handler": {"native": "noop"}});
+    let reserved = named("invoke", on(json!({"native": "noop"})));
     let webhook = named("w", on(json!({"webhook": "https://example.org"})));
-    let answer = api.put(SHOP, json!({"triggers": [http, webhook, named("n", on(json!({"native": "none"})))]}));
+    let answer = api.put(SHOP, json!({"triggers": [reserved, webhook, named("n", on(json!({"native": "none"})))]}));
     let errors = answer.json()["errors"].clone();
     let detail = answer.refused(400, "invalid_request");
-    assert!(detail.contains("not supported yet") && detail.contains("nothing was changed"), "{detail}");
+    assert!(
+        detail.contains("the name invoke is the engine's own") && detail.contains("nothing was changed"),
+        "{detail}"
+    );
     let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
-    assert_eq!(at, ["trigger h", "trigger w", "trigger n"]);
+    assert_eq!(at, ["trigger invoke", "trigger w", "trigger n"]);
     let answer = api.put(SHOP, json!({"scripts": [{"name": "a", "source": "("}, {"name": "b", "source": "\n)"}]}));
     let errors = answer.json()["errors"].clone();
     answer.refused(422, "script_invalid");
@@ -136,7 +138,9 @@ fn a_trigger_that_cannot_fire_is_refused() {
         (on(json!({"script": "none"})), "no script none"),
         (on(json!({"native": "none"})), "no native handler none"),
         (on(json!({"webhook": "https://example.org"})), "webhooks are not supported yet; nothing was changed"),
-        (with("match", json!({"source": "http", "method": "GET", "path": "/"})), "http triggers are not supported yet"),
+        (with("match", json!({"source": "http", "method": "get", "path": "/"})), "in upper case"),
+        (with("match", json!({"source": "http", "method": "GET", "path": "a"})), "begin with /"),
+        (with("match", json!({"source": "http", "method": "GET", "path": "/{a}/{a}"})), "one name"),
         (with("match", json!({"source": "app", "type": ""})), "pattern"),
         (with("match", json!({"source": "cron", "expression": "every day"})), "every day"),
         (with("retry", json!({"max_attempts": 0})), "max_attempts"),

@@ -123,7 +123,7 @@ fn dead_letters_have_all_that_is_needed_to_understand_them() {
         "id": id, "delivery_id": delivery, "trigger": "a", "trigger_version": 1, "handler": {"script": "fine"},
         "script_version": letter["script_version"], "principal": "admin", "event": event, "reason": "permanent",
         "attempts": 1, "fingerprint": "f0", "enqueued_at": NOW_TEXT, "created_at": NOW_TEXT, "resolution": null,
-        "redrive_generation": 0,
+        "redrive_generation": 0, "handler_failure": null, "previous_letter_id": null,
         "failed": [{
             "attempt": 1, "started_at": NOW_TEXT, "duration_ms": 1.5, "error": "script_error", "message": "it broke",
         }],

@@ -13,6 +13,7 @@ mod http_errors;
 mod http_events;
 mod http_health;
 mod http_kv;
+mod http_permissions;
 mod http_rows;
 mod http_wakes;
 mod letters;

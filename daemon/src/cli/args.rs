@@ -70,6 +70,28 @@ pub(crate) enum Command {
     },
     /// Look at sync executions whose reply reached nobody
     Abandoned(PageArgs),
+    /// Look at users; make, disable, enable and delete them
+    Users {
+        #[command(subcommand)]
+        command: Option<UsersCommand>,
+    },
+    /// Look at tokens; make and revoke them
+    Tokens {
+        #[command(subcommand)]
+        command: Option<TokensCommand>,
+    },
+    /// Look at who may do what in an app; give and take roles
+    Roles {
+        #[command(subcommand)]
+        command: Option<RolesCommand>,
+    },
+    /// Get a token for a user and a password
+    Login {
+        /// The user's name; the password is read from the terminal or from standard input
+        user: String,
+    },
+    /// Tell who the token is
+    Whoami,
     /// Look at how much runs at once, and change how much may
     Gate(GateArgs),
     /// Bring the store's schema up to date
@@ -323,6 +345,69 @@ pub(crate) struct DeadLettersListArgs {
     pub(crate) brief: bool,
     #[command(flatten)]
     pub(crate) page: PageArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum UsersCommand {
+    /// All users (the default)
+    List,
+    /// Make a user; the password is read from the terminal or from standard input
+    Create {
+        name: String,
+        /// May do everything
+        #[arg(long)]
+        admin: bool,
+        /// Without a password: only tokens that an admin makes act for this user
+        #[arg(long)]
+        no_password: bool,
+    },
+    /// Set a user's password, read from the terminal or from standard input
+    Password { name: String },
+    /// Let a user do nothing for now: their tokens are refused, their triggers run nothing
+    Disable { name: String },
+    /// Let a disabled user go on
+    Enable { name: String },
+    /// Delete a user with their tokens and roles
+    Delete { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokensCommand {
+    /// All tokens (the default)
+    List,
+    /// Make a token and print it, once
+    Create {
+        name: String,
+        /// Acts for this user; without one the token acts for itself, as token:NAME
+        #[arg(long, value_name = "NAME", conflicts_with = "admin")]
+        user: Option<String>,
+        /// May do everything
+        #[arg(long)]
+        admin: bool,
+        /// Is valid for so many days; without it until it is revoked
+        #[arg(long, value_name = "DAYS")]
+        days: Option<u64>,
+    },
+    /// Revoke a token at once
+    Revoke { name: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolesCommand {
+    /// Who may do what in the app (the default)
+    List,
+    /// Give a role instead of the one that they had
+    Grant {
+        /// user:NAME or token:NAME
+        principal: String,
+        /// viewer, editor or owner
+        role: String,
+    },
+    /// Take their role away
+    Revoke {
+        /// user:NAME or token:NAME
+        principal: String,
+    },
 }
 
 /// Which part of a list.

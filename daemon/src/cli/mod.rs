@@ -27,7 +27,10 @@ pub(crate) use output::{note, print};
 use crate::NativeHandlers;
 use crate::config::Environment;
 use crate::dev;
-use args::{Cli, Command, DeadLettersCommand, DeliveriesCommand, Global, TriggersCommand};
+use args::{
+    Cli, Command, DeadLettersCommand, DeliveriesCommand, Global, RolesCommand, TokensCommand, TriggersCommand,
+    UsersCommand,
+};
 use clap::Parser;
 use commands::Context;
 use std::ffi::OsString;
@@ -74,6 +77,11 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
         Command::Invoke(args) => commands::invoke::run(&asking(None)?, args),
         Command::Loops { limit } => commands::ledgers::loops(&asking(None)?, limit),
         Command::Abandoned(page) => commands::ledgers::abandoned(&asking(None)?, page),
+        Command::Users { command } => commands::users::run(&asking(None)?, command.unwrap_or(UsersCommand::List)),
+        Command::Tokens { command } => commands::tokens::run(&asking(None)?, command.unwrap_or(TokensCommand::List)),
+        Command::Roles { command } => commands::roles::run(&asking(None)?, command.unwrap_or(RolesCommand::List)),
+        Command::Login { user } => commands::users::login(&asking(None)?, &user),
+        Command::Whoami => commands::users::whoami(&asking(None)?),
         Command::Gate(args) => commands::gate::run(&asking(None)?, &args),
         Command::Kv(command) => commands::kv::run(&asking(None)?, command),
         Command::Triggers { command } => {

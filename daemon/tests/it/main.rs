@@ -16,6 +16,7 @@ mod http_kv;
 mod http_permissions;
 mod http_rows;
 mod http_wakes;
+mod identity;
 mod letters;
 mod metrics;
 mod nothing_is_lost;

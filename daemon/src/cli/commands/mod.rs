@@ -9,7 +9,10 @@ pub(super) mod invoke;
 pub(super) mod kv;
 pub(super) mod ledgers;
 pub(super) mod letter_actions;
+pub(super) mod roles;
+pub(super) mod tokens;
 pub(super) mod triggers;
+pub(super) mod users;
 
 use super::error::CliError;
 use super::output;

@@ -21,7 +21,7 @@ pub(crate) const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
 /// The same program with the native handlers `abort`, `sleep_200ms`, `sleep_20ms`, `noop` and `fail`.
 pub(crate) const TESTBED: &str = env!("CARGO_BIN_EXE_tidegate-testbed");
 
-const TOKEN: &str = "tg_acceptance_0123456789abcdef0123456789abcdef";
+pub(crate) const TOKEN: &str = "tg_acceptance_0123456789abcdef0123456789abcdef";
 
 /// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,66 @@
+use super::super::args::TokensCommand;
+use super::super::client::Call;
+use super::super::error::CliError;
+use super::super::{output, text};
+use super::Context;
+use serde::Deserialize;
+use serde_json::json;
+use ureq::http::Method;
+
+#[derive(Deserialize)]
+struct List {
+    tokens: Vec<TokenView>,
+}
+
+#[derive(Deserialize)]
+struct TokenView {
+    name: String,
+    principal: String,
+    created_at: String,
+    expires_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Made {
+    token: String,
+    principal: String,
+}
+
+/// `tidegate tokens …`
+pub(in super::super) fn run(context: &Context, command: TokensCommand) -> Result<(), CliError> {
+    match command {
+        TokensCommand::List => {
+            let answer = context.target.client.call(Call::get("/v1/tokens".to_owned()))?;
+            context.show(&answer.body, |list: &List| {
+                if list.tokens.is_empty() {
+                    return "no tokens but the admin's own\n".to_owned();
+                }
+                let row = |token: &TokenView| {
+                    let expires = token.expires_at.clone().unwrap_or_else(|| "never".to_owned());
+                    vec![
+                        token.name.clone(),
+                        token.principal.clone(),
+                        text::age(&token.created_at, context.now),
+                        expires,
+                    ]
+                };
+                text::table(&["NAME", "ACTS AS", "MADE", "EXPIRES"], &list.tokens.iter().map(row).collect::<Vec<_>>())
+            })
+        }
+        TokensCommand::Create { name, user, admin, days } => {
+            let body = json!({ "name": name, "user": user, "admin": admin, "valid_for_days": days });
+            let call = Call::new(Method::POST, "/v1/tokens".to_owned()).body("application/json", body.to_string());
+            let answer = context.target.client.call(call)?;
+            if context.json {
+                return output::print_line(answer.body.trim_end()).map_err(CliError::failed);
+            }
+            let made: Made = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
+            output::note(&format!("acts as {}; it is shown this once", made.principal));
+            output::print_line(&made.token).map_err(CliError::failed)
+        }
+        TokensCommand::Revoke { name } => {
+            context.target.client.call(Call::new(Method::DELETE, format!("/v1/tokens/{name}")))?;
+            context.say(&format!("revoked token {name}\n"))
+        }
+    }
+}

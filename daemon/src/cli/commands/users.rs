@@ -1,0 +1,149 @@
+use super::super::args::UsersCommand;
+use super::super::client::Call;
+use super::super::error::CliError;
+use super::super::{output, text};
+use super::Context;
+use serde::Deserialize;
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::io::{BufRead, IsTerminal, Write};
+use ureq::http::Method;
+
+#[derive(Deserialize)]
+struct List {
+    users: Vec<UserView>,
+}
+
+#[derive(Deserialize)]
+struct UserView {
+    name: String,
+    admin: bool,
+    disabled: bool,
+    roles: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Whoami {
+    principal: String,
+    admin: bool,
+    roles: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+struct Session {
+    token: String,
+    expires_at: Option<String>,
+}
+
+/// `tidegate users …`
+pub(in super::super) fn run(context: &Context, command: UsersCommand) -> Result<(), CliError> {
+    let path = |name: &str, rest: &str| format!("/v1/users/{name}{rest}");
+    match command {
+        UsersCommand::List => list(context),
+        UsersCommand::Create { name, admin, no_password } => {
+            let password = if no_password { None } else { Some(new_password()?) };
+            let body = json!({ "admin": admin, "password": password });
+            let call = Call::new(Method::PUT, path(&name, "")).body("application/json", body.to_string());
+            context.target.client.call(call)?;
+            context.say(&format!("made user {name}; `tidegate roles grant user:{name} ROLE` lets them into an app\n"))
+        }
+        UsersCommand::Password { name } => {
+            let body = json!({ "password": new_password()? });
+            let call = Call::new(Method::PUT, path(&name, "/password")).body("application/json", body.to_string());
+            context.target.client.call(call)?;
+            context.say(&format!("set the password of user {name}\n"))
+        }
+        UsersCommand::Disable { name } => {
+            context.target.client.call(Call::new(Method::POST, path(&name, "/disable")))?;
+            context.say(&format!("disabled user {name}: their tokens are refused, their triggers run nothing\n"))
+        }
+        UsersCommand::Enable { name } => {
+            context.target.client.call(Call::new(Method::POST, path(&name, "/enable")))?;
+            context.say(&format!("enabled user {name}\n"))
+        }
+        UsersCommand::Delete { name } => {
+            context.target.client.call(Call::new(Method::DELETE, path(&name, "")))?;
+            context.say(&format!("deleted user {name} with their tokens and roles\n"))
+        }
+    }
+}
+
+fn list(context: &Context) -> Result<(), CliError> {
+    let answer = context.target.client.call(Call::get("/v1/users".to_owned()))?;
+    context.show(&answer.body, |list: &List| {
+        if list.users.is_empty() {
+            return "no users; `tidegate users create NAME` makes one\n".to_owned();
+        }
+        let row = |user: &UserView| {
+            let state = if user.disabled { "disabled" } else { "active" };
+            vec![user.name.clone(), state.to_owned(), rights(user.admin, &user.roles)]
+        };
+        text::table(&["NAME", "STATE", "MAY"], &list.users.iter().map(row).collect::<Vec<_>>())
+    })
+}
+
+/// What somebody may do, in short.
+fn rights(admin: bool, roles: &BTreeMap<String, String>) -> String {
+    let roles = roles.iter().map(|(app, role)| format!("{role} of {app}"));
+    let all: Vec<String> = admin.then(|| "everything".to_owned()).into_iter().chain(roles).collect();
+    if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
+}
+
+/// `tidegate login USER`: the token goes to standard output, so that a script can keep it.
+pub(in super::super) fn login(context: &Context, user: &str) -> Result<(), CliError> {
+    let body = json!({ "user": user, "password": password("password: ")? });
+    let call = Call::new(Method::POST, "/v1/login".to_owned()).body("application/json", body.to_string());
+    let answer = context.target.client.call(call)?;
+    let session: Session = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
+    if context.json {
+        return output::print_line(answer.body.trim_end()).map_err(CliError::failed);
+    }
+    let until = session.expires_at.as_deref().unwrap_or("it is revoked");
+    output::note(&format!("valid until {until}; export TIDEGATE_TOKEN to use it"));
+    output::print_line(&session.token).map_err(CliError::failed)
+}
+
+/// `tidegate whoami`
+pub(in super::super) fn whoami(context: &Context) -> Result<(), CliError> {
+    let answer = context.target.client.call(Call::get("/v1/whoami".to_owned()))?;
+    context.show(&answer.body, |me: &Whoami| format!("{} may do: {}\n", me.principal, rights(me.admin, &me.roles)))
+}
+
+/// Asked twice on a terminal, where nobody sees what is typed.
+fn new_password() -> Result<String, CliError> {
+    let first = password("new password: ")?;
+    if std::io::stdin().is_terminal() && password("the same again: ")? != first {
+        return Err(CliError::usage("the two are not the same; nothing was changed"));
+    }
+    Ok(first)
+}
+
+/// One line of standard input; on a terminal it is not shown.
+fn password(prompt: &str) -> Result<String, CliError> {
+    let hidden = std::io::stdin().is_terminal();
+    if hidden {
+        write!(std::io::stderr(), "{prompt}").map_err(CliError::failed)?;
+        echo(false)?;
+    }
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    if hidden {
+        echo(true)?;
+        output::note("");
+    }
+    read.map_err(CliError::failed)?;
+    let line = line.trim_end_matches(['\n', '\r']);
+    if line.is_empty() {
+        return Err(CliError::usage("no password was given").hint("type it, or pipe it to standard input"));
+    }
+    Ok(line.to_owned())
+}
+
+/// Whether the terminal shows what is typed.
+fn echo(shown: bool) -> Result<(), CliError> {
+    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+    let stdin = std::io::stdin();
+    let mut modes = tcgetattr(&stdin).map_err(CliError::failed)?;
+    modes.local_modes.set(LocalModes::ECHO, shown);
+    tcsetattr(&stdin, OptionalActions::Now, &modes).map_err(CliError::failed)
+}

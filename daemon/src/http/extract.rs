@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
+use std::sync::Arc;
 use tidegate_core::{Cause, InvalidName, PrincipalId};
 
 /// The parameters of the path.
@@ -114,7 +115,7 @@ pub(super) fn object<T: DeserializeOwned>(text: &str, what: &str) -> Result<T, P
 }
 
 /// The services, if the store is there.
-pub(super) struct Ready(pub(super) Services);
+pub(super) struct Ready(pub(super) Arc<Services>);
 
 impl FromRequestParts<ApiState> for Ready {
     type Rejection = Problem;

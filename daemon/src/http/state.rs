@@ -30,7 +30,7 @@ pub enum Readiness {
     /// The store is not there yet, or not any more: why.
     Unavailable(String),
     /// They can.
-    Ready(Services),
+    Ready(Arc<Services>),
     /// The daemon ends.
     ShuttingDown,
 }

@@ -128,7 +128,7 @@ async fn run<S: Store>(
         let (store, wake) = (Arc::clone(&store), wake.clone());
         async move { store.listen(wake).await }
     });
-    http.readiness.send_replace(Readiness::Ready(Services::on(
+    http.readiness.send_replace(Readiness::Ready(Arc::new(Services::on(
         &store,
         Arc::clone(&store) as _,
         wake,
@@ -136,7 +136,7 @@ async fn run<S: Store>(
         gate,
         metrics,
         resolver,
-    )));
+    ))));
     tracing::info!("ready");
     let result = tokio::select! {
         biased;

@@ -127,7 +127,7 @@ impl Api {
             Metrics::default(),
             resolver,
         );
-        let (readiness, ready) = watch::channel(Readiness::Ready(services.clone()));
+        let (readiness, ready) = watch::channel(Readiness::Ready(Arc::new(services.clone())));
         let noop = |_| async { Outcome::Succeeded { effects: Effects::default(), reply: None } };
         let router = app(ApiState {
             readiness: ready,

@@ -237,7 +237,7 @@ fn a_failing_store_is_told_from_an_unknown_outcome() {
         (None, 500, "internal", None),
     ] {
         let kv = Arc::new(Failing(error));
-        api.readiness.send_replace(Readiness::Ready(Services { kv, ..api.services.clone() }));
+        api.readiness.send_replace(Readiness::Ready(Arc::new(Services { kv, ..api.services.clone() })));
         for (method, path) in [("GET", "c"), ("GET", "c/k"), ("PUT", "c/k"), ("DELETE", "c/k")] {
             let answer = api.send(method, &format!("/v1/apps/shop/kv/{path}"), &[], "1");
             assert_eq!(answer.header("retry-after"), retry_after, "{method} {path}: {answer:?}");

@@ -12,7 +12,7 @@
 use crate::effects::Effects;
 use crate::event::Event;
 use crate::names::{DeadLetterId, DeliveryId, InboxId, Lease, PrincipalId, TriggerId, TriggerName};
-use crate::outcome::{ExecError, Failure, Outcome};
+use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
 use crate::principal::Standing;
 use crate::retry::RetryPolicy;
 use crate::rng::RngKey;
@@ -254,6 +254,8 @@ pub enum Verdict {
         effects: Effects,
         /// How it ended.
         outcome: SyncOutcome,
+        /// What is kept for whoever repeats the call by its idempotency key: the reply of a success.
+        reply: Option<HandlerReply>,
     },
     /// The caller has its reply: the row is deleted.
     Replied,
@@ -378,7 +380,7 @@ pub fn settle(delivery: &Delivery, outcome: Outcome, run: Run, key: RngKey) -> V
                 Outcome::Succeeded { effects, .. } => effects,
                 Outcome::Failed(_) => Effects::default(),
             };
-            Verdict::Executed { effects, outcome: kept }
+            Verdict::Executed { effects, outcome: kept, reply: None }
         }
         (Outcome::Succeeded { effects, .. }, Kind::DeadLetterHandler(_)) => Verdict::Handled { effects },
         (Outcome::Succeeded { effects, .. }, Kind::Async) => Verdict::Done { effects },

@@ -206,6 +206,11 @@ pub enum Fact {
         /// How long it had waited.
         waited: Micros,
     },
+    /// A sync call repeats one by its idempotency key, and gets that one's reply.
+    CallRepeated {
+        /// The call.
+        call: Arc<SyncCall>,
+    },
     /// Somebody else wrote what the handler had read; it runs again at once.
     Conflicted {
         /// Whose.

@@ -53,6 +53,6 @@ pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{
     Claim, Fate, LaneQuota, LaneState, Reply, Request, Schedule, Settlement, StoreError, StoreErrorKind, Tick,
 };
-pub use sync::{Refusal, SyncCall, SyncOutcome, SyncReply, SyncTarget};
+pub use sync::{IdempotencyKey, Refusal, SyncCall, SyncOutcome, SyncReply, SyncTarget};
 pub use time::{Micros, Mono, Timestamp};
 pub use trigger::{Handler, KvOp, KvOps, Match, MaxConcurrency, TimeoutMs, Trigger, TriggerSpec};

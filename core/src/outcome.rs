@@ -94,6 +94,10 @@ pub enum ExecError {
     Internal,
     /// A sync call at the end of too deep a chain.
     LoopRefused,
+    /// A sync call whose idempotency key was used for another request.
+    IdempotencyKeyReused,
+    /// A sync call that repeats one which has no reply yet.
+    IdempotencyKeyInUse,
 }
 
 impl ExecError {
@@ -115,6 +119,8 @@ impl ExecError {
             Self::Lost => "lost",
             Self::Internal => "internal",
             Self::LoopRefused => "loop_refused",
+            Self::IdempotencyKeyReused => "idempotency_key_reused",
+            Self::IdempotencyKeyInUse => "idempotency_key_in_use",
         }
     }
 
@@ -135,7 +141,9 @@ impl ExecError {
             | Self::PrincipalDenied
             | Self::InvalidReply
             | Self::Overloaded
-            | Self::LoopRefused => false,
+            | Self::LoopRefused
+            | Self::IdempotencyKeyReused
+            | Self::IdempotencyKeyInUse => false,
         }
     }
 
@@ -149,7 +157,8 @@ impl ExecError {
             Self::HandlerMissing => 404,
             Self::PrincipalDenied => 403,
             Self::InvalidReply | Self::EndpointUnreachable | Self::EndpointStatus(_) => 502,
-            Self::EffectsConflict => 409,
+            Self::EffectsConflict | Self::IdempotencyKeyInUse => 409,
+            Self::IdempotencyKeyReused => 422,
             Self::LoopRefused => 508,
         }
     }
@@ -206,6 +215,8 @@ mod tests {
             (E::Lost, true, 500),
             (E::Internal, true, 500),
             (E::LoopRefused, false, 508),
+            (E::IdempotencyKeyReused, false, 422),
+            (E::IdempotencyKeyInUse, false, 409),
         ] {
             assert_eq!(error.is_retryable(), retryable, "{error}");
             assert_eq!(InboxFailureKind::from(error), InboxFailureKind { code: error, status }, "{error}");

@@ -7,7 +7,7 @@
 use crate::cron::{CronExpression, TimeZone};
 use crate::delivery::{Delivery, Verdict};
 use crate::names::{DeliveryId, InboxId, Lease, TriggerId};
-use crate::sync::{Refusal, SyncCall};
+use crate::sync::{Refusal, SyncCall, SyncReply};
 use crate::time::{Micros, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -126,6 +126,8 @@ pub enum Reply {
         begun: Vec<Delivery>,
         /// The calls of which nothing was written.
         refused: Vec<(InboxId, Refusal)>,
+        /// The calls that repeat one by its idempotency key: nothing was written, this is what that one was told.
+        repeated: Vec<(InboxId, SyncReply)>,
     },
     /// To [`Request::Renew`].
     Renew {

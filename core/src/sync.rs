@@ -24,6 +24,17 @@ pub struct SyncCall {
     pub event: NewEvent,
     /// Who calls, and from which execution if from one.
     pub cause: Cause,
+    /// Makes a repeated call harmless: the second one gets the first one's reply.
+    pub idempotency_key: Option<IdempotencyKey>,
+}
+
+/// A caller's key for one request, in its app. Kept for a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdempotencyKey {
+    /// The caller's text, 1–255 bytes.
+    pub key: String,
+    /// SHA-256 of the request, in hex: the same key with another request is an error.
+    pub digest: String,
 }
 
 /// What a call runs.
@@ -53,6 +64,10 @@ pub enum Refusal {
     Busy,
     /// The principal that registered the trigger may not run it any more.
     Denied(Standing),
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// The first call with this idempotency key has no reply yet.
+    KeyInUse,
 }
 
 impl Refusal {
@@ -64,6 +79,14 @@ impl Refusal {
             Self::Denied(_) => Failure::new(
                 ExecError::PrincipalDenied,
                 "who registered the trigger may not run it any more; nothing was started",
+            ),
+            Self::KeyReused => Failure::new(
+                ExecError::IdempotencyKeyReused,
+                "this Idempotency-Key was used for another request; nothing was started",
+            ),
+            Self::KeyInUse => Failure::new(
+                ExecError::IdempotencyKeyInUse,
+                "the first call with this Idempotency-Key has no reply yet; nothing was started",
             ),
             Self::Gone => Failure::new(ExecError::HandlerMissing, "there is no such trigger, or it is disabled"),
             Self::Paused => Failure::new(ExecError::Overloaded, "the trigger is paused; nothing was started"),

@@ -2,7 +2,7 @@
 
 use crate::{Command, InboxRegistry};
 use std::sync::Arc;
-use tidegate_core::{Cause, InboxId, NewEvent, SyncCall, SyncReply, SyncTarget};
+use tidegate_core::{Cause, IdempotencyKey, InboxId, NewEvent, SyncCall, SyncReply, SyncTarget};
 use tokio::sync::mpsc;
 
 /// Makes calls to one dispatcher. Cheap to clone.
@@ -27,9 +27,20 @@ impl SyncCaller {
     /// Calls and waits for the reply. A future that is dropped is a caller who hung up: what was begun goes on, and is
     /// written down as abandoned.
     pub async fn call(&self, target: SyncTarget, event: NewEvent, cause: Cause) -> Result<SyncReply, DispatcherEnded> {
+        self.call_once(target, event, cause, None).await
+    }
+
+    /// The same under an idempotency key: a repeated call gets the first one's reply, and runs nothing.
+    pub async fn call_once(
+        &self,
+        target: SyncTarget,
+        event: NewEvent,
+        cause: Cause,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<SyncReply, DispatcherEnded> {
         let (inbox, reply) = self.inboxes.open();
         let mut hang_up = HangUp { caller: self, inbox, waits: true };
-        let call = Arc::new(SyncCall { inbox, target, event, cause });
+        let call = Arc::new(SyncCall { inbox, target, event, cause, idempotency_key });
         self.commands.send(Command::Call(call)).await.map_err(|_| DispatcherEnded)?;
         let reply = tokio::select! {
             biased;

@@ -4,8 +4,9 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{
-    AbandonCause, Delivery, Effects, ExecError, Handler, InboxId, Incarnation, Kind, Micros, NewEvent, Parent, Refusal,
-    Reply, Request, SyncCall, SyncOutcome, SyncTarget, TimeoutMs, Trigger, TriggerSpec, Verdict,
+    AbandonCause, Delivery, Effects, ExecError, Handler, HandlerReply, IdempotencyKey, InboxId, Incarnation, Kind,
+    Micros, NewEvent, Parent, Refusal, Reply, Request, SyncCall, SyncOutcome, SyncReply, SyncTarget, TimeoutMs,
+    Trigger, TriggerSpec, Verdict,
 };
 use tidegate_driver::{DeliveryState, DispatchStore, LedgerStore};
 
@@ -29,20 +30,32 @@ fn request() -> NewEvent {
 }
 
 fn call_of(trigger: &Trigger, seq: u64) -> SyncCall {
-    SyncCall { inbox: inbox(seq), target: SyncTarget::Trigger(trigger.id), event: request(), cause: outside() }
+    SyncCall {
+        inbox: inbox(seq),
+        target: SyncTarget::Trigger(trigger.id),
+        event: request(),
+        cause: outside(),
+        idempotency_key: None,
+    }
 }
 
 fn invocation<S>(app: &App<S>, script: &str, seq: u64) -> SyncCall {
     let timeout = TimeoutMs::try_from(1_234).expect("a timeout");
     let target = SyncTarget::Script { app: app.name.clone(), script: script_name(script), timeout };
-    SyncCall { inbox: inbox(seq), target, event: new_event("invoke", script, "null"), cause: outside() }
+    SyncCall {
+        inbox: inbox(seq),
+        target,
+        event: new_event("invoke", script, "null"),
+        cause: outside(),
+        idempotency_key: None,
+    }
 }
 
 impl<S: Store> App<S> {
     async fn begin(&self, calls: Vec<SyncCall>, lease_for: Micros) -> (Vec<Delivery>, Vec<(InboxId, Refusal)>) {
         let request = Request::Begin { calls, lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the calls are begun") {
-            Reply::Begin { begun, refused, .. } => (begun, refused),
+            Reply::Begin { begun, refused, repeated, .. } if repeated.is_empty() => (begun, refused),
             other => panic!("calls were answered by {other:?}"),
         }
     }
@@ -63,7 +76,7 @@ impl<S: Store> App<S> {
 }
 
 fn succeeded(effects: Effects) -> Verdict {
-    Verdict::Executed { effects, outcome: SyncOutcome { status: 201, error: None, message: None } }
+    Verdict::Executed { effects, outcome: SyncOutcome { status: 201, error: None, message: None }, reply: None }
 }
 
 pub(crate) async fn a_call_becomes_a_row_that_is_leased_to_who_asked<S: Store>(store: Arc<S>) {
@@ -223,7 +236,7 @@ pub(crate) async fn a_failed_call_keeps_its_outcome_and_applies_nothing<S: Store
     let message = Some("no\u{fffd}pe".to_owned());
     let outcome = SyncOutcome { status: 504, error: Some(ExecError::Timeout), message };
     let before = app.entries("c").await;
-    app.settle(&row, Verdict::Executed { effects: Effects::default(), outcome }).await;
+    app.settle(&row, Verdict::Executed { effects: Effects::default(), outcome, reply: None }).await;
     assert_eq!(app.entries("c").await, before);
     app.settle(&row, Verdict::Abandoned { cause: AbandonCause::CallerGone }).await;
     assert_eq!((app.delivery(row.id).await, app.letters().await), (None, vec![]));
@@ -243,4 +256,44 @@ pub(crate) async fn a_renewed_call_is_no_orphan<S: Store>(store: Arc<S>) {
     assert_eq!(app.claim(http.id, 1).await, []);
     app.settle(&begun[0], succeeded(Effects::default())).await;
     assert_eq!(app.renew(&[&begun[0]], LEASE).await, [], "also while its reply is delivered");
+}
+
+pub(crate) async fn a_repeated_call_gets_the_reply_of_the_first_success<S: Store>(store: Arc<S>) {
+    let (app, _) = with_http(&store).await;
+    let keyed = |seq, key: &str, digest: &str| {
+        let idempotency_key = Some(IdempotencyKey { key: key.to_owned(), digest: digest.to_owned() });
+        SyncCall { idempotency_key, ..invocation(&app, "s", seq) }
+    };
+    let first = app.begin_one(keyed(1, "k", "d")).await;
+    assert_eq!(app.refused(keyed(2, "k", "d")).await, Refusal::KeyInUse);
+    assert_eq!(app.refused(keyed(3, "k", "other")).await, Refusal::KeyReused);
+    app.begin_one(keyed(4, "another", "d")).await;
+
+    // A failure leaves the key free.
+    let outcome = SyncOutcome { status: 500, error: Some(ExecError::ScriptError), message: None };
+    app.settle(&first, Verdict::Executed { effects: Effects::default(), outcome, reply: None }).await;
+    assert_eq!(app.refused(keyed(5, "k", "d")).await, Refusal::KeyInUse, "until its caller is told");
+    app.settle(&first, Verdict::Replied).await;
+    let second = app.begin_one(keyed(6, "k", "d")).await;
+
+    let body = Some(json(r#"{"n": 12.50}"#));
+    let reply = HandlerReply { status: 201, headers: vec![("x-a".to_owned(), "ü".to_owned())], body };
+    let outcome = SyncOutcome { status: 201, error: None, message: None };
+    let verdict = Verdict::Executed { effects: Effects::default(), outcome, reply: Some(reply.clone()) };
+    app.settle(&second, verdict).await;
+    for is_over in [false, true] {
+        if is_over {
+            app.settle(&second, Verdict::Replied).await;
+        }
+        let request = Request::Begin { calls: vec![keyed(7, "k", "d")], lease_for: LEASE };
+        let Reply::Begin { begun, refused, repeated, .. } = app.store.call(request).await.expect("it is begun") else {
+            panic!("it is another answer")
+        };
+        let told = SyncReply { execution: Some(second.claim()), result: Ok(Some(reply.clone())) };
+        assert_eq!((begun, refused, repeated), (vec![], vec![], vec![(inbox(7), told)]));
+    }
+    assert_eq!(app.refused(keyed(8, "k", "other")).await, Refusal::KeyReused);
+    let other = App::named(&store, "other").await;
+    let same_key = keyed(9, "k", "d").idempotency_key;
+    other.begin_one(SyncCall { idempotency_key: same_key, ..invocation(&other, "s", 9) }).await;
 }

@@ -4,8 +4,9 @@ use crate::Store;
 use crate::support::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use tidegate_core::IdempotencyKey;
 use tidegate_core::{Cause, Event, NewEvent, Source};
-use tidegate_driver::{Emission, IdempotencyKey, OutboxStore, PortError};
+use tidegate_driver::{Emission, OutboxStore, PortError};
 
 pub(crate) async fn an_event_is_emitted_whole<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;

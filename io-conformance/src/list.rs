@@ -20,6 +20,7 @@ macro_rules! with_cases {
                 an_orphaned_invocation_is_found_too,
                 a_failed_call_keeps_its_outcome_and_applies_nothing,
                 a_renewed_call_is_no_orphan,
+                a_repeated_call_gets_the_reply_of_the_first_success,
             }
             claim {
                 a_lane_is_claimed_in_the_order_of_its_emissions,

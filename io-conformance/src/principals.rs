@@ -150,6 +150,7 @@ pub(crate) async fn a_call_of_who_may_not_run_it_is_refused<S: Store>(store: Arc
         target: SyncTarget::Trigger(page.id),
         event: new_event("http.request", "GET /", "null"),
         cause: outside(),
+        idempotency_key: None,
     };
     let begin = async |seq| {
         let request = Request::Begin { calls: vec![call(seq)], lease_for: LEASE };

@@ -4,7 +4,9 @@ use crate::dispatch::{delivery, micros};
 use crate::{rows, sql};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
-use tidegate_core::{Micros, Refusal, Reply, Standing, SyncCall, SyncTarget, Timestamp};
+use tidegate_core::{
+    Claim, DeliveryId, Lease, Micros, Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, Timestamp,
+};
 
 pub(crate) async fn begin_calls(
     connection: &mut PgConnection,
@@ -18,7 +20,7 @@ pub(crate) async fn begin_calls(
         .fetch_all(connection)
         .await?;
     let mut now = Timestamp::EPOCH;
-    let (mut begun, mut refused) = (vec![], vec![]);
+    let (mut begun, mut refused, mut repeated) = (vec![], vec![], vec![]);
     for row in &found {
         let refusal = match row.try_get("kind")? {
             "now" => {
@@ -28,6 +30,14 @@ pub(crate) async fn begin_calls(
             "gone" => Refusal::Gone,
             "paused" => Refusal::Paused,
             "busy" => Refusal::Busy,
+            "key_reused" => Refusal::KeyReused,
+            "key_in_use" => Refusal::KeyInUse,
+            "repeated" => {
+                let execution = Some(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(1) });
+                let told = SyncReply { execution, result: Ok(Some(rows::reply(row)?)) };
+                repeated.extend(rows::inbox(row)?.map(|inbox| (inbox, told)));
+                continue;
+            }
             "begun" => {
                 begun.push(delivery(row)?);
                 continue;
@@ -36,7 +46,7 @@ pub(crate) async fn begin_calls(
         };
         refused.extend(rows::inbox(row)?.map(|inbox| (inbox, refusal)));
     }
-    Ok(Reply::Begin { now, begun, refused })
+    Ok(Reply::Begin { now, begun, refused, repeated })
 }
 
 /// As `tidegate.begin_calls` takes it. The data travels as text within the JSON, so that it arrives byte for byte.
@@ -53,6 +63,10 @@ fn to_json(call: &SyncCall) -> Value {
         "depth": cause.parent.map_or(0, |parent| parent.depth),
         "traceparent": cause.traceparent,
     });
+    if let Some(key) = &call.idempotency_key {
+        json["key"] = json!(key.key);
+        json["digest"] = json!(key.digest);
+    }
     match &call.target {
         SyncTarget::Trigger(id) => json["trigger"] = json!(id),
         SyncTarget::Script { app, script, timeout } => {

@@ -4,8 +4,8 @@ use crate::time::PgTime;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{
-    AppName, Attempt, Backoff, Event, EventId, EventType, Handler, InboxId, Json, PrincipalId, RetryPolicy,
-    RetryPolicySpec, Source, Subject, Timestamp,
+    AppName, Attempt, Backoff, Event, EventId, EventType, Handler, HandlerReply, InboxId, Json, PrincipalId,
+    RetryPolicy, RetryPolicySpec, Source, Subject, Timestamp,
 };
 use uuid::Uuid;
 
@@ -40,6 +40,12 @@ pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) ->
 pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<Option<T>, sqlx::Error> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
+}
+
+/// What a call was answered, in the column of an event's data.
+pub(crate) fn reply(row: &PgRow) -> Result<HandlerReply, sqlx::Error> {
+    let text: String = row.try_get_unchecked("data")?;
+    serde_json::from_str(&text).map_err(|error| bad("data", error))
 }
 
 /// The columns of an event. `data` is selected as text or comes as `json`: both are the text that was put in.

@@ -45,13 +45,18 @@ fn to_json(verdict: &Verdict) -> Value {
         }),
         Verdict::Abandoned { cause } => json!({ "kind": kind, "cause": cause }),
         Verdict::HandlerFailed { failed } => json!({ "kind": kind, "failed": storable(failed) }),
-        Verdict::Executed { effects, outcome } => {
+        Verdict::Executed { effects, outcome, reply } => {
             let message = outcome.message.as_deref().map(without_nul);
             let kept = json!({ "outcome": outcome.name(), "status": outcome.status, "message": message });
-            match verdict.effects() {
-                Some(_) => json!({ "kind": kind, "effects": staged(effects), "outcome": kept }),
-                None => json!({ "kind": kind, "outcome": kept }),
+            let mut json = json!({ "kind": kind, "outcome": kept });
+            if verdict.effects().is_some() {
+                json["effects"] = staged(effects);
             }
+            // As text, so that it is kept byte for byte.
+            if let Some(reply) = reply {
+                json["reply"] = json!(serde_json::to_string(reply).unwrap_or_default());
+            }
+            json
         }
         Verdict::Replied | Verdict::Dropped => json!({ "kind": kind }),
     }

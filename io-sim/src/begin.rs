@@ -1,23 +1,27 @@
 //! Sync calls: their rows are written already leased to who asks.
 
-use crate::memory::{Memory, Row, TriggerRow};
+use crate::memory::{CallKey, Memory, Row, TriggerRow};
 use tidegate_core::{
-    AppName, Backoff, Delivery, DeliveryId, Handler, Lease, Match, Micros, PrincipalId, Refusal, Reply, RetryPolicy,
-    RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncTarget, Trigger, TriggerId,
-    TriggerName, TriggerSpec,
+    AppName, Backoff, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Lease, Match, Micros, PrincipalId, Refusal,
+    Reply, RetryPolicy, RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncReply,
+    SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
 };
 
 impl Memory {
     pub(crate) fn begin(&mut self, calls: Vec<SyncCall>, lease_for: Micros) -> Reply {
-        let (mut begun, mut refused) = (Vec::new(), Vec::new());
+        let (mut begun, mut refused, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
         for call in calls {
             let inbox = call.inbox;
+            if let Some(reply) = self.repeated(&call) {
+                repeated.push((inbox, reply));
+                continue;
+            }
             match self.begin_one(call, lease_for) {
                 Ok(delivery) => begun.push(delivery),
                 Err(refusal) => refused.push((inbox, refusal)),
             }
         }
-        Reply::Begin { now: self.now, begun, refused }
+        Reply::Begin { now: self.now, begun, refused, repeated }
     }
 
     fn begin_one(&mut self, call: SyncCall, lease_for: Micros) -> Result<Delivery, Refusal> {
@@ -47,6 +51,16 @@ impl Memory {
             return Err(Refusal::Busy);
         }
         let app = lane.trigger.app.clone();
+        if let Some(key) = &call.idempotency_key
+            && let Some(known) = self.call_key(&app, key)
+        {
+            if known.digest != key.digest {
+                return Err(Refusal::KeyReused);
+            }
+            if self.outbox.contains_key(&known.delivery) {
+                return Err(Refusal::KeyInUse);
+            }
+        }
         let timeout = timeout.unwrap_or(lane.trigger.spec.timeout_ms).as_micros();
         let event = self.event(&app, Source::Http, call.event, &call.cause);
         let row = Row {
@@ -67,10 +81,33 @@ impl Memory {
             reply_to: Some(call.inbox),
             script,
             executed: None,
+            call_key: call.idempotency_key.as_ref().map(|key| key.key.clone()),
             handles_letter: None,
         };
+        if let Some(IdempotencyKey { key, digest }) = call.idempotency_key {
+            let known = CallKey { digest, delivery: row.id, reply: None, created_at: self.now };
+            self.call_keys.insert((app, key), known);
+        }
         self.insert(row.clone());
         self.delivery_of(row).ok_or(Refusal::Gone)
+    }
+
+    /// What is known of a key that is not older than a day.
+    fn call_key(&self, app: &AppName, key: &IdempotencyKey) -> Option<&CallKey> {
+        let known = self.call_keys.get(&(app.clone(), key.key.clone()))?;
+        (self.now.since(known.created_at) < Micros::from_secs(24 * 3_600)).then_some(known)
+    }
+
+    /// The reply of the call that this one repeats.
+    fn repeated(&self, call: &SyncCall) -> Option<SyncReply> {
+        let app = match &call.target {
+            SyncTarget::Trigger(id) => self.triggers.get(id)?.trigger.app.clone(),
+            SyncTarget::Script { app, .. } => app.clone(),
+        };
+        let key = call.idempotency_key.as_ref()?;
+        let known = self.call_key(&app, key).filter(|known| known.digest == key.digest)?;
+        let execution = Some(Claim { delivery: known.delivery, lease: Lease(1) });
+        known.reply.clone().map(|reply| SyncReply { execution, result: Ok(Some(reply)) })
     }
 
     /// The lane of an app's invocations.

@@ -81,6 +81,7 @@ impl Memory {
             reply_to: None,
             script: None,
             executed: None,
+            call_key: None,
             handles_letter,
         };
         self.insert(row);

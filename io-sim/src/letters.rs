@@ -36,6 +36,7 @@ impl Memory {
                 reply_to: None,
                 script: None,
                 executed: None,
+                call_key: None,
                 handles_letter: None,
             };
             self.insert(row);

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    AbandonCause, AppName, Attempt, Collection, DeadLetterId, DeliveryId, Event, EventId, InboxId, Json, Key, Lease,
-    Match, PrincipalId, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
+    AbandonCause, AppName, Attempt, Collection, DeadLetterId, DeliveryId, Event, EventId, HandlerReply, InboxId, Json,
+    Key, Lease, Match, PrincipalId, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
 };
 use tidegate_driver::{DeadLetter, PrincipalRecord, Script, TokenRecord};
 
@@ -26,6 +26,7 @@ pub struct Memory {
     pub(crate) loops: BTreeMap<(TriggerId, EventId), Loop>,
     pub(crate) principals: BTreeMap<PrincipalId, Account>,
     pub(crate) tokens: BTreeMap<String, (TokenRecord, [u8; 32])>,
+    pub(crate) call_keys: BTreeMap<(AppName, String), CallKey>,
     pub(crate) idempotency: BTreeMap<(AppName, String), (String, Vec<EventId>)>,
 }
 
@@ -80,6 +81,7 @@ pub(crate) struct Row {
     pub(crate) script: Option<ScriptName>,
     /// How a sync execution ended, until its reply is delivered.
     pub(crate) executed: Option<SyncOutcome>,
+    pub(crate) call_key: Option<String>,
     pub(crate) handles_letter: Option<DeadLetterId>,
 }
 
@@ -90,6 +92,15 @@ pub(crate) struct Letter {
     pub(crate) policy: RetryPolicy,
     pub(crate) timeout: tidegate_core::Micros,
     pub(crate) letter: DeadLetter,
+}
+
+/// A call by its idempotency key.
+#[derive(Clone, Debug)]
+pub(crate) struct CallKey {
+    pub(crate) digest: String,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) reply: Option<HandlerReply>,
+    pub(crate) created_at: Timestamp,
 }
 
 /// A principal and the hash of its password.

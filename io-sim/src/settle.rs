@@ -61,10 +61,14 @@ impl Memory {
             Verdict::Deferred { delay } => {
                 self.release(id, delay, |row| row.attempt = row.attempt.saturating_sub(1));
             }
-            Verdict::Executed { effects, outcome } => {
+            Verdict::Executed { effects, outcome, reply } => {
                 let Some(row) = self.outbox.get_mut(&id) else { return };
                 row.executed = Some(outcome);
                 let row = row.clone();
+                let key = row.call_key.as_ref().map(|key| (row.event.app.clone(), key.clone()));
+                if let Some(known) = key.and_then(|key| self.call_keys.get_mut(&key)).filter(|_| reply.is_some()) {
+                    known.reply = reply;
+                }
                 self.apply_effects(&row, &effects, woken);
             }
             Verdict::Replied => {

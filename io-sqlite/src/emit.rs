@@ -22,7 +22,7 @@ pub(crate) struct Audience {
 }
 
 /// How long an idempotency key is remembered.
-const KEY_AGE_MAX: Micros = Micros::from_secs(24 * 3_600);
+pub(crate) const KEY_AGE_MAX: Micros = Micros::from_secs(24 * 3_600);
 
 impl Tx<'_> {
     /// Writes the rows of one event.

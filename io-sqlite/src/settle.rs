@@ -77,7 +77,7 @@ impl Tx<'_> {
                 self.resolve(id, Resolution::Handled, None).await?;
                 self.delete(&[id.0]).await?;
             }
-            Verdict::Executed { effects, outcome } => {
+            Verdict::Executed { effects, outcome, reply } => {
                 // Only the first time: if its answer was lost, it is sent again under the same claim.
                 let kept = serde_json::json!({
                     "outcome": outcome.name(), "status": outcome.status, "message": outcome.message,
@@ -91,6 +91,12 @@ impl Tx<'_> {
                 }
                 let query = sqlx::query(sql::settle_executed).bind(id.0).bind(kept.to_string());
                 query.execute(&mut *self.connection).await.or_refused()?;
+                if let Some(reply) = reply {
+                    // Not by way of a `Value`, so that it is kept byte for byte.
+                    let reply = serde_json::to_string(&reply).unwrap_or_default();
+                    let query = sqlx::query(sql::call_key_reply).bind(id.0).bind(reply);
+                    query.execute(&mut *self.connection).await.or_refused()?;
+                }
             }
             Verdict::Replied => self.delete(&[id.0]).await?,
             Verdict::HandlerFailed { failed } => {

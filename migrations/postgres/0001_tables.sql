@@ -138,6 +138,8 @@ create table tidegate.outbox (
     script             text,
     -- How a sync execution ended, until its reply is delivered: {"outcome", "status", "message"}.
     executed           jsonb,
+    -- The key that the reply is kept under for whoever repeats the call.
+    call_key           text,
     constraint attempts_are_counted check (attempt between 0 and max_attempts + 1),
     constraint leased_by_a_claim check (lease > 0 or lease_until = 'epoch'),
     constraint depth_tells_a_parent check (depth >= 0 and (depth > 0) = (parent_id is not null)),
@@ -259,3 +261,16 @@ create table tidegate.idempotency_keys (
 
 -- Finds what is older than a day.
 create index idempotency_keys_age on tidegate.idempotency_keys (created_at);
+
+-- Calls that must not be made twice, each with the execution that it became and the reply of a success. Kept for a day.
+create table tidegate.call_keys (
+    app         text collate "C" not null,
+    key         text collate "C" not null,
+    digest      text not null,
+    delivery_id bigint not null,
+    reply       json,
+    created_at  timestamptz not null,
+    primary key (app, key)
+);
+
+create index call_keys_age on tidegate.call_keys (created_at);

@@ -199,6 +199,11 @@ begin
     elsif v_kind = 'executed' then
         -- HOT: it is in no index.
         update tidegate.outbox set executed = v_verdict -> 'outcome' where id = v_row.id;
+        if v_row.call_key is not null and v_verdict ? 'reply' then
+            update tidegate.call_keys k set reply = (v_verdict ->> 'reply')::json
+            from tidegate.triggers t
+            where t.id = v_row.trigger_id and k.app = t.app and k.key = v_row.call_key and k.delivery_id = v_row.id;
+        end if;
         return;
     elsif v_kind = 'dead' then
         if (v_verdict ->> 'disable_trigger')::boolean then

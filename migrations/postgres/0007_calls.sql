@@ -46,6 +46,34 @@ begin
         elsif v_lane.max_concurrency is not null and not tidegate.has_slot(v_now, v_lane.id, v_lane.max_concurrency) then
             v_row.kind := 'busy';
         end if;
+        if v_row.kind is null and v_call ? 'key' then
+            -- Who comes at the same time waits here for the end of this transaction. A key is free again when it is older
+            -- than a day, or when its execution has ended without a success.
+            insert into tidegate.call_keys as k (app, key, digest, delivery_id, created_at)
+            values (v_lane.app, v_call ->> 'key', v_call ->> 'digest', 0, v_now)
+            on conflict (app, key) do update set
+                digest = excluded.digest, delivery_id = 0, reply = null, created_at = excluded.created_at
+                where k.created_at < v_now - interval '1 day' or (
+                    k.digest = excluded.digest and k.reply is null
+                    and not exists (select from tidegate.outbox o where o.id = k.delivery_id));
+            if not found then
+                select
+                    case when k.digest <> v_call ->> 'digest' then 'key_reused' when k.reply is null then 'key_in_use'
+                        else 'repeated' end,
+                    k.delivery_id, k.reply
+                into v_row.kind, v_row.id, v_row.data
+                from tidegate.call_keys k where k.app = v_lane.app and k.key = v_call ->> 'key';
+                v_row.lease := 1;
+            elsif random() < 0.01 then
+                -- Now and then, a few at a time, and none that another is pruning.
+                delete from tidegate.call_keys where (app, key) in (
+                    select k.app, k.key from tidegate.call_keys k
+                    where k.created_at < v_now - interval '1 day'
+                    order by k.created_at
+                    limit 1000
+                    for update skip locked);
+            end if;
+        end if;
         if v_row.kind is not null then
             return next v_row;
             continue;
@@ -55,13 +83,13 @@ begin
         insert into tidegate.outbox (
             trigger_id, due_at, lease, lease_until, leased_at, attempt, max_attempts, base_ms, max_ms, jitter,
             timeout_ms, depth, enqueued_at, time, event_id, root_id, parent_id, backoff, source, type, subject, actor,
-            traceparent, reply_to, data, script)
+            traceparent, reply_to, data, script, call_key)
         values (
             v_lane.id, v_now, 1, v_now + p_lease_us * interval '1 microsecond', v_now, 1, 1, 1, 1, 0,
             coalesce((v_call ->> 'timeout_ms')::integer, v_lane.timeout_ms), (v_call ->> 'depth')::integer, v_now, v_now,
             v_event_id, coalesce((v_call ->> 'root_id')::uuid, v_event_id), (v_call ->> 'parent_id')::uuid, 'constant',
             'http', v_call ->> 'type', v_call ->> 'subject', v_call ->> 'actor', v_call ->> 'traceparent',
-            v_call ->> 'reply_to', (v_call ->> 'data')::json, v_call ->> 'script')
+            v_call ->> 'reply_to', (v_call ->> 'data')::json, v_call ->> 'script', v_call ->> 'key')
         returning
             'begun', null, id, lease, trigger_id, attempt, due_at, max_attempts, outbox.backoff, base_ms, max_ms, jitter,
             max_age_ms, timeout_ms, enqueued_at, redrive_generation, reply_to, handles_letter_id, event_id, source, type,
@@ -72,6 +100,9 @@ begin
         if v_row.handler_kind = 'script' then
             select s.version into v_row.script_version from tidegate.scripts s
             where s.app = v_lane.app and s.name = v_row.handler_name;
+        end if;
+        if v_call ? 'key' then
+            update tidegate.call_keys set delivery_id = v_row.id where app = v_lane.app and key = v_call ->> 'key';
         end if;
         if v_lane.max_concurrency is not null then
             insert into tidegate.slots (trigger_id, delivery_id, lease) values (v_lane.id, v_row.id, 1);

@@ -110,6 +110,8 @@ create table outbox (
     script             text,
     -- How a sync execution ended, until its reply is delivered: {"outcome", "status", "message"}.
     executed           text,
+    -- The key that the reply is kept under for whoever repeats the call.
+    call_key           text,
     check (executed is null or reply_to is not null),
     check (reply_to is null or handles_letter_id is null)
 ) strict;
@@ -208,3 +210,16 @@ create table idempotency_keys (
 ) strict, without rowid;
 
 create index idempotency_keys_age on idempotency_keys (created_at);
+
+-- Calls that must not be made twice, each with the execution that it became and the reply of a success. Kept for a day.
+create table call_keys (
+    app         text not null,
+    key         text not null,
+    digest      text not null,
+    delivery_id integer not null,
+    reply       text,
+    created_at  integer not null,
+    primary key (app, key)
+) strict, without rowid;
+
+create index call_keys_age on call_keys (created_at);

@@ -191,7 +191,7 @@ impl Dispatcher {
     pub(super) fn begin_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
         let Some(mut beginning) = self.calls.beginning.take() else { return Disposition::Stale };
         match result {
-            Ok(Reply::Begin { now, begun, refused }) => {
+            Ok(Reply::Begin { now, begun, refused, repeated }) => {
                 self.answered_at(now);
                 for delivery in begun {
                     let Kind::Sync(inbox) = delivery.kind() else { continue };
@@ -203,6 +203,13 @@ impl Dispatcher {
                     if let Some(call) = beginning.calls.remove(&inbox) {
                         self.gate.release(Caller::Sync);
                         self.refuse_call(call.waiting, refusal.failure());
+                    }
+                }
+                for (inbox, reply) in repeated {
+                    if let Some(call) = beginning.calls.remove(&inbox) {
+                        self.gate.release(Caller::Sync);
+                        self.tell(Fact::CallRepeated { call: call.waiting.call });
+                        self.reply(inbox, reply, None);
                     }
                 }
                 let message = "the store did not say what became of the call; it was not executed";
@@ -258,6 +265,10 @@ impl Dispatcher {
         let stage = Stage::Queued { since: call.waiting.since };
         if let Some(other) = self.claims.hold_call(delivery, stage, leased_until) {
             self.let_go(other);
+        }
+        let is_keyed = call.waiting.call.idempotency_key.is_some();
+        if let Some(held) = self.claims.get_mut(claim) {
+            held.is_keyed = is_keyed;
         }
         if call.gone {
             self.gate.release(Caller::Sync);

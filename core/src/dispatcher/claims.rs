@@ -31,6 +31,8 @@ pub(super) struct Held {
     /// What a sync caller gets once the settlement is applied, and what is kept of it.
     pub(super) reply: Option<SyncReply>,
     pub(super) outcome: Option<SyncOutcome>,
+    /// Its reply is kept with the row: the call has an idempotency key.
+    pub(super) is_keyed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +67,8 @@ impl Claims {
 
     fn insert(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono, caller: Caller) -> Option<Held> {
         let id = delivery.id;
-        let (conflicts, took, reply, outcome) = (0, None, None, None);
-        self.held.insert(id, Held { delivery, stage, leased_until, conflicts, took, caller, reply, outcome })
+        let (conflicts, took, reply, outcome, is_keyed) = (0, None, None, None, false);
+        self.held.insert(id, Held { delivery, stage, leased_until, conflicts, took, caller, reply, outcome, is_keyed })
     }
 
     /// The claim, if it is the one that is held of its row.

@@ -149,7 +149,11 @@ impl Dispatcher {
             let (kept, reply) = reply_of(&delivery, &outcome);
             (held.outcome, held.reply) = (Some(kept), Some(reply));
         }
-        let verdict = settle(&delivery, outcome, run, self.boot.rng_key);
+        let told = if held.is_keyed { held.reply.clone() } else { None };
+        let mut verdict = settle(&delivery, outcome, run, self.boot.rng_key);
+        if let (Verdict::Executed { reply, .. }, Some(Ok(told))) = (&mut verdict, told.map(|told| told.result)) {
+            *reply = told;
+        }
         self.conclude_with(claim, verdict);
     }
 

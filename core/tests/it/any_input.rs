@@ -108,7 +108,11 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
                     ..delivery(9, id)
                 })
                 .collect(),
-            refused: refused.into_iter().map(|seq| (caller(seq), Refusal::Busy)).collect(),
+            refused: refused.iter().map(|seq| (caller(*seq), Refusal::Busy)).collect(),
+            repeated: refused
+                .iter()
+                .map(|seq| (caller(seq + 1), SyncReply { execution: None, result: Ok(None) }))
+                .collect(),
         },
         Answer::Renew { fenced } => Reply::Renew { now: NOW, fenced: to_claims(fenced) },
         Answer::Discover { lanes } => Reply::Discover {

@@ -35,7 +35,7 @@ fn only_refusal(drained: &Drained) -> (u64, ExecError, bool) {
 }
 
 fn begin(begun: Vec<Delivery>) -> Reply {
-    Reply::Begin { now: NOW, begun, refused: Vec::new() }
+    Reply::Begin { now: NOW, begun, refused: Vec::new(), repeated: Vec::new() }
 }
 
 fn response(status: u16) -> Outcome {
@@ -54,7 +54,7 @@ fn verdict(delivery: &Delivery, verdict: Verdict) -> Settlement {
 
 fn executed(error: Option<(ExecError, &str)>, status: u16, effects: Effects) -> Verdict {
     let (error, message) = error.map_or((None, None), |(error, text)| (Some(error), Some(text.to_owned())));
-    Verdict::Executed { effects, outcome: SyncOutcome { status, error, message } }
+    Verdict::Executed { effects, outcome: SyncOutcome { status, error, message }, reply: None }
 }
 
 fn deliver(bench: &mut Bench, op: OpId, delivered: bool) -> Drained {
@@ -150,10 +150,16 @@ fn what_a_store_refuses_to_begin_is_told_and_frees_its_permit() {
         (Refusal::Gone, ExecError::HandlerMissing),
         (Refusal::Paused, ExecError::Overloaded),
         (Refusal::Busy, ExecError::Overloaded),
+        (Refusal::Denied(Standing::Disabled), ExecError::PrincipalDenied),
+        (Refusal::KeyReused, ExecError::IdempotencyKeyReused),
+        (Refusal::KeyInUse, ExecError::IdempotencyKeyInUse),
     ] {
         let mut bench = Bench::started(config(|_| ()));
         let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
-        let drained = bench.answer(op, Reply::Begin { now: NOW, begun: vec![], refused: vec![(caller(1), refusal)] });
+        let drained = bench.answer(
+            op,
+            Reply::Begin { now: NOW, begun: vec![], refused: vec![(caller(1), refusal)], repeated: vec![] },
+        );
         assert_eq!(only_refusal(&drained).1, error);
         assert_eq!(bench.dispatcher.view().running, 0);
     }
@@ -234,7 +240,7 @@ fn a_failure_is_told_with_its_status_and_applies_nothing() {
     ] {
         let (mut bench, _, execution) = running_call(config(|_| ()));
         let (op, settle, _) = only_exchange(&bench.end(execution, outcome));
-        let Verdict::Executed { effects, outcome } = &settle[0].verdict else { panic!("{settle:?}") };
+        let Verdict::Executed { effects, outcome, .. } = &settle[0].verdict else { panic!("{settle:?}") };
         assert_eq!((effects.is_empty(), outcome.error, outcome.status), (true, Some(error), status));
         assert_eq!(only_refusal(&bench.answer(op, exchanged())).1, error);
     }
@@ -315,7 +321,7 @@ fn a_shutdown_refuses_who_waits_and_answers_whoever_runs_too_long() {
 
     let drained = bench.after(Micros::from_millis(500), Input::Tick);
     let (op, settle, _) = only_exchange(&drained);
-    let Verdict::Executed { effects, outcome } = &settle[0].verdict else { panic!("{settle:?}") };
+    let Verdict::Executed { effects, outcome, .. } = &settle[0].verdict else { panic!("{settle:?}") };
     assert_eq!((effects.is_empty(), outcome.error), (true, Some(ExecError::Lost)));
     let replies = replies(&bench.answer(op, exchanged()));
     let (op, settle, _) = only_exchange(&deliver(&mut bench, replies[0].0, true));
@@ -329,4 +335,26 @@ fn a_second_call_of_one_inbox_is_rejected() {
     let mut bench = Bench::started(config(|_| ()));
     bench.after(Micros(1), called(1));
     assert_eq!(bench.dispatcher.handle(bench.now, called(1)), Disposition::Rejected);
+}
+
+#[test]
+fn a_keyed_call_keeps_its_reply_and_a_repeated_one_gets_it() {
+    let key = IdempotencyKey { key: "k".to_owned(), digest: "d".to_owned() };
+    let keyed = |seq| Arc::new(SyncCall { idempotency_key: Some(key.clone()), ..call(seq, 0) });
+    for (outcome, kept) in [(response(201), Some(201)), (failed(ExecError::ScriptError), None)] {
+        let mut bench = Bench::started(config(|_| ()));
+        let (op, _) = only_begin(&bench.after(Micros(1), Input::SyncCalled { call: keyed(1) }));
+        let execution = executions(&bench.answer(op, begin(vec![begun(1, 1)])))[0].0;
+        let (op, settle, _) = only_exchange(&bench.end(execution, outcome));
+        let Verdict::Executed { reply, .. } = &settle[0].verdict else { panic!("{settle:?}") };
+        assert_eq!(reply.as_ref().map(|reply| reply.status), kept);
+        bench.answer(op, exchanged());
+
+        let told = SyncReply { execution: Some(begun(1, 1).claim()), result: Ok(None) };
+        let (op, _) = only_begin(&bench.after(Micros(1), Input::SyncCalled { call: keyed(2) }));
+        let repeated = vec![(caller(2), told.clone())];
+        let drained = bench.answer(op, Reply::Begin { now: NOW, begun: vec![], refused: vec![], repeated });
+        assert_eq!(replies(&drained).pop().map(|(_, seq, reply)| (seq, reply)), Some((2, told)));
+        assert_eq!((bench.dispatcher.view().running, executions(&drained)), (0, vec![]));
+    }
 }

@@ -87,6 +87,7 @@ pub(crate) fn call(seq: u64, depth: u32) -> SyncCall {
             data: Json::null(),
         },
         cause: Cause { parent, ..Cause::outside(PrincipalId::new("admin").unwrap()) },
+        idempotency_key: None,
     }
 }
 

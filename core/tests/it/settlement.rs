@@ -117,10 +117,10 @@ fn a_dead_letter_handler_annotates_and_is_never_retried() {
 fn a_sync_delivery_is_never_retried_and_a_failed_one_changes_nothing() {
     let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
     let outcome = SyncOutcome { status: 200, error: None, message: None };
-    assert_eq!(settle(&sync, success(), RUN, KEY), Verdict::Executed { effects: effects(), outcome });
+    assert_eq!(settle(&sync, success(), RUN, KEY), Verdict::Executed { effects: effects(), outcome, reply: None });
     for (error, status) in [(ExecError::Timeout, 504), (ExecError::HandlerMissing, 404), (ExecError::Internal, 500)] {
         let outcome = SyncOutcome { status, error: Some(error), message: Some("boom".to_owned()) };
-        let verdict = Verdict::Executed { effects: Effects::default(), outcome };
+        let verdict = Verdict::Executed { effects: Effects::default(), outcome, reply: None };
         assert_eq!(settle(&sync, failed(error), RUN, KEY), verdict);
     }
 }

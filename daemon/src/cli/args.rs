@@ -181,6 +181,9 @@ pub(crate) struct InvokeArgs {
     /// How long it may take, in milliseconds [default: 30000]
     #[arg(long, value_name = "MS")]
     pub(crate) timeout_ms: Option<u64>,
+    /// Makes a repeated call harmless for a day
+    #[arg(long, value_name = "KEY")]
+    pub(crate) idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -10,8 +10,8 @@ use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tidegate_core::{AppName, IncomingCloudEvent, NewEvent};
-use tidegate_driver::{Emission, IdempotencyKey};
+use tidegate_core::{AppName, IdempotencyKey, IncomingCloudEvent, NewEvent};
+use tidegate_driver::Emission;
 
 /// The most events of one request: they share a transaction.
 const BATCH_MAX: usize = 1_000;
@@ -30,7 +30,7 @@ pub(super) async fn emit(
         Shape::One => vec![one(&body, state.limits.data_bytes_max).map_err(Wrong::problem)?],
         Shape::Batch => batch(&body, state.limits.data_bytes_max)?,
     };
-    let idempotency_key = idempotency_key(&headers, &body)?;
+    let idempotency_key = idempotency_key(&headers, "", &body)?;
     let emission = Emission { app: app.clone(), events, cause: cause(principal, &headers), idempotency_key };
     let emitted = services.emitter.emit(emission).await.map_err(|error| Problem::port(&app, error))?;
     let events: Vec<Value> =
@@ -129,9 +129,13 @@ fn batch(body: &str, data_bytes_max: usize) -> Result<Vec<NewEvent>, Problem> {
     Err(problem.with_parts(parts))
 }
 
-fn idempotency_key(headers: &HeaderMap, body: &str) -> Result<Option<IdempotencyKey>, Problem> {
+/// The key of a request for `what` with this body.
+pub(super) fn idempotency_key(headers: &HeaderMap, what: &str, body: &str) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
-    Ok(Some(IdempotencyKey { key: key.to_owned(), digest: hex(&Sha256::digest(body)) }))
+    Ok(Some(IdempotencyKey {
+        key: key.to_owned(),
+        digest: hex(&Sha256::new().chain_update(what).chain_update(body).finalize()),
+    }))
 }

@@ -1,5 +1,6 @@
 //! `POST …/invoke/{script}`: runs a script by its name, as the caller, and answers what it returns.
 
+use super::events::idempotency_key;
 use super::extract::{By, Filter, Params, Ready, Text, cause, name};
 use super::problem::Problem;
 use super::reply::response;
@@ -44,6 +45,8 @@ pub(super) async fn invoke(
         subject: Subject::new(script.as_str()).expect("a script's name fits into a subject"),
         data,
     };
+    let idempotency_key = idempotency_key(&headers, &format!("invoke {script}\n"), &body)?;
     let target = SyncTarget::Script { app, script, timeout };
-    Ok(response(services.caller.call(target, event, cause(principal, &headers)).await))
+    let called = services.caller.call_once(target, event, cause(principal, &headers), idempotency_key);
+    Ok(response(called.await))
 }

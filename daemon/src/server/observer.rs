@@ -142,6 +142,12 @@ fn log(fact: &Fact) {
                 "call refused: {failure}"
             );
         }
+        Fact::CallRepeated { call } => {
+            tracing::debug!(
+                event.subject = call.event.subject.as_str(),
+                "a call was repeated, and got the first one's reply"
+            );
+        }
         Fact::Conflicted { delivery, times } => {
             delivery_event!(debug, delivery, times, "what it had read was written by others; it runs again");
         }

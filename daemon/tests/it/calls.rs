@@ -344,3 +344,44 @@ fn a_call_whose_daemon_is_killed_is_abandoned_and_executed_by_no_other() {
         assert_eq!(starts, 1, "it was executed once");
     }
 }
+
+#[test]
+fn a_call_with_an_idempotency_key_happens_once() {
+    on_both(|world| {
+        let mut daemon = world.daemon("keys", TESTBED, &[]);
+        let app = App::new(client(&daemon), "keys");
+        app.deploy(&[("sum", SUM), ("throws", "export default () => { throw new Error('no') }")], &[]);
+        let path = app.path("/invoke/sum");
+        let keyed = |path: &str, body: &str| {
+            app.client.send("POST", path, &[("idempotency-key", "k")], Some(body.as_bytes())).expect("an answer")
+        };
+        let first = keyed(&path, r#"{"n": 2}"#);
+        daemon.kill9();
+        daemon.restart();
+        let again = keyed(&path, r#"{"n": 2}"#);
+        assert_eq!((again.status, &again.text), (200, &first.text));
+        let execution = |answer: &Answer| answer.header("tidegate-execution-id").map(str::to_owned);
+        assert_eq!((execution(&again), execution(&first).is_some()), (execution(&first), true));
+        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(2))], "it ran once");
+        for (path, body) in [(&path, r#"{"n": 3}"#), (&app.path("/invoke/throws"), r#"{"n": 2}"#)] {
+            let other = keyed(path, body);
+            assert_eq!(
+                (other.status, other.header("tidegate-code")),
+                (422, Some("idempotency_key_reused")),
+                "{other:?}"
+            );
+        }
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, path) = (app.client.clone(), path.clone());
+                std::thread::spawn(move || {
+                    let headers = [("idempotency-key", "at once")];
+                    client.send("POST", &path, &headers, Some(br#"{"n": 5}"#)).expect("an answer").status
+                })
+            })
+            .collect();
+        let statuses: Vec<u16> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        assert!(statuses.iter().all(|status| matches!(status, 200 | 409)) && statuses.contains(&200), "{statuses:?}");
+        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(7))], "of many at the same moment one ran");
+    });
+}

@@ -2,7 +2,7 @@ use super::PortError;
 use crate::WakeHandle;
 use async_trait::async_trait;
 use std::sync::Arc;
-use tidegate_core::{AppName, Cause, EventId, NewEvent, TriggerId};
+use tidegate_core::{AppName, Cause, EventId, IdempotencyKey, NewEvent, TriggerId};
 
 /// Emits an app's own events.
 #[async_trait]
@@ -30,15 +30,6 @@ pub struct Emission {
     pub cause: Cause,
     /// Makes a repeated request harmless. Kept for a day.
     pub idempotency_key: Option<IdempotencyKey>,
-}
-
-/// A caller's key for one request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct IdempotencyKey {
-    /// The caller's text, 1–255 bytes.
-    pub key: String,
-    /// SHA-256 of the request, in hex: the same key with another request is an error.
-    pub digest: String,
 }
 
 /// An event that was emitted.

@@ -19,7 +19,7 @@ pub use apps::{AppStore, AppSummary, Change, DeployReport, Deployment, Deploymen
 pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Resolution};
 pub use deliveries::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary};
 pub use dispatch::DispatchStore;
-pub use emitter::{Emission, Emitted, EventEmitter, IdempotencyKey, NoopEventEmitter, OutboxEventEmitter, OutboxStore};
+pub use emitter::{Emission, Emitted, EventEmitter, NoopEventEmitter, OutboxEventEmitter, OutboxStore};
 pub use error::PortError;
 pub use executor::Executor;
 pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver};

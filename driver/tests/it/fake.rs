@@ -93,6 +93,7 @@ impl DispatchStore for FakeStore {
                     .map(|call| Delivery { reply_to: Some(call.inbox), ..delivery(call.inbox.seq as i64 + 1_000) })
                     .collect(),
                 refused: vec![],
+                repeated: vec![],
             },
             Request::Tick { .. } => Reply::Tick { now: NOW, woken: vec![] },
             Request::Renew { .. } => Reply::Renew { now: NOW, fenced: vec![] },

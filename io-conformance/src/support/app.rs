@@ -3,11 +3,11 @@
 use super::build::{app_name, collection, json, key, new_event, on_app, outside, registrant, trigger_name};
 use crate::Store;
 use std::sync::Arc;
-use tidegate_core::{AppName, DeliveryId, NewEvent, Trigger, TriggerId, TriggerSpec};
+use tidegate_core::{AppName, DeliveryId, IdempotencyKey, NewEvent, Trigger, TriggerId, TriggerSpec};
 use tidegate_driver::{
     AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    Deployment, Emission, Emitted, Guard, IdempotencyKey, KvEntry, KvPage, KvStore, Mutated, NewPrincipal, OutboxStore,
-    PortError, PrincipalStore, Script, ScriptStore, TriggerStore,
+    Deployment, Emission, Emitted, Guard, KvEntry, KvPage, KvStore, Mutated, NewPrincipal, OutboxStore, PortError,
+    PrincipalStore, Script, ScriptStore, TriggerStore,
 };
 
 /// An app on the store under test.

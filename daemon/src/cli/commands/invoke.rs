@@ -12,6 +12,7 @@ pub(in super::super) fn run(context: &Context, args: InvokeArgs) -> Result<(), C
     let query = args.timeout_ms.map_or_else(String::new, |ms| format!("?timeout_ms={ms}"));
     let path = context.target.path(&format!("/invoke/{script}{query}"))?;
     let call = Call::new(Method::POST, path).body("application/json", json_argument(&args.data)?.to_string());
+    let call = call.header("idempotency-key", args.idempotency_key);
     let answer = context.target.client.call(call)?;
     output::print_line(answer.body.trim_end()).map_err(CliError::failed)
 }

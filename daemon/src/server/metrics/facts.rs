@@ -55,6 +55,7 @@ fn count(fact: &Fact) {
         Fact::Conflicted { delivery, .. } => counter!(names::CONFLICTED, &labels(delivery)).increment(1),
         Fact::LeaseLost { .. } => counter!(names::LOST).increment(1),
         Fact::Overran { delivery } => counter!(names::OVERRAN, &labels(delivery)).increment(1),
+        Fact::CallRepeated { .. } => counter!(names::REPEATED).increment(1),
         Fact::StoreFailed { .. } | Fact::StoreRecovered { .. } | Fact::ShuttingDown { .. } => {}
     }
 }

@@ -29,6 +29,7 @@ names! {
     counter DEAD = "tidegate_dead_letters_total", "Dead letters that were made, by reason.";
     counter ABANDONED = "tidegate_abandoned_executions_total", "Sync executions whose reply reached nobody, by cause.";
     counter REFUSED = "tidegate_calls_refused_total", "Sync calls that were refused before anything was written, by code.";
+    counter REPEATED = "tidegate_calls_repeated_total", "Sync calls that got the reply of an earlier one by its idempotency key.";
     counter FENCED = "tidegate_settlements_fenced_total", "Settlements that came too late and changed nothing.";
     counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because what they had read was written.";
     counter LOST = "tidegate_leases_lost_total", "Claims that were lost while they were held.";

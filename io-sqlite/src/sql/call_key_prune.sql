@@ -1,0 +1,1 @@
+delete from call_keys where created_at < ?1

@@ -74,7 +74,10 @@ fn render(triggers: &[TriggerView]) -> String {
             (true, true) => "paused",
             (true, false) => "active",
         };
+        // A caller is answered once, and a dead-letter handler runs once, whatever the policy says.
+        let is_once = matches!(trigger.rule.get("source").and_then(Value::as_str), Some("http" | "dead_letter"));
         let attempts = trigger.retry.get("max_attempts").map_or_else(String::new, Value::to_string);
+        let attempts = if is_once { "1".to_owned() } else { attempts };
         vec![trigger.name.clone(), rule(&trigger.rule), handler(&trigger.handler), attempts, state.to_owned()]
     };
     text::table(&["TRIGGER", "WHEN", "RUNS", "ATTEMPTS", "STATE"], &triggers.iter().map(row).collect::<Vec<_>>())

@@ -43,6 +43,12 @@ impl Memory {
         report
     }
 
+    /// All of an app's triggers, by name.
+    #[must_use]
+    pub fn triggers_of(&self, app: &AppName) -> Vec<Trigger> {
+        self.list_triggers_of(app)
+    }
+
     pub(crate) fn scripts_of(&self, app: &AppName) -> Vec<Script> {
         self.scripts.iter().filter(|((a, _), _)| a == app).map(|(_, script)| script.clone()).collect()
     }
@@ -73,7 +79,8 @@ impl Memory {
         triggers
     }
 
-    pub(crate) fn set_trigger(&mut self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> (Trigger, Change) {
+    /// Makes the trigger what `spec` says.
+    pub fn set_trigger(&mut self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> (Trigger, Change) {
         if let Some(id) = self.find_trigger(app, &spec.name)
             && let Some(row) = self.triggers.get_mut(&id)
         {
@@ -103,12 +110,8 @@ impl Memory {
         row.map(|row| row.deleted = true).is_some()
     }
 
-    pub(crate) fn pause(
-        &mut self,
-        app: &AppName,
-        name: &TriggerName,
-        paused: bool,
-    ) -> Result<Option<Trigger>, PortError> {
+    /// Makes a trigger's rows wait, or no longer.
+    pub fn pause(&mut self, app: &AppName, name: &TriggerName, paused: bool) -> Result<Option<Trigger>, PortError> {
         self.require(app)?;
         let row = self.find_trigger(app, name).and_then(|id| self.triggers.get_mut(&id));
         Ok(row.map(|row| {

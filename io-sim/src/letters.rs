@@ -6,7 +6,8 @@ use tidegate_core::{AppName, DeadLetterId, DeliveryId, Lease, Timestamp, Trigger
 use tidegate_driver::{LetterBatch, LetterSelection, PortError, Resolution};
 
 impl Memory {
-    pub(crate) fn redrive(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+    /// Delivers letters again, from the first attempt on.
+    pub fn redrive(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let picked = self.picked(app, selection)?;
         let mut batch = batch_of(&picked);
         let mut woken: BTreeSet<TriggerId> = BTreeSet::new();
@@ -46,7 +47,8 @@ impl Memory {
         Ok(LetterBatch { woken: woken.into_iter().collect(), ..batch })
     }
 
-    pub(crate) fn discard(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
+    /// Closes letters.
+    pub fn discard(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let picked = self.picked(app, selection)?;
         picked.iter().for_each(|id| self.decide(*id, Resolution::Discarded));
         Ok(batch_of(&picked))

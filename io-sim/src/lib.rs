@@ -9,6 +9,7 @@ mod catalogue;
 mod effects;
 mod exchange;
 mod fan_out;
+mod inspect;
 mod kv;
 mod ledgers;
 mod letters;
@@ -18,5 +19,5 @@ mod queries;
 mod settle;
 mod shared;
 
-pub use memory::{Abandoned, Memory};
+pub use memory::{Abandoned, Memory, Row};
 pub use shared::SharedMemory;

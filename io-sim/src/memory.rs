@@ -61,28 +61,42 @@ pub(crate) struct Value {
 
 /// One row of the outbox.
 #[derive(Clone, Debug)]
-pub(crate) struct Row {
-    pub(crate) id: DeliveryId,
-    pub(crate) trigger: TriggerId,
-    pub(crate) event: Event,
-    pub(crate) policy: RetryPolicy,
-    pub(crate) timeout: tidegate_core::Micros,
-    pub(crate) due_at: Timestamp,
-    pub(crate) enqueued_at: Timestamp,
-    pub(crate) lease: Lease,
-    pub(crate) lease_until: Timestamp,
+pub struct Row {
+    /// Which.
+    pub id: DeliveryId,
+    /// Its lane.
+    pub trigger: TriggerId,
+    /// What happened.
+    pub event: Event,
+    /// The trigger's, when the event was emitted.
+    pub policy: RetryPolicy,
+    /// The trigger's, when the event was emitted.
+    pub timeout: tidegate_core::Micros,
+    /// Not claimed before.
+    pub due_at: Timestamp,
+    /// When it came to be.
+    pub enqueued_at: Timestamp,
+    /// The number of its last claim.
+    pub lease: Lease,
+    /// Until when nobody else claims it; the epoch if it is not leased.
+    pub lease_until: Timestamp,
     pub(crate) leased_at: Timestamp,
-    pub(crate) attempt: u32,
-    pub(crate) failed: Vec<Attempt>,
-    pub(crate) redrive_generation: u32,
+    /// How often it was claimed, less the deferrals.
+    pub attempt: u32,
+    /// The attempts that failed.
+    pub failed: Vec<Attempt>,
+    /// How many redrives it has behind it.
+    pub redrive_generation: u32,
     pub(crate) previous_letter: Option<DeadLetterId>,
-    pub(crate) reply_to: Option<InboxId>,
+    /// Where a sync caller waits.
+    pub reply_to: Option<InboxId>,
     /// What an invocation runs, instead of its lane's handler.
     pub(crate) script: Option<ScriptName>,
     /// How a sync execution ended, until its reply is delivered.
-    pub(crate) executed: Option<SyncOutcome>,
+    pub executed: Option<SyncOutcome>,
     pub(crate) call_key: Option<String>,
-    pub(crate) handles_letter: Option<DeadLetterId>,
+    /// The dead letter that it handles.
+    pub handles_letter: Option<DeadLetterId>,
 }
 
 #[derive(Clone, Debug)]
@@ -135,7 +149,8 @@ pub struct Abandoned {
 
 impl Row {
     /// Whether it is leased, expired or not.
-    pub(crate) fn is_leased(&self) -> bool {
+    #[must_use]
+    pub fn is_leased(&self) -> bool {
         self.lease_until > Timestamp::EPOCH
     }
 

@@ -21,7 +21,8 @@ impl Memory {
         self.principals.values().map(|account| account.record.clone()).collect()
     }
 
-    pub(crate) fn add_principal(&mut self, new: &NewPrincipal) -> bool {
+    /// Whether it is new.
+    pub fn add_principal(&mut self, new: &NewPrincipal) -> bool {
         if self.principals.contains_key(&new.id) {
             return false;
         }
@@ -41,12 +42,18 @@ impl Memory {
         self.principals.get_mut(id).map(change).is_some()
     }
 
+    /// Disables or enables a principal; whether there is one.
+    pub fn set_disabled(&mut self, id: &PrincipalId, disabled: bool) -> bool {
+        self.change(id, |account| account.record.disabled = disabled)
+    }
+
     pub(crate) fn delete_principal(&mut self, id: &PrincipalId) -> bool {
         self.tokens.retain(|_, (token, _)| token.principal != *id);
         self.principals.remove(id).is_some()
     }
 
-    pub(crate) fn set_role(&mut self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> bool {
+    /// Gives or takes a role.
+    pub fn set_role(&mut self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> bool {
         self.change(id, |account| match role {
             Some(role) => _ = account.record.roles.insert(app.clone(), role),
             None => _ = account.record.roles.remove(app),

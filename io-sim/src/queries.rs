@@ -7,7 +7,8 @@ use tidegate_driver::{
 };
 
 impl Memory {
-    pub(crate) fn deliveries(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+    /// An app's deliveries in the order of their ids.
+    pub fn deliveries(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
         self.require(app)?;
         let summaries = self.outbox.values().filter(|row| row.event.app == *app).filter_map(|row| self.summary(row));
         let wanted = summaries.filter(|summary| {
@@ -62,7 +63,8 @@ impl Memory {
         queues
     }
 
-    pub(crate) fn letters(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
+    /// An app's dead letters, newest first.
+    pub fn letters(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
         self.require(app)?;
         let of_app = self.letters.values().rev().filter(|letter| letter.app == *app).map(|letter| &letter.letter);
         let wanted = of_app.filter(|letter| {

@@ -193,7 +193,7 @@ impl PrincipalStore for SharedMemory {
     }
 
     async fn set_disabled(&self, id: &PrincipalId, disabled: bool) -> Result<bool, PortError> {
-        Ok(self.transaction().change(id, |account| account.record.disabled = disabled))
+        Ok(self.transaction().set_disabled(id, disabled))
     }
 
     async fn set_password(&self, id: &PrincipalId, hash: &str) -> Result<bool, PortError> {

@@ -2,6 +2,7 @@
 
 mod licences;
 mod postgres;
+mod sim;
 mod steps;
 mod structure;
 mod test;
@@ -17,6 +18,8 @@ use std::process::ExitCode;
 enum Task {
     /// Checks the code and runs all tests, on SQLite and on a throw-away Postgres. What CI runs.
     Test(test::TestArgs),
+    /// Simulates clusters under every fault: `--seeds N`, `--seed S`, `--plan FILE`, `probes`, `sabotage`, `exhaustive`.
+    Sim(sim::SimArgs),
     /// Only the structure's rules: who depends on whom, what stands where. Takes seconds.
     Structure,
     /// Starts a throw-away Postgres server and prints its address; Ctrl-C removes it.
@@ -26,6 +29,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Test(args) => test::run(&args),
+        Task::Sim(args) => sim::run_sim(&args),
         Task::Structure => {
             workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|said| println!("{said}"))
         }

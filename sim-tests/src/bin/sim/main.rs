@@ -1,0 +1,88 @@
+//! The runner: `cargo xtask sim`.
+
+mod many;
+mod one;
+mod probes;
+mod progress;
+mod sabotage;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tidegate_sim_tests::Profile;
+
+/// Simulated clusters under every fault, checked at each step.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask sim", bin_name = "cargo xtask sim")]
+struct Args {
+    #[command(subcommand)]
+    task: Option<Task>,
+    /// How many seeds.
+    #[arg(long, default_value_t = 20_000)]
+    seeds: u64,
+    /// Only this seed, as a timeline.
+    #[arg(long, conflicts_with = "plan")]
+    seed: Option<u64>,
+    /// Only this plan, as a timeline.
+    #[arg(long)]
+    plan: Option<PathBuf>,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// The workload.
+    #[arg(long, default_value = "mixed", value_parser = profile)]
+    profile: Profile,
+    /// How many threads; all cores if left out.
+    #[arg(long)]
+    threads: Option<usize>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// How often each thing happened that has to happen sometimes.
+    Probes {
+        /// How many seeds.
+        #[arg(long, default_value_t = 100_000)]
+        seeds: u64,
+    },
+    /// Plants one bug after the other and looks who catches it.
+    Sabotage {
+        /// Also leaves out one checker after the other: each must be missed.
+        #[arg(long)]
+        without: bool,
+    },
+    /// Three events, with two faults at every two store calls.
+    Exhaustive {
+        /// How many of each daemon's first store calls.
+        #[arg(long, default_value_t = 24)]
+        calls: u64,
+    },
+    /// The hash of everything that happened, for comparing processes and builds.
+    Hash {
+        /// How many seeds.
+        #[arg(long, default_value_t = 100)]
+        seeds: u64,
+    },
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    let names = || Profile::ALL.map(Profile::name).join(", ");
+    Profile::ALL.into_iter().find(|profile| profile.name() == name).ok_or_else(|| format!("one of {}", names()))
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let is_well = match &args.task {
+        Some(Task::Probes { seeds }) => probes::show(*seeds, threads),
+        Some(Task::Sabotage { without }) => sabotage::show(*without, threads),
+        Some(Task::Exhaustive { calls }) => many::exhaust(*calls),
+        Some(Task::Hash { seeds }) => probes::hash(*seeds),
+        None => match (&args.plan, args.seed) {
+            (Some(path), _) => one::file(path),
+            (None, Some(seed)) => one::seed(args.profile, seed),
+            (None, None) => many::show(args.profile, args.from, args.seeds, threads),
+        },
+    };
+    if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,69 @@
+//! One plan, as a timeline that a person can read.
+
+use std::path::Path;
+use std::time::Instant;
+use tidegate_sim_tests::{Keep, Options, Outcome, Plan, Profile, run, shrink};
+
+/// Plays what a seed draws.
+pub(crate) fn seed(profile: Profile, seed: u64) -> bool {
+    println!("seed {seed} of the workload {}", profile.name());
+    show(&Plan::of(profile, seed))
+}
+
+/// Plays a plan that was kept.
+pub(crate) fn file(path: &Path) -> bool {
+    let plan = std::fs::read_to_string(path).map_err(|error| error.to_string());
+    match plan.and_then(|text| serde_json::from_str::<Plan>(&text).map_err(|error| error.to_string())) {
+        Ok(plan) => show(&plan),
+        Err(error) => {
+            eprintln!("{} is not played: {error}", path.display());
+            false
+        }
+    }
+}
+
+fn show(plan: &Plan) -> bool {
+    describe(plan);
+    let outcome = run(plan, Keep::Timeline);
+    let Outcome { violation, timeline, lasted, applied, .. } = outcome;
+    timeline.iter().for_each(|line| println!("{line}"));
+    println!("{:.1} s were simulated, {applied} store calls", lasted as f64 / 1e6);
+    match violation {
+        None => true,
+        Some(violation) => {
+            println!("\nbroken: {violation}");
+            explain(plan);
+            false
+        }
+    }
+}
+
+fn describe(plan: &Plan) {
+    let (daemons, steps, faults) = (plan.daemons, plan.steps.len(), plan.faults.len());
+    println!("{daemons} daemons, {:?}; {steps} steps, {faults} faults", plan.settings);
+}
+
+/// Shrinks a plan that fails, and shows and writes what is left.
+pub(crate) fn explain(plan: &Plan) {
+    let started = Instant::now();
+    let smallest = shrink(plan, Options::default());
+    let outcome = run(&smallest, Keep::Timeline);
+    let Some(violation) = outcome.violation else { return };
+    println!(
+        "\nshrunk from {} steps and {} faults to {} and {} in {:.1} s:",
+        plan.steps.len(),
+        plan.faults.len(),
+        smallest.steps.len(),
+        smallest.faults.len(),
+        started.elapsed().as_secs_f64()
+    );
+    describe(&smallest);
+    outcome.timeline.iter().for_each(|line| println!("{line}"));
+    println!("broken: {violation}");
+    let path = format!("target/sim-{}-{}.json", violation.checker, plan.seed);
+    let text = serde_json::to_string_pretty(&smallest).expect("a plan is data");
+    match std::fs::write(&path, text) {
+        Ok(()) => println!("written to {path}: keep it in sim-tests/regressions/ once it is mended"),
+        Err(error) => println!("{path} could not be written: {error}"),
+    }
+}

@@ -1,0 +1,67 @@
+//! Proof that the proof bites.
+
+use crate::progress::bar;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tidegate_sim_tests::{Bug, Caught, SEEDS_MAX, checkers, hunt};
+
+/// Plants every bug, then, if asked, leaves out every checker.
+pub(crate) fn show(without: bool, threads: usize) -> bool {
+    let jobs: Vec<(Bug, Option<&'static str>)> = Bug::ALL.iter().map(|bug| (*bug, None)).collect();
+    let mut caught = all(&jobs, SEEDS_MAX, threads);
+    caught.sort_by_key(|(bug, _, _)| *bug);
+    println!("{:<18} {:<10} {:>6}  what is wrong, and what was said", "bug", "caught by", "seeds");
+    for (bug, _, caught) in &caught {
+        let (by, seeds, said) = match caught {
+            Some(caught) => (caught.by, caught.seeds.to_string(), caught.what.clone()),
+            None => ("nobody", format!("> {SEEDS_MAX}"), String::new()),
+        };
+        let said: String = said.chars().take(100).collect();
+        println!("{:<18} {by:<10} {seeds:>6}  {}: {said}", format!("{bug:?}"), bug.what());
+    }
+    let mut seeds: Vec<u64> =
+        caught.iter().map(|(_, _, caught)| caught.as_ref().map_or(u64::MAX, |caught| caught.seeds)).collect();
+    seeds.sort_unstable();
+    let found = seeds.iter().filter(|seeds| **seeds <= SEEDS_MAX).count();
+    println!("half of them within {} seeds", seeds[seeds.len() / 2]);
+    let are_missed = !without || are_missed(threads);
+    println!("caught {found} of {}", seeds.len());
+    found == seeds.len() && are_missed
+}
+
+/// Whether each checker, left out, lets a bug through that it is there for.
+fn are_missed(threads: usize) -> bool {
+    let names = checkers().into_iter().chain(["jitter", "progress"]);
+    let mut every = true;
+    for name in names {
+        let jobs: Vec<_> = Bug::ALL.iter().filter(|bug| bug.checker() == name).map(|bug| (*bug, Some(name))).collect();
+        let through: Vec<Bug> = all(&jobs, 1_000, threads)
+            .into_iter()
+            .filter(|(_, _, caught)| caught.is_none())
+            .map(|(bug, _, _)| bug)
+            .collect();
+        println!("without {name:<10} {through:?} come through");
+        every &= !through.is_empty();
+    }
+    every
+}
+
+type Found = (Bug, Option<&'static str>, Option<Caught>);
+
+fn all(jobs: &[(Bug, Option<&'static str>)], seeds_max: u64, threads: usize) -> Vec<Found> {
+    let progress = bar(jobs.len() as u64, "bugs");
+    let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while let Some((bug, without)) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let caught = hunt(*bug, *without, seeds_max);
+                    found.lock().expect("no worker panics").push((*bug, *without, caught));
+                    progress.inc(1);
+                }
+            });
+        }
+    });
+    progress.finish_and_clear();
+    found.into_inner().expect("no worker panics")
+}

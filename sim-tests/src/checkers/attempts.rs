@@ -1,0 +1,83 @@
+//! `attempt` grows by one with each claim, less the deferrals, and stops one past the last; nothing is tried again that
+//! has used up its attempts, and a dead letter for want of them had exactly as many.
+
+use super::terminal::applied;
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::BTreeMap;
+use tidegate_core::{DeadReason, Delivery, DeliveryId, ExecError, Reply, Verdict};
+
+#[derive(Default)]
+pub(super) struct Attempts {
+    rows: BTreeMap<DeliveryId, Counted>,
+}
+
+#[derive(Clone, Copy)]
+struct Counted {
+    attempt: u32,
+    allowed: u32,
+}
+
+impl Attempts {
+    fn claimed(&mut self, row: &Delivery) -> Result<(), String> {
+        let allowed = row.policy.max_attempts();
+        let counted = self.rows.entry(row.id).or_insert(Counted { attempt: 0, allowed });
+        let expected = (counted.attempt + 1).min(allowed + 1);
+        counted.attempt = expected;
+        if row.attempt != expected {
+            return Err(format!("{} is claimed for attempt {}, it is number {expected}", row.id, row.attempt));
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Attempts {
+    fn name(&self) -> &'static str {
+        "attempts"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Applied { request, reply, .. } => {
+                for settlement in applied(request, reply) {
+                    let id = settlement.claim.delivery;
+                    let Some(counted) = self.rows.get_mut(&id) else { continue };
+                    match &settlement.verdict {
+                        Verdict::Deferred { .. } => counted.attempt -= 1,
+                        Verdict::Retry { .. } if counted.attempt >= counted.allowed => {
+                            return Err(format!("{id} is tried again after {} attempts", counted.attempt));
+                        }
+                        Verdict::Dead { reason: DeadReason::AttemptsExhausted, attempts, failed, .. } => {
+                            if *attempts != counted.allowed || counted.attempt < counted.allowed {
+                                return Err(format!("{id} died after {attempts} attempts of {}", counted.allowed));
+                            }
+                            probes.sometimes(Probe::Exhausted, failed.is_some());
+                            probes.sometimes(Probe::LostAtLastAttempt, failed.is_none());
+                        }
+                        _ => {}
+                    }
+                }
+                match reply {
+                    Reply::Exchange { claimed, .. } => claimed.iter().try_for_each(|row| self.claimed(row)),
+                    Reply::Begin { begun, .. } => begun.iter().try_for_each(|row| self.claimed(row)),
+                    _ => Ok(()),
+                }
+            }
+            Moment::Executes { delivery, .. } if delivery.attempt > delivery.policy.max_attempts() => {
+                Err(format!("{} is executed for attempt {}", delivery.id, delivery.attempt))
+            }
+            Moment::Over => {
+                for letter in scene.store.letters_after(tidegate_core::DeadLetterId(i64::MIN)) {
+                    let denied = letter.failed.iter().filter(|one| one.error == ExecError::PrincipalDenied).count();
+                    let told = letter.failed.len();
+                    if letter.reason != DeadReason::PrincipalDenied && told != letter.attempts as usize {
+                        return Err(format!("letter {} tells of {told} attempts of {}", letter.id, letter.attempts));
+                    }
+                    probes.sometimes(Probe::PrincipalDenied, denied > 0);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

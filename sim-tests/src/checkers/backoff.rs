@@ -1,0 +1,96 @@
+//! A back-off lies within the bounds of its delivery's policy, is written to the row as it was drawn, and is waited for.
+//! Whether the jitter is spread evenly can only be told over many runs: see `jitter`.
+
+use super::terminal::applied;
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::BTreeMap;
+use tidegate_core::{
+    Backoff as Shape, Claim, Delivery, DeliveryId, Micros, Outcome, Reply, Request, RetryPolicySpec, Settlement,
+    Timestamp, Verdict,
+};
+
+#[derive(Default)]
+pub(super) struct Backoff {
+    rows: BTreeMap<DeliveryId, (u32, RetryPolicySpec)>,
+    wishes: BTreeMap<Claim, Option<Micros>>,
+    due: BTreeMap<DeliveryId, Timestamp>,
+}
+
+/// The range of the wait after an attempt, from the policy's own text: not by the code that drew it.
+fn range(attempt: u32, policy: &RetryPolicySpec) -> (u64, u64) {
+    let factor = match policy.backoff {
+        Shape::Exponential => 2_f64.powi(attempt as i32 - 1),
+        Shape::Linear => f64::from(attempt),
+        Shape::Constant => 1.0,
+    };
+    let middle = (policy.base_ms as f64 * factor).min(policy.max_ms as f64) * 1_000.0;
+    ((middle * (1.0 - policy.jitter)).floor() as u64, (middle * (1.0 + policy.jitter)).ceil() as u64)
+}
+
+impl Backoff {
+    fn retried(&self, settlement: &Settlement, delay: Micros, probes: &mut Probes) -> Result<(), String> {
+        let id = settlement.claim.delivery;
+        let Some((attempt, policy)) = self.rows.get(&id) else { return Ok(()) };
+        let (low, high) = range(*attempt, policy);
+        let wish = self.wishes.get(&settlement.claim).copied().flatten().unwrap_or_default().0;
+        probes.sometimes(Probe::RetryAfter, wish > high);
+        if !(low.max(wish)..=high.max(wish)).contains(&delay.0) {
+            let what = format!("{id} waits {} µs after attempt {attempt}", delay.0);
+            return Err(format!("{what}, its policy says {low} to {high}, its handler {wish}"));
+        }
+        if wish < low && high > low {
+            probes.drawn(((delay.0 - low) * 10 / (high - low + 1)) as usize);
+        }
+        Ok(())
+    }
+
+    fn claimed(&mut self, row: &Delivery, now: Timestamp) -> Result<(), String> {
+        self.rows.insert(row.id, (row.attempt, row.policy.into()));
+        match self.due.remove(&row.id) {
+            Some(due) if due > now => Err(format!("{} is claimed before it is due", row.id)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Checker for Backoff {
+    fn name(&self) -> &'static str {
+        "backoff"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Ended { claim, outcome: Some(Outcome::Failed(failure)), .. } => {
+                self.wishes.insert(*claim, failure.retry_after);
+                Ok(())
+            }
+            Moment::Applied { request, reply, .. } => {
+                let now = scene.store.now();
+                for settlement in applied(request, reply) {
+                    let id = settlement.claim.delivery;
+                    let delay = match &settlement.verdict {
+                        Verdict::Retry { delay, .. } => {
+                            self.retried(settlement, *delay, probes)?;
+                            *delay
+                        }
+                        Verdict::Deferred { delay } => *delay,
+                        _ => continue,
+                    };
+                    let due = now.plus(delay);
+                    self.due.insert(id, due);
+                    if let (Some(row), Request::Exchange { .. }) = (scene.store.row(id), request)
+                        && row.due_at != due
+                    {
+                        return Err(format!("{id} waits until {:?}, it was to wait until {due:?}", row.due_at));
+                    }
+                }
+                match reply {
+                    Reply::Exchange { claimed, .. } => claimed.iter().try_for_each(|row| self.claimed(row, now)),
+                    _ => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A sync call is executed at most once, but for conflicts, and ends as exactly one of refused before anything was
+//! written, replied, abandoned. Its caller is told once, and of no success that was not applied.
+
+use super::terminal::applied;
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{AbandonCause, Delivery, DeliveryId, Fact, InboxId, Kind, Reply, SyncReply, Verdict};
+
+#[derive(Default)]
+pub(super) struct Calls {
+    /// Rows that were written, by their callers.
+    begun: BTreeMap<InboxId, DeliveryId>,
+    told: BTreeSet<InboxId>,
+    /// Rows whose reply reached its caller.
+    replied: BTreeSet<DeliveryId>,
+    /// Rows whose success was applied.
+    executed: BTreeSet<DeliveryId>,
+    executions: BTreeMap<DeliveryId, u32>,
+    conflicts: BTreeMap<DeliveryId, u32>,
+}
+
+impl Calls {
+    fn executes(&mut self, delivery: &Delivery) -> Result<(), String> {
+        let Kind::Sync(_) = delivery.kind() else { return Ok(()) };
+        let times = self.executions.entry(delivery.id).or_default();
+        *times += 1;
+        let conflicts = self.conflicts.get(&delivery.id).copied().unwrap_or_default();
+        if *times > 1 + conflicts || delivery.lease.0 != 1 {
+            return Err(format!("call {} is executed for the {times}th time, lease {}", delivery.id, delivery.lease));
+        }
+        Ok(())
+    }
+
+    fn replied(&mut self, inbox: InboxId, reply: &SyncReply, delivered: bool) -> Result<(), String> {
+        if !self.told.insert(inbox) {
+            return Err(format!("caller {} is told twice", inbox.seq));
+        }
+        match reply.execution {
+            Some(execution) => {
+                if reply.result.is_ok() && !self.executed.contains(&execution.delivery) {
+                    return Err(format!("caller {} is told of a success that was not applied", inbox.seq));
+                }
+                if delivered && self.begun.get(&inbox) == Some(&execution.delivery) {
+                    self.replied.insert(execution.delivery);
+                }
+            }
+            None if reply.result.is_ok() => {
+                return Err(format!("caller {} is told of a success of no execution", inbox.seq));
+            }
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Calls {
+    fn name(&self) -> &'static str {
+        "calls"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Applied { request, reply, .. } => {
+                for settlement in applied(request, reply) {
+                    let id = settlement.claim.delivery;
+                    match &settlement.verdict {
+                        Verdict::Executed { outcome, .. } if outcome.error.is_none() => _ = self.executed.insert(id),
+                        Verdict::Abandoned { cause } => {
+                            probes.sometimes(Probe::AbandonedGone, *cause == AbandonCause::CallerGone);
+                            probes.sometimes(Probe::AbandonedNode, *cause == AbandonCause::NodeLost);
+                        }
+                        Verdict::Executed { .. } | Verdict::Replied => {}
+                        other if self.begun.values().any(|begun| *begun == id) => {
+                            return Err(format!("call {id} ends as {}", other.name()));
+                        }
+                        _ => {}
+                    }
+                }
+                if let Reply::Begin { begun, repeated, .. } = reply {
+                    self.begun.extend(begun.iter().filter_map(|row| Some((row.reply_to?, row.id))));
+                    probes.sometimes(Probe::CallRepeated, !repeated.is_empty());
+                }
+                Ok(())
+            }
+            Moment::Fact { fact: Fact::Conflicted { delivery, .. }, .. } => {
+                *self.conflicts.entry(delivery.id).or_default() += 1;
+                Ok(())
+            }
+            Moment::Fact { fact: Fact::CallRefused { failure, .. }, .. } => {
+                probes.sometimes(Probe::CallRefused, failure.is_some());
+                probes.sometimes(Probe::HungUpBefore, failure.is_none());
+                Ok(())
+            }
+            Moment::Executes { delivery, .. } => self.executes(delivery),
+            Moment::Replied { inbox, reply, delivered } => {
+                probes.sometimes(Probe::HungUpAfter, !delivered && reply.execution.is_some());
+                self.replied(*inbox, reply, *delivered)
+            }
+            Moment::Over => {
+                for (inbox, row) in &self.begun {
+                    let abandoned = scene.store.abandoned().iter().filter(|one| one.delivery == *row).count();
+                    let replied = self.replied.contains(row);
+                    if abandoned > 1 || (abandoned == 0 && !replied) {
+                        let caller = inbox.seq;
+                        return Err(format!(
+                            "call {row} of caller {caller}: abandoned {abandoned} times, replied {replied}"
+                        ));
+                    }
+                }
+                let is_begun = |id: DeliveryId| self.begun.values().any(|row| *row == id);
+                match scene.store.abandoned().iter().find(|one| !is_begun(one.delivery)) {
+                    Some(one) => Err(format!("{} was abandoned, and never begun", one.delivery)),
+                    None => Ok(()),
+                }
+            }
+            _ => Ok(()),
+        }
+    }
+}

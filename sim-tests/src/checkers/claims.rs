@@ -1,0 +1,70 @@
+//! Leases grow, and a settlement or renewal with an old one changes nothing.
+
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::BTreeMap;
+use tidegate_core::{Claim, Delivery, DeliveryId, Reply, Request, Settlement, Verdict};
+
+/// The claim of each row as it should be, by what was applied.
+#[derive(Default)]
+pub(super) struct Claims {
+    last: BTreeMap<DeliveryId, i64>,
+    valid: BTreeMap<DeliveryId, Claim>,
+}
+
+impl Claims {
+    fn is_valid(&self, claim: Claim) -> bool {
+        self.valid.get(&claim.delivery) == Some(&claim)
+    }
+
+    fn claimed(&mut self, row: &Delivery) -> Result<(), String> {
+        let last = self.last.insert(row.id, row.lease.0).unwrap_or_default();
+        if row.lease.0 != last + 1 {
+            return Err(format!("{} is claimed with lease {} after {last}", row.id, row.lease));
+        }
+        self.valid.insert(row.id, row.claim());
+        Ok(())
+    }
+
+    fn settled(&mut self, settle: &[Settlement], fenced: &[Claim], conflicted: &[Claim]) -> Result<(), String> {
+        for Settlement { claim, verdict } in settle {
+            if self.is_valid(*claim) == fenced.contains(claim) {
+                let (is, was) = if fenced.contains(claim) { ("valid", "fenced") } else { ("not valid", "applied") };
+                return Err(format!("the claim {claim} is {is}, and its {} was {was}", verdict.name()));
+            }
+            if !fenced.contains(claim) && !conflicted.contains(claim) && !matches!(verdict, Verdict::Executed { .. }) {
+                self.valid.remove(&claim.delivery);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Claims {
+    fn name(&self) -> &'static str {
+        "claims"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Applied { request, reply, .. } => match (request, reply) {
+                (Request::Exchange { settle, .. }, Reply::Exchange { fenced, conflicted, claimed, .. }) => {
+                    self.settled(settle, fenced, conflicted)?;
+                    claimed.iter().try_for_each(|row| self.claimed(row))
+                }
+                (Request::Renew { held, .. }, Reply::Renew { fenced, .. }) => {
+                    probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
+                    match held.iter().find(|claim| self.is_valid(**claim) == fenced.contains(claim)) {
+                        Some(claim) => Err(format!("a renewal of {claim} was taken for what it is not")),
+                        None => Ok(()),
+                    }
+                }
+                (Request::Begin { .. }, Reply::Begin { begun, .. }) => {
+                    begun.iter().try_for_each(|row| self.claimed(row))
+                }
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Too deep a chain ends dropped: not executed, counted once, never a dead letter.
+
+use super::terminal::applied;
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use crate::world::MAX_DEPTH;
+use std::collections::BTreeSet;
+use tidegate_core::{DeadLetterId, DeliveryId, Reply, Verdict};
+
+#[derive(Default)]
+pub(super) struct Depth {
+    too_deep: BTreeSet<DeliveryId>,
+    dropped: u64,
+}
+
+impl Checker for Depth {
+    fn name(&self) -> &'static str {
+        "depth"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Executes { delivery, .. } if delivery.event.depth > MAX_DEPTH => {
+                return Err(format!("{} is executed at depth {}", delivery.id, delivery.event.depth));
+            }
+            Moment::Applied { request, reply, .. } => {
+                for settlement in applied(request, reply) {
+                    let is_dropped = matches!(settlement.verdict, Verdict::Dropped);
+                    let id = settlement.claim.delivery;
+                    probes.sometimes(Probe::Dropped, is_dropped);
+                    self.dropped += u64::from(is_dropped);
+                    let is_end = super::terminal::ends(&settlement.verdict);
+                    if is_end && self.too_deep.contains(&id) != is_dropped {
+                        return Err(format!("{id} ended as {}", settlement.verdict.name()));
+                    }
+                }
+                if let Reply::Exchange { claimed, .. } = reply {
+                    let deep = claimed.iter().filter(|row| row.event.depth > MAX_DEPTH);
+                    self.too_deep.extend(deep.map(|row| row.id));
+                }
+            }
+            Moment::Over => {
+                let counted = scene.store.dropped_in_all();
+                if counted != self.dropped {
+                    return Err(format!("{} were dropped, {counted} were counted", self.dropped));
+                }
+                let mut letters = scene.store.letters_after(DeadLetterId(i64::MIN));
+                if let Some(letter) = letters.find(|letter| letter.event.depth > MAX_DEPTH) {
+                    return Err(format!("too deep a chain became the dead letter {}", letter.id));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Done only after a success, under the claim that was executed, and with the effects that the handler staged; a retry
+//! only after a failure.
+
+use super::terminal::applied;
+use super::{Checker, Moment, Scene};
+use crate::probes::Probes;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{Claim, Effects, Outcome, Verdict};
+
+#[derive(Default)]
+pub(super) struct Done {
+    executed: BTreeSet<Claim>,
+    /// Sync claims whose execution was applied: once more changes nothing.
+    applied: BTreeSet<Claim>,
+    /// The last success of a claim.
+    succeeded: BTreeMap<Claim, Effects>,
+}
+
+impl Checker for Done {
+    fn name(&self) -> &'static str {
+        "done"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Executes { delivery, .. } => {
+                self.executed.insert(delivery.claim());
+                self.succeeded.remove(&delivery.claim());
+            }
+            Moment::Ended { claim, outcome: Some(Outcome::Succeeded { effects, .. }), .. } => {
+                self.succeeded.insert(*claim, effects.clone());
+            }
+            Moment::Applied { request, reply, .. } => {
+                for settlement in applied(request, reply) {
+                    let claim = settlement.claim;
+                    let is_call = matches!(settlement.verdict, Verdict::Executed { .. });
+                    if is_call && !self.applied.insert(claim) {
+                        continue;
+                    }
+                    let staged = match &settlement.verdict {
+                        Verdict::Done { effects } | Verdict::Handled { effects } => Some(effects),
+                        Verdict::Executed { effects, outcome, .. } if outcome.error.is_none() => Some(effects),
+                        Verdict::Executed { effects, .. } if !effects.is_empty() => {
+                            return Err(format!("{claim} failed, and its effects were applied"));
+                        }
+                        Verdict::Retry { .. } if !self.executed.contains(&claim) => {
+                            return Err(format!("{claim} failed without being executed"));
+                        }
+                        Verdict::Retry { .. } => None,
+                        _ => None,
+                    };
+                    if let Some(effects) = staged
+                        && self.succeeded.get(&claim) != Some(effects)
+                    {
+                        return Err(format!("{claim} is {} without such a success", settlement.verdict.name()));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,83 @@
+//! No lease runs out without a reason: a daemon that lives, and has had no trouble since it claimed a row, has renewed
+//! or settled it. So every second execution, and every second success, has a cause that is on record.
+
+use super::terminal::applied;
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{Claim, Delivery, DeliveryId, Outcome, Reply, Request, Verdict};
+
+#[derive(Default)]
+pub(super) struct Expiry {
+    held: BTreeMap<DeliveryId, (Life, u64)>,
+    succeeded: BTreeSet<DeliveryId>,
+    released: BTreeSet<DeliveryId>,
+    clock_jumped: u64,
+    last_store: i64,
+    last_now: u64,
+}
+
+impl Expiry {
+    fn claimed(&mut self, of: Life, row: &Delivery, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        let before = self.held.insert(row.id, (of, scene.now));
+        let Some((holder, since)) = before else {
+            // It succeeded, nothing was applied, and it was given back: a second success would have no cause.
+            let is_unexplained = self.succeeded.contains(&row.id) && !self.released.contains(&row.id);
+            return if is_unexplained { Err(format!("{} had succeeded, and runs again", row.id)) } else { Ok(()) };
+        };
+        probes.sometimes(Probe::LeaseExpired, true);
+        probes.sometimes(Probe::RanTwice, self.succeeded.contains(&row.id));
+        let trouble = scene.trouble[holder.daemon];
+        let is_dead = trouble.life != holder.life || !trouble.is_alive;
+        if is_dead || trouble.until >= since || self.clock_jumped >= since {
+            return Ok(());
+        }
+        Err(format!("the lease of {} ran out in the hands of daemon {}, which was well", row.id, holder.daemon))
+    }
+
+    /// The store's clock ran as the world's does, or it did not.
+    fn watch_clock(&mut self, scene: &Scene<'_>) {
+        let (store, now) = (scene.store.now().0, scene.now);
+        if store - self.last_store != (now - self.last_now) as i64 {
+            self.clock_jumped = now;
+        }
+        (self.last_store, self.last_now) = (store, now);
+    }
+}
+
+impl Checker for Expiry {
+    fn name(&self) -> &'static str {
+        "expiry"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        self.watch_clock(scene);
+        match moment {
+            Moment::Applied { of, request, reply, .. } => {
+                for settlement in applied(request, reply) {
+                    if !matches!(settlement.verdict, Verdict::Executed { .. }) {
+                        self.held.remove(&settlement.claim.delivery);
+                    }
+                    if matches!(settlement.verdict, Verdict::Deferred { .. } | Verdict::Retry { .. }) {
+                        self.released.insert(settlement.claim.delivery);
+                    }
+                }
+                match (request, reply) {
+                    (Request::Exchange { .. }, Reply::Exchange { claimed, .. }) => {
+                        claimed.iter().try_for_each(|row| self.claimed(*of, row, scene, probes))
+                    }
+                    (Request::Begin { .. }, Reply::Begin { begun, .. }) => {
+                        self.held.extend(begun.iter().map(|row| (row.id, (*of, scene.now))));
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Moment::Ended { claim: Claim { delivery, .. }, outcome: Some(Outcome::Succeeded { .. }), .. } => {
+                self.succeeded.insert(*delivery);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

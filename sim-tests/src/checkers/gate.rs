@@ -1,0 +1,72 @@
+//! No more executions run than the gate had permits when the last one of them was admitted, and no more async ones than
+//! it leaves them. A sync caller is admitted before its row is written: the limits of then count.
+
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::BTreeMap;
+use tidegate_core::{GateLimits, InboxId, OpId, Request};
+
+#[derive(Default)]
+pub(super) struct Gate {
+    lives: BTreeMap<Life, State>,
+    of: BTreeMap<OpId, Life>,
+}
+
+#[derive(Default)]
+struct State {
+    limits: Option<GateLimits>,
+    /// What runs: whether it is sync.
+    running: BTreeMap<OpId, bool>,
+    /// The most permits there were since each caller was admitted.
+    admitted: BTreeMap<InboxId, u32>,
+}
+
+impl Checker for Gate {
+    fn name(&self) -> &'static str {
+        "gate"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Set { of, gate } => {
+                let state = self.lives.entry(*of).or_default();
+                state.limits = Some(*gate);
+                state.admitted.values_mut().for_each(|permits| *permits = (*permits).max(gate.permits));
+                probes.sometimes(Probe::GateLowered, state.running.len() > gate.permits as usize);
+            }
+            Moment::Asks { of, request: Request::Begin { calls, .. } } => {
+                let state = self.lives.entry(*of).or_default();
+                let permits = state.limits.unwrap_or_default().permits;
+                state.admitted.extend(calls.iter().map(|call| (call.inbox, permits)));
+            }
+            Moment::Executes { of, op, delivery } => {
+                let state = self.lives.entry(*of).or_default();
+                let limits = state.limits.unwrap_or_default();
+                self.of.insert(*op, *of);
+                if state.running.insert(*op, delivery.reply_to.is_some()).is_some() {
+                    return Err(format!("{op:?} is used twice"));
+                }
+                let running = state.running.len() as u32;
+                let of_async = state.running.values().filter(|is_sync| !**is_sync).count() as u32;
+                let permits = match delivery.reply_to.and_then(|inbox| state.admitted.get(&inbox)) {
+                    Some(admitted) => *admitted,
+                    None => limits.permits,
+                };
+                probes.sometimes(Probe::GateFull, running == permits);
+                let is_async = delivery.reply_to.is_none();
+                probes.sometimes(Probe::ReserveLeft, limits.sync_reserve > 0 && of_async == limits.for_async());
+                if running > permits || (is_async && of_async > limits.for_async()) {
+                    return Err(format!("{running} run, {of_async} of them async, under {limits:?}"));
+                }
+            }
+            Moment::Ended { op, .. } => {
+                if let Some(state) = self.of.remove(op).and_then(|life| self.lives.get_mut(&life)) {
+                    state.running.remove(op);
+                }
+            }
+            Moment::Died { of } => _ = self.lives.remove(of),
+            _ => {}
+        }
+        Ok(())
+    }
+}

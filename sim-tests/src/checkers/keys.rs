@@ -1,0 +1,36 @@
+//! The idempotency key is the same on each attempt and redrive, and never carries two payloads.
+
+use super::{Checker, Moment, Scene};
+use crate::probes::Probes;
+use std::collections::BTreeMap;
+use tidegate_core::{DeliveryId, Event, TriggerId};
+
+#[derive(Default)]
+pub(super) struct Keys {
+    of: BTreeMap<DeliveryId, String>,
+    carries: BTreeMap<String, (TriggerId, Event)>,
+}
+
+impl Checker for Keys {
+    fn name(&self) -> &'static str {
+        "keys"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+        let Moment::Executes { delivery, .. } = moment else { return Ok(()) };
+        let key = delivery.idempotency_key();
+        let before = self.of.entry(delivery.id).or_insert_with(|| key.clone());
+        if *before != key {
+            return Err(format!("{} runs under {key}, it ran under {before}", delivery.id));
+        }
+        let carries = (delivery.trigger_id, delivery.event.clone());
+        match self.carries.get(&key) {
+            Some(before) if *before != carries => Err(format!("{key} carries two payloads")),
+            Some(_) => Ok(()),
+            None => {
+                self.carries.insert(key, carries);
+                Ok(())
+            }
+        }
+    }
+}

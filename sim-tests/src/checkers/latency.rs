@@ -1,0 +1,47 @@
+//! Once everything has healed, no lane waits: due rows that nobody holds are claimed within a poll, as long as there are
+//! permits; and a retry is not left to its lease. A lane whose own executions run waits for those.
+
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::BTreeMap;
+use tidegate_core::{DeliveryId, TriggerId};
+
+/// A poll, a claim, and the exchanges that are under way.
+const WAIT_MAX: u64 = 300_000;
+
+#[derive(Default)]
+pub(super) struct Latency {
+    waits_since: BTreeMap<TriggerId, u64>,
+}
+
+impl Checker for Latency {
+    fn name(&self) -> &'static str {
+        "latency"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        let Moment::Sampled { has_room } = moment else { return Ok(()) };
+        let now = scene.store.now();
+        let mut lanes: BTreeMap<TriggerId, (bool, bool)> = BTreeMap::new();
+        for row in scene.store.rows_after(DeliveryId(i64::MIN)) {
+            let (waits, held) = lanes.entry(row.trigger).or_default();
+            *waits |= row.due_at <= now && row.lease_until <= now;
+            *held |= row.lease_until > now;
+        }
+        for (trigger, (waits, _)) in &lanes {
+            probes.sometimes(Probe::PausedTrigger, *waits && scene.store.is_paused(*trigger));
+        }
+        self.waits_since.retain(|trigger, _| lanes.get(trigger) == Some(&(true, false)));
+        for (trigger, state) in lanes {
+            if state != (true, false) || scene.store.is_paused(trigger) || !has_room {
+                self.waits_since.remove(&trigger);
+                continue;
+            }
+            let waited = scene.now - *self.waits_since.entry(trigger).or_insert(scene.now);
+            if waited > WAIT_MAX {
+                return Err(format!("the lane {trigger} has had due rows for {waited} µs, with free permits"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! A dead-letter handler runs once; its failure annotates the letter and makes no other.
+
+use super::terminal::applied;
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::BTreeMap;
+use tidegate_core::{DeadLetterId, DeliveryId, Kind, Reply, Verdict};
+use tidegate_driver::Resolution;
+
+#[derive(Default)]
+pub(super) struct Letters {
+    handlers: BTreeMap<DeliveryId, DeadLetterId>,
+    expected: BTreeMap<DeadLetterId, Resolution>,
+    executions: BTreeMap<DeliveryId, u32>,
+    conflicts: BTreeMap<DeliveryId, u32>,
+}
+
+impl Checker for Letters {
+    fn name(&self) -> &'static str {
+        "letters"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Applied { request, reply, .. } => {
+                for settlement in applied(request, reply) {
+                    let id = settlement.claim.delivery;
+                    let Some(letter) = self.handlers.get(&id) else { continue };
+                    match settlement.verdict {
+                        Verdict::Handled { .. } => _ = self.expected.insert(*letter, Resolution::Handled),
+                        Verdict::HandlerFailed { .. } => _ = self.expected.insert(*letter, Resolution::HandlerFailed),
+                        Verdict::Dropped | Verdict::Deferred { .. } => {}
+                        ref other => return Err(format!("the handler {id} of {letter} ends as {}", other.name())),
+                    }
+                    probes.sometimes(Probe::LetterHandled, matches!(settlement.verdict, Verdict::Handled { .. }));
+                    let failed = matches!(settlement.verdict, Verdict::HandlerFailed { .. });
+                    probes.sometimes(Probe::LetterHandlerFailed, failed);
+                }
+                if let Reply::Exchange { claimed, conflicted, .. } = reply {
+                    let of = claimed.iter().filter_map(|row| Some((row.id, row.handles_letter?)));
+                    self.handlers.extend(of);
+                    for claim in conflicted {
+                        *self.conflicts.entry(claim.delivery).or_default() += 1;
+                    }
+                }
+            }
+            Moment::Executes { delivery, .. } => {
+                if let Kind::DeadLetterHandler(letter) = delivery.kind() {
+                    let times = self.executions.entry(delivery.id).or_default();
+                    *times += 1;
+                    let conflicts = self.conflicts.get(&delivery.id).copied().unwrap_or_default();
+                    // A shutdown that gives a running one back has cancelled it: that execution does not count.
+                    if delivery.attempt > 1 || *times > 1 + conflicts + delivery.lease.0 as u32 - 1 {
+                        return Err(format!("the handler of {letter} is executed for the {times}th time"));
+                    }
+                }
+            }
+            Moment::Over => {
+                for letter in scene.store.letters_after(DeadLetterId(i64::MIN)) {
+                    probes.sometimes(Probe::Redriven, letter.resolution == Some(Resolution::Redriven));
+                    probes.sometimes(Probe::Discarded, letter.resolution == Some(Resolution::Discarded));
+                    if self.handlers.contains_key(&letter.delivery_id) {
+                        return Err(format!("a handler's failure became the letter {}", letter.id));
+                    }
+                    let decided = matches!(letter.resolution, Some(Resolution::Redriven | Resolution::Discarded));
+                    let expected = self.expected.get(&letter.id).copied();
+                    if !decided && letter.resolution != expected {
+                        let is = letter.resolution;
+                        return Err(format!("letter {} is {is:?}, its handler made it {expected:?}", letter.id));
+                    }
+                    let told = letter.handler_failure.is_some();
+                    if letter.resolution == Some(Resolution::HandlerFailed) && !told {
+                        return Err(format!("letter {} does not say how its handler failed", letter.id));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

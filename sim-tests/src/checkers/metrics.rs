@@ -1,0 +1,66 @@
+//! What a dispatcher says is so: each settlement whose answer it took is told once, and as what it was; nothing else is
+//! told. Logs and metrics are made of nothing but these facts.
+
+use super::terminal::applied;
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::BTreeMap;
+use tidegate_core::{AbandonCause, Claim, Ending, Fact, OpId, Verdict};
+
+type Ends = BTreeMap<Claim, &'static str>;
+
+#[derive(Default)]
+pub(super) struct Metrics {
+    /// What was applied, and is not answered yet.
+    applied: BTreeMap<OpId, Ends>,
+    /// What each life has still to tell.
+    owed: BTreeMap<Life, Ends>,
+}
+
+const fn name(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Done => "done",
+        Ending::Retry { .. } => "retry",
+        Ending::Dead { .. } => "dead",
+        Ending::Dropped => "dropped",
+        Ending::Deferred { .. } => "deferred",
+        Ending::Handled => "handled",
+        Ending::HandlerFailed { .. } => "handler_failed",
+        Ending::Replied { .. } => "replied",
+        Ending::Abandoned { .. } => "abandoned",
+    }
+}
+
+impl Checker for Metrics {
+    fn name(&self) -> &'static str {
+        "metrics"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Applied { op, request, reply, .. } => {
+                let ends = applied(request, reply).filter(|one| !matches!(one.verdict, Verdict::Executed { .. }));
+                self.applied.insert(*op, ends.map(|one| (one.claim, one.verdict.name())).collect());
+            }
+            Moment::Answered { of, op, result: Ok(_), taken: true } => {
+                self.owed.entry(*of).or_default().extend(self.applied.remove(op).unwrap_or_default());
+            }
+            Moment::Fact { of, fact: Fact::Settled { delivery, ending, .. } } => {
+                let (claim, told) = (delivery.claim(), name(ending));
+                if self.owed.get_mut(of).and_then(|owed| owed.remove(&claim)) != Some(told) {
+                    return Err(format!("{claim} is told to be {told}, and is not"));
+                }
+                let gone = Ending::Abandoned { cause: AbandonCause::CallerGone };
+                probes.sometimes(Probe::HungUpDuring, *ending == gone);
+            }
+            Moment::Rests { of, .. } => {
+                if let Some((claim, end)) = self.owed.get(of).and_then(|owed| owed.first_key_value()) {
+                    return Err(format!("{claim} is {end}, and nobody is told"));
+                }
+            }
+            Moment::Died { of } => _ = self.owed.remove(of),
+            _ => {}
+        }
+        Ok(())
+    }
+}

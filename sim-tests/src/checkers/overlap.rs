@@ -1,0 +1,83 @@
+//! A claim is executed once, but for conflicts, and by who holds it; two executions of one delivery overlap only if the
+//! first one's lease had run out, in the store's time, when the second was claimed.
+
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::Probes;
+use std::collections::BTreeMap;
+use tidegate_core::{Claim, DeliveryId, Fact, Reply, Request, Timestamp};
+
+#[derive(Default)]
+pub(super) struct Overlap {
+    claims: BTreeMap<Claim, Known>,
+    /// The claim before the last, if it had not run out when the last was made.
+    leased: BTreeMap<DeliveryId, Timestamp>,
+}
+
+struct Known {
+    by: Life,
+    executions: u32,
+    conflicts: u32,
+}
+
+impl Overlap {
+    fn claimed(&mut self, by: Life, claim: Claim, now: Timestamp, until: Timestamp) -> Result<(), String> {
+        if self.leased.get(&claim.delivery).is_some_and(|leased| *leased > now) {
+            return Err(format!("{} is claimed again while its lease holds", claim.delivery));
+        }
+        self.leased.insert(claim.delivery, until);
+        self.claims.insert(claim, Known { by, executions: 0, conflicts: 0 });
+        Ok(())
+    }
+}
+
+impl Checker for Overlap {
+    fn name(&self) -> &'static str {
+        "overlap"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Applied { of, request, reply, .. } => {
+                let now = scene.store.now();
+                for settlement in super::terminal::applied(request, reply) {
+                    if scene.store.row(settlement.claim.delivery).is_none_or(|row| !row.is_leased()) {
+                        self.leased.remove(&settlement.claim.delivery);
+                    }
+                }
+                match (request, reply) {
+                    (Request::Exchange { lease_for, .. }, Reply::Exchange { claimed, .. }) => {
+                        claimed.iter().try_for_each(|row| self.claimed(*of, row.claim(), now, now.plus(*lease_for)))
+                    }
+                    (Request::Begin { lease_for, .. }, Reply::Begin { begun, .. }) => {
+                        begun.iter().try_for_each(|row| self.claimed(*of, row.claim(), now, now.plus(*lease_for)))
+                    }
+                    (Request::Renew { held, lease_for }, Reply::Renew { fenced, .. }) => {
+                        for claim in held.iter().filter(|claim| !fenced.contains(claim)) {
+                            self.leased.insert(claim.delivery, now.plus(*lease_for));
+                        }
+                        Ok(())
+                    }
+                    _ => Ok(()),
+                }
+            }
+            Moment::Fact { fact: Fact::Conflicted { delivery, .. }, .. } => {
+                if let Some(known) = self.claims.get_mut(&delivery.claim()) {
+                    known.conflicts += 1;
+                }
+                Ok(())
+            }
+            Moment::Executes { of, delivery, .. } => {
+                let claim = delivery.claim();
+                let Some(known) = self.claims.get_mut(&claim).filter(|known| known.by == *of) else {
+                    return Err(format!("{claim} is executed by who never claimed it"));
+                };
+                known.executions += 1;
+                if known.executions > 1 + known.conflicts {
+                    return Err(format!("{claim} is executed for the {}th time", known.executions));
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

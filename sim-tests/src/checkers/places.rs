@@ -1,0 +1,68 @@
+//! A committed delivery is in exactly one place: the outbox, or where its last verdict put it. None is lost, none comes
+//! from nowhere, and nothing that was rolled back is executed.
+
+use super::terminal::{applied, ends};
+use super::{Checker, Moment, Scene};
+use crate::probes::Probes;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{DeadLetterId, DeliveryId};
+
+#[derive(Default)]
+pub(super) struct Places {
+    last: DeliveryId,
+    open: BTreeSet<DeliveryId>,
+    ended: BTreeMap<DeliveryId, &'static str>,
+}
+
+impl Places {
+    fn learn(&mut self, scene: &Scene<'_>) {
+        for row in scene.store.rows_after(self.last) {
+            self.last = row.id;
+            self.open.insert(row.id);
+        }
+    }
+}
+
+impl Checker for Places {
+    fn name(&self) -> &'static str {
+        "places"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Changed => self.learn(scene),
+            Moment::Executes { delivery, .. } if delivery.id > self.last => {
+                return Err(format!("{} is executed, and was never committed", delivery.id));
+            }
+            Moment::Applied { request, reply, .. } => {
+                for settlement in applied(request, reply) {
+                    let id = settlement.claim.delivery;
+                    if ends(&settlement.verdict) {
+                        self.open.remove(&id);
+                        self.ended.insert(id, settlement.verdict.name());
+                    } else if scene.store.row(id).is_none() {
+                        return Err(format!("{id} is lost with its {}", settlement.verdict.name()));
+                    }
+                }
+                self.learn(scene);
+            }
+            Moment::Over => {
+                if let Some(id) = self.open.iter().find(|id| scene.store.row(**id).is_none()) {
+                    return Err(format!("{id} is nowhere"));
+                }
+                let mut letters: BTreeMap<DeliveryId, u32> = BTreeMap::new();
+                for letter in scene.store.letters_after(DeadLetterId(i64::MIN)) {
+                    *letters.entry(letter.delivery_id).or_default() += 1;
+                }
+                for (id, end) in &self.ended {
+                    let letters = letters.get(id).copied().unwrap_or_default();
+                    if letters != u32::from(*end == "dead") {
+                        return Err(format!("{id} ended as {end}, with {letters} dead letters"));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

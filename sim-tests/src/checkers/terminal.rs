@@ -1,0 +1,57 @@
+//! What has ended stays ended: no claim, no row, no second end. A redrive is another delivery.
+
+use super::{Checker, Moment, Scene};
+use crate::probes::Probes;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{DeliveryId, Reply, Request, Settlement, Verdict};
+
+#[derive(Default)]
+pub(super) struct Terminal {
+    ended: BTreeMap<DeliveryId, &'static str>,
+}
+
+/// The settlements of a request that were applied.
+pub(super) fn applied<'a>(request: &'a Request, reply: &'a Reply) -> impl Iterator<Item = &'a Settlement> {
+    let (settle, refused): (&[Settlement], BTreeSet<_>) = match (request, reply) {
+        (Request::Exchange { settle, .. }, Reply::Exchange { fenced, conflicted, .. }) => {
+            (settle, fenced.iter().chain(conflicted).copied().collect())
+        }
+        _ => (&[], BTreeSet::new()),
+    };
+    settle.iter().filter(move |settlement| !refused.contains(&settlement.claim))
+}
+
+/// Whether a delivery is over with this verdict.
+pub(super) fn ends(verdict: &Verdict) -> bool {
+    !matches!(verdict, Verdict::Retry { .. } | Verdict::Deferred { .. } | Verdict::Executed { .. })
+}
+
+impl Checker for Terminal {
+    fn name(&self) -> &'static str {
+        "terminal"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+        let Moment::Applied { request, reply, .. } = moment else { return Ok(()) };
+        for settlement in applied(request, reply) {
+            let (id, name) = (settlement.claim.delivery, settlement.verdict.name());
+            if let Some(before) = self.ended.get(&id) {
+                return Err(format!("{id} ended as {before}, and then again as {name}"));
+            }
+            if ends(&settlement.verdict) {
+                self.ended.insert(id, name);
+                if scene.store.row(id).is_some() {
+                    return Err(format!("{id} ended as {name}, and its row is still there"));
+                }
+            }
+        }
+        if let Reply::Exchange { claimed, .. } = reply {
+            for row in claimed {
+                if let Some(before) = self.ended.get(&row.id) {
+                    return Err(format!("{} ended as {before}, and is claimed", row.id));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,72 @@
+//! What goes wrong. Some seeds leave whole classes of faults out, so that the others bite deeper: the number of faults
+//! stays the same.
+
+use super::limits;
+use crate::draw::Draw;
+use crate::plan::{Fault, HandlerFault, Moment, Settings, StoreFault};
+use crate::profile::Profile;
+
+const CLASSES: u64 = 20;
+
+pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64) -> Vec<(u64, Fault)> {
+    let classes: Vec<u64> = (0..CLASSES).filter(|_| draw.permille(600)).collect();
+    if classes.is_empty() {
+        return Vec::new();
+    }
+    let many = if profile == Profile::Mixed { draw.between(0, 30) } else { draw.between(0, 6) };
+    let mut faults: Vec<(u64, Fault)> = (0..many)
+        .map(|_| {
+            let class = draw.one(&classes);
+            let daemon = draw.between(0, daemons as u64 - 1) as usize;
+            (draw.between(0, until), fault(draw, class, daemon))
+        })
+        .collect();
+    faults.sort_by_key(|(at, _)| *at);
+    faults
+}
+
+fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
+    let length = draw.between(1, 3_000) * 1_000;
+    let store = |fault| Fault::Store { daemon, fault };
+    match class {
+        0 => Fault::Crash { daemon, at: Moment::Now, down: length },
+        1 => Fault::Crash { daemon, at: moment(draw), down: length / 4 },
+        2 => Fault::Pause { daemon, length },
+        3 => Fault::Shutdown { daemon },
+        4 => Fault::Rollout { daemon, settings: settings(draw) },
+        5 => store(StoreFault::Refused),
+        6 => store(StoreFault::Contention),
+        7 => store(StoreFault::Exhausted(length / 2)),
+        8 => store(StoreFault::QuestionLost),
+        9 => store(StoreFault::AnswerLost),
+        10 => store(StoreFault::AnswerTwice),
+        11 => store(StoreFault::Late(length)),
+        12 => store(StoreFault::Slow(length)),
+        13 => Fault::Cut { daemon, length: length / 2, answers: draw.permille(500) },
+        14 => Fault::Deaf { daemon, length },
+        15 => Fault::Storm { daemon, count: draw.between(1, 50) as u32 },
+        16 => Fault::Drift { daemon, permille: draw.one(&[0, 500, 900, 1_100, 2_000]), length },
+        17 => Fault::Leap { daemon, by: length },
+        18 => Fault::StoreClock { by: draw.between(0, 8_000_000) as i64 - 4_000_000 },
+        _ if draw.permille(700) => Fault::Handler { daemon, fault: handler(draw) },
+        _ => Fault::Down { to: draw.one(&["count", "flaky", "owned", "page"]).to_owned(), length },
+    }
+}
+
+fn moment(draw: &mut Draw) -> Moment {
+    draw.one(&[Moment::Asking, Moment::Applied, Moment::Starting, Moment::Running, Moment::Ended, Moment::Settled])
+}
+
+fn handler(draw: &mut Draw) -> HandlerFault {
+    match draw.between(0, 4) {
+        0 => HandlerFault::Hang,
+        1 => HandlerFault::Panic,
+        2 => HandlerFault::SuccessAsFailure,
+        3 => HandlerFault::RetryAfter(draw.between(1, 1_000_000)),
+        _ => HandlerFault::Permanent,
+    }
+}
+
+fn settings(draw: &mut Draw) -> Settings {
+    Settings { gate: limits(draw, 8), lease_ms: draw.one(&[1_000, 3_000]), batch_max: draw.one(&[1, 50]) }
+}

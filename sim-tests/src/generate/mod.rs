@@ -1,0 +1,45 @@
+//! From a seed to a plan.
+
+mod faults;
+mod steps;
+
+use crate::draw::Draw;
+use crate::plan::{Plan, Settings};
+use crate::profile::Profile;
+use tidegate_core::GateLimits;
+
+const SECOND: u64 = 1_000_000;
+
+impl Plan {
+    /// What this seed draws of everything.
+    #[must_use]
+    pub fn from_seed(seed: u64) -> Self {
+        Self::of(Profile::Mixed, seed)
+    }
+
+    /// What this seed draws for a workload.
+    #[must_use]
+    pub fn of(profile: Profile, seed: u64) -> Self {
+        let mut draw = Draw::new(seed, "plan");
+        let daemons = draw.between(1, 3) as usize;
+        let settings = settings(&mut draw, profile);
+        let heal_at = draw.between(SECOND, 5 * SECOND);
+        let steps = steps::draw(&mut Draw::new(seed, "steps"), profile, daemons, settings.gate, heal_at);
+        let faults = faults::draw(&mut Draw::new(seed, "faults"), profile, daemons, heal_at);
+        Self { seed, daemons, settings, steps, faults, heal_at }
+    }
+}
+
+fn settings(draw: &mut Draw, profile: Profile) -> Settings {
+    let permits_max = if profile == Profile::Gate { 3 } else { 8 };
+    Settings {
+        gate: limits(draw, permits_max),
+        lease_ms: draw.one(&[1_000, 2_000, 4_000]),
+        batch_max: draw.one(&[1, 3, 20, 1_000]),
+    }
+}
+
+fn limits(draw: &mut Draw, permits_max: u64) -> GateLimits {
+    let permits = draw.between(1, permits_max) as u32;
+    GateLimits { permits, sync_reserve: draw.between(0, u64::from(permits) - 1) as u32 }
+}

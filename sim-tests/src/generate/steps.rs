@@ -1,0 +1,74 @@
+//! What clients and operators do.
+
+use super::limits;
+use crate::draw::Draw;
+use crate::plan::Step;
+use crate::profile::Profile;
+use tidegate_core::GateLimits;
+
+/// The triggers that events are emitted for.
+const LANES: [&str; 7] = ["count", "flaky", "slow", "limited", "loop", "doomed", "owned"];
+
+pub(super) fn draw(
+    draw: &mut Draw,
+    profile: Profile,
+    daemons: usize,
+    gate: GateLimits,
+    until: u64,
+) -> Vec<(u64, Step)> {
+    let many = draw.between(3, 24);
+    let mut steps: Vec<(u64, Step)> =
+        (0..many).map(|_| (draw.between(0, until), step(draw, profile, daemons, gate))).collect();
+    steps.sort_by_key(|(at, _)| *at);
+    steps
+}
+
+fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> Step {
+    match profile {
+        Profile::Mixed => mixed(draw, daemons, gate),
+        Profile::Jitter => emit(draw, &["flaky", "doomed"], 20),
+        Profile::Gate => match draw.between(0, 9) {
+            0..=2 => emit(draw, &["slow", "count"], 12),
+            3 => Step::Gate { daemon: one_of(draw, daemons), limits: limits(draw, 3) },
+            _ => call(draw, daemons),
+        },
+        Profile::Loops => emit(draw, &["loop"], 3),
+    }
+}
+
+fn mixed(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
+    match draw.between(0, 99) {
+        0..=49 => emit(draw, &LANES, 6),
+        50..=54 => Step::Put { key: draw.between(0, 3) as u32 },
+        55..=57 => Step::Rollback { to: draw.one(&LANES).to_owned() },
+        58..=82 => call(draw, daemons),
+        83..=87 => {
+            let limits = limits(draw, 8);
+            let sync_reserve = gate.sync_reserve.min(limits.permits - 1);
+            Step::Gate { daemon: one_of(draw, daemons), limits: GateLimits { sync_reserve, ..limits } }
+        }
+        88..=91 => Step::Redrive { limit: draw.between(1, 5) as u32 },
+        92..=93 => Step::Discard { limit: draw.between(1, 2) as u32 },
+        94..=96 => Step::PauseTrigger { trigger: draw.one(&LANES).to_owned(), length: length(draw) },
+        _ => Step::Disable { length: length(draw) },
+    }
+}
+
+fn emit(draw: &mut Draw, lanes: &[&str], most: u64) -> Step {
+    // A transaction that took longer than the claims' floor reaches back is found by discovery alone.
+    let lag = if draw.permille(100) { draw.between(1, 8_000_000) } else { 0 };
+    Step::Emit { to: draw.one(lanes).to_owned(), count: draw.between(1, most) as u32, lag }
+}
+
+fn call(draw: &mut Draw, daemons: usize) -> Step {
+    let key = draw.permille(300).then(|| draw.between(0, 3) as u32);
+    Step::Call { daemon: one_of(draw, daemons), patience: draw.between(1, 3_000) * 1_000, key }
+}
+
+fn one_of(draw: &mut Draw, daemons: usize) -> usize {
+    draw.between(0, daemons as u64 - 1) as usize
+}
+
+fn length(draw: &mut Draw) -> u64 {
+    draw.between(1, 2_000) * 1_000
+}

@@ -1,0 +1,41 @@
+//! One plan, played to its end.
+
+use crate::checkers::Violation;
+use crate::plan::Plan;
+use crate::probes::Probes;
+use crate::trace::Keep;
+use crate::world::{Options, World};
+
+/// What came of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The first promise that was broken.
+    pub violation: Option<Violation>,
+    /// Store calls that were applied.
+    pub applied: u64,
+    /// How long the world lived, in simulated microseconds.
+    pub lasted: u64,
+    /// What happened on the way.
+    pub probes: Probes,
+    /// The timeline, if it was asked for.
+    pub timeline: Vec<String>,
+    /// The hash of every input and output, if it was asked for.
+    pub hash: String,
+}
+
+/// Plays `plan`. The same plan gives the same outcome, in any process.
+#[must_use]
+pub fn run(plan: &Plan, keep: Keep) -> Outcome {
+    play(plan, Options { keep, ..Options::default() })
+}
+
+/// Plays `plan` with something planted or left out.
+#[must_use]
+pub fn play(plan: &Plan, options: Options<'_>) -> Outcome {
+    let mut world = World::new(plan, options);
+    let violation = world.play().err();
+    let (applied, lasted) = (world.applied, world.lasted());
+    let World { probes, trace, .. } = world;
+    let (timeline, hash) = trace.finish();
+    Outcome { violation, applied, lasted, probes, timeline, hash }
+}

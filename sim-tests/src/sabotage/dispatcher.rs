@@ -1,0 +1,129 @@
+//! Bugs between a dispatcher and the world.
+
+use super::Bug;
+use crate::checkers::Life;
+use crate::world::World;
+use tidegate_core::{
+    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExecError, Fact, Input, Micros, Mono, Reply, Request, SyncReply,
+    Verdict,
+};
+
+impl Bug {
+    pub(crate) fn configure(self, spec: &mut ConfigSpec) {
+        match self {
+            Self::GateOffByOne => spec.gate.permits += 1,
+            Self::ReserveIgnored => spec.gate.sync_reserve = 0,
+            Self::DepthOffByOne => spec.max_trigger_depth += 1,
+            _ => {}
+        }
+    }
+
+    /// Whether this fact is kept from the world.
+    pub(crate) fn hushes(self, fact: &Fact) -> bool {
+        let is_dead = matches!(fact, Fact::Settled { ending: Ending::Dead { .. }, .. });
+        self == Self::FactUntold && is_dead
+    }
+
+    /// What is told on top of a fact.
+    pub(crate) fn adds(self, fact: &Fact) -> Option<Fact> {
+        let Fact::Started { delivery, .. } = fact else { return None };
+        let ending = Ending::Deferred { delay: Micros::ZERO };
+        let lie = Fact::Settled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
+        (self == Self::FactWrong).then_some(lie)
+    }
+
+    pub(crate) fn replies_twice(self) -> bool {
+        self == Self::RepliesTwice
+    }
+
+    pub(crate) fn executes_twice(self) -> bool {
+        self == Self::ExecutesTwice
+    }
+
+    pub(crate) fn fans_out_twice(self) -> bool {
+        self == Self::FansOutTwice
+    }
+
+    /// What a settlement becomes. `false`: it is forgotten.
+    fn settles(self, verdict: &mut Verdict, attempt: u32, allowed: u32) -> bool {
+        match (self, &mut *verdict) {
+            (Self::LostRetry, Verdict::Retry { .. }) => return false,
+            (Self::JitterTooWide, Verdict::Retry { delay, .. }) => delay.0 += delay.0 / 2,
+            (Self::OneAttemptLess, Verdict::Retry { failed, .. }) if attempt + 1 == allowed => {
+                *verdict = Verdict::Dead {
+                    reason: DeadReason::AttemptsExhausted,
+                    attempts: attempt,
+                    fingerprint: failed.fingerprint(),
+                    failed: Some(failed.clone()),
+                    disable_trigger: false,
+                };
+            }
+            (Self::FailureIsSuccess, Verdict::Retry { .. }) => *verdict = Verdict::Done { effects: Effects::default() },
+            (Self::EffectsForgotten, Verdict::Done { effects }) => *effects = Effects::default(),
+            (Self::CallRetried, Verdict::Executed { outcome, .. }) if outcome.error.is_some() => {
+                let failed = Attempt {
+                    attempt: 1,
+                    started_at: tidegate_core::Timestamp::EPOCH,
+                    duration: None,
+                    error: ExecError::ScriptError,
+                    message: String::new(),
+                };
+                *verdict = Verdict::Retry { delay: Micros(1_000), failed };
+            }
+            _ => {}
+        }
+        true
+    }
+}
+
+impl World {
+    /// A request as a dispatcher with the bug would send it; `None` if it would not.
+    pub(crate) fn spoilt_request(&self, mut request: Request) -> Option<Request> {
+        let Some(bug) = self.bug() else { return Some(request) };
+        match &mut request {
+            Request::Exchange { settle, .. } => settle.retain_mut(|one| {
+                let row = self.store().row(one.claim.delivery);
+                let (attempt, allowed) = row.map_or((0, 0), |row| (row.attempt, row.policy.max_attempts()));
+                let keeps = bug.settles(&mut one.verdict, attempt, allowed);
+                if let (Bug::JitterSkewed, Verdict::Retry { delay, .. }, Some(row)) = (bug, &mut one.verdict, row) {
+                    let (low, high) = row.policy.jitter_range(row.attempt);
+                    if delay.0 >= low.0 && delay.0 <= high.0 {
+                        delay.0 = low.0 + (high.0 - low.0) / 2 + (delay.0 - low.0) / 2;
+                    }
+                }
+                keeps
+            }),
+            Request::Renew { .. } if bug == Bug::LostRenewal => return None,
+            _ => {}
+        }
+        Some(request)
+    }
+
+    /// An input as it would reach a dispatcher with the bug.
+    pub(crate) fn spoilt_input(&self, of: Life, input: Input) -> Input {
+        match (self.bug(), input) {
+            (Some(Bug::StaleTaken), Input::StoreAnswered { mut op, result }) => {
+                op.incarnation = crate::world::incarnation(of.daemon, of.life);
+                Input::StoreAnswered { op, result }
+            }
+            (Some(Bug::LostReply), Input::StoreAnswered { op, result: Ok(Reply::Exchange { claimed, .. }) })
+                if claimed.len() > 1 && op.seq.is_multiple_of(7) =>
+            {
+                Input::Tick
+            }
+            (_, input) => input,
+        }
+    }
+
+    pub(crate) fn spoilt_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
+        if self.bug() == Some(Bug::NeverRests) { Some(now) } else { wake_at }
+    }
+
+    /// A reply as a caller would get it.
+    pub(crate) fn spoilt_reply(&self, mut reply: SyncReply) -> SyncReply {
+        if self.bug() == Some(Bug::RepliesTooSoon) && reply.execution.is_some() && reply.result.is_err() {
+            reply.result = Ok(None);
+        }
+        reply
+    }
+}

@@ -1,0 +1,229 @@
+//! Bugs in the store.
+
+use super::Bug;
+use std::collections::BTreeSet;
+use tidegate_core::{Claim, DeadLetterId, DeliveryId, Json, Lease, Reply, Request, Settlement, Timestamp, Verdict};
+use tidegate_io_sim::Memory;
+
+impl Bug {
+    /// Applies a request as a store would that has this bug. What it has to remember is in `spoilt`.
+    pub(crate) fn apply(self, store: &mut Memory, mut request: Request, spoilt: &mut BTreeSet<i64>) -> Reply {
+        let before = self.before(store, &mut request, spoilt);
+        let mut reply = store.call(request.clone());
+        self.after(store, &request, &mut reply, spoilt, before);
+        reply
+    }
+
+    fn before(self, store: &mut Memory, request: &mut Request, spoilt: &mut BTreeSet<i64>) -> Before {
+        let mut before = Before::default();
+        match request {
+            Request::Exchange { settle, claim, .. } => {
+                for settlement in &mut *settle {
+                    self.before_settlement(store, settlement, &mut before);
+                }
+                if self == Self::EffectsTwice {
+                    self.repeat_effects(store, settle, spoilt);
+                }
+                for quota in &mut *claim {
+                    let lane: Vec<DeliveryId> = store
+                        .rows_after(DeliveryId(i64::MIN))
+                        .filter(|row| row.trigger == quota.trigger)
+                        .map(|row| row.id)
+                        .collect();
+                    match self {
+                        Self::ClaimsLeased => lane.iter().for_each(|id| {
+                            store.spoil(*id, |row| {
+                                row.lease_until = row.lease_until.min(Timestamp(1));
+                            });
+                        }),
+                        Self::ClaimsEarly => {
+                            let now = store.now();
+                            lane.iter().for_each(|id| store.spoil(*id, |row| row.due_at = row.due_at.min(now)));
+                        }
+                        Self::LimitIgnored => {
+                            before.limits.push((quota.trigger, store.spoil_limit(quota.trigger, None)));
+                            quota.quota += 3;
+                        }
+                        _ => {}
+                    }
+                }
+                if self == Self::PoisonBlocks {
+                    let now = store.now().0 / 1_000_000;
+                    let poisoned =
+                        settle.iter().filter(|one| matches!(one.verdict, Verdict::Retry { .. } | Verdict::Dead { .. }));
+                    for one in poisoned {
+                        if let Some(row) = store.row(one.claim.delivery) {
+                            spoilt.insert(row.trigger.0 << 32 | now);
+                        }
+                    }
+                    claim.retain(|quota| {
+                        let recent = (quota.trigger.0 << 32 | (now - 60))..=(quota.trigger.0 << 32 | now);
+                        spoilt.range(recent).next().is_none()
+                    });
+                }
+            }
+            Request::Renew { held, .. } if self == Self::RenewForgets => {
+                before.rows.extend(held.iter().filter_map(|claim| store.row(claim.delivery).cloned()));
+            }
+            Request::Renew { held, .. } if self == Self::RenewsOldLease => {
+                for claim in held {
+                    before.renamed.push(*claim);
+                    claim.lease = store.row(claim.delivery).map_or(claim.lease, |row| row.lease);
+                }
+            }
+            _ => {}
+        }
+        before
+    }
+
+    fn before_settlement(self, store: &mut Memory, settlement: &mut Settlement, before: &mut Before) {
+        let Settlement { claim, verdict } = settlement;
+        let row = store.row(claim.delivery).cloned();
+        before.rows.extend(row.clone());
+        match (self, verdict) {
+            (Self::NoFence, _) => {
+                before.renamed.push(*claim);
+                claim.lease = row.map_or(claim.lease, |row| row.lease);
+            }
+            (Self::RetryAtOnce, Verdict::Retry { delay, .. }) => delay.0 = 0,
+            (
+                Self::ConflictsIgnored,
+                Verdict::Done { effects } | Verdict::Handled { effects } | Verdict::Executed { effects, .. },
+            ) => effects.reads.clear(),
+            _ => {}
+        }
+    }
+
+    /// Applies the effects of what is settled now once more, under no row at all.
+    fn repeat_effects(self, store: &mut Memory, settle: &[Settlement], spoilt: &mut BTreeSet<i64>) {
+        for one in settle {
+            let Verdict::Done { effects } = &one.verdict else { continue };
+            let Some(mut row) = store.row(one.claim.delivery).cloned() else { continue };
+            if !spoilt.insert(row.id.0) {
+                continue;
+            }
+            let id = row.id;
+            row.id = DeliveryId(-row.id.0);
+            store.bring_back(row.clone());
+            let mut effects = effects.clone();
+            effects.reads.clear();
+            let claim = Claim { delivery: row.id, lease: row.lease };
+            let settle = vec![Settlement { claim, verdict: Verdict::Done { effects } }];
+            store.call(Request::Exchange { settle, claim: Vec::new(), lease_for: tidegate_core::Micros::ZERO });
+            store.lose(DeliveryId(-id.0));
+        }
+    }
+
+    fn after(
+        self,
+        store: &mut Memory,
+        request: &Request,
+        reply: &mut Reply,
+        spoilt: &mut BTreeSet<i64>,
+        before: Before,
+    ) {
+        for (trigger, limit) in before.limits {
+            store.spoil_limit(trigger, limit);
+        }
+        match reply {
+            Reply::Exchange { fenced, conflicted, claimed, .. } => {
+                fenced.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
+                conflicted.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
+                if let Request::Exchange { settle, .. } = request {
+                    let applied =
+                        settle.iter().filter(|one| !fenced.contains(&one.claim) && !conflicted.contains(&one.claim));
+                    for settlement in applied {
+                        let row = before.rows.iter().find(|row| row.id == settlement.claim.delivery);
+                        self.after_settlement(store, settlement, row, spoilt);
+                    }
+                }
+                for row in claimed {
+                    match self {
+                        Self::AttemptNotCounted if row.attempt > 1 => {
+                            row.attempt -= 1;
+                            store.spoil(row.id, |stored| stored.attempt -= 1);
+                        }
+                        Self::LeaseNotGrown if row.lease.0 > 1 => {
+                            row.lease = Lease(row.lease.0 - 1);
+                            store.spoil(row.id, |stored| stored.lease = Lease(stored.lease.0 - 1));
+                        }
+                        Self::OtherEvent if row.attempt > 1 => row.event.data = Json::from(serde_json::json!("other")),
+                        _ => {}
+                    }
+                }
+            }
+            Reply::Renew { fenced, .. } => {
+                fenced.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
+                if self == Self::RenewForgets {
+                    for row in before.rows {
+                        store.spoil(row.id, |renewed| renewed.lease_until = row.lease_until);
+                    }
+                }
+            }
+            Reply::Discover { lanes, .. } if self == Self::DiscoverBlind => {
+                let slow = store
+                    .triggers_of(&crate::world::app())
+                    .into_iter()
+                    .find(|trigger| trigger.spec.name.as_str() == "slow")
+                    .map(|trigger| trigger.id);
+                lanes.retain(|lane| Some(lane.trigger) != slow);
+            }
+            _ => {}
+        }
+    }
+
+    fn after_settlement(
+        self,
+        store: &mut Memory,
+        settlement: &Settlement,
+        row: Option<&tidegate_io_sim::Row>,
+        spoilt: &mut BTreeSet<i64>,
+    ) {
+        let Some(row) = row else { return };
+        let id = row.id;
+        match (self, &settlement.verdict) {
+            (Self::DeferralCounts, Verdict::Deferred { .. }) => store.spoil(id, |row| row.attempt += 1),
+            (Self::DoneKeepsRow, Verdict::Done { .. }) => store.bring_back(row.clone()),
+            (Self::EndedComesBack, Verdict::Dropped) if spoilt.insert(id.0) => {
+                let mut back = row.clone();
+                back.lease_until = Timestamp::EPOCH;
+                store.bring_back(back);
+            }
+            (Self::RetryLosesRow, Verdict::Retry { .. }) => _ = store.lose(id),
+            (Self::DeadLosesLetter, Verdict::Dead { .. }) => store.lose_letters_of(id),
+            (Self::LetterOfAnother, Verdict::Dead { .. }) => {
+                let letter = store.letters_after(DeadLetterId(i64::MIN)).find(|letter| letter.delivery_id == id);
+                if let Some(letter) = letter.map(|letter| letter.id) {
+                    store.spoil_letter(letter, |letter| letter.delivery_id = DeliveryId(id.0 - 1));
+                }
+            }
+            (Self::AbandonedLost, Verdict::Abandoned { .. }) => store.lose_abandoned(),
+            (Self::DroppedTwice, Verdict::Dropped) => store.spoil_loops(1),
+            (Self::HandlerUnmarked, Verdict::Handled { .. }) => {
+                if let Some(letter) = row.handles_letter {
+                    store.spoil_letter(letter, |letter| letter.resolution = None);
+                }
+            }
+            (Self::HandlerSilent, Verdict::HandlerFailed { .. }) => {
+                if let Some(letter) = row.handles_letter {
+                    store.spoil_letter(letter, |letter| letter.handler_failure = None);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What was there before, and how claims were called.
+#[derive(Default)]
+struct Before {
+    rows: Vec<tidegate_io_sim::Row>,
+    renamed: Vec<Claim>,
+    limits: Vec<(tidegate_core::TriggerId, Option<tidegate_core::MaxConcurrency>)>,
+}
+
+fn before_name(renamed: &[Claim], claim: &mut Claim) {
+    if let Some(was) = renamed.iter().find(|was| was.delivery == claim.delivery) {
+        *claim = *was;
+    }
+}

@@ -1,0 +1,57 @@
+//! What happened in a run: a timeline for people, and a hash of every input and output for machines.
+
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+
+/// How much of a run is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    /// Nothing: the fastest.
+    Nothing,
+    /// The timeline.
+    Timeline,
+    /// The hash of everything.
+    Hash,
+}
+
+pub(crate) struct Trace {
+    keep: Keep,
+    now: u64,
+    lines: Vec<String>,
+    hash: Sha256,
+    text: String,
+}
+
+impl Trace {
+    pub(crate) fn new(keep: Keep) -> Self {
+        Self { keep, now: 0, lines: Vec::new(), hash: Sha256::new(), text: String::new() }
+    }
+
+    /// It is so late now.
+    pub(crate) fn at(&mut self, now: u64) {
+        self.now = now;
+    }
+
+    /// Something that a person wants to see.
+    pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
+        if self.keep == Keep::Timeline {
+            self.lines.push(format!("{:>10.3} ms  {}", self.now as f64 / 1e3, what()));
+        }
+    }
+
+    /// Something that must be the same in every run of the plan.
+    pub(crate) fn note(&mut self, what: &impl std::fmt::Debug) {
+        if self.keep == Keep::Hash {
+            self.text.clear();
+            // Writing to a string cannot fail.
+            writeln!(self.text, "{} {what:?}", self.now).ok();
+            self.hash.update(&self.text);
+        }
+    }
+
+    /// The timeline and the hash.
+    pub(crate) fn finish(self) -> (Vec<String>, String) {
+        let hash = if self.keep == Keep::Hash { format!("{:x}", self.hash.finalize()) } else { String::new() };
+        (self.lines, hash)
+    }
+}

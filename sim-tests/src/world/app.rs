@@ -1,0 +1,71 @@
+//! What is deployed in every simulated world.
+
+use tidegate_core::{AppName, PrincipalId, Role, Timestamp, TriggerId, TriggerSpec};
+use tidegate_driver::{Deployment, NewPrincipal};
+use tidegate_io_sim::Memory;
+
+/// When a run begins, by the store's clock: two and a half seconds before a minute, when cron ticks.
+pub(crate) const EPOCH: i64 = 1_800_000_057_500_000;
+pub(crate) const MAX_DEPTH: u32 = 4;
+/// The limit of the trigger `limited`.
+pub(crate) const LIMIT: u32 = 2;
+pub(crate) const SYNC_QUEUE_MAX: u32 = 5;
+/// Renewals that fit into a lease.
+pub(crate) const RENEWALS: u32 = 3;
+/// What a fault leaves behind: a lease, a shutdown, the longest pause between two discoveries.
+pub(crate) const AFTER_EFFECTS: u64 = 12_000_000;
+/// Who registered `owned`.
+pub(crate) const OWNER: &str = "user:carol";
+
+pub(crate) fn app() -> AppName {
+    AppName::new("sim").expect("a constant within the rule")
+}
+
+pub(crate) fn principal(name: &str) -> PrincipalId {
+    PrincipalId::new(name).expect("a constant within the rule")
+}
+
+fn spec(value: serde_json::Value) -> TriggerSpec {
+    serde_json::from_value(value).expect("the triggers are well written")
+}
+
+/// A trigger on the app's events of its own name.
+fn on(name: &str, attempts: u32, backoff: &str, limit: Option<u32>) -> TriggerSpec {
+    spec(serde_json::json!({
+        "name": name, "match": {"source": "app", "type": name}, "handler": {"native": name}, "timeout_ms": 2_000,
+        "retry": {"max_attempts": attempts, "backoff": backoff, "base_ms": 50, "max_ms": 400, "jitter": 0.5},
+        "max_concurrency": limit,
+    }))
+}
+
+/// A trigger on anything else.
+fn with(name: &str, rule: serde_json::Value) -> TriggerSpec {
+    spec(serde_json::json!({
+        "name": name, "match": rule, "handler": {"native": name}, "timeout_ms": 2_000,
+        "retry": {"max_attempts": 100, "base_ms": 20, "max_ms": 100, "jitter": 0.2},
+    }))
+}
+
+/// A store with all triggers, and the one that callers call.
+pub(crate) fn deployed() -> (Memory, TriggerId) {
+    let mut store = Memory::new(Timestamp(EPOCH));
+    let triggers = vec![
+        on("count", 100, "constant", None),
+        on("flaky", 4, "exponential", None),
+        on("slow", 100, "linear", None),
+        on("limited", 100, "constant", Some(LIMIT)),
+        on("loop", 100, "constant", None),
+        on("doomed", 2, "linear", None),
+        with("kv", serde_json::json!({"source": "kv", "collection": "in"})),
+        with("cron", serde_json::json!({"source": "cron", "expression": "* * * * *"})),
+        with("letters", serde_json::json!({"source": "dead_letter", "trigger": "doomed"})),
+        with("page", serde_json::json!({"source": "http", "method": "GET", "path": "/"})),
+    ];
+    let deployment = Deployment { scripts: Vec::new(), triggers };
+    store.deploy(&app(), &deployment, &principal("admin"));
+    store.add_principal(&NewPrincipal { id: principal(OWNER), admin: false, password_hash: None });
+    store.set_role(&principal(OWNER), &app(), Some(Role::Editor));
+    store.set_trigger(&app(), &on("owned", 100, "constant", None), &principal(OWNER));
+    let page = store.triggers_of(&app()).into_iter().find(|trigger| trigger.spec.name.as_str() == "page");
+    (store, page.expect("it was deployed").id)
+}

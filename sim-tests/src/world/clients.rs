@@ -1,0 +1,158 @@
+//! What clients and operators do.
+
+use super::app::{OWNER, app, principal};
+use super::daemon::incarnation;
+use super::{Event, World};
+use crate::checkers::{Moment, Violation};
+use crate::plan::Step;
+use crate::probes::Probe;
+use std::sync::Arc;
+use tidegate_core::{
+    Cause, Collection, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Subject, SyncCall,
+    SyncTarget, TriggerId, TriggerName,
+};
+use tidegate_driver::{Emission, Guard, LetterSelection};
+
+impl World {
+    pub(super) fn step(&mut self, n: usize) -> Result<(), Violation> {
+        let step = self.plan.steps[n].1.clone();
+        self.trace.tell(|| format!("clients: {step:?}"));
+        self.trace.note(&step);
+        match step {
+            Step::Emit { to, count, lag } => self.emit(&to, count, lag),
+            Step::Put { key } => self.put(key),
+            Step::Rollback { to } => self.rollback(&to),
+            Step::Call { daemon, patience, key } => self.calls(daemon, patience, key),
+            Step::Gate { daemon, limits } => {
+                let life = self.daemons[daemon].life;
+                self.reach(daemon, life, Input::GateChanged { limits })
+            }
+            Step::Redrive { limit } => {
+                let batch = self.store.redrive(&app(), &selection(limit)).expect("the app is there");
+                self.see(&Moment::Changed)?;
+                self.notify(batch.woken)
+            }
+            Step::Discard { limit } => {
+                self.store.discard(&app(), &selection(limit)).expect("the app is there");
+                Ok(())
+            }
+            Step::PauseTrigger { trigger, length } => {
+                self.set_paused(&trigger, true);
+                let until = self.until(length);
+                self.at(until, Event::Resume { trigger });
+                Ok(())
+            }
+            Step::Disable { length } => {
+                self.set_disabled(true);
+                let until = self.until(length);
+                self.at(until, Event::Enable);
+                Ok(())
+            }
+        }
+    }
+
+    fn emit(&mut self, to: &str, count: u32, lag: u64) -> Result<(), Violation> {
+        let now = self.store.now();
+        self.probes.sometimes(Probe::CommittedLate, lag > 0);
+        self.store.set_now(now.minus(Micros(lag)));
+        let emitted = self.store.emit(&emission(to, count)).expect("the app is there");
+        if self.bug.is_some_and(crate::sabotage::Bug::fans_out_twice) {
+            self.fan_out_again();
+        }
+        self.store.set_now(now);
+        self.see(&Moment::Changed)?;
+        self.notify(emitted.into_iter().flat_map(|one| one.woken).collect())
+    }
+
+    fn put(&mut self, key: u32) -> Result<(), Violation> {
+        let collection = Collection::new("in").expect("a word");
+        let key = Key::new(format!("k{key}")).expect("a short text");
+        let value = Json::from(serde_json::json!(self.now));
+        let cause = Cause::outside(principal("admin"));
+        let put = self.store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there");
+        self.see(&Moment::Changed)?;
+        self.notify(put.emitted.woken)
+    }
+
+    /// What is not committed was never there, whoever was told of it.
+    fn rollback(&mut self, to: &str) -> Result<(), Violation> {
+        self.probes.sometimes(Probe::RolledBack, true);
+        let mut copy = self.store.clone();
+        let emitted = copy.emit(&emission(to, 1)).expect("the app is there");
+        self.notify(emitted.into_iter().flat_map(|one| one.woken).collect())
+    }
+
+    /// One daemon is told at once, another maybe too; the others find it by themselves.
+    fn notify(&mut self, lanes: Vec<TriggerId>) -> Result<(), Violation> {
+        let first = self.draw.between(0, self.daemons.len() as u64 - 1) as usize;
+        let times = self.draw.between(0, 2);
+        for nth in 0..times {
+            let daemon = (first + nth as usize / 2) % self.daemons.len();
+            let is_deaf = self.daemons[daemon].deaf_until > self.now;
+            self.probes.sometimes(Probe::NoticeLost, is_deaf);
+            if !is_deaf {
+                let life = self.daemons[daemon].life;
+                self.reach(daemon, life, Input::Woken { lanes: lanes.clone(), somewhere: false })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn calls(&mut self, daemon: usize, patience: u64, key: Option<u32>) -> Result<(), Violation> {
+        if !self.daemons[daemon].is_alive || self.is_away(daemon) {
+            return Ok(());
+        }
+        let life = self.daemons[daemon].life;
+        self.daemons[daemon].callers += 1;
+        let inbox = InboxId { incarnation: incarnation(daemon, life), seq: self.daemons[daemon].callers };
+        self.daemons[daemon].waiting.insert(inbox);
+        let call = Arc::new(SyncCall {
+            inbox,
+            target: SyncTarget::Trigger(self.page),
+            event: event("http.request", "GET /"),
+            cause: Cause::outside(principal("admin")),
+            idempotency_key: key.map(|key| IdempotencyKey { key: key.to_string(), digest: "same".to_owned() }),
+        });
+        self.at(self.now + patience, Event::HangUp { daemon, life, inbox });
+        self.reach(daemon, life, Input::SyncCalled { call })
+    }
+
+    pub(super) fn hang_up(&mut self, daemon: usize, life: u64, inbox: InboxId) -> Result<(), Violation> {
+        if self.daemons[daemon].life != life || !self.daemons[daemon].waiting.remove(&inbox) {
+            return Ok(());
+        }
+        self.trace.tell(|| format!("daemon {daemon}: caller {} hangs up", inbox.seq));
+        self.reach(daemon, life, Input::CallerGone { inbox })
+    }
+
+    pub(super) fn set_paused(&mut self, trigger: &str, paused: bool) {
+        let name = TriggerName::new(trigger).expect("a trigger's name");
+        self.store.pause(&app(), &name, paused).expect("the app is there");
+    }
+
+    pub(super) fn set_disabled(&mut self, disabled: bool) {
+        self.store.set_disabled(&principal(OWNER), disabled);
+    }
+}
+
+fn selection(limit: u32) -> LetterSelection {
+    LetterSelection { limit, ..LetterSelection::default() }
+}
+
+/// An event of nothing but its type.
+pub(super) fn event(event_type: &str, subject: &str) -> NewEvent {
+    NewEvent {
+        event_type: EventType::new(event_type).expect("a constant within the rule"),
+        subject: Subject::new(subject).expect("a constant within the rule"),
+        data: Json::null(),
+    }
+}
+
+fn emission(to: &str, count: u32) -> Emission {
+    Emission {
+        app: app(),
+        events: vec![event(to, ""); count as usize],
+        cause: Cause::outside(principal("admin")),
+        idempotency_key: None,
+    }
+}

@@ -1,0 +1,366 @@
+//! Daemons: what reaches a dispatcher, and what comes of what it says.
+
+use super::clock::Clock;
+use super::{Event, World, app};
+use crate::checkers::{Life, Moment, STEPS_MAX, Violation};
+use crate::plan::{CallFault, HandlerFault, Moment as Point, Settings, StoreFault};
+use crate::probes::Probe;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tidegate_core::{
+    Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, InboxId, Incarnation, Input, Mono, OpId, Outcome,
+    Output, RngKey, View,
+};
+
+/// One daemon, and the life that it lives.
+pub(super) struct Daemon {
+    dispatcher: Dispatcher,
+    pub(super) life: u64,
+    pub(super) clock: Clock,
+    pub(super) is_alive: bool,
+    pub(super) paused_until: u64,
+    /// How the next lives are set.
+    pub(super) settings: Settings,
+    /// What goes wrong with its next store calls.
+    pub(super) store_faults: VecDeque<StoreFault>,
+    /// What goes wrong with certain store calls of it, by their number.
+    pub(super) call_faults: BTreeMap<u64, CallFault>,
+    /// How many store calls it has made, in all its lives.
+    pub(super) calls: u64,
+    /// What goes wrong with its next executions.
+    pub(super) handler_faults: VecDeque<HandlerFault>,
+    /// When it is to die, and for how long.
+    pub(super) doom: Option<(Point, u64)>,
+    pub(super) cut_until: u64,
+    /// Whether the cut loses answers, and not questions.
+    pub(super) cut_answers: bool,
+    pub(super) deaf_until: u64,
+    /// When the next tick is due that counts.
+    tick_at: u64,
+    running: BTreeSet<OpId>,
+    /// Those who wait for a reply from this life.
+    pub(super) waiting: BTreeSet<InboxId>,
+    pub(super) callers: u64,
+}
+
+impl Daemon {
+    /// One that has not begun its first life.
+    pub(super) fn unborn(settings: Settings) -> Self {
+        Self {
+            dispatcher: Dispatcher::new(Config::default(), boot(0, 0, 0), Mono(0)),
+            life: 0,
+            clock: Clock::starting(0),
+            is_alive: false,
+            paused_until: 0,
+            settings,
+            store_faults: VecDeque::new(),
+            call_faults: BTreeMap::new(),
+            calls: 0,
+            handler_faults: VecDeque::new(),
+            doom: None,
+            cut_until: 0,
+            cut_answers: false,
+            deaf_until: 0,
+            tick_at: u64::MAX,
+            running: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            callers: 0,
+        }
+    }
+
+    pub(super) fn view(&self) -> View {
+        self.dispatcher.view()
+    }
+
+    /// Whether a lane that has nothing running could start something here.
+    pub(super) fn has_room(&self) -> bool {
+        let view = self.view();
+        self.is_alive && !view.shutting_down && view.running == 0 && view.queued == 0
+    }
+}
+
+/// Which life this is.
+pub(crate) fn incarnation(daemon: usize, life: u64) -> Incarnation {
+    Incarnation(uuid::Uuid::from_u128((daemon as u128 + 1) << 64 | u128::from(life)))
+}
+
+fn boot(seed: u64, daemon: usize, life: u64) -> Boot {
+    let rng_key = RngKey(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ life << 8 ^ daemon as u64);
+    Boot { incarnation: incarnation(daemon, life), rng_key }
+}
+
+impl World {
+    pub(super) fn life(&self, daemon: usize) -> Life {
+        Life { daemon, life: self.daemons[daemon].life }
+    }
+
+    pub(super) fn is_away(&self, daemon: usize) -> bool {
+        self.daemons[daemon].paused_until > self.now
+    }
+
+    /// Something is wrong with a daemon until then.
+    pub(super) fn trouble(&mut self, daemon: usize, until: u64) {
+        let known = &mut self.trouble[daemon].until;
+        *known = (*known).max(until);
+    }
+
+    pub(super) fn begin(&mut self, daemon: usize) -> Result<(), Violation> {
+        if self.daemons[daemon].is_alive {
+            return Ok(());
+        }
+        let Settings { gate, lease_ms, batch_max } = self.daemons[daemon].settings;
+        let mut spec = ConfigSpec {
+            gate,
+            lease_ms,
+            batch_max,
+            queue_wait_ms_max: 200,
+            sync_wait_ms_max: 1_000,
+            sync_queue_max: app::SYNC_QUEUE_MAX,
+            overrun_ms: 500,
+            shutdown_grace_ms: 1_000,
+            max_trigger_depth: app::MAX_DEPTH,
+            ..ConfigSpec::default()
+        };
+        if let Some(bug) = self.bug {
+            bug.configure(&mut spec);
+        }
+        let config = Config::try_from(spec).expect("plans lie within the bounds");
+        let life = self.daemons[daemon].life + 1;
+        let boot = boot(self.plan.seed, daemon, life);
+        let reborn = &mut self.daemons[daemon];
+        reborn.dispatcher = Dispatcher::new(config, boot, Mono(0));
+        reborn.life = life;
+        reborn.clock = Clock::starting(self.now);
+        reborn.is_alive = true;
+        reborn.paused_until = 0;
+        reborn.tick_at = u64::MAX;
+        self.trouble[daemon].life = life;
+        self.trouble[daemon].is_alive = true;
+        self.trace.tell(|| format!("daemon {daemon}: life {life} begins"));
+        let settings: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
+        self.probes.sometimes(Probe::RolledOut, settings.len() > 1);
+        self.see(&Moment::Set { of: self.life(daemon), gate })?;
+        self.reach(daemon, life, Input::Tick)
+    }
+
+    /// A process ends: what it ran and whom it kept waiting is gone with it.
+    pub(super) fn die(&mut self, daemon: usize) -> Result<(), Violation> {
+        let of = self.life(daemon);
+        let gone = &mut self.daemons[daemon];
+        gone.is_alive = false;
+        gone.waiting.clear();
+        gone.doom = None;
+        self.trouble[daemon].is_alive = false;
+        for op in std::mem::take(&mut self.daemons[daemon].running) {
+            self.end(op, None)?;
+        }
+        self.see(&Moment::Died { of })
+    }
+
+    /// A daemon that was to die of this dies, and comes back later.
+    pub(super) fn meets(&mut self, daemon: usize, point: Point) -> Result<bool, Violation> {
+        let Some((_, down)) = self.daemons[daemon].doom.filter(|(doom, _)| *doom == point) else { return Ok(false) };
+        if self.now >= self.plan.heal_at {
+            return Ok(false);
+        }
+        self.crash(daemon, point, down)?;
+        Ok(true)
+    }
+
+    pub(super) fn crash(&mut self, daemon: usize, point: Point, down: u64) -> Result<(), Violation> {
+        let probe = match point {
+            Point::Now => Probe::Crashed,
+            Point::Asking => Probe::CrashedAsking,
+            Point::Applied => Probe::CrashedApplied,
+            Point::Starting => Probe::CrashedStarting,
+            Point::Running => Probe::CrashedRunning,
+            Point::Ended => Probe::CrashedEnded,
+            Point::Settled => Probe::CrashedSettled,
+        };
+        self.probes.sometimes(probe, true);
+        self.trace.tell(|| format!("daemon {daemon}: dies ({point:?})"));
+        self.die(daemon)?;
+        let at = self.until(down);
+        self.at(at, Event::Begin { daemon });
+        Ok(())
+    }
+
+    pub(super) fn die_running(&mut self, daemon: usize, op: OpId, down: u64) -> Result<(), Violation> {
+        let runs = self.daemons[daemon].running.contains(&op);
+        if runs { self.crash(daemon, Point::Running, down) } else { Ok(()) }
+    }
+
+    pub(super) fn tick(&mut self, daemon: usize, life: u64) -> Result<(), Violation> {
+        let is_the_one = self.daemons[daemon].life == life && self.daemons[daemon].tick_at == self.now;
+        if !is_the_one {
+            return Ok(());
+        }
+        self.daemons[daemon].tick_at = u64::MAX;
+        self.reach(daemon, life, Input::Tick)
+    }
+
+    pub(super) fn reach(&mut self, daemon: usize, life: u64, input: Input) -> Result<(), Violation> {
+        if !self.daemons[daemon].is_alive {
+            return Ok(());
+        }
+        if self.is_away(daemon) {
+            let until = self.daemons[daemon].paused_until;
+            self.at(until, Event::Reach { daemon, life, input });
+            return Ok(());
+        }
+        let is_of_another_life = self.daemons[daemon].life != life;
+        let is_answer = matches!(input, Input::StoreAnswered { .. } | Input::ReplyDelivered { .. });
+        if is_of_another_life && !is_answer {
+            return Ok(());
+        }
+        let now = self.daemons[daemon].clock.read(self.now);
+        self.trace.note(&(daemon, now, &input));
+        let of = self.life(daemon);
+        let input = self.spoilt_input(of, input);
+        if let Input::GateChanged { limits } = &input {
+            self.see(&Moment::Set { of, gate: *limits })?;
+        }
+        let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
+        let disposition = self.daemons[daemon].dispatcher.handle(now, input);
+        self.trace.note(&disposition);
+        let taken = disposition == Disposition::Accepted;
+        if is_of_another_life {
+            self.probes.sometimes(Probe::AnsweredTheDead, true);
+            if disposition != Disposition::Stale {
+                self.see(&Moment::TakenByAnother)?;
+            }
+        }
+        let mut has_settled = false;
+        if let Some((op, result)) = answer {
+            has_settled = taken && self.is_settlement(op);
+            self.see(&Moment::Answered { of, op, result: &result, taken })?;
+        }
+        self.drain(daemon)?;
+        if has_settled && self.daemons[daemon].is_alive {
+            self.meets(daemon, Point::Settled)?;
+        }
+        Ok(())
+    }
+
+    fn drain(&mut self, daemon: usize) -> Result<(), Violation> {
+        let of = self.life(daemon);
+        let mut steps = 0;
+        while self.daemons[daemon].is_alive && self.daemons[daemon].life == of.life {
+            steps += 1;
+            let output = self.daemons[daemon].dispatcher.poll();
+            self.trace.note(&output);
+            match output {
+                Output::Action(action) => self.perform(daemon, action)?,
+                Output::Fact(fact) => self.hear(of, &fact)?,
+                Output::Idle { wake_at, .. } => return self.rest(of, wake_at, steps),
+                Output::Stopped => return self.stopped(daemon),
+            }
+            if steps >= STEPS_MAX {
+                return self.rest(of, None, steps);
+            }
+        }
+        Ok(())
+    }
+
+    fn rest(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
+        let Life { daemon, life } = of;
+        let now = self.daemons[daemon].clock.read(self.now);
+        let wake_at = self.spoilt_wake(wake_at, now);
+        let too_early = wake_at.is_some_and(|at| at <= now);
+        let view = self.daemons[daemon].view();
+        self.see(&Moment::Rests { of, view, steps, too_early })?;
+        let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
+        if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
+            self.daemons[daemon].tick_at = when;
+            self.at(when, Event::Tick { daemon, life });
+        }
+        Ok(())
+    }
+
+    fn stopped(&mut self, daemon: usize) -> Result<(), Violation> {
+        self.trace.tell(|| format!("daemon {daemon}: has shut down"));
+        self.probes.sometimes(Probe::ShutDown, true);
+        self.die(daemon)?;
+        let down = self.draw.between(1_000, 500_000);
+        self.at(self.now + down, Event::Begin { daemon });
+        Ok(())
+    }
+
+    fn hear(&mut self, of: Life, fact: &Fact) -> Result<(), Violation> {
+        if self.bug.is_some_and(|bug| bug.hushes(fact)) {
+            return Ok(());
+        }
+        if let Fact::Fenced { delivery, resent } = fact {
+            let claim = delivery.claim();
+            self.trace.tell(|| format!("daemon {}: {claim} is fenced", of.daemon));
+            self.probes.sometimes(Probe::ResentFenced, *resent);
+            self.probes.sometimes(Probe::ZombieFenced, !*resent);
+        }
+        if let Fact::Conflicted { times, .. } = fact {
+            self.probes.sometimes(Probe::Conflicted, true);
+            self.probes.sometimes(Probe::ConflictedAgain, *times > 1);
+        }
+        self.probes.sometimes(Probe::Overran, matches!(fact, Fact::Overran { .. }));
+        self.see(&Moment::Fact { of, fact })?;
+        match self.bug.and_then(|bug| bug.adds(fact)) {
+            Some(lie) => self.see(&Moment::Fact { of, fact: &lie }),
+            None => Ok(()),
+        }
+    }
+
+    fn perform(&mut self, daemon: usize, action: Action) -> Result<(), Violation> {
+        match action {
+            Action::CallStore { op, request } => self.call_store(daemon, op, request),
+            Action::Execute { op, delivery } => self.execute(daemon, op, &delivery),
+            Action::Cancel { op } => {
+                let is_shutdown = self.daemons[daemon].view().shutting_down;
+                self.probes.sometimes(Probe::ShutDownReleased, is_shutdown);
+                self.daemons[daemon].running.remove(&op);
+                self.end(op, None)
+            }
+            Action::Reply { op, inbox, reply } => {
+                let reply = self.spoilt_reply(reply);
+                let delivered = self.daemons[daemon].waiting.remove(&inbox);
+                let is_ok = reply.result.is_ok();
+                let caller = inbox.seq;
+                self.trace.tell(|| format!("daemon {daemon}: replies to caller {caller}: {is_ok}, {delivered}"));
+                let times = if self.bug.is_some_and(super::Bug::replies_twice) { 2 } else { 1 };
+                for _ in 0..times {
+                    self.see(&Moment::Replied { inbox, reply: &reply, delivered })?;
+                }
+                let (life, after) = (self.daemons[daemon].life, self.latency());
+                let input = Input::ReplyDelivered { op, delivered };
+                self.at(self.now + after, Event::Reach { daemon, life, input });
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn starts(&mut self, daemon: usize, op: OpId) {
+        self.daemons[daemon].running.insert(op);
+    }
+
+    /// An execution is over, one way or another.
+    fn end(&mut self, op: OpId, outcome: Option<&Outcome>) -> Result<(), Violation> {
+        match self.executions.remove(&op) {
+            Some(claim) => self.see(&Moment::Ended { op, claim, outcome }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn finish(&mut self, daemon: usize, life: u64, op: OpId, outcome: Outcome) -> Result<(), Violation> {
+        if self.daemons[daemon].life != life || !self.daemons[daemon].running.contains(&op) {
+            return Ok(());
+        }
+        if self.is_away(daemon) {
+            let until = self.daemons[daemon].paused_until;
+            self.at(until, Event::Finish { daemon, life, op, outcome });
+            return Ok(());
+        }
+        self.daemons[daemon].running.remove(&op);
+        self.end(op, Some(&outcome))?;
+        if self.meets(daemon, Point::Ended)? {
+            return Ok(());
+        }
+        self.reach(daemon, life, Input::ExecutionEnded { op, outcome })
+    }
+}

@@ -1,0 +1,102 @@
+//! What goes wrong.
+
+use super::{Event, World};
+use crate::checkers::Violation;
+use crate::plan::{Fault, Moment as Point};
+use crate::probes::Probe;
+use tidegate_core::Input;
+
+impl World {
+    pub(super) fn fault(&mut self, n: usize) -> Result<(), Violation> {
+        let fault = self.plan.faults[n].1.clone();
+        self.trace.tell(|| format!("fault: {fault:?}"));
+        self.trace.note(&fault);
+        match fault {
+            Fault::Crash { daemon, at: Point::Now, down } if self.daemons[daemon].is_alive => {
+                return self.crash(daemon, Point::Now, down);
+            }
+            Fault::Crash { at: Point::Now, .. } => {}
+            Fault::Crash { daemon, at, down } => self.daemons[daemon].doom = Some((at, down)),
+            Fault::Pause { daemon, length } => {
+                let until = self.until(length);
+                let (lease, holds) = (self.daemons[daemon].settings.lease_ms * 1_000, self.holds(daemon));
+                self.probes.sometimes(Probe::PausedPastLease, holds && until - self.now > lease);
+                self.daemons[daemon].paused_until = until;
+                self.trouble(daemon, until);
+            }
+            Fault::Shutdown { daemon } => return self.shut_down(daemon),
+            Fault::Rollout { daemon, settings } => {
+                self.daemons[daemon].settings = settings;
+                return self.shut_down(daemon);
+            }
+            Fault::Store { daemon, fault } => self.daemons[daemon].store_faults.push_back(fault),
+            Fault::Cut { daemon, length, answers } => {
+                let until = self.until(length);
+                self.daemons[daemon].cut_until = until;
+                self.daemons[daemon].cut_answers = answers;
+                self.trouble(daemon, until);
+            }
+            Fault::Deaf { daemon, length } => self.daemons[daemon].deaf_until = self.until(length),
+            Fault::Storm { daemon, count } => self.storm(daemon, count),
+            Fault::Drift { daemon, permille, length } => {
+                let until = self.until(length);
+                let holds = self.holds(daemon);
+                self.probes.sometimes(Probe::Drifted, holds && permille > 0);
+                self.probes.sometimes(Probe::StoodStill, holds && permille == 0);
+                self.daemons[daemon].clock.set_rate(self.now, permille);
+                self.trouble(daemon, until);
+                self.at(until, Event::ClockHeals { daemon });
+                return self.woken_up(daemon);
+            }
+            Fault::Leap { daemon, by } => {
+                let holds = self.holds(daemon);
+                self.probes.sometimes(Probe::Leapt, holds);
+                self.daemons[daemon].clock.leap(by);
+                // What is claimed by a question from before the leap seems to have run out when the answer comes.
+                self.trouble(daemon, self.now + 2 * super::LATENCY_MAX);
+                return self.woken_up(daemon);
+            }
+            Fault::StoreClock { by } => {
+                self.probes.sometimes(Probe::StoreClockBack, by < 0);
+                self.probes.sometimes(Probe::StoreClockAhead, by > 0);
+                self.store_skew += by;
+            }
+            Fault::Call { daemon, nth, fault } => _ = self.daemons[daemon].call_faults.insert(nth, fault),
+            Fault::Handler { daemon, fault } => self.daemons[daemon].handler_faults.push_back(fault),
+            Fault::Down { to, length } => {
+                let until = self.until(length);
+                self.down.insert(to, until);
+            }
+        }
+        Ok(())
+    }
+
+    fn holds(&self, daemon: usize) -> bool {
+        self.daemons[daemon].is_alive && self.daemons[daemon].view().held > 0
+    }
+
+    fn shut_down(&mut self, daemon: usize) -> Result<(), Violation> {
+        let life = self.daemons[daemon].life;
+        self.reach(daemon, life, Input::ShutdownRequested)
+    }
+
+    fn storm(&mut self, daemon: usize, count: u32) {
+        self.probes.sometimes(Probe::WokenForNothing, true);
+        let life = self.daemons[daemon].life;
+        for nth in 0..count {
+            let input = Input::Woken { lanes: Vec::new(), somewhere: true };
+            self.at(self.now + u64::from(nth) * 1_000, Event::Reach { daemon, life, input });
+        }
+    }
+
+    pub(super) fn clock_heals(&mut self, daemon: usize) -> Result<(), Violation> {
+        self.daemons[daemon].clock.set_rate(self.now, 1_000);
+        self.woken_up(daemon)
+    }
+
+    /// A timer that was set by the clock of before is set anew.
+    fn woken_up(&mut self, daemon: usize) -> Result<(), Violation> {
+        let life = self.daemons[daemon].life;
+        self.reach(daemon, life, Input::Tick)
+    }
+}

@@ -1,0 +1,115 @@
+//! Handlers: how long they take, how they fail, what they stage.
+
+use super::clients::event;
+use super::{Event, World, app, app::app as the_app};
+use crate::checkers::{Moment, Violation};
+use crate::draw::Draw;
+use crate::plan::{HandlerFault, Moment as Point};
+use crate::probes::Probe;
+use std::sync::Arc;
+use tidegate_core::{
+    Collection, Delivery, Effects, ExecError, Failure, HandlerReply, Json, Key, KvWrite, Micros, OpId, Outcome,
+    ReadVersion,
+};
+
+impl World {
+    pub(super) fn execute(&mut self, daemon: usize, op: OpId, delivery: &Arc<Delivery>) -> Result<(), Violation> {
+        let (of, claim) = (self.life(daemon), delivery.claim());
+        self.executions.insert(op, claim);
+        self.trace.tell(|| {
+            let (name, attempt) = (&delivery.trigger_name, delivery.attempt);
+            format!("daemon {daemon}: executes {claim}, {name}, attempt {attempt}")
+        });
+        let times = if self.bug.is_some_and(crate::sabotage::Bug::executes_twice) { 2 } else { 1 };
+        for nth in 0..times {
+            let op = OpId { seq: op.seq + nth * 1_000_000, ..op };
+            self.see(&Moment::Executes { of, op, delivery })?;
+        }
+        self.starts(daemon, op);
+        if self.meets(daemon, Point::Starting)? {
+            return Ok(());
+        }
+        let fault = if self.now < self.plan.heal_at { self.daemons[daemon].handler_faults.pop_front() } else { None };
+        let (took, outcome) = self.handler(delivery, fault);
+        if let Some((Point::Running, down)) = self.daemons[daemon].doom.filter(|_| self.now < self.plan.heal_at) {
+            self.at(self.now + took / 2, Event::DieRunning { daemon, op, down });
+        }
+        if fault != Some(HandlerFault::Hang) {
+            let life = of.life;
+            self.at(self.now + took, Event::Finish { daemon, life, op, outcome });
+        }
+        Ok(())
+    }
+
+    /// What a handler does, and how long that takes: drawn for this execution alone.
+    fn handler(&mut self, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
+        let name = delivery.trigger_name.as_str();
+        let mut draw = Draw::for_execution(self.plan.seed, delivery.id.0, delivery.lease.0, self.applied);
+        let took = match name {
+            "slow" => draw.between(50_000, 900_000),
+            "page" => draw.between(500, 300_000),
+            _ if draw.permille(20) => draw.between(500_000, 3_000_000),
+            _ => draw.between(500, 30_000),
+        };
+        if let Some(fault) = fault {
+            return (took.min(1_000_000), self.goes_wrong_with(fault));
+        }
+        if took > delivery.timeout.0 {
+            return (delivery.timeout.0, failed(ExecError::Timeout, "ran past its timeout"));
+        }
+        let fails = match name {
+            "doomed" => true,
+            "flaky" => draw.permille(600),
+            "letters" => draw.permille(400),
+            _ => draw.permille(50),
+        };
+        if self.down.get(name).is_some_and(|until| *until > self.now) {
+            return (took, failed(ExecError::EndpointUnreachable, "its destination is down"));
+        }
+        if fails {
+            return (took, failed(ExecError::ScriptError, "it failed"));
+        }
+        let reply = (name == "page").then(|| HandlerReply { status: 200, headers: Vec::new(), body: None });
+        (took, Outcome::Succeeded { effects: self.effects(delivery), reply })
+    }
+
+    fn goes_wrong_with(&mut self, fault: HandlerFault) -> Outcome {
+        self.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
+        self.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
+        match fault {
+            HandlerFault::Hang => failed(ExecError::Timeout, "it hangs"),
+            HandlerFault::Panic => failed(ExecError::Internal, "the handler panicked"),
+            HandlerFault::SuccessAsFailure => failed(ExecError::EndpointStatus(500), "all was done, nobody is told"),
+            HandlerFault::RetryAfter(wish) => {
+                let failure = Failure::new(ExecError::EndpointStatus(429), "too many requests");
+                Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
+            }
+            HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "never again"),
+        }
+    }
+
+    /// One more on the counter of the trigger, and on the mark of this delivery.
+    fn effects(&self, delivery: &Delivery) -> Effects {
+        let name = delivery.trigger_name.as_str();
+        let mut effects = Effects::default();
+        let mark = format!("{}.{}", delivery.event.id, delivery.trigger_id);
+        for (collection, key) in [("counts", name), ("marks", mark.as_str())] {
+            let collection = Collection::new(collection).expect("a word");
+            let key = Key::new(key).expect("a short text");
+            let seen = self.store.get(&the_app(), &collection, &key).expect("the app is there");
+            let count: u64 = seen.as_ref().map_or(0, |entry| entry.value.as_str().parse().unwrap_or_default());
+            let version = seen.map(|entry| entry.version);
+            effects.reads.push(ReadVersion { collection: collection.clone(), key: key.clone(), version });
+            let value = Some(Json::from(serde_json::json!(count + 1)));
+            effects.writes.push(KvWrite { collection, key, value });
+        }
+        if name == "loop" && delivery.event.depth <= app::MAX_DEPTH {
+            effects.events.push(event("loop", ""));
+        }
+        effects
+    }
+}
+
+fn failed(error: ExecError, message: &str) -> Outcome {
+    Outcome::Failed(Failure::new(error, message))
+}

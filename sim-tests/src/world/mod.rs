@@ -1,0 +1,292 @@
+//! The simulated world: a queue of events in the order of time, and what each of them does. No threads, no clock, no
+//! chance but the plan's seed.
+
+mod app;
+mod clients;
+mod clock;
+mod daemon;
+mod faults;
+mod handlers;
+mod store;
+
+pub(crate) use app::{LIMIT, MAX_DEPTH, RENEWALS, SYNC_QUEUE_MAX, app};
+pub(crate) use daemon::incarnation;
+
+use crate::checkers::{Checkers, Moment, Scene, Trouble, Violation};
+use crate::draw::Draw;
+use crate::plan::Plan;
+use crate::probes::Probes;
+use crate::sabotage::Bug;
+use crate::trace::{Keep, Trace};
+use daemon::Daemon;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{Claim, DeliveryId, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
+use tidegate_driver::DeliveryFilter;
+use tidegate_io_sim::Memory;
+
+/// How long everything may take to end after nothing goes wrong any more: the longest lease, the longest chain of
+/// attempts and the longest shutdown fit into it several times.
+const DRAIN_MAX: u64 = 120_000_000;
+/// How often the lanes are looked at once everything has healed.
+const SAMPLE_EVERY: u64 = 20_000;
+
+/// The longest that a question or an answer is on its way if nothing is wrong.
+const LATENCY_MAX: u64 = 600;
+
+enum Event {
+    Step(usize),
+    Fault(usize),
+    /// Something reaches a daemon in this life of it.
+    Reach {
+        daemon: usize,
+        life: u64,
+        input: Input,
+    },
+    /// A store call is applied, and answered after each of these.
+    Apply {
+        daemon: usize,
+        life: u64,
+        op: OpId,
+        request: Request,
+        answers: Vec<u64>,
+    },
+    /// An execution ends.
+    Finish {
+        daemon: usize,
+        life: u64,
+        op: OpId,
+        outcome: Outcome,
+    },
+    Tick {
+        daemon: usize,
+        life: u64,
+    },
+    HangUp {
+        daemon: usize,
+        life: u64,
+        inbox: InboxId,
+    },
+    /// A daemon dies while this execution runs.
+    DieRunning {
+        daemon: usize,
+        op: OpId,
+        down: u64,
+    },
+    Begin {
+        daemon: usize,
+    },
+    /// A daemon's clock runs as it should again.
+    ClockHeals {
+        daemon: usize,
+    },
+    Resume {
+        trigger: String,
+    },
+    Enable,
+    Sample,
+}
+
+impl Event {
+    /// Whether it may still make work.
+    fn makes_work(&self) -> bool {
+        match self {
+            Self::Step(_) | Self::Fault(_) | Self::Begin { .. } | Self::Resume { .. } | Self::Enable => true,
+            Self::Apply { request, .. } => matches!(request, Request::Begin { .. } | Request::Exchange { .. }),
+            Self::DieRunning { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// How a plan is played.
+#[derive(Clone, Copy, Debug)]
+pub struct Options<'a> {
+    /// How much is kept of what happens.
+    pub keep: Keep,
+    /// A bug that is planted.
+    pub bug: Option<Bug>,
+    /// A checker that looks away.
+    pub without: Option<&'a str>,
+}
+
+impl Default for Options<'_> {
+    fn default() -> Self {
+        Self { keep: Keep::Nothing, bug: None, without: None }
+    }
+}
+
+/// One run.
+pub(crate) struct World {
+    plan: Plan,
+    now: u64,
+    order: u64,
+    queue: BTreeMap<(u64, u64), Event>,
+    /// Events in the queue that may still make work.
+    work: u32,
+    store: Memory,
+    /// How far the store's clock is off.
+    store_skew: i64,
+    daemons: Vec<Daemon>,
+    /// What a checker may hold against each daemon.
+    trouble: Vec<Trouble>,
+    /// What each execution runs for.
+    executions: BTreeMap<OpId, Claim>,
+    /// Triggers whose destination is down, and until when.
+    down: BTreeMap<String, u64>,
+    page: TriggerId,
+    draw: Draw,
+    checkers: Checkers,
+    bug: Option<Bug>,
+    /// Claims of which a planted bug remembers something.
+    spoilt: BTreeSet<i64>,
+    /// Exchanges that settled something.
+    settling_ops: BTreeSet<OpId>,
+    redriven: BTreeSet<DeliveryId>,
+    pub(crate) probes: Probes,
+    pub(crate) trace: Trace,
+    pub(crate) applied: u64,
+}
+
+impl World {
+    pub(crate) fn new(plan: &Plan, options: Options<'_>) -> Self {
+        let (store, page) = app::deployed();
+        let mut world = Self {
+            plan: plan.clone(),
+            now: 0,
+            order: 0,
+            queue: BTreeMap::new(),
+            work: 0,
+            store,
+            store_skew: 0,
+            daemons: Vec::new(),
+            trouble: vec![Trouble::default(); plan.daemons],
+            executions: BTreeMap::new(),
+            down: BTreeMap::new(),
+            page,
+            draw: Draw::new(plan.seed, "world"),
+            checkers: Checkers::without(options.without),
+            bug: options.bug,
+            spoilt: BTreeSet::new(),
+            settling_ops: BTreeSet::new(),
+            redriven: BTreeSet::new(),
+            probes: Probes::default(),
+            trace: Trace::new(options.keep),
+            applied: 0,
+        };
+        for daemon in 0..plan.daemons {
+            world.daemons.push(Daemon::unborn(plan.settings));
+            world.at(0, Event::Begin { daemon });
+        }
+        for (n, (at, _)) in plan.steps.iter().enumerate() {
+            world.at(*at, Event::Step(n));
+        }
+        for (n, (at, _)) in plan.faults.iter().enumerate() {
+            world.at(*at, Event::Fault(n));
+        }
+        world.at(plan.heal_at, Event::Sample);
+        world
+    }
+
+    pub(crate) fn bug(&self) -> Option<Bug> {
+        self.bug
+    }
+
+    pub(crate) fn store(&self) -> &Memory {
+        &self.store
+    }
+
+    pub(crate) fn store_mut(&mut self) -> &mut Memory {
+        &mut self.store
+    }
+
+    /// How long it lasted, in microseconds.
+    pub(crate) fn lasted(&self) -> u64 {
+        self.now
+    }
+
+    fn at(&mut self, time: u64, event: Event) {
+        self.order += 1;
+        self.work += u32::from(event.makes_work());
+        self.queue.insert((time.max(self.now), self.order), event);
+    }
+
+    /// Plays the plan to its end.
+    pub(crate) fn play(&mut self) -> Result<(), Violation> {
+        while let Some(((time, _), event)) = self.queue.pop_first() {
+            self.now = time;
+            self.work -= u32::from(event.makes_work());
+            self.trace.at(time);
+            self.store.set_now(Timestamp(app::EPOCH + time as i64 + self.store_skew));
+            self.happen(event)?;
+            if self.is_over() {
+                return self.see(&Moment::Over);
+            }
+            if self.now > self.plan.heal_at + DRAIN_MAX {
+                return Err(self.stuck());
+            }
+        }
+        Err(self.stuck())
+    }
+
+    fn is_over(&self) -> bool {
+        let is_quiet = |daemon: &Daemon| {
+            let view = daemon.view();
+            daemon.is_alive && view.held == 0 && view.replying == 0 && view.calls_waiting == 0
+        };
+        self.now > self.plan.heal_at
+            && self.work == 0
+            && self.store.outbox_len() == 0
+            && self.daemons.iter().all(is_quiet)
+    }
+
+    fn stuck(&self) -> Violation {
+        let filter = DeliveryFilter { limit: 3, ..DeliveryFilter::default() };
+        let rows = self.store.deliveries(&app(), &filter).unwrap_or_default();
+        let views: Vec<_> = self.daemons.iter().map(|daemon| (daemon.is_alive, daemon.view())).collect();
+        Violation { checker: "progress", what: format!("not everything has ended: {rows:?}, {views:?}") }
+    }
+
+    /// Shows the checkers what happens.
+    fn see(&mut self, moment: &Moment<'_>) -> Result<(), Violation> {
+        let scene = Scene { now: self.now, store: &self.store, settings: self.plan.settings, trouble: &self.trouble };
+        self.checkers.see(moment, &scene, &mut self.probes)
+    }
+
+    fn happen(&mut self, event: Event) -> Result<(), Violation> {
+        match event {
+            Event::Step(n) => self.step(n),
+            Event::Fault(n) => self.fault(n),
+            Event::Reach { daemon, life, input } => self.reach(daemon, life, input),
+            Event::Finish { daemon, life, op, outcome } => self.finish(daemon, life, op, outcome),
+            Event::Tick { daemon, life } => self.tick(daemon, life),
+            Event::HangUp { daemon, life, inbox } => self.hang_up(daemon, life, inbox),
+            Event::Apply { daemon, life, op, request, answers } => self.apply(daemon, life, op, request, answers),
+            Event::DieRunning { daemon, op, down } => self.die_running(daemon, op, down),
+            Event::Begin { daemon } => self.begin(daemon),
+            Event::ClockHeals { daemon } => self.clock_heals(daemon),
+            Event::Resume { trigger } => {
+                self.set_paused(&trigger, false);
+                Ok(())
+            }
+            Event::Enable => {
+                self.set_disabled(false);
+                Ok(())
+            }
+            Event::Sample => self.sample(),
+        }
+    }
+
+    /// Looks whether lanes wait, from when the last trouble's after-effects have passed.
+    fn sample(&mut self) -> Result<(), Violation> {
+        let settled = self.plan.heal_at + app::AFTER_EFFECTS;
+        self.at(self.now + SAMPLE_EVERY, Event::Sample);
+        let well = self.now > settled && self.work == 0;
+        let has_room = well && self.daemons.iter().any(Daemon::has_room);
+        self.see(&Moment::Sampled { has_room })
+    }
+
+    /// Not later than everything heals.
+    fn until(&self, length: u64) -> u64 {
+        (self.now + length).min(self.plan.heal_at.max(self.now))
+    }
+}

@@ -1,0 +1,31 @@
+//! The alarm rings: planted bugs are caught, and a failing plan shrinks to what a person can read.
+
+use tidegate_sim_tests::{Bug, Options, Plan, hunt, play, shrink};
+
+#[test]
+fn every_planted_bug_is_caught() {
+    let mut seeds = Vec::new();
+    for bug in Bug::ALL {
+        let caught = hunt(*bug, None, 1_000);
+        let caught = caught.unwrap_or_else(|| panic!("nobody noticed {bug:?}: {}", bug.what()));
+        seeds.push(caught.seeds);
+    }
+    seeds.sort_unstable();
+    assert!(seeds.len() >= 30 && seeds[seeds.len() / 2] <= 100, "{seeds:?}");
+}
+
+#[test]
+fn a_failing_plan_shrinks_to_what_it_takes() {
+    let options = Options { bug: Some(Bug::LostRenewal), ..Options::default() };
+    let (faults, steps): (Vec<_>, Vec<_>) = (0..20)
+        .map(Plan::from_seed)
+        .filter(|plan| play(plan, options).violation.is_some())
+        .map(|plan| shrink(&plan, options))
+        .map(|plan| (plan.faults.len(), plan.steps.len()))
+        .unzip();
+    let median = |mut sizes: Vec<usize>| {
+        sizes.sort_unstable();
+        sizes[sizes.len() / 2]
+    };
+    assert!(median(faults) <= 3 && median(steps) <= 3);
+}

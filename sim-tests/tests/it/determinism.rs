@@ -1,0 +1,37 @@
+//! A plan gives the same run, each time and in each process.
+
+use std::process::Command;
+use tidegate_sim_tests::{Keep, Plan, run};
+
+const SEEDS: u64 = 50;
+
+#[test]
+fn two_processes_agree_on_everything_that_happened() {
+    let hashes = || {
+        let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(["hash", "--seeds", &SEEDS.to_string()]).output();
+        String::from_utf8(output.expect("the runner runs").stdout).expect("hashes are text")
+    };
+    let here: String =
+        (0..SEEDS).map(|seed| format!("{seed} {}\n", run(&Plan::from_seed(seed), Keep::Hash).hash)).collect();
+    assert_eq!(here, hashes());
+    assert_eq!(here, hashes());
+}
+
+#[test]
+fn looking_changes_nothing() {
+    for seed in 0..SEEDS {
+        let plan = Plan::from_seed(seed);
+        let (blind, seen) = (run(&plan, Keep::Nothing), run(&plan, Keep::Timeline));
+        assert_eq!((blind.applied, blind.lasted, &blind.probes), (seen.applied, seen.lasted, &seen.probes));
+        assert!(!seen.timeline.is_empty());
+    }
+}
+
+#[test]
+fn a_plan_survives_being_written_down() {
+    for seed in 0..SEEDS {
+        let plan = Plan::from_seed(seed);
+        let text = serde_json::to_string(&plan).expect("a plan is data");
+        assert_eq!(serde_json::from_str::<Plan>(&text).expect("it reads back"), plan);
+    }
+}

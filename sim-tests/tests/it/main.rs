@@ -1,0 +1,6 @@
+//! Fixed ranges of seeds, plans that once failed, and the proof that a failure is seen.
+
+mod bites;
+mod determinism;
+mod regressions;
+mod seeds;

@@ -1,0 +1,19 @@
+//! Plans that failed once.
+
+use tidegate_sim_tests::{Keep, Plan, run};
+
+#[test]
+fn what_failed_once_holds_now() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/regressions");
+    let mut played = 0;
+    for entry in std::fs::read_dir(folder).expect("the folder is in the repository") {
+        let path = entry.expect("it can be read").path();
+        let text = std::fs::read_to_string(&path).expect("a plan is text");
+        let plan: Plan = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let outcome = run(&plan, Keep::Timeline);
+        let said = outcome.timeline.join("\n");
+        assert_eq!(outcome.violation, None, "{}\n{said}", path.display());
+        played += 1;
+    }
+    assert!(played > 0, "no plan was found in {folder}");
+}

@@ -1,0 +1,87 @@
+//! No seed breaks a promise.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use tidegate_sim_tests::{Keep, Options, Plan, Probes, Profile, exhaustive, one_by_one, run, shrink};
+
+/// Seeds of each run of the tests. Raise it as the simulation gets faster.
+const SEEDS: u64 = 20_000;
+
+/// Plays seeds on all cores; panics with the shrunk plan of one that fails.
+fn play(profile: Profile, seeds: u64) -> Probes {
+    let next = AtomicU64::new(0);
+    let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let worker = || {
+        let (mut probes, mut played) = (Probes::default(), 0);
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds {
+                return (played, probes, None);
+            }
+            let outcome = run(&Plan::of(profile, seed), Keep::Nothing);
+            played += 1;
+            probes.add(&outcome.probes);
+            if outcome.violation.is_some() {
+                next.store(seeds, Ordering::Relaxed);
+                return (played, probes, Some(seed));
+            }
+        }
+    };
+    let done: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        workers.into_iter().map(|worker| worker.join().expect("a world does not panic")).collect()
+    });
+    if let Some(seed) = done.iter().filter_map(|(_, _, failed)| *failed).min() {
+        fail(&Plan::of(profile, seed));
+    }
+    let mut all = Probes::default();
+    done.iter().for_each(|(_, probes, _)| all.add(probes));
+    assert_eq!(done.iter().map(|(played, _, _)| played).sum::<u64>(), seeds, "so many really ran");
+    assert_eq!(all.jitter().objection(), None);
+    all
+}
+
+/// Shows what is left of a plan that fails.
+fn fail(plan: &Plan) -> ! {
+    let smallest = shrink(plan, Options::default());
+    let outcome = run(&smallest, Keep::Timeline);
+    let plan = serde_json::to_string_pretty(&smallest).expect("a plan is data");
+    panic!("{:?}\n{}\n{plan}", outcome.violation, outcome.timeline.join("\n"));
+}
+
+#[test]
+fn no_seed_breaks_a_promise_and_every_probe_fires() {
+    assert_eq!(play(Profile::Mixed, SEEDS).silent(), []);
+}
+
+#[test]
+fn jitter_holds_its_bounds_and_is_spread_evenly() {
+    let probes = play(Profile::Jitter, SEEDS / 10);
+    assert!(probes.jitter().draws() > 10_000, "{} jitters tell too little", probes.jitter().draws());
+}
+
+#[test]
+fn a_full_gate_admits_nobody_and_drops_nothing() {
+    use tidegate_sim_tests::Probe;
+    let probes = play(Profile::Gate, SEEDS / 10);
+    for probe in [Probe::GateFull, Probe::ReserveLeft, Probe::GateLowered, Probe::CallRefused, Probe::Deferred] {
+        assert!(probes.of(probe) > 100, "{} happened {} times", probe.what(), probes.of(probe));
+    }
+}
+
+#[test]
+fn loops_end_at_their_depth() {
+    use tidegate_sim_tests::Probe;
+    assert!(play(Profile::Loops, SEEDS / 10).of(Probe::Dropped) > 10_000);
+}
+
+#[test]
+fn a_fault_at_every_store_call_is_survived() {
+    let mut played = 0;
+    for plan in one_by_one(40).chain(exhaustive(6)) {
+        played += 1;
+        if run(&plan, Keep::Nothing).violation.is_some() {
+            fail(&plan);
+        }
+    }
+    assert!(played > 1_000, "only {played} plans");
+}

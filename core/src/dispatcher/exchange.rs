@@ -222,8 +222,13 @@ impl Dispatcher {
             (Stage::Settling, Caller::Async) => self.lanes.settled(trigger),
             (Stage::Queued { .. } | Stage::Settling | Stage::Replying, _) => {}
         }
-        // The reply of one that was executed is on its way already.
-        if lost.caller == Caller::Sync && lost.stage != Stage::Replying {
+        // One that was executed has its reply until it is told; whoever hung up before that is told nothing.
+        let is_owed = match lost.stage {
+            Stage::Queued { .. } | Stage::Running { .. } => true,
+            Stage::Settling => lost.reply.is_some(),
+            Stage::Replying => false,
+        };
+        if lost.caller == Caller::Sync && is_owed {
             self.reply_lost(&lost.delivery);
         }
         self.tell(Fact::LeaseLost { delivery: lost.delivery });

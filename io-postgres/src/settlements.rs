@@ -32,8 +32,10 @@ impl Settlements {
 
 fn to_json(verdict: &Verdict) -> Value {
     let kind = verdict.name();
+    // Effects that only read neither check nor change anything.
+    let effects = verdict.effects().map(staged);
     match verdict {
-        Verdict::Done { effects } | Verdict::Handled { effects } => json!({ "kind": kind, "effects": staged(effects) }),
+        Verdict::Done { .. } | Verdict::Handled { .. } => with_effects(json!({ "kind": kind }), effects),
         Verdict::Retry { delay, failed } => {
             json!({ "kind": kind, "delay_us": bounded(*delay), "failed": storable(failed) })
         }
@@ -45,13 +47,10 @@ fn to_json(verdict: &Verdict) -> Value {
         }),
         Verdict::Abandoned { cause } => json!({ "kind": kind, "cause": cause }),
         Verdict::HandlerFailed { failed } => json!({ "kind": kind, "failed": storable(failed) }),
-        Verdict::Executed { effects, outcome, reply } => {
+        Verdict::Executed { outcome, reply, .. } => {
             let message = outcome.message.as_deref().map(without_nul);
             let kept = json!({ "outcome": outcome.name(), "status": outcome.status, "message": message });
-            let mut json = json!({ "kind": kind, "outcome": kept });
-            if verdict.effects().is_some() {
-                json["effects"] = staged(effects);
-            }
+            let mut json = with_effects(json!({ "kind": kind, "outcome": kept }), effects);
             // As text, so that it is kept byte for byte.
             if let Some(reply) = reply {
                 json["reply"] = json!(serde_json::to_string(reply).unwrap_or_default());
@@ -60,6 +59,13 @@ fn to_json(verdict: &Verdict) -> Value {
         }
         Verdict::Replied | Verdict::Dropped => json!({ "kind": kind }),
     }
+}
+
+fn with_effects(mut json: Value, effects: Option<Value>) -> Value {
+    if let Some(effects) = effects {
+        json["effects"] = effects;
+    }
+    json
 }
 
 /// A century: a longer delay would leave the calendar of Postgres.

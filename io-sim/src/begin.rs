@@ -12,19 +12,16 @@ impl Memory {
         let (mut begun, mut refused, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
         for call in calls {
             let inbox = call.inbox;
-            if let Some(reply) = self.repeated(&call) {
-                repeated.push((inbox, reply));
-                continue;
-            }
             match self.begin_one(call, lease_for) {
-                Ok(delivery) => begun.push(delivery),
+                Ok(Begun::Row(delivery)) => begun.push(*delivery),
+                Ok(Begun::Repeated(reply)) => repeated.push((inbox, reply)),
                 Err(refusal) => refused.push((inbox, refusal)),
             }
         }
         Reply::Begin { now: self.now, begun, refused, repeated }
     }
 
-    fn begin_one(&mut self, call: SyncCall, lease_for: Micros) -> Result<Delivery, Refusal> {
+    fn begin_one(&mut self, call: SyncCall, lease_for: Micros) -> Result<Begun, Refusal> {
         let (id, script, timeout) = match call.target {
             SyncTarget::Trigger(id) => (id, None, None),
             SyncTarget::Script { app, script, timeout } => {
@@ -56,6 +53,10 @@ impl Memory {
         {
             if known.digest != key.digest {
                 return Err(Refusal::KeyReused);
+            }
+            if let Some(reply) = known.reply.clone() {
+                let execution = Some(Claim { delivery: known.delivery, lease: Lease(1) });
+                return Ok(Begun::Repeated(SyncReply { execution, result: Ok(Some(reply)) }));
             }
             if self.outbox.contains_key(&known.delivery) {
                 return Err(Refusal::KeyInUse);
@@ -89,25 +90,13 @@ impl Memory {
             self.call_keys.insert((app, key), known);
         }
         self.insert(row.clone());
-        self.delivery_of(row).ok_or(Refusal::Gone)
+        self.delivery_of(row).map(|row| Begun::Row(Box::new(row))).ok_or(Refusal::Gone)
     }
 
     /// What is known of a key that is not older than a day.
     fn call_key(&self, app: &AppName, key: &IdempotencyKey) -> Option<&CallKey> {
         let known = self.call_keys.get(&(app.clone(), key.key.clone()))?;
         (self.now.since(known.created_at) < Micros::from_secs(24 * 3_600)).then_some(known)
-    }
-
-    /// The reply of the call that this one repeats.
-    fn repeated(&self, call: &SyncCall) -> Option<SyncReply> {
-        let app = match &call.target {
-            SyncTarget::Trigger(id) => self.triggers.get(id)?.trigger.app.clone(),
-            SyncTarget::Script { app, .. } => app.clone(),
-        };
-        let key = call.idempotency_key.as_ref()?;
-        let known = self.call_key(&app, key).filter(|known| known.digest == key.digest)?;
-        let execution = Some(Claim { delivery: known.delivery, lease: Lease(1) });
-        known.reply.clone().map(|reply| SyncReply { execution, result: Ok(Some(reply)) })
     }
 
     /// The lane of an app's invocations.
@@ -145,6 +134,14 @@ impl Memory {
         };
         self.triggers.insert(trigger.id, TriggerRow { hidden: true, ..TriggerRow::of(trigger) });
     }
+}
+
+/// What becomes of a call that is not refused.
+enum Begun {
+    /// Its row was written.
+    Row(Box<Delivery>),
+    /// It repeats another one, whose reply this is.
+    Repeated(SyncReply),
 }
 
 /// The policy of what is executed at most once.

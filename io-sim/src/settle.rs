@@ -90,12 +90,22 @@ impl Memory {
             }
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
                 if let Some(row) = self.remove(id) {
-                    if disable_trigger && let Some(lane) = self.triggers.get_mut(&row.trigger) {
-                        lane.trigger.spec.enabled = false;
-                    }
+                    let trigger = row.trigger;
+                    // First, because the letter tells of the version that failed.
                     self.bury(row, reason, attempts, failed, fingerprint, woken);
+                    if disable_trigger {
+                        self.disable(trigger);
+                    }
                 }
             }
+        }
+    }
+
+    fn disable(&mut self, trigger: TriggerId) {
+        if let Some(lane) = self.triggers.get_mut(&trigger).filter(|lane| lane.trigger.spec.enabled) {
+            lane.trigger.spec.enabled = false;
+            lane.trigger.version += 1;
+            lane.next_tick = None;
         }
     }
 

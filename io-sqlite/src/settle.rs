@@ -122,11 +122,12 @@ impl Tx<'_> {
                 self.delete(&[id.0]).await?;
             }
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
+                // First, because the letter tells of the version that failed.
+                woken.extend(self.bury(id, reason, attempts, failed.as_ref(), &fingerprint).await?);
                 if disable_trigger {
                     let query = sqlx::query(sql::trigger_disable).bind(id.0);
                     query.execute(&mut *self.connection).await.or_refused()?;
                 }
-                woken.extend(self.bury(id, reason, attempts, failed.as_ref(), &fingerprint).await?);
                 self.delete(&[id.0]).await?;
             }
         }

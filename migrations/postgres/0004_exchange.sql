@@ -206,13 +206,14 @@ begin
         end if;
         return;
     elsif v_kind = 'dead' then
+        -- First, because the letter tells of the version that failed.
+        woken := tidegate.bury(p_now, v_row.id, v_verdict);
         if (v_verdict ->> 'disable_trigger')::boolean then
             -- An enabled cron trigger begins anew, so its next tick is forgotten.
             update tidegate.triggers set
                 enabled = false, spec = jsonb_set(spec, '{enabled}', 'false'), version = version + 1, next_tick = null
             where id = v_row.trigger_id and enabled;
         end if;
-        woken := tidegate.bury(p_now, v_row.id, v_verdict);
     elsif v_kind = 'dropped' then
         looped := row(v_row.trigger_id, v_row.root_id, 1, v_row.event_id, p_now);
     elsif v_kind = 'abandoned' then

@@ -1,2 +1,3 @@
-update triggers set enabled = 0, spec = json_set(spec, '$.enabled', json('false')), version = version + 1
-where id = (select trigger_id from outbox where id = ?1)
+update triggers set
+    enabled = 0, spec = json_set(spec, '$.enabled', json('false')), version = version + 1, next_tick = null
+where id = (select trigger_id from outbox where id = ?1) and enabled

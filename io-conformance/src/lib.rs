@@ -13,6 +13,7 @@
 //! again, never by sleeping for a guess.
 
 mod list;
+mod random;
 mod support;
 mod world;
 
@@ -38,4 +39,5 @@ mod settle;
 mod triggers;
 
 pub use list::cases;
+pub use random::agree;
 pub use world::{Store, World};

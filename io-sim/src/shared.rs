@@ -2,7 +2,9 @@
 
 use crate::memory::Memory;
 use async_trait::async_trait;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_core::{
     AppName, Cause, Collection, DeadLetterId, DeliveryId, Json, Key, PrincipalId, Reply, Request, Role, ScriptName,
     StoreError, Timestamp, Trigger, TriggerName, TriggerSpec,
@@ -32,6 +34,18 @@ impl SharedMemory {
     /// An empty store whose every call happens when `clock` says.
     pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self { memory: Arc::default(), clock: Arc::new(clock) }
+    }
+
+    /// An empty store by this machine's clock. No two calls happen at the same microsecond, as with any store that takes
+    /// a while: what has a lease of one has none at the next call.
+    #[must_use]
+    pub fn by_wall_clock() -> Self {
+        let last = AtomicI64::new(0);
+        Self::new(move || {
+            let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
+            let later = |last: i64| wall.max(last + 2);
+            Timestamp(later(last.update(Ordering::Relaxed, Ordering::Relaxed, later)))
+        })
     }
 
     /// One transaction.

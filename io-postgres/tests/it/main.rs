@@ -3,6 +3,7 @@
 mod database;
 mod hot_path;
 mod outside;
+mod random;
 mod schema;
 
 use database::Database;

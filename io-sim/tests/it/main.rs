@@ -1,8 +1,6 @@
 //! The simulated store does what every store must do.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
-use tidegate_core::Timestamp;
 use tidegate_io_conformance::World;
 use tidegate_io_sim::SharedMemory;
 
@@ -17,8 +15,7 @@ impl World for Fresh {
 }
 
 fn fresh() -> Fresh {
-    let clock = || Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_micros() as i64);
-    Fresh(Arc::new(SharedMemory::new(clock)))
+    Fresh(Arc::new(SharedMemory::by_wall_clock()))
 }
 
 tidegate_io_conformance::conformance!(fresh());

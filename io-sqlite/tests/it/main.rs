@@ -4,6 +4,7 @@ mod app;
 mod grouping;
 mod opening;
 mod patterns;
+mod random;
 mod schema;
 
 use std::sync::Arc;

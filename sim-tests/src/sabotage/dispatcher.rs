@@ -40,6 +40,10 @@ impl Bug {
         self == Self::ExecutesTwice
     }
 
+    pub(crate) fn executes_again(self, trigger: &str) -> bool {
+        self == Self::ExecutesAgain && trigger == "count"
+    }
+
     pub(crate) fn fans_out_twice(self) -> bool {
         self == Self::FansOutTwice
     }

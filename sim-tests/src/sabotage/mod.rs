@@ -70,6 +70,7 @@ bugs! {
     LostRenewal, "expiry", "leases are not renewed";
     LostReply, "progress", "the answer to an exchange with claims and settlements is now and then forgotten";
     ExecutesTwice, "overlap", "a claim is executed twice at once";
+    ExecutesAgain, "overlap", "what was executed is executed once more before it is settled";
     FailureIsSuccess, "done", "a failure is settled as a success, with effects";
     EffectsForgotten, "done", "a success is settled without its effects";
     CallRetried, "calls", "a failed call is tried again";

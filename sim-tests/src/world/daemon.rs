@@ -264,8 +264,7 @@ impl World {
     fn rest(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
-        let wake_at = self.spoilt_wake(wake_at, now);
-        let too_early = wake_at.is_some_and(|at| at <= now);
+        let too_early = self.spoilt_wake(wake_at, now).is_some_and(|at| at <= now);
         let view = self.daemons[daemon].view();
         self.see(&Moment::Rests { of, view, steps, too_early })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));

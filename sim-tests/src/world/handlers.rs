@@ -25,6 +25,10 @@ impl World {
             let op = OpId { seq: op.seq + nth * 1_000_000, ..op };
             self.see(&Moment::Executes { of, op, delivery })?;
         }
+        if self.bug.is_some_and(|bug| bug.executes_again(delivery.trigger_name.as_str())) {
+            self.see(&Moment::Ended { op, claim, outcome: None })?;
+            self.see(&Moment::Executes { of, op, delivery })?;
+        }
         self.starts(daemon, op);
         if self.meets(daemon, Point::Starting)? {
             return Ok(());

@@ -1,0 +1,28 @@
+//! The store on Postgres cannot be told from the simulated one, so what simulations prove holds for it.
+
+use super::fresh;
+use std::sync::Arc;
+use tidegate_io_conformance::{World, agree};
+use tidegate_io_sim::SharedMemory;
+use tokio::runtime::Runtime;
+
+/// So many commands are performed by each.
+const COMMANDS: u32 = 20_000;
+
+struct Model(Arc<SharedMemory>);
+
+impl World for Model {
+    type Store = SharedMemory;
+
+    fn store(&self) -> Arc<SharedMemory> {
+        Arc::clone(&self.0)
+    }
+}
+
+#[test]
+fn random_commands_have_the_same_results_as_in_the_model() {
+    let runtime = Runtime::new().expect("a runtime starts");
+    let (model, store) = (Model(Arc::new(SharedMemory::by_wall_clock())), runtime.block_on(fresh()));
+    agree(&runtime, &model, &store, COMMANDS);
+    runtime.block_on(store.close());
+}

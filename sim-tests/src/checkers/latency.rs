@@ -1,4 +1,4 @@
-//! Once everything has healed, no lane waits: due rows that nobody holds are claimed within a poll, as long as there are
+//! While nothing is wrong, no lane waits: due rows that nobody holds are claimed within a poll, as long as there are
 //! permits; and a retry is not left to its lease. A lane whose own executions run waits for those.
 
 use super::{Checker, Moment, Scene};

@@ -115,6 +115,7 @@ impl World {
             {
                 Input::Tick
             }
+            (Some(Bug::LostReceipt), Input::ReplyDelivered { .. }) => Input::Tick,
             (_, input) => input,
         }
     }

@@ -69,6 +69,7 @@ bugs! {
     LostRetry, "expiry", "the settlement of a failure is forgotten";
     LostRenewal, "expiry", "leases are not renewed";
     LostReply, "progress", "the answer to an exchange with claims and settlements is now and then forgotten";
+    LostReceipt, "progress", "nobody learns that a reply was delivered";
     ExecutesTwice, "overlap", "a claim is executed twice at once";
     ExecutesAgain, "overlap", "what was executed is executed once more before it is settled";
     FailureIsSuccess, "done", "a failure is settled as a success, with effects";

@@ -57,7 +57,7 @@ impl Bug {
                         }
                     }
                     claim.retain(|quota| {
-                        let recent = (quota.trigger.0 << 32 | (now - 60))..=(quota.trigger.0 << 32 | now);
+                        let recent = (quota.trigger.0 << 32 | (now - 2))..=(quota.trigger.0 << 32 | now);
                         spoilt.range(recent).next().is_none()
                     });
                 }

@@ -12,8 +12,8 @@ pub(crate) const LIMIT: u32 = 2;
 pub(crate) const SYNC_QUEUE_MAX: u32 = 5;
 /// Renewals that fit into a lease.
 pub(crate) const RENEWALS: u32 = 3;
-/// What a fault leaves behind: a lease, a shutdown, the longest pause between two discoveries.
-pub(crate) const AFTER_EFFECTS: u64 = 12_000_000;
+/// What a fault leaves behind: a lease, or the longest pause between two discoveries.
+pub(crate) const AFTER_EFFECTS: u64 = 6_000_000;
 /// Who registered `owned`.
 pub(crate) const OWNER: &str = "user:carol";
 

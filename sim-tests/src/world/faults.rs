@@ -60,6 +60,9 @@ impl World {
                 self.probes.sometimes(Probe::StoreClockBack, by < 0);
                 self.probes.sometimes(Probe::StoreClockAhead, by > 0);
                 self.store_skew += by;
+                // It may seem to stand still until it has caught up with what it said before.
+                let until = self.now + by.unsigned_abs();
+                (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until));
             }
             Fault::Call { daemon, nth, fault } => _ = self.daemons[daemon].call_faults.insert(nth, fault),
             Fault::Handler { daemon, fault } => self.daemons[daemon].handler_faults.push_back(fault),

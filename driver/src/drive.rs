@@ -1,15 +1,15 @@
 //! The loop. It makes no decisions: it waits for the first thing that happens, tells the dispatcher, and does what the
 //! dispatcher says.
 
-use crate::{Delivered, DispatchStore, Executor, InboxResolver, WakeHandle, Woken};
+use crate::{Clock, Delivered, DispatchStore, Executor, InboxResolver, WakeHandle, Woken};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::{
-    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, Mono, OpId,
-    Outcome, Output, Reply, Request, StoreError, SyncCall, View,
+    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, OpId, Outcome,
+    Output, Reply, Request, StoreError, SyncCall, View,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -23,6 +23,8 @@ pub struct DriverPorts<S, E, I> {
     pub executor: Arc<E>,
     /// What hands replies to callers.
     pub inboxes: Arc<I>,
+    /// What is taken for the time.
+    pub clock: Box<dyn Clock>,
     /// Who is told what is so.
     pub observer: Box<dyn Observer>,
     /// How others wake this dispatcher.
@@ -66,9 +68,8 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     ports: DriverPorts<S, E, I>,
     mut commands: mpsc::Receiver<Command>,
 ) {
-    let DriverPorts { store, executor, inboxes, mut observer, wake, view } = ports;
-    let started = Instant::now();
-    let mut dispatcher = Dispatcher::new(config, boot, Mono(0));
+    let DriverPorts { store, executor, inboxes, clock, mut observer, wake, view } = ports;
+    let mut dispatcher = Dispatcher::new(config, boot, clock.now());
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut tasks = Tasks { store, executor, inboxes, answers, executions: BTreeMap::new() };
     let mut commands_open = true;
@@ -95,16 +96,16 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
                 Some(command) => asked(command),
             },
             Woken { lanes, somewhere } = wake.woken() => Input::Woken { lanes, somewhere },
-            () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| started + duration(at))) => Input::Tick,
+            () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| clock.when(at))) => Input::Tick,
         };
-        dispatcher.handle(since(started), input);
+        dispatcher.handle(clock.now(), input);
         // What else is there already goes in before the next poll, so that it is settled together.
         while let Ok(answer) = answered.try_recv() {
             let input = tasks.taken(answer);
-            dispatcher.handle(since(started), input);
+            dispatcher.handle(clock.now(), input);
         }
         while let Ok(command) = commands.try_recv() {
-            dispatcher.handle(since(started), asked(command));
+            dispatcher.handle(clock.now(), asked(command));
         }
     }
 }
@@ -197,12 +198,4 @@ async fn execute<E: Executor>(executor: &E, delivery: Arc<Delivery>) -> Outcome 
 fn text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("without a message")
-}
-
-fn duration(at: Mono) -> Duration {
-    Duration::from_micros(at.0)
-}
-
-fn since(started: Instant) -> Mono {
-    Mono(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX))
 }

@@ -6,6 +6,8 @@
 //! `sabotage`.
 
 mod checkers;
+#[cfg(madsim)]
+mod cluster;
 mod draw;
 mod exhaustive;
 mod generate;
@@ -20,6 +22,8 @@ mod trace;
 mod world;
 
 pub use checkers::{Violation, names as checkers};
+#[cfg(madsim)]
+pub use cluster::{Played, play_cluster};
 pub use exhaustive::{exhaustive, one_by_one};
 pub use jitter::Jitter;
 pub use plan::{CallFault, Fault, HandlerFault, Moment, Plan, Settings, Step, StoreFault};

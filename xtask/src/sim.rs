@@ -1,29 +1,54 @@
 //! `cargo xtask sim`: builds the simulator as fast as it gets, with all assertions, and hands over to it.
 
-use crate::steps::Failure;
+use crate::steps::{Failure, StepResult};
 use crate::workspace::{cargo, run};
+use std::process::Command;
 
 /// What the simulator is told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct SimArgs {
-    /// `--seeds N`, `--seed S`, `--plan FILE`, `probes`, `sabotage`, `exhaustive`, `determinism`, `help`.
+    /// 1: dispatchers in a simulated world. 2: whole drivers on a simulated runtime. 3: random commands against every
+    /// store.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    tier: u8,
+    /// `--seeds N`, `--from S`, `--seed S`, `--plan FILE`, `probes`, `sabotage`, `exhaustive`, `determinism`, `help`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
-const ADVICE: &str = "the shrunk plan is above: mend it, and keep the plan in sim-tests/regressions/";
+const ADVICE: &str = "what broke is shown above: mend it, and keep the shrunk plan in sim-tests/regressions/";
+/// Seeds of whole drivers that every run of the tests plays.
+const CLUSTERS: u64 = 300;
 
 /// Runs it.
 pub(crate) fn run_sim(args: &SimArgs) -> Result<(), Failure> {
-    match args.args.first().map(String::as_str) {
-        Some("determinism") => determinism(),
-        _ => run(simulator("sim").args(&args.args), ADVICE),
+    match (args.tier, args.args.first().map(String::as_str)) {
+        (1, Some("determinism")) => determinism(),
+        (1, _) => run(simulator("sim").args(&args.args), ADVICE),
+        (2, _) => run(clusters("sim").args(&args.args), ADVICE),
+        _ => run(cargo().args(["xtask", "test", "random::"]), "the shortest stream that differs is shown above"),
     }
 }
 
-fn simulator(profile: &str) -> std::process::Command {
+/// What every run of the tests plays of whole drivers.
+pub(crate) fn test_clusters() -> StepResult {
+    let seeds = CLUSTERS.to_string();
+    run(clusters("dev").args(["--seeds", &seeds]), ADVICE)?;
+    Ok(format!("{seeds} seeds of whole drivers"))
+}
+
+fn simulator(profile: &str) -> Command {
     let mut command = cargo();
     command.args(["run", "--quiet", "--profile", profile, "--package", "tidegate-sim-tests", "--bin", "sim", "--"]);
+    command
+}
+
+/// Everything that is async is built for the simulated runtime, apart from all other builds.
+fn clusters(profile: &str) -> Command {
+    let mut command = cargo();
+    command.args(["run", "--profile", profile, "--target-dir", "target/madsim"]);
+    command.args(["--package", "tidegate-sim-tests", "--bin", "sim", "--", "clusters"]);
+    command.env("RUSTFLAGS", "--cfg madsim");
     command
 }
 

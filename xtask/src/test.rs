@@ -4,7 +4,7 @@ use crate::postgres::{self, Postgres};
 use crate::steps::{Failure, Step, StepResult};
 use crate::tests_run::{self, Selection};
 use crate::workspace::{Workspace, cargo, run as run_command};
-use crate::{licences, steps, structure};
+use crate::{licences, sim, steps, structure};
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -53,6 +53,11 @@ fn plan<'a>(args: &TestArgs) -> (Vec<Step<Session<'a>>>, Vec<String>) {
     }
     steps.push(Step { name: "postgres", run: postgres });
     steps.push(Step { name: "tests", run: tests });
+    if args.filter.is_empty() && !args.quick {
+        steps.push(Step { name: "clusters", run: |_| sim::test_clusters() });
+    } else {
+        left_out.push("the simulation of whole drivers (--quick or a filter)".to_owned());
+    }
     (steps, left_out)
 }
 
@@ -116,10 +121,10 @@ mod tests {
 
     #[test]
     fn nothing_is_left_out_silently() {
-        let all = vec!["format", "clippy", "structure", "licences", "postgres", "tests"];
+        let all = vec!["format", "clippy", "structure", "licences", "postgres", "tests", "clusters"];
         assert_eq!(names(false, &[]), (all, 0));
-        assert_eq!(names(true, &[]), (vec!["format", "structure", "licences", "postgres", "tests"], 2));
-        assert_eq!(names(false, &["gate"]), (vec!["postgres", "tests"], 1));
-        assert_eq!(names(true, &["gate"]), (vec!["postgres", "tests"], 2));
+        assert_eq!(names(true, &[]), (vec!["format", "structure", "licences", "postgres", "tests"], 3));
+        assert_eq!(names(false, &["gate"]), (vec!["postgres", "tests"], 2));
+        assert_eq!(names(true, &["gate"]), (vec!["postgres", "tests"], 3));
     }
 }

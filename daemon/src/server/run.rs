@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Boot, Incarnation, RngKey, View};
-use tidegate_driver::{Command, DriverPorts, GateHandle, InboxRegistry, SyncCaller, WakeHandle, drive};
+use tidegate_driver::{Command, DriverPorts, GateHandle, InboxRegistry, ProcessClock, SyncCaller, WakeHandle, drive};
 use tidegate_exec_script::ScriptExecutor;
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
@@ -118,6 +118,7 @@ async fn run<S: Store>(
         store: Arc::new(MeasuredStore { store: Arc::clone(&store), metrics: metrics.clone() }),
         executor: Arc::new(executor(config, &store, caller.clone(), Arc::clone(&resolver))),
         inboxes: Arc::new(inboxes),
+        clock: Box::new(ProcessClock::start()),
         observer: Box::new(MetricsObserver { metrics: metrics.clone(), then: LogObserver::new(config.log) }),
         wake: wake.clone(),
         view,

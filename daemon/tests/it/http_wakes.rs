@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_core::{Boot, Config, ConfigSpec, Delivery, Effects, Fact, Incarnation, Outcome, RngKey, View};
-use tidegate_driver::{Command, DriverPorts, Executor, NoopInboxResolver, Observer, drive};
+use tidegate_driver::{Command, DriverPorts, Executor, NoopInboxResolver, Observer, ProcessClock, drive};
 use tokio::sync::{mpsc, watch};
 
 struct Noop;
@@ -38,6 +38,7 @@ fn driven() -> (Api, mpsc::Sender<Command>, Arc<AtomicU64>) {
     let ports = DriverPorts {
         store: Arc::new(api.memory.clone()),
         executor: Arc::new(Noop),
+        clock: Box::new(ProcessClock::start()),
         observer: Box::new(Exchanges(Arc::clone(&exchanges))),
         wake: api.services.wake.clone(),
         inboxes: Arc::new(NoopInboxResolver),

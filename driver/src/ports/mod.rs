@@ -1,6 +1,7 @@
 //! What Tidegate asks of the world: one small trait per concern, each with two real implementations or more.
 
 mod apps;
+mod clock;
 mod dead_letters;
 mod deliveries;
 mod dispatch;
@@ -16,6 +17,7 @@ mod scripts;
 mod triggers;
 
 pub use apps::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
+pub use clock::{Clock, ProcessClock};
 pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Resolution};
 pub use deliveries::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary};
 pub use dispatch::DispatchStore;

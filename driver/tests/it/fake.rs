@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_driver::{
-    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, SyncCaller, WakeHandle, drive,
+    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, ProcessClock, SyncCaller,
+    WakeHandle, drive,
 };
 use tokio::sync::{Barrier, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -203,6 +204,7 @@ impl World {
             store: Arc::clone(&store),
             executor: Arc::new(executor),
             inboxes: Arc::new(inboxes.clone()),
+            clock: Box::new(ProcessClock::start()),
             observer: Box::new(Tell(tell)),
             wake: wake.clone(),
             view,

@@ -103,7 +103,7 @@ pub(crate) struct Trouble {
 }
 
 /// One promise.
-pub(crate) trait Checker {
+pub(crate) trait Checker: Send {
     /// Its name.
     fn name(&self) -> &'static str;
 
@@ -149,6 +149,12 @@ pub(crate) struct Checkers {
 impl Checkers {
     pub(crate) fn without(name: Option<&str>) -> Self {
         Self { all: all().into_iter().filter(|checker| Some(checker.name()) != name).collect() }
+    }
+
+    /// All of them, but for these.
+    #[cfg(madsim)]
+    pub(crate) fn but(names: &[&str]) -> Self {
+        Self { all: all().into_iter().filter(|checker| !names.contains(&checker.name())).collect() }
     }
 
     /// Shows all of them what happens.

@@ -111,7 +111,7 @@ impl World {
             target: SyncTarget::Trigger(self.page),
             event: event("http.request", "GET /"),
             cause: Cause::outside(principal("admin")),
-            idempotency_key: key.map(|key| IdempotencyKey { key: key.to_string(), digest: "same".to_owned() }),
+            idempotency_key: key.map(key_of),
         });
         self.at(self.now + patience, Event::HangUp { daemon, life, inbox });
         self.reach(daemon, life, Input::SyncCalled { call })
@@ -139,8 +139,13 @@ fn selection(limit: u32) -> LetterSelection {
     LetterSelection { limit, ..LetterSelection::default() }
 }
 
+/// The idempotency key of that number.
+pub(crate) fn key_of(key: u32) -> IdempotencyKey {
+    IdempotencyKey { key: key.to_string(), digest: "same".to_owned() }
+}
+
 /// An event of nothing but its type.
-pub(super) fn event(event_type: &str, subject: &str) -> NewEvent {
+pub(crate) fn event(event_type: &str, subject: &str) -> NewEvent {
     NewEvent {
         event_type: EventType::new(event_type).expect("a constant within the rule"),
         subject: Subject::new(subject).expect("a constant within the rule"),

@@ -83,6 +83,23 @@ pub(crate) fn incarnation(daemon: usize, life: u64) -> Incarnation {
     Incarnation(uuid::Uuid::from_u128((daemon as u128 + 1) << 64 | u128::from(life)))
 }
 
+/// The whole configuration.
+pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config {
+    let spec = ConfigSpec {
+        gate,
+        lease_ms,
+        batch_max,
+        queue_wait_ms_max: 200,
+        sync_wait_ms_max: 1_000,
+        sync_queue_max: app::SYNC_QUEUE_MAX,
+        overrun_ms: 500,
+        shutdown_grace_ms: 1_000,
+        max_trigger_depth: app::MAX_DEPTH,
+        ..ConfigSpec::default()
+    };
+    Config::try_from(spec).expect("plans lie within the bounds")
+}
+
 fn boot(seed: u64, daemon: usize, life: u64) -> Boot {
     let rng_key = RngKey(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ life << 8 ^ daemon as u64);
     Boot { incarnation: incarnation(daemon, life), rng_key }
@@ -107,23 +124,15 @@ impl World {
         if self.daemons[daemon].is_alive {
             return Ok(());
         }
-        let Settings { gate, lease_ms, batch_max } = self.daemons[daemon].settings;
-        let mut spec = ConfigSpec {
-            gate,
-            lease_ms,
-            batch_max,
-            queue_wait_ms_max: 200,
-            sync_wait_ms_max: 1_000,
-            sync_queue_max: app::SYNC_QUEUE_MAX,
-            overrun_ms: 500,
-            shutdown_grace_ms: 1_000,
-            max_trigger_depth: app::MAX_DEPTH,
-            ..ConfigSpec::default()
+        let settings = self.daemons[daemon].settings;
+        let config = match self.bug {
+            None => config(settings),
+            Some(bug) => {
+                let mut spec = config(settings).into();
+                bug.configure(&mut spec);
+                Config::try_from(spec).expect("a planted bug keeps to the bounds")
+            }
         };
-        if let Some(bug) = self.bug {
-            bug.configure(&mut spec);
-        }
-        let config = Config::try_from(spec).expect("plans lie within the bounds");
         let life = self.daemons[daemon].life + 1;
         let boot = boot(self.plan.seed, daemon, life);
         let reborn = &mut self.daemons[daemon];
@@ -136,9 +145,9 @@ impl World {
         self.trouble[daemon].life = life;
         self.trouble[daemon].is_alive = true;
         self.trace.tell(|| format!("daemon {daemon}: life {life} begins"));
-        let settings: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
-        self.probes.sometimes(Probe::RolledOut, settings.len() > 1);
-        self.see(&Moment::Set { of: self.life(daemon), gate })?;
+        let leases: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
+        self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
+        self.see(&Moment::Set { of: self.life(daemon), gate: settings.gate })?;
         self.reach(daemon, life, Input::Tick)
     }
 

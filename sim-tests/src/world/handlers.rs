@@ -11,6 +11,7 @@ use tidegate_core::{
     Collection, Delivery, Effects, ExecError, Failure, HandlerReply, Json, Key, KvWrite, Micros, OpId, Outcome,
     ReadVersion,
 };
+use tidegate_io_sim::Memory;
 
 impl World {
     pub(super) fn execute(&mut self, daemon: usize, op: OpId, delivery: &Arc<Delivery>) -> Result<(), Violation> {
@@ -45,36 +46,16 @@ impl World {
         Ok(())
     }
 
-    /// What a handler does, and how long that takes: drawn for this execution alone.
+    /// What a handler does, unless something is wrong with it.
     fn handler(&mut self, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
-        let name = delivery.trigger_name.as_str();
-        let mut draw = Draw::for_execution(self.plan.seed, delivery.id.0, delivery.lease.0, self.applied);
-        let took = match name {
-            "slow" => draw.between(50_000, 900_000),
-            "page" => draw.between(500, 300_000),
-            _ if draw.permille(20) => draw.between(500_000, 3_000_000),
-            _ => draw.between(500, 30_000),
-        };
+        let (took, outcome) = outcome(self.plan.seed, delivery, self.applied, &self.store);
         if let Some(fault) = fault {
             return (took.min(1_000_000), self.goes_wrong_with(fault));
         }
-        if took > delivery.timeout.0 {
-            return (delivery.timeout.0, failed(ExecError::Timeout, "ran past its timeout"));
-        }
-        let fails = match name {
-            "doomed" => true,
-            "flaky" => draw.permille(600),
-            "letters" => draw.permille(400),
-            _ => draw.permille(50),
-        };
-        if self.down.get(name).is_some_and(|until| *until > self.now) {
+        if self.down.get(delivery.trigger_name.as_str()).is_some_and(|until| *until > self.now) {
             return (took, failed(ExecError::EndpointUnreachable, "its destination is down"));
         }
-        if fails {
-            return (took, failed(ExecError::ScriptError, "it failed"));
-        }
-        let reply = (name == "page").then(|| HandlerReply { status: 200, headers: Vec::new(), body: None });
-        (took, Outcome::Succeeded { effects: self.effects(delivery), reply })
+        (took, outcome)
     }
 
     fn goes_wrong_with(&mut self, fault: HandlerFault) -> Outcome {
@@ -91,27 +72,53 @@ impl World {
             HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "never again"),
         }
     }
+}
 
-    /// One more on the counter of the trigger, and on the mark of this delivery.
-    fn effects(&self, delivery: &Delivery) -> Effects {
-        let name = delivery.trigger_name.as_str();
-        let mut effects = Effects::default();
-        let mark = format!("{}.{}", delivery.event.id, delivery.trigger_id);
-        for (collection, key) in [("counts", name), ("marks", mark.as_str())] {
-            let collection = Collection::new(collection).expect("a word");
-            let key = Key::new(key).expect("a short text");
-            let seen = self.store.get(&the_app(), &collection, &key).expect("the app is there");
-            let count: u64 = seen.as_ref().map_or(0, |entry| entry.value.as_str().parse().unwrap_or_default());
-            let version = seen.map(|entry| entry.version);
-            effects.reads.push(ReadVersion { collection: collection.clone(), key: key.clone(), version });
-            let value = Some(Json::from(serde_json::json!(count + 1)));
-            effects.writes.push(KvWrite { collection, key, value });
-        }
-        if name == "loop" && delivery.event.depth <= app::MAX_DEPTH {
-            effects.events.push(event("loop", ""));
-        }
-        effects
+/// What a handler does, and how long that takes: drawn for this execution alone.
+pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) -> (u64, Outcome) {
+    let name = delivery.trigger_name.as_str();
+    let mut draw = Draw::for_execution(seed, delivery.id.0, delivery.lease.0, nth);
+    let took = match name {
+        "slow" => draw.between(50_000, 900_000),
+        "page" => draw.between(500, 300_000),
+        _ if draw.permille(20) => draw.between(500_000, 3_000_000),
+        _ => draw.between(500, 30_000),
+    };
+    if took > delivery.timeout.0 {
+        return (delivery.timeout.0, failed(ExecError::Timeout, "ran past its timeout"));
     }
+    let fails = match name {
+        "doomed" => true,
+        "flaky" => draw.permille(600),
+        "letters" => draw.permille(400),
+        _ => draw.permille(50),
+    };
+    if fails {
+        return (took, failed(ExecError::ScriptError, "it failed"));
+    }
+    let reply = (name == "page").then(|| HandlerReply { status: 200, headers: Vec::new(), body: None });
+    (took, Outcome::Succeeded { effects: effects(delivery, store), reply })
+}
+
+/// One more on the counter of the trigger, and on the mark of this delivery.
+fn effects(delivery: &Delivery, store: &Memory) -> Effects {
+    let name = delivery.trigger_name.as_str();
+    let mut effects = Effects::default();
+    let mark = format!("{}.{}", delivery.event.id, delivery.trigger_id);
+    for (collection, key) in [("counts", name), ("marks", mark.as_str())] {
+        let collection = Collection::new(collection).expect("a word");
+        let key = Key::new(key).expect("a short text");
+        let seen = store.get(&the_app(), &collection, &key).expect("the app is there");
+        let count: u64 = seen.as_ref().map_or(0, |entry| entry.value.as_str().parse().unwrap_or_default());
+        let version = seen.map(|entry| entry.version);
+        effects.reads.push(ReadVersion { collection: collection.clone(), key: key.clone(), version });
+        let value = Some(Json::from(serde_json::json!(count + 1)));
+        effects.writes.push(KvWrite { collection, key, value });
+    }
+    if name == "loop" && delivery.event.depth <= app::MAX_DEPTH {
+        effects.events.push(event("loop", ""));
+    }
+    effects
 }
 
 fn failed(error: ExecError, message: &str) -> Outcome {

@@ -9,8 +9,16 @@ mod faults;
 mod handlers;
 mod store;
 
+#[cfg(madsim)]
+pub(crate) use app::{EPOCH, deployed, principal};
 pub(crate) use app::{LIMIT, MAX_DEPTH, RENEWALS, SYNC_QUEUE_MAX, app};
+#[cfg(madsim)]
+pub(crate) use clients::{event, key_of};
+#[cfg(madsim)]
+pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
+#[cfg(madsim)]
+pub(crate) use handlers::outcome;
 
 use crate::checkers::{Checkers, Moment, Scene, Trouble, Violation};
 use crate::draw::Draw;

@@ -1,5 +1,7 @@
 //! The runner: `cargo xtask sim`.
 
+#[cfg(madsim)]
+mod cluster;
 mod many;
 mod one;
 mod probes;
@@ -9,6 +11,8 @@ mod sabotage;
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(madsim)]
+use tidegate_sim_tests::Bug;
 use tidegate_sim_tests::Profile;
 
 /// Simulated clusters under every fault, checked at each step.
@@ -57,6 +61,31 @@ enum Task {
         #[arg(long, default_value_t = 24)]
         calls: u64,
     },
+    /// One seed of whole drivers on a simulated runtime.
+    #[cfg(madsim)]
+    Cluster {
+        /// Which.
+        seed: u64,
+        /// Shows the timeline.
+        #[arg(long)]
+        show: bool,
+        /// With this bug in the store.
+        #[arg(long, value_parser = bug)]
+        bug: Option<Bug>,
+    },
+    /// Many seeds of whole drivers, a process for each.
+    #[cfg(madsim)]
+    Clusters {
+        /// How many.
+        #[arg(long, default_value_t = 300)]
+        seeds: u64,
+        /// The first one.
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// Only this one, as a timeline.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
     /// The hash of everything that happened, for comparing processes and builds.
     Hash {
         /// How many seeds.
@@ -70,6 +99,12 @@ fn profile(name: &str) -> Result<Profile, String> {
     Profile::ALL.into_iter().find(|profile| profile.name() == name).ok_or_else(|| format!("one of {}", names()))
 }
 
+#[cfg(madsim)]
+fn bug(name: &str) -> Result<Bug, String> {
+    let is = |bug: &&Bug| format!("{bug:?}") == name;
+    Bug::ALL.iter().find(is).copied().ok_or_else(|| "no bug has this name".to_owned())
+}
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let threads = args.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
@@ -77,6 +112,12 @@ fn main() -> ExitCode {
         Some(Task::Probes { seeds }) => probes::show(*seeds, threads),
         Some(Task::Sabotage { without }) => sabotage::show(*without, threads),
         Some(Task::Exhaustive { calls }) => many::exhaust(*calls),
+        #[cfg(madsim)]
+        Some(Task::Cluster { seed, show, bug }) => cluster::play(*seed, *show, *bug),
+        #[cfg(madsim)]
+        Some(Task::Clusters { seed: Some(seed), .. }) => cluster::play(*seed, true, None),
+        #[cfg(madsim)]
+        Some(Task::Clusters { seeds, from, .. }) => cluster::check() && cluster::many(*from, *seeds, threads),
         Some(Task::Hash { seeds }) => probes::hash(*seeds),
         None => match (&args.plan, args.seed) {
             (Some(path), _) => one::file(path),

@@ -3,7 +3,8 @@
 use crate::progress::bar;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tidegate_sim_tests::{Bug, Caught, SEEDS_MAX, checkers, hunt};
+use std::time::Instant;
+use tidegate_sim_tests::{Bug, Caught, Options, Plan, SEEDS_MAX, checkers, hunt, play, shrink};
 
 /// Plants every bug, then, if asked, leaves out every checker.
 pub(crate) fn show(without: bool, threads: usize) -> bool {
@@ -24,9 +25,30 @@ pub(crate) fn show(without: bool, threads: usize) -> bool {
     seeds.sort_unstable();
     let found = seeds.iter().filter(|seeds| **seeds <= SEEDS_MAX).count();
     println!("half of them within {} seeds", seeds[seeds.len() / 2]);
+    println!("{}", shrunk(&caught));
     let are_missed = !without || are_missed(threads);
     println!("caught {found} of {}", seeds.len());
     found == seeds.len() && are_missed
+}
+
+/// How small the plans get that showed the bugs.
+fn shrunk(caught: &[Found]) -> String {
+    let (mut faults, mut steps, mut slowest) = (Vec::new(), Vec::new(), 0.0_f64);
+    for (bug, _, caught) in caught {
+        let Some(caught) = caught else { continue };
+        let (plan, options) = (Plan::from_seed(caught.seeds - 1), Options { bug: Some(*bug), ..Options::default() });
+        let started = Instant::now();
+        let smallest = shrink(&plan, options);
+        if play(&smallest, options).violation.is_some() {
+            slowest = slowest.max(started.elapsed().as_secs_f64());
+            faults.push(smallest.faults.len());
+            steps.push(smallest.steps.len());
+        }
+    }
+    faults.sort_unstable();
+    steps.sort_unstable();
+    let median = |sizes: &[usize]| sizes.get(sizes.len() / 2).copied().unwrap_or_default();
+    format!("shrunk to a median of {} faults and {} steps, in {slowest:.1} s at most", median(&faults), median(&steps))
 }
 
 /// Whether each checker, left out, lets a bug through that it is there for.

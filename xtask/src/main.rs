@@ -1,6 +1,7 @@
 //! Automation, in Rust: `cargo xtask test` runs what CI runs.
 
 mod licences;
+mod mutants;
 mod postgres;
 mod sim;
 mod steps;
@@ -20,6 +21,8 @@ enum Task {
     Test(test::TestArgs),
     /// Simulates clusters under every fault: `--seeds N`, `--seed S`, `--plan FILE`, `probes`, `sabotage`, `exhaustive`.
     Sim(sim::SimArgs),
+    /// Changes the core in one place after the other; simulation has to notice. Takes hours; `--shard K/N` takes less.
+    Mutants(mutants::MutantsArgs),
     /// Only the structure's rules: who depends on whom, what stands where. Takes seconds.
     Structure,
     /// Starts a throw-away Postgres server and prints its address; Ctrl-C removes it.
@@ -29,6 +32,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Test(args) => test::run(&args),
+        Task::Mutants(args) => mutants::run_mutants(&args),
         Task::Sim(args) => sim::run_sim(&args),
         Task::Structure => {
             workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|said| println!("{said}"))

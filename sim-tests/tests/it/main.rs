@@ -2,5 +2,6 @@
 
 mod bites;
 mod determinism;
+mod quick;
 mod regressions;
 mod seeds;

@@ -1,0 +1,73 @@
+//! `cargo xtask mutants`: the core with one small change at a time, and simulation as the only judge.
+
+use crate::steps::Failure;
+use crate::workspace::{cargo, root, run};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// What is handed on.
+#[derive(Debug, clap::Args)]
+pub(crate) struct MutantsArgs {
+    /// For `cargo mutants` itself, such as `--shard 1/8`, `--jobs 2`, `--file core/src/gate.rs`, `--list`.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+/// The version whose options and report this file knows.
+const VERSION: &str = "27.1.0";
+/// Fewer killed than this, in percent, and the simulation has lost its teeth.
+const KILLED_MIN: usize = 92;
+
+/// Runs them, and counts.
+pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
+    let tool = tool()?;
+    let mut command = Command::new(tool);
+    command.current_dir(root()).arg("mutants");
+    command.args(["--package", "tidegate-core", "--test-package", "tidegate-sim-tests", "--profile", "mutants"]);
+    command.args(["--output", "target"]).args(&args.args);
+    command.args(["--", "--test", "it", "quick::"]);
+    // It says by its status that some survived; that is judged here.
+    let status = command.status().map_err(|error| Failure::new(error.to_string(), "see above"))?;
+    if args.args.iter().any(|arg| arg == "--list") || !matches!(status.code(), Some(0 | 2 | 3)) {
+        return if status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(format!("cargo mutants: {status}"), "see above"))
+        };
+    }
+    judge()
+}
+
+fn judge() -> Result<(), Failure> {
+    let path = root().join("target/mutants.out/outcomes.json");
+    let report = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+    let report = report.and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
+    let report = report.map_err(|error| Failure::new(format!("{}: {error}", path.display()), "run it again"))?;
+    let count = |name: &str| report[name].as_u64().unwrap_or_default() as usize;
+    let (caught, timeout, missed) = (count("caught"), count("timeout"), count("missed"));
+    let (killed, viable) = (caught + timeout, caught + timeout + missed);
+    for outcome in report["outcomes"].as_array().into_iter().flatten() {
+        if outcome["summary"] == "MissedMutant" {
+            println!("survived: {}", outcome["scenario"]["Mutant"]["name"].as_str().unwrap_or_default());
+        }
+    }
+    println!("killed {killed} of {viable}");
+    if killed * 100 < viable * KILLED_MIN {
+        let advice = "each survivor wants a checker, or its reason in sim-tests/survivors.md";
+        return Err(Failure::new(format!("less than {KILLED_MIN} % were killed"), advice));
+    }
+    Ok(())
+}
+
+/// The tool, which is built for this tree if it is not there.
+fn tool() -> Result<PathBuf, Failure> {
+    let folder = root().join("target/tools");
+    let tool = folder.join("bin/cargo-mutants");
+    if !tool.exists() {
+        let mut install = cargo();
+        install.args(["install", "cargo-mutants", "--version", VERSION, "--locked", "--root"]).arg(&folder);
+        run(&mut install, "it is fetched once; is the network there?")?;
+    }
+    Ok(tool)
+}

@@ -265,4 +265,8 @@ pub enum HandlerFault {
     RetryAfter(u64),
     /// It fails for good.
     Permanent,
+    /// It may not run any more.
+    Denied,
+    /// It is not there.
+    Missing,
 }

@@ -126,6 +126,10 @@ probes! {
     CallRepeated,
     /// a delivery became a dead letter after its last attempt
     Exhausted,
+    /// a delivery became too old for another attempt
+    TooOld,
+    /// effects that only read were settled
+    ReadOnly,
     /// a dead-letter handler succeeded
     LetterHandled,
     /// a dead-letter handler failed

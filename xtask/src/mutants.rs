@@ -61,7 +61,8 @@ fn judge() -> Result<(), Failure> {
     }
     println!("killed {killed} of {viable}");
     if killed * 100 < viable * KILLED_MIN {
-        let advice = "each survivor wants a checker, or its reason in sim-tests/survivors.md";
+        let advice =
+            "each survivor wants a checker, or a reason in docs/simulation.md why it changes nothing that matters";
         return Err(Failure::new(format!("less than {KILLED_MIN} % were killed"), advice));
     }
     Ok(())

@@ -39,7 +39,8 @@ impl Backoff {
             let what = format!("{id} waits {} µs after attempt {attempt}", delay.0);
             return Err(format!("{what}, its policy says {low} to {high}, its handler {wish}"));
         }
-        if wish < low && high > low {
+        // Of those with an age the longest waits are dead letters instead.
+        if wish < low && high > low && policy.max_age_ms.is_none() {
             probes.drawn(((delay.0 - low) * 10 / (high - low + 1)) as usize);
         }
         Ok(())

@@ -2,10 +2,10 @@
 
 use super::terminal::applied;
 use super::{Checker, Moment, Scene};
-use crate::probes::Probes;
+use crate::probes::{Probe, Probes};
 use crate::world::app;
 use std::collections::BTreeMap;
-use tidegate_core::{Collection, Verdict};
+use tidegate_core::{Collection, Reply, Request, Settlement, Verdict};
 use tidegate_driver::KvPage;
 use tidegate_io_sim::Memory;
 
@@ -26,7 +26,7 @@ impl Checker for EffectsOnce {
         "effects"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
             Moment::Applied { request, reply, .. } => {
                 let is_success = |verdict: &Verdict| match verdict {
@@ -34,6 +34,20 @@ impl Checker for EffectsOnce {
                     Verdict::Executed { outcome, .. } => outcome.error.is_none(),
                     _ => false,
                 };
+                if let (Request::Exchange { settle, .. }, Reply::Exchange { conflicted, .. }) = (request, reply) {
+                    let only_reads = |one: &&Settlement| {
+                        let effects = one.verdict.effects();
+                        effects.is_none_or(|effects| effects.writes.is_empty() && effects.events.is_empty())
+                    };
+                    if let Some(one) = settle.iter().filter(only_reads).find(|one| conflicted.contains(&one.claim)) {
+                        return Err(format!("{} only read, and conflicts", one.claim));
+                    }
+                    let has_read = settle.iter().filter(only_reads).any(|one| match &one.verdict {
+                        Verdict::Done { effects } => !effects.reads.is_empty(),
+                        _ => false,
+                    });
+                    probes.sometimes(Probe::ReadOnly, has_read);
+                }
                 self.successes += applied(request, reply).filter(|one| is_success(&one.verdict)).count() as u64;
                 Ok(())
             }

@@ -17,6 +17,7 @@ mod limits;
 mod metrics;
 mod overlap;
 mod places;
+mod reasons;
 mod stale;
 mod terminal;
 
@@ -132,6 +133,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<depth::Depth>::default(),
         Box::<calls::Calls>::default(),
         Box::<letters::Letters>::default(),
+        Box::<reasons::Reasons>::default(),
         Box::<metrics::Metrics>::default(),
         Box::<bounds::Bounds>::default(),
         Box::<latency::Latency>::default(),

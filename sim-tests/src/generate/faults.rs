@@ -58,8 +58,10 @@ fn moment(draw: &mut Draw) -> Moment {
 }
 
 fn handler(draw: &mut Draw) -> HandlerFault {
-    match draw.between(0, 4) {
+    match draw.between(0, 6) {
         0 => HandlerFault::Hang,
+        5 => HandlerFault::Denied,
+        6 => HandlerFault::Missing,
         1 => HandlerFault::Panic,
         2 => HandlerFault::SuccessAsFailure,
         3 => HandlerFault::RetryAfter(draw.between(1, 1_000_000)),

@@ -7,7 +7,7 @@ use crate::profile::Profile;
 use tidegate_core::GateLimits;
 
 /// The triggers that events are emitted for.
-const LANES: [&str; 7] = ["count", "flaky", "slow", "limited", "loop", "doomed", "owned"];
+const LANES: [&str; 8] = ["count", "flaky", "slow", "limited", "loop", "doomed", "owned", "aging"];
 
 pub(super) fn draw(
     draw: &mut Draw,
@@ -26,7 +26,7 @@ pub(super) fn draw(
 fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> Step {
     match profile {
         Profile::Mixed => mixed(draw, daemons, gate),
-        Profile::Jitter => emit(draw, &["flaky", "doomed"], 20),
+        Profile::Jitter => emit(draw, &["flaky", "doomed", "aging"], 20),
         Profile::Gate => match draw.between(0, 9) {
             0..=2 => emit(draw, &["slow", "count"], 12),
             3 => Step::Gate { daemon: one_of(draw, daemons), limits: limits(draw, 3) },

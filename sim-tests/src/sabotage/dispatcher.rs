@@ -63,6 +63,9 @@ impl Bug {
                 };
             }
             (Self::FailureIsSuccess, Verdict::Retry { .. }) => *verdict = Verdict::Done { effects: Effects::default() },
+            (Self::DiesOfAnother, Verdict::Dead { reason, .. }) if *reason == DeadReason::Permanent => {
+                *reason = DeadReason::HandlerMissing;
+            }
             (Self::EffectsForgotten, Verdict::Done { effects }) => *effects = Effects::default(),
             (Self::CallRetried, Verdict::Executed { outcome, .. }) if outcome.error.is_some() => {
                 let failed = Attempt {
@@ -91,7 +94,7 @@ impl World {
                 let keeps = bug.settles(&mut one.verdict, attempt, allowed);
                 if let (Bug::JitterSkewed, Verdict::Retry { delay, .. }, Some(row)) = (bug, &mut one.verdict, row) {
                     let (low, high) = row.policy.jitter_range(row.attempt);
-                    if delay.0 >= low.0 && delay.0 <= high.0 {
+                    if (low.0..=high.0).contains(&delay.0) && row.policy.max_age().is_none() {
                         delay.0 = low.0 + (high.0 - low.0) / 2 + (delay.0 - low.0) / 2;
                     }
                 }

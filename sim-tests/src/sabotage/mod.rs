@@ -66,6 +66,7 @@ bugs! {
     JitterTooWide, "backoff", "a back-off is half as long again";
     JitterSkewed, "jitter", "jitter is drawn from the upper half alone";
     OneAttemptLess, "attempts", "the last attempt is not made";
+    DiesOfAnother, "reasons", "a dead letter gives another reason than its failure";
     LostRetry, "expiry", "the settlement of a failure is forgotten";
     LostRenewal, "expiry", "leases are not renewed";
     LostReply, "progress", "the answer to an exchange with claims and settlements is now and then forgotten";

@@ -1,6 +1,6 @@
 //! What is deployed in every simulated world.
 
-use tidegate_core::{AppName, PrincipalId, Role, Timestamp, TriggerId, TriggerSpec};
+use tidegate_core::{AppName, PrincipalId, RetryPolicy, RetryPolicySpec, Role, Timestamp, TriggerId, TriggerSpec};
 use tidegate_driver::{Deployment, NewPrincipal};
 use tidegate_io_sim::Memory;
 
@@ -38,6 +38,13 @@ fn on(name: &str, attempts: u32, backoff: &str, limit: Option<u32>) -> TriggerSp
     }))
 }
 
+/// No attempt begins later than this.
+fn aging() -> RetryPolicy {
+    let spec =
+        RetryPolicySpec { max_attempts: 100, base_ms: 100, max_ms: 300, max_age_ms: Some(700), ..Default::default() };
+    RetryPolicy::try_from(spec).expect("constants within the bounds")
+}
+
 /// A trigger on anything else.
 fn with(name: &str, rule: serde_json::Value) -> TriggerSpec {
     spec(serde_json::json!({
@@ -56,6 +63,7 @@ pub(crate) fn deployed() -> (Memory, TriggerId) {
         on("limited", 100, "constant", Some(LIMIT)),
         on("loop", 100, "constant", None),
         on("doomed", 2, "linear", None),
+        TriggerSpec { retry: aging(), ..on("aging", 100, "constant", None) },
         with("kv", serde_json::json!({"source": "kv", "collection": "in"})),
         with("cron", serde_json::json!({"source": "cron", "expression": "* * * * *"})),
         with("letters", serde_json::json!({"source": "dead_letter", "trigger": "doomed"})),

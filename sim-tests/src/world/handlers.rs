@@ -70,6 +70,8 @@ impl World {
                 Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
             }
             HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "never again"),
+            HandlerFault::Denied => failed(ExecError::PrincipalDenied, "who registered it is gone"),
+            HandlerFault::Missing => failed(ExecError::HandlerMissing, "there is no such handler, line 12 of 345"),
         }
     }
 }
@@ -90,6 +92,7 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
     let fails = match name {
         "doomed" => true,
         "flaky" => draw.permille(600),
+        "aging" => draw.permille(800),
         "letters" => draw.permille(400),
         _ => draw.permille(50),
     };
@@ -104,6 +107,7 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
 fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     let name = delivery.trigger_name.as_str();
     let mut effects = Effects::default();
+    let is_reader = name == "owned" && delivery.event.id.0.as_u128().is_multiple_of(2);
     let mark = format!("{}.{}", delivery.event.id, delivery.trigger_id);
     for (collection, key) in [("counts", name), ("marks", mark.as_str())] {
         let collection = Collection::new(collection).expect("a word");
@@ -112,8 +116,10 @@ fn effects(delivery: &Delivery, store: &Memory) -> Effects {
         let count: u64 = seen.as_ref().map_or(0, |entry| entry.value.as_str().parse().unwrap_or_default());
         let version = seen.map(|entry| entry.version);
         effects.reads.push(ReadVersion { collection: collection.clone(), key: key.clone(), version });
-        let value = Some(Json::from(serde_json::json!(count + 1)));
-        effects.writes.push(KvWrite { collection, key, value });
+        if !is_reader {
+            let value = Some(Json::from(serde_json::json!(count + 1)));
+            effects.writes.push(KvWrite { collection, key, value });
+        }
     }
     if name == "loop" && delivery.event.depth <= app::MAX_DEPTH {
         effects.events.push(event("loop", ""));

@@ -1,0 +1,135 @@
+//! What dies, dies of what its letter says, and nothing dies that might still be tried.
+
+use super::terminal::applied;
+use super::{Checker, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{
+    Attempt, Claim, DeadLetterId, DeadReason, Delivery, DeliveryId, ExecError, Reply, Settlement, Timestamp, Verdict,
+};
+
+#[derive(Default)]
+pub(super) struct Reasons {
+    rows: BTreeMap<DeliveryId, Delivery>,
+    executed: BTreeSet<Claim>,
+}
+
+/// How far a daemon's idea of the store's time may be off while nothing is wrong.
+const CLOCK_OFF: i64 = 20_000;
+
+/// Their names, as everybody else knows them.
+const fn name(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::AttemptsExhausted => "attempts_exhausted",
+        DeadReason::MaxAge => "max_age",
+        DeadReason::Permanent => "permanent",
+        DeadReason::PrincipalDenied => "principal_denied",
+        DeadReason::HandlerMissing => "handler_missing",
+    }
+}
+
+/// What equal failures share, by its definition and not by the code that made it.
+fn fingerprint(attempt: &Attempt) -> String {
+    let line = attempt.message.split('\n').next().unwrap_or_default();
+    let blotted = line.split(|char: char| char.is_ascii_digit()).collect::<Vec<_>>();
+    let mut text = format!("{}:", attempt.error.code());
+    for (at, part) in blotted.iter().enumerate() {
+        let is_run = at > 1 && blotted[at - 1].is_empty();
+        if at > 0 && !is_run {
+            text.push('#');
+        }
+        text.push_str(part);
+    }
+    let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(1_099_511_628_211);
+    format!("{:016x}", text.bytes().fold(14_695_981_039_346_656_037, fnv))
+}
+
+impl Reasons {
+    fn died(&self, one: &Settlement, now: Timestamp, is_well: bool) -> Result<(), String> {
+        let Some(row) = self.rows.get(&one.claim.delivery) else { return Ok(()) };
+        let id = row.id;
+        match &one.verdict {
+            Verdict::Retry { delay, failed } => {
+                let too_late = row
+                    .policy
+                    .max_age()
+                    .is_some_and(|age| now.plus(*delay).0 > row.enqueued_at.plus(age).0 + CLOCK_OFF);
+                if !failed.error.is_retryable() || (too_late && is_well) {
+                    return Err(format!("{id} is tried again after {}, {} µs from now", failed.error, delay.0));
+                }
+            }
+            Verdict::Dead { reason, attempts, failed, fingerprint: told, .. } => {
+                if let Some(failed) = failed.as_ref().filter(|failed| *told != fingerprint(failed)) {
+                    return Err(format!("{id} has another fingerprint than {failed:?}"));
+                }
+                let is_executed = self.executed.contains(&one.claim);
+                let expected = (row.attempt - u32::from(!is_executed)).min(row.policy.max_attempts());
+                if *attempts != expected {
+                    return Err(format!("{id} died after {attempts} attempts, it had {expected}"));
+                }
+                let error = failed.as_ref().map(|failed| failed.error);
+                let is_right = match reason {
+                    DeadReason::PrincipalDenied => error == Some(ExecError::PrincipalDenied),
+                    DeadReason::HandlerMissing => error == Some(ExecError::HandlerMissing),
+                    DeadReason::Permanent => error.is_some_and(|error| !error.is_retryable()),
+                    DeadReason::AttemptsExhausted => {
+                        error.is_none_or(ExecError::is_retryable) && row.attempt >= row.policy.max_attempts()
+                    }
+                    DeadReason::MaxAge => row.policy.max_age().is_some_and(|age| {
+                        let most = row.policy.jitter_range(row.attempt).1.0 as i64 + CLOCK_OFF;
+                        !is_well || now.0 + most + 1_000_000 > row.enqueued_at.plus(age).0
+                    }),
+                };
+                if !is_right {
+                    return Err(format!("{id} died of {reason:?} after {error:?}"));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+impl Checker for Reasons {
+    fn name(&self) -> &'static str {
+        "reasons"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Executes { delivery, .. } => _ = self.executed.insert(delivery.claim()),
+            Moment::Applied { request, reply, .. } => {
+                let is_well = scene.trouble.iter().all(|trouble| trouble.until == 0);
+                for settlement in applied(request, reply) {
+                    self.died(settlement, scene.store.now(), is_well)?;
+                    let is_old = matches!(&settlement.verdict, Verdict::Dead { reason: DeadReason::MaxAge, .. });
+                    probes.sometimes(Probe::TooOld, is_old);
+                }
+                if let Reply::Exchange { claimed, .. } = reply {
+                    self.rows.extend(claimed.iter().map(|row| (row.id, row.clone())));
+                }
+            }
+            Moment::Over => {
+                for letter in scene.store.letters_after(DeadLetterId(i64::MIN)) {
+                    let known = (letter.reason.as_str(), DeadReason::from_name(name(letter.reason)));
+                    if known != (name(letter.reason), Some(letter.reason)) {
+                        return Err(format!("{:?} has the name {known:?}", letter.reason));
+                    }
+                }
+                for one in scene.store.abandoned() {
+                    let expected = match one.cause {
+                        tidegate_core::AbandonCause::NodeLost => "node_lost",
+                        tidegate_core::AbandonCause::CallerGone => "caller_gone",
+                    };
+                    if one.cause.as_str() != expected
+                        || tidegate_core::AbandonCause::from_name(expected) != Some(one.cause)
+                    {
+                        return Err(format!("{:?} is called {}", one.cause, one.cause.as_str()));
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,10 +1,11 @@
 //! No more executions run than the gate had permits when the last one of them was admitted, and no more async ones than
-//! it leaves them. A sync caller is admitted before its row is written: the limits of then count.
+//! it leaves them; no lane takes all of these, so that another one's first row finds a permit. A sync caller is admitted
+//! before its row is written: the limits of then count.
 
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{GateLimits, InboxId, OpId, Request};
+use tidegate_core::{GateLimits, InboxId, OpId, Request, TriggerId};
 
 #[derive(Default)]
 pub(super) struct Gate {
@@ -15,10 +16,19 @@ pub(super) struct Gate {
 #[derive(Default)]
 struct State {
     limits: Option<GateLimits>,
-    /// What runs: whether it is sync.
-    running: BTreeMap<OpId, bool>,
+    /// What runs: the lane that it came by, or a caller's.
+    running: BTreeMap<OpId, Option<TriggerId>>,
     /// The most permits there were since each caller was admitted.
     admitted: BTreeMap<InboxId, u32>,
+}
+
+/// What one lane may take: an eighth of the permits is left to the others, and at least one if there is more than one.
+const fn share(permits: u32) -> u32 {
+    match permits {
+        0 | 1 => permits,
+        2..=15 => permits - 1,
+        _ => permits - permits / 8,
+    }
 }
 
 impl Checker for Gate {
@@ -43,11 +53,13 @@ impl Checker for Gate {
                 let state = self.lives.entry(*of).or_default();
                 let limits = state.limits.unwrap_or_default();
                 self.of.insert(*op, *of);
-                if state.running.insert(*op, delivery.reply_to.is_some()).is_some() {
+                if state.running.insert(*op, delivery.reply_to.is_none().then_some(delivery.trigger_id)).is_some() {
                     return Err(format!("{op:?} is used twice"));
                 }
                 let running = state.running.len() as u32;
-                let of_async = state.running.values().filter(|is_sync| !**is_sync).count() as u32;
+                let of_async = state.running.values().flatten().count() as u32;
+                let of_lane =
+                    state.running.values().flatten().filter(|lane| **lane == delivery.trigger_id).count() as u32;
                 let permits = match delivery.reply_to.and_then(|inbox| state.admitted.get(&inbox)) {
                     Some(admitted) => *admitted,
                     None => limits.permits,
@@ -55,6 +67,9 @@ impl Checker for Gate {
                 probes.sometimes(Probe::GateFull, running == permits);
                 let is_async = delivery.reply_to.is_none();
                 probes.sometimes(Probe::ReserveLeft, limits.sync_reserve > 0 && of_async == limits.for_async());
+                if is_async && of_lane > share(limits.for_async()) {
+                    return Err(format!("{of_lane} of one lane run, of {} async permits", limits.for_async()));
+                }
                 if running > permits || (is_async && of_async > limits.for_async()) {
                     return Err(format!("{running} run, {of_async} of them async, under {limits:?}"));
                 }

@@ -42,7 +42,8 @@ impl Referee {
             checkers: Checkers::but(&ELSEWHERE),
             probes: Probes::default(),
             trace: Trace::new(keep),
-            trouble: vec![Trouble::default(); plan.daemons],
+            // Packets may be lost at any time: nobody is ever certainly well.
+            trouble: vec![Trouble { until: 1, ..Trouble::default() }; plan.daemons],
             violation: None,
             bug,
             spoilt: BTreeSet::new(),

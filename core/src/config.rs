@@ -25,7 +25,7 @@ impl GateLimits {
         self.permits.saturating_sub(self.sync_reserve)
     }
 
-    fn check(self) -> Result<(), InvalidConfig> {
+    pub(crate) fn check(self) -> Result<(), InvalidConfig> {
         in_range("gate.permits", u64::from(self.permits), 1, 10_000)?;
         in_range("gate.sync_reserve", u64::from(self.sync_reserve), 0, u64::from(self.permits) - 1)
     }

@@ -5,34 +5,33 @@ use crate::workspace::{cargo, root, run};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 /// What is handed on.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MutantsArgs {
-    /// For `cargo mutants` itself, such as `--shard 1/8`, `--jobs 2`, `--file core/src/gate.rs`, `--list`.
+    /// For `cargo mutants` itself, such as `--shard 1/8`, `--jobs 2`, `--file core/src/gate.rs`, `--iterate`, `--list`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
 /// The version whose options and report this file knows.
 const VERSION: &str = "27.1.0";
+const PROFILE: &str = "mutants";
 const TEST: &str = "quick::a_few_seeds_of_each_workload";
-/// Longer than the test takes on a busy machine; a mutant that hangs is dead.
-const TIMEOUT_S: &str = "120";
+/// A mutant that takes so many times what the unchanged core takes is dead: it hangs.
+const TIMEOUT_FACTOR: u64 = 5;
 /// Fewer killed than this, in percent, and the simulation has lost its teeth.
 const KILLED_MIN: usize = 92;
 
 /// Runs them, and counts.
 pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     let tool = tool()?;
-    // Unchanged it must pass, and not for want of tests.
-    let mut baseline = cargo();
-    baseline.args(["test", "--profile", "mutants", "--package", "tidegate-sim-tests", "--test", "it", "--", TEST]);
-    run(&mut baseline, "mend the core first")?;
+    let timeout = baseline()?.as_secs().max(1) * TIMEOUT_FACTOR;
     let mut command = Command::new(tool);
     command.current_dir(root()).arg("mutants");
-    command.args(["--package", "tidegate-core", "--test-package", "tidegate-sim-tests", "--profile", "mutants"]);
-    command.args(["--output", "target", "--baseline", "skip", "--timeout", TIMEOUT_S]).args(&args.args);
+    command.args(["--package", "tidegate-core", "--test-package", "tidegate-sim-tests", "--profile", PROFILE]);
+    command.args(["--output", "target", "--baseline", "skip", "--timeout", &timeout.to_string()]).args(&args.args);
     command.args(["--", "--test", "it", TEST]);
     // That some survived it says by its status; that is judged here.
     let status = command.status().map_err(|error| Failure::new(error.to_string(), "see above"))?;
@@ -46,6 +45,19 @@ pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     judge()
 }
 
+/// Unchanged the core must pass, and not for want of tests. How long that takes.
+fn baseline() -> Result<Duration, Failure> {
+    let test = |more: &[&str]| {
+        let mut test = cargo();
+        test.args(["test", "--profile", PROFILE, "--package", "tidegate-sim-tests", "--test", "it"]).args(more);
+        run(&mut test, "mend the core first")
+    };
+    test(&["--no-run"])?;
+    let began = Instant::now();
+    test(&["--", TEST])?;
+    Ok(began.elapsed())
+}
+
 fn judge() -> Result<(), Failure> {
     let path = root().join("target/mutants.out/outcomes.json");
     let report = std::fs::read_to_string(&path).map_err(|error| error.to_string());
@@ -53,7 +65,9 @@ fn judge() -> Result<(), Failure> {
     let report = report.map_err(|error| Failure::new(format!("{}: {error}", path.display()), "run it again"))?;
     let count = |name: &str| report[name].as_u64().unwrap_or_default() as usize;
     let (caught, timeout, missed) = (count("caught"), count("timeout"), count("missed"));
-    let (killed, viable) = (caught + timeout, caught + timeout + missed);
+    let before = killed_before();
+    let killed = caught + timeout + before;
+    let viable = killed + missed;
     for outcome in report["outcomes"].as_array().into_iter().flatten() {
         if outcome["summary"] == "MissedMutant" {
             println!("survived: {}", outcome["scenario"]["Mutant"]["name"].as_str().unwrap_or_default());
@@ -66,6 +80,16 @@ fn judge() -> Result<(), Failure> {
         return Err(Failure::new(format!("less than {KILLED_MIN} % were killed"), advice));
     }
     Ok(())
+}
+
+/// With `--iterate` those are not run again that a run before has caught: checkers only get stricter.
+fn killed_before() -> usize {
+    let list = std::fs::read_to_string(root().join("target/mutants.out/previously_caught.txt")).unwrap_or_default();
+    let count = list.lines().count();
+    if count > 0 {
+        println!("{count} were caught by runs before, and left out of this one");
+    }
+    count
 }
 
 /// The tool, which is built for this tree if it is not there.

@@ -17,6 +17,7 @@ pub(crate) struct SimArgs {
 }
 
 const ADVICE: &str = "what broke is shown above: mend it, and keep the shrunk plan in sim-tests/regressions/";
+const RUNNER: [&str; 6] = ["--package", "tidegate-sim-tests", "--features", "runner", "--bin", "sim"];
 /// Seeds of whole drivers that every run of the tests plays.
 const CLUSTERS: u64 = 300;
 
@@ -39,15 +40,14 @@ pub(crate) fn test_clusters() -> StepResult {
 
 fn simulator(profile: &str) -> Command {
     let mut command = cargo();
-    command.args(["run", "--quiet", "--profile", profile, "--package", "tidegate-sim-tests", "--bin", "sim", "--"]);
+    command.args(["run", "--quiet", "--profile", profile]).args(RUNNER).arg("--");
     command
 }
 
 /// Everything that is async is built for the simulated runtime, apart from all other builds.
 fn clusters(profile: &str) -> Command {
     let mut command = cargo();
-    command.args(["run", "--profile", profile, "--target-dir", "target/madsim"]);
-    command.args(["--package", "tidegate-sim-tests", "--bin", "sim", "--", "clusters"]);
+    command.args(["run", "--profile", profile, "--target-dir", "target/madsim"]).args(RUNNER).args(["--", "clusters"]);
     command.env("RUSTFLAGS", "--cfg madsim");
     command
 }

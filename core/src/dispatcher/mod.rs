@@ -238,9 +238,9 @@ impl Dispatcher {
     }
 
     fn change_gate(&mut self, limits: crate::config::GateLimits) -> Disposition {
-        let spec = crate::config::ConfigSpec { gate: limits, ..self.config.into() };
-        let Ok(config) = Config::try_from(spec) else { return Disposition::Rejected };
-        self.config = config;
+        if limits.check().is_err() {
+            return Disposition::Rejected;
+        }
         self.gate.change(limits);
         Disposition::Accepted
     }

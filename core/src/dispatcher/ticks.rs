@@ -12,7 +12,8 @@ const NEVER: Timestamp = Timestamp(253_402_300_799_000_000);
 impl Dispatcher {
     /// Lets due schedules tick. Ticks that were missed while nobody ran are made up for by one.
     pub(super) fn tick(&mut self, schedules: &[Schedule], now: Timestamp) {
-        if schedules.is_empty() || self.ticking.is_some() || self.shutdown.is_some() {
+        let may_call = self.health.may_call(self.now);
+        if schedules.is_empty() || self.ticking.is_some() || self.shutdown.is_some() || !may_call {
             return;
         }
         let tick = |schedule: &Schedule| Tick {

@@ -93,7 +93,7 @@ impl Checker for Calls {
                 Ok(())
             }
             Moment::Executes { delivery, .. } => self.executes(delivery),
-            Moment::Replied { inbox, reply, delivered } => {
+            Moment::Replied { inbox, reply, delivered, .. } => {
                 probes.sometimes(Probe::HungUpAfter, !delivered && reply.execution.is_some());
                 self.replied(*inbox, reply, *delivered)
             }

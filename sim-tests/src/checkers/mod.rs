@@ -20,13 +20,14 @@ mod places;
 mod reasons;
 mod stale;
 mod terminal;
+mod views;
 
 use crate::plan::Settings;
 use crate::probes::Probes;
 pub(crate) use bounds::STEPS_MAX;
 use std::fmt;
 use tidegate_core::{
-    Claim, Delivery, Fact, GateLimits, InboxId, OpId, Outcome, Reply, Request, StoreError, SyncReply, View,
+    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, OpId, Outcome, Reply, Request, StoreError, SyncReply, View,
 };
 use tidegate_io_sim::Memory;
 
@@ -58,8 +59,8 @@ pub(crate) enum Moment<'a> {
     Set { of: Life, gate: GateLimits },
     /// The outbox may have new rows, by a client's doing.
     Changed,
-    /// A dispatcher asks the store.
-    Asks { of: Life, request: &'a Request },
+    /// A dispatcher asks the store, under a number that not every world knows.
+    Asks { of: Life, op: Option<OpId>, request: &'a Request },
     /// The store has applied it.
     Applied { of: Life, op: OpId, request: &'a Request, reply: &'a Reply },
     /// A dispatcher got an answer, and took it or not.
@@ -71,17 +72,28 @@ pub(crate) enum Moment<'a> {
     /// A dispatcher says something.
     Fact { of: Life, fact: &'a Fact },
     /// A reply was handed over, or nobody was there.
-    Replied { inbox: InboxId, reply: &'a SyncReply, delivered: bool },
+    Replied { of: Life, inbox: InboxId, reply: &'a SyncReply, delivered: bool },
     /// A dispatcher has nothing to do until then, or for an answer.
     Rests { of: Life, view: View, steps: u32, too_early: bool },
-    /// An answer to a dead life was taken in.
-    TakenByAnother,
+    /// A dispatcher was given an input, perhaps one for a life before it, and this is what it made of it.
+    Took { of: Life, what: Given, disposition: Disposition, for_another: bool },
     /// A life is over.
     Died { of: Life },
     /// A few milliseconds have passed since everything healed.
     Sampled { has_room: bool },
     /// Everything has to have ended.
     Over,
+}
+
+/// What an input is, as far as checkers tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// The receipt of a reply.
+    Receipt,
+    /// The wish that it ends.
+    Shutdown,
+    /// Anything else.
+    Other,
 }
 
 /// What a checker may look at.
@@ -138,6 +150,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<bounds::Bounds>::default(),
         Box::<latency::Latency>::default(),
         Box::<stale::Stale>::default(),
+        Box::<views::Views>::default(),
         Box::<places::Places>::default(),
         Box::<effects::EffectsOnce>::default(),
     ]

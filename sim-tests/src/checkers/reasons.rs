@@ -12,6 +12,8 @@ use tidegate_core::{
 pub(super) struct Reasons {
     rows: BTreeMap<DeliveryId, Delivery>,
     executed: BTreeSet<Claim>,
+    /// Claims that the store gave when no further attempt was to begin.
+    too_old: BTreeSet<Claim>,
 }
 
 /// How far a daemon's idea of the store's time may be off while nothing is wrong.
@@ -25,6 +27,30 @@ const fn name(reason: DeadReason) -> &'static str {
         DeadReason::Permanent => "permanent",
         DeadReason::PrincipalDenied => "principal_denied",
         DeadReason::HandlerMissing => "handler_missing",
+    }
+}
+
+/// Whether another attempt may help, by the table of errors and not by the code that decides it.
+const fn may_help(error: ExecError) -> bool {
+    match error {
+        ExecError::ScriptUnavailable
+        | ExecError::HandlerMissing
+        | ExecError::PrincipalDenied
+        | ExecError::InvalidReply
+        | ExecError::LoopRefused => false,
+        ExecError::EndpointStatus(status) => matches!(status, 404 | 408 | 409 | 425 | 429 | 500..=599),
+        _ => true,
+    }
+}
+
+/// What a delivery may die of after this error, while attempts were left and after the last one.
+const fn reason_of(error: ExecError, is_last: bool) -> DeadReason {
+    match error {
+        ExecError::PrincipalDenied => DeadReason::PrincipalDenied,
+        ExecError::HandlerMissing => DeadReason::HandlerMissing,
+        error if !may_help(error) => DeadReason::Permanent,
+        _ if is_last => DeadReason::AttemptsExhausted,
+        _ => DeadReason::MaxAge,
     }
 }
 
@@ -54,7 +80,7 @@ impl Reasons {
                     .policy
                     .max_age()
                     .is_some_and(|age| now.plus(*delay).0 > row.enqueued_at.plus(age).0 + CLOCK_OFF);
-                if !failed.error.is_retryable() || (too_late && is_well) {
+                if !may_help(failed.error) || (too_late && is_well) {
                     return Err(format!("{id} is tried again after {}, {} µs from now", failed.error, delay.0));
                 }
             }
@@ -68,18 +94,17 @@ impl Reasons {
                     return Err(format!("{id} died after {attempts} attempts, it had {expected}"));
                 }
                 let error = failed.as_ref().map(|failed| failed.error);
-                let is_right = match reason {
-                    DeadReason::PrincipalDenied => error == Some(ExecError::PrincipalDenied),
-                    DeadReason::HandlerMissing => error == Some(ExecError::HandlerMissing),
-                    DeadReason::Permanent => error.is_some_and(|error| !error.is_retryable()),
-                    DeadReason::AttemptsExhausted => {
-                        error.is_none_or(ExecError::is_retryable) && row.attempt >= row.policy.max_attempts()
-                    }
-                    DeadReason::MaxAge => row.policy.max_age().is_some_and(|age| {
-                        let most = row.policy.jitter_range(row.attempt).1.0 as i64 + CLOCK_OFF;
-                        !is_well || now.0 + most + 1_000_000 > row.enqueued_at.plus(age).0
-                    }),
+                let is_last = row.attempt >= row.policy.max_attempts();
+                let expected = match error {
+                    Some(error) => reason_of(error, is_last),
+                    None if row.attempt > row.policy.max_attempts() => DeadReason::AttemptsExhausted,
+                    None => DeadReason::MaxAge,
                 };
+                let may_be_too_old = row.policy.max_age().is_some_and(|age| {
+                    let most = row.policy.jitter_range(row.attempt).1.0 as i64 + CLOCK_OFF;
+                    !is_well || now.0 + most + 1_000_000 > row.enqueued_at.plus(age).0
+                });
+                let is_right = *reason == expected && (*reason != DeadReason::MaxAge || may_be_too_old);
                 if !is_right {
                     return Err(format!("{id} died of {reason:?} after {error:?}"));
                 }
@@ -97,7 +122,15 @@ impl Checker for Reasons {
 
     fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
-            Moment::Executes { delivery, .. } => _ = self.executed.insert(delivery.claim()),
+            Moment::Executes { delivery, .. } => {
+                let claim = delivery.claim();
+                if self.too_old.contains(&claim) {
+                    return Err(format!(
+                        "{claim} is executed, and was too old for another attempt when it was claimed"
+                    ));
+                }
+                self.executed.insert(claim);
+            }
             Moment::Applied { request, reply, .. } => {
                 let is_well = scene.trouble.iter().all(|trouble| trouble.until == 0);
                 for settlement in applied(request, reply) {
@@ -105,7 +138,12 @@ impl Checker for Reasons {
                     let is_old = matches!(&settlement.verdict, Verdict::Dead { reason: DeadReason::MaxAge, .. });
                     probes.sometimes(Probe::TooOld, is_old);
                 }
-                if let Reply::Exchange { claimed, .. } = reply {
+                if let Reply::Exchange { claimed, now, .. } = reply {
+                    let is_too_old = |row: &&Delivery| {
+                        let age = row.policy.max_age().filter(|_| row.attempt > 1);
+                        age.is_some_and(|age| *now > row.enqueued_at.plus(age))
+                    };
+                    self.too_old.extend(claimed.iter().filter(is_too_old).map(Delivery::claim));
                     self.rows.extend(claimed.iter().map(|row| (row.id, row.clone())));
                 }
             }

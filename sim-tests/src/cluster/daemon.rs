@@ -163,7 +163,7 @@ async fn live(of: Life, plan: &Plan, referee: &Shared, published: &Mutex<Option<
     let ports = DriverPorts {
         store: Arc::new(RemoteStore { of, endpoint, referee: Shared::clone(referee), calls: AtomicU64::new(0) }),
         executor: Arc::new(Handlers { of, seed: plan.seed, referee: Shared::clone(referee) }),
-        inboxes: Arc::new(Watched { inboxes, referee: Shared::clone(referee) }),
+        inboxes: Arc::new(Watched { of, inboxes, referee: Shared::clone(referee) }),
         clock: Box::new(Drifting::start(Arc::clone(rate))),
         observer: Box::new(Heard { of, referee: Shared::clone(referee) }),
         wake,
@@ -186,7 +186,8 @@ struct RemoteStore {
 impl DispatchStore for RemoteStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
         let Life { daemon, life } = self.of;
-        self.referee.lock().expect("nobody panicked").see(&Moment::Asks { of: self.of, request: &request });
+        let asks = Moment::Asks { of: self.of, op: None, request: &request };
+        self.referee.lock().expect("nobody panicked").see(&asks);
         let seq = self.calls.fetch_add(1, Ordering::Relaxed);
         let asked = Asked { daemon, life, op: OpId { incarnation: incarnation(daemon, life), seq }, request };
         let answer = self.endpoint.call_timeout(address(), asked, CALL_MAX).await;
@@ -243,6 +244,7 @@ impl Executor for Handlers {
 
 /// Hands replies over, and tells the checkers.
 struct Watched {
+    of: Life,
     inboxes: InboxRegistry,
     referee: Shared,
 }
@@ -251,7 +253,8 @@ impl InboxResolver for Watched {
     async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> Delivered {
         let delivered = self.inboxes.deliver(inbox, reply.clone()).await;
         let was = delivered == Delivered::Delivered;
-        self.referee.lock().expect("nobody panicked").see(&Moment::Replied { inbox, reply: &reply, delivered: was });
+        let replied = Moment::Replied { of: self.of, inbox, reply: &reply, delivered: was };
+        self.referee.lock().expect("nobody panicked").see(&replied);
         delivered
     }
 }

@@ -13,7 +13,7 @@ use tidegate_core::{OpId, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 
 /// What needs the numbers of operations, or to know every trouble, is the other tier's.
-const ELSEWHERE: [&str; 5] = ["metrics", "expiry", "stale", "latency", "bounds"];
+const ELSEWHERE: [&str; 6] = ["metrics", "expiry", "stale", "latency", "bounds", "views"];
 
 pub(super) struct Referee {
     plan: Plan,

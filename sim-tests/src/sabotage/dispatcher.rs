@@ -4,8 +4,8 @@ use super::Bug;
 use crate::checkers::Life;
 use crate::world::World;
 use tidegate_core::{
-    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExecError, Fact, Input, Micros, Mono, Reply, Request, SyncReply,
-    Verdict,
+    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExecError, Fact, Input, Micros, Mono, Reply, Request, StoreError,
+    SyncReply, Verdict, View,
 };
 
 impl Bug {
@@ -119,12 +119,24 @@ impl World {
                 Input::Tick
             }
             (Some(Bug::LostReceipt), Input::ReplyDelivered { .. }) => Input::Tick,
+            (Some(Bug::AnswerIgnored), Input::StoreAnswered { op, result: Ok(Reply::Discover { .. }) })
+                if op.seq.is_multiple_of(7) =>
+            {
+                let op = tidegate_core::OpId { seq: op.seq + 1_000_000, ..op };
+                Input::StoreAnswered { op, result: Err(StoreError::unknown("to another question")) }
+            }
             (_, input) => input,
         }
     }
 
     pub(crate) fn spoilt_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
         if self.bug() == Some(Bug::NeverRests) { Some(now) } else { wake_at }
+    }
+
+    /// What a dispatcher with the bug would show of itself.
+    pub(crate) fn spoilt_view(&self, view: View) -> View {
+        let settling = if self.bug() == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
+        View { settling, ..view }
     }
 
     /// A reply as a caller would get it.

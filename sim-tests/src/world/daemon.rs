@@ -2,7 +2,7 @@
 
 use super::clock::Clock;
 use super::{Event, World, app};
-use crate::checkers::{Life, Moment, STEPS_MAX, Violation};
+use crate::checkers::{Given, Life, Moment, STEPS_MAX, Violation};
 use crate::plan::{CallFault, HandlerFault, Moment as Point, Settings, StoreFault};
 use crate::probes::Probe;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -229,15 +229,16 @@ impl World {
             self.see(&Moment::Set { of, gate: *limits })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
+        let what = match &input {
+            Input::ReplyDelivered { .. } => Given::Receipt,
+            Input::ShutdownRequested => Given::Shutdown,
+            _ => Given::Other,
+        };
         let disposition = self.daemons[daemon].dispatcher.handle(now, input);
         self.trace.note(&disposition);
         let taken = disposition == Disposition::Accepted;
-        if is_of_another_life {
-            self.probes.sometimes(Probe::AnsweredTheDead, true);
-            if disposition != Disposition::Stale {
-                self.see(&Moment::TakenByAnother)?;
-            }
-        }
+        self.probes.sometimes(Probe::AnsweredTheDead, is_of_another_life);
+        self.see(&Moment::Took { of, what, disposition, for_another: is_of_another_life })?;
         let mut has_settled = false;
         if let Some((op, result)) = answer {
             has_settled = taken && self.is_settlement(op);
@@ -274,7 +275,7 @@ impl World {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
         let too_early = self.spoilt_wake(wake_at, now).is_some_and(|at| at <= now);
-        let view = self.daemons[daemon].view();
+        let view = self.spoilt_view(self.daemons[daemon].view());
         self.see(&Moment::Rests { of, view, steps, too_early })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
         if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
@@ -326,14 +327,14 @@ impl World {
                 self.end(op, None)
             }
             Action::Reply { op, inbox, reply } => {
-                let reply = self.spoilt_reply(reply);
+                let (of, reply) = (self.life(daemon), self.spoilt_reply(reply));
                 let delivered = self.daemons[daemon].waiting.remove(&inbox);
                 let is_ok = reply.result.is_ok();
                 let caller = inbox.seq;
                 self.trace.tell(|| format!("daemon {daemon}: replies to caller {caller}: {is_ok}, {delivered}"));
                 let times = if self.bug.is_some_and(super::Bug::replies_twice) { 2 } else { 1 };
                 for _ in 0..times {
-                    self.see(&Moment::Replied { inbox, reply: &reply, delivered })?;
+                    self.see(&Moment::Replied { of, inbox, reply: &reply, delivered })?;
                 }
                 let (life, after) = (self.daemons[daemon].life, self.latency());
                 let input = Input::ReplyDelivered { op, delivered };

@@ -26,7 +26,7 @@ impl World {
 
     pub(super) fn call_store(&mut self, daemon: usize, op: OpId, request: Request) -> Result<(), Violation> {
         let of = self.life(daemon);
-        self.see(&Moment::Asks { of, request: &request })?;
+        self.see(&Moment::Asks { of, op: Some(op), request: &request })?;
         self.daemons[daemon].calls += 1;
         let (nth, down) = (self.daemons[daemon].calls, 100_000);
         let fault = self.daemons[daemon].call_faults.remove(&nth);

@@ -3,7 +3,8 @@
 use crate::steps::Failure;
 use crate::workspace::{cargo, root, run};
 use serde_json::Value;
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -65,7 +66,7 @@ fn judge() -> Result<(), Failure> {
     let report = report.map_err(|error| Failure::new(format!("{}: {error}", path.display()), "run it again"))?;
     let count = |name: &str| report[name].as_u64().unwrap_or_default() as usize;
     let (caught, timeout, missed) = (count("caught"), count("timeout"), count("missed"));
-    let before = killed_before();
+    let before = killed_before()?;
     let killed = caught + timeout + before;
     let viable = killed + missed;
     for outcome in report["outcomes"].as_array().into_iter().flatten() {
@@ -82,14 +83,25 @@ fn judge() -> Result<(), Failure> {
     Ok(())
 }
 
-/// With `--iterate` those are not run again that a run before has caught: checkers only get stricter.
-fn killed_before() -> usize {
-    let list = std::fs::read_to_string(root().join("target/mutants.out/previously_caught.txt")).unwrap_or_default();
-    let count = list.lines().count();
-    if count > 0 {
-        println!("{count} were caught by runs before, and left out of this one");
+/// With `--iterate` those are not run again that a run before has caught: checkers only get stricter. The tool leaves out
+/// those too that did not compile, and lists both together; so these are kept apart here.
+fn killed_before() -> Result<usize, Failure> {
+    let target = root().join("target");
+    let lines = |path: &Path| -> BTreeSet<String> {
+        std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
+    };
+    let path = target.join("mutants.unviable.txt");
+    let mut unviable = lines(&path);
+    unviable.extend(lines(&target.join("mutants.out.old/unviable.txt")));
+    unviable.extend(lines(&target.join("mutants.out/unviable.txt")));
+    let text = unviable.iter().map(|line| format!("{line}\n")).collect::<String>();
+    std::fs::write(&path, text)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "free the disk"))?;
+    let killed = lines(&target.join("mutants.out/previously_caught.txt")).difference(&unviable).count();
+    if killed > 0 {
+        println!("{killed} were caught by runs before, and left out of this one");
     }
-    count
+    Ok(killed)
 }
 
 /// The tool, which is built for this tree if it is not there.

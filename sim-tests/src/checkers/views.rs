@@ -3,7 +3,7 @@
 use super::{Checker, Given, Life, Moment, Scene};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Disposition, GateLimits, InboxId, OpId, Request, View};
+use tidegate_core::{Disposition, InboxId, OpId, Request, View};
 
 #[derive(Default)]
 pub(super) struct Views {
@@ -14,7 +14,6 @@ pub(super) struct Views {
 /// What a life was seen to do.
 #[derive(Default)]
 struct Seen {
-    gate: GateLimits,
     running: u32,
     /// Calls that have a permit while their rows are written, by the question.
     beginning: BTreeMap<OpId, u32>,
@@ -36,8 +35,6 @@ impl Seen {
         let sent: u32 = self.settling.values().sum();
         let pairs = [
             ("running", u64::from(view.running), u64::from(self.running + self.beginning.values().sum::<u32>())),
-            ("permits", view.permits.into(), self.gate.permits.into()),
-            ("sync_reserve", view.sync_reserve.into(), self.gate.sync_reserve.into()),
             ("replying", view.replying.into(), self.replying.into()),
             ("store_failures", view.store_failures.into(), self.store_failures.into()),
             ("stale", view.stale, self.stale),
@@ -65,7 +62,6 @@ impl Checker for Views {
 
     fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
         match moment {
-            Moment::Set { of, gate } => self.lives.entry(*of).or_default().gate = *gate,
             Moment::Asks { of, op: Some(op), request } => {
                 let seen = self.lives.entry(*of).or_default();
                 seen.backs_off = false;

@@ -79,7 +79,7 @@ bugs! {
     RepliesTwice, "calls", "a caller is told twice";
     RepliesTooSoon, "calls", "a caller is told of a success that was not applied";
     StaleTaken, "stale", "an answer to a dead life is taken in by the next";
-    AnswerIgnored, "stale", "the answer to a discovery is now and then taken for another one's";
+    AnswerIgnored, "latency", "the answer to a discovery is now and then taken for another one's";
     ShowsTooLittle, "views", "a dispatcher shows nothing of what it settles";
     NeverRests, "bounds", "a timer is set for a time that has passed";
     FactUntold, "metrics", "a dead letter is not told of";

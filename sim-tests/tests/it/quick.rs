@@ -1,6 +1,8 @@
 //! A quick look, enough to notice that something in the core is not what it was: the only test that mutants of the core
 //! have to pass.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use tidegate_sim_tests::{Keep, Plan, Probes, Profile, one_by_one, run};
 
 const SEEDS: u64 = 700;
@@ -12,12 +14,33 @@ struct Cost {
     milliseconds: u64,
 }
 
+/// Plans that were played to their end.
+static PLAYED: AtomicU64 = AtomicU64::new(0);
+/// A plan takes milliseconds. A core that never comes back from one input cannot be stopped but with its process.
+const HANGS_AFTER: Duration = Duration::from_secs(10);
+
+fn watch() {
+    std::thread::spawn(|| {
+        let mut before = u64::MAX;
+        loop {
+            let played = PLAYED.load(Ordering::Relaxed);
+            if played == before {
+                eprintln!("after {played} plans the core hangs");
+                std::process::exit(101);
+            }
+            before = played;
+            std::thread::sleep(HANGS_AFTER);
+        }
+    });
+}
+
 fn play(plan: &Plan, cost: &mut Cost, probes: &mut Probes) {
     let outcome = run(plan, Keep::Nothing);
     assert_eq!(outcome.violation, None, "{plan:?}");
     cost.store_calls += outcome.applied;
     cost.milliseconds += outcome.lasted / 1_000;
     probes.add(&outcome.probes);
+    PLAYED.fetch_add(1, Ordering::Relaxed);
 }
 
 #[track_caller]
@@ -28,6 +51,7 @@ fn check(what: &str, is: u64, expected: u64) {
 
 #[test]
 fn a_few_seeds_of_each_workload() {
+    watch();
     let (mut cost, mut probes) = (Cost::default(), Probes::default());
     for plan in one_by_one(30) {
         play(&plan, &mut Cost::default(), &mut Probes::default());

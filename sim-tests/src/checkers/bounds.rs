@@ -9,10 +9,29 @@ use std::collections::BTreeMap;
 pub(crate) const STEPS_MAX: u32 = 20_000;
 /// Store calls that a daemon may make within a simulated second, of each kind one at a time.
 const CALLS_PER_SECOND: u64 = 20_000;
+/// How often a daemon may come to rest within a simulated second: more is a timer that nothing is done at.
+const RESTS_PER_SECOND: u64 = 50_000;
 
 #[derive(Default)]
 pub(super) struct Bounds {
-    calls: BTreeMap<Life, (u64, u64)>,
+    calls: BTreeMap<Life, PerSecond>,
+    rests: BTreeMap<Life, PerSecond>,
+}
+
+/// How often something happened within one second, and which.
+#[derive(Default)]
+struct PerSecond {
+    second: u64,
+    times: u64,
+}
+
+impl PerSecond {
+    fn once_more(&mut self, now: u64) -> u64 {
+        let second = now / 1_000_000;
+        self.times = if self.second == second { self.times + 1 } else { 1 };
+        self.second = second;
+        self.times
+    }
 }
 
 impl Checker for Bounds {
@@ -23,17 +42,17 @@ impl Checker for Bounds {
     fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
         match moment {
             Moment::Asks { of, .. } => {
-                let second = scene.now / 1_000_000;
-                let (at, calls) = self.calls.entry(*of).or_default();
-                *calls = if *at == second { *calls + 1 } else { 1 };
-                *at = second;
-                if *calls > CALLS_PER_SECOND {
+                let calls = self.calls.entry(*of).or_default().once_more(scene.now);
+                if calls > CALLS_PER_SECOND {
                     return Err(format!("daemon {} asks the store {calls} times in a second", of.daemon));
                 }
             }
             Moment::Rests { of, view, steps, too_early } => {
                 if *too_early {
                     return Err(format!("daemon {} rests until a time that has passed", of.daemon));
+                }
+                if self.rests.entry(*of).or_default().once_more(scene.now) > RESTS_PER_SECOND {
+                    return Err(format!("daemon {} wakes again and again, and does nothing", of.daemon));
                 }
                 if *steps >= STEPS_MAX {
                     return Err(format!("daemon {} never comes to rest", of.daemon));

@@ -15,6 +15,7 @@ mod latency;
 mod letters;
 mod limits;
 mod metrics;
+mod names;
 mod overlap;
 mod places;
 mod reasons;

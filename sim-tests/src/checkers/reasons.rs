@@ -1,11 +1,11 @@
 //! What dies, dies of what its letter says, and nothing dies that might still be tried.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Moment, Scene, names};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    Attempt, Claim, DeadLetterId, DeadReason, Delivery, DeliveryId, ExecError, Reply, Settlement, Timestamp, Verdict,
+    Attempt, Claim, DeadReason, Delivery, DeliveryId, ExecError, Reply, Settlement, Timestamp, Verdict,
 };
 
 #[derive(Default)]
@@ -18,17 +18,6 @@ pub(super) struct Reasons {
 
 /// How far a daemon's idea of the store's time may be off while nothing is wrong.
 const CLOCK_OFF: i64 = 20_000;
-
-/// Their names, as everybody else knows them.
-const fn name(reason: DeadReason) -> &'static str {
-    match reason {
-        DeadReason::AttemptsExhausted => "attempts_exhausted",
-        DeadReason::MaxAge => "max_age",
-        DeadReason::Permanent => "permanent",
-        DeadReason::PrincipalDenied => "principal_denied",
-        DeadReason::HandlerMissing => "handler_missing",
-    }
-}
 
 /// Whether another attempt may help, by the table of errors and not by the code that decides it.
 const fn may_help(error: ExecError) -> bool {
@@ -104,7 +93,9 @@ impl Reasons {
                     let most = row.policy.jitter_range(row.attempt).1.0 as i64 + CLOCK_OFF;
                     !is_well || now.0 + most + 1_000_000 > row.enqueued_at.plus(age).0
                 });
-                let is_right = *reason == expected && (*reason != DeadReason::MaxAge || may_be_too_old);
+                // A first attempt is made however late it comes.
+                let may_age = *attempts > 0 && may_be_too_old;
+                let is_right = *reason == expected && (*reason != DeadReason::MaxAge || may_age);
                 if !is_right {
                     return Err(format!("{id} died of {reason:?} after {error:?}"));
                 }
@@ -148,22 +139,8 @@ impl Checker for Reasons {
                 }
             }
             Moment::Over => {
-                for letter in scene.store.letters_after(DeadLetterId(i64::MIN)) {
-                    let known = (letter.reason.as_str(), DeadReason::from_name(name(letter.reason)));
-                    if known != (name(letter.reason), Some(letter.reason)) {
-                        return Err(format!("{:?} has the name {known:?}", letter.reason));
-                    }
-                }
-                for one in scene.store.abandoned() {
-                    let expected = match one.cause {
-                        tidegate_core::AbandonCause::NodeLost => "node_lost",
-                        tidegate_core::AbandonCause::CallerGone => "caller_gone",
-                    };
-                    if one.cause.as_str() != expected
-                        || tidegate_core::AbandonCause::from_name(expected) != Some(one.cause)
-                    {
-                        return Err(format!("{:?} is called {}", one.cause, one.cause.as_str()));
-                    }
+                if let Some(what) = names::misnamed() {
+                    return Err(what);
                 }
             }
             _ => {}

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 /// More outputs than this between two inputs are a loop.
 pub(crate) const STEPS_MAX: u32 = 20_000;
 /// Store calls that a daemon may make within a simulated second: more is a question asked again and again.
-const CALLS_PER_SECOND: u64 = 500;
+const CALLS_PER_SECOND: u64 = 1_000;
 /// How often a daemon may come to rest within a simulated second: more is a timer that nothing is done at.
 const RESTS_PER_SECOND: u64 = 5_000;
 

@@ -8,6 +8,7 @@
 mod checkers;
 #[cfg(madsim)]
 mod cluster;
+mod cost;
 mod draw;
 mod exhaustive;
 mod generate;
@@ -24,6 +25,7 @@ mod world;
 pub use checkers::{Violation, names as checkers};
 #[cfg(madsim)]
 pub use cluster::{Played, play_cluster};
+pub use cost::{Cost, Waits};
 pub use exhaustive::{exhaustive, one_by_one};
 pub use jitter::Jitter;
 pub use plan::{CallFault, Fault, HandlerFault, Moment, Plan, Settings, Step, StoreFault};

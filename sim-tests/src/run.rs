@@ -1,6 +1,7 @@
 //! One plan, played to its end.
 
 use crate::checkers::Violation;
+use crate::cost::Cost;
 use crate::plan::Plan;
 use crate::probes::Probes;
 use crate::trace::Keep;
@@ -11,10 +12,8 @@ use crate::world::{Options, World};
 pub struct Outcome {
     /// The first promise that was broken.
     pub violation: Option<Violation>,
-    /// Store calls that were applied.
-    pub applied: u64,
-    /// How long the world lived, in simulated microseconds.
-    pub lasted: u64,
+    /// What it cost.
+    pub cost: Cost,
     /// What happened on the way.
     pub probes: Probes,
     /// The timeline, if it was asked for.
@@ -34,8 +33,8 @@ pub fn run(plan: &Plan, keep: Keep) -> Outcome {
 pub fn play(plan: &Plan, options: Options<'_>) -> Outcome {
     let mut world = World::new(plan, options);
     let violation = world.play().err();
-    let (applied, lasted) = (world.applied, world.lasted());
+    let cost = Cost { lasted: world.lasted(), ..world.cost };
     let World { probes, trace, .. } = world;
     let (timeline, hash) = trace.finish();
-    Outcome { violation, applied, lasted, probes, timeline, hash }
+    Outcome { violation, cost, probes, timeline, hash }
 }

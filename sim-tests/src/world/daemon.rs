@@ -308,6 +308,12 @@ impl World {
             self.probes.sometimes(Probe::Conflicted, true);
             self.probes.sometimes(Probe::ConflictedAgain, *times > 1);
         }
+        if let Fact::Started { delivery, waited } = fact
+            && delivery.reply_to.is_none()
+            && self.is_well()
+        {
+            self.cost.starts.add(waited.0);
+        }
         self.probes.sometimes(Probe::Overran, matches!(fact, Fact::Overran { .. }));
         self.see(&Moment::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds(fact)) {

@@ -48,7 +48,7 @@ impl World {
 
     /// What a handler does, unless something is wrong with it.
     fn handler(&mut self, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
-        let (took, outcome) = outcome(self.plan.seed, delivery, self.applied, &self.store);
+        let (took, outcome) = outcome(self.plan.seed, delivery, self.cost.store_calls, &self.store);
         if let Some(fault) = fault {
             return (took.min(1_000_000), self.goes_wrong_with(fault));
         }

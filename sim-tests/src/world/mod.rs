@@ -21,6 +21,7 @@ pub(crate) use daemon::incarnation;
 pub(crate) use handlers::outcome;
 
 use crate::checkers::{Checkers, Moment, Scene, Trouble, Violation};
+use crate::cost::Cost;
 use crate::draw::Draw;
 use crate::plan::Plan;
 use crate::probes::Probes;
@@ -153,7 +154,7 @@ pub(crate) struct World {
     redriven: BTreeSet<DeliveryId>,
     pub(crate) probes: Probes,
     pub(crate) trace: Trace,
-    pub(crate) applied: u64,
+    pub(crate) cost: Cost,
 }
 
 impl World {
@@ -181,7 +182,7 @@ impl World {
             redriven: BTreeSet::new(),
             probes: Probes::default(),
             trace: Trace::new(options.keep),
-            applied: 0,
+            cost: Cost::default(),
         };
         for daemon in 0..plan.daemons {
             world.daemons.push(Daemon::unborn(plan.settings));
@@ -241,7 +242,7 @@ impl World {
     fn is_over(&self) -> bool {
         let is_quiet = |daemon: &Daemon| {
             let view = daemon.view();
-            daemon.is_alive && view.held == 0 && view.replying == 0 && view.calls_waiting == 0
+            daemon.is_alive && view.held == 0 && view.replying == 0 && view.calls_waiting == 0 && view.lanes == 0
         };
         self.now > self.plan.heal_at
             && self.work == 0
@@ -254,6 +255,11 @@ impl World {
         let rows = self.store.deliveries(&app(), &filter).unwrap_or_default();
         let views: Vec<_> = self.daemons.iter().map(|daemon| (daemon.is_alive, daemon.view())).collect();
         Violation { checker: "progress", what: format!("not everything has ended: {rows:?}, {views:?}") }
+    }
+
+    /// Whether nothing has gone wrong yet.
+    fn is_well(&self) -> bool {
+        self.trouble.iter().all(|trouble| trouble.until == 0)
     }
 
     /// Shows the checkers what happens.

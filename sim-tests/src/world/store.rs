@@ -121,7 +121,8 @@ impl World {
             None => self.store.call(request.clone()),
             Some(bug) => bug.apply(&mut self.store, request.clone(), &mut self.spoilt),
         };
-        self.applied += 1;
+        let is_well = self.is_well();
+        self.cost.applied(&request, &reply, is_well);
         self.trace.note(&reply);
         self.tell_applied(daemon, &request, &reply);
         self.see(&Moment::Applied { of, op, request: &request, reply: &reply })?;

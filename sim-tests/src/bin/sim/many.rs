@@ -30,7 +30,7 @@ pub(crate) fn play(profile: Profile, from: u64, seeds: u64, threads: usize) -> T
             }
             let outcome = run(&Plan::of(profile, seed), Keep::Nothing);
             tally.played += 1;
-            tally.simulated += outcome.lasted;
+            tally.simulated += outcome.cost.lasted;
             tally.probes.add(&outcome.probes);
             progress.inc(1);
             if let Some(violation) = outcome.violation {

@@ -25,9 +25,9 @@ pub(crate) fn file(path: &Path) -> bool {
 fn show(plan: &Plan) -> bool {
     describe(plan);
     let outcome = run(plan, Keep::Timeline);
-    let Outcome { violation, timeline, lasted, applied, .. } = outcome;
+    let Outcome { violation, timeline, cost, .. } = outcome;
     timeline.iter().for_each(|line| println!("{line}"));
-    println!("{:.1} s were simulated, {applied} store calls", lasted as f64 / 1e6);
+    println!("{:.1} s were simulated, {} store calls", cost.lasted as f64 / 1e6, cost.store_calls);
     match violation {
         None => true,
         Some(violation) => {

@@ -1,6 +1,7 @@
-//! What things are called in SQL, in the API and in metrics: what a store wrote yesterday is read by these names today.
+//! The tables of what things are called in SQL, in the API and in metrics, and of what each error means: what a store wrote
+//! yesterday is read by these names today.
 
-use tidegate_core::{AbandonCause, DeadReason, Source};
+use tidegate_core::{AbandonCause, Backoff, DeadReason, ExecError, Source};
 
 const REASONS: [(DeadReason, &str); 5] = [
     (DeadReason::AttemptsExhausted, "attempts_exhausted"),
@@ -19,8 +20,37 @@ const SOURCES: [(Source, &str); 6] = [
     (Source::Table, "table"),
     (Source::DeadLetter, "dead_letter"),
 ];
+const SHAPES: [(Backoff, &str); 3] =
+    [(Backoff::Exponential, "exponential"), (Backoff::Linear, "linear"), (Backoff::Constant, "constant")];
+/// The error's code, the status that a waiting caller gets, and whether another attempt may help.
+const ERRORS: [(ExecError, &str, u16, bool); 18] = [
+    (ExecError::Timeout, "timeout", 504, true),
+    (ExecError::ScriptError, "script_error", 500, true),
+    (ExecError::ResourceLimit, "resource_limit", 500, true),
+    (ExecError::ScriptUnavailable, "script_unavailable", 503, false),
+    (ExecError::HandlerMissing, "handler_missing", 404, false),
+    (ExecError::PrincipalDenied, "principal_denied", 403, false),
+    (ExecError::InvalidReply, "invalid_reply", 502, false),
+    (ExecError::EndpointUnreachable, "endpoint_unreachable", 502, true),
+    (ExecError::EndpointStatus(400), "endpoint_status", 502, false),
+    (ExecError::EndpointStatus(429), "endpoint_status", 502, true),
+    (ExecError::EndpointStatus(500), "endpoint_status", 502, true),
+    (ExecError::EffectsConflict, "effects_conflict", 409, true),
+    (ExecError::Overloaded, "overloaded", 503, false),
+    (ExecError::Lost, "lost", 500, true),
+    (ExecError::Internal, "internal", 500, true),
+    (ExecError::LoopRefused, "loop_refused", 508, false),
+    (ExecError::IdempotencyKeyReused, "idempotency_key_reused", 422, false),
+    (ExecError::IdempotencyKeyInUse, "idempotency_key_in_use", 409, false),
+];
 
-/// The first thing that has another name, or that another name is read as.
+/// Whether another attempt may help, by the table.
+pub(super) fn may_help(error: ExecError) -> bool {
+    let known = ERRORS.iter().find(|(one, ..)| *one == error);
+    known.is_none_or(|(.., may_help)| *may_help)
+}
+
+/// The first thing that has another name or meaning, or that another name is read as.
 pub(super) fn misnamed() -> Option<String> {
     let reasons = REASONS.iter().map(|(one, name)| {
         let is_right = one.as_str() == *name && DeadReason::from_name(name) == Some(*one);
@@ -34,5 +64,15 @@ pub(super) fn misnamed() -> Option<String> {
         let is_right = one.as_str() == *name && Source::from_name(name) == Some(*one);
         (is_right, format!("{one:?} is not {name}"))
     });
-    reasons.chain(causes).chain(sources).find(|(is_right, _)| !is_right).map(|(_, what)| what)
+    let shapes = SHAPES.iter().map(|(one, name)| {
+        let is_right = one.as_str() == *name && Backoff::from_name(name) == Some(*one);
+        (is_right, format!("{one:?} is not {name}"))
+    });
+    let errors = ERRORS.iter().map(|(one, code, status, may_help)| {
+        let is = (one.code(), one.reply_status(), one.is_retryable(), one.disables_trigger());
+        (is == (*code, *status, *may_help, false), format!("{one:?} is {is:?}"))
+    });
+    let gone = std::iter::once((ExecError::EndpointStatus(410).disables_trigger(), "410 does not disable".to_owned()));
+    let all = reasons.chain(causes).chain(sources).chain(shapes).chain(errors).chain(gone);
+    all.into_iter().find(|(is_right, _)| !is_right).map(|(_, what)| what)
 }

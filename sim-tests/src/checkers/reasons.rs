@@ -19,25 +19,12 @@ pub(super) struct Reasons {
 /// How far a daemon's idea of the store's time may be off while nothing is wrong.
 const CLOCK_OFF: i64 = 20_000;
 
-/// Whether another attempt may help, by the table of errors and not by the code that decides it.
-const fn may_help(error: ExecError) -> bool {
-    match error {
-        ExecError::ScriptUnavailable
-        | ExecError::HandlerMissing
-        | ExecError::PrincipalDenied
-        | ExecError::InvalidReply
-        | ExecError::LoopRefused => false,
-        ExecError::EndpointStatus(status) => matches!(status, 404 | 408 | 409 | 425 | 429 | 500..=599),
-        _ => true,
-    }
-}
-
 /// What a delivery may die of after this error, while attempts were left and after the last one.
-const fn reason_of(error: ExecError, is_last: bool) -> DeadReason {
+fn reason_of(error: ExecError, is_last: bool) -> DeadReason {
     match error {
         ExecError::PrincipalDenied => DeadReason::PrincipalDenied,
         ExecError::HandlerMissing => DeadReason::HandlerMissing,
-        error if !may_help(error) => DeadReason::Permanent,
+        error if !names::may_help(error) => DeadReason::Permanent,
         _ if is_last => DeadReason::AttemptsExhausted,
         _ => DeadReason::MaxAge,
     }
@@ -69,7 +56,7 @@ impl Reasons {
                     .policy
                     .max_age()
                     .is_some_and(|age| now.plus(*delay).0 > row.enqueued_at.plus(age).0 + CLOCK_OFF);
-                if !may_help(failed.error) || (too_late && is_well) {
+                if !names::may_help(failed.error) || (too_late && is_well) {
                     return Err(format!("{id} is tried again after {}, {} µs from now", failed.error, delay.0));
                 }
             }

@@ -3,7 +3,7 @@
 use super::{Checker, Given, Life, Moment, Scene};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Disposition, InboxId, OpId, Request, View};
+use tidegate_core::{Claim, DeliveryId, Disposition, Fact, InboxId, Lease, OpId, Reply, Request, StoreError, View};
 
 #[derive(Default)]
 pub(super) struct Views {
@@ -18,7 +18,11 @@ struct Seen {
     /// Calls that have a permit while their rows are written, by the question.
     beginning: BTreeMap<OpId, u32>,
     /// Settlements of the exchange that is under way.
-    settling: BTreeMap<OpId, u32>,
+    settling: BTreeMap<OpId, Vec<Claim>>,
+    /// Rows of callers.
+    calls: BTreeSet<DeliveryId>,
+    /// Rows that were claimed for async work, and are neither started nor settled.
+    waiting: BTreeMap<DeliveryId, Lease>,
     replying: u32,
     store_failures: u32,
     /// A store call has failed, and none was made since: what is to be settled waits.
@@ -32,7 +36,7 @@ struct Seen {
 impl Seen {
     /// What it shows besides what it does.
     fn differs(&self, view: &View) -> Option<String> {
-        let sent: u32 = self.settling.values().sum();
+        let sent = self.settling.values().map(Vec::len).sum::<usize>() as u32;
         let pairs = [
             ("running", u64::from(view.running), u64::from(self.running + self.beginning.values().sum::<u32>())),
             ("replying", view.replying.into(), self.replying.into()),
@@ -48,10 +52,38 @@ impl Seen {
         if view.settling < sent || !is_sent {
             return Some(format!("shows {} settlements, and has sent {sent}", view.settling));
         }
-        if view.queued > view.held {
-            return Some(format!("shows {} rows queued of {}", view.queued, view.held));
+        // While an exchange is under way, some of them may have ended and wait for the next one.
+        let waiting = self.waiting.len() as u32;
+        if view.queued > view.held || (self.settling.is_empty() && !self.backs_off && view.queued != waiting) {
+            return Some(format!("shows {} rows queued of {}, it has {waiting}", view.queued, view.held));
+        }
+        if view.queued > 0 && view.lanes == 0 {
+            return Some(format!("shows {} rows queued and no lane", view.queued));
         }
         None
+    }
+
+    fn takes(&mut self, claim: Claim) {
+        if self.waiting.get(&claim.delivery) == Some(&claim.lease) {
+            self.waiting.remove(&claim.delivery);
+        }
+    }
+
+    fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
+        self.beginning.remove(&op);
+        self.settling.remove(&op);
+        self.backs_off |= result.is_err();
+        self.store_failures = if result.is_ok() { 0 } else { self.store_failures + 1 };
+        match result {
+            Ok(Reply::Exchange { conflicted, claimed, .. }) => {
+                let again = conflicted.iter().filter(|claim| !self.calls.contains(&claim.delivery));
+                self.waiting.extend(again.map(|claim| (claim.delivery, claim.lease)));
+                let rows = claimed.iter().filter(|row| row.reply_to.is_none());
+                self.waiting.extend(rows.map(|row| (row.id, row.lease)));
+            }
+            Ok(Reply::Begin { begun, .. }) => self.calls.extend(begun.iter().map(|row| row.id)),
+            _ => {}
+        }
     }
 }
 
@@ -67,20 +99,25 @@ impl Checker for Views {
                 seen.backs_off = false;
                 match request {
                     Request::Begin { calls, .. } => _ = seen.beginning.insert(*op, calls.len() as u32),
-                    Request::Exchange { settle, .. } => _ = seen.settling.insert(*op, settle.len() as u32),
+                    Request::Exchange { settle, .. } => {
+                        let claims: Vec<Claim> = settle.iter().map(|one| one.claim).collect();
+                        claims.iter().for_each(|claim| seen.takes(*claim));
+                        seen.settling.insert(*op, claims);
+                    }
                     _ => {}
                 }
             }
             Moment::Answered { of, op, result, taken: true } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.beginning.remove(op);
-                seen.settling.remove(op);
-                seen.backs_off |= result.is_err();
-                seen.store_failures = if result.is_ok() { 0 } else { seen.store_failures + 1 };
+                self.lives.entry(*of).or_default().answered(*op, result);
             }
-            Moment::Executes { of, op, .. } => {
+            Moment::Fact { of, fact: Fact::LeaseLost { delivery } } => {
+                self.lives.entry(*of).or_default().takes(delivery.claim());
+            }
+            Moment::Executes { of, op, delivery } => {
                 self.executions.insert(*op, *of);
-                self.lives.entry(*of).or_default().running += 1;
+                let seen = self.lives.entry(*of).or_default();
+                seen.running += 1;
+                seen.takes(delivery.claim());
             }
             Moment::Ended { op, .. } => {
                 if let Some(seen) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {

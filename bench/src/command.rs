@@ -14,6 +14,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// No scenario takes so long, unless something hangs.
 const SCENARIO_MAX: Duration = Duration::from_secs(20 * 60);
+/// For what was begun on other threads when the run was interrupted.
+const LET_GO_MAX: Duration = Duration::from_secs(40);
 
 /// Does what `args` ask for.
 pub fn run(args: &Args) -> anyhow::Result<()> {
@@ -40,7 +42,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             report = measure(&context, &scenarios) => Ok(report),
         }
     });
-    runtime.shutdown_background();
+    // A daemon that is just being started must be let go of too.
+    runtime.shutdown_timeout(LET_GO_MAX);
     context.progress.ends();
     let report = measured?;
 

@@ -20,7 +20,7 @@ pub use args::Args;
 pub use command::run;
 pub use context::{Context, Effort};
 pub use findings::{Findings, Pair, Series, Unit};
-pub use harness::{App, Cluster, Folder, Node, Noop, Tally};
+pub use harness::{App, Cluster, Folder, Node, Noop, Store, Tally};
 pub use limits::sqlite_exchange;
 pub use machine::Machine;
 pub use progress::Progress;

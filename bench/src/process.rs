@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use std::time::Duration;
 
 /// What it occupies of the machine's memory, in bytes.
-pub fn resident(pid: u32) -> anyhow::Result<f64> {
+pub(crate) fn resident(pid: u32) -> anyhow::Result<f64> {
     let status = read(pid, "status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|rest| rest.trim().strip_suffix(" kB")).and_then(|kib| kib.trim().parse::<f64>().ok());
@@ -12,7 +12,7 @@ pub fn resident(pid: u32) -> anyhow::Result<f64> {
 }
 
 /// What it has used of all cores so far, in the program and in the kernel.
-pub fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
+pub(crate) fn cpu_time(pid: u32) -> anyhow::Result<Duration> {
     let ticks = ticks(&read(pid, "stat")?).context("the kernel does not say how much time a process has used")?;
     Ok(Duration::from_millis(ticks * MILLIS_PER_TICK))
 }

@@ -35,7 +35,7 @@ pub fn percentile(samples: &[f64], percent: f64) -> Option<f64> {
 /// Sample by sample, how much one is of the other: both were measured in the same repeat, one right after the other,
 /// so that what slows the machine down for a while slows both.
 #[must_use]
-pub fn ratios(of: &[f64], to: &[f64]) -> Vec<f64> {
+pub(crate) fn ratios(of: &[f64], to: &[f64]) -> Vec<f64> {
     of.iter().zip(to).map(|(of, to)| of / to).collect()
 }
 

@@ -16,7 +16,7 @@ pub struct App {
 }
 
 /// Of an event that says little: what a handler looks up by.
-pub const SMALL: &str = r#"{"order":1,"customer":"ada","total":12.50}"#;
+pub(crate) const SMALL: &str = r#"{"order":1,"customer":"ada","total":12.50}"#;
 /// Events in one emission, when many are emitted.
 const EMISSION: usize = 1_000;
 

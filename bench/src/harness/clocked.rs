@@ -10,7 +10,7 @@ use tidegate_driver::Executor;
 
 /// Times the deliveries of one trigger; those of all others take `slow`, like a handler that waits for somebody else.
 #[derive(Debug)]
-pub struct Clocked {
+pub(crate) struct Clocked {
     trigger: &'static str,
     slow: Duration,
     began: Instant,
@@ -20,29 +20,29 @@ pub struct Clocked {
 impl Clocked {
     /// Times the deliveries of `trigger`.
     #[must_use]
-    pub fn of(trigger: &'static str, slow: Duration) -> Self {
+    pub(crate) fn of(trigger: &'static str, slow: Duration) -> Self {
         Self { trigger, slow, began: Instant::now(), waited_ms: Mutex::default() }
     }
 
     /// The data of an event that is emitted at this moment.
-    pub fn stamp(&self) -> anyhow::Result<Json> {
+    pub(crate) fn stamp(&self) -> anyhow::Result<Json> {
         let micros = self.began.elapsed().as_micros();
         Json::parse(&format!(r#"{{"at":{micros},"customer":"ada","total":12.50}}"#)).context("a stamp is JSON")
     }
 
     /// How many were started.
     #[must_use]
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.lock().len()
     }
 
     /// Milliseconds from just before the emit until the start of the handler, one by one; it begins anew.
-    pub fn take(&self) -> Vec<f64> {
+    pub(crate) fn take(&self) -> Vec<f64> {
         std::mem::take(&mut self.lock())
     }
 
     /// Waits until so many were started, or until nothing comes any more.
-    pub async fn wait_for(&self, count: usize) -> anyhow::Result<()> {
+    pub(crate) async fn wait_for(&self, count: usize) -> anyhow::Result<()> {
         let deadline = Instant::now() + PATIENCE;
         while self.count() < count {
             anyhow::ensure!(Instant::now() < deadline, "only {} of {count} handlers were started", self.count());

@@ -22,7 +22,7 @@ pub struct Database {
 }
 
 /// How the server differs from Postgres's defaults, and what it keeps of them for safety's sake; shown in each report.
-pub const SETTINGS: &[(&str, &str)] = &[
+pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "512MB"),
     ("max_wal_size", "4GB"),
     ("fsync", "on"),

@@ -14,13 +14,13 @@ use tokio::net::TcpStream;
 
 /// A daemon that is killed when this is dropped.
 #[derive(Debug)]
-pub struct Process {
+pub(crate) struct Process {
     daemon: Daemon,
 }
 
 /// One connection to it, kept open.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     requests: SendRequest<Full<Bytes>>,
     host: String,
 }
@@ -30,7 +30,7 @@ const TOKEN: &str = "tg_bench_0123456789abcdef0123456789abcdef0123456789";
 
 impl Process {
     /// Starts it on the store at `url`, with its defaults, and waits until it is ready.
-    pub async fn start(context: &Context, url: &str, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(context: &Context, url: &str, folder: &Path) -> anyhow::Result<Self> {
         let binary = context.daemon.clone();
         ensure!(binary.is_file(), "there is no daemon {}; `cargo xtask bench` builds it", binary.display());
         let port = free_port();
@@ -55,19 +55,19 @@ impl Process {
 
     /// What the kernel calls it.
     #[must_use]
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.daemon.id()
     }
 
     /// Asks it to end, and waits until it has.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let ended = tokio::task::spawn_blocking(move || self.daemon.terminate()).await?;
         ensure!(ended.success(), "the daemon ended with {ended}");
         Ok(())
     }
 
     /// A new connection.
-    pub async fn client(&self) -> anyhow::Result<Client> {
+    pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let host = format!("127.0.0.1:{}", self.daemon.port());
         let stream = TcpStream::connect(&host).await?;
         stream.set_nodelay(true)?;
@@ -80,7 +80,7 @@ impl Process {
 
 impl Client {
     /// Sends one request and reads the whole answer; fails unless it is a success.
-    pub async fn send(&mut self, method: Method, path: &str, body: &str) -> anyhow::Result<Bytes> {
+    pub(crate) async fn send(&mut self, method: Method, path: &str, body: &str) -> anyhow::Result<Bytes> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -97,7 +97,7 @@ impl Client {
     }
 
     /// Deploys the app `bench` with these scripts and triggers.
-    pub async fn deploy(&mut self, scripts: &Value, triggers: &Value) -> anyhow::Result<()> {
+    pub(crate) async fn deploy(&mut self, scripts: &Value, triggers: &Value) -> anyhow::Result<()> {
         let app = serde_json::json!({"scripts": scripts, "triggers": triggers}).to_string();
         self.send(Method::PUT, "/v1/apps/bench", &app).await.map(drop)
     }

@@ -10,12 +10,15 @@ mod node;
 mod store;
 mod tally;
 
-pub use app::{App, SMALL};
-pub use clocked::Clocked;
-pub use cluster::{Cluster, Database, SETTINGS};
-pub use daemon::{Client, Process};
+pub use app::App;
+pub use cluster::Cluster;
 pub use folder::Folder;
 pub use handlers::Noop;
 pub use node::Node;
 pub use store::Store;
 pub use tally::Tally;
+
+pub(crate) use app::SMALL;
+pub(crate) use clocked::Clocked;
+pub(crate) use cluster::{Database, SETTINGS};
+pub(crate) use daemon::Process;

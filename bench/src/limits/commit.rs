@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Commits per second on Postgres, during `time`.
-pub async fn postgres_commits(database: &Database, time: Duration) -> anyhow::Result<f64> {
+pub(crate) async fn postgres_commits(database: &Database, time: Duration) -> anyhow::Result<f64> {
     let mut client = database.client().await?;
     client.execute(sql::commits_setup).await?;
     let (mut commits, begun) = (0_u32, Instant::now());
@@ -21,7 +21,7 @@ pub async fn postgres_commits(database: &Database, time: Duration) -> anyhow::Re
 }
 
 /// The same on SQLite, in the file `path`.
-pub async fn sqlite_commits(path: &Path, time: Duration) -> anyhow::Result<f64> {
+pub(crate) async fn sqlite_commits(path: &Path, time: Duration) -> anyhow::Result<f64> {
     let mut client = connect(path).await?;
     client.execute(sql::commits_setup).await?;
     let (mut commits, begun) = (0_u32, Instant::now());

@@ -5,9 +5,11 @@ mod commit;
 mod postgres_exchange;
 mod sqlite_exchange;
 
-pub use commit::{postgres_commits, sqlite_commits};
-pub use postgres_exchange::postgres_exchange;
-pub use sqlite_exchange::{connect as connect_sqlite, sqlite_exchange};
+pub use sqlite_exchange::sqlite_exchange;
+
+pub(crate) use commit::{postgres_commits, sqlite_commits};
+pub(crate) use postgres_exchange::postgres_exchange;
+pub(crate) use sqlite_exchange::connect as connect_sqlite;
 
 /// How many rows the raw loops settle and claim at once. The better one counts.
-pub const BATCHES: [u32; 2] = [1_000, 2_000];
+pub(crate) const BATCHES: [u32; 2] = [1_000, 2_000];

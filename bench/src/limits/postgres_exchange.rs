@@ -7,7 +7,7 @@ use sqlx::{Executor as _, Row as _};
 use std::time::Instant;
 
 /// Drains `rows` rows of a plain table in batches of `batch`; rows per second, from the first claim to the last commit.
-pub async fn postgres_exchange(database: &Database, rows: u32, batch: u32) -> anyhow::Result<f64> {
+pub(crate) async fn postgres_exchange(database: &Database, rows: u32, batch: u32) -> anyhow::Result<f64> {
     let mut client = database.client().await?;
     client.execute(sql::raw_postgres_setup).await?;
     sqlx::query(sql::raw_postgres_fill).bind(i64::from(rows)).execute(&mut client).await?;

@@ -52,7 +52,7 @@ pub async fn sqlite_exchange(path: &Path, rows: u32, batch: u32) -> anyhow::Resu
 }
 
 /// Opened as the store opens its file: a log, durable commits, the same cache.
-pub async fn connect(path: &Path) -> anyhow::Result<SqliteConnection> {
+pub(crate) async fn connect(path: &Path) -> anyhow::Result<SqliteConnection> {
     let options = SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(true)

@@ -70,7 +70,8 @@ async fn puts<S: Store>(mut node: Node<S>, time: Duration) -> anyhow::Result<f64
             let mut puts = 0_u32;
             while begun.elapsed() < time {
                 let key = Key::new(format!("{client}-{puts}"))?;
-                let put = KvStore::put(&*store, app.name(), &collection, &key, value.clone(), Guard::Any, &cause).await?;
+                let put =
+                    KvStore::put(&*store, app.name(), &collection, &key, value.clone(), Guard::Any, &cause).await?;
                 ensure!(put.emitted.woken.len() == 1, "a put made {} deliveries", put.emitted.woken.len());
                 wake.wake(put.emitted.woken);
                 puts += 1;

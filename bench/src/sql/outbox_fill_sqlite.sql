@@ -1,6 +1,6 @@
 -- ?2 rows in lane ?1 as emit would have made them, all due since an hour, each a little later than the one before.
 with recursive
-    numbers (n) as (select 1 union all select n + 1 from numbers where n < ?2),
+    numbers (n) as (select 1 where ?2 > 0 union all select n + 1 from numbers where n < ?2),
     ids (n, id) as materialized (select n, randomblob(16) from numbers)
 insert into outbox (
     trigger_id, due_at, max_attempts, base_ms, max_ms, jitter, timeout_ms, depth, enqueued_at, time, event_id, root_id,

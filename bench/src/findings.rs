@@ -98,6 +98,15 @@ impl Findings {
 }
 
 impl Unit {
+    /// The least and the greatest sample, for people; of one sample there is no spread to show.
+    #[must_use]
+    pub fn spread(self, summary: &Summary) -> String {
+        if summary.min == summary.max {
+            return "–".to_owned();
+        }
+        format!("{} – {}", self.show(summary.min), self.show(summary.max))
+    }
+
     /// A number with its unit, for people.
     #[must_use]
     pub fn show(self, value: f64) -> String {

@@ -48,6 +48,12 @@ impl Machine {
         }
     }
 
+    /// Whether others kept most of its cores busy when the run began. What is busy at the end is the run itself.
+    #[must_use]
+    pub fn was_busy(&self) -> bool {
+        self.load.0.parse::<f64>().is_ok_and(|load| load > self.cores as f64 / 2.0)
+    }
+
     /// What was there to see only at the end.
     #[must_use]
     pub fn at_the_end(self, postgres: Option<String>) -> Self {

@@ -59,6 +59,12 @@ fn head(page: &mut String, report: &Report) {
     if report.quick {
         say(page, "> **A quick run**: less was measured, to show that it works. Not for quoting.\n");
     }
+    if machine.was_busy() {
+        say(
+            page,
+            "> **The machine had other work**: more processes wanted to run than it has cores. Not for quoting.\n",
+        );
+    }
     say(page, "![each target and what was measured](results.svg)\n");
     say(page, "| | |\n|---|---|");
     let times = if report.repeats == 1 { "once".to_owned() } else { format!("{} times", report.repeats) };
@@ -82,10 +88,10 @@ fn head(page: &mut String, report: &Report) {
 
 fn targets(page: &mut String, report: &Report) {
     say(page, "## Targets\n");
-    say(page, "| | measured | target | |\n|---|--:|--:|---|");
+    say(page, "| | median | least – greatest | target | |\n|---|--:|--:|--:|---|");
     for target in TARGETS {
         let verdict = target.judge(&report.findings);
-        let measured = measured(target, report).unwrap_or_default();
+        let measured = measured(target, report).unwrap_or_else(|| " | ".to_owned());
         let says = match verdict {
             Verdict::Missed { .. } => format!("**{}**", target.says(verdict)),
             Verdict::Met { .. } | Verdict::NotMeasured => target.says(verdict),
@@ -98,8 +104,7 @@ fn targets(page: &mut String, report: &Report) {
 fn measured(target: &Target, report: &Report) -> Option<String> {
     let findings = report.findings.iter().find(|findings| findings.scenario == target.scenario)?;
     let summary = findings.summary(target.series)?;
-    let show = |value| target.unit.show(value);
-    Some(format!("{} ({} – {})", show(summary.median), show(summary.min), show(summary.max)))
+    Some(format!("{} | {}", target.unit.show(summary.median), target.unit.spread(&summary)))
 }
 
 fn scenario(page: &mut String, findings: &Findings) {
@@ -110,9 +115,8 @@ fn scenario(page: &mut String, findings: &Findings) {
     say(page, "| | median | least – greatest |\n|---|--:|--:|");
     for series in &findings.series {
         let Some(summary) = findings.summary(&series.name) else { continue };
-        let show = |value| series.unit.show(value);
-        let spread = format!("{} – {}", show(summary.min), show(summary.max));
-        say(page, &format!("| {} | {} | {spread} |", series.name, show(summary.median)));
+        let (median, spread) = (series.unit.show(summary.median), series.unit.spread(&summary));
+        say(page, &format!("| {} | {median} | {spread} |", series.name));
     }
     say(page, "");
     for note in &findings.notes {

@@ -69,8 +69,12 @@ impl Canvas {
         let machine = &report.machine;
         self.text(MARGIN, "title", "How fast Tidegate is");
         self.y += 22;
-        let quick = if report.quick { ". A quick run, not for quoting" } else { "" };
-        let line = format!("{}; {}, {} cores, {}{quick}", report.day, machine.cpu, machine.cores, machine.kernel);
+        let caution = match (report.quick, machine.was_busy()) {
+            (_, true) => ". Not for quoting: the machine had other work",
+            (true, false) => ". A quick run, not for quoting",
+            (false, false) => "",
+        };
+        let line = format!("{}; {}, {} cores, {}{caution}", report.day, machine.cpu, machine.cores, machine.kernel);
         self.text(MARGIN, "faint", &line);
     }
 

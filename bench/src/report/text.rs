@@ -18,9 +18,8 @@ pub fn text(report: &Report) -> String {
         line(format!("\n{} ({:.0} s)", findings.scenario, findings.took_s));
         for series in &findings.series {
             let Some(summary) = findings.summary(&series.name) else { continue };
-            let show = |value| series.unit.show(value);
-            let spread = format!("{} – {}", show(summary.min), show(summary.max));
-            line(format!("  {:<52} {:>12}   {spread}", series.name, show(summary.median)));
+            let (median, spread) = (series.unit.show(summary.median), series.unit.spread(&summary));
+            line(format!("  {:<52} {median:>12}   {spread}", series.name));
         }
         for note in &findings.notes {
             line(format!("  note: {note}"));
@@ -46,6 +45,9 @@ pub fn text(report: &Report) -> String {
             target.bound.show(target.unit),
             target.says(verdict)
         ));
+    }
+    if machine.was_busy() {
+        line("\nThe machine had other work when this began: its figures are not for quoting.".to_owned());
     }
     if report.quick {
         line("\nThis was a quick run: its figures show that it works, and are not for quoting.".to_owned());

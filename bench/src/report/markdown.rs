@@ -62,7 +62,7 @@ fn head(page: &mut String, report: &Report) {
     if machine.was_busy() {
         say(
             page,
-            "> **The machine had other work**: more processes wanted to run than it has cores. Not for quoting.\n",
+            "> **The machine had other work** when this began: others kept its cores busy. Not for quoting.\n",
         );
     }
     say(page, "![each target and what was measured](results.svg)\n");

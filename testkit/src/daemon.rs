@@ -67,6 +67,12 @@ impl Daemon {
         self.spec.port
     }
 
+    /// What the system calls its process; another one after each start.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether its process still runs.
     ///
     /// # Panics

@@ -1,5 +1,6 @@
 //! Automation, in Rust: `cargo xtask test` runs what CI runs.
 
+mod bench;
 mod licences;
 mod mutants;
 mod postgres;
@@ -23,6 +24,8 @@ enum Task {
     Sim(sim::SimArgs),
     /// Changes the core in one place after the other; simulation has to notice. Takes hours; `--shard K/N` takes less.
     Mutants(mutants::MutantsArgs),
+    /// Measures how fast it is, beside the limits of this machine: `--quick`, `--list`, `--json FILE`, scenarios.
+    Bench(bench::BenchArgs),
     /// Only the structure's rules: who depends on whom, what stands where. Takes seconds.
     Structure,
     /// Starts a throw-away Postgres server and prints its address; Ctrl-C removes it.
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Mutants(args) => mutants::run_mutants(&args),
         Task::Sim(args) => sim::run_sim(&args),
+        Task::Bench(args) => bench::run_bench(&args),
         Task::Structure => {
             workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|said| println!("{said}"))
         }

@@ -1,0 +1,100 @@
+//! The app that scenarios run: triggers on the app's own events, each with a native handler.
+
+use super::store::Store;
+use anyhow::{Context as _, ensure};
+use tidegate_core::{
+    AppName, Cause, EventType, Handler, Json, Match, NewEvent, Pattern, PrincipalId, RetryPolicy, ScriptName, Subject,
+    TimeoutMs, TriggerId, TriggerName, TriggerSpec,
+};
+use tidegate_driver::{Deployment, Emission};
+
+/// An app on some store.
+#[derive(Clone, Debug)]
+pub struct App {
+    name: AppName,
+    by: PrincipalId,
+}
+
+/// Of an event that says little: what a handler looks up by.
+pub(crate) const SMALL: &str = r#"{"order":1,"customer":"ada","total":12.50}"#;
+/// Events in one emission, when many are emitted.
+const EMISSION: usize = 1_000;
+
+impl App {
+    /// Makes the app with exactly these triggers, each listening to the events of its own name.
+    pub async fn deploy<S: Store>(store: &S, triggers: &[&str]) -> anyhow::Result<Self> {
+        let rules = triggers.iter().map(|name| {
+            let rule = Match::App { event_type: Pattern::new(*name)?, subject: Pattern::any() };
+            Ok((*name, rule))
+        });
+        Self::deploy_rules(store, rules.collect::<anyhow::Result<_>>()?).await
+    }
+
+    /// The same with any rules.
+    pub async fn deploy_rules<S: Store>(store: &S, rules: Vec<(&str, Match)>) -> anyhow::Result<Self> {
+        let app = Self { name: AppName::new("bench")?, by: PrincipalId::new("admin")? };
+        let specs = rules.into_iter().map(|(name, rule)| {
+            Ok(TriggerSpec {
+                name: TriggerName::new(name)?,
+                rule,
+                handler: Handler::Native(ScriptName::new("handler")?),
+                retry: RetryPolicy::default(),
+                timeout_ms: TimeoutMs::default(),
+                max_concurrency: None,
+                enabled: true,
+            })
+        });
+        let triggers = specs.collect::<anyhow::Result<_>>()?;
+        let deployment = Deployment { scripts: Vec::new(), triggers };
+        store.deploy(&app.name, &deployment, &app.by).await.context("the app cannot be deployed")?;
+        Ok(app)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &AppName {
+        &self.name
+    }
+
+    /// From outside, as whoever deployed it.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        Cause::outside(self.by.clone())
+    }
+
+    /// The lane of one of its triggers.
+    pub async fn lane<S: Store>(&self, store: &S, trigger: &str) -> anyhow::Result<TriggerId> {
+        let found = tidegate_driver::TriggerStore::get(store, &self.name, &TriggerName::new(trigger)?).await?;
+        Ok(found.with_context(|| format!("there is no trigger {trigger}"))?.id)
+    }
+
+    /// An emission of some events of one type, each with its own data.
+    pub fn emission(&self, event_type: &str, data: Vec<Json>) -> anyhow::Result<Emission> {
+        let (event_type, subject) = (EventType::new(event_type)?, Subject::new("order/1")?);
+        let event = |data| NewEvent { event_type: event_type.clone(), subject: subject.clone(), data };
+        let events = data.into_iter().map(event).collect();
+        Ok(Emission { app: self.name.clone(), events, cause: self.cause(), idempotency_key: None })
+    }
+
+    /// Emits `count` events through the store, in as few transactions as a client would. Nobody is woken here.
+    pub async fn emit_many<S: Store>(
+        &self,
+        store: &S,
+        event_type: &str,
+        count: usize,
+        mut on_emitted: impl FnMut(usize),
+    ) -> anyhow::Result<()> {
+        let data = Json::parse(SMALL)?;
+        let mut left = count;
+        while left > 0 {
+            let some = left.min(EMISSION);
+            let emission = self.emission(event_type, vec![data.clone(); some])?;
+            let emitted = tidegate_driver::OutboxStore::emit(store, &emission).await?;
+            let rows: usize = emitted.iter().map(|one| one.woken.len()).sum();
+            ensure!(rows == some, "{some} events made {rows} deliveries, one each was expected");
+            on_emitted(some);
+            left -= some;
+        }
+        Ok(())
+    }
+}

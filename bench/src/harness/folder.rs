@@ -1,0 +1,94 @@
+//! Where files of a run go: a temporary folder on a real disk. In memory a commit would cost nothing, and every figure
+//! about commits would be a lie.
+
+use anyhow::{Context as _, ensure};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+/// Removed with all that is in it when it is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    folder: TempDir,
+    /// Where it lies, for the report.
+    pub disk: Disk,
+    made: AtomicU32,
+}
+
+/// What a folder lies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// Such as `/dev/vda1`.
+    pub device: String,
+    /// Such as `ext4`.
+    pub file_system: String,
+}
+
+/// File systems that forget everything at once, or write nothing.
+const IN_MEMORY: &[&str] = &["tmpfs", "ramfs", "devtmpfs", "zram"];
+
+impl Folder {
+    /// A new one in the system's place for temporary files; `TMPDIR` names another.
+    pub fn create() -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir().context("no temporary folder")?;
+        let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+        let path = folder.path().canonicalize()?;
+        let unknown = || Disk { device: "unknown".to_owned(), file_system: "unknown".to_owned() };
+        let disk = disk_of(&mounts, &path).unwrap_or_else(unknown);
+        ensure!(
+            !IN_MEMORY.contains(&disk.file_system.as_str()),
+            "{} is in memory ({}), where no commit is durable; nothing was measured. Set TMPDIR to a folder on a disk",
+            path.display(),
+            disk.file_system
+        );
+        Ok(Self { folder, disk, made: AtomicU32::new(0) })
+    }
+
+    /// The folder itself.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A new, empty folder within, for one run.
+    pub fn make(&self) -> anyhow::Result<PathBuf> {
+        let path = self.path().join(self.made.fetch_add(1, Ordering::Relaxed).to_string());
+        std::fs::create_dir(&path)?;
+        Ok(path)
+    }
+}
+
+/// The mount with the longest path above `path`; of several on one path the last one hides the others.
+fn disk_of(mounts: &str, path: &Path) -> Option<Disk> {
+    let mut found: Option<(usize, Disk)> = None;
+    for line in mounts.lines() {
+        let mut fields = line.split(' ');
+        let (Some(device), Some(at), Some(kind)) = (fields.next(), fields.next(), fields.next()) else { continue };
+        // Spaces in paths are written as octal escapes.
+        let at = at.replace("\\040", " ");
+        if path.starts_with(&at) && found.as_ref().is_none_or(|(length, _)| at.len() >= *length) {
+            found = Some((at.len(), Disk { device: device.to_owned(), file_system: kind.to_owned() }));
+        }
+    }
+    found.map(|(_, disk)| disk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_lies_on_the_nearest_mount() {
+        let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/b /my\\040disk xfs rw 0 0\n";
+        for (path, expected) in [
+            ("/var/tmp/x", Some("ext4")),
+            ("/tmp/x", Some("tmpfs")),
+            ("/tmpfs", Some("ext4")),
+            ("/my disk/a", Some("xfs")),
+        ] {
+            let found = disk_of(mounts, Path::new(path)).map(|disk| disk.file_system);
+            assert_eq!(found.as_deref(), expected, "{path}");
+        }
+        assert_eq!(disk_of("", Path::new("/tmp")), None);
+    }
+}

@@ -1,0 +1,30 @@
+//! How fast Tidegate is, measured such that a stranger can believe it: on a Postgres and on files of its own, with durable
+//! commits, each figure beside the limit of the same machine at the same moment.
+
+mod args;
+mod command;
+mod context;
+mod findings;
+mod harness;
+mod limits;
+mod machine;
+mod process;
+mod progress;
+mod report;
+mod scenarios;
+mod sql;
+mod stats;
+mod targets;
+
+pub use args::Args;
+pub use command::run;
+pub use context::{Context, Effort};
+pub use findings::{Findings, Pair, Series, Unit};
+pub use harness::{App, Cluster, Folder, Node, Noop, Store, Tally};
+pub use limits::sqlite_exchange;
+pub use machine::Machine;
+pub use progress::Progress;
+pub use report::{Failed, Report, markdown, svg, text};
+pub use scenarios::{ALL, Scenario, sqlite_outbox_count};
+pub use stats::{Summary, percentile};
+pub use targets::{Bound, TARGETS, Target, Verdict};

@@ -1,0 +1,15 @@
+//! The command `bench`; `cargo xtask bench` builds it and the daemon, and runs it.
+
+use clap::Parser as _;
+use std::process::ExitCode;
+use tidegate_bench::{Args, run};
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The statements, each a file named for what it does.
+
+macro_rules! statements {
+    ($($name:ident),+ $(,)?) => {
+        $(pub(crate) const $name: &str = include_str!(concat!("sql/", stringify!($name), ".sql"));)+
+    };
+}
+
+#[expect(non_upper_case_globals, reason = "a statement is named like its file")]
+mod names {
+    statements!(
+        commits_postgres,
+        commits_setup,
+        commits_sqlite,
+        lane_postgres,
+        lane_sqlite,
+        outbox_count,
+        outbox_fill_postgres,
+        outbox_fill_sqlite,
+        raw_postgres_exchange,
+        raw_postgres_fill,
+        raw_postgres_left,
+        raw_postgres_setup,
+        raw_sqlite_claim,
+        raw_sqlite_fill,
+        raw_sqlite_left,
+        raw_sqlite_settle,
+        raw_sqlite_setup,
+        settle_down,
+        sqlite_outbox_count,
+        sqlite_version,
+        transaction_end,
+        transaction_hold,
+        wal_written,
+    );
+}
+
+pub(crate) use names::*;

@@ -1,0 +1,1 @@
+create table commits (id bigint primary key, data text not null)

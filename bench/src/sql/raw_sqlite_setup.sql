@@ -1,0 +1,18 @@
+-- The same limit on SQLite: the columns that a handler needs, one index, and a settlement and a claim in one transaction.
+create table outbox (
+    id          integer primary key autoincrement,
+    trigger_id  integer not null,
+    due_at      integer not null,
+    lease       integer not null default 0,
+    lease_until integer not null default 0,
+    attempt     integer not null default 0,
+    depth       integer not null default 0,
+    time        integer not null,
+    event_id    blob not null,
+    type        text not null,
+    subject     text not null,
+    actor       text not null,
+    data        text not null
+) strict;
+
+create index outbox_lanes on outbox (trigger_id, due_at, id);

@@ -1,0 +1,180 @@
+//! What Tidegate is to reach, as data: each row names the series that it is about.
+
+use crate::findings::{Findings, Unit};
+use crate::scenarios::names as of;
+
+/// A promise about one series of one scenario.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// The scenario that measures it.
+    pub scenario: &'static str,
+    /// The series.
+    pub series: &'static str,
+    /// What its median has to be.
+    pub bound: Bound,
+    /// What the numbers count.
+    pub unit: Unit,
+    /// What it is, for people.
+    pub what: &'static str,
+}
+
+/// What a median has to be.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// This or more.
+    AtLeast(f64),
+    /// This or less.
+    AtMost(f64),
+}
+
+/// How a target stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Verdict {
+    /// It is reached.
+    Met {
+        /// The median.
+        median: f64,
+    },
+    /// It is not.
+    Missed {
+        /// The median.
+        median: f64,
+        /// How far it is from the bound, in the target's unit.
+        by: f64,
+    },
+    /// Nobody knows.
+    NotMeasured,
+}
+
+const fn at_least(scenario: &'static str, series: &'static str, bound: f64, unit: Unit, what: &'static str) -> Target {
+    Target { scenario, series, bound: Bound::AtLeast(bound), unit, what }
+}
+
+const fn at_most(scenario: &'static str, series: &'static str, bound: f64, unit: Unit, what: &'static str) -> Target {
+    Target { scenario, series, bound: Bound::AtMost(bound), unit, what }
+}
+
+/// All of them, in the order of the report.
+pub const TARGETS: &[Target] = &[
+    at_least("drain-postgres", of::PART_OF_RAW, 0.75, Unit::Times, "drain, Postgres: part of the raw loop"),
+    at_least("drain-sqlite", of::PART_OF_RAW, 0.75, Unit::Times, "drain, SQLite: part of the raw loop"),
+    at_least("two-daemons", of::TWO_AGAINST_ONE, 1.0, Unit::Times, "two daemons on one Postgres, against one"),
+    at_most("latency", of::SAME_P50, 1.0, Unit::Millis, "emit to start, idle, same daemon, Postgres, p50"),
+    at_most("latency", of::SAME_P99, 5.0, Unit::Millis, "emit to start, idle, same daemon, Postgres, p99"),
+    at_most("latency", of::ANOTHER_P50, 2.0, Unit::Millis, "emit to start, idle, another daemon, p50"),
+    at_most("latency", of::ANOTHER_P99, 5.0, Unit::Millis, "emit to start, idle, another daemon, p99"),
+    at_most("latency", of::SQLITE_P50, 1.0, Unit::Millis, "emit to start, idle, SQLite, p50"),
+    at_most("latency", of::SQLITE_P99, 5.0, Unit::Millis, "emit to start, idle, SQLite, p99"),
+    at_most("held-transaction", of::HELD_LOSS, 2.0, Unit::Percent, "lost beside a held transaction"),
+    at_most("held-transaction", of::HELD_P99, 1.5, Unit::Times, "p99 beside a held transaction, against without"),
+    at_most("backlog", of::BACKLOG_POSTGRES, 1.2, Unit::Times, "exchange, 5,000,000 waiting / 10,000, Postgres"),
+    at_most("backlog", of::BACKLOG_SQLITE, 1.2, Unit::Times, "exchange, 5,000,000 waiting / 10,000, SQLite"),
+    at_most("fairness", of::FAIRNESS_POSTGRES, 10.0, Unit::Millis, "p99 beside a busy trigger, more, Postgres"),
+    at_most("fairness", of::FAIRNESS_SQLITE, 10.0, Unit::Millis, "p99 beside a busy trigger, more, SQLite"),
+    at_most("sync-http", of::SYNC_POSTGRES_P50, 2.0, Unit::Millis, "sync HTTP, one caller, p50, Postgres"),
+    at_most("sync-http", of::SYNC_SQLITE_P50, 2.0, Unit::Millis, "sync HTTP, one caller, p50, SQLite"),
+    at_least("sync-http", of::SYNC_POSTGRES_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, Postgres"),
+    at_least("sync-http", of::SYNC_SQLITE_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, SQLite"),
+    at_least("scripts", of::SCRIPTS_FRESH, 8_000.0, Unit::PerSecond, "scripts, a fresh isolate each, per core"),
+    at_least("kv-put", of::KV_POSTGRES, 4.0, Unit::Times, "KV puts, 64 clients / single commits, Postgres"),
+    at_least("kv-put", of::KV_SQLITE, 4.0, Unit::Times, "KV puts, 64 clients / single commits, SQLite"),
+    at_most("wal", of::WAL_BACKLOG, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a backlog"),
+    at_most("wal", of::WAL_LIVE, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a stream"),
+    at_most("memory", of::MEMORY_IDLE_POSTGRES, 40.0, Unit::Mb, "memory, idle, Postgres"),
+    at_most("memory", of::MEMORY_IDLE_SQLITE, 40.0, Unit::Mb, "memory, idle, SQLite"),
+    at_most("memory", of::MEMORY_DRAINING_POSTGRES, 100.0, Unit::Mb, "memory, draining a million, Postgres"),
+    at_most("memory", of::MEMORY_DRAINING_SQLITE, 100.0, Unit::Mb, "memory, draining a million, SQLite"),
+];
+
+impl Bound {
+    /// In words, with the unit.
+    #[must_use]
+    pub fn show(self, unit: Unit) -> String {
+        match self {
+            Self::AtLeast(bound) => format!("≥ {}", unit.show(bound)),
+            Self::AtMost(bound) => format!("≤ {}", unit.show(bound)),
+        }
+    }
+}
+
+impl Target {
+    /// How it stands after `findings`.
+    #[must_use]
+    pub fn judge(&self, findings: &[Findings]) -> Verdict {
+        let scenario = findings.iter().find(|findings| findings.scenario == self.scenario);
+        let Some(summary) = scenario.and_then(|findings| findings.summary(self.series)) else {
+            return Verdict::NotMeasured;
+        };
+        let median = summary.median;
+        let by = match self.bound {
+            Bound::AtLeast(bound) => bound - median,
+            Bound::AtMost(bound) => median - bound,
+        };
+        if by > 0.0 { Verdict::Missed { median, by } } else { Verdict::Met { median } }
+    }
+
+    /// How good `median` is: 1 is just enough, more is better. Bounded, so that it can be drawn.
+    #[must_use]
+    pub fn score(&self, median: f64) -> f64 {
+        let score = match self.bound {
+            Bound::AtLeast(bound) => median / bound,
+            Bound::AtMost(_) if median <= 0.0 => f64::INFINITY,
+            Bound::AtMost(bound) => bound / median,
+        };
+        score.clamp(0.0, 100.0)
+    }
+
+    /// The verdict in words.
+    #[must_use]
+    pub fn says(&self, verdict: Verdict) -> String {
+        let bound = match self.bound {
+            Bound::AtLeast(bound) | Bound::AtMost(bound) => bound,
+        };
+        match verdict {
+            Verdict::Met { .. } => "met".to_owned(),
+            // A hundredth of a hundredth says nothing, and a missing 3 % of a bound of 2 % would be 150 %.
+            Verdict::Missed { by, .. } if self.unit == Unit::Percent => format!("missed by {by:.1} points"),
+            Verdict::Missed { by, .. } => format!("missed by {} ({:.0} %)", self.unit.show(by), by / bound * 100.0),
+            Verdict::NotMeasured => "not measured".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenarios::Scenario;
+
+    fn judged(bound: Bound, unit: Unit, samples: &[f64]) -> (String, f64) {
+        let target = Target { scenario: "s", series: "x", bound, unit, what: "" };
+        let mut findings = Findings { scenario: "s".to_owned(), ..Findings::default() };
+        samples.iter().for_each(|&sample| findings.add("x", unit, sample));
+        let verdict = target.judge(&[findings]);
+        let score = match verdict {
+            Verdict::Met { median } | Verdict::Missed { median, .. } => target.score(median),
+            Verdict::NotMeasured => 0.0,
+        };
+        (target.says(verdict), score)
+    }
+
+    #[test]
+    fn the_median_is_held_against_the_bound() {
+        let check = |bound, unit, samples: &[f64], expected: &str, score: f64| {
+            assert_eq!(judged(bound, unit, samples), (expected.to_owned(), score), "{samples:?}");
+        };
+        check(Bound::AtLeast(0.75), Unit::Times, &[0.75], "met", 1.0);
+        check(Bound::AtLeast(4.0), Unit::Times, &[1.0, 3.0, 9.0], "missed by 1.00 × (25 %)", 0.75);
+        check(Bound::AtMost(2.0), Unit::Millis, &[1.0], "met", 2.0);
+        check(Bound::AtMost(2.0), Unit::Millis, &[4.0], "missed by 2.00 ms (100 %)", 0.5);
+        check(Bound::AtMost(2.0), Unit::Percent, &[5.0], "missed by 3.0 points", 0.4);
+        check(Bound::AtMost(2.0), Unit::Percent, &[-1.0], "met", 100.0);
+        check(Bound::AtMost(2.0), Unit::Percent, &[], "not measured", 0.0);
+    }
+
+    #[test]
+    fn each_target_is_of_a_scenario_that_there_is() {
+        for target in TARGETS {
+            assert!(Scenario::named(target.scenario).is_some(), "{}", target.scenario);
+        }
+    }
+}

@@ -97,7 +97,7 @@ pub const PEERS: &[Peer] = &[
     Peer {
         name: "graphile_worker (Rust)",
         program: Program::Rust("graphile_worker"),
-        settings: &[at_most(20_000, "defaults"), all("batched")],
+        settings: &[at_most(40, "defaults"), all("batched")],
     },
 ];
 

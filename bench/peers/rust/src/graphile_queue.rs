@@ -46,7 +46,7 @@ impl Queue for Graphile {
     const NAME: &str = "graphile_worker (Rust)";
     const VERSION: &str = env!("GRAPHILE_WORKER_VERSION");
     const SETTINGS: &[Setting] = &[
-        Setting { name: "defaults", described: "defaults (concurrency = cores)", wakes: true },
+        Setting { name: "defaults", described: "defaults (of a backlog: a job per core and second)", wakes: true },
         Setting {
             name: "batched",
             described: "concurrency 500, local queue 5000, completion batched for 5 ms",

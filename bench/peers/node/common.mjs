@@ -72,6 +72,9 @@ async function measure(queue, setting, jobs, server) {
   await demandDurability(client);
   const side = await queue.open(url, setting);
   const unfinished = async () => Number((await client.query(side.unfinished)).rows[0].count);
+  const finished = async () => {
+    while ((await unfinished()) > 0) await pause(LOOK_MS);
+  };
 
   for (let from = 0; from < jobs; from += ENQUEUE_CHUNK) {
     await side.enqueue(from, Math.min(ENQUEUE_CHUNK, jobs - from));
@@ -95,13 +98,15 @@ async function measure(queue, setting, jobs, server) {
       woken();
     });
   }
-  while ((await unfinished()) > 0) await pause(LOOK_MS);
+  await finished();
   const seconds = (performance.now() - began) / 1000;
   clearInterval(progress);
   expect('handler calls', handled, jobs);
 
   const latency = setting.wakes ? await idleLatency(side, (callback) => (woken = callback)) : null;
   expect('handler calls', handled, jobs + (latency?.length ?? 0));
+  // The last handler's end is still to be written down, and stopping may come before that.
+  await finished();
   await side.stop();
   expect('jobs unfinished', await unfinished(), 0);
   await client.end();

@@ -114,14 +114,15 @@ async def measure(queue, setting, jobs, server):
         began = time.perf_counter()
         workers = side.start(handled)
         await unless_dead(workers, all_handled)
-        while await client.fetchval(queue.unfinished) > 0:
-            await asyncio.sleep(LOOK_S)
+        await all_finished(client, queue)
         seconds = time.perf_counter() - began
         progress.cancel()
         expect("handler calls", handled.count, jobs)
 
         latency = await idle_latency(side, handled, workers) if setting["wakes"] else None
         expect("handler calls", handled.count, jobs + len(latency or []))
+        # The last handler's end is still to be written down, and stopping may come before that.
+        await all_finished(client, queue)
         await side.stop()
         await workers
     expect("jobs unfinished", await client.fetchval(queue.unfinished), 0)
@@ -138,6 +139,11 @@ async def measure(queue, setting, jobs, server):
         "handled": jobs,
         "latency_ms": latency and {"p50": quantile(latency, 0.5), "p99": quantile(latency, 0.99)},
     }
+
+
+async def all_finished(client, queue):
+    while await client.fetchval(queue.unfinished) > 0:
+        await asyncio.sleep(LOOK_S)
 
 
 async def idle_latency(side, handled, workers):

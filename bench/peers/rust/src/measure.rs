@@ -78,15 +78,15 @@ pub async fn measure<Q: Queue>(plan: &Plan) -> anyhow::Result<Value> {
     let began = Instant::now();
     let mut workers = queue.start(Arc::clone(&handled)).await?;
     unless_dead(&mut workers, handled.reached()).await?;
-    while database::count(&mut client, Q::UNFINISHED).await? > 0 {
-        tokio::time::sleep(LOOK).await;
-    }
+    all_finished::<Q>(&mut client).await?;
     let seconds = began.elapsed().as_secs_f64();
     progress.abort();
     expect("handler calls", handled.count(), jobs)?;
 
     let latency = if setting.wakes { Some(idle_latency(&mut queue, &handled, &mut workers).await?) } else { None };
     expect("handler calls", handled.count(), jobs + latency.as_ref().map_or(0, |_| LATENCY_SAMPLES))?;
+    // The last handler's end is still to be written down, and stopping may come before that.
+    all_finished::<Q>(&mut client).await?;
     queue.stop()?;
     workers.await??;
     expect("jobs unfinished", database::count(&mut client, Q::UNFINISHED).await?, 0)?;
@@ -103,6 +103,13 @@ pub async fn measure<Q: Queue>(plan: &Plan) -> anyhow::Result<Value> {
         "handled": jobs,
         "latency_ms": latency.map(|sorted| json!({ "p50": quantile(&sorted, 0.5), "p99": quantile(&sorted, 0.99) })),
     }))
+}
+
+async fn all_finished<Q: Queue>(client: &mut PgConnection) -> anyhow::Result<()> {
+    while database::count(client, Q::UNFINISHED).await? > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// From before the call that enqueues to the handler's first line, in one process and so by one clock.

@@ -120,7 +120,7 @@ mod tests {
         };
         vec![
             measured("swift", "defaults", 0.52, None),
-            measured("swift", "batch 9", 12_345.6, Some((3.14159, 12.7))),
+            measured("swift", "batch 9", 12_345.6, Some((3.1234, 12.7))),
             failed,
             measured("heron", "defaults", 64_000.0, Some((0.2, 5.0))),
         ]

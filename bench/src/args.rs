@@ -10,7 +10,7 @@ use std::path::PathBuf;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", version)]
 pub struct Args {
-    /// Only these scenarios; all if none is named.
+    /// Only these scenarios; if none is named, all but `peers`.
     pub scenarios: Vec<String>,
     /// Less of everything: all scenarios within five minutes. Its figures show that it works, and are not for quoting.
     #[arg(long)]

@@ -8,6 +8,7 @@ mod findings;
 mod harness;
 mod limits;
 mod machine;
+pub mod peers;
 mod process;
 mod progress;
 mod report;

@@ -57,6 +57,7 @@ const fn at_most(scenario: &'static str, series: &'static str, bound: f64, unit:
 /// All of them, in the order of the report.
 pub const TARGETS: &[Target] = &[
     at_least("drain-postgres", of::PART_OF_RAW, 0.75, Unit::Times, "drain, Postgres: part of the raw loop"),
+    at_least("peers", of::AGAINST_PEERS, 3.0, Unit::Times, "drain, Postgres: against the best peer"),
     at_least("drain-sqlite", of::PART_OF_RAW, 0.75, Unit::Times, "drain, SQLite: part of the raw loop"),
     at_least("two-daemons", of::TWO_AGAINST_ONE, 1.0, Unit::Times, "two daemons on one Postgres, against one"),
     at_most("latency", of::SAME_P50, 1.0, Unit::Millis, "emit to start, idle, same daemon, Postgres, p50"),
@@ -76,6 +77,7 @@ pub const TARGETS: &[Target] = &[
     at_least("sync-http", of::SYNC_POSTGRES_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, Postgres"),
     at_least("sync-http", of::SYNC_SQLITE_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, SQLite"),
     at_least("scripts", of::SCRIPTS_FRESH, 8_000.0, Unit::PerSecond, "scripts, a fresh isolate each, per core"),
+    at_least("scripts", of::SCRIPTS_WARM, 40_000.0, Unit::PerSecond, "scripts, warm isolates, per core"),
     at_least("kv-put", of::KV_POSTGRES, 4.0, Unit::Times, "KV puts, 64 clients / single commits, Postgres"),
     at_least("kv-put", of::KV_SQLITE, 4.0, Unit::Times, "KV puts, 64 clients / single commits, SQLite"),
     at_most("wal", of::WAL_BACKLOG, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a backlog"),

@@ -47,6 +47,12 @@ impl Cluster {
         self.cluster.version()
     }
 
+    /// Where somebody connects who makes databases of his own.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.cluster.url()
+    }
+
     /// A new, empty database.
     pub async fn database(&self) -> anyhow::Result<Database> {
         let name = format!("bench_{}", self.made.fetch_add(1, Ordering::Relaxed));

@@ -41,16 +41,23 @@ pub(super) async fn postgres(context: &Context) -> anyhow::Result<Findings> {
         }
         findings.add(RAW, Unit::PerSecond, best);
 
-        let database = cluster.database().await?;
-        let node = Node::<PgStore>::open(&database.url).await?;
-        let lane = fill(context, &node, rows, &format!("Postgres, repeat {repeat}")).await?;
-        database.settle_down().await?;
-        findings.add(DRAIN, Unit::PerSecond, drain(context, vec![node], lane, rows).await?);
-        let left = database.outbox_count().await?;
-        ensure!(left == 0, "{left} rows are left in the outbox after the drain");
-        cluster.remove(database).await?;
+        findings.add(DRAIN, Unit::PerSecond, postgres_once(context, rows, repeat).await?);
     }
     Ok(with_notes(findings, rows))
+}
+
+/// A backlog of `rows` on a database of its own; deliveries per second.
+pub(super) async fn postgres_once(context: &Context, rows: u32, repeat: u32) -> anyhow::Result<f64> {
+    let cluster = context.postgres().await?;
+    let database = cluster.database().await?;
+    let node = Node::<PgStore>::open(&database.url).await?;
+    let lane = fill(context, &node, rows, &format!("Postgres, repeat {repeat}")).await?;
+    database.settle_down().await?;
+    let rate = drain(context, vec![node], lane, rows).await?;
+    let left = database.outbox_count().await?;
+    ensure!(left == 0, "{left} rows are left in the outbox after the drain");
+    cluster.remove(database).await?;
+    Ok(rate)
 }
 
 pub(super) async fn sqlite(context: &Context) -> anyhow::Result<Findings> {

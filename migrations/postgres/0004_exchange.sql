@@ -345,8 +345,9 @@ declare
     v_woken bigint[] := '{}';
     v_looped tidegate.loops[] := '{}';
     v_lane record;
-    v_open boolean[] := '{}';
-    v_limited boolean[] := '{}';
+    -- Of each lane: a lane that there is not is not open.
+    v_open boolean[] := array_fill(false, array[cardinality(p_lanes)]);
+    v_limited boolean[] := v_open;
     v_row tidegate.exchanged;
 begin
     if p_settle is not null then
@@ -426,7 +427,7 @@ begin
         v_row.standing := v_lane.standing;
         return next v_row;
     end loop;
-    if (true = any (v_open)) is not true then
+    if true <> all (v_open) then
         return;
     end if;
     if true = any (v_limited) then

@@ -14,7 +14,7 @@ use crate::event::Event;
 use crate::names::{DeadLetterId, DeliveryId, InboxId, Lease, PrincipalId, TriggerId, TriggerName};
 use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
 use crate::principal::Standing;
-use crate::retry::RetryPolicy;
+use crate::retry_policy::RetryPolicy;
 use crate::rng::RngKey;
 use crate::store::Claim;
 use crate::sync::{SyncOutcome, reply_of};

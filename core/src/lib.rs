@@ -22,6 +22,7 @@ mod outcome;
 mod pattern;
 mod principal;
 mod retry;
+mod retry_policy;
 mod rng;
 mod route;
 mod store;
@@ -49,7 +50,7 @@ pub use names::{
 pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome};
 pub use pattern::{InvalidPattern, Pattern};
 pub use principal::{Access, Principal, Role, Standing};
-pub use retry::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
+pub use retry_policy::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
 pub use rng::{Purpose, RngKey};
 pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{

@@ -5,7 +5,7 @@ use crate::event::{Event, Source};
 use crate::isolation::Isolation;
 use crate::names::{AppName, PrincipalId, ScriptName, TriggerId, TriggerName};
 use crate::pattern::Pattern;
-use crate::retry::RetryPolicy;
+use crate::retry_policy::RetryPolicy;
 use crate::route::{RouteMethod, RoutePath};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};

@@ -4,8 +4,11 @@
 use super::terminal::applied;
 use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
+use crate::world::can_be_sent;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{AbandonCause, Delivery, DeliveryId, Fact, InboxId, Kind, Reply, SyncReply, Verdict};
+use tidegate_core::{
+    AbandonCause, Claim, Delivery, DeliveryId, ExecError, Fact, InboxId, Kind, Outcome, Reply, SyncReply, Verdict,
+};
 
 #[derive(Default)]
 pub(super) struct Calls {
@@ -18,6 +21,8 @@ pub(super) struct Calls {
     executed: BTreeSet<DeliveryId>,
     executions: BTreeMap<DeliveryId, u32>,
     conflicts: BTreeMap<DeliveryId, u32>,
+    /// Claims whose handler came to its end, and whether what it answered can be sent.
+    answered: BTreeMap<Claim, bool>,
 }
 
 impl Calls {
@@ -64,6 +69,12 @@ impl Checker for Calls {
             Moment::Applied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
+                    if let Verdict::Executed { outcome, .. } = &settlement.verdict
+                        && let Some(can_be_sent) = self.answered.get(&settlement.claim)
+                        && *can_be_sent == (outcome.error == Some(ExecError::InvalidReply))
+                    {
+                        return Err(format!("call {id} ends with {outcome:?}, its reply can be sent: {can_be_sent}"));
+                    }
                     match &settlement.verdict {
                         Verdict::Executed { outcome, .. } if outcome.error.is_none() => _ = self.executed.insert(id),
                         Verdict::Abandoned { cause } => {
@@ -93,6 +104,14 @@ impl Checker for Calls {
                 Ok(())
             }
             Moment::Executes { delivery, .. } => self.executes(delivery),
+            Moment::Ended { claim, outcome: Some(Outcome::Succeeded { reply, .. }), .. } => {
+                self.answered.insert(*claim, can_be_sent(reply.as_ref()));
+                Ok(())
+            }
+            Moment::Ended { claim, .. } => {
+                self.answered.remove(claim);
+                Ok(())
+            }
             Moment::Replied { inbox, reply, delivered, .. } => {
                 probes.sometimes(Probe::HungUpAfter, !delivered && reply.execution.is_some());
                 self.replied(*inbox, reply, *delivered)

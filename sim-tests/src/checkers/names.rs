@@ -1,7 +1,7 @@
 //! The tables of what things are called in SQL, in the API and in metrics, and of what each error means: what a store wrote
 //! yesterday is read by these names today.
 
-use tidegate_core::{AbandonCause, Backoff, DeadReason, ExecError, Source};
+use tidegate_core::{AbandonCause, Backoff, DeadReason, ExecError, Request, Source, SyncOutcome};
 
 const REASONS: [(DeadReason, &str); 5] = [
     (DeadReason::AttemptsExhausted, "attempts_exhausted"),
@@ -72,7 +72,13 @@ pub(super) fn misnamed() -> Option<String> {
         let is = (one.code(), one.reply_status(), one.is_retryable(), one.disables_trigger());
         (is == (*code, *status, *may_help, false), format!("{one:?} is {is:?}"))
     });
+    let ended = ERRORS.iter().map(|(one, code, status, _)| {
+        let outcome = |error| SyncOutcome { status: *status, error, message: None }.name();
+        (outcome(Some(*one)) == *code && outcome(None) == "succeeded", format!("a call that ended so is not {code}"))
+    });
+    let asked = [(Request::Discover, "discover"), (Request::Tick { ticks: Vec::new() }, "tick")];
+    let asked = asked.into_iter().map(|(request, name)| (request.name() == name, format!("{request:?} is not {name}")));
     let gone = std::iter::once((ExecError::EndpointStatus(410).disables_trigger(), "410 does not disable".to_owned()));
-    let all = reasons.chain(causes).chain(sources).chain(shapes).chain(errors).chain(gone);
+    let all = reasons.chain(causes).chain(sources).chain(shapes).chain(errors).chain(ended).chain(asked).chain(gone);
     all.into_iter().find(|(is_right, _)| !is_right).map(|(_, what)| what)
 }

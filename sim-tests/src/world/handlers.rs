@@ -1,15 +1,14 @@
 //! Handlers: how long they take, how they fail, what they stage.
 
 use super::clients::event;
-use super::{Event, World, app, app::app as the_app};
+use super::{Event, World, app, app::app as the_app, replies};
 use crate::checkers::{Moment, Violation};
 use crate::draw::Draw;
 use crate::plan::{HandlerFault, Moment as Point};
 use crate::probes::Probe;
 use std::sync::Arc;
 use tidegate_core::{
-    Collection, Delivery, Effects, ExecError, Failure, HandlerReply, Json, Key, KvWrite, Micros, OpId, Outcome,
-    ReadVersion,
+    Collection, Delivery, Effects, ExecError, Failure, Json, Key, KvWrite, Micros, OpId, Outcome, ReadVersion,
 };
 use tidegate_io_sim::Memory;
 
@@ -99,7 +98,7 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
     if fails {
         return (took, failed(ExecError::ScriptError, "it failed"));
     }
-    let reply = (name == "page").then(|| HandlerReply { status: 200, headers: Vec::new(), body: None });
+    let reply = if name == "page" { replies::draw(&mut draw) } else { None };
     (took, Outcome::Succeeded { effects: effects(delivery, store), reply })
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod daemon;
 mod faults;
 mod handlers;
+mod replies;
 mod store;
 
 #[cfg(madsim)]
@@ -19,6 +20,7 @@ pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
 #[cfg(madsim)]
 pub(crate) use handlers::outcome;
+pub(crate) use replies::can_be_sent;
 
 use crate::checkers::{Checkers, Moment, Scene, Trouble, Violation};
 use crate::cost::Cost;

@@ -1,0 +1,192 @@
+//! A retry policy as a trigger says it, and as it is once its bounds are checked.
+
+use crate::time::Micros;
+use serde::{Deserialize, Serialize};
+
+/// The shape of the back-off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    /// Doubles with each attempt.
+    #[default]
+    Exponential,
+    /// Grows by `base` with each attempt.
+    Linear,
+    /// The same after each attempt.
+    Constant,
+}
+
+impl Backoff {
+    /// Its name in SQL and API.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exponential => "exponential",
+            Self::Linear => "linear",
+            Self::Constant => "constant",
+        }
+    }
+
+    /// The shape of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Exponential, Self::Linear, Self::Constant].into_iter().find(|shape| shape.as_str() == name)
+    }
+}
+
+/// A trigger's retry policy, checked when it was parsed. A copy of it travels in each delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "RetryPolicySpec", into = "RetryPolicySpec")]
+pub struct RetryPolicy {
+    pub(crate) max_attempts: u32,
+    pub(crate) backoff: Backoff,
+    pub(crate) base_ms: u64,
+    pub(crate) max_ms: u64,
+    pub(crate) jitter_ppm: u32,
+    pub(crate) max_age_ms: Option<u64>,
+}
+
+/// A retry policy as it is written in a manifest, in the API and in SQL. Milliseconds; `jitter` from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryPolicySpec {
+    /// How often the handler is executed at most, the first time included: 1–100.
+    pub max_attempts: u32,
+    /// The shape of the back-off.
+    pub backoff: Backoff,
+    /// The unit of the back-off: 1 ms – 7 days.
+    pub base_ms: u64,
+    /// The longest back-off before jitter: `base_ms` – 7 days.
+    pub max_ms: u64,
+    /// How far the wait may stray, as a share of itself: 0–1.
+    pub jitter: f64,
+    /// No attempt is begun later than this after the delivery came to be: 1 ms – 365 days. None if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_ms: Option<u64>,
+}
+
+/// Seven days: the longest base and the longest back-off.
+pub(crate) const BACKOFF_MS_MAX: u64 = 7 * 24 * 3_600_000;
+/// A year: the longest `max_age_ms`.
+const AGE_MS_MAX: u64 = 365 * 24 * 3_600_000;
+/// A jitter of 1.
+pub(crate) const PPM: u32 = 1_000_000;
+
+impl Default for RetryPolicySpec {
+    fn default() -> Self {
+        Self {
+            max_attempts: 5,
+            backoff: Backoff::Exponential,
+            base_ms: 1_000,
+            max_ms: 3_600_000,
+            jitter: 0.2,
+            max_age_ms: None,
+        }
+    }
+}
+
+/// Which bound a retry policy breaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRetryPolicy {
+    /// `max_attempts` out of range.
+    #[error("retry.max_attempts must be from 1 to 100")]
+    MaxAttempts,
+    /// `base_ms` out of range.
+    #[error("retry.base_ms must be from 1 to {BACKOFF_MS_MAX} (7 days)")]
+    Base,
+    /// `max_ms` out of range.
+    #[error("retry.max_ms must be from retry.base_ms to {BACKOFF_MS_MAX} (7 days)")]
+    Max,
+    /// `jitter` out of range.
+    #[error("retry.jitter must be from 0 to 1")]
+    Jitter,
+    /// `max_age_ms` out of range.
+    #[error("retry.max_age_ms must be from 1 to {AGE_MS_MAX} (365 days)")]
+    MaxAge,
+}
+
+impl TryFrom<RetryPolicySpec> for RetryPolicy {
+    type Error = InvalidRetryPolicy;
+
+    fn try_from(spec: RetryPolicySpec) -> Result<Self, InvalidRetryPolicy> {
+        if !(1..=100).contains(&spec.max_attempts) {
+            return Err(InvalidRetryPolicy::MaxAttempts);
+        }
+        if !(1..=BACKOFF_MS_MAX).contains(&spec.base_ms) {
+            return Err(InvalidRetryPolicy::Base);
+        }
+        if !(spec.base_ms..=BACKOFF_MS_MAX).contains(&spec.max_ms) {
+            return Err(InvalidRetryPolicy::Max);
+        }
+        if !(0.0..=1.0).contains(&spec.jitter) {
+            return Err(InvalidRetryPolicy::Jitter);
+        }
+        if spec.max_age_ms.is_some_and(|age| !(1..=AGE_MS_MAX).contains(&age)) {
+            return Err(InvalidRetryPolicy::MaxAge);
+        }
+        Ok(Self {
+            max_attempts: spec.max_attempts,
+            backoff: spec.backoff,
+            base_ms: spec.base_ms,
+            max_ms: spec.max_ms,
+            jitter_ppm: (spec.jitter * f64::from(PPM)).round() as u32,
+            max_age_ms: spec.max_age_ms,
+        })
+    }
+}
+
+impl From<RetryPolicy> for RetryPolicySpec {
+    fn from(policy: RetryPolicy) -> Self {
+        Self {
+            max_attempts: policy.max_attempts,
+            backoff: policy.backoff,
+            base_ms: policy.base_ms,
+            max_ms: policy.max_ms,
+            jitter: f64::from(policy.jitter_ppm) / f64::from(PPM),
+            max_age_ms: policy.max_age_ms,
+        }
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::try_from(RetryPolicySpec::default()).expect("the defaults lie within the bounds")
+    }
+}
+
+impl RetryPolicy {
+    /// How often the handler is executed at most.
+    #[must_use]
+    pub const fn max_attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// No attempt is begun later than this after the delivery came to be.
+    #[must_use]
+    pub fn max_age(&self) -> Option<Micros> {
+        self.max_age_ms.map(Micros::from_millis)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn out_of_range_is_refused() {
+        let spec = RetryPolicySpec::default();
+        for (bad, error) in [
+            (RetryPolicySpec { max_attempts: 0, ..spec }, InvalidRetryPolicy::MaxAttempts),
+            (RetryPolicySpec { max_attempts: 101, ..spec }, InvalidRetryPolicy::MaxAttempts),
+            (RetryPolicySpec { base_ms: 0, ..spec }, InvalidRetryPolicy::Base),
+            (RetryPolicySpec { max_ms: 999, ..spec }, InvalidRetryPolicy::Max),
+            (RetryPolicySpec { max_ms: BACKOFF_MS_MAX + 1, ..spec }, InvalidRetryPolicy::Max),
+            (RetryPolicySpec { jitter: 1.1, ..spec }, InvalidRetryPolicy::Jitter),
+            (RetryPolicySpec { jitter: f64::NAN, ..spec }, InvalidRetryPolicy::Jitter),
+            (RetryPolicySpec { max_age_ms: Some(0), ..spec }, InvalidRetryPolicy::MaxAge),
+        ] {
+            assert_eq!(RetryPolicy::try_from(bad), Err(error));
+        }
+        assert!(serde_json::from_str::<RetryPolicy>(r#"{"max_attempt":3}"#).is_err(), "an unknown key");
+    }
+}

@@ -115,16 +115,17 @@ macro_rules! delivery_event {
 fn log(fact: &Fact) {
     match fact {
         Fact::Settled { delivery, ending, took } => {
-            let (_, text) = describe(delivery, ending, *took);
+            // Nobody reads most of them: the words are made when somebody does.
+            let text = || describe(delivery, ending, *took).1;
             match ending {
                 Ending::Dropped => delivery_event!(
                     warn, delivery, event.depth = delivery.event.depth, event.root_id = %delivery.event.root_id,
-                    event.parent_id = ?delivery.event.parent_id.map(|id| id.to_string()), "{text}"
+                    event.parent_id = ?delivery.event.parent_id.map(|id| id.to_string()), "{}", text()
                 ),
-                Ending::Dead { .. } | Ending::HandlerFailed { .. } => delivery_event!(warn, delivery, "{text}"),
-                Ending::Retry { .. } | Ending::Abandoned { .. } => delivery_event!(info, delivery, "{text}"),
+                Ending::Dead { .. } | Ending::HandlerFailed { .. } => delivery_event!(warn, delivery, "{}", text()),
+                Ending::Retry { .. } | Ending::Abandoned { .. } => delivery_event!(info, delivery, "{}", text()),
                 Ending::Done | Ending::Handled | Ending::Replied { .. } | Ending::Deferred { .. } => {
-                    delivery_event!(debug, delivery, "{text}")
+                    delivery_event!(debug, delivery, "{}", text())
                 }
             }
         }

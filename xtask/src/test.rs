@@ -68,7 +68,7 @@ fn format(_: &mut Session<'_>) -> StepResult {
 
 fn clippy(_: &mut Session<'_>) -> StepResult {
     let mut command = cargo();
-    command.args(["clippy", "--workspace", "--all-targets"]);
+    command.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
     // In CI a lock file that does not fit is a mistake; at a desk it is about to be written.
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         command.arg("--locked");

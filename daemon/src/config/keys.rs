@@ -25,7 +25,7 @@ const fn known(name: &'static str, set: fn(&mut Settings, &Written) -> Result<()
 
 /// Every setting there is. The bounds of `gate`, `dispatcher` and `scripts` are checked by those they belong to when
 /// all layers are in.
-pub(super) static KNOWN: [Known; 26] = [
+pub(super) static KNOWN: [Known; 31] = [
     known("http.listen", |s, w| w.address().map(|v| s.http.listen = v)),
     known("http.body_bytes_max", |s, w| w.within(1 << 10..=64 << 20).map(|v| s.http.body_bytes_max = v)),
     known("store.url", |s, w| w.store_url().map(|v| s.store.url = Some(v))),

@@ -136,7 +136,7 @@ async fn a_cancelled_execution_takes_its_isolate_with_it() {
 #[tokio::test]
 async fn an_abandoned_thread_takes_its_isolates_with_it() {
     let source = "let n = 0; export default (event, ctx) => {
-        if (ctx.attempt === 3) 'a'.repeat(1 << 17).indexOf('a'.repeat(1 << 13) + 'b');
+        if (ctx.attempt === 3) 'a'.repeat(5 << 13).indexOf('a'.repeat(1 << 13) + 'b');
         return ++n;
     }";
     let world = World::with_limits(source, Limits { threads_max: 1, ..Limits::default() });

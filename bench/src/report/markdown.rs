@@ -60,10 +60,7 @@ fn head(page: &mut String, report: &Report) {
         say(page, "> **A quick run**: less was measured, to show that it works. Not for quoting.\n");
     }
     if machine.was_busy() {
-        say(
-            page,
-            "> **The machine had other work** when this began: others kept its cores busy. Not for quoting.\n",
-        );
+        say(page, "> **The machine had other work** when this began: others kept its cores busy. Not for quoting.\n");
     }
     say(page, "![each target and what was measured](results.svg)\n");
     say(page, "| | |\n|---|---|");

@@ -110,6 +110,8 @@ probes! {
     ReserveLeft,
     /// the gate was lowered below what ran
     GateLowered,
+    /// a lane got less than it wanted
+    Rationed,
     /// a caller was refused for want of a permit
     CallRefused,
     /// a caller hung up before its call was begun

@@ -23,7 +23,7 @@ struct State {
 }
 
 /// What one lane may take: an eighth of the permits is left to the others, and at least one if there is more than one.
-const fn share(permits: u32) -> u32 {
+pub(super) const fn share(permits: u32) -> u32 {
     match permits {
         0 | 1 => permits,
         2..=15 => permits - 1,

@@ -9,6 +9,7 @@ mod depth;
 mod done;
 mod effects;
 mod expiry;
+mod fairness;
 mod gate;
 mod keys;
 mod latency;
@@ -152,6 +153,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<latency::Latency>::default(),
         Box::<stale::Stale>::default(),
         Box::<views::Views>::default(),
+        Box::<fairness::Fairness>::default(),
         Box::<places::Places>::default(),
         Box::<effects::EffectsOnce>::default(),
     ]

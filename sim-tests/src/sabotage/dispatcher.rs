@@ -87,6 +87,12 @@ impl World {
     /// A request as a dispatcher with the bug would send it; `None` if it would not.
     pub(crate) fn spoilt_request(&self, mut request: Request) -> Option<Request> {
         let Some(bug) = self.bug() else { return Some(request) };
+        if let (Bug::Favourite, Request::Exchange { claim, .. }) = (bug, &mut request)
+            && let [first, .., last] = claim.as_mut_slice()
+        {
+            first.quota += last.quota - 1;
+            last.quota = 1;
+        }
         match &mut request {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {
                 let row = self.store().row(one.claim.delivery);

@@ -81,6 +81,7 @@ bugs! {
     StaleTaken, "stale", "an answer to a dead life is taken in by the next";
     AnswerIgnored, "latency", "the answer to a discovery is now and then taken for another one's";
     ShowsTooLittle, "views", "a dispatcher shows nothing of what it settles";
+    Favourite, "fairness", "the first lane of a claim gets what the last one should have had";
     NeverRests, "bounds", "a timer is set for a time that has passed";
     FactUntold, "metrics", "a dead letter is not told of";
     FactWrong, "metrics", "a deferral is told of, and never happened";

@@ -1,0 +1,85 @@
+//! A claim deals what there is evenly: no lane gets more than one row more than another that wants as much. What a lane
+//! wants at least is known from outside: its share of the permits, less what of it is in hand.
+
+use super::gate::share;
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use crate::world::app;
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{Claim, Fact, OpId, Reply, Request, TriggerId};
+
+#[derive(Default)]
+pub(super) struct Fairness {
+    lives: BTreeMap<Life, Seen>,
+    /// What each lane wanted at least when this was asked.
+    asked: BTreeMap<OpId, BTreeMap<TriggerId, u32>>,
+    /// Triggers with a limit, or whose handlers have conflicted: these want less than their share.
+    modest: BTreeSet<TriggerId>,
+}
+
+#[derive(Default)]
+struct Seen {
+    permits: u32,
+    /// Rows that were claimed, and whose settlement was not answered.
+    held: BTreeMap<Claim, TriggerId>,
+}
+
+impl Seen {
+    fn wants(&self, lane: TriggerId) -> u32 {
+        let held = self.held.values().filter(|trigger| **trigger == lane).count() as u32;
+        share(self.permits).saturating_sub(held)
+    }
+}
+
+impl Checker for Fairness {
+    fn name(&self) -> &'static str {
+        "fairness"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Set { of, gate } => {
+                self.lives.entry(*of).or_default().permits = gate.for_async();
+                if self.modest.is_empty() {
+                    let limited = scene.store.triggers_of(&app()).into_iter();
+                    self.modest.extend(limited.filter(|one| one.spec.max_concurrency.is_some()).map(|one| one.id));
+                }
+            }
+            Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, .. } } => {
+                let seen = self.lives.entry(*of).or_default();
+                let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.modest.contains(lane));
+                self.asked.insert(*op, lanes.map(|lane| (lane, seen.wants(lane))).collect());
+            }
+            Moment::Applied { of, op, request: Request::Exchange { claim, .. }, .. } => {
+                let wants = self.asked.remove(op).unwrap_or_default();
+                let most = claim.iter().map(|quota| quota.quota).max().unwrap_or_default();
+                for quota in claim {
+                    let Some(wants) = wants.get(&quota.trigger) else { continue };
+                    probes.sometimes(Probe::Rationed, quota.quota < *wants);
+                    if quota.quota < (*wants).min(most - 1) {
+                        let (lane, got) = (quota.trigger, quota.quota);
+                        let what = format!("the lane {lane} gets {got} rows, wants at least {wants}");
+                        return Err(format!("daemon {}: {what}, and another gets {most}", of.daemon));
+                    }
+                }
+            }
+            Moment::Answered { of, result: Ok(Reply::Exchange { claimed, .. }), taken: true, .. } => {
+                let held = &mut self.lives.entry(*of).or_default().held;
+                held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+            }
+            Moment::Fact { of, fact } => {
+                if let Fact::Conflicted { delivery, .. } = fact {
+                    self.modest.insert(delivery.trigger_id);
+                }
+                if let Fact::Settled { delivery, .. } | Fact::Fenced { delivery, .. } | Fact::LeaseLost { delivery } =
+                    fact
+                {
+                    self.lives.entry(*of).or_default().held.remove(&delivery.claim());
+                }
+            }
+            Moment::Died { of } => _ = self.lives.remove(of),
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,12 +1,11 @@
 //! Sync calls: their rows are written already leased to who asks.
 
-use crate::dispatch::micros;
-use crate::lane::Lane;
+use crate::dispatch::{delivery, micros};
 use crate::{rows, sql};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 use tidegate_core::{
-    Claim, DeliveryId, Lease, Micros, Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, Timestamp, TriggerId,
+    Claim, DeliveryId, Lease, Micros, Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, Timestamp,
 };
 
 pub(crate) async fn begin_calls(
@@ -40,8 +39,7 @@ pub(crate) async fn begin_calls(
                 continue;
             }
             "begun" => {
-                // A caller's row says all by itself.
-                begun.push(Lane::of(row)?.delivery(row, TriggerId(row.try_get("trigger_id")?))?);
+                begun.push(delivery(row)?);
                 continue;
             }
             standing => Refusal::Denied(Standing::from_name(standing)),

@@ -12,7 +12,6 @@ mod dispatch;
 mod emit;
 mod error;
 mod kv;
-mod lane;
 mod ledgers;
 mod listen;
 mod notify;

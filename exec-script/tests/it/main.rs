@@ -2,10 +2,7 @@
 
 mod check;
 mod effects;
-mod leaks;
 mod limits;
 mod principals;
-mod recycling;
 mod replies;
-mod warm;
 mod world;

@@ -124,7 +124,7 @@ fn a_script_is_invoked_by_its_name_and_answers_what_it_returns() {
         assert_eq!((missing.status, missing.header("tidegate-code")), (404, Some("script_not_found")));
         let broken = post(&app.client, &app.path("/invoke/sum"), "{");
         assert_eq!((broken.status, broken.header("tidegate-code")), (400, Some("invalid_json")));
-        assert!(app.is_drained());
+        wait_for("the rows of what was answered to go", Duration::from_secs(10), || app.is_drained().then_some(()));
 
         // Concurrent ones conflict on what they read, and none is lost for it.
         let callers: Vec<_> = (0..8)

@@ -1,7 +1,7 @@
 //! Daemons are killed under load; afterwards each acknowledged order has its receipt, and each customer's count is the
 //! number of that customer's orders, exactly.
 
-use crate::world::{App, Kind, TIDEGATE, Turn, World, client, tidegate, wait_for};
+use crate::world::{App, Kind, TIDEGATE, Turn, World, client, deploy_directory, wait_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -114,8 +114,7 @@ fn deploy_orders(daemon: &Daemon) {
         let text = text.replace("max_attempts = 3", &format!("max_attempts = {}", 2 * KILLS));
         std::fs::write(folder.path().join(file), text).expect("the disk has room");
     }
-    let output = tidegate(daemon, &["deploy", folder.path().to_str().expect("a plain path")]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    deploy_directory(daemon, folder.path());
 }
 
 fn order(number: usize) -> (String, Value) {

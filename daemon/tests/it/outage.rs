@@ -49,6 +49,8 @@ fn a_daemon_survives_an_outage_of_its_database() {
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     assert_eq!(refused.header("tidegate-code"), Some("store_unavailable"));
     assert_eq!(app.client.get("/healthz").status, 200);
+    wait_for("a complaint", PATIENCE, || (complaints(&daemon) > 0).then_some(()));
+    // Long enough for it to try several times.
     std::thread::sleep(Duration::from_secs(2));
     assert!(daemon.is_running());
     assert_eq!(complaints(&daemon), 1, "said once\n{}", daemon.log());

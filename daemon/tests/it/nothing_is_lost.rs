@@ -1,10 +1,9 @@
 //! Daemons are killed under load; afterwards each acknowledged order has its receipt, and each customer's count is the
 //! number of that customer's orders, exactly.
 
-use crate::world::{App, Kind, TIDEGATE, Turn, World, client, deploy_directory, wait_for};
+use crate::world::{App, Kind, TIDEGATE, Turn, World, client, deploy_example, wait_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -68,7 +67,7 @@ fn on_postgres_when_the_database_server_crashes() {
 
 /// Puts [`ORDERS`] orders while `disturb` is called [`KILLS`] times, spread over the load; then checks what is there.
 fn load_and_check(daemons: &mut [Daemon], disturb: impl Fn(&mut [Daemon], usize)) {
-    deploy_orders(&daemons[0]);
+    deploy_example(&daemons[0], "orders");
     let apps: Vec<App> = daemons.iter().map(|daemon| App::new(client(daemon), "orders")).collect();
     let acknowledged = AtomicUsize::new(0);
     let next = AtomicUsize::new(0);
@@ -102,19 +101,6 @@ fn load_and_check(daemons: &mut [Daemon], disturb: impl Fn(&mut [Daemon], usize)
     assert_eq!(acknowledged.into_inner(), ORDERS);
     wait_for("all deliveries to be done", PATIENCE, || apps[0].is_drained().then_some(()));
     check(&apps[0]);
-}
-
-/// The example, but that an order may be lost with every kill, and for once more each time: what has no attempt left is a
-/// dead letter by the rules, and here nothing shall be left to how a kill meets a lease.
-fn deploy_orders(daemon: &Daemon) {
-    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/orders");
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    for file in ["tidegate.toml", "receipt.js", "count.js"] {
-        let text = std::fs::read_to_string(example.join(file)).expect("the example is there");
-        let text = text.replace("max_attempts = 3", &format!("max_attempts = {}", 2 * KILLS));
-        std::fs::write(folder.path().join(file), text).expect("the disk has room");
-    }
-    deploy_directory(daemon, folder.path());
 }
 
 fn order(number: usize) -> (String, Value) {

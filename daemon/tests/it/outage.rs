@@ -38,19 +38,12 @@ fn a_daemon_survives_an_outage_of_its_database() {
 
     stop(&world);
     assert!(daemon.wait_for_readiness(503, PATIENCE), "{}", daemon.log());
-    // Each connection that was in use a moment ago has to be found dead first: what was sent on it may have arrived.
-    let refused = wait_for("a put that was certainly not applied", PATIENCE, || {
-        let refused = app.client.put(&app.path("/kv/things/1"), &json!(1));
-        assert_eq!(refused.status, 503, "{refused:?}");
-        let code = refused.json()["code"].clone();
-        assert!(code == "store_unavailable" || code == "store_outcome_unknown", "{refused:?}");
-        (code == "store_unavailable").then_some(refused)
-    });
+    let refused = app.client.put(&app.path("/kv/things/1"), &json!(1));
+    assert_eq!(refused.status, 503, "{refused:?}");
+    assert_eq!(refused.json()["code"], "store_unavailable");
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     assert_eq!(refused.header("tidegate-code"), Some("store_unavailable"));
     assert_eq!(app.client.get("/healthz").status, 200);
-    wait_for("a complaint", PATIENCE, || (complaints(&daemon) > 0).then_some(()));
-    // Long enough for it to try several times.
     std::thread::sleep(Duration::from_secs(2));
     assert!(daemon.is_running());
     assert_eq!(complaints(&daemon), 1, "said once\n{}", daemon.log());

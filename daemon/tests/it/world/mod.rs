@@ -116,8 +116,9 @@ pub(crate) fn tidegate(daemon: &Daemon, args: &[&str]) -> Output {
     command.args(args).output().expect("the program was built for this test")
 }
 
-/// Deploys an app directory.
-pub(crate) fn deploy_directory(daemon: &Daemon, directory: &Path) {
+/// Deploys the app directory `examples/{name}`.
+pub(crate) fn deploy_example(daemon: &Daemon, name: &str) {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
     let output = tidegate(daemon, &["deploy", directory.to_str().expect("the workspace's path is UTF-8")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }

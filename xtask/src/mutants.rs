@@ -32,7 +32,8 @@ pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     let mut command = Command::new(tool);
     command.current_dir(root()).arg("mutants");
     command.args(["--package", "tidegate-core", "--test-package", "tidegate-sim-tests", "--profile", PROFILE]);
-    command.args(["--output", "target", "--baseline", "skip", "--timeout", &timeout.to_string()]).args(&args.args);
+    command.args(["--output", "target", "--baseline", "skip", "--timeout", &timeout.to_string()]);
+    command.arg("--no-default-features").args(&args.args);
     command.args(["--", "--test", "it", TEST]);
     // That some survived it says by its status; that is judged here.
     let status = command.status().map_err(|error| Failure::new(error.to_string(), "see above"))?;
@@ -50,7 +51,8 @@ pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
 fn baseline() -> Result<Duration, Failure> {
     let test = |more: &[&str]| {
         let mut test = cargo();
-        test.args(["test", "--profile", PROFILE, "--package", "tidegate-sim-tests", "--test", "it"]).args(more);
+        test.args(["test", "--profile", PROFILE, "--package", "tidegate-sim-tests", "--no-default-features"]);
+        test.args(["--test", "it"]).args(more);
         run(&mut test, "mend the core first")
     };
     test(&["--no-run"])?;

@@ -17,7 +17,7 @@ pub(crate) struct SimArgs {
 }
 
 const ADVICE: &str = "what broke is shown above: mend it, and keep the shrunk plan in sim-tests/regressions/";
-const RUNNER: [&str; 6] = ["--package", "tidegate-sim-tests", "--features", "runner", "--bin", "sim"];
+const RUNNER: [&str; 4] = ["--package", "tidegate-sim-tests", "--bin", "sim"];
 /// Seeds of whole drivers that every run of the tests plays.
 const CLUSTERS: u64 = 300;
 

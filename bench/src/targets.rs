@@ -77,6 +77,7 @@ pub const TARGETS: &[Target] = &[
     at_least("sync-http", of::SYNC_POSTGRES_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, Postgres"),
     at_least("sync-http", of::SYNC_SQLITE_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, SQLite"),
     at_least("scripts", of::SCRIPTS_FRESH, 8_000.0, Unit::PerSecond, "scripts, a fresh isolate each, per core"),
+    at_least("scripts", of::SCRIPTS_WARM, 40_000.0, Unit::PerSecond, "scripts, warm isolates, per core"),
     at_least("kv-put", of::KV_POSTGRES, 4.0, Unit::Times, "KV puts, 64 clients / single commits, Postgres"),
     at_least("kv-put", of::KV_SQLITE, 4.0, Unit::Times, "KV puts, 64 clients / single commits, SQLite"),
     at_most("wal", of::WAL_BACKLOG, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a backlog"),

@@ -13,6 +13,7 @@ mod event;
 mod fanout;
 mod gate;
 pub mod io;
+mod isolation;
 mod json;
 mod lanes;
 mod letter;
@@ -39,6 +40,7 @@ pub use event::{Cause, Event, NewEvent, Parent, Source};
 pub use fanout::matching;
 pub use gate::{Caller, ExecutionGate};
 pub use io::{Action, Boot, Disposition, Ending, Fact, Input, Output, Why};
+pub use isolation::Isolation;
 pub use json::{InvalidJson, Json};
 pub use letter::LetterEvent;
 pub use names::{

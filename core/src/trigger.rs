@@ -2,6 +2,7 @@
 
 use crate::cron::{CronExpression, TimeZone};
 use crate::event::{Event, Source};
+use crate::isolation::Isolation;
 use crate::names::{AppName, PrincipalId, ScriptName, TriggerId, TriggerName};
 use crate::pattern::Pattern;
 use crate::retry_policy::RetryPolicy;
@@ -29,6 +30,9 @@ pub struct TriggerSpec {
     /// At most so many of its executions at once, over all daemons of one store as far as leases tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<MaxConcurrency>,
+    /// Whether its script starts anew with each execution. Means nothing to other handlers.
+    #[serde(default, skip_serializing_if = "Isolation::is_default")]
+    pub isolation: Isolation,
     /// A disabled trigger gets no new rows.
     #[serde(default = "yes")]
     pub enabled: bool,
@@ -302,6 +306,10 @@ mod tests {
         let spec: TriggerSpec = serde_json::from_value(written).unwrap();
         assert_eq!(spec.timeout_ms.get(), 30_000);
         assert!(spec.enabled);
+        assert_eq!(spec.isolation, Isolation::Warm);
+        assert!(!serde_json::to_string(&spec).unwrap().contains("isolation"), "the default is not written");
+        let spec = TriggerSpec { isolation: Isolation::Fresh, ..spec };
+        assert!(serde_json::to_string(&spec).unwrap().contains(r#""isolation":"fresh""#));
         let again: TriggerSpec = serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
         assert_eq!(again, spec);
     }
@@ -322,6 +330,10 @@ mod tests {
             *bad.pointer_mut(path).unwrap() = value.clone();
             assert!(serde_json::from_value::<TriggerSpec>(bad).is_err(), "{path} = {value}");
         }
+        let cold = serde_json::json!({
+            "name": "t", "match": {"source": "app", "type": "a.*"}, "handler": {"script": "s"}, "isolation": "cold",
+        });
+        assert!(serde_json::from_value::<TriggerSpec>(cold).is_err(), "an unknown isolation");
         for (key, value) in [("timeout_ms", 0), ("timeout_ms", 3_600_001), ("max_concurrency", 0), ("retries", 1)] {
             let mut bad = base.clone();
             bad[key] = value.into();

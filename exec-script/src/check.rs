@@ -1,7 +1,9 @@
 //! Whether a script can be run at all: asked before it is deployed.
 
-use crate::isolate::{Guard, examine};
+use crate::guard::Guard;
+use crate::isolate::Isolate;
 use crate::limits::Limits;
+use crate::sources::Source;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -32,10 +34,11 @@ pub fn check(name: &str, source: &str, limits: Limits) -> Result<(), CompileErro
         return Err(CompileError { message, line: None });
     }
     let (answer, answered) = mpsc::channel();
-    let (name, source) = (name.to_owned(), source.to_owned());
+    let source = Source::new(name.to_owned(), 0, source.to_owned());
     let examination = move || {
         let guard = Guard::new(CHECK_MAX, CHECK_MAX, Arc::default());
-        answer.send(examine(&name, &source, &limits, &guard)).ok();
+        let examined = Isolate::new(&limits).and_then(|mut isolate| isolate.examine(&source, &guard));
+        answer.send(examined).ok();
     };
     let thread = std::thread::Builder::new().name("tidegate-check".to_owned()).stack_size(STACK_BYTES);
     let failed = |message: &str| CompileError { message: message.to_owned(), line: None };

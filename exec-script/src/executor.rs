@@ -1,20 +1,19 @@
 //! The executor: a delivery in, an outcome out, at the latest a little after its timeout.
 
 use crate::acting::acting;
-use crate::host::Host;
-use crate::isolate::{Guard, run, timed_out};
+use crate::execution::Execution;
+use crate::guard::{Guard, timed_out};
+use crate::isolations::Isolations;
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::pool::Pool;
-use crate::reply::Answer;
-use crate::sources::Sources;
-use crate::staged::Staged;
-use std::cell::RefCell;
-use std::rc::Rc;
+use crate::shelf::Key;
+use crate::sources::{Source, Sources};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tidegate_core::{CloudEvent, Delivery, ExecError, Failure, Handler, Outcome, Principal};
-use tidegate_driver::{Executor, KvStore, PrincipalResolver, Script, ScriptStore};
+use tidegate_core::{Delivery, ExecError, Failure, Handler, Isolation, Outcome};
+use tidegate_driver::{Executor, KvStore, PrincipalResolver, ScriptStore, TriggerStore};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
@@ -24,12 +23,33 @@ const GRACE: Duration = Duration::from_millis(500);
 /// Threads that may be stuck at once. Each holds its script's memory; beyond this no script is started.
 const ABANDONED_MAX: usize = 64;
 
+/// What scripts run on.
+#[derive(Clone)]
+pub struct World {
+    /// Their sources.
+    pub scripts: Arc<dyn ScriptStore>,
+    /// What is asked of their isolation.
+    pub triggers: Arc<dyn TriggerStore>,
+    /// The values that they read.
+    pub kv: Arc<dyn KvStore>,
+    /// As whom they run.
+    pub principals: Arc<dyn PrincipalResolver>,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
 /// Runs scripts.
 pub struct ScriptExecutor {
     sources: Sources,
+    isolations: Isolations,
     kv: Arc<dyn KvStore>,
     principals: Arc<dyn PrincipalResolver>,
     limits: Limits,
+    ledger: Arc<Ledger>,
     pool: Pool,
 }
 
@@ -46,27 +66,32 @@ pub struct Stats {
     pub threads: usize,
     /// Threads that are stuck in a built-in after their execution was given up.
     pub abandoned: usize,
+    /// Isolates that wait, warm, for their next execution.
+    pub warm_isolates: usize,
+    /// What these hold together.
+    pub warm_bytes: usize,
 }
 
 impl ScriptExecutor {
-    /// Runs scripts of `scripts` against the values of `kv`, as whom `principals` says.
+    /// Runs scripts on `world`.
     #[must_use]
-    pub fn new(
-        scripts: Arc<dyn ScriptStore>,
-        kv: Arc<dyn KvStore>,
-        principals: Arc<dyn PrincipalResolver>,
-        limits: Limits,
-    ) -> Self {
-        Self { sources: Sources::new(scripts), kv, principals, limits, pool: Pool::new(limits.threads_max) }
+    pub fn new(world: World, limits: Limits) -> Self {
+        let World { scripts, triggers, kv, principals } = world;
+        let ledger = Arc::new(Ledger::new(limits.warm_isolates_max, limits.warm_bytes_max));
+        let pool = Pool::new(limits.threads_max, Arc::clone(&ledger));
+        let (sources, isolations) = (Sources::new(scripts), Isolations::new(triggers));
+        Self { sources, isolations, kv, principals, limits, ledger, pool }
     }
 
     /// What its threads are doing.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { threads: self.pool.threads(), abandoned: self.pool.abandoned() }
+        let (warm_isolates, warm_bytes) = self.ledger.totals();
+        let (threads, abandoned) = (self.pool.threads(), self.pool.abandoned());
+        Stats { threads, abandoned, warm_isolates, warm_bytes }
     }
 
-    async fn script(&self, delivery: &Delivery) -> Result<Arc<Script>, Failure> {
+    async fn script(&self, delivery: &Delivery) -> Result<Arc<Source>, Failure> {
         let Some(Handler::Script(name)) = &delivery.handler else {
             return Err(Failure::new(ExecError::HandlerMissing, "the trigger has no script to run"));
         };
@@ -88,27 +113,41 @@ impl Executor for ScriptExecutor {
             Ok(principal) => principal,
             Err(failure) => return Outcome::Failed(failure),
         };
-        let script = match self.script(&delivery).await {
-            Ok(script) => script,
+        let source = match self.script(&delivery).await {
+            Ok(source) => source,
             Err(failure) => return Outcome::Failed(failure),
+        };
+        let key = match self.isolations.of(&delivery).await {
+            Isolation::Warm => Some(Key::new(&delivery, &source)),
+            Isolation::Fresh => None,
         };
         let timeout = Duration::from_micros(delivery.timeout.0);
         let cancel = Cancel(Arc::default());
         let guard = Guard::new(timeout, self.limits.cpu_max(), Arc::clone(&cancel.0));
         let (answer, answered) = oneshot::channel();
+        let bit = key.as_ref().map_or(0, Key::bit);
         let execution = Execution {
             delivery,
             principal,
-            script,
+            source,
+            key,
             guard,
             kv: Arc::clone(&self.kv),
             limits: self.limits,
             runtime: Handle::current(),
         };
-        let ticket = self.pool.submit(move || {
-            // The receiver is gone if the execution was given up.
-            answer.send(execution.run()).ok();
-        });
+        let ticket = self.pool.submit(
+            bit,
+            Box::new(move |shelf| {
+                let (outcome, used_up) = execution.run(shelf);
+                Box::new(move || {
+                    // The receiver is gone if the execution was given up.
+                    answer.send(outcome).ok();
+                    // Nobody needs to wait until all that it holds is freed.
+                    drop(used_up);
+                })
+            }),
+        );
         match tokio::time::timeout(timeout + GRACE, answered).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Outcome::Failed(Failure::new(ExecError::Internal, "the script's thread panicked")),
@@ -130,53 +169,5 @@ struct Cancel(Arc<AtomicBool>);
 impl Drop for Cancel {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// All that a thread needs.
-struct Execution {
-    delivery: Arc<Delivery>,
-    principal: Principal,
-    script: Arc<Script>,
-    guard: Guard,
-    kv: Arc<dyn KvStore>,
-    limits: Limits,
-    runtime: Handle,
-}
-
-impl Execution {
-    fn run(self) -> Outcome {
-        let Self { delivery, principal, script, guard, kv, limits, runtime } = self;
-        // Not by way of a `Value`, so that the data's text goes through as it is.
-        let event = serde_json::to_string(&CloudEvent::from(&delivery.event)).unwrap_or_default();
-        let info = serde_json::json!({
-            "app": delivery.event.app,
-            "trigger": delivery.trigger_name,
-            "attempt": delivery.attempt,
-            "maxAttempts": delivery.policy.max_attempts(),
-            "idempotencyKey": delivery.idempotency_key(),
-            "fencingToken": delivery.lease,
-            "executionId": delivery.claim().to_string(),
-        });
-        let answer = Answer::of(&delivery);
-        let host = Host {
-            delivery,
-            principal,
-            kv,
-            runtime,
-            limits,
-            deadline: guard.deadline,
-            cancelled: Arc::clone(&guard.cancelled),
-            staged: Staged::default(),
-            logged: 0,
-        };
-        let host = Rc::new(RefCell::new(host));
-        match run(script.name.as_str(), &script.source, &event, &info.to_string(), &host, &guard, answer) {
-            Ok(reply) => {
-                let staged = std::mem::take(&mut host.borrow_mut().staged);
-                Outcome::Succeeded { effects: staged.into_effects(), reply }
-            }
-            Err(failure) => Outcome::Failed(failure),
-        }
     }
 }

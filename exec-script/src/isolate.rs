@@ -1,180 +1,248 @@
-//! One QuickJS runtime for one execution, and the guard that ends it.
+//! One QuickJS runtime with one script loaded in it.
+//!
+//! An isolate runs one execution after the other, each under its own guard and with its own host. Whether it is fit for
+//! another one is asked after each that succeeded; one that failed, was ended, or left jobs behind is dropped.
 
+use crate::bytecode::Compiled;
 use crate::failure::{memory, thrown};
+use crate::guard::Guard;
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::reply::Answer;
+use crate::slot::Slot;
+use crate::sources::Source;
 use rquickjs::function::Func;
 use rquickjs::promise::{MaybePromise, PromiseState};
-use rquickjs::{Context, Ctx, Error, Function, Module, Object, Runtime, Value};
-use rustix::time::{ClockId, clock_gettime};
-use std::cell::RefCell;
+use rquickjs::{Context, Ctx, Error, Function, Object, Persistent, Runtime, Value};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::{Duration, Instant};
-use tidegate_core::{ExecError, Failure, HandlerReply};
+use std::time::Instant;
+use tidegate_core::{Delivery, ExecError, Failure, HandlerReply};
 
-const PRELUDE: &str = include_str!("prelude.js");
+const PRELUDE_SOURCE: &str = include_str!("prelude.js");
+static PRELUDE: Compiled = Compiled::new();
 
-/// When a script has to end, looked at by QuickJS every so often. What it throws then cannot be caught.
-#[derive(Clone)]
-pub(crate) struct Guard {
-    pub(crate) deadline: Instant,
-    pub(crate) timeout: Duration,
-    pub(crate) cpu_max: Duration,
-    pub(crate) cancelled: Arc<AtomicBool>,
-    reason: Arc<AtomicU8>,
+/// The more an isolate holds, the longer it takes to count: it is counted again after one execution for each of these.
+const COUNTED_BYTES: usize = 128 << 10;
+/// An isolate is counted at the latest after so many executions.
+const UNCOUNTED_MAX: usize = 32;
+
+/// A runtime, and in it a script once one was loaded.
+pub(crate) struct Isolate {
+    // QuickJS wants its values dropped before their runtime, and drops fields in this order.
+    loaded: Option<Loaded>,
+    slot: Rc<Slot>,
+    context: Context,
+    runtime: Runtime,
+    limits: Limits,
+    made_at: Instant,
+    executions: u32,
+    heap_bytes: usize,
+    uncounted: usize,
 }
 
-const RUNS: u8 = 0;
-const TIMED_OUT: u8 = 1;
-const CPU_USED_UP: u8 = 2;
-const CANCELLED: u8 = 3;
-
-impl Guard {
-    pub(crate) fn new(timeout: Duration, cpu_max: Duration, cancelled: Arc<AtomicBool>) -> Self {
-        let deadline = Instant::now() + timeout;
-        Self { deadline, timeout, cpu_max, cancelled, reason: Arc::new(AtomicU8::new(RUNS)) }
-    }
-
-    /// Whether the script has to end now.
-    fn is_over(&self, cpu_began: Duration) -> bool {
-        let reason = if self.cancelled.load(Ordering::Relaxed) {
-            CANCELLED
-        } else if Instant::now() >= self.deadline {
-            TIMED_OUT
-        } else if cpu_time().saturating_sub(cpu_began) >= self.cpu_max {
-            CPU_USED_UP
-        } else {
-            return false;
-        };
-        self.reason.store(reason, Ordering::Relaxed);
-        true
-    }
-
-    /// Why the script was ended, if it was.
-    fn failure(&self) -> Option<Failure> {
-        match self.reason.load(Ordering::Relaxed) {
-            TIMED_OUT => Some(timed_out(self.timeout)),
-            CPU_USED_UP => Some(Failure::new(
-                ExecError::ResourceLimit,
-                format!("the script used more CPU than scripts.cpu_ms_max allows ({} ms)", self.cpu_max.as_millis()),
-            )),
-            CANCELLED => Some(Failure::new(ExecError::Lost, "the execution was cancelled")),
-            _ => None,
-        }
-    }
+/// An evaluated module.
+struct Loaded {
+    /// Its default export.
+    handler: Persistent<Function<'static>>,
+    /// Makes a handler's second argument.
+    ctx: Persistent<Function<'static>>,
+    /// Makes an HTTP handler's first argument of its event.
+    request: Persistent<Function<'static>>,
 }
 
-pub(crate) fn timed_out(timeout: Duration) -> Failure {
-    Failure::new(ExecError::Timeout, format!("ran past its timeout_ms of {} ms", timeout.as_millis()))
-}
-
-fn cpu_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
-}
-
-/// A module that was evaluated.
-enum Loaded<'js> {
-    /// Its default export, and what makes its arguments.
-    Handler { handler: Function<'js>, prelude: Object<'js> },
+/// Why a module is not loaded.
+enum Unloaded {
     /// What is wrong with it.
-    Unavailable(String),
+    Unavailable(Failure),
+    /// Not its fault: it was ended, or there was no memory.
+    Failed(Error),
 }
 
-/// Runs the default export of `source` with the event and what the host offers, and reads what it returns.
-pub(crate) fn run(
-    name: &str,
-    source: &str,
-    event: &str,
-    info: &str,
-    host: &Rc<RefCell<Host>>,
-    guard: &Guard,
-    answer: Answer,
-) -> Result<Option<HandlerReply>, Failure> {
-    let limits = host.borrow().limits;
-    isolated(&limits, guard, |ctx| {
-        let (handler, prelude) = match load(ctx, name, source, Some(host))? {
-            Loaded::Handler { handler, prelude } => (handler, prelude),
-            Loaded::Unavailable(message) => return Ok(Err(Failure::new(ExecError::ScriptUnavailable, message))),
-        };
-        let make = |what, of: &str| -> Result<Value<'_>, Error> {
-            prelude.get::<_, Function<'_>>(what)?.call((ctx.json_parse(of)?,))
-        };
-        let event = if answer == Answer::Response { make("request", event)? } else { ctx.json_parse(event)? };
-        let returned: MaybePromise<'_> = handler.call((event, make("ctx", info)?))?;
-        Ok(match settle(ctx, &returned)? {
-            Ok(value) => answer.read(ctx, value, limits.data_bytes_max),
-            Err(failure) => Err(failure),
+impl From<Error> for Unloaded {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Isolate {
+    /// An isolate without a script.
+    pub(crate) fn new(limits: &Limits) -> Result<Self, Failure> {
+        let internal = |error: Error| Failure::new(ExecError::Internal, format!("QuickJS does not start: {error}"));
+        let runtime = Runtime::new().map_err(internal)?;
+        runtime.set_memory_limit(limits.memory_bytes_max);
+        runtime.set_max_stack_size(limits.stack_bytes_max);
+        let context = Context::full(&runtime).map_err(|error| match error {
+            Error::Allocation => memory(),
+            other => internal(other),
+        })?;
+        Ok(Self {
+            loaded: None,
+            slot: Rc::default(),
+            context,
+            runtime,
+            limits: *limits,
+            made_at: Instant::now(),
+            executions: 0,
+            heap_bytes: 0,
+            uncounted: 0,
         })
-    })
-}
+    }
 
-/// Evaluates `source` as far as to see that it has a handler.
-pub(crate) fn examine(name: &str, source: &str, limits: &Limits, guard: &Guard) -> Result<(), Failure> {
-    isolated(limits, guard, |ctx| {
-        Ok(match load(ctx, name, source, None)? {
-            Loaded::Handler { .. } => Ok(()),
-            Loaded::Unavailable(message) => Err(Failure::new(ExecError::ScriptUnavailable, message)),
+    /// Runs the default export of `source` with the event and what the host offers, and reads what it returns. `source`
+    /// is the same at every call. The host comes back with what was staged.
+    pub(crate) fn execute(
+        &mut self,
+        source: &Source,
+        event: &str,
+        host: Host,
+        guard: &Guard,
+        answer: Answer,
+    ) -> (Option<Host>, Result<Option<HandlerReply>, Failure>) {
+        let delivery = std::sync::Arc::clone(&host.delivery);
+        let number = self.slot.begin(Some(host));
+        self.executions += 1;
+        let result = self.guarded(guard, |ctx, loaded, slot, limits| {
+            let loaded = match ensure(ctx, loaded, source, slot) {
+                Ok(loaded) => loaded,
+                Err(Unloaded::Unavailable(failure)) => return Ok(Err(failure)),
+                Err(Unloaded::Failed(error)) => return Err(error),
+            };
+            let event: Value<'_> = ctx.json_parse(event)?;
+            let event = match answer {
+                Answer::Response => loaded.request.clone().restore(ctx)?.call((event,))?,
+                Answer::Value | Answer::None => event,
+            };
+            let second = context_of(ctx, loaded, number, &delivery)?;
+            let returned: MaybePromise<'_> = loaded.handler.clone().restore(ctx)?.call((event, second))?;
+            Ok(match settle(ctx, &returned)? {
+                Ok(value) => answer.read(ctx, value, limits.data_bytes_max),
+                Err(failure) => Err(failure),
+            })
+        });
+        (self.slot.end(), result)
+    }
+
+    /// Evaluates `source` as far as to see that it has a handler.
+    pub(crate) fn examine(&mut self, source: &Source, guard: &Guard) -> Result<(), Failure> {
+        self.guarded(guard, |ctx, loaded, slot, _| match ensure(ctx, loaded, source, slot) {
+            Ok(_) => Ok(Ok(())),
+            Err(Unloaded::Unavailable(failure)) => Ok(Err(failure)),
+            Err(Unloaded::Failed(error)) => Err(error),
         })
-    })
+    }
+
+    /// Whether it may run another execution after one that succeeded.
+    pub(crate) fn is_fit(&mut self) -> bool {
+        // A job that is left would run in the next execution, on whose account it does not belong.
+        !self.runtime.is_job_pending()
+            && self.executions < self.limits.warm_executions_max
+            && !self.is_old()
+            && self.count() <= self.limits.warm_heap_max()
+    }
+
+    /// Whether it was made too long ago to be used again.
+    pub(crate) fn is_old(&self) -> bool {
+        self.made_at.elapsed() >= self.limits.warm_age_max()
+    }
+
+    /// What it held when it was counted last.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.heap_bytes
+    }
+
+    /// What it holds, as far as is known without counting at every execution.
+    fn count(&mut self) -> usize {
+        if self.executions > 1 && self.uncounted < (self.heap_bytes / COUNTED_BYTES).min(UNCOUNTED_MAX) {
+            self.uncounted += 1;
+            return self.heap_bytes;
+        }
+        self.uncounted = 0;
+        self.heap_bytes = allocated(&self.runtime);
+        if self.heap_bytes > self.limits.warm_heap_max() {
+            // Some of it may be garbage that nobody has collected yet.
+            self.runtime.run_gc();
+            self.heap_bytes = allocated(&self.runtime);
+        }
+        self.heap_bytes
+    }
+
+    fn guarded<T>(
+        &mut self,
+        guard: &Guard,
+        work: impl for<'js> FnOnce(&Ctx<'js>, &mut Option<Loaded>, &Rc<Slot>, &Limits) -> Result<Result<T, Failure>, Error>,
+    ) -> Result<T, Failure> {
+        let Self { loaded, slot, context, runtime, limits, .. } = self;
+        runtime.set_interrupt_handler(Some(Box::new(guard.watch())));
+        let result =
+            context.with(|ctx| work(&ctx, loaded, slot, limits).unwrap_or_else(|error| Err(thrown(&ctx, error))));
+        runtime.set_interrupt_handler(None);
+        // A script that was ended has failed, whatever its promises say.
+        guard.failure().map_or(result, Err)
+    }
 }
 
-fn isolated<T>(
-    limits: &Limits,
-    guard: &Guard,
-    work: impl for<'js> FnOnce(&Ctx<'js>) -> Result<Result<T, Failure>, Error>,
-) -> Result<T, Failure> {
-    let internal = |error: Error| Failure::new(ExecError::Internal, format!("QuickJS does not start: {error}"));
-    let runtime = Runtime::new().map_err(internal)?;
-    runtime.set_memory_limit(limits.memory_bytes_max);
-    runtime.set_max_stack_size(limits.stack_bytes_max);
-    let (watch, cpu_began) = (guard.clone(), cpu_time());
-    runtime.set_interrupt_handler(Some(Box::new(move || watch.is_over(cpu_began))));
-    let context = Context::full(&runtime).map_err(|error| match error {
-        Error::Allocation => memory(),
-        other => internal(other),
-    })?;
-    let result = context.with(|ctx| work(&ctx).unwrap_or_else(|error| Err(thrown(&ctx, error))));
-    // A script that was ended has failed, whatever its promises say.
-    guard.failure().map_or(result, Err)
+fn allocated(runtime: &Runtime) -> usize {
+    usize::try_from(runtime.memory_usage().malloc_size).unwrap_or(usize::MAX)
 }
 
-fn load<'js>(ctx: &Ctx<'js>, name: &str, source: &str, host: Option<&Rc<RefCell<Host>>>) -> Result<Loaded<'js>, Error> {
-    let host = host.map(Rc::clone);
-    let call = Func::from(move |op: String, request: String| match &host {
-        Some(host) => host.borrow_mut().call(&op, &request),
-        None => NOT_YET.to_owned(),
-    });
-    let prelude: Function<'js> = ctx.eval(PRELUDE)?;
-    let prelude: Object<'js> = prelude.call((call,))?;
-    let module = match Module::declare(ctx.clone(), name, source) {
+fn ensure<'js, 'l>(
+    ctx: &Ctx<'js>,
+    loaded: &'l mut Option<Loaded>,
+    source: &Source,
+    slot: &Rc<Slot>,
+) -> Result<&'l Loaded, Unloaded> {
+    if loaded.is_none() {
+        *loaded = Some(load(ctx, source, slot)?);
+    }
+    loaded.as_ref().ok_or(Unloaded::Failed(Error::Unknown))
+}
+
+fn load<'js>(ctx: &Ctx<'js>, source: &Source, slot: &Rc<Slot>) -> Result<Loaded, Unloaded> {
+    let slot = Rc::clone(slot);
+    let call = Func::from(move |execution: u32, op: String, request: String| slot.call(execution, &op, &request));
+    let (prelude, _) = PRELUDE.declare(ctx, "prelude", PRELUDE_SOURCE)?.eval()?;
+    let made: Object<'js> = prelude.get::<_, Function<'js>>("default")?.call((call,))?;
+    let module = match source.compiled.declare(ctx, &source.name, &source.text) {
         Ok(module) => module,
-        Err(error) => return unavailable(ctx, "does not compile", error),
+        Err(error) => {
+            let failure = thrown(ctx, error);
+            return Err(if failure.error == ExecError::ScriptError {
+                unavailable(format!("does not compile: {}", failure.message))
+            } else {
+                Unloaded::Failed(Error::Allocation)
+            });
+        }
     };
     let (module, evaluated) = module.eval()?;
     if let Err(failure) = settle(ctx, &MaybePromise::from_value(evaluated.into_value()))? {
-        return Ok(Loaded::Unavailable(failure.message));
+        return Err(unavailable(failure.message));
     }
     let default: Result<Value<'js>, Error> = module.get("default");
-    Ok(match default.ok().and_then(|value| value.into_function()) {
-        Some(handler) => Loaded::Handler { handler, prelude },
-        None => Loaded::Unavailable("has no default export that is a function".to_owned()),
+    let Some(handler) = default.ok().and_then(|value| value.into_function()) else {
+        return Err(unavailable("has no default export that is a function".to_owned()));
+    };
+    Ok(Loaded {
+        handler: Persistent::save(ctx, handler),
+        ctx: Persistent::save(ctx, made.get::<_, Function<'js>>("ctx")?),
+        request: Persistent::save(ctx, made.get::<_, Function<'js>>("request")?),
     })
 }
 
-/// What `console` gets while a script is only examined.
-const NOT_YET: &str = r#"{"ok":null}"#;
+fn unavailable(message: String) -> Unloaded {
+    Unloaded::Unavailable(Failure::new(ExecError::ScriptUnavailable, message))
+}
 
-fn unavailable<'js>(ctx: &Ctx<'js>, what: &str, error: Error) -> Result<Loaded<'js>, Error> {
-    let failure = thrown(ctx, error);
-    if failure.error == ExecError::ScriptError {
-        Ok(Loaded::Unavailable(format!("{what}: {}", failure.message)))
-    } else {
-        Err(Error::Allocation)
-    }
+/// A handler's second argument.
+fn context_of<'js>(ctx: &Ctx<'js>, loaded: &Loaded, number: u32, delivery: &Delivery) -> Result<Value<'js>, Error> {
+    let info = Object::new(ctx.clone())?;
+    info.set("app", delivery.event.app.as_str())?;
+    info.set("trigger", delivery.trigger_name.as_str())?;
+    info.set("attempt", delivery.attempt)?;
+    info.set("maxAttempts", delivery.policy.max_attempts())?;
+    info.set("idempotencyKey", delivery.idempotency_key())?;
+    info.set("fencingToken", delivery.lease.0 as f64)?;
+    info.set("executionId", delivery.claim().to_string())?;
+    loaded.ctx.clone().restore(ctx)?.call((number, info))
 }
 
 /// Runs jobs until the promise is settled. The host's calls block, so a promise that is pending with no job left can

@@ -23,6 +23,17 @@ pub struct Limits {
     pub log_bytes_max: usize,
     /// Bytes of a script's source: 1 B – 16 MiB.
     pub source_bytes_max: usize,
+    /// Isolates that wait, warm, for their next execution: 0–10,000. With 0, each execution gets a fresh one.
+    pub warm_isolates_max: usize,
+    /// Bytes of all of these together: 0 – 64 GiB. The one whose last execution is longest ago goes first.
+    pub warm_bytes_max: usize,
+    /// Bytes that an isolate may hold after an execution and still be used again: 0 – 4 GiB. It is never used again
+    /// with more than half of `memory_bytes_max`, so that the next execution has the other half.
+    pub warm_heap_bytes_max: usize,
+    /// Executions of one isolate: 1–1,000,000.
+    pub warm_executions_max: u32,
+    /// Milliseconds after its making that an isolate takes no more executions: 1 ms – 24 h.
+    pub warm_age_ms_max: u64,
 }
 
 impl Default for Limits {
@@ -36,6 +47,13 @@ impl Default for Limits {
             effects_max: 1_000,
             log_bytes_max: 64 << 10,
             source_bytes_max: 1 << 20,
+            // An isolate with a small script holds about 150 KiB.
+            warm_isolates_max: 64,
+            warm_bytes_max: 16 << 20,
+            warm_heap_bytes_max: 4 << 20,
+            // Making an isolate costs about as much as ten executions.
+            warm_executions_max: 1_000,
+            warm_age_ms_max: 300_000,
         }
     }
 }
@@ -66,6 +84,11 @@ impl Limits {
             ("scripts.effects_max", self.effects_max as u64, 1, 100_000),
             ("scripts.log_bytes_max", self.log_bytes_max as u64, 0, 1 << 20),
             ("scripts.source_bytes_max", self.source_bytes_max as u64, 1, 16 << 20),
+            ("scripts.warm_isolates_max", self.warm_isolates_max as u64, 0, 10_000),
+            ("scripts.warm_bytes_max", self.warm_bytes_max as u64, 0, 64 << 30),
+            ("scripts.warm_heap_bytes_max", self.warm_heap_bytes_max as u64, 0, 4 << 30),
+            ("scripts.warm_executions_max", self.warm_executions_max.into(), 1, 1_000_000),
+            ("scripts.warm_age_ms_max", self.warm_age_ms_max, 1, 86_400_000),
         ] {
             if !(min..=max).contains(&value) {
                 return Err(InvalidLimits { key, value, min, max });
@@ -76,5 +99,14 @@ impl Limits {
 
     pub(crate) fn cpu_max(&self) -> Duration {
         Duration::from_millis(self.cpu_ms_max)
+    }
+
+    pub(crate) fn warm_age_max(&self) -> Duration {
+        Duration::from_millis(self.warm_age_ms_max)
+    }
+
+    /// What an isolate may hold and still be used again.
+    pub(crate) fn warm_heap_max(&self) -> usize {
+        self.warm_heap_bytes_max.min(self.memory_bytes_max / 2)
     }
 }

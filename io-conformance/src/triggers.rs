@@ -3,7 +3,9 @@
 use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
-use tidegate_core::{Backoff, Handler, KvOps, Match, Pattern, PrincipalId, RetryPolicySpec, Trigger, TriggerSpec};
+use tidegate_core::{
+    Backoff, Handler, Isolation, KvOps, Match, Pattern, PrincipalId, RetryPolicySpec, Trigger, TriggerSpec,
+};
 use tidegate_driver::{PortError, TriggerStore};
 
 fn eve() -> PrincipalId {
@@ -39,6 +41,7 @@ pub(crate) async fn every_kind_of_trigger_reads_back_whole<S: Store>(store: Arc<
             retry: extreme.try_into().expect("a policy"),
             timeout_ms: 3_600_000.try_into().expect("a timeout"),
             max_concurrency: limit(10_000),
+            isolation: Isolation::Fresh,
             enabled: false,
             ..spec("c", Match::App { event_type: pattern("order.*"), subject: pattern("a b") })
         },
@@ -101,6 +104,7 @@ pub(crate) async fn each_change_of_a_trigger_is_a_new_version<S: Store>(store: A
         TriggerSpec { retry: attempts(2), ..spec.clone() },
         TriggerSpec { timeout_ms: 5.try_into().expect("a timeout"), ..spec.clone() },
         TriggerSpec { max_concurrency: limit(1), ..spec.clone() },
+        TriggerSpec { isolation: Isolation::Fresh, ..spec.clone() },
         TriggerSpec { enabled: false, ..spec.clone() },
         on_kv("lane", "c", "*"),
         spec,

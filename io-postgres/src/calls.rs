@@ -1,11 +1,12 @@
 //! Sync calls: their rows are written already leased to who asks.
 
-use crate::dispatch::{delivery, micros};
+use crate::dispatch::micros;
+use crate::lane::Lane;
 use crate::{rows, sql};
 use serde_json::{Value, json};
 use sqlx::{PgConnection, Row};
 use tidegate_core::{
-    Claim, DeliveryId, Lease, Micros, Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, Timestamp,
+    Claim, DeliveryId, Lease, Micros, Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, Timestamp, TriggerId,
 };
 
 pub(crate) async fn begin_calls(
@@ -39,7 +40,8 @@ pub(crate) async fn begin_calls(
                 continue;
             }
             "begun" => {
-                begun.push(delivery(row)?);
+                // A caller's row says all by itself.
+                begun.push(Lane::of(row)?.delivery(row, TriggerId(row.try_get("trigger_id")?))?);
                 continue;
             }
             standing => Refusal::Denied(Standing::from_name(standing)),

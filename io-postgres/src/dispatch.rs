@@ -2,6 +2,7 @@
 
 use crate::calls::begin_calls;
 use crate::error::store;
+use crate::lane::Lane;
 use crate::settlements::Settlements;
 use crate::time::PgTime;
 use crate::{PgStore, rows, sql};
@@ -9,8 +10,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::BTreeMap;
 use tidegate_core::{
-    Attempt, Claim, DeadLetterId, Delivery, DeliveryId, LaneQuota, LaneState, Lease, Micros, Reply, Request, Schedule,
-    Settlement, Standing, StoreError, Tick, Timestamp, TriggerId,
+    Attempt, Claim, Delivery, DeliveryId, LaneQuota, LaneState, Lease, Micros, Reply, Request, Schedule, Settlement,
+    StoreError, Tick, Timestamp, TriggerId,
 };
 use tidegate_driver::DispatchStore;
 
@@ -42,30 +43,36 @@ async fn exchange(
 ) -> Result<Reply, sqlx::Error> {
     let settlements = Settlements::of(settle);
     let rows = sqlx::query(sql::exchange)
+        .bind(Attempt::LOST_MESSAGE)
+        .bind(micros(lease_for))
         .bind(&settlements.done_ids)
         .bind(&settlements.done_leases)
         .bind(settlements.others.map(sqlx::types::Json))
         .bind(claim.iter().map(|quota| quota.trigger.0).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| i32::try_from(quota.quota).unwrap_or(i32::MAX)).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| PgTime(quota.floor)).collect::<Vec<_>>())
-        .bind(micros(lease_for))
-        .bind(Attempt::LOST_MESSAGE)
         .fetch_all(connection)
         .await?;
     let mut now = Timestamp::EPOCH;
     let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], vec![], vec![]);
+    let mut lanes = BTreeMap::new();
     for row in &rows {
         match row.try_get("kind")? {
             "now" => now = rows::time(row, "now")?,
             "fenced" => fenced.push(claim_of(row)?),
             "conflicted" => conflicted.push(claim_of(row)?),
             "woken" => woken.push(TriggerId(row.try_get("trigger_id")?)),
-            _ => claimed.push(delivery(row)?),
+            "lane" => _ = lanes.insert(TriggerId(row.try_get("trigger_id")?), Lane::of(row)?),
+            _ => {
+                let trigger = TriggerId(row.try_get("trigger_id")?);
+                let lane = lanes.get(&trigger).ok_or(sqlx::Error::RowNotFound)?;
+                claimed.push(lane.delivery(row, trigger)?);
+            }
         }
     }
     // They come in this order unless a row changed while it was claimed.
-    let lanes: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
-    let order = |row: &Delivery| (lanes.get(&row.trigger_id).copied(), row.due_at, row.id);
+    let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
+    let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_key(order);
     }
@@ -133,27 +140,4 @@ pub(crate) fn micros(length: Micros) -> i64 {
 
 fn claim_of(row: &PgRow) -> Result<Claim, sqlx::Error> {
     Ok(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(row.try_get("lease")?) })
-}
-
-pub(crate) fn delivery(row: &PgRow) -> Result<Delivery, sqlx::Error> {
-    Ok(Delivery {
-        id: DeliveryId(row.try_get("id")?),
-        trigger_id: TriggerId(row.try_get("trigger_id")?),
-        trigger_name: rows::name(row, "trigger_name")?,
-        trigger_version: row.try_get("trigger_version")?,
-        event: rows::event(row, rows::name(row, "app")?)?,
-        handler: rows::handler(row)?,
-        script_version: row.try_get("script_version")?,
-        runs_as: rows::name(row, "registered_by")?,
-        standing: Standing::from_name(row.try_get("standing")?),
-        policy: rows::policy(row)?,
-        timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),
-        attempt: rows::count(row, "attempt")?,
-        lease: Lease(row.try_get("lease")?),
-        due_at: rows::time(row, "due_at")?,
-        enqueued_at: rows::time(row, "enqueued_at")?,
-        redrive_generation: rows::count(row, "redrive_generation")?,
-        reply_to: rows::inbox(row)?,
-        handles_letter: row.try_get::<Option<i64>, _>("handles_letter_id")?.map(DeadLetterId),
-    })
 }

@@ -12,6 +12,7 @@ mod dispatch;
 mod emit;
 mod error;
 mod kv;
+mod lane;
 mod ledgers;
 mod listen;
 mod notify;

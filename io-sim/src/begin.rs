@@ -2,9 +2,9 @@
 
 use crate::memory::{CallKey, Memory, Row, TriggerRow};
 use tidegate_core::{
-    AppName, Backoff, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Lease, Match, Micros, PrincipalId, Refusal,
-    Reply, RetryPolicy, RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncReply,
-    SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
+    AppName, Backoff, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Isolation, Lease, Match, Micros,
+    PrincipalId, Refusal, Reply, RetryPolicy, RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, Standing,
+    SyncCall, SyncReply, SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
 };
 
 impl Memory {
@@ -122,6 +122,7 @@ impl Memory {
             retry: once(),
             timeout_ms: tidegate_core::TimeoutMs::default(),
             max_concurrency: None,
+            isolation: Isolation::default(),
             enabled: true,
         };
         let trigger = Trigger {

@@ -4,9 +4,9 @@ use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{
-    AppName, Cause, Claim, Collection, Effects, EventType, Handler, Json, Key, LaneQuota, Match, Micros, NewEvent,
-    Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Settlement, Subject, TimeoutMs, Timestamp, Trigger,
-    TriggerName, TriggerSpec, Verdict,
+    AppName, Cause, Claim, Collection, Effects, EventType, Handler, Isolation, Json, Key, LaneQuota, Match, Micros,
+    NewEvent, Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Settlement, Subject, TimeoutMs, Timestamp,
+    Trigger, TriggerName, TriggerSpec, Verdict,
 };
 use tidegate_driver::{AppStore, Deployment, DispatchStore, Emission, Guard, KvStore, OutboxStore, TriggerStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
@@ -44,6 +44,7 @@ async fn trigger(store: &SqliteStore, app: &AppName, by: &PrincipalId, name: &st
         retry: RetryPolicy::default(),
         timeout_ms: TimeoutMs::default(),
         max_concurrency: limit.map(|limit| limit.try_into().expect("a limit")),
+        isolation: Isolation::default(),
         enabled: true,
     };
     TriggerStore::put(store, app, &spec, by).await.expect("the trigger is put")

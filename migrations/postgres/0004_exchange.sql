@@ -322,12 +322,12 @@ $$;
 
 -- Settles what is finished, then claims what is next. Plain successes, which are nearly all, come as two arrays in rising
 -- order of ids and go by one statement; the other settlements come as JSON, in order, null if there are none. Answers, by
--- kind: 'fenced' and 'conflicted' settlements, 'woken' lanes that got rows, 'now' once, and the 'claimed' rows. Those of one
--- lane come in the order of their due time and lane comes after lane, but for a row that changed while it was claimed: who
--- depends on the order looks again.
+-- kind: 'fenced' and 'conflicted' settlements, 'woken' lanes that got rows, 'now' once, each 'lane' that may be claimed
+-- from, and the 'claimed' rows, in which what their lane says is null. Those of one lane come in the order of their due time
+-- and lane comes after lane, but for a row that changed while it was claimed: who depends on the order looks again.
 create function tidegate.exchange(
-    p_done_ids bigint[], p_done_leases bigint[], p_settle jsonb, p_lanes bigint[], p_quotas integer[],
-    p_floors timestamptz[], p_lease_us bigint, p_lost_message text
+    p_lost_message text, p_lease_us bigint, p_done_ids bigint[], p_done_leases bigint[], p_settle jsonb,
+    p_lanes bigint[], p_quotas integer[], p_floors timestamptz[]
 ) returns setof tidegate.exchanged
 language plpgsql
 set enable_seqscan = off
@@ -344,6 +344,10 @@ declare
     v_gone bigint[];
     v_woken bigint[] := '{}';
     v_looped tidegate.loops[] := '{}';
+    v_lane record;
+    -- Of each lane: a lane that there is not is not open.
+    v_open boolean[] := array_fill(false, array[cardinality(p_lanes)]);
+    v_limited boolean[] := v_open;
     v_row tidegate.exchanged;
 begin
     if p_settle is not null then
@@ -397,11 +401,36 @@ begin
     v_row.kind := 'now';
     v_row.now := v_now;
     return next v_row;
-    if cardinality(p_lanes) = 0 then
+
+    v_row := null;
+    v_row.kind := 'lane';
+    for v_lane in
+        select l.at, t.*, tidegate.standing(t.registered_by, t.app) as standing, s.version as script_version
+        from unnest(p_lanes) with ordinality l (id, at)
+        cross join lateral (select * from tidegate.triggers t where t.id = l.id limit 1) t
+        left join lateral (
+            select version from tidegate.scripts where app = t.app and name = t.handler_name limit 1
+        ) s on t.handler_kind = 'script'
+        order by l.at
+    loop
+        -- The rows of a deleted trigger must die, even if it was paused; sync rows are orphans, and never wait.
+        v_open[v_lane.at] := not v_lane.paused or v_lane.deleted_at is not null or v_lane.source in ('http', 'invoke');
+        v_limited[v_lane.at] := v_lane.max_concurrency is not null;
+        v_row.trigger_id := v_lane.id;
+        v_row.app := v_lane.app;
+        v_row.trigger_name := v_lane.name;
+        v_row.trigger_version := v_lane.version;
+        v_row.handler_kind := case when v_lane.deleted_at is null then v_lane.handler_kind end;
+        v_row.handler_name := case when v_lane.deleted_at is null then v_lane.handler_name end;
+        v_row.script_version := case when v_lane.deleted_at is null then v_lane.script_version end;
+        v_row.registered_by := v_lane.registered_by;
+        v_row.standing := v_lane.standing;
+        return next v_row;
+    end loop;
+    if true <> all (v_open) then
         return;
     end if;
-
-    if exists (select from tidegate.triggers t where t.id = any (p_lanes) and t.max_concurrency is not null) then
+    if true = any (v_limited) then
         p_quotas := tidegate.lane_quotas(v_now, p_lanes, p_quotas);
     end if;
     return query
@@ -409,64 +438,40 @@ begin
         -- Materialized, because the limits and the skipping must happen once and before the update: a `limit … for update`
         -- that was run again for each row would lock, and then lease, more rows than were asked for. The update finds the
         -- rows by where they are; a locked row stays in its place.
-        select l.place, lane.*
-        from (
-            select
-                q.quota, q.floor, t.id, t.app, t.name, t.version, t.registered_by, t.max_concurrency,
-                tidegate.standing(t.registered_by, t.app) as standing,
-                case when t.deleted_at is null then t.handler_kind end as handler_kind,
-                case when t.deleted_at is null then t.handler_name end as handler_name,
-                case when t.deleted_at is null then s.version end as script_version
-            from unnest(p_lanes, p_quotas, p_floors) q (trigger_id, quota, floor)
-            cross join lateral (
-                select * from tidegate.triggers t
-                -- The rows of a deleted trigger must die, even if it was paused; sync rows are orphans, and never wait.
-                where t.id = q.trigger_id
-                  and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
-                limit 1
-            ) t
-            left join lateral (
-                select version from tidegate.scripts where app = t.app and name = t.handler_name limit 1
-            ) s on t.handler_kind = 'script'
-        ) lane
+        select l.place, l.id, l.lease, q.trigger_id, q.limited
+        from unnest(p_lanes, p_quotas, p_floors, v_open, v_limited) q (trigger_id, quota, floor, open, limited)
         cross join lateral (
-            select o.ctid as place from tidegate.outbox o
-            where o.trigger_id = lane.id and o.due_at >= lane.floor and o.due_at <= v_now and o.lease_until <= v_now
+            select o.ctid as place, o.id, o.lease from tidegate.outbox o
+            where q.open
+              and o.trigger_id = q.trigger_id and o.due_at >= q.floor and o.due_at <= v_now and o.lease_until <= v_now
             order by o.due_at, o.id
-            limit lane.quota
+            limit q.quota
             for update skip locked
         ) l
-    ), claimed as (
-        update tidegate.outbox o set
-            lease = o.lease + 1,
-            lease_until = v_now + p_lease_us * interval '1 microsecond',
-            leased_at = v_now,
-            attempt = least(o.attempt + 1, o.max_attempts + 1),
-            -- An expired lease's attempt was lost, unless it was a claim beyond the last attempt.
-            failed = case when o.lease_until > 'epoch' and o.attempt <= o.max_attempts
-                then coalesce(o.failed, '[]') || jsonb_build_object(
-                    'attempt', o.attempt, 'started_at', (extract(epoch from o.leased_at) * 1000000)::bigint,
-                    'duration', null, 'error', 'lost', 'message', p_lost_message)
-                else o.failed end
-        from locked l
-        where o.ctid = l.place
-        returning
-            o.id, o.lease, o.trigger_id, o.attempt, o.due_at, o.max_attempts, o.backoff, o.base_ms, o.max_ms, o.jitter,
-            o.max_age_ms, o.timeout_ms, o.enqueued_at, o.redrive_generation, o.reply_to, o.handles_letter_id, o.event_id,
-            o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth, o.traceparent, o.data,
-            l.app, l.name, l.version, l.handler_kind, l.handler_name, l.script_version, l.registered_by, l.max_concurrency,
-            l.standing
     ), slotted as (
+        -- Nobody else can have leased what is locked: the next lease is known.
         insert into tidegate.slots as s (trigger_id, delivery_id, lease)
-        select c.trigger_id, c.id, c.lease from claimed c where c.max_concurrency is not null
+        select l.trigger_id, l.id, l.lease + 1 from locked l where l.limited
         on conflict (trigger_id, delivery_id) do update set lease = excluded.lease
     )
-    select
-        'claimed', null::timestamptz, c.id, c.lease, c.trigger_id, c.attempt, c.due_at, c.max_attempts, c.backoff,
-        c.base_ms, c.max_ms, c.jitter, c.max_age_ms, c.timeout_ms, c.enqueued_at, c.redrive_generation, c.reply_to,
-        c.handles_letter_id, c.event_id, c.source, c.type, c.subject, c.time, c.actor, c.root_id, c.parent_id, c.depth,
-        c.traceparent, c.data, c.app::text, c.name::text, c.version, c.handler_kind, c.handler_name, c.script_version,
-        c.registered_by, c.standing
-    from claimed c;
+    update tidegate.outbox o set
+        lease = o.lease + 1,
+        lease_until = v_now + p_lease_us * interval '1 microsecond',
+        leased_at = v_now,
+        attempt = least(o.attempt + 1, o.max_attempts + 1),
+        -- An expired lease's attempt was lost, unless it was a claim beyond the last attempt.
+        failed = case when o.lease_until > 'epoch' and o.attempt <= o.max_attempts
+            then coalesce(o.failed, '[]') || jsonb_build_object(
+                'attempt', o.attempt, 'started_at', (extract(epoch from o.leased_at) * 1000000)::bigint,
+                'duration', null, 'error', 'lost', 'message', p_lost_message)
+            else o.failed end
+    from locked l
+    where o.ctid = l.place
+    returning
+        'claimed', null::timestamptz, o.id, o.lease, o.trigger_id, o.attempt, o.due_at, o.max_attempts, o.backoff,
+        o.base_ms, o.max_ms, o.jitter, o.max_age_ms, o.timeout_ms, o.enqueued_at, o.redrive_generation, o.reply_to,
+        o.handles_letter_id, o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth,
+        o.traceparent, o.data, null::text, null::text, null::bigint, null::text, null::text, null::bigint, null::text,
+        null::text;
 end
 $$;

@@ -3,8 +3,8 @@
 use super::store::Store;
 use anyhow::{Context as _, ensure};
 use tidegate_core::{
-    AppName, Cause, EventType, Handler, Json, Match, NewEvent, Pattern, PrincipalId, RetryPolicy, ScriptName, Subject,
-    TimeoutMs, TriggerId, TriggerName, TriggerSpec,
+    AppName, Cause, EventType, Handler, Isolation, Json, Match, NewEvent, Pattern, PrincipalId, RetryPolicy,
+    ScriptName, Subject, TimeoutMs, TriggerId, TriggerName, TriggerSpec,
 };
 use tidegate_driver::{Deployment, Emission};
 
@@ -42,6 +42,7 @@ impl App {
                 timeout_ms: TimeoutMs::default(),
                 max_concurrency: None,
                 enabled: true,
+                isolation: Isolation::default(),
             })
         });
         let triggers = specs.collect::<anyhow::Result<_>>()?;

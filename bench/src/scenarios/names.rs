@@ -26,6 +26,7 @@ names!(
     SCRIPTS_FRESH = "a fresh isolate each, per core",
     KV_POSTGRES = "Postgres: puts against single commits",
     KV_SQLITE = "SQLite: puts against single commits",
+    SCRIPTS_WARM = "a warm isolate, per core",
     TIDEGATE = "Tidegate",
     AGAINST_PEERS = "Tidegate against the best peer",
     WAL_BACKLOG = "backlog: WAL per delivery",

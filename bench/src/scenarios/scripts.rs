@@ -1,35 +1,42 @@
 //! How many times per second a script that does nothing is run, by the executor alone: no store call, no queue. Each row
 //! of [`ISOLATIONS`] is a way to isolate one execution from the next.
 
-use super::names::SCRIPTS_FRESH;
+use super::names::{SCRIPTS_FRESH, SCRIPTS_WARM};
 use crate::context::Context;
 use crate::findings::{Findings, Unit};
 use crate::process::cpu_time;
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use async_trait::async_trait;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{
-    AppName, Delivery, DeliveryId, Event, EventId, EventType, Handler, Json, Lease, Micros, Outcome, Principal,
-    PrincipalId, RetryPolicy, ScriptName, Source, Standing, Subject, Timestamp, TriggerId, TriggerName,
+    AppName, Delivery, DeliveryId, Event, EventId, EventType, Handler, Isolation, Json, Lease, Micros, Outcome,
+    Principal, PrincipalId, RetryPolicy, ScriptName, Source, Standing, Subject, Timestamp, TriggerId, TriggerName,
 };
-use tidegate_driver::{AppStore as _, Deployment, DeploymentScript, Executor as _, PortError, PrincipalResolver};
-use tidegate_exec_script::{Limits, ScriptExecutor};
+use tidegate_driver::{
+    AppStore as _, Deployment, DeploymentScript, Executor as _, PortError, PrincipalResolver, TriggerStore,
+};
+use tidegate_exec_script::{Limits, ScriptExecutor, World};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 use uuid::Uuid;
 
-/// A way to isolate executions: the series that it is measured as, and the script that is run.
-struct Isolation {
+/// A way to isolate executions, and the series that it is measured as.
+struct Row {
     series: &'static str,
-    script: &'static str,
+    isolation: Isolation,
 }
 
+const SCRIPT: &str = "export default async function (event, ctx) {}";
+
 /// All that the executor offers.
-const ISOLATIONS: &[Isolation] =
-    &[Isolation { series: SCRIPTS_FRESH, script: "export default async function (event, ctx) {}" }];
+const ISOLATIONS: &[Row] = &[
+    Row { series: SCRIPTS_FRESH, isolation: Isolation::Fresh },
+    Row { series: SCRIPTS_WARM, isolation: Isolation::Warm },
+];
 
 const NAME: &str = "noop";
+const TRIGGER: &str = "go";
 /// Before the clock starts: threads are made, the source is read.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -38,19 +45,19 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
     let cores = std::thread::available_parallelism()?.get();
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
-        for isolation in ISOLATIONS {
-            context.progress.says(format!("scripts, {}, repeat {repeat}", isolation.series));
+        for row in ISOLATIONS {
+            context.progress.says(format!("scripts, {}, repeat {repeat}", row.series));
             let folder = context.folder.make()?;
             let store = Arc::new(SqliteStore::open(folder.join("scripts.db"), SqliteOptions::default()).await?);
-            let executor = Arc::new(executor(&store, isolation).await?);
-            let delivery = Arc::new(delivery()?);
+            let (executor, trigger) = executor(&store, row.isolation).await?;
+            let (executor, delivery) = (Arc::new(executor), Arc::new(delivery(trigger)?));
             executions(&executor, &delivery, cores, WARM_UP).await?;
             let (begun, cpu) = (Instant::now(), cpu_time(std::process::id())?);
             let count = executions(&executor, &delivery, cores, time).await?;
             let (wall, cpu) =
                 (begun.elapsed().as_secs_f64(), cpu_time(std::process::id())?.saturating_sub(cpu).as_secs_f64());
-            findings.add(isolation.series, Unit::PerSecond, count as f64 / wall / cores as f64);
-            findings.add(&format!("{}, by CPU time", isolation.series), Unit::PerSecond, count as f64 / cpu);
+            findings.add(row.series, Unit::PerSecond, count as f64 / wall / cores as f64);
+            findings.add(&format!("{}, by CPU time", row.series), Unit::PerSecond, count as f64 / cpu);
             store.close().await;
             std::fs::remove_dir_all(folder)?;
         }
@@ -63,12 +70,19 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-async fn executor(store: &Arc<SqliteStore>, isolation: &Isolation) -> anyhow::Result<ScriptExecutor> {
-    let script = DeploymentScript { name: ScriptName::new(NAME)?, source: isolation.script.to_owned() };
-    let deployment = Deployment { scripts: vec![script], triggers: Vec::new() };
-    store.deploy(&AppName::new("bench")?, &deployment, &PrincipalId::new("admin")?).await?;
-    let (scripts, kv) = (Arc::clone(store) as _, Arc::clone(store) as _);
-    Ok(ScriptExecutor::new(scripts, kv, Arc::new(Everybody), Limits::default()))
+async fn executor(store: &Arc<SqliteStore>, isolation: Isolation) -> anyhow::Result<(ScriptExecutor, TriggerId)> {
+    let script = DeploymentScript { name: ScriptName::new(NAME)?, source: SCRIPT.to_owned() };
+    let trigger = serde_json::from_value(serde_json::json!({
+        "name": TRIGGER, "match": {"source": "app", "type": TRIGGER}, "handler": {"script": NAME}, "isolation": isolation,
+    }))?;
+    let deployment = Deployment { scripts: vec![script], triggers: vec![trigger] };
+    let app = AppName::new("bench")?;
+    store.deploy(&app, &deployment, &PrincipalId::new("admin")?).await?;
+    let trigger = TriggerStore::get(&**store, &app, &TriggerName::new(TRIGGER)?).await?;
+    let trigger = trigger.context("the trigger was deployed")?.id;
+    let (scripts, triggers, kv) = (Arc::clone(store) as _, Arc::clone(store) as _, Arc::clone(store) as _);
+    let world = World { scripts, triggers, kv, principals: Arc::new(Everybody) };
+    Ok((ScriptExecutor::new(world, Limits::default()), trigger))
 }
 
 /// How many executions ended within `time`, `at_once` of them at any moment.
@@ -97,13 +111,13 @@ async fn executions(
     Ok(count)
 }
 
-fn delivery() -> anyhow::Result<Delivery> {
+fn delivery(trigger_id: TriggerId) -> anyhow::Result<Delivery> {
     let id = EventId(Uuid::from_u128(1));
     let admin = PrincipalId::new("admin")?;
     Ok(Delivery {
         id: DeliveryId(1),
-        trigger_id: TriggerId(1),
-        trigger_name: TriggerName::new("go")?,
+        trigger_id,
+        trigger_name: TriggerName::new(TRIGGER)?,
         trigger_version: 1,
         event: Event {
             id,

@@ -25,7 +25,7 @@ const fn known(name: &'static str, set: fn(&mut Settings, &Written) -> Result<()
 
 /// Every setting there is. The bounds of `gate`, `dispatcher` and `scripts` are checked by those they belong to when
 /// all layers are in.
-pub(super) static KNOWN: [Known; 26] = [
+pub(super) static KNOWN: [Known; 31] = [
     known("http.listen", |s, w| w.address().map(|v| s.http.listen = v)),
     known("http.body_bytes_max", |s, w| w.within(1 << 10..=64 << 20).map(|v| s.http.body_bytes_max = v)),
     known("store.url", |s, w| w.store_url().map(|v| s.store.url = Some(v))),
@@ -49,6 +49,11 @@ pub(super) static KNOWN: [Known; 26] = [
     known("scripts.effects_max", |s, w| w.number().map(|v| s.scripts.effects_max = v)),
     known("scripts.log_bytes_max", |s, w| w.number().map(|v| s.scripts.log_bytes_max = v)),
     known("scripts.source_bytes_max", |s, w| w.number().map(|v| s.scripts.source_bytes_max = v)),
+    known("scripts.warm_isolates_max", |s, w| w.number().map(|v| s.scripts.warm_isolates_max = v)),
+    known("scripts.warm_bytes_max", |s, w| w.number().map(|v| s.scripts.warm_bytes_max = v)),
+    known("scripts.warm_heap_bytes_max", |s, w| w.number().map(|v| s.scripts.warm_heap_bytes_max = v)),
+    known("scripts.warm_executions_max", |s, w| w.number().map(|v| s.scripts.warm_executions_max = v)),
+    known("scripts.warm_age_ms_max", |s, w| w.number().map(|v| s.scripts.warm_age_ms_max = v)),
     known("log.level", |s, w| w.string().map(|v| s.log.level = v)),
     known("log.format", |s, w| w.log_format().map(|v| s.log.format = v)),
     known("auth.admin_token_file", |s, w| w.string().map(|v| s.auth.admin_token_file = Some(v.into()))),

@@ -30,6 +30,7 @@ fn a_manifest_reads_as_it_is_written() {
         script = "receipt.js"
         timeout_ms = 500
         max_concurrency = 2
+        isolation = "fresh"
         [trigger.retry]
         max_attempts = 3
         backoff = "constant"
@@ -51,6 +52,7 @@ fn a_manifest_reads_as_it_is_written() {
     let expected = serde_json::json!([
         {
             "name": "receipt", "handler": {"script": "receipt"}, "timeout_ms": 500, "max_concurrency": 2,
+            "isolation": "fresh",
             "match": {"source": "kv", "ops": ["set"], "collection": "orders"},
             "retry": {"max_attempts": 3, "backoff": "constant", "base_ms": 100, "jitter": 0.0},
         },
@@ -105,6 +107,11 @@ fn what_is_wrong_with_a_trigger_is_said() {
         (kv, "timeout_ms = -1", "line 8: trigger \"t\": timeout_ms: must be a whole number from 0, it is -1"),
         (kv, "max_concurrency = 0", "line 8: trigger \"t\": max_concurrency: must be from 1 to 10000"),
         (kv, "enabled = 1", "line 8: trigger \"t\": enabled: must be true or false, it is of the type integer"),
+        (
+            kv,
+            "isolation = \"frsh\"",
+            "line 8: trigger \"t\": isolation: unknown isolation \"frsh\"; did you mean `fresh`?",
+        ),
         (kv, "native = \"n\"", "line 8: trigger \"t\": native: a trigger has one handler, this one has a script too"),
         (kv, "retry = 3", "line 8: trigger \"t\": retry: must be a table, it is of the type integer"),
         (

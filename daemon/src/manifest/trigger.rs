@@ -4,13 +4,14 @@ use super::scripts::Scripts;
 use crate::config::{did_you_mean, nearest};
 use std::ops::Range;
 use tidegate_core::{
-    Backoff, CronExpression, Handler, InvalidRetryPolicy, KvOp, KvOps, Match, MaxConcurrency, Pattern, RetryPolicy,
-    RetryPolicySpec, RouteMethod, RoutePath, ScriptName, TimeZone, TimeoutMs, TriggerName, TriggerSpec,
+    Backoff, CronExpression, Handler, InvalidRetryPolicy, Isolation, KvOp, KvOps, Match, MaxConcurrency, Pattern,
+    RetryPolicy, RetryPolicySpec, RouteMethod, RoutePath, ScriptName, TimeZone, TimeoutMs, TriggerName, TriggerSpec,
 };
 use toml::de::DeTable;
 
 /// The keys that every trigger may have.
-const COMMON: [&str; 8] = ["name", "source", "script", "native", "timeout_ms", "max_concurrency", "enabled", "retry"];
+const COMMON: [&str; 9] =
+    ["name", "source", "script", "native", "timeout_ms", "max_concurrency", "isolation", "enabled", "retry"];
 
 /// The sources, each with the keys of its match rule.
 const SOURCES: [(&str, &[&str]); 5] = [
@@ -46,6 +47,7 @@ pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec
     let max_concurrency = fields
         .number("max_concurrency")
         .and_then(|most| accept(fields, "max_concurrency", MaxConcurrency::try_from(most)));
+    let isolation = isolation(fields);
     let enabled = fields.boolean("enabled").unwrap_or(true);
     Some(TriggerSpec {
         name: name?,
@@ -54,6 +56,7 @@ pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec
         retry,
         timeout_ms: timeout_ms.unwrap_or_default(),
         max_concurrency,
+        isolation,
         enabled,
     })
 }
@@ -154,6 +157,19 @@ fn script(fields: &Fields<'_>, scripts: &Scripts) -> Option<ScriptName> {
     });
     fields.wrong("script", &format!("there is no file {path:?}; {there}{hint}"));
     None
+}
+
+fn isolation(fields: &Fields<'_>) -> Isolation {
+    if fields.has("isolation") && !fields.has("script") {
+        fields.wrong("isolation", "only a script is isolated; a native function is part of its program");
+        return Isolation::default();
+    }
+    let parse = |name: String| {
+        let names = Isolation::ALL.map(Isolation::name);
+        Isolation::from_name(&name)
+            .ok_or_else(|| format!("unknown isolation {name:?}; {}", did_you_mean(&name, &names)))
+    };
+    if fields.has("isolation") { fields.parsed("isolation", parse).unwrap_or_default() } else { Isolation::default() }
 }
 
 fn retry(fields: &Fields<'_>) -> RetryPolicy {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Boot, Incarnation, RngKey, View};
 use tidegate_driver::{Command, DriverPorts, GateHandle, InboxRegistry, ProcessClock, SyncCaller, WakeHandle, drive};
-use tidegate_exec_script::ScriptExecutor;
+use tidegate_exec_script::{ScriptExecutor, World};
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
 use tokio::net::TcpListener;
@@ -202,9 +202,14 @@ fn executor<S: Store>(
     caller: SyncCaller,
     resolver: Arc<AdminPrincipalResolver>,
 ) -> HandlerExecutor {
-    let (sources, kv, principals) = (Arc::clone(store) as _, Arc::clone(store) as _, Arc::clone(&resolver) as _);
+    let world = World {
+        scripts: Arc::clone(store) as _,
+        triggers: Arc::clone(store) as _,
+        kv: Arc::clone(store) as _,
+        principals: Arc::clone(&resolver) as _,
+    };
     HandlerExecutor {
-        scripts: ScriptExecutor::new(sources, kv, principals, config.scripts),
+        scripts: ScriptExecutor::new(world, config.scripts),
         resolver,
         native: config.native.clone(),
         caller,

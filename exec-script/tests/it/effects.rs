@@ -126,7 +126,7 @@ async fn a_refused_call_is_an_error_with_a_code() {
 }
 
 #[tokio::test]
-async fn executions_share_no_globals() {
+async fn fresh_executions_share_no_globals() {
     let world = World::new(
         r#"export default async (event, ctx) => {
             globalThis.n = (globalThis.n ?? 0) + 1;
@@ -134,6 +134,7 @@ async fn executions_share_no_globals() {
             await ctx.kv.set("c", "k", [globalThis.n, [].polluted]);
         }"#,
     );
+    world.change_trigger(1, Isolation::Fresh);
     for _ in 0..3 {
         assert_eq!(world.effects().await.writes, [write("c", "k", Some("[1,1]"))]);
     }

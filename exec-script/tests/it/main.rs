@@ -2,7 +2,10 @@
 
 mod check;
 mod effects;
+mod leaks;
 mod limits;
 mod principals;
+mod recycling;
 mod replies;
+mod warm;
 mod world;

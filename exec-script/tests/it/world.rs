@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_driver::{
-    Executor, Guard, KvEntry, KvPage, KvStore, Mutated, PortError, PrincipalResolver, Script, ScriptStore,
+    Executor, Guard, KvEntry, KvPage, KvStore, Mutated, PortError, PrincipalResolver, Script, ScriptStore, TriggerStore,
 };
 use tidegate_exec_script::{Limits, ScriptExecutor};
 use uuid::Uuid;
@@ -109,11 +109,43 @@ impl ScriptStore for OneScript {
     }
 }
 
+/// A trigger for whatever name is asked for, in the version and with the isolation that was said last.
+struct OneTrigger(Mutex<(i64, Isolation)>);
+
+#[async_trait]
+impl TriggerStore for OneTrigger {
+    async fn list(&self, _: &AppName) -> Result<Vec<Trigger>, PortError> {
+        panic!("the executor lists no triggers")
+    }
+
+    async fn get(&self, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
+        let (version, isolation) = *self.0.lock().unwrap();
+        let spec = serde_json::json!({
+            "name": name, "match": {"source": "app", "type": "*"}, "handler": {"script": "s"}, "isolation": isolation,
+        });
+        let (spec, registered_by) = (serde_json::from_value(spec).unwrap(), PrincipalId::new("admin").unwrap());
+        Ok(Some(Trigger { id: TriggerId(3), app: app.clone(), spec, paused: false, registered_by, version }))
+    }
+
+    async fn put(&self, _: &AppName, _: &TriggerSpec, _: &PrincipalId) -> Result<Trigger, PortError> {
+        panic!("the executor writes no triggers")
+    }
+
+    async fn delete(&self, _: &AppName, _: &TriggerName) -> Result<bool, PortError> {
+        panic!("the executor deletes no triggers")
+    }
+
+    async fn set_paused(&self, _: &AppName, _: &TriggerName, _: bool) -> Result<Option<Trigger>, PortError> {
+        panic!("the executor pauses no triggers")
+    }
+}
+
 pub(crate) struct World {
     pub(crate) executor: Arc<ScriptExecutor>,
     pub(crate) values: Arc<Values>,
     pub(crate) people: Arc<People>,
     script: Arc<OneScript>,
+    trigger: Arc<OneTrigger>,
 }
 
 pub(crate) fn delivery(timeout: Duration) -> Delivery {
@@ -165,7 +197,14 @@ impl World {
         let kv: Arc<dyn KvStore> = Arc::clone(&values) as _;
         let people = Arc::new(People::default());
         let principals: Arc<dyn PrincipalResolver> = Arc::clone(&people) as _;
-        Self { executor: Arc::new(ScriptExecutor::new(scripts, kv, principals, limits)), values, people, script }
+        let trigger = Arc::new(OneTrigger(Mutex::new((1, Isolation::Warm))));
+        let triggers: Arc<dyn TriggerStore> = Arc::clone(&trigger) as _;
+        let outside = tidegate_exec_script::World { scripts, triggers, kv, principals };
+        Self { executor: Arc::new(ScriptExecutor::new(outside, limits)), values, people, script, trigger }
+    }
+
+    pub(crate) fn change_trigger(&self, version: i64, isolation: Isolation) {
+        *self.trigger.0.lock().unwrap() = (version, isolation);
     }
 
     pub(crate) fn change_script(&self, version: i64, source: &str) {
@@ -179,6 +218,23 @@ impl World {
 
     pub(crate) async fn run_for(&self, timeout: Duration) -> Outcome {
         self.executor.execute(Arc::new(delivery(timeout))).await
+    }
+
+    /// Runs `delivery`, of which the script answers a number.
+    pub(crate) async fn number(&self, delivery: Delivery) -> i64 {
+        match self.text(delivery).await.parse() {
+            Ok(number) => number,
+            Err(error) => panic!("no number: {error}"),
+        }
+    }
+
+    /// Runs `delivery` as a call, and gives what it is answered, in JSON.
+    pub(crate) async fn text(&self, delivery: Delivery) -> String {
+        let inbox = InboxId { incarnation: Incarnation(Uuid::from_u128(1)), seq: 1 };
+        match self.executor.execute(Arc::new(Delivery { reply_to: Some(inbox), ..delivery })).await {
+            Outcome::Succeeded { reply: Some(HandlerReply { body: Some(body), .. }), .. } => body.as_str().to_owned(),
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn effects(&self) -> Effects {

@@ -1,9 +1,10 @@
 //! Short ways to make the values that cases are about.
 
 use tidegate_core::{
-    AppName, Attempt, Cause, Collection, CronExpression, DeadReason, Effects, EventType, ExecError, Handler, Json, Key,
-    KvWrite, Match, MaxConcurrency, Micros, NewEvent, Pattern, PrincipalId, ReadVersion, RetryPolicy, RetryPolicySpec,
-    RouteMethod, RoutePath, ScriptName, Subject, TimeZone, Timestamp, TriggerName, TriggerSpec, Verdict, Version,
+    AppName, Attempt, Cause, Collection, CronExpression, DeadReason, Effects, EventType, ExecError, Handler, Isolation,
+    Json, Key, KvWrite, Match, MaxConcurrency, Micros, NewEvent, Pattern, PrincipalId, ReadVersion, RetryPolicy,
+    RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Subject, TimeZone, Timestamp, TriggerName, TriggerSpec,
+    Verdict, Version,
 };
 
 pub(crate) fn app_name(text: &str) -> AppName {
@@ -69,6 +70,7 @@ pub(crate) fn spec(name: &str, rule: Match) -> TriggerSpec {
         retry: RetryPolicy::default(),
         timeout_ms: 30_000_u64.try_into().expect("a timeout"),
         max_concurrency: None,
+        isolation: Isolation::default(),
         enabled: true,
     }
 }

@@ -3,8 +3,9 @@
 use futures_util::future::try_join_all;
 use std::sync::Arc;
 use tidegate_core::{
-    AppName, Cause, Collection, Delivery, EventType, Handler, Json, Key, LaneQuota, Match, Micros, NewEvent, Pattern,
-    PrincipalId, Reply, Request, RetryPolicy, ScriptName, Subject, TimeoutMs, Timestamp, TriggerName, TriggerSpec,
+    AppName, Cause, Collection, Delivery, EventType, Handler, Isolation, Json, Key, LaneQuota, Match, Micros, NewEvent,
+    Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Subject, TimeoutMs, Timestamp, TriggerName,
+    TriggerSpec,
 };
 use tidegate_driver::{
     AppStore, DeliveryFilter, DeliveryStore, DeliverySummary, Deployment, DispatchStore, Emission, Emitted, Guard,
@@ -114,6 +115,7 @@ pub(crate) fn on_app(name: &str, event_type: &str, subject: &str) -> TriggerSpec
         retry: RetryPolicy::default(),
         timeout_ms: TimeoutMs::default(),
         max_concurrency: None,
+        isolation: Isolation::default(),
         enabled: true,
     }
 }

@@ -5,7 +5,7 @@ use super::super::text;
 use super::Context;
 use serde::Deserialize;
 use serde_json::Value;
-use tidegate_core::TriggerSpec;
+use tidegate_core::{Isolation, TriggerSpec};
 use ureq::http::Method;
 
 #[derive(Deserialize)]
@@ -21,6 +21,7 @@ struct TriggerView {
     #[serde(rename = "match")]
     rule: Value,
     handler: Value,
+    isolation: String,
     retry: Value,
     enabled: bool,
     paused: bool,
@@ -78,7 +79,9 @@ fn render(triggers: &[TriggerView]) -> String {
         let is_once = matches!(trigger.rule.get("source").and_then(Value::as_str), Some("http" | "dead_letter"));
         let attempts = trigger.retry.get("max_attempts").map_or_else(String::new, Value::to_string);
         let attempts = if is_once { "1".to_owned() } else { attempts };
-        vec![trigger.name.clone(), rule(&trigger.rule), handler(&trigger.handler), attempts, state.to_owned()]
+        let is_fresh = trigger.isolation == Isolation::Fresh.name();
+        let runs = handler(&trigger.handler) + if is_fresh { ", fresh" } else { "" };
+        vec![trigger.name.clone(), rule(&trigger.rule), runs, attempts, state.to_owned()]
     };
     text::table(&["TRIGGER", "WHEN", "RUNS", "ATTEMPTS", "STATE"], &triggers.iter().map(row).collect::<Vec<_>>())
 }
@@ -117,6 +120,18 @@ pub(crate) fn handler(handler: &Value) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_table_says_which_scripts_start_anew() {
+        let trigger = |name: &str, more: Value| {
+            let mut spec = json!({"name": name, "match": {"source": "kv"}, "handler": {"script": "s"}});
+            spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            serde_json::from_value(spec).unwrap()
+        };
+        let text = table(&[trigger("a", json!({})), trigger("b", json!({"isolation": "fresh"}))]);
+        let runs: Vec<bool> = text.lines().skip(1).map(|line| line.contains("s (script), fresh")).collect();
+        assert_eq!(runs, [false, true], "{text}");
+    }
 
     #[test]
     fn rules_and_handlers_are_a_few_words() {

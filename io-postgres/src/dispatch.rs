@@ -17,7 +17,8 @@ use tidegate_driver::DispatchStore;
 
 impl DispatchStore for PgStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
-        let connection = &mut *self.connection().await?;
+        let mut pooled = self.connection().await?;
+        let connection = &mut *pooled;
         let result = match request {
             Request::Exchange { settle, claim, lease_for } => exchange(connection, &settle, &claim, lease_for).await,
             Request::Begin { calls, lease_for } => begin_calls(connection, &calls, lease_for).await,
@@ -25,7 +26,7 @@ impl DispatchStore for PgStore {
             Request::Discover => discover(connection).await,
             Request::Tick { ticks } => tick(connection, ticks).await,
         };
-        let reply = result.map_err(store)?;
+        let reply = pooled.finish(result).map_err(store)?;
         if let Reply::Exchange { woken, .. } | Reply::Tick { woken, .. } = &reply
             && !woken.is_empty()
         {

@@ -13,6 +13,7 @@ impl OutboxStore for PgStore {
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
         let Emission { app, events, cause, idempotency_key: key } = emission;
         let depth = cause.parent.map_or(0, |parent| i32::try_from(parent.depth).unwrap_or(i32::MAX));
+        let mut connection = self.connection().await?;
         let rows = sqlx::query(sql::emit_events)
             .bind(app.as_str())
             .bind(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
@@ -25,9 +26,9 @@ impl OutboxStore for PgStore {
             .bind(cause.traceparent.as_deref())
             .bind(key.as_ref().map(|key| key.key.as_str()))
             .bind(key.as_ref().map(|key| key.digest.as_str()))
-            .fetch_all(&mut *self.connection().await?)
-            .await
-            .or_failed()?;
+            .fetch_all(&mut *connection)
+            .await;
+        let rows = connection.finish(rows).or_failed()?;
         let emitted = rows.iter().map(emitted).collect::<Result<Result<Vec<_>, _>, _>>().or_failed()??;
         if emitted.iter().any(|one| !one.woken.is_empty()) {
             self.notify();

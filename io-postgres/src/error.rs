@@ -40,6 +40,20 @@ fn is_refusal(kind: std::io::ErrorKind) -> bool {
     matches!(kind, K::ConnectionRefused | K::NotFound | K::AddrNotAvailable | K::PermissionDenied)
 }
 
+/// Whether no call over the connection can follow.
+pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
+    use sqlx::Error;
+    match error {
+        Error::Database(database) => database.code().is_some_and(|code| says_connection_ends(&code)),
+        Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
+        _ => false,
+    }
+}
+
+fn says_connection_ends(code: &str) -> bool {
+    code.starts_with("57P") || code.starts_with("08")
+}
+
 /// An error that the server reports has undone the transaction, unless it ends the connection too: then it may have
 /// come after the commit.
 fn database_error(code: Option<&str>, error: &sqlx::Error) -> StoreError {
@@ -49,7 +63,7 @@ fn database_error(code: Option<&str>, error: &sqlx::Error) -> StoreError {
         "40001" | "40P01" | "55P03" => not_applied(StoreErrorKind::Contention),
         // Starting up, recovering, out of connections: the connection was never made.
         "57P03" | "53300" | "3D000" | "28000" | "28P01" => not_applied(StoreErrorKind::Unavailable),
-        _ if code.starts_with("57P") || code.starts_with("08") => {
+        _ if says_connection_ends(code) => {
             StoreError::unknown(format!("Postgres ended the connection: {error}"))
         }
         _ if code.starts_with("53") || code.starts_with("58") => not_applied(StoreErrorKind::Unavailable),

@@ -22,7 +22,7 @@ impl KvStore for PgStore {
             .await
             .or_failed()?;
         match row {
-            Some(row) => entry(&row).map(Some).map_err(port),
+            Some(row) => connection.finish(entry(&row)).map(Some).map_err(port),
             None => require_app(&mut connection, app).await.map(|()| None),
         }
     }
@@ -84,6 +84,7 @@ impl PgStore {
             Guard::Version(version) => ("version", Some(version.0)),
         };
         let depth = cause.parent.map_or(0, |parent| i32::try_from(parent.depth).unwrap_or(i32::MAX));
+        let mut connection = self.connection().await?;
         let row = sqlx::query(sql::kv_mutate)
             .bind(app.as_str())
             .bind(collection.as_str())
@@ -96,9 +97,9 @@ impl PgStore {
             .bind(cause.parent.map(|parent| parent.parent_id.0))
             .bind(depth)
             .bind(cause.traceparent.as_deref())
-            .fetch_one(&mut *self.connection().await?)
-            .await
-            .or_failed()?;
+            .fetch_one(&mut *connection)
+            .await;
+        let row = connection.finish(row).or_failed()?;
         let mutated = mutated(&row).map_err(port)??;
         if mutated.as_ref().is_some_and(|mutated| !mutated.emitted.woken.is_empty()) {
             self.notify();

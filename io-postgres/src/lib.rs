@@ -16,6 +16,7 @@ mod lane;
 mod ledgers;
 mod listen;
 mod notify;
+mod pool;
 mod principals;
 mod queues;
 mod rows;

@@ -28,7 +28,9 @@ impl PgStore {
                     }
                     (pause, is_lost) = (RETRY_MIN, false);
                     wake.wake_somewhere();
-                    self.forward(listener, &wake).await
+                    let why = self.forward(listener, &wake).await;
+                    self.pool.doubt();
+                    why
                 }
                 Err(error) => error.to_string(),
             };

@@ -4,8 +4,9 @@
 //! commit is written to the disk, and then commits are no longer written in groups. A daemon that dies between its commit
 //! and its notification costs the others latency: their poll finds the rows.
 
+use crate::pool::Pool;
 use crate::sql;
-use sqlx::PgPool;
+use sqlx::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use uuid::Uuid;
 /// Sends one notification at a time, and after each rests a little: what comes meanwhile goes with the next one.
 #[derive(Debug)]
 pub(crate) struct Notifier {
-    pool: PgPool,
+    pool: Pool,
     /// The payload, by which the sender knows its own notifications.
     sender: String,
     state: AtomicU8,
@@ -28,7 +29,7 @@ const SENDING: u8 = 1;
 const AGAIN: u8 = 2;
 
 impl Notifier {
-    pub(crate) fn new(pool: PgPool) -> Self {
+    pub(crate) fn new(pool: Pool) -> Self {
         Self { pool, sender: Uuid::now_v7().to_string(), state: AtomicU8::new(IDLE) }
     }
 
@@ -47,7 +48,7 @@ impl Notifier {
 
     async fn send(self: Arc<Self>) {
         loop {
-            if let Err(error) = sqlx::query(sql::notify).bind(&self.sender).execute(&self.pool).await {
+            if let Err(error) = self.send_once().await {
                 tracing::debug!("other daemons were not notified, they will poll: {error}");
             }
             tokio::time::sleep(REST).await;
@@ -56,5 +57,11 @@ impl Notifier {
             }
             self.state.store(SENDING, Ordering::Release);
         }
+    }
+
+    async fn send_once(&self) -> Result<(), Error> {
+        let mut connection = self.pool.acquire().await?;
+        let result = sqlx::query(sql::notify).bind(&self.sender).execute(&mut *connection).await;
+        connection.finish(result).map(drop)
     }
 }

@@ -87,8 +87,9 @@ impl TokenStore for PgStore {
     }
 
     async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError> {
-        let query = sqlx::query(sql::token_bearer).bind(&digest[..]);
-        let found = query.fetch_optional(&mut *self.connection().await?).await.or_failed()?;
+        let mut connection = self.connection().await?;
+        let found = sqlx::query(sql::token_bearer).bind(&digest[..]).fetch_optional(&mut *connection).await;
+        let found = connection.finish(found).or_failed()?;
         let bearer = |row| Ok(Bearer { token: Row::try_get(&row, "name")?, principal: rows::name(&row, "id")? });
         found.map(bearer).transpose().map_err(port)
     }

@@ -1,11 +1,11 @@
 //! The pool, and the schema.
 
 use crate::notify::Notifier;
+use crate::pool::{Pool, Pooled};
 use crate::{error, sql};
 use sqlx::migrate::MigrateError;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgPool, Postgres};
+use sqlx::{Executor, PgPool};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,10 @@ use tidegate_core::StoreError;
 /// The store on a Postgres database.
 #[derive(Clone, Debug)]
 pub struct PgStore {
-    pool: PgPool,
+    pub(crate) pool: Pool,
     pub(crate) connect: PgConnectOptions,
     pub(crate) notifier: Arc<Notifier>,
 }
-
-/// A connection that has been idle for so long is asked whether it still works before it is used. Younger ones are not:
-/// that would be a round trip for each call.
-const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// How to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,19 +65,7 @@ impl PgStore {
             // The functions rely on it: each statement sees what was committed before it began.
             ("default_transaction_isolation", "read committed"),
         ]);
-        let pool = PgPoolOptions::new()
-            .max_connections(options.connections_max.max(1))
-            .acquire_timeout(options.acquire_timeout)
-            .test_before_acquire(false)
-            .before_acquire(|connection, metadata| {
-                Box::pin(async move {
-                    if metadata.idle_for > IDLE_MAX {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
-            .connect_lazy_with(connect.clone());
+        let pool = Pool::new(connect.clone(), options.connections_max.max(1), options.acquire_timeout);
         let notifier = Arc::new(Notifier::new(pool.clone()));
         Ok(Self { pool, connect, notifier })
     }
@@ -98,11 +82,13 @@ impl PgStore {
 
     /// Whether the server answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query(sql::ping).execute(&mut *self.connection().await?).await.map(drop).map_err(error::store)
+        let mut connection = self.connection().await?;
+        let result = sqlx::query(sql::ping).execute(&mut *connection).await;
+        connection.finish(result).map(drop).map_err(error::store)
     }
 
     /// A connection of the pool. Where there is none, nothing was sent to anybody, and the error says so.
-    pub(crate) async fn connection(&self) -> Result<PoolConnection<Postgres>, StoreError> {
+    pub(crate) async fn connection(&self) -> Result<Pooled, StoreError> {
         self.pool.acquire().await.map_err(error::unreachable)
     }
 

@@ -1,5 +1,6 @@
 //! The store on Postgres does what every store must do, and what only this one promises.
 
+mod broken;
 mod database;
 mod hot_path;
 mod outside;

@@ -1,0 +1,42 @@
+//! Connections that break while nobody uses them.
+
+use crate::database::Database;
+use sqlx::{Connection, Executor};
+use tidegate_core::Fate;
+use tidegate_io_postgres::PgStore;
+
+const CONNECTIONS: u32 = 8;
+
+/// Opens all connections that the store may have.
+async fn fill(store: &PgStore) {
+    let pings: Vec<_> = (0..CONNECTIONS)
+        .map(|_| {
+            let store = store.clone();
+            tokio::spawn(async move { store.ping().await })
+        })
+        .collect();
+    for ping in pings {
+        ping.await.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_failure_is_enough_to_doubt_all_others() {
+    let database = Database::with_store().await.0;
+    let store = database.store_with(CONNECTIONS);
+    fill(&store).await;
+    let mut client = database.client().await;
+    let others = "datname = current_database() and pid <> pg_backend_pid()";
+    let kill = format!("select pg_terminate_backend(pid, 5000) from pg_stat_activity where {others}");
+    let killed = client.execute(sqlx::AssertSqlSafe(kill)).await.unwrap().rows_affected();
+    assert!(killed > 2, "{killed} connections are not enough to tell");
+
+    let error = store.ping().await.unwrap_err();
+    assert_eq!(error.fate, Fate::Unknown, "a call that was sent over a dead connection");
+    for _ in 0..CONNECTIONS {
+        store.ping().await.expect("the others are asked before they are used");
+    }
+    client.close().await.ok();
+    store.close().await;
+    database.remove().await;
+}

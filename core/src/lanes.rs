@@ -19,6 +19,10 @@ pub(crate) struct Lanes {
     /// Lanes with a queue, in the order in which they may start.
     turn: VecDeque<TriggerId>,
     queued: u32,
+    /// Rows that claims have asked for and were not answered yet.
+    asked: u32,
+    /// A lane that nobody has asked for may have become due since the last offer.
+    stirred: bool,
 }
 
 /// What one lane is known to be.
@@ -42,6 +46,8 @@ struct Lane {
     running: u32,
     /// Executed, their settlement not answered yet.
     settling: u32,
+    /// Asked for by claims that are not answered yet.
+    asked: u32,
     /// In `turn`.
     in_turn: bool,
 }
@@ -76,6 +82,7 @@ impl Default for Lane {
             queue: VecDeque::new(),
             running: 0,
             settling: 0,
+            asked: 0,
             in_turn: false,
         }
     }
@@ -93,16 +100,23 @@ impl Lane {
         self.woken || self.due_at().is_some_and(|at| at <= now)
     }
 
+    /// Its rows that are here or on their way.
     fn held(&self) -> u32 {
-        (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.settling)
+        self.ahead().saturating_add(self.settling)
+    }
+
+    /// Its rows that are to be executed yet, or are being executed.
+    fn ahead(&self) -> u32 {
+        (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.asked)
     }
 
     /// How many more rows it may claim.
     fn wants(&self, budget: Budget) -> u32 {
         let at_once = budget.share.min(self.window);
-        let ahead = (self.queue.len() as u32).saturating_add(self.running);
-        let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(ahead);
+        let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.ahead());
         match self.max_concurrency {
+            // Two claims that count the same live leases wait for each other in the store: one at a time.
+            Some(_) if self.asked > 0 => 0,
             Some(limit) => wanted.min(limit.saturating_sub(self.held())),
             None => wanted,
         }
@@ -121,7 +135,9 @@ impl Lane {
 impl Lanes {
     /// Rows have come into `trigger`'s lane.
     pub(crate) fn wake(&mut self, trigger: TriggerId) {
-        self.lanes.entry(trigger).or_default().woken = true;
+        let lane = self.lanes.entry(trigger).or_default();
+        lane.woken = true;
+        self.stirred |= lane.asked == 0;
     }
 
     /// The store will have a row of `trigger` at `due_at`, because this dispatcher put it there.
@@ -144,12 +160,14 @@ impl Lanes {
             lane.max_concurrency = state.max_concurrency;
             lane.floor = lane.floor.min(state.next_due);
         }
+        self.stirred = true;
         self.forget_idle();
     }
 
-    /// Deals quotas to the lanes that have due work: each the same, what one does not want goes to the others. The
-    /// next deal begins behind the last lane that got something, so none is passed over twice in a row.
-    pub(crate) fn deal(&mut self, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
+    /// Quotas for the lanes that have due work: each the same, what one does not want goes to the others. It begins
+    /// behind the last lane that was asked for, so none is passed over twice in a row.
+    pub(crate) fn offer(&mut self, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
+        self.stirred = false;
         if budget.rows == 0 {
             return Vec::new();
         }
@@ -163,18 +181,40 @@ impl Lanes {
             .filter(|(_, wants)| *wants > 0)
             .collect();
         wanting.truncate(budget.rows as usize);
-        if let Some((trigger, _)) = wanting.last() {
-            self.dealt_last = *trigger;
+        let floor = |trigger| self.lanes.get(&trigger).map_or(Timestamp::EPOCH, |lane| lane.floor);
+        let quota = |(trigger, quota)| LaneQuota { trigger, quota, floor: floor(trigger) };
+        share_out(budget.rows, &wanting).into_iter().map(quota).collect()
+    }
+
+    /// A claim of what was offered is sent.
+    pub(crate) fn ask(&mut self, now: Timestamp, claim: &[LaneQuota]) {
+        for asked in claim {
+            let lane = self.lanes.entry(asked.trigger).or_default();
+            lane.woken = false;
+            lane.retries = lane.retries.split_off(&Timestamp(now.0.saturating_add(1)));
+            lane.asked = lane.asked.saturating_add(asked.quota);
+            self.asked = self.asked.saturating_add(asked.quota);
         }
-        share_out(budget.rows, &wanting)
-            .into_iter()
-            .map(|(trigger, quota)| {
-                let lane = self.lanes.entry(trigger).or_default();
-                lane.woken = false;
-                lane.retries = lane.retries.split_off(&Timestamp(now.0.saturating_add(1)));
-                LaneQuota { trigger, quota, floor: lane.floor }
-            })
-            .collect()
+        if let Some(last) = claim.last() {
+            self.dealt_last = last.trigger;
+        }
+    }
+
+    /// Whether a lane that nobody has asked for may have become due since the last offer.
+    pub(crate) fn is_stirred(&self) -> bool {
+        self.stirred
+    }
+
+    /// Whether a claim that is not answered yet asks for rows of this lane.
+    pub(crate) fn is_asked(&self, trigger: TriggerId) -> bool {
+        self.lanes.get(&trigger).is_some_and(|lane| lane.asked > 0)
+    }
+
+    fn answered(&mut self, asked: LaneQuota) -> &mut Lane {
+        self.asked = self.asked.saturating_sub(asked.quota);
+        let lane = self.lanes.entry(asked.trigger).or_default();
+        lane.asked = lane.asked.saturating_sub(asked.quota);
+        lane
     }
 
     /// A claim of `quota` rows brought `claimed`, the last of them due at `last_due`. Fewer than asked for means that
@@ -186,7 +226,7 @@ impl Lanes {
         last_due: Option<Timestamp>,
         now: Timestamp,
     ) {
-        let lane = self.lanes.entry(asked.trigger).or_default();
+        let lane = self.answered(asked);
         lane.next_due = (claimed >= asked.quota).then_some(now);
         if let Some(last_due) = last_due {
             lane.floor = lane.floor.max(last_due.minus(FLOOR_SLACK));
@@ -195,6 +235,7 @@ impl Lanes {
 
     /// It is not known what a claim brought.
     pub(crate) fn claim_failed(&mut self, asked: LaneQuota) {
+        self.answered(asked);
         self.wake(asked.trigger);
     }
 
@@ -283,6 +324,11 @@ impl Lanes {
         self.queued
     }
 
+    /// How many rows are asked for and not answered yet.
+    pub(crate) fn asked(&self) -> u32 {
+        self.asked
+    }
+
     /// How many lanes are known.
     pub(crate) fn len(&self) -> usize {
         self.lanes.len()
@@ -349,8 +395,17 @@ mod tests {
         lanes
     }
 
+    fn ask(lanes: &mut Lanes, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
+        let claim = lanes.offer(now, budget);
+        lanes.ask(now, &claim);
+        claim
+    }
+
+    /// Asks, and gets what was there is not said: the claim failed, or brought nothing.
     fn deal(lanes: &mut Lanes, budget: Budget) -> Vec<(i64, u32)> {
-        lanes.deal(NOW, budget).iter().map(|quota| (quota.trigger.0, quota.quota)).collect()
+        let claim = ask(lanes, NOW, budget);
+        claim.iter().for_each(|asked| _ = lanes.answered(*asked));
+        claim.iter().map(|quota| (quota.trigger.0, quota.quota)).collect()
     }
 
     #[test]
@@ -435,11 +490,11 @@ mod tests {
     #[test]
     fn an_empty_claim_ends_the_lane_unless_it_was_woken_since() {
         let mut lanes = woken(&[1]);
-        let asked = lanes.deal(NOW, budget(5))[0];
+        let asked = ask(&mut lanes, NOW, budget(5))[0];
         lanes.claim_answered(asked, 0, None, NOW);
         assert_eq!(deal(&mut lanes, budget(5)), []);
         lanes.wake(TriggerId(1));
-        let asked = lanes.deal(NOW, budget(5))[0];
+        let asked = ask(&mut lanes, NOW, budget(5))[0];
         lanes.wake(TriggerId(1));
         lanes.claim_answered(asked, 0, None, NOW);
         assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
@@ -448,13 +503,13 @@ mod tests {
     #[test]
     fn the_floor_follows_the_claims_and_discovery_lowers_it() {
         let mut lanes = woken(&[1]);
-        let asked = lanes.deal(NOW, budget(1))[0];
+        let asked = ask(&mut lanes, NOW, budget(1))[0];
         assert_eq!(asked.floor, Timestamp::EPOCH);
         lanes.claim_answered(asked, 1, Some(NOW), NOW);
-        assert_eq!(lanes.deal(NOW, budget(1))[0].floor, NOW.minus(FLOOR_SLACK));
+        assert_eq!(ask(&mut lanes, NOW, budget(1))[0].floor, NOW.minus(FLOOR_SLACK));
         let straggler = NOW.minus(Micros::from_secs(60));
         lanes.discovered(&[LaneState { trigger: TriggerId(1), next_due: straggler, max_concurrency: None }]);
-        assert_eq!(lanes.deal(NOW, budget(1))[0].floor, straggler);
+        assert_eq!(ask(&mut lanes, NOW, budget(1))[0].floor, straggler);
     }
 
     #[test]
@@ -464,14 +519,14 @@ mod tests {
         lanes.put_back(TriggerId(1), later);
         assert_eq!(deal(&mut lanes, budget(5)), []);
         assert_eq!(lanes.next_due_after(NOW), Some(later));
-        assert_eq!(lanes.deal(later, budget(5)).len(), 1);
+        assert_eq!(ask(&mut lanes, later, budget(5)).len(), 1);
         assert_eq!(lanes.next_due_after(later), None);
     }
 
     #[test]
     fn idle_lanes_are_forgotten() {
         let mut lanes = woken(&[1, 2]);
-        let asked = lanes.deal(NOW, budget(2));
+        let asked = ask(&mut lanes, NOW, budget(2));
         asked.iter().for_each(|quota| lanes.claim_answered(*quota, 0, None, NOW));
         lanes.enqueue(TriggerId(2), DeliveryId(1), false);
         lanes.discovered(&[]);

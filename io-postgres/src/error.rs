@@ -63,9 +63,7 @@ fn database_error(code: Option<&str>, error: &sqlx::Error) -> StoreError {
         "40001" | "40P01" | "55P03" => not_applied(StoreErrorKind::Contention),
         // Starting up, recovering, out of connections: the connection was never made.
         "57P03" | "53300" | "3D000" | "28000" | "28P01" => not_applied(StoreErrorKind::Unavailable),
-        _ if says_connection_ends(code) => {
-            StoreError::unknown(format!("Postgres ended the connection: {error}"))
-        }
+        _ if says_connection_ends(code) => StoreError::unknown(format!("Postgres ended the connection: {error}")),
         _ if code.starts_with("53") || code.starts_with("58") => not_applied(StoreErrorKind::Unavailable),
         _ => not_applied(StoreErrorKind::Refused),
     }

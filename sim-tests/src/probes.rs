@@ -112,6 +112,10 @@ probes! {
     GateLowered,
     /// a lane got less than it wanted
     Rationed,
+    /// two exchanges of one daemon were under way
+    Overlapped,
+    /// a row came back before its settlement was answered
+    CameBack,
     /// a caller was refused for want of a permit
     CallRefused,
     /// a caller hung up before its call was begun

@@ -263,6 +263,15 @@ impl Dispatcher {
         let claim = delivery.claim();
         let leased_until = sent_at.plus(self.config.lease_for());
         let stage = Stage::Queued { since: call.waiting.since };
+        if self.claims.is_outdated(&delivery) {
+            // The answer took so long that the row was found an orphan, and claimed as one.
+            self.gate.release(Caller::Sync);
+            if !call.gone {
+                self.reply_lost(&delivery);
+            }
+            self.tell(Fact::LeaseLost { delivery });
+            return;
+        }
         if let Some(other) = self.claims.hold_call(delivery, stage, leased_until) {
             self.let_go(other);
         }

@@ -12,6 +12,8 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     held: BTreeMap<DeliveryId, Held>,
+    /// Claims whose settlement is not answered yet, while the store has given their row to us again.
+    superseded: BTreeMap<Claim, Held>,
     /// When to look next for rows that wait too long. `None` while none waits.
     queue_check: Option<Mono>,
 }
@@ -55,9 +57,20 @@ impl Held {
 
 impl Claims {
     /// Holds a claim. A claim of the same row that is still held is returned: it has expired, or the store would not
-    /// have given the row away again.
+    /// have given the row away again. One that is settling may have been settled, and its answer be late: it is kept for
+    /// that answer.
     pub(super) fn hold(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono) -> Option<Held> {
-        self.insert(delivery, stage, leased_until, Caller::Async)
+        let before = self.insert(delivery, stage, leased_until, Caller::Async)?;
+        if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
+            self.superseded.insert(before.claim(), before);
+            return None;
+        }
+        Some(before)
+    }
+
+    /// The claim whose row was claimed again before its settlement was answered.
+    pub(super) fn take_superseded(&mut self, claim: Claim) -> Option<Held> {
+        self.superseded.remove(&claim)
     }
 
     /// Holds the row of a sync call that was begun just now.
@@ -79,6 +92,11 @@ impl Claims {
     pub(super) fn remove(&mut self, claim: Claim) -> Option<Held> {
         self.get_mut(claim)?;
         self.held.remove(&claim.delivery)
+    }
+
+    /// Whether a later claim of the same row is held: answers of two calls may come in either order.
+    pub(super) fn is_outdated(&self, delivery: &Delivery) -> bool {
+        self.of(delivery.id).is_some_and(|held| held.delivery.lease > delivery.lease)
     }
 
     /// The claim that is held of this row.

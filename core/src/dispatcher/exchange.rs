@@ -1,5 +1,9 @@
-//! The exchange: settles what is finished and claims what is next, one at a time. What finishes while one is under way
-//! goes with the next, so batches grow with the load by themselves.
+//! The exchange: settles what is finished and claims what is next. What finishes while one is under way goes with the
+//! next, so batches grow with the load by themselves.
+//!
+//! A second one goes while the first is under way only for a reason: many rows wait to be settled, so that the store works
+//! while this process reads the other's answer, or a lane has work that the first did not ask for. Their answers may come in
+//! either order.
 
 use super::Dispatcher;
 use super::claims::{Held, Stage};
@@ -16,6 +20,11 @@ use std::sync::Arc;
 
 /// How often a delivery whose effects conflict runs again at once before that counts as a failed attempt.
 const CONFLICTS_MAX: u32 = 20;
+
+/// The most exchanges that are under way at once.
+const EXCHANGES_MAX: usize = 2;
+/// Fewer settlements than this are not worth an exchange of their own beside another.
+const OVERLAP_MIN: u32 = 64;
 
 /// Settlements that wait to be sent.
 #[derive(Clone, Debug, Default)]
@@ -52,35 +61,58 @@ impl Settling {
     }
 }
 
-/// The exchange that is under way.
+/// The exchanges that are under way.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exchanges {
+    sent: Vec<Exchange>,
+}
+
 #[derive(Clone, Debug)]
-pub(super) struct Exchanging {
+struct Exchange {
     seq: u64,
     sent_at: Mono,
     settle: Vec<Waiting>,
     claim: Vec<LaneQuota>,
 }
 
-impl Exchanging {
-    pub(super) fn seq(&self) -> u64 {
-        self.seq
+impl Exchanges {
+    pub(super) fn is_under_way(&self, seq: u64) -> bool {
+        self.sent.iter().any(|exchange| exchange.seq == seq)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty()
+    }
+
+    /// Settlements that are under way.
     pub(super) fn settlements(&self) -> u32 {
-        self.settle.len() as u32
+        self.sent.iter().map(|exchange| exchange.settle.len() as u32).sum()
+    }
+
+    fn take(&mut self, seq: u64) -> Option<Exchange> {
+        let at = self.sent.iter().position(|exchange| exchange.seq == seq)?;
+        Some(self.sent.remove(at))
     }
 }
 
 impl Dispatcher {
-    /// Sends an exchange if none is under way and there is something to settle or to claim.
+    /// Sends an exchange if there is something to settle or to claim, and none is under way or a second is worth it.
     pub(super) fn exchange(&mut self) {
-        if self.exchanging.is_some() {
+        let is_first = self.exchanges.is_empty();
+        let is_much = self.settling.len() >= self.overlap_from();
+        if self.exchanges.sent.len() >= EXCHANGES_MAX || !(is_first || is_much || self.lanes.is_stirred()) {
             return;
         }
-        let claim = self.lanes.deal(self.clock.now(self.now), self.budget());
+        let now = self.clock.now(self.now);
+        let budget = self.budget();
+        let claim = self.lanes.offer(now, budget);
         if claim.is_empty() && self.settling.len() == 0 {
             return;
         }
+        if !(is_first || is_much || claim.iter().any(|quota| !self.lanes.is_asked(quota.trigger))) {
+            return;
+        }
+        self.lanes.ask(now, &claim);
         self.prefetch.sent(self.now);
         let settle = self.settling.take(self.config.batch_max());
         let request = Request::Exchange {
@@ -89,31 +121,36 @@ impl Dispatcher {
             lease_for: self.config.lease_for(),
         };
         let seq = self.call_store(request);
-        self.exchanging = Some(Exchanging { seq, sent_at: self.now, settle, claim });
+        self.exchanges.sent.push(Exchange { seq, sent_at: self.now, settle, claim });
     }
 
-    pub(super) fn exchange_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
-        let Some(exchanging) = self.exchanging.take() else { return Disposition::Stale };
+    /// How many settlements are worth an exchange beside another: at full speed, what two that take turns settle each.
+    fn overlap_from(&self) -> u32 {
+        OVERLAP_MIN.max(self.prefetch.rows(self.config.batch_max()) / 4)
+    }
+
+    pub(super) fn exchange_answered(&mut self, seq: u64, result: Result<Reply, StoreError>) -> Disposition {
+        let Some(exchange) = self.exchanges.take(seq) else { return Disposition::Stale };
         match result {
             Ok(Reply::Exchange { now, fenced, conflicted, claimed, woken }) => {
-                let took = self.now.since(exchanging.sent_at);
+                let took = self.now.since(exchange.sent_at);
                 self.answered_at(now);
                 self.prefetch.answered(took);
-                let settled = exchanging.settlements().saturating_sub((fenced.len() + conflicted.len()) as u32);
+                let settled = (exchange.settle.len() as u32).saturating_sub((fenced.len() + conflicted.len()) as u32);
                 self.tell(Fact::Exchanged { settled, claimed: claimed.len() as u32, took });
-                self.settlements_answered(exchanging.settle, fenced, conflicted);
-                self.claims_answered(&exchanging.claim, claimed, exchanging.sent_at);
+                self.settlements_answered(exchange.settle, fenced, conflicted);
+                self.claims_answered(&exchange.claim, claimed, exchange.sent_at);
                 woken.into_iter().for_each(|lane| self.lanes.wake(lane));
                 Disposition::Accepted
             }
             Ok(_) => {
-                self.exchanging = Some(exchanging);
+                self.exchanges.sent.push(exchange);
                 Disposition::Rejected
             }
             Err(error) => {
                 let resent = error.fate == crate::store::Fate::Unknown;
-                self.settling.give_back(exchanging.settle, resent);
-                exchanging.claim.into_iter().for_each(|asked| self.lanes.claim_failed(asked));
+                self.settling.give_back(exchange.settle, resent);
+                exchange.claim.into_iter().for_each(|asked| self.lanes.claim_failed(asked));
                 self.store_failed("exchange", error);
                 Disposition::Accepted
             }
@@ -125,19 +162,26 @@ impl Dispatcher {
         let mut conflicts: BTreeMap<TriggerId, u32> = BTreeMap::new();
         for Waiting { settlement, resent } in settle {
             let Settlement { claim, verdict } = settlement;
+            let is_fenced = fenced.contains(&claim);
+            let is_conflicted = conflicted.contains(&claim);
+            if let Some(superseded) = self.claims.take_superseded(claim) {
+                let applied = (!is_fenced && !is_conflicted).then_some(verdict);
+                self.superseded_answered(superseded, applied, is_fenced.then_some(resent));
+                continue;
+            }
             let Some(held) = self.claims.get_mut(claim) else { continue };
             let (delivery, took, caller) = (Arc::clone(&held.delivery), held.took, held.caller);
             let outcome = held.outcome.clone();
             if caller == Caller::Async {
                 self.lanes.settled(delivery.trigger_id);
             }
-            if fenced.contains(&claim) {
+            if is_fenced {
                 self.claims.remove(claim);
                 if let Verdict::Executed { .. } = verdict {
                     self.reply_lost(&delivery);
                 }
                 self.tell(Fact::Fenced { delivery, resent });
-            } else if conflicted.contains(&claim) {
+            } else if is_conflicted {
                 if caller == Caller::Async {
                     *conflicts.entry(delivery.trigger_id).or_default() += 1;
                 }
@@ -156,6 +200,20 @@ impl Dispatcher {
         }
         for (trigger, many) in conflicts {
             self.lanes.conflicted(trigger, many.saturating_add(1));
+        }
+    }
+
+    /// The row came back, by the other exchange, before it was known what became of this settlement of it.
+    fn superseded_answered(&mut self, superseded: Held, applied: Option<Verdict>, fenced: Option<bool>) {
+        let Held { delivery, took, outcome, .. } = superseded;
+        self.lanes.settled(delivery.trigger_id);
+        if let Some(ending) = applied.and_then(|verdict| ending(verdict, outcome)) {
+            self.tell(Fact::Settled { delivery, ending, took });
+        } else if let Some(resent) = fenced {
+            self.tell(Fact::Fenced { delivery, resent });
+        } else {
+            // Its effects conflicted, and it cannot run again: the row was claimed anew.
+            self.tell(Fact::LeaseLost { delivery });
         }
     }
 
@@ -197,6 +255,10 @@ impl Dispatcher {
 
     fn take_claim(&mut self, delivery: Arc<Delivery>, leased_until: Mono) {
         let stage = Stage::Queued { since: self.now };
+        if self.claims.is_outdated(&delivery) {
+            self.tell(Fact::LeaseLost { delivery });
+            return;
+        }
         if let Some(expired) = self.claims.hold(Arc::clone(&delivery), stage, leased_until) {
             self.let_go(expired);
         }

@@ -26,7 +26,7 @@ use crate::time::{Micros, Mono};
 use calls::Calls;
 use claims::Claims;
 use clock::StoreClock;
-use exchange::{Exchanging, Settling};
+use exchange::{Exchanges, Settling};
 use executions::Executions;
 use health::StoreHealth;
 use prefetch::Prefetch;
@@ -49,7 +49,7 @@ pub struct Dispatcher {
     claims: Claims,
     executions: Executions,
     settling: Settling,
-    exchanging: Option<Exchanging>,
+    exchanges: Exchanges,
     upkeep: Upkeep,
     ticking: Option<u64>,
     health: StoreHealth,
@@ -107,7 +107,7 @@ impl Dispatcher {
             claims: Claims::default(),
             executions: Executions::default(),
             settling: Settling::default(),
-            exchanging: None,
+            exchanges: Exchanges::default(),
             upkeep: Upkeep::new(now, config.renew_every()),
             ticking: None,
             health: StoreHealth::default(),
@@ -171,7 +171,7 @@ impl Dispatcher {
             queued: self.lanes.queued(),
             calls_waiting: self.calls.waiting(),
             replying: self.replies.len(),
-            settling: self.settling.len() + self.exchanging.as_ref().map_or(0, Exchanging::settlements),
+            settling: self.settling.len() + self.exchanges.settlements(),
             held: self.claims.len(),
             lanes: self.lanes.len() as u32,
             store_failures: self.health.failures(),
@@ -203,8 +203,8 @@ impl Dispatcher {
         if op.incarnation != self.boot.incarnation {
             return Disposition::Stale;
         }
-        if self.exchanging.as_ref().is_some_and(|exchanging| exchanging.seq() == op.seq) {
-            self.exchange_answered(result)
+        if self.exchanges.is_under_way(op.seq) {
+            self.exchange_answered(op.seq, result)
         } else if self.calls.is_beginning(op.seq) {
             self.begin_answered(result)
         } else if self.upkeep.is_renewing(op.seq) {
@@ -252,7 +252,7 @@ impl Dispatcher {
         let prefetch = self.prefetch.rows(self.config.batch_max());
         // Whatever could start has started: rows that are queued while permits are free wait for their own lane.
         let ahead = prefetch.saturating_sub(self.lanes.queued());
-        let free = self.gate.free(Caller::Async).saturating_add(ahead);
+        let free = self.gate.free(Caller::Async).saturating_add(ahead).saturating_sub(self.lanes.asked());
         let rows = if self.shutdown.is_some() { 0 } else { free.min(self.config.batch_max()) };
         Budget { rows, share, prefetch }
     }

@@ -44,7 +44,7 @@ impl Prefetch {
 
     /// An exchange was answered.
     pub(super) fn answered(&mut self, took: Micros) {
-        self.round_trip = Micros((3 * self.round_trip.0.min(u64::MAX / 4) + took.0) / 4);
+        self.round_trip = Micros(self.round_trip.0.saturating_mul(3).saturating_add(took.0) / 4);
     }
 
     pub(super) fn rows(&self, batch_max: u32) -> u32 {

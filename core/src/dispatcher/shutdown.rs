@@ -68,7 +68,7 @@ impl Dispatcher {
                 }
             }
         }
-        let settled = self.settling.len() == 0 && self.exchanging.is_none();
+        let settled = self.settling.len() == 0 && self.exchanges.is_empty();
         let replied = self.calls.is_idle() && self.replies.len() == 0;
         let all_done = self.executions.is_empty() && settled && replied;
         shutdown.stopped = all_done || self.now >= shutdown.give_up_at;

@@ -5,5 +5,6 @@ mod bench;
 mod calls;
 mod dispatcher;
 mod fixtures;
+mod overlap;
 mod settlement;
 mod world;

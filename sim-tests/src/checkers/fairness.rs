@@ -1,12 +1,12 @@
 //! A claim deals what there is evenly: no lane gets more than one row more than another that wants as much. What a lane
-//! wants at least is known from outside: its share of the permits, less what of it is in hand.
+//! wants at least is known from outside: its share of the permits, less what of it is in hand or asked for already.
 
 use super::gate::share;
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use crate::world::app;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Fact, OpId, Reply, Request, TriggerId};
+use tidegate_core::{Claim, Delivery, Fact, LaneQuota, OpId, Reply, Request, TriggerId};
 
 #[derive(Default)]
 pub(super) struct Fairness {
@@ -22,12 +22,15 @@ struct Seen {
     permits: u32,
     /// Rows that were claimed, and whose settlement was not answered.
     held: BTreeMap<Claim, TriggerId>,
+    /// Claims that were not answered.
+    asked: BTreeMap<OpId, Vec<LaneQuota>>,
 }
 
 impl Seen {
     fn wants(&self, lane: TriggerId) -> u32 {
         let held = self.held.values().filter(|trigger| **trigger == lane).count() as u32;
-        share(self.permits).saturating_sub(held)
+        let asked = self.asked.values().flatten().filter(|quota| quota.trigger == lane);
+        share(self.permits).saturating_sub(held + asked.map(|quota| quota.quota).sum::<u32>())
     }
 }
 
@@ -49,6 +52,8 @@ impl Checker for Fairness {
                 let seen = self.lives.entry(*of).or_default();
                 let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.modest.contains(lane));
                 self.asked.insert(*op, lanes.map(|lane| (lane, seen.wants(lane))).collect());
+                seen.asked.insert(*op, claim.clone());
+                probes.sometimes(Probe::Overlapped, seen.asked.len() > 1);
             }
             Moment::Applied { of, op, request: Request::Exchange { claim, .. }, .. } => {
                 let wants = self.asked.remove(op).unwrap_or_default();
@@ -63,9 +68,14 @@ impl Checker for Fairness {
                     }
                 }
             }
-            Moment::Answered { of, result: Ok(Reply::Exchange { claimed, .. }), taken: true, .. } => {
-                let held = &mut self.lives.entry(*of).or_default().held;
-                held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+            Moment::Answered { of, op, result, taken: true } => {
+                let seen = self.lives.entry(*of).or_default();
+                seen.asked.remove(op);
+                if let Ok(Reply::Exchange { claimed, .. }) = result {
+                    let is_held = |row: &Delivery| seen.held.keys().any(|claim| claim.delivery == row.id);
+                    probes.sometimes(Probe::CameBack, claimed.iter().any(is_held));
+                    seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+                }
             }
             Moment::Fact { of, fact } => {
                 if let Fact::Conflicted { delivery, .. } = fact {

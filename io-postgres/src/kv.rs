@@ -2,13 +2,13 @@
 
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};
-use crate::time::PgTime;
+use crate::mutations::Mutation;
 use crate::{PgStore, rows, sql};
 use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
-use tidegate_core::{AppName, Cause, Collection, EventId, Json, Key, TriggerId, Version};
-use tidegate_driver::{Emitted, Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
+use tidegate_core::{AppName, Cause, Collection, Json, Key, Version};
+use tidegate_driver::{Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
 
 #[async_trait]
 impl KvStore for PgStore {
@@ -36,7 +36,7 @@ impl KvStore for PgStore {
         guard: Guard,
         cause: &Cause,
     ) -> Result<Mutated, PortError> {
-        let done = self.mutate(app, collection, key, Some(&value), guard, cause).await?;
+        let done = self.mutate(mutation(app, collection, key, Some(value), guard, cause)).await?;
         done.ok_or_else(|| port(sqlx::Error::RowNotFound))
     }
 
@@ -48,7 +48,7 @@ impl KvStore for PgStore {
         guard: Guard,
         cause: &Cause,
     ) -> Result<Option<Mutated>, PortError> {
-        self.mutate(app, collection, key, None, guard, cause).await
+        self.mutate(mutation(app, collection, key, None, guard, cause)).await
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
@@ -68,67 +68,16 @@ impl KvStore for PgStore {
     }
 }
 
-impl PgStore {
-    async fn mutate(
-        &self,
-        app: &AppName,
-        collection: &Collection,
-        key: &Key,
-        value: Option<&Json>,
-        guard: Guard,
-        cause: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
-        let (guard, version) = match guard {
-            Guard::Any => ("any", None),
-            Guard::Absent => ("absent", None),
-            Guard::Version(version) => ("version", Some(version.0)),
-        };
-        let depth = cause.parent.map_or(0, |parent| i32::try_from(parent.depth).unwrap_or(i32::MAX));
-        let mut connection = self.connection().await?;
-        let row = sqlx::query(sql::kv_mutate)
-            .bind(app.as_str())
-            .bind(collection.as_str())
-            .bind(key.as_str())
-            .bind(value.map(Json::as_str))
-            .bind(guard)
-            .bind(version)
-            .bind(cause.actor.as_str())
-            .bind(cause.parent.map(|parent| parent.root_id.0))
-            .bind(cause.parent.map(|parent| parent.parent_id.0))
-            .bind(depth)
-            .bind(cause.traceparent.as_deref())
-            .fetch_one(&mut *connection)
-            .await;
-        let row = connection.finish(row).or_failed()?;
-        let mutated = mutated(&row).map_err(port)??;
-        if mutated.as_ref().is_some_and(|mutated| !mutated.emitted.woken.is_empty()) {
-            self.notify();
-        }
-        Ok(mutated)
-    }
-}
-
-/// What a mutation answered: the outer error is of reading it, the inner one the store's own word.
-fn mutated(row: &PgRow) -> Result<Result<Option<Mutated>, PortError>, sqlx::Error> {
-    Ok(match row.try_get("status")? {
-        "done" => {
-            let woken: Vec<i64> = row.try_get("woken")?;
-            Ok(Some(Mutated {
-                version: Version(row.try_get("version")?),
-                updated_at: row.try_get::<PgTime, _>("updated_at")?.0,
-                emitted: Emitted {
-                    event_id: EventId(row.try_get("event_id")?),
-                    woken: woken.into_iter().map(TriggerId).collect(),
-                },
-            }))
-        }
-        "absent" => Ok(None),
-        "unknown_app" => Err(PortError::UnknownApp),
-        _ => {
-            let current = row.try_get::<Option<i64>, _>("current")?.map(Version);
-            Err(PortError::PreconditionFailed { current })
-        }
-    })
+fn mutation(
+    app: &AppName,
+    collection: &Collection,
+    key: &Key,
+    value: Option<Json>,
+    guard: Guard,
+    cause: &Cause,
+) -> Mutation {
+    let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
+    Mutation { app, collection, key, value, guard, cause }
 }
 
 /// The least text that is greater than all that begin with `prefix`, in the order of bytes: it ends the walk over the

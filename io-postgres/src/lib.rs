@@ -15,6 +15,7 @@ mod kv;
 mod lane;
 mod ledgers;
 mod listen;
+mod mutations;
 mod notify;
 mod pool;
 mod principals;

@@ -1,5 +1,6 @@
 //! The pool, and the schema.
 
+use crate::mutations::Mutations;
 use crate::notify::Notifier;
 use crate::pool::{Pool, Pooled};
 use crate::{error, sql};
@@ -17,6 +18,7 @@ pub struct PgStore {
     pub(crate) pool: Pool,
     pub(crate) connect: PgConnectOptions,
     pub(crate) notifier: Arc<Notifier>,
+    pub(crate) mutations: Arc<Mutations>,
 }
 
 /// How to connect.
@@ -67,7 +69,7 @@ impl PgStore {
         ]);
         let pool = Pool::new(connect.clone(), options.connections_max.max(1), options.acquire_timeout);
         let notifier = Arc::new(Notifier::new(pool.clone()));
-        Ok(Self { pool, connect, notifier })
+        Ok(Self { pool, connect, notifier, mutations: Arc::default() })
     }
 
     /// Brings the schema up to date. It may be called by many daemons at once: one of them does it, the others wait.

@@ -19,8 +19,6 @@ create function tidegate.apply_effects(
 language plpgsql as $$
 declare
     v_cause record;
-    v_item jsonb;
-    v_id uuid;
 begin
     woken := '{}';
     select
@@ -36,17 +34,24 @@ begin
     if not applied then
         return;
     end if;
-    for v_item in select * from jsonb_array_elements(p_effects -> 'writes') loop
-        woken := woken || (select w.woken from tidegate.kv_write(
-            p_now, v_cause.app, v_item ->> 0, v_item ->> 1, v_item ->> 2, v_cause.runs_as, v_cause.root_id,
-            v_cause.event_id, v_cause.depth, v_cause.traceparent) w);
-    end loop;
-    for v_item in select * from jsonb_array_elements(p_effects -> 'events') loop
-        v_id := tidegate.uuid_v7(p_now);
-        woken := woken || tidegate.fan_out(
-            p_now, v_cause.app, 'app', v_id, v_item ->> 0, v_item ->> 1, (v_item ->> 2)::json, v_cause.runs_as,
-            v_cause.root_id, v_cause.event_id, v_cause.depth, v_cause.traceparent);
-    end loop;
+    if p_effects @? '$.writes[0]' then
+        select array(select unnest(e.value::bigint[]) from jsonb_each_text(w.woken) e) into woken
+        from tidegate.kv_write(p_now, array(
+            select row(
+                v_cause.app, w ->> 0, w ->> 1, w ->> 2, v_cause.runs_as, v_cause.root_id, v_cause.event_id, v_cause.depth,
+                v_cause.traceparent)::tidegate.kv_change
+            from jsonb_array_elements(p_effects -> 'writes') with ordinality w (w, n)
+            order by n)) w;
+    end if;
+    if p_effects @? '$.events[0]' then
+        select woken || coalesce(array_agg(f.trigger_id), '{}') into woken
+        from tidegate.fan_out(p_now, 'app', array(
+            select row(
+                v_cause.app, tidegate.uuid_v7(p_now), e ->> 0, e ->> 1, (e ->> 2)::json, v_cause.runs_as, v_cause.root_id,
+                v_cause.event_id, v_cause.depth, v_cause.traceparent)::tidegate.new_event
+            from jsonb_array_elements(p_effects -> 'events') with ordinality e (e, n)
+            order by n)) f;
+    end if;
 end
 $$;
 
@@ -82,8 +87,8 @@ begin
         return '{}';
     end if;
     v_last := v_letter.failed -> -1;
-    return tidegate.fan_out(
-        p_now, v_letter.app, 'dead_letter', v_id, 'dead_letter.created', v_letter.trigger_name,
+    return array(select f.trigger_id from tidegate.fan_out(p_now, 'dead_letter', array[row(
+        v_letter.app, v_id, 'dead_letter.created', v_letter.trigger_name,
         json_build_object(
             'dead_letter_id', v_letter.id, 'trigger', v_letter.trigger_name, 'reason', v_letter.reason,
             'fingerprint', v_letter.fingerprint, 'attempts', v_letter.attempts,
@@ -93,8 +98,8 @@ begin
             'event', json_build_object(
                 'id', v_letter.event_id, 'source', v_letter.source, 'type', v_letter.type,
                 'subject', v_letter.subject, 'data', v_letter.data)),
-        v_letter.principal, v_letter.root_id, v_letter.event_id, v_letter.depth + 1, v_letter.traceparent,
-        null, v_letter.id);
+        v_letter.principal, v_letter.root_id, v_letter.event_id, v_letter.depth + 1, v_letter.traceparent
+        )::tidegate.new_event], null, v_letter.id) f);
 end
 $$;
 

@@ -121,9 +121,9 @@ begin
         returning t.app, t.name into v_trigger;
         if found and p_expected[n] is not null then
             v_id := tidegate.uuid_v7(v_now);
-            return query select v_now, w from unnest(tidegate.fan_out(
-                v_now, v_trigger.app, 'cron', v_id, 'cron.tick', v_trigger.name, p_data[n]::json, 'system', v_id,
-                null, 0, null, p_triggers[n])) w;
+            return query select v_now, f.trigger_id from tidegate.fan_out(v_now, 'cron', array[row(
+                v_trigger.app, v_id, 'cron.tick', v_trigger.name, p_data[n]::json, 'system', v_id, null, 0,
+                null)::tidegate.new_event], p_triggers[n]) f;
         end if;
     end loop;
 end

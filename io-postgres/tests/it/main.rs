@@ -6,6 +6,7 @@ mod hot_path;
 mod outside;
 mod random;
 mod schema;
+mod together;
 
 use database::Database;
 use std::sync::Arc;

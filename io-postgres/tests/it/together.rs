@@ -1,0 +1,66 @@
+//! Puts that come together share a commit, and nothing else.
+
+use crate::database::Database;
+use std::sync::Arc;
+use tidegate_core::{AppName, Cause, Collection, Json, Key, PrincipalId};
+use tidegate_driver::{AppStore, Deployment, Guard, KvPage, KvStore, Mutated, PortError};
+use tidegate_io_postgres::PgStore;
+
+const CALLERS: usize = 64;
+
+/// All at once: each puts a key of its own, one that it takes from the others, and one of an app that there is not.
+async fn put_at_once(
+    store: &Arc<PgStore>,
+    app: &str,
+    key: impl Fn(usize) -> String,
+) -> Vec<Result<Mutated, PortError>> {
+    let (app, collection) = (AppName::new(app).unwrap(), Collection::new("things").unwrap());
+    let calls: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (store, app, collection) = (Arc::clone(store), app.clone(), collection.clone());
+            let (key, value) = (Key::new(key(caller)).unwrap(), Json::parse(&caller.to_string()).unwrap());
+            tokio::spawn(async move {
+                let cause = Cause::outside(PrincipalId::new("admin").unwrap());
+                KvStore::put(&*store, &app, &collection, &key, value, Guard::Absent, &cause).await
+            })
+        })
+        .collect();
+    let mut results = Vec::new();
+    for call in calls {
+        results.push(call.await.unwrap());
+    }
+    results
+}
+
+#[tokio::test]
+async fn puts_that_come_together_share_commits_and_fail_alone() {
+    let (database, store) = Database::with_store().await;
+    let (store, app) = (Arc::new(store), AppName::new("shop").unwrap());
+    let nothing = Deployment { scripts: vec![], triggers: vec![] };
+    store.deploy(&app, &nothing, &PrincipalId::new("admin").unwrap()).await.unwrap();
+
+    let (own, shared, nowhere) = tokio::join!(
+        put_at_once(&store, "shop", |caller| format!("own-{caller}")),
+        put_at_once(&store, "shop", |_| "shared".to_owned()),
+        put_at_once(&store, "none", |caller| format!("own-{caller}")),
+    );
+    assert!(own.iter().all(Result::is_ok), "{own:?}");
+    assert_eq!(shared.iter().filter(|result| result.is_ok()).count(), 1, "{shared:?}");
+    let version = shared.iter().flatten().next().unwrap().version;
+    let failed = PortError::PreconditionFailed { current: Some(version) };
+    assert!(shared.iter().flat_map(|result| result.as_ref().err()).all(|error| *error == failed), "{shared:?}");
+    assert!(nowhere.iter().all(|result| *result == Err(PortError::UnknownApp)), "{nowhere:?}");
+
+    let page = KvPage { prefix: "own-".to_owned(), after: None, limit: 100 };
+    let entries = KvStore::list(&*store, &app, &Collection::new("things").unwrap(), &page).await.unwrap();
+    assert_eq!(entries.len(), CALLERS);
+    for entry in entries {
+        assert_eq!(entry.key.as_str(), format!("own-{}", entry.value.as_str()));
+    }
+    let mut client = database.client().await;
+    let transactions: i64 =
+        sqlx::query_scalar("select count(distinct xmin::text) from tidegate.kv").fetch_one(&mut client).await.unwrap();
+    assert!(transactions < CALLERS as i64 / 2, "{transactions} transactions for {CALLERS} puts");
+    store.close().await;
+    database.remove().await;
+}

@@ -1,5 +1,6 @@
 //! The core from outside: its tables row by row, its state machine output by output, and both under random input.
 
+mod allocations;
 mod any_input;
 mod bench;
 mod calls;

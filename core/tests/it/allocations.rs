@@ -1,0 +1,60 @@
+//! What a delivery costs the core in allocations: it does not depend on the machine, and time does.
+
+use crate::bench::{claimed, discovered};
+use crate::fixtures::*;
+use allocation_counter::measure;
+use std::collections::VecDeque;
+use tidegate_core::*;
+
+const ROWS: i64 = 4_000;
+/// Of a thousand deliveries: each one's `Arc`, and its part of maps and batches.
+const ALLOCATIONS_MAX: u64 = 1_650;
+
+#[test]
+fn a_delivery_costs_few_allocations() {
+    let mut dispatcher = Dispatcher::new(config(|spec| spec.gate.permits = 200), boot(), Mono(0));
+    let (mut now, mut allocations, mut made) = (Mono(0), 0, 0);
+    let mut inputs = VecDeque::from([Input::Woken { lanes: vec![TriggerId(1)], somewhere: false }]);
+    let mut outputs = Vec::with_capacity(10_000);
+    // Inputs are made before and outputs are kept where there is room for them: only what the core does is counted.
+    while let Some(input) = inputs.pop_front() {
+        now = now.plus(Micros(100));
+        let mut input = Some(input);
+        let counted = measure(|| {
+            dispatcher.handle(now, input.take().expect("it is measured once"));
+            loop {
+                match dispatcher.poll() {
+                    Output::Idle { .. } | Output::Stopped => return,
+                    output => outputs.push(output),
+                }
+            }
+        });
+        allocations += counted.count_total;
+        for output in outputs.drain(..) {
+            inputs.extend(match output {
+                Output::Action(Action::CallStore { op, request }) => {
+                    Some(Input::StoreAnswered { op, result: Ok(reply(request, &mut made)) })
+                }
+                Output::Action(Action::Execute { op, .. }) => Some(Input::ExecutionEnded { op, outcome: succeeded() }),
+                _ => None,
+            });
+        }
+    }
+    let view = dispatcher.view();
+    assert_eq!((made, view.held, view.settling), (ROWS, 0, 0), "all were claimed and settled");
+    let permille = allocations * 1_000 / ROWS as u64;
+    assert!((1_000..=ALLOCATIONS_MAX).contains(&permille), "{permille} allocations for a thousand deliveries");
+}
+
+fn reply(request: Request, made: &mut i64) -> Reply {
+    match request {
+        Request::Exchange { claim, .. } => {
+            let asked = claim.iter().map(|quota| i64::from(quota.quota)).sum::<i64>();
+            let first = *made;
+            *made = ROWS.min(first + asked);
+            claimed((first..*made).map(|id| delivery(1, id)).collect())
+        }
+        _ if *made < ROWS => discovered(&[(1, NOW)]),
+        _ => discovered(&[]),
+    }
+}

@@ -1,6 +1,7 @@
 //! The store on Postgres does what every store must do, and what only this one promises.
 
 mod broken;
+mod costs;
 mod database;
 mod hot_path;
 mod outside;

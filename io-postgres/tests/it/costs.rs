@@ -1,0 +1,130 @@
+//! What a delivery costs the server, by what does not depend on the machine: log, statements and plans.
+
+use crate::database::Database;
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Executor, PgConnection};
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use tidegate_core::{AppName, PrincipalId, TriggerId, TriggerSpec};
+use tidegate_driver::{AppStore, Deployment, TriggerStore};
+use tidegate_io_postgres::PgStore;
+
+const EVENTS: usize = 500;
+/// From the emit until the row is gone, in batches, page images apart.
+const LOG_BYTES_MAX: i64 = 700;
+
+async fn with_trigger(store: &PgStore) -> TriggerId {
+    let spec = serde_json::json!({
+        "name": "t", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"},
+    });
+    let spec: TriggerSpec = serde_json::from_value(spec).unwrap();
+    let app = AppName::new("shop").unwrap();
+    let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
+    store.deploy(&app, &deployment, &PrincipalId::new("admin").unwrap()).await.unwrap();
+    TriggerStore::list(store, &app).await.unwrap()[0].id
+}
+
+fn emit() -> String {
+    format!(
+        "select * from tidegate.emit_events('shop', array_fill('order.created'::text, '{{{EVENTS}}}'),
+            array_fill('order/17'::text, '{{{EVENTS}}}'), array_fill('{{\"total\": 12.5}}'::text, '{{{EVENTS}}}'),
+            'admin', null, null, 0, null, null, null)"
+    )
+}
+
+/// Settles what was claimed before, and claims.
+fn exchange(trigger: TriggerId, claimed: &str) -> String {
+    format!(
+        "select * from tidegate.exchange('lost', 60000000,
+            array(select id from tidegate.outbox where lease > 0 and {claimed} order by id),
+            array(select lease from tidegate.outbox where lease > 0 and {claimed} order by id),
+            null, '{{{trigger}}}', '{{{EVENTS}}}', '{{1970-01-01 00:00:00+00}}')"
+    )
+}
+
+/// What a statement and all within it writes to the log. A page that is touched for the first time after a checkpoint is
+/// logged whole: how often that happens is up to the server.
+async fn log_bytes(client: &mut PgConnection, statement: &str) -> i64 {
+    let explain = AssertSqlSafe(format!("explain (analyze, wal, timing off, format json) {statement}"));
+    let plan: Value = sqlx::query_scalar(explain).fetch_one(client).await.unwrap();
+    let count = |what: &str| plan[0]["Plan"][what].as_i64().unwrap();
+    (count("WAL Bytes") - 8_192 * count("WAL FPI")).max(0)
+}
+
+#[tokio::test]
+async fn a_delivery_writes_little_to_the_log() {
+    let (database, store) = Database::with_store().await;
+    let trigger = with_trigger(&store).await;
+    let mut client = database.client().await;
+    let mut written = 0;
+    for statement in [emit(), exchange(trigger, "false"), exchange(trigger, "true")] {
+        written += log_bytes(&mut client, &statement).await;
+    }
+    let left: i64 = sqlx::query_scalar("select count(*) from tidegate.outbox").fetch_one(&mut client).await.unwrap();
+    assert_eq!(left, 0, "each was claimed and settled");
+    let each = written / EVENTS as i64;
+    assert!((200..=LOG_BYTES_MAX).contains(&each), "{each} bytes of log for a delivery");
+    store.close().await;
+    database.remove().await;
+}
+
+/// Standard output for one thread.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The plans of all statements that a statement leads to, as the server tells them.
+async fn plans(client: &mut PgConnection, statement: String) -> Vec<String> {
+    let heard = Heard::default();
+    let writer = heard.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+    let _default = tracing::subscriber::set_default(subscriber);
+    let explain = "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_level = 'notice';
+                   set auto_explain.log_nested_statements = on";
+    client.execute(explain).await.expect("the test server's user may load auto_explain");
+    client.execute(AssertSqlSafe(statement)).await.unwrap();
+    let told = String::from_utf8(heard.0.lock().unwrap().clone()).unwrap();
+    told.split("Query Text:").skip(1).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn a_claim_walks_the_index_of_lanes_and_sorts_nothing() {
+    let (database, store) = Database::with_store().await;
+    let trigger = with_trigger(&store).await;
+    let mut client = database.client().await;
+    client.execute(AssertSqlSafe(emit())).await.unwrap();
+    let plans = plans(&mut client, exchange(trigger, "false")).await;
+    let claims: Vec<&String> = plans.iter().filter(|plan| plan.contains("skip locked")).collect();
+    assert_eq!(claims.len(), 1, "{plans:?}");
+    let (_, plan) = claims[0].split_once("\n\n").unwrap_or(("", claims[0]));
+    assert!(plan.contains("Index Scan using outbox_lanes on outbox"), "{plan}");
+    for costly in ["Sort", "Seq Scan on outbox", "Bitmap", "Hash"] {
+        assert!(!plan.contains(costly), "{costly} in {plan}");
+    }
+    store.close().await;
+    database.remove().await;
+}
+
+/// So the more a batch holds, the less of a statement each delivery costs.
+#[tokio::test]
+async fn a_batch_is_a_handful_of_statements_whatever_it_holds() {
+    let (database, store) = Database::with_store().await;
+    let trigger = with_trigger(&store).await;
+    let mut client = database.client().await;
+    for (statement, statements_max) in [(emit(), 8), (exchange(trigger, "false"), 8), (exchange(trigger, "true"), 8)] {
+        let statements = plans(&mut client, statement.clone()).await.len();
+        assert!((2..=statements_max).contains(&statements), "{statements} statements for {statement}");
+    }
+    store.close().await;
+    database.remove().await;
+}

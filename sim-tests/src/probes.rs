@@ -118,6 +118,8 @@ probes! {
     CameBack,
     /// a caller was refused for want of a permit
     CallRefused,
+    /// a call was handed over twice
+    CalledTwice,
     /// a caller hung up before its call was begun
     HungUpBefore,
     /// a caller hung up while its call ran

@@ -47,8 +47,8 @@ impl Checker for Bounds {
                     return Err(format!("daemon {} asks the store {calls} times in a second", of.daemon));
                 }
             }
-            Moment::Rests { of, view, steps, too_early } => {
-                if *too_early {
+            Moment::Rests { of, view, now, wake_at, steps } => {
+                if wake_at.is_some_and(|at| at <= *now) {
                     return Err(format!("daemon {} rests until a time that has passed", of.daemon));
                 }
                 if self.rests.entry(*of).or_default().once_more(scene.now) > RESTS_PER_SECOND {

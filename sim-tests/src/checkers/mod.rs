@@ -3,6 +3,7 @@
 mod attempts;
 mod backoff;
 mod bounds;
+mod callers;
 mod calls;
 mod claims;
 mod depth;
@@ -29,7 +30,8 @@ use crate::probes::Probes;
 pub(crate) use bounds::STEPS_MAX;
 use std::fmt;
 use tidegate_core::{
-    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, OpId, Outcome, Reply, Request, StoreError, SyncReply, View,
+    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Mono, OpId, Outcome, Reply, Request, StoreError,
+    SyncReply, View,
 };
 use tidegate_io_sim::Memory;
 
@@ -76,9 +78,11 @@ pub(crate) enum Moment<'a> {
     /// A reply was handed over, or nobody was there.
     Replied { of: Life, inbox: InboxId, reply: &'a SyncReply, delivered: bool },
     /// A dispatcher has nothing to do until then, or for an answer.
-    Rests { of: Life, view: View, steps: u32, too_early: bool },
+    Rests { of: Life, view: View, now: Mono, wake_at: Option<Mono>, steps: u32 },
+    /// A dispatcher has ended, as it was asked to.
+    Stopped { of: Life, now: Mono },
     /// A dispatcher was given an input, perhaps one for a life before it, and this is what it made of it.
-    Took { of: Life, what: Given, disposition: Disposition, for_another: bool },
+    Took { of: Life, what: Given, now: Mono, disposition: Disposition, for_another: bool },
     /// A life is over.
     Died { of: Life },
     /// A few milliseconds have passed since everything healed.
@@ -90,6 +94,10 @@ pub(crate) enum Moment<'a> {
 /// What an input is, as far as checkers tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Given {
+    /// A call, so deep in its chain.
+    Call { inbox: InboxId, depth: u32 },
+    /// A caller's end.
+    HangUp(InboxId),
     /// The receipt of a reply.
     Receipt,
     /// The wish that it ends.
@@ -146,6 +154,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<limits::Limits>::default(),
         Box::<depth::Depth>::default(),
         Box::<calls::Calls>::default(),
+        Box::<callers::Callers>::default(),
         Box::<letters::Letters>::default(),
         Box::<reasons::Reasons>::default(),
         Box::<metrics::Metrics>::default(),

@@ -136,7 +136,11 @@ impl World {
     }
 
     pub(crate) fn spoilt_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
-        if self.bug() == Some(Bug::NeverRests) { Some(now) } else { wake_at }
+        match self.bug() {
+            Some(Bug::NeverRests) => Some(now),
+            Some(Bug::OversleepsCaller) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
+            _ => wake_at,
+        }
     }
 
     /// What a dispatcher with the bug would show of itself.

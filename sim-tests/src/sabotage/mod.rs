@@ -80,6 +80,7 @@ bugs! {
     RepliesTooSoon, "calls", "a caller is told of a success that was not applied";
     StaleTaken, "stale", "an answer to a dead life is taken in by the next";
     AnswerIgnored, "latency", "the answer to a discovery is now and then taken for another one's";
+    OversleepsCaller, "callers", "a dispatcher sleeps while a caller's patience ends";
     ShowsTooLittle, "views", "a dispatcher shows nothing of what it settles";
     Favourite, "fairness", "the first lane of a claim gets what the last one should have had";
     NeverRests, "bounds", "a timer is set for a time that has passed";

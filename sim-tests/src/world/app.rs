@@ -1,6 +1,8 @@
 //! What is deployed in every simulated world.
 
-use tidegate_core::{AppName, PrincipalId, RetryPolicy, RetryPolicySpec, Role, Timestamp, TriggerId, TriggerSpec};
+use tidegate_core::{
+    AppName, Micros, PrincipalId, RetryPolicy, RetryPolicySpec, Role, Timestamp, TriggerId, TriggerSpec,
+};
 use tidegate_driver::{Deployment, NewPrincipal};
 use tidegate_io_sim::Memory;
 
@@ -10,6 +12,11 @@ pub(crate) const MAX_DEPTH: u32 = 4;
 /// The limit of the trigger `limited`.
 pub(crate) const LIMIT: u32 = 2;
 pub(crate) const SYNC_QUEUE_MAX: u32 = 5;
+/// How long a caller waits for a permit.
+pub(crate) const SYNC_WAIT: Micros = Micros::from_millis(1_000);
+/// How long a shutdown waits for what runs, and for its last settlements.
+pub(crate) const SHUTDOWN: Micros = Micros::from_millis(SHUTDOWN_GRACE_MS + 2_000);
+pub(crate) const SHUTDOWN_GRACE_MS: u64 = 1_000;
 /// Renewals that fit into a lease.
 pub(crate) const RENEWALS: u32 = 3;
 /// What a fault leaves behind: a lease, or the longest pause between two discoveries.

@@ -1,6 +1,6 @@
 //! What clients and operators do.
 
-use super::app::{OWNER, app, principal};
+use super::app::{MAX_DEPTH, OWNER, app, principal};
 use super::daemon::incarnation;
 use super::{Event, World};
 use crate::checkers::{Moment, Violation};
@@ -8,8 +8,8 @@ use crate::plan::Step;
 use crate::probes::Probe;
 use std::sync::Arc;
 use tidegate_core::{
-    Cause, Collection, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Subject, SyncCall,
-    SyncTarget, TriggerId, TriggerName,
+    Cause, Collection, EventId, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Parent,
+    Subject, SyncCall, SyncTarget, TriggerId, TriggerName,
 };
 use tidegate_driver::{Emission, Guard, LetterSelection};
 
@@ -110,11 +110,15 @@ impl World {
             inbox,
             target: SyncTarget::Trigger(self.page),
             event: event("http.request", "GET /"),
-            cause: Cause::outside(principal("admin")),
+            cause: Cause { parent: chain(inbox.seq), ..Cause::outside(principal("admin")) },
             idempotency_key: key.map(key_of),
         });
         self.at(self.now + patience, Event::HangUp { daemon, life, inbox });
-        self.reach(daemon, life, Input::SyncCalled { call })
+        self.reach(daemon, life, Input::SyncCalled { call: Arc::clone(&call) })?;
+        if self.daemons[daemon].waiting.contains(&inbox) && self.draw.permille(50) {
+            self.reach(daemon, life, Input::SyncCalled { call })?;
+        }
+        Ok(())
     }
 
     pub(super) fn hang_up(&mut self, daemon: usize, life: u64, inbox: InboxId) -> Result<(), Violation> {
@@ -137,6 +141,17 @@ impl World {
 
 fn selection(limit: u32) -> LetterSelection {
     LetterSelection { limit, ..LetterSelection::default() }
+}
+
+/// Most callers begin a chain, some come at its end, and some from beyond.
+fn chain(caller: u64) -> Option<Parent> {
+    let depth = match caller % 8 {
+        3 => MAX_DEPTH,
+        6 => MAX_DEPTH + 1,
+        _ => return None,
+    };
+    let id = EventId(uuid::Uuid::from_u128(u128::from(caller)));
+    Some(Parent { root_id: id, parent_id: id, depth })
 }
 
 /// The idempotency key of that number.

@@ -90,10 +90,10 @@ pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config
         lease_ms,
         batch_max,
         queue_wait_ms_max: 200,
-        sync_wait_ms_max: 1_000,
+        sync_wait_ms_max: app::SYNC_WAIT.as_millis(),
         sync_queue_max: app::SYNC_QUEUE_MAX,
         overrun_ms: 500,
-        shutdown_grace_ms: 1_000,
+        shutdown_grace_ms: app::SHUTDOWN_GRACE_MS,
         max_trigger_depth: app::MAX_DEPTH,
         ..ConfigSpec::default()
     };
@@ -230,6 +230,10 @@ impl World {
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
         let what = match &input {
+            Input::SyncCalled { call } => {
+                Given::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
+            }
+            Input::CallerGone { inbox } => Given::HangUp(*inbox),
             Input::ReplyDelivered { .. } => Given::Receipt,
             Input::ShutdownRequested => Given::Shutdown,
             _ => Given::Other,
@@ -238,7 +242,7 @@ impl World {
         self.trace.note(&disposition);
         let taken = disposition == Disposition::Accepted;
         self.probes.sometimes(Probe::AnsweredTheDead, is_of_another_life);
-        self.see(&Moment::Took { of, what, disposition, for_another: is_of_another_life })?;
+        self.see(&Moment::Took { of, what, now, disposition, for_another: is_of_another_life })?;
         let mut has_settled = false;
         if let Some((op, result)) = answer {
             has_settled = taken && self.is_settlement(op);
@@ -274,9 +278,8 @@ impl World {
     fn rest(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
-        let too_early = self.spoilt_wake(wake_at, now).is_some_and(|at| at <= now);
         let view = self.spoilt_view(self.daemons[daemon].view());
-        self.see(&Moment::Rests { of, view, steps, too_early })?;
+        self.see(&Moment::Rests { of, view, now, wake_at: self.spoilt_wake(wake_at, now), steps })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
         if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
             self.daemons[daemon].tick_at = when;
@@ -288,6 +291,8 @@ impl World {
     fn stopped(&mut self, daemon: usize) -> Result<(), Violation> {
         self.trace.tell(|| format!("daemon {daemon}: has shut down"));
         self.probes.sometimes(Probe::ShutDown, true);
+        let now = self.daemons[daemon].clock.read(self.now);
+        self.see(&Moment::Stopped { of: self.life(daemon), now })?;
         self.die(daemon)?;
         let down = self.draw.between(1_000, 500_000);
         self.at(self.now + down, Event::Begin { daemon });

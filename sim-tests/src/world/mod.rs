@@ -12,7 +12,7 @@ mod store;
 
 #[cfg(madsim)]
 pub(crate) use app::{EPOCH, deployed, principal};
-pub(crate) use app::{LIMIT, MAX_DEPTH, RENEWALS, SYNC_QUEUE_MAX, app};
+pub(crate) use app::{LIMIT, MAX_DEPTH, RENEWALS, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT, app};
 #[cfg(madsim)]
 pub(crate) use clients::{event, key_of};
 #[cfg(madsim)]

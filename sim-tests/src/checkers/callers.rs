@@ -1,0 +1,181 @@
+//! Who calls is heard once, waits no longer than they must, is turned away for the reason that they are told, and is counted
+//! while they wait. Nobody is left waiting by a shutdown that has time left.
+
+use super::{Checker, Given, Life, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use crate::world::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT};
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{
+    DeliveryId, Disposition, ExecError, Fact, Failure, Fate, InboxId, Mono, OpId, Reply, Request, StoreError, View,
+};
+
+#[derive(Default)]
+pub(super) struct Callers {
+    lives: BTreeMap<Life, Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    /// Those who wait for a permit, and until when.
+    waiting: BTreeMap<InboxId, Mono>,
+    /// Those who have one while their rows are written.
+    beginning: BTreeMap<OpId, Vec<(InboxId, Mono)>>,
+    /// Those whose rows are written, and who were told nothing.
+    owed: BTreeSet<InboxId>,
+    gone: BTreeSet<InboxId>,
+    /// Too deep in their chain.
+    deep: BTreeSet<InboxId>,
+    /// Rows that wait to run again, because others had written what they read.
+    again: BTreeSet<DeliveryId>,
+    /// Who has come since it rested last.
+    arrived: Option<InboxId>,
+    shutdown_at: Option<Mono>,
+}
+
+impl Seen {
+    fn is_known(&self, inbox: InboxId) -> bool {
+        self.waiting.contains_key(&inbox) || self.beginning.values().flatten().any(|(one, _)| *one == inbox)
+    }
+
+    fn called(&mut self, inbox: InboxId, depth: u32, disposition: Disposition, now: Mono) -> Result<(), String> {
+        match (disposition, self.is_known(inbox)) {
+            (Disposition::Rejected, true) => Ok(()),
+            (Disposition::Accepted, false) => {
+                self.waiting.insert(inbox, now.plus(SYNC_WAIT));
+                self.arrived = Some(inbox);
+                if depth > MAX_DEPTH {
+                    self.deep.insert(inbox);
+                }
+                Ok(())
+            }
+            (other, is_known) => Err(format!("caller {} is {other:?}, known before: {is_known}", inbox.seq)),
+        }
+    }
+
+    fn begins(&mut self, op: OpId, callers: impl Iterator<Item = InboxId>) -> Result<(), String> {
+        let mut begun = Vec::new();
+        for inbox in callers {
+            if self.deep.contains(&inbox) {
+                return Err(format!("the call of caller {} is begun, and it is too deep", inbox.seq));
+            }
+            let until = self.waiting.remove(&inbox);
+            begun.push((inbox, until.ok_or_else(|| format!("caller {} is begun, and did not wait", inbox.seq))?));
+        }
+        self.beginning.insert(op, begun);
+        Ok(())
+    }
+
+    fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
+        let Some(callers) = self.beginning.remove(&op) else { return };
+        match result {
+            // They wait where they were.
+            Err(error) if error.fate == Fate::NotApplied => self.waiting.extend(callers),
+            Ok(Reply::Begin { begun, .. }) => {
+                let told_nothing =
+                    begun.iter().filter_map(|row| row.reply_to).filter(|inbox| !self.gone.contains(inbox));
+                self.owed.extend(told_nothing);
+            }
+            _ => {}
+        }
+    }
+
+    fn refused(&mut self, inbox: InboxId, failure: Option<&Failure>, waited: u64) -> Result<(), String> {
+        let is_turned_away = self.waiting.remove(&inbox).is_some() && self.shutdown_at.is_none();
+        let Some(failure) = failure else { return Ok(()) };
+        let is_deep = self.deep.contains(&inbox);
+        if is_deep != (failure.error == ExecError::LoopRefused) {
+            return Err(format!("caller {} is told {:?}, too deep: {is_deep}", inbox.seq, failure.error));
+        }
+        let others = self.waiting.len() as u32;
+        if is_turned_away && !is_deep && waited < SYNC_WAIT.0 && others < SYNC_QUEUE_MAX {
+            return Err(format!("caller {} is turned away after {waited} µs, {others} others wait", inbox.seq));
+        }
+        Ok(())
+    }
+
+    fn rests(&mut self, view: &View, now: Mono, wake_at: Option<Mono>) -> Result<(), String> {
+        if let Some(until) = self.waiting.values().min()
+            && (*until <= now || wake_at.is_none_or(|at| at > *until))
+        {
+            return Err(format!("rests at {now:?} until {wake_at:?}, and a caller waits until {until:?}"));
+        }
+        let waiting = self.waiting.len() as u32;
+        let has_come = self.arrived.take().is_some_and(|inbox| self.waiting.contains_key(&inbox));
+        if has_come && waiting > SYNC_QUEUE_MAX {
+            return Err(format!("{waiting} callers wait, {SYNC_QUEUE_MAX} may"));
+        }
+        let again = self.again.len() as u32;
+        if !(waiting..=waiting + again).contains(&view.calls_waiting) {
+            return Err(format!("shows {} callers, {waiting} wait and {again} run again", view.calls_waiting));
+        }
+        Ok(())
+    }
+
+    fn stops(&self, now: Mono) -> Result<(), String> {
+        let begun = self.beginning.values().flatten().map(|(inbox, _)| inbox);
+        let left =
+            self.waiting.keys().chain(begun).chain(&self.owed).filter(|inbox| !self.gone.contains(inbox)).count();
+        match self.shutdown_at.filter(|at| left > 0 && now < at.plus(SHUTDOWN)) {
+            Some(at) => Err(format!("stops {} µs after it was asked to, and {left} callers wait", now.since(at).0)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Callers {
+    fn of(&mut self, life: Life) -> &mut Seen {
+        self.lives.entry(life).or_default()
+    }
+}
+
+impl Checker for Callers {
+    fn name(&self) -> &'static str {
+        "callers"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Took { of: life, what: Given::Call { inbox, depth }, disposition, now, .. } => {
+                probes.sometimes(Probe::CalledTwice, *disposition == Disposition::Rejected);
+                self.of(*life).called(*inbox, *depth, *disposition, *now)
+            }
+            Moment::Took { of: life, what: Given::HangUp(inbox), .. } => {
+                self.of(*life).gone.insert(*inbox);
+                Ok(())
+            }
+            Moment::Took { of: life, what: Given::Shutdown, now, .. } => {
+                self.of(*life).shutdown_at.get_or_insert(*now);
+                Ok(())
+            }
+            Moment::Asks { of: life, op: Some(op), request: Request::Begin { calls, .. } } => {
+                self.of(*life).begins(*op, calls.iter().map(|call| call.inbox))
+            }
+            Moment::Answered { of: life, op, result, taken: true } => {
+                self.of(*life).answered(*op, result);
+                Ok(())
+            }
+            Moment::Fact { of: life, fact: Fact::CallRefused { call, failure, waited } } => {
+                self.of(*life).refused(call.inbox, failure.as_ref(), waited.0)
+            }
+            Moment::Fact { of: life, fact: Fact::Conflicted { delivery, .. } } if delivery.reply_to.is_some() => {
+                self.of(*life).again.insert(delivery.id);
+                Ok(())
+            }
+            Moment::Executes { of: life, delivery, .. } => {
+                self.of(*life).again.remove(&delivery.id);
+                Ok(())
+            }
+            Moment::Replied { of: life, inbox, .. } => {
+                self.of(*life).owed.remove(inbox);
+                Ok(())
+            }
+            Moment::Rests { of: life, view, now, wake_at, .. } => self.of(*life).rests(view, *now, *wake_at),
+            Moment::Stopped { of: life, now } => self.of(*life).stops(*now),
+            Moment::Died { of: life } => {
+                self.lives.remove(life);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

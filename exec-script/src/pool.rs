@@ -20,7 +20,7 @@ const STACK_BYTES: usize = 4 << 20;
 /// What is done on a thread, and what is left to do once the thread is free for the next job: to answer. Whoever is
 /// answered and comes again at once then finds this thread, and its warm isolate.
 type Work = Box<dyn FnOnce(&mut Shelf) -> Finish + Send>;
-type Finish = Box<dyn FnOnce()>;
+type Finish = Box<dyn FnOnce(&mut Shelf)>;
 
 #[derive(Clone)]
 pub(crate) struct Pool {
@@ -150,7 +150,7 @@ impl Shared {
         loop {
             let queued = self.next(&seat, &shelf);
             if let Some(finish) = finish.take() {
-                finish();
+                finish(&mut shelf);
             }
             let Some(Job { work, stage }) = queued.or_else(|| self.wait(&seat, &mut shelf)) else { return };
             if !moves(&stage, WAITS, RUNS) {

@@ -1,7 +1,9 @@
 // Makes what a script sees beyond the language. `host(execution, op, json)` answers JSON: {"ok": …} or {"error": {…}}.
-// It runs once for an isolate; `ctx` once for each execution in it, which its number tells from the others.
-export default (host) => {
+// `random` draws for `Math.random`. It runs once for an isolate; `ctx` once for each execution in it, which its number
+// tells from the others.
+export default (host, random) => {
   const { parse, stringify } = JSON;
+  Math.random = Object.defineProperty(random, "name", { value: "random", configurable: true });
   // To the host, `console` and `crypto` are whichever execution runs.
   const ANY = 0;
   const call = (execution, op, request) => {

@@ -4,6 +4,7 @@ use crate::guard::Guard;
 use crate::host::Host;
 use crate::isolate::Isolate;
 use crate::limits::Limits;
+use crate::pool::Pause;
 use crate::reply::Answer;
 use crate::shelf::{Key, Shelf, UsedUp};
 use crate::sources::Source;
@@ -28,7 +29,7 @@ pub(crate) struct Execution {
 
 impl Execution {
     /// Runs it, and puts its isolate on the shelf if that may be used again as it is; if not, hands it back.
-    pub(crate) fn run(self, shelf: &mut Shelf) -> (Outcome, Option<UsedUp>) {
+    pub(crate) fn run(self, shelf: &mut Shelf, pause: Pause) -> (Outcome, Option<UsedUp>) {
         let Self { delivery, principal, source, key, guard, kv, limits, runtime } = self;
         if let Some(failure) = guard.refusal() {
             return (Outcome::Failed(failure), None);
@@ -49,6 +50,7 @@ impl Execution {
             principal,
             kv,
             runtime,
+            pause,
             limits,
             deadline: guard.deadline,
             cancelled: Arc::clone(&guard.cancelled),

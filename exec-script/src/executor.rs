@@ -138,8 +138,8 @@ impl Executor for ScriptExecutor {
         };
         let ticket = self.pool.submit(
             bit,
-            Box::new(move |shelf| {
-                let (outcome, used_up) = execution.run(shelf);
+            Box::new(move |shelf, pause| {
+                let (outcome, used_up) = execution.run(shelf, pause);
                 Box::new(move |shelf| {
                     // The receiver is gone if the execution was given up.
                     answer.send(outcome).ok();

@@ -29,6 +29,7 @@ mod shelf;
 mod slot;
 mod sources;
 mod staged;
+mod worker;
 
 pub use acting::acting;
 pub use check::{CompileError, check};

@@ -111,6 +111,10 @@ impl Shelf {
             }
             UsedUp::Drop(isolate) => drop(isolate),
         }
+        // As in `put`: a thread that is never without work sees here what was struck out.
+        if !self.kept.is_empty() {
+            self.sweep();
+        }
     }
 
     /// Drops what was struck out of the ledger, is old, or was not used for a while.

@@ -7,5 +7,6 @@ mod limits;
 mod principals;
 mod recycling;
 mod replies;
+mod threads;
 mod warm;
 mod world;

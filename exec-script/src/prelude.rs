@@ -2,7 +2,7 @@
 
 use crate::bytecode::Compiled;
 use crate::slot::Slot;
-use rquickjs::function::Func;
+use rquickjs::function::{Args, Func};
 use rquickjs::{Ctx, Error, Function, IntoJs, Object, Persistent, Value};
 use std::rc::Rc;
 use tidegate_core::Delivery;
@@ -45,15 +45,16 @@ impl Prelude {
 
     /// A handler's second argument.
     pub(crate) fn context<'js>(&self, ctx: &Ctx<'js>, number: u32, delivery: &Delivery) -> Result<Value<'js>, Error> {
-        let info = Object::new(ctx.clone())?;
-        info.set("app", delivery.event.app.as_str())?;
-        info.set("trigger", delivery.trigger_name.as_str())?;
-        info.set("attempt", delivery.attempt)?;
-        info.set("maxAttempts", delivery.policy.max_attempts())?;
-        info.set("idempotencyKey", delivery.idempotency_key())?;
-        info.set("fencingToken", delivery.lease.0 as f64)?;
-        info.set("executionId", delivery.claim().to_string())?;
-        self.context.clone().restore(ctx)?.call((number, info))
+        let mut args = Args::new(ctx.clone(), 8);
+        args.push_arg(number)?;
+        args.push_arg(delivery.event.app.as_str())?;
+        args.push_arg(delivery.trigger_name.as_str())?;
+        args.push_arg(delivery.attempt)?;
+        args.push_arg(delivery.policy.max_attempts())?;
+        args.push_arg(delivery.idempotency_key())?;
+        args.push_arg(delivery.lease.0 as f64)?;
+        args.push_arg(delivery.claim().to_string())?;
+        args.apply(&self.context.clone().restore(ctx)?)
     }
 
     /// An HTTP handler's first argument.

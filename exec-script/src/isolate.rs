@@ -171,3 +171,32 @@ impl Isolate {
         guard.failure().map_or(result, Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const LEAVES: &str = "globalThis.left = [new Uint8Array(1 << 20), {}]; Array.prototype.map.left = globalThis;
+        for (let i = 0; i < 9999; i++) left.push({ i, of: 'x' + i, f: () => left });
+        export default () => { Promise.resolve().then(() => left) }";
+
+    #[test]
+    fn what_is_renewed_holds_what_it_held_at_first() {
+        let mut isolate = Isolate::renewable(&Limits::default()).expect("there is memory");
+        assert!(isolate.is_sealed, "the ground is long enough, and no job is left of the prelude");
+        let held = isolate.memory.held();
+        for _ in 0..3 {
+            let guard = Guard::new(Duration::from_secs(20), Duration::from_secs(20), Arc::default());
+            let source = Source::new("s".to_owned(), 1, LEAVES.to_owned());
+            isolate.examine(&source, &guard).expect("it has a handler");
+            assert!(isolate.memory.held() > held + (2 << 20), "{} after {held}", isolate.memory.held());
+            isolate.executions += 1;
+            isolate = isolate.renew().expect("it is young");
+            assert_eq!(isolate.memory.held(), held);
+        }
+        isolate.executions = isolate.limits.warm_executions_max;
+        assert!(isolate.renew().is_none(), "it ran so many and no more");
+    }
+}

@@ -36,6 +36,7 @@ const _: () = assert!(HEADER_BYTES.is_multiple_of(ALIGN), "what follows a header
 pub(crate) struct Memory(Rc<RefCell<State>>);
 
 struct State {
+    /// Bytes of all blocks that do not lie on the ground.
     held: usize,
     ground: Option<Ground>,
     /// Each block that does not lie on the ground, so that all of them can be freed without asking QuickJS.
@@ -45,6 +46,8 @@ struct State {
 struct Ground {
     base: NonNull<u8>,
     used: usize,
+    /// What came back before the seal, for the next blocks: where, and how long. The less is used, the less is copied.
+    holes: Vec<(NonNull<u8>, usize)>,
     copy: Option<Box<[u8]>>,
 }
 
@@ -63,7 +66,8 @@ impl Memory {
 
     /// What it holds, in bytes: what the system was asked for, garbage and free room within blocks included.
     pub(crate) fn held(&self) -> usize {
-        self.0.borrow().held
+        let state = self.0.borrow();
+        state.held + state.ground.as_ref().map_or(0, |ground| ground.used)
     }
 
     /// Remembers it as it is; whether it can be put back from now on.
@@ -87,14 +91,15 @@ impl Memory {
     /// same as at the seal too.
     pub(crate) unsafe fn put_back(&self) {
         let mut state = self.0.borrow_mut();
-        let State { held, ground: Some(Ground { base, used, copy: Some(copy) }), blocks } = &mut *state else { return };
+        let State { held, ground: Some(ground), blocks } = &mut *state else { return };
+        let Ground { base, used, copy: Some(copy), .. } = ground else { return };
         for block in blocks.drain(..) {
             // SAFETY: it is in the list, so it was not freed yet.
             unsafe { free(block) };
         }
         // SAFETY: the ground is longer than what was copied of it, and a box lies elsewhere.
         unsafe { std::ptr::copy_nonoverlapping(copy.as_ptr(), base.as_ptr(), *used) };
-        *held = *used;
+        *held = 0;
     }
 }
 
@@ -107,18 +112,35 @@ impl Ground {
     fn new() -> Option<Self> {
         // SAFETY: the layout is not empty.
         let base = NonNull::new(unsafe { alloc_zeroed(Self::LAYOUT) })?;
-        Some(Self { base, used: 0, copy: None })
+        Some(Self { base, used: 0, holes: Vec::new(), copy: None })
     }
 
-    /// The next bytes, which are zero: none is given out twice.
+    /// So many bytes, whatever they hold. None are given out after the seal.
     fn take(&mut self, bytes: usize) -> Option<NonNull<u8>> {
-        if self.copy.is_some() || bytes > GROUND_BYTES - self.used {
+        if self.copy.is_some() {
+            return None;
+        }
+        if let Some((at, room)) = self.holes.iter_mut().find(|(_, room)| *room >= bytes) {
+            let taken = *at;
+            // SAFETY: the hole is at least as long.
+            *at = unsafe { at.add(bytes) };
+            *room -= bytes;
+            return Some(taken);
+        }
+        if bytes > GROUND_BYTES - self.used {
             return None;
         }
         // SAFETY: it lies within the ground.
         let at = unsafe { self.base.add(self.used) };
         self.used += bytes;
         Some(at)
+    }
+
+    /// What comes back after the seal may be needed as it is when the ground is put back.
+    fn give(&mut self, at: NonNull<u8>, bytes: usize) {
+        if self.copy.is_none() {
+            self.holes.push((at, bytes));
+        }
     }
 
     fn seal(&mut self) {
@@ -147,8 +169,11 @@ impl State {
         let header = block.cast::<Header>();
         if place != GROUND {
             self.blocks.push(header);
+            self.held += layout.size();
+        } else if zeroed {
+            // SAFETY: the ground gave as many.
+            unsafe { block.write_bytes(0, layout.size()) };
         }
-        self.held += layout.size();
         // SAFETY: both kinds are as long as the layout says, and aligned: the ground is handed out in whole alignments.
         unsafe {
             header.write(Header { size: layout.size() - HEADER_BYTES, place });
@@ -162,9 +187,8 @@ impl State {
     unsafe fn give(&mut self, block: NonNull<Header>) {
         // SAFETY: as the caller says, there is a header.
         let Header { size, place } = unsafe { block.read() };
-        if place == GROUND {
-            // It may be needed as it is when the ground is put back.
-            return;
+        if let (GROUND, Some(ground)) = (place, &mut self.ground) {
+            return ground.give(block.cast(), HEADER_BYTES + size);
         }
         self.held -= HEADER_BYTES + size;
         self.blocks.swap_remove(place);
@@ -190,6 +214,8 @@ impl State {
             let new = self.take(size, false)?;
             // SAFETY: the new block is longer and another one.
             unsafe { std::ptr::copy_nonoverlapping(content.as_ptr(), new.as_ptr(), old) };
+            // SAFETY: it was not given back yet, and is not used any more.
+            unsafe { self.give(block) };
             return Some(new);
         }
         let layout = layout_of(size)?;
@@ -272,5 +298,78 @@ unsafe impl Allocator for Memory {
     unsafe fn usable_size(content: *mut u8) -> usize {
         // SAFETY: QuickJS asks about what it was given.
         unsafe { header_of(content).as_ref().size }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(content: *mut u8, byte: u8, bytes: usize) {
+        // SAFETY: callers have taken so many.
+        unsafe { content.write_bytes(byte, bytes) };
+    }
+
+    fn read(content: *mut u8, bytes: usize) -> Vec<u8> {
+        // SAFETY: callers have taken and written so many.
+        unsafe { std::slice::from_raw_parts(content, bytes).to_vec() }
+    }
+
+    #[test]
+    fn what_was_sealed_is_put_back_and_what_came_later_is_gone() {
+        let mut memory = Memory::with_ground().expect("there is memory");
+        let (a, b) = (memory.alloc(100), memory.alloc(1_000));
+        write(a, 1, 100);
+        write(b, 2, 1_000);
+        assert!(memory.seal());
+        let held = memory.held();
+        for _ in 0..3 {
+            let later: Vec<*mut u8> = (0..10).map(|_| memory.alloc(5_000)).collect();
+            // SAFETY: each is given back once.
+            unsafe {
+                memory.dealloc(later[2]);
+                memory.dealloc(later[9]);
+                let grown = memory.realloc(b, 9_000);
+                assert_eq!(read(grown, 1_000), [2; 1_000], "it takes along what it held");
+                memory.dealloc(a);
+            }
+            write(a, 7, 100);
+            write(b, 8, 1_000);
+            assert!(memory.held() > held + 8 * 5_000 + 9_000);
+            // SAFETY: nothing else is used after it.
+            unsafe { memory.put_back() };
+            assert_eq!(memory.held(), held);
+            assert_eq!((read(a, 100), read(b, 1_000)), (vec![1; 100], vec![2; 1_000]));
+        }
+    }
+
+    #[test]
+    fn blocks_are_counted_whatever_the_order_in_which_they_go() {
+        let mut memory = Memory::new();
+        let mut blocks: Vec<*mut u8> = (1..=50).map(|n| memory.alloc(n * 100)).collect();
+        for (n, block) in blocks.iter_mut().enumerate() {
+            write(*block, n as u8, 100);
+            // SAFETY: the answer takes its place.
+            *block = unsafe { memory.realloc(*block, 20_000 - n * 100) };
+        }
+        assert!(memory.held() > 50 * 15_000);
+        while !blocks.is_empty() {
+            let block = blocks.swap_remove(blocks.len() / 3);
+            let first = read(block, 100);
+            assert!(first.iter().all(|byte| *byte == first[0]), "nobody else wrote there");
+            // SAFETY: it is given back once.
+            unsafe { memory.dealloc(block) };
+        }
+        assert_eq!(memory.held(), 0);
+    }
+
+    #[test]
+    fn what_is_asked_for_as_zeroes_is_zero() {
+        let mut memory = Memory::with_ground().expect("there is memory");
+        for bytes in [10, 1_000, 600_000] {
+            assert_eq!(read(memory.calloc(bytes, 1), bytes), vec![0; bytes]);
+        }
+        assert!(!memory.seal(), "the last one did not fit on the ground");
+        assert!(memory.alloc(usize::MAX).is_null() && memory.calloc(usize::MAX, 2).is_null());
     }
 }

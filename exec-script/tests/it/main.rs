@@ -2,6 +2,7 @@
 
 mod check;
 mod effects;
+mod fresh;
 mod leaks;
 mod limits;
 mod principals;

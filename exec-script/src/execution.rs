@@ -1,11 +1,12 @@
-//! One execution on its thread: in a warm isolate if there is one, else in a new one.
+//! One execution on its thread: in a warm isolate if it may have one and there is one, else in one without a script.
 
 use crate::guard::Guard;
 use crate::host::Host;
 use crate::isolate::Isolate;
 use crate::limits::Limits;
+use crate::pool::Pause;
 use crate::reply::Answer;
-use crate::shelf::{Key, Shelf};
+use crate::shelf::{Key, Shelf, UsedUp};
 use crate::sources::Source;
 use crate::staged::Staged;
 use std::sync::Arc;
@@ -27,14 +28,17 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// Runs it, and puts its isolate on the shelf if that may be used again; if not, hands it back to be dropped.
-    pub(crate) fn run(self, shelf: &mut Shelf) -> (Outcome, Option<Isolate>) {
+    /// Runs it, and puts its isolate on the shelf if that may be used again as it is; if not, hands it back.
+    pub(crate) fn run(self, shelf: &mut Shelf, pause: Pause) -> (Outcome, Option<UsedUp>) {
         let Self { delivery, principal, source, key, guard, kv, limits, runtime } = self;
         if let Some(failure) = guard.refusal() {
             return (Outcome::Failed(failure), None);
         }
-        let warm = key.as_ref().and_then(|key| shelf.take(key));
-        let mut isolate = match warm.map_or_else(|| Isolate::new(&limits), Ok) {
+        let isolate = match &key {
+            Some(key) => shelf.take(key).map_or_else(|| Isolate::new(&limits), Ok),
+            None => shelf.take_blank().map_or_else(|| Isolate::renewable(&limits), Ok),
+        };
+        let mut isolate = match isolate {
             Ok(isolate) => isolate,
             Err(failure) => return (Outcome::Failed(failure), None),
         };
@@ -46,6 +50,7 @@ impl Execution {
             principal,
             kv,
             runtime,
+            pause,
             limits,
             deadline: guard.deadline,
             cancelled: Arc::clone(&guard.cancelled),
@@ -59,8 +64,11 @@ impl Execution {
                 shelf.put(key, isolate);
                 (Outcome::Succeeded { effects: staged.into_effects(), reply }, None)
             }
-            (Ok(reply), _) => (Outcome::Succeeded { effects: staged.into_effects(), reply }, Some(isolate)),
-            (Err(failure), _) => (Outcome::Failed(failure), Some(isolate)),
+            (Ok(reply), key) => {
+                let used_up = if key.is_none() { UsedUp::Renew(isolate) } else { UsedUp::Drop(isolate) };
+                (Outcome::Succeeded { effects: staged.into_effects(), reply }, Some(used_up))
+            }
+            (Err(failure), _) => (Outcome::Failed(failure), Some(UsedUp::Drop(isolate))),
         }
     }
 }

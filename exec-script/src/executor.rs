@@ -118,8 +118,8 @@ impl Executor for ScriptExecutor {
             Err(failure) => return Outcome::Failed(failure),
         };
         let key = match self.isolations.of(&delivery).await {
-            Isolation::Warm => Some(Key::new(&delivery, &source)),
-            Isolation::Fresh => None,
+            Isolation::Warm if self.limits.warm_isolates_max > 0 => Some(Key::new(&delivery, &source)),
+            Isolation::Warm | Isolation::Fresh => None,
         };
         let timeout = Duration::from_micros(delivery.timeout.0);
         let cancel = Cancel(Arc::default());
@@ -138,13 +138,15 @@ impl Executor for ScriptExecutor {
         };
         let ticket = self.pool.submit(
             bit,
-            Box::new(move |shelf| {
-                let (outcome, used_up) = execution.run(shelf);
-                Box::new(move || {
+            Box::new(move |shelf, pause| {
+                let (outcome, used_up) = execution.run(shelf, pause);
+                Box::new(move |shelf| {
                     // The receiver is gone if the execution was given up.
                     answer.send(outcome).ok();
                     // Nobody needs to wait until all that it holds is freed.
-                    drop(used_up);
+                    if let Some(used_up) = used_up {
+                        shelf.clear_away(used_up);
+                    }
                 })
             }),
         );

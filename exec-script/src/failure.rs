@@ -26,7 +26,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
             with_wish(Failure::new(class, format!("{name}: {message}{place}")), exception.as_object())
         }
         // QuickJS throws null when there is not even memory for an error; a script hardly ever does.
-        CaughtError::Value(value) if value.is_null() => memory(),
+        CaughtError::Value(value) if value.is_null() => out_of_memory(),
         CaughtError::Value(value) => {
             let text = describe(ctx, &value);
             let failure = Failure::new(ExecError::ScriptError, format!("threw {text}"));
@@ -35,7 +35,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
                 None => failure,
             }
         }
-        CaughtError::Error(Error::Allocation) => memory(),
+        CaughtError::Error(Error::Allocation) => out_of_memory(),
         CaughtError::Error(error) => Failure::new(ExecError::ScriptError, error.to_string()),
     }
 }
@@ -43,7 +43,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
 fn limit(name: &str, message: &str) -> Option<Failure> {
     // A string can be built of ropes without being allocated, up to QuickJS's own limit.
     if message.contains("out of memory") || (name == "InternalError" && message == "string too long") {
-        return Some(memory());
+        return Some(out_of_memory());
     }
     let deep = message.contains("call stack size exceeded") || message.contains("stack overflow");
     (deep && matches!(name, "RangeError" | "InternalError")).then(|| {
@@ -51,7 +51,7 @@ fn limit(name: &str, message: &str) -> Option<Failure> {
     })
 }
 
-pub(crate) fn memory() -> Failure {
+pub(crate) fn out_of_memory() -> Failure {
     Failure::new(ExecError::ResourceLimit, "the script needs more memory than scripts.memory_bytes_max allows")
 }
 

@@ -1,6 +1,7 @@
 //! What a script may ask of the world: its app's values, and to stage. Nothing here changes the store.
 
 use crate::limits::Limits;
+use crate::pool::Pause;
 use crate::staged::Staged;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,6 +17,7 @@ pub(crate) struct Host {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) kv: Arc<dyn KvStore>,
     pub(crate) runtime: Handle,
+    pub(crate) pause: Pause,
     pub(crate) limits: Limits,
     pub(crate) principal: Principal,
     pub(crate) deadline: Instant,
@@ -160,9 +162,11 @@ impl Host {
         let ms: f64 =
             serde_json::from_str(request).map_err(|_| refusal("invalid_argument", "sleep takes milliseconds"))?;
         let until = Instant::now() + Duration::from_secs_f64(ms.clamp(0.0, 3_600_000.0) / 1_000.0);
-        while !self.is_over() && Instant::now() < until {
-            std::thread::sleep(WAIT_STEP.min(until.saturating_duration_since(Instant::now())));
-        }
+        self.pause.during(|| {
+            while !self.is_over() && Instant::now() < until {
+                std::thread::sleep(WAIT_STEP.min(until.saturating_duration_since(Instant::now())));
+            }
+        });
         Ok(Value::Null)
     }
 
@@ -208,7 +212,7 @@ impl Host {
     /// Waits for the store on the runtime, at most until the deadline.
     fn wait<T>(&self, call: impl Future<Output = Result<T, PortError>>) -> Result<T, Refusal> {
         let left = self.deadline.saturating_duration_since(Instant::now());
-        match self.runtime.block_on(async { tokio::time::timeout(left, call).await }) {
+        match self.pause.during(|| self.runtime.block_on(async { tokio::time::timeout(left, call).await })) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(refusal("store_unavailable", error.to_string())),
             Err(_) => Err(refusal("timeout", "the store did not answer before the execution's deadline")),

@@ -47,11 +47,11 @@ impl Default for Limits {
             effects_max: 1_000,
             log_bytes_max: 64 << 10,
             source_bytes_max: 1 << 20,
-            // An isolate with a small script holds about 150 KiB.
+            // An isolate with a small script holds about 210 KiB.
             warm_isolates_max: 64,
             warm_bytes_max: 16 << 20,
             warm_heap_bytes_max: 4 << 20,
-            // Making an isolate costs about as much as ten executions.
+            // Making an isolate costs about as much as twenty executions.
             warm_executions_max: 1_000,
             warm_age_ms_max: 300_000,
         }

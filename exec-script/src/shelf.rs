@@ -1,8 +1,11 @@
-//! The warm isolates of one thread.
+//! The isolates that one thread keeps: warm ones, and one without a script.
 //!
 //! What a module keeps in its variables lives on in its isolate. So an isolate is only ever used again for the same
 //! script, in the same version, of the same app, by the same trigger, as the same principal: whoever else it showed them
 //! to might learn what it must not.
+//!
+//! The one without a script is for executions that start anew. It is made again what it was before each, see
+//! [`crate::memory`], so it is everybody's.
 
 use crate::isolate::Isolate;
 use crate::ledger::Ledger;
@@ -47,6 +50,20 @@ impl Key {
 pub(crate) struct Shelf {
     ledger: Arc<Ledger>,
     kept: Vec<Kept>,
+    blank: Option<Blank>,
+}
+
+/// An isolate that may not be used again as it is.
+pub(crate) enum UsedUp {
+    /// Only as what it was before its script was loaded.
+    Renew(Isolate),
+    /// Not at all.
+    Drop(Isolate),
+}
+
+struct Blank {
+    since: Instant,
+    isolate: Isolate,
 }
 
 struct Kept {
@@ -59,7 +76,7 @@ struct Kept {
 
 impl Shelf {
     pub(crate) fn new(ledger: Arc<Ledger>) -> Self {
-        Self { ledger, kept: Vec::new() }
+        Self { ledger, kept: Vec::new(), blank: None }
     }
 
     /// The isolate that was used last for `key`, if there is one that may be used again.
@@ -76,14 +93,34 @@ impl Shelf {
             self.kept.push(Kept { key, bit, number, since: Instant::now(), isolate });
         }
         // A thread that always has work never parks, and would not see that one of its isolates was struck out.
-        if self.kept.len() > 1 {
+        if self.kept.len() > 1 || self.blank.is_some() {
+            self.sweep();
+        }
+    }
+
+    /// The isolate without a script, if there is one that may be used again.
+    pub(crate) fn take_blank(&mut self) -> Option<Isolate> {
+        self.blank.take().map(|blank| blank.isolate).filter(|isolate| !isolate.is_old())
+    }
+
+    /// Keeps what can be made of it, and frees the rest.
+    pub(crate) fn clear_away(&mut self, used_up: UsedUp) {
+        match used_up {
+            UsedUp::Renew(isolate) => {
+                self.blank = isolate.renew().map(|isolate| Blank { since: Instant::now(), isolate });
+            }
+            UsedUp::Drop(isolate) => drop(isolate),
+        }
+        // As in `put`: a thread that is never without work sees here what was struck out.
+        if !self.kept.is_empty() {
             self.sweep();
         }
     }
 
     /// Drops what was struck out of the ledger, is old, or was not used for a while.
     pub(crate) fn sweep(&mut self) {
-        let Self { ledger, kept } = self;
+        let Self { ledger, kept, blank } = self;
+        blank.take_if(|blank| blank.isolate.is_old() || blank.since.elapsed() >= IDLE_MAX);
         kept.retain(|kept| {
             if kept.isolate.is_old() || kept.since.elapsed() >= IDLE_MAX {
                 ledger.leave(kept.number);

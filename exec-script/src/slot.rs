@@ -4,6 +4,7 @@
 //! execution it is; only the one that runs now is answered.
 
 use crate::host::Host;
+use crate::random::Random;
 use std::cell::{Cell, RefCell};
 
 /// What `console` and `crypto` say: they belong to the isolate, and so to whichever execution runs.
@@ -13,6 +14,7 @@ const ANY: u32 = 0;
 pub(crate) struct Slot {
     host: RefCell<Option<Host>>,
     execution: Cell<u32>,
+    random: Cell<Option<Random>>,
 }
 
 impl Slot {
@@ -21,12 +23,23 @@ impl Slot {
         let number = self.execution.get() + 1;
         self.execution.set(number);
         *self.host.borrow_mut() = host;
+        // What one execution drew tells nothing about what another one draws.
+        self.random.set(None);
         number
     }
 
     /// Nobody answers any more. The host, with what was staged.
     pub(crate) fn end(&self) -> Option<Host> {
         self.host.borrow_mut().take()
+    }
+
+    /// What `Math.random` answers. QuickJS would draw from a state within its own memory, and repeat itself in each
+    /// execution that begins from the same memory.
+    pub(crate) fn random(&self) -> f64 {
+        let mut random = self.random.get().unwrap_or_else(Random::new);
+        let drawn = random.draw();
+        self.random.set(Some(random));
+        drawn
     }
 
     /// Answers one call in JSON.

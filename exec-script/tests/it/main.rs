@@ -2,10 +2,12 @@
 
 mod check;
 mod effects;
+mod fresh;
 mod leaks;
 mod limits;
 mod principals;
 mod recycling;
 mod replies;
+mod threads;
 mod warm;
 mod world;

@@ -1,0 +1,185 @@
+//! That an execution which starts anew meets nothing of those before it, although it begins from the memory of theirs.
+
+use crate::warm::next;
+use crate::world::{World, delivery, failure};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tidegate_core::*;
+use tidegate_driver::Executor;
+use tidegate_exec_script::Limits;
+
+fn fresh_with(source: &str, limits: Limits) -> World {
+    let world = World::with_limits(source, limits);
+    world.change_trigger(1, Isolation::Fresh);
+    world
+}
+
+fn fresh(source: &str) -> World {
+    fresh_with(source, Limits::default())
+}
+
+/// What `ctx.attempt` is for the execution that spoils what it can.
+const SPOILS: u32 = 9;
+
+fn spoils() -> Delivery {
+    Delivery { attempt: SPOILS, ..next() }
+}
+
+/// Describes all that can be reached from the global object: every property, attribute, prototype and value.
+const DESCRIBES: &str = "
+    const describe = () => {
+        const seen = new Map(), out = [];
+        const walk = (value, path) => {
+            if (Object(value) !== value) return void out.push(`${path} = ${typeof value} ${String(value)}`);
+            if (seen.has(value)) return void out.push(`${path} -> ${seen.get(value)}`);
+            seen.set(value, path);
+            out.push(`${path} ${typeof value} ${Object.isExtensible(value)}`);
+            for (const key of Reflect.ownKeys(value)) {
+                const what = Reflect.getOwnPropertyDescriptor(value, key), at = `${path}/${String(key)}`;
+                out.push(`${at} ${what.writable} ${what.enumerable} ${what.configurable}`);
+                if ('value' in what) walk(what.value, at);
+                else { walk(what.get, at + '<'); walk(what.set, at + '>') }
+            }
+            walk(Object.getPrototypeOf(value), path + '^');
+        };
+        walk(globalThis, '');
+        let hash = 0;
+        for (const line of out) for (let i = 0; i < line.length; i++) hash = (hash * 31 + line.charCodeAt(i)) | 0;
+        return [out.length, hash];
+    };
+";
+
+#[tokio::test]
+async fn nothing_that_a_script_changes_is_there_for_the_next_one() {
+    let source = format!(
+        "{DESCRIBES}
+        export default (event, ctx) => {{
+            const before = describe();
+            if (ctx.attempt === {SPOILS}) {{
+                Object.prototype.polluted = 'yes'; delete Array.prototype.map; Error.stackTraceLimit = 1;
+                globalThis.secret = {{ of: 'ann' }}; delete globalThis.console; JSON.parse = () => 'mine';
+                Object.freeze(Promise.prototype); Object.defineProperty(Math, 'max', {{ get: () => 3 }});
+                Array.prototype.push.mine = Symbol.for('mine'); Object.setPrototypeOf(Map.prototype, Set.prototype);
+            }}
+            return [before, describe()];
+        }}"
+    );
+    let world = fresh(&source);
+    let first = world.text(next()).await;
+    let [before, after]: [(u32, i32); 2] = serde_json::from_str(&first).unwrap();
+    assert!(before == after && before.0 > 1_000, "{first}");
+    for _ in 0..3 {
+        let spoilt = world.text(spoils()).await;
+        let [at_first, at_last]: [(u32, i32); 2] = serde_json::from_str(&spoilt).unwrap();
+        assert_eq!(at_first, before);
+        assert_ne!(at_last, before, "it sees its own changes");
+        assert_eq!(world.text(next()).await, first);
+        let stranger = Delivery { runs_as: PrincipalId::new("user:eve").unwrap(), ..next() };
+        assert_eq!(world.text(stranger).await, first);
+    }
+    assert_eq!(world.executor.stats().threads, 1, "all on the same thread");
+}
+
+#[tokio::test]
+async fn what_a_script_leaves_behind_never_runs() {
+    let source = "export default (event, ctx) => {
+        (async () => { for (let i = 0; i < 10; i++) await null; await ctx.kv.put('c', 'late', 1); })();
+        new FinalizationRegistry(() => { ctx.kv.put('c', 'last', 1) }).register({}, 1);
+        return typeof globalThis.left + (globalThis.left = new WeakRef(ctx) && 'left');
+    }";
+    let world = fresh(source);
+    for _ in 0..5 {
+        assert_eq!(world.text(next()).await, "\"undefinedleft\"");
+        assert_eq!(world.effects().await, Effects::default(), "who does not wait for a write does not write");
+    }
+}
+
+#[tokio::test]
+async fn what_is_written_in_rust_is_there_after_a_script_let_go_of_it() {
+    let source = "export default async (event, ctx) => {
+        if (ctx.attempt !== 9) {
+            console.log('still there');
+            return [crypto.randomUUID().length, typeof Math.random(), await ctx.kv.get('c', 'k')];
+        }
+        for (const name of Reflect.ownKeys(globalThis)) try { delete globalThis[name] } catch {}
+        for (let i = 0; i < 20_000; i++) { const a = { b: {} }; a.b.a = a }
+        return null;
+    }";
+    let world = fresh(source);
+    for _ in 0..10 {
+        assert_eq!(world.text(spoils()).await, "null");
+        assert_eq!(world.text(next()).await, "[36,\"number\",null]");
+    }
+}
+
+#[tokio::test]
+async fn memory_is_whole_again() {
+    let source = "export default () => { globalThis.kept = new Uint8Array(5 << 20).fill(7); return kept.length }";
+    let world = fresh_with(source, Limits { memory_bytes_max: 8 << 20, ..Limits::default() });
+    for _ in 0..30 {
+        assert_eq!(world.number(next()).await, 5 << 20);
+    }
+}
+
+#[tokio::test]
+async fn every_limit_holds_for_each() {
+    let source = "export default async (event, ctx) => {
+        globalThis.n = (globalThis.n ?? 0) + 1;
+        switch (ctx.attempt) {
+            case 3: for (;;) {}
+            case 4: { const a = []; for (;;) a.push(new Array(1000).fill(1)) }
+            case 5: { const f = () => f() + 1; return f() }
+            case 6: return await new Promise(() => {});
+            case 7: throw new Error('no');
+        }
+        return n;
+    }";
+    let world = fresh(source);
+    for _ in 0..2 {
+        for (attempt, error) in [
+            (3, ExecError::Timeout),
+            (4, ExecError::ResourceLimit),
+            (5, ExecError::ResourceLimit),
+            (6, ExecError::ScriptError),
+            (7, ExecError::ScriptError),
+        ] {
+            assert_eq!(world.number(next()).await, 1);
+            let timeout = Duration::from_millis(if attempt == 3 { 100 } else { 20_000 });
+            let outcome = world.executor.execute(Arc::new(Delivery { attempt, ..delivery(timeout) })).await;
+            assert_eq!(failure(outcome).error, error, "{attempt}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_two_draw_the_same_numbers() {
+    let world = fresh("export default () => [Math.random(), Math.random.name, Math.random.length].join()");
+    let mut drawn = BTreeSet::new();
+    for _ in 0..50 {
+        drawn.insert(world.text(next()).await);
+    }
+    assert_eq!(drawn.len(), 50, "{drawn:?}");
+    assert!(drawn.iter().all(|text| text.starts_with("\"0.") && text.ends_with(",random,0\"")), "{drawn:?}");
+}
+
+#[tokio::test]
+async fn at_the_same_time_each_has_its_own() {
+    let source = "export default async (event, ctx) => {
+        globalThis.mine ??= event.data;
+        await ctx.sleep(event.data % 3);
+        return mine;
+    }";
+    let world = Arc::new(fresh(source));
+    let runs: Vec<_> = (0..200)
+        .map(|n| {
+            let event = Event { data: Json::parse(&n.to_string()).unwrap(), ..next().event };
+            let world = Arc::clone(&world);
+            tokio::spawn(async move { (n, world.number(Delivery { event, ..next() }).await) })
+        })
+        .collect();
+    for run in runs {
+        let (n, answered) = run.await.unwrap();
+        assert_eq!(answered, n);
+    }
+}

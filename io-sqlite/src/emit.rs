@@ -6,6 +6,7 @@ use crate::sql;
 use crate::writer::Tx;
 use async_trait::async_trait;
 use rusqlite::params;
+use std::borrow::Cow;
 use tidegate_core::{
     AppName, Cause, Collection, DeadLetterId, EventId, EventType, Json, Key, KvOp, Micros, NewEvent, Source, Subject,
     TriggerId, Version,
@@ -37,29 +38,61 @@ impl Tx<'_> {
     ) -> Result<Emitted, PortError> {
         let event_id = Uuid::now_v7();
         let root_id = cause.parent.map_or(event_id, |parent| parent.root_id.0);
-        let params = params![
-            self.now.0,
-            app.as_str(),
-            source.as_str(),
-            event_id.as_bytes(),
-            new.event_type.as_str(),
-            new.subject.as_str(),
-            cause.actor.as_str(),
-            root_id.as_bytes(),
-            cause.parent.map(|parent| *parent.parent_id.0.as_bytes()),
-            cause.parent.map_or(0, |parent| parent.depth),
-            cause.traceparent,
-            new.data.as_str(),
-            audience.only.map(|trigger| trigger.0),
-            audience.letter.map(|letter| letter.0),
-        ];
-        let woken = self.connection.all(sql::fan_out, params, |row| row.get(0).map(TriggerId))?;
+        let woken = self.matching(app, source, new, audience.only)?;
+        for trigger in &woken {
+            let params = params![
+                self.now.0,
+                trigger.0,
+                source.as_str(),
+                event_id.as_bytes(),
+                new.event_type.as_str(),
+                new.subject.as_str(),
+                cause.actor.as_str(),
+                root_id.as_bytes(),
+                cause.parent.map(|parent| *parent.parent_id.0.as_bytes()),
+                cause.parent.map_or(0, |parent| parent.depth),
+                cause.traceparent,
+                new.data.as_str(),
+                audience.letter.map(|letter| letter.0),
+            ];
+            self.connection.run(sql::fan_out, params)?;
+        }
         Ok(Emitted { event_id: EventId(event_id), woken })
+    }
+
+    /// The triggers that an event is for, in the order of their ids.
+    fn matching(
+        &self,
+        app: &AppName,
+        source: Source,
+        new: &NewEvent,
+        only: Option<TriggerId>,
+    ) -> Result<Vec<TriggerId>, PortError> {
+        let (event_type, subject) = (new.event_type.as_str(), new.subject.as_str());
+        let (first, second) = match source {
+            Source::Kv => subject.split_once('/').unwrap_or(("", subject)),
+            Source::App => (event_type, subject),
+            _ => (subject, subject),
+        };
+        let only = only.map(|trigger| trigger.0);
+        let params = params![app.as_str(), source.as_str(), event_type, for_glob(first), for_glob(second), only];
+        self.connection.all(sql::fan_match, params, |row| row.get(0).map(TriggerId))
     }
 
     /// Of values and scripts. It only grows, so that a version never comes back.
     pub(crate) fn next_version(&self) -> Result<Version, PortError> {
-        self.connection.one(sql::next_version, (), |row| row.get(0).map(Version))
+        // Not by `returning`, for which SQLite builds a table each time.
+        self.connection.run(sql::next_version, ())?;
+        self.connection.one(sql::version, (), |row| row.get(0).map(Version))
+    }
+}
+
+/// What GLOB would take for the same as another becomes what is in no name.
+fn for_glob(text: &str) -> Cow<'_, str> {
+    if text.contains(['\u{fffe}', '\u{ffff}']) {
+        Cow::Owned(text.replace('\u{fffe}', "\u{1}").replace('\u{ffff}', "\u{2}"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 

@@ -28,6 +28,7 @@ mod names {
         delivery_list,
         discover,
         expire_leases,
+        fan_match,
         fan_out,
         idempotency_get,
         idempotency_prune,
@@ -89,6 +90,7 @@ mod names {
         trigger_list,
         trigger_pause,
         trigger_update,
+        version,
     );
 }
 

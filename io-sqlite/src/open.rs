@@ -174,3 +174,25 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Err(TryLockError::Error(source)) => Err(make(&lock_path, source)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::{StatementStatus, params};
+    use tempfile::TempDir;
+
+    /// To plan a statement anew costs many times what it does.
+    #[test]
+    fn a_statement_is_planned_once_whatever_is_bound() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("t.db");
+        let mut connection = connect(&path, OpenFlags::default(), SqliteOptions::default()).unwrap();
+        migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare(sql::delivery_list).unwrap();
+        for (trigger, limit) in [(None, 1), (Some("a"), 2), (None, 3)] {
+            let params = params!["app", trigger, None::<&str>, None::<i64>, 1, limit, None::<i64>];
+            assert!(statement.query(params).unwrap().next().unwrap().is_none());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
+    }
+}

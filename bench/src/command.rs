@@ -81,7 +81,7 @@ fn daemon(args: &Args) -> anyhow::Result<PathBuf> {
 }
 
 async fn measure(context: &Context, scenarios: &[Scenario]) -> Report {
-    let machine = Machine::look(&context.folder).await;
+    let machine = Machine::look(&context.folder);
     let (mut findings, mut failed) = (Vec::new(), Vec::new());
     for (index, scenario) in scenarios.iter().enumerate() {
         let name = scenario.name;

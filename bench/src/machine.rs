@@ -30,7 +30,7 @@ pub struct Machine {
 
 impl Machine {
     /// Looks around, before anything is measured.
-    pub async fn look(folder: &Folder) -> Self {
+    pub fn look(folder: &Folder) -> Self {
         let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned());
         let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
         let memory_kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
@@ -43,7 +43,7 @@ impl Machine {
             disk: format!("{} on {}{}", disk.file_system, disk.device, kind_of(&disk.device)),
             rustc: says("rustc", &["--version"]),
             postgres: String::new(),
-            sqlite: sqlite_version().await.unwrap_or_default(),
+            sqlite: rusqlite::version().to_owned(),
             load: (load(), String::new()),
         }
     }
@@ -59,11 +59,6 @@ impl Machine {
     pub fn at_the_end(self, postgres: Option<String>) -> Self {
         Self { postgres: postgres.unwrap_or_default(), load: (self.load.0, load()), ..self }
     }
-}
-
-async fn sqlite_version() -> Option<String> {
-    let mut client = sqlx::ConnectOptions::connect(&sqlx::sqlite::SqliteConnectOptions::new()).await.ok()?;
-    sqlx::query_scalar(crate::sql::sqlite_version).fetch_one(&mut client).await.ok()
 }
 
 /// Whether a block device turns, where the kernel says so.

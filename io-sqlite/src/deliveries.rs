@@ -1,24 +1,22 @@
 //! A look at the outbox.
 
-use crate::error::port;
+use crate::query::Query;
 use crate::rows;
-use crate::writer::OrRefused;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Row, params};
 use tidegate_core::{AppName, DeliveryId, TriggerName};
 use tidegate_driver::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
 
 #[async_trait]
 impl DeliveryStore for SqliteStore {
     async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
-        self.deliveries(app, filter, None).await
+        self.deliveries(app, filter.clone(), None).await
     }
 
     async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
         let filter = DeliveryFilter { limit: 1, ..DeliveryFilter::default() };
-        Ok(self.deliveries(app, &filter, Some(id)).await?.pop())
+        Ok(self.deliveries(app, filter, Some(id)).await?.pop())
     }
 }
 
@@ -26,22 +24,23 @@ impl SqliteStore {
     async fn deliveries(
         &self,
         app: &AppName,
-        filter: &DeliveryFilter,
+        filter: DeliveryFilter,
         id: Option<DeliveryId>,
     ) -> Result<Vec<DeliverySummary>, PortError> {
-        let mut reader = self.reader(app).await?;
-        let rows = sqlx::query(sql::delivery_list)
-            .bind(app.as_str())
-            .bind(filter.trigger.as_ref().map(TriggerName::as_str))
-            .bind(filter.state.map(state_name))
-            .bind(filter.after.map(|after| after.0))
-            .bind(self.writer.now().0)
-            .bind(filter.limit)
-            .bind(id.map(|id| id.0))
-            .fetch_all(&mut *reader)
-            .await
-            .or_refused()?;
-        rows.iter().map(|row| summary(row, app)).collect::<Result<_, _>>().map_err(port)
+        let now = self.writer.now();
+        self.read_app(app.clone(), move |connection, app| {
+            let params = params![
+                app.as_str(),
+                filter.trigger.as_ref().map(TriggerName::as_str),
+                filter.state.map(state_name),
+                filter.after.map(|after| after.0),
+                now.0,
+                filter.limit,
+                id.map(|id| id.0),
+            ];
+            connection.all(sql::delivery_list, params, |row| summary(row, app))
+        })
+        .await
     }
 }
 
@@ -53,19 +52,19 @@ fn state_name(state: DeliveryState) -> &'static str {
     }
 }
 
-fn summary(row: &SqliteRow, app: &AppName) -> Result<DeliverySummary, sqlx::Error> {
-    let state = match row.try_get("state")? {
+fn summary(row: &Row<'_>, app: &AppName) -> rusqlite::Result<DeliverySummary> {
+    let state = match rows::text(row, "state")? {
         "leased" => DeliveryState::Leased,
         "scheduled" => DeliveryState::Scheduled,
         _ => DeliveryState::Ready,
     };
     Ok(DeliverySummary {
-        id: DeliveryId(row.try_get("id")?),
+        id: DeliveryId(row.get("id")?),
         trigger: rows::name(row, "trigger_name")?,
         state,
-        event: rows::event(row, app.clone())?,
-        attempt: rows::count(row, "attempt")?,
-        max_attempts: rows::count(row, "max_attempts")?,
+        event: rows::named_event(row, app.clone())?,
+        attempt: row.get("attempt")?,
+        max_attempts: row.get("max_attempts")?,
         due_at: rows::time(row, "due_at")?,
         enqueued_at: rows::time(row, "enqueued_at")?,
         failed: rows::failed(row)?,

@@ -1,60 +1,60 @@
 //! Staged effects: checked, then applied with their settlement. The writer is alone, so nothing needs a lock.
 
 use crate::emit::Audience;
-use crate::error::port;
+use crate::query::Query;
 use crate::rows;
 use crate::sql;
-use crate::writer::{OrRefused, Tx};
-use sqlx::Row;
+use crate::writer::Tx;
 use std::collections::BTreeSet;
-use tidegate_core::{AppName, Cause, DeliveryId, Effects, EventId, Parent, Source, TriggerId};
+use tidegate_core::{AppName, Cause, DeliveryId, Effects, Parent, Source, TriggerId};
 use tidegate_driver::PortError;
+
+/// Lanes that got rows, each once.
+pub(crate) type Woken = BTreeSet<TriggerId>;
 
 impl Tx<'_> {
     /// Whether they were applied: none of them is if somebody has written what the handler had read.
-    pub(crate) async fn apply_effects(
-        &mut self,
+    pub(crate) fn apply_effects(
+        &self,
         id: DeliveryId,
         effects: &Effects,
-        woken: &mut BTreeSet<TriggerId>,
+        woken: &mut Woken,
     ) -> Result<bool, PortError> {
         if effects.is_empty() {
             return Ok(true);
         }
-        let (app, cause) = self.cause_of(id).await?;
-        if self.reads_changed(&app, effects).await? {
+        let (app, cause) = self.cause_of(id)?;
+        if self.reads_changed(&app, effects)? {
             return Ok(false);
         }
         for write in &effects.writes {
             let mutated = match &write.value {
-                Some(value) => Some(self.put(&app, &write.collection, &write.key, value, &cause).await?),
-                None => self.delete_value(&app, &write.collection, &write.key, &cause).await?,
+                Some(value) => Some(self.put(&app, &write.collection, &write.key, value, &cause)?),
+                None => self.delete_value(&app, &write.collection, &write.key, &cause)?,
             };
             woken.extend(mutated.into_iter().flat_map(|mutated| mutated.emitted.woken));
         }
         for event in &effects.events {
-            woken.extend(self.fan_out(&app, Source::App, event, &cause, Audience::default()).await?.woken);
+            woken.extend(self.fan_out(&app, Source::App, event, &cause, Audience::default())?.woken);
         }
         Ok(true)
     }
 
     /// The chain that a delivery's effects and its dead letter continue.
-    pub(crate) async fn cause_of(&mut self, id: DeliveryId) -> Result<(AppName, Cause), PortError> {
-        let row = sqlx::query(sql::delivery_cause).bind(id.0).fetch_one(&mut *self.connection).await.or_refused()?;
-        let read = || -> Result<(AppName, Cause), sqlx::Error> {
+    pub(crate) fn cause_of(&self, id: DeliveryId) -> Result<(AppName, Cause), PortError> {
+        self.connection.one(sql::delivery_cause, [id.0], |row| {
             let parent = Parent {
-                root_id: EventId(row.try_get("root_id")?),
-                parent_id: EventId(row.try_get("event_id")?),
-                depth: rows::count(&row, "depth")?.saturating_add(1),
+                root_id: rows::event_id(row, "root_id")?,
+                parent_id: rows::event_id(row, "event_id")?,
+                depth: row.get::<_, u32>("depth")?.saturating_add(1),
             };
-            let traceparent = row.try_get("traceparent")?;
-            let actor = rows::name(&row, "runs_as")?;
-            Ok((rows::name(&row, "app")?, Cause { actor, parent: Some(parent), traceparent }))
-        };
-        read().map_err(port)
+            let traceparent = row.get("traceparent")?;
+            let actor = rows::name(row, "runs_as")?;
+            Ok((rows::name(row, "app")?, Cause { actor, parent: Some(parent), traceparent }))
+        })
     }
 
-    async fn reads_changed(&mut self, app: &AppName, effects: &Effects) -> Result<bool, PortError> {
+    fn reads_changed(&self, app: &AppName, effects: &Effects) -> Result<bool, PortError> {
         if effects.reads.is_empty() {
             return Ok(false);
         }
@@ -62,12 +62,7 @@ impl Tx<'_> {
             serde_json::json!([read.collection, read.key, read.version.map_or(-1, |version| version.0)])
         };
         let reads: Vec<serde_json::Value> = effects.reads.iter().map(read).collect();
-        let changed: i64 = sqlx::query_scalar(sql::reads_changed)
-            .bind(app.as_str())
-            .bind(serde_json::json!(reads).to_string())
-            .fetch_one(&mut *self.connection)
-            .await
-            .or_refused()?;
-        Ok(changed > 0)
+        let reads = serde_json::json!(reads).to_string();
+        self.connection.one(sql::reads_changed, [app.as_str(), &reads], |row| row.get::<_, i64>(0).map(|n| n > 0))
     }
 }

@@ -1,10 +1,12 @@
 //! Emitting: one outbox row per matching trigger, in the transaction of what happened.
 
 use crate::SqliteStore;
+use crate::query::Query;
 use crate::sql;
-use crate::writer::{OrRefused, Tx};
+use crate::writer::Tx;
 use async_trait::async_trait;
-use sqlx::Row;
+use rusqlite::params;
+use std::borrow::Cow;
 use tidegate_core::{
     AppName, Cause, Collection, DeadLetterId, EventId, EventType, Json, Key, KvOp, Micros, NewEvent, Source, Subject,
     TriggerId, Version,
@@ -26,8 +28,8 @@ pub(crate) const KEY_AGE_MAX: Micros = Micros::from_secs(24 * 3_600);
 
 impl Tx<'_> {
     /// Writes the rows of one event.
-    pub(crate) async fn fan_out(
-        &mut self,
+    pub(crate) fn fan_out(
+        &self,
         app: &AppName,
         source: Source,
         new: &NewEvent,
@@ -35,39 +37,62 @@ impl Tx<'_> {
         audience: Audience,
     ) -> Result<Emitted, PortError> {
         let event_id = Uuid::now_v7();
-        let rows = sqlx::query(sql::fan_out)
-            .bind(self.now.0)
-            .bind(app.as_str())
-            .bind(source.as_str())
-            .bind(event_id)
-            .bind(new.event_type.as_str())
-            .bind(new.subject.as_str())
-            .bind(cause.actor.as_str())
-            .bind(cause.parent.map_or(event_id, |parent| parent.root_id.0))
-            .bind(cause.parent.map(|parent| parent.parent_id.0))
-            .bind(cause.parent.map_or(0, |parent| parent.depth))
-            .bind(cause.traceparent.as_deref())
-            .bind(new.data.as_str())
-            .bind(audience.only.map(|trigger| trigger.0))
-            .bind(audience.letter.map(|letter| letter.0))
-            .fetch_all(&mut *self.connection)
-            .await
-            .or_refused()?;
-        let woken = rows.iter().map(|row| row.try_get(0).map(TriggerId)).collect::<Result<_, _>>().or_refused()?;
+        let root_id = cause.parent.map_or(event_id, |parent| parent.root_id.0);
+        let woken = self.matching(app, source, new, audience.only)?;
+        for trigger in &woken {
+            let params = params![
+                self.now.0,
+                trigger.0,
+                source.as_str(),
+                event_id.as_bytes(),
+                new.event_type.as_str(),
+                new.subject.as_str(),
+                cause.actor.as_str(),
+                root_id.as_bytes(),
+                cause.parent.map(|parent| *parent.parent_id.0.as_bytes()),
+                cause.parent.map_or(0, |parent| parent.depth),
+                cause.traceparent,
+                new.data.as_str(),
+                audience.letter.map(|letter| letter.0),
+            ];
+            self.connection.run(sql::fan_out, params)?;
+        }
         Ok(Emitted { event_id: EventId(event_id), woken })
     }
 
-    pub(crate) async fn require_app(&mut self, app: &AppName) -> Result<(), PortError> {
-        let exists: bool = sqlx::query_scalar(sql::app_exists)
-            .bind(app.as_str())
-            .fetch_one(&mut *self.connection)
-            .await
-            .or_refused()?;
-        if exists { Ok(()) } else { Err(PortError::UnknownApp) }
+    /// The triggers that an event is for, in the order of their ids.
+    fn matching(
+        &self,
+        app: &AppName,
+        source: Source,
+        new: &NewEvent,
+        only: Option<TriggerId>,
+    ) -> Result<Vec<TriggerId>, PortError> {
+        let (event_type, subject) = (new.event_type.as_str(), new.subject.as_str());
+        let (first, second) = match source {
+            Source::Kv => subject.split_once('/').unwrap_or(("", subject)),
+            Source::App => (event_type, subject),
+            _ => (subject, subject),
+        };
+        let only = only.map(|trigger| trigger.0);
+        let params = params![app.as_str(), source.as_str(), event_type, for_glob(first), for_glob(second), only];
+        self.connection.all(sql::fan_match, params, |row| row.get(0).map(TriggerId))
     }
 
-    pub(crate) async fn next_version(&mut self) -> Result<Version, PortError> {
-        sqlx::query_scalar(sql::next_version).fetch_one(&mut *self.connection).await.map(Version).or_refused()
+    /// Of values and scripts. It only grows, so that a version never comes back.
+    pub(crate) fn next_version(&self) -> Result<Version, PortError> {
+        // Not by `returning`, for which SQLite builds a table each time.
+        self.connection.run(sql::next_version, ())?;
+        self.connection.one(sql::version, (), |row| row.get(0).map(Version))
+    }
+}
+
+/// What GLOB would take for the same as another becomes what is in no name.
+fn for_glob(text: &str) -> Cow<'_, str> {
+    if text.contains(['\u{fffe}', '\u{ffff}']) {
+        Cow::Owned(text.replace('\u{fffe}', "\u{1}").replace('\u{ffff}', "\u{2}"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -98,48 +123,36 @@ pub(crate) fn kv_event(
 impl OutboxStore for SqliteStore {
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
         let emission = emission.clone();
-        self.writer.write(move |tx| Box::pin(emit(tx, emission))).await
+        self.writer.write(move |tx| tx.emit(emission)).await
     }
 }
 
-async fn emit(mut tx: Tx<'_>, emission: Emission) -> Result<Vec<Emitted>, PortError> {
-    let Emission { app, events, cause, idempotency_key } = emission;
-    tx.require_app(&app).await?;
-    if let Some(key) = &idempotency_key {
-        sqlx::query(sql::idempotency_prune)
-            .bind(tx.now.minus(KEY_AGE_MAX).0)
-            .execute(&mut *tx.connection)
-            .await
-            .or_refused()?;
-        let seen = sqlx::query_as::<_, (String, String)>(sql::idempotency_get)
-            .bind(app.as_str())
-            .bind(&key.key)
-            .fetch_optional(&mut *tx.connection)
-            .await
-            .or_refused()?;
-        if let Some((digest, event_ids)) = seen {
-            if digest != key.digest {
-                return Err(PortError::IdempotencyKeyReused);
+impl Tx<'_> {
+    fn emit(&self, emission: Emission) -> Result<Vec<Emitted>, PortError> {
+        let Emission { app, events, cause, idempotency_key } = emission;
+        self.require_app(&app)?;
+        if let Some(key) = &idempotency_key {
+            self.connection.run(sql::idempotency_prune, [self.now.minus(KEY_AGE_MAX).0])?;
+            let params = [app.as_str(), &key.key];
+            let seen: Option<(String, String)> =
+                self.connection.maybe(sql::idempotency_get, params, |row| row.try_into())?;
+            if let Some((digest, event_ids)) = seen {
+                if digest != key.digest {
+                    return Err(PortError::IdempotencyKeyReused);
+                }
+                let ids: Vec<EventId> = serde_json::from_str(&event_ids).unwrap_or_default();
+                return Ok(ids.into_iter().map(|event_id| Emitted { event_id, woken: Vec::new() }).collect());
             }
-            let ids: Vec<EventId> = serde_json::from_str(&event_ids).unwrap_or_default();
-            return Ok(ids.into_iter().map(|event_id| Emitted { event_id, woken: Vec::new() }).collect());
         }
+        let mut emitted = Vec::with_capacity(events.len());
+        for event in &events {
+            emitted.push(self.fan_out(&app, Source::App, event, &cause, Audience::default())?);
+        }
+        if let Some(key) = idempotency_key {
+            let ids: Vec<EventId> = emitted.iter().map(|one| one.event_id).collect();
+            let ids = serde_json::json!(ids).to_string();
+            self.connection.run(sql::idempotency_put, params![app.as_str(), key.key, key.digest, ids, self.now.0])?;
+        }
+        Ok(emitted)
     }
-    let mut emitted = Vec::with_capacity(events.len());
-    for event in &events {
-        emitted.push(tx.fan_out(&app, Source::App, event, &cause, Audience::default()).await?);
-    }
-    if let Some(key) = idempotency_key {
-        let ids: Vec<EventId> = emitted.iter().map(|one| one.event_id).collect();
-        sqlx::query(sql::idempotency_put)
-            .bind(app.as_str())
-            .bind(key.key)
-            .bind(key.digest)
-            .bind(serde_json::json!(ids).to_string())
-            .bind(tx.now.0)
-            .execute(&mut *tx.connection)
-            .await
-            .or_refused()?;
-    }
-    Ok(emitted)
 }

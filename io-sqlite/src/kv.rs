@@ -1,21 +1,20 @@
 //! Values by collection and key.
 
 use crate::emit::{Audience, kv_event};
-use crate::error::port;
+use crate::query::Query;
 use crate::rows;
-use crate::writer::{OrRefused, Tx};
+use crate::writer::Tx;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use rusqlite::{Connection, Row, params};
 use tidegate_core::{AppName, Cause, Collection, Json, Key, KvOp, Source, Version};
 use tidegate_driver::{Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
 
 #[async_trait]
 impl KvStore for SqliteStore {
     async fn get(&self, app: &AppName, collection: &Collection, key: &Key) -> Result<Option<KvEntry>, PortError> {
-        let mut reader = self.reader(app).await?;
-        read(&mut reader, app, collection, key).await
+        let (app, collection, key) = (app.clone(), collection.clone(), key.clone());
+        self.read_app(app, move |connection, app| read(connection, app, &collection, &key)).await
     }
 
     async fn put(
@@ -29,12 +28,10 @@ impl KvStore for SqliteStore {
     ) -> Result<Mutated, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    tx.require_app(&app).await?;
-                    tx.check(&app, &collection, &key, guard).await?;
-                    tx.put(&app, &collection, &key, &value, &cause).await
-                })
+            .write(move |tx| {
+                tx.require_app(&app)?;
+                tx.check(&app, &collection, &key, guard)?;
+                tx.put(&app, &collection, &key, &value, &cause)
             })
             .await
     }
@@ -49,43 +46,31 @@ impl KvStore for SqliteStore {
     ) -> Result<Option<Mutated>, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    tx.require_app(&app).await?;
-                    tx.check(&app, &collection, &key, guard).await?;
-                    tx.delete_value(&app, &collection, &key, &cause).await
-                })
+            .write(move |tx| {
+                tx.require_app(&app)?;
+                tx.check(&app, &collection, &key, guard)?;
+                tx.delete_value(&app, &collection, &key, &cause)
             })
             .await
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
-        let mut reader = self.reader(app).await?;
-        let rows = sqlx::query(sql::kv_list)
-            .bind(app.as_str())
-            .bind(collection.as_str())
-            .bind(page.after.as_ref().map_or("", Key::as_str))
-            .bind(&page.prefix)
-            .bind(page.limit)
-            .fetch_all(&mut *reader)
-            .await
-            .or_refused()?;
-        rows.iter().map(entry).collect::<Result<_, _>>().map_err(port)
+        let (collection, page) = (collection.clone(), page.clone());
+        self.read_app(app.clone(), move |connection, app| {
+            let after = page.after.as_ref().map_or("", Key::as_str);
+            let params = params![app.as_str(), collection.as_str(), after, page.prefix, page.limit];
+            connection.all(sql::kv_list, params, entry)
+        })
+        .await
     }
 }
 
 impl Tx<'_> {
-    async fn check(
-        &mut self,
-        app: &AppName,
-        collection: &Collection,
-        key: &Key,
-        guard: Guard,
-    ) -> Result<(), PortError> {
+    fn check(&self, app: &AppName, collection: &Collection, key: &Key, guard: Guard) -> Result<(), PortError> {
         if guard == Guard::Any {
             return Ok(());
         }
-        let current = read(self.connection, app, collection, key).await?.map(|entry| entry.version);
+        let current = read(self.connection, app, collection, key)?.map(|entry| entry.version);
         let holds = match guard {
             Guard::Any => true,
             Guard::Absent => current.is_none(),
@@ -95,76 +80,54 @@ impl Tx<'_> {
     }
 
     /// Sets a value and emits its event.
-    pub(crate) async fn put(
-        &mut self,
+    pub(crate) fn put(
+        &self,
         app: &AppName,
         collection: &Collection,
         key: &Key,
         value: &Json,
         cause: &Cause,
     ) -> Result<Mutated, PortError> {
-        let version = self.next_version().await?;
-        sqlx::query(sql::kv_put)
-            .bind(app.as_str())
-            .bind(collection.as_str())
-            .bind(key.as_str())
-            .bind(value.as_str())
-            .bind(version.0)
-            .bind(self.now.0)
-            .execute(&mut *self.connection)
-            .await
-            .or_refused()?;
+        let version = self.next_version()?;
+        let params = params![app.as_str(), collection.as_str(), key.as_str(), value.as_str(), version.0, self.now.0];
+        self.connection.run(sql::kv_put, params)?;
         let event = kv_event(KvOp::Set, collection, key, Some(value), version);
-        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default()).await?;
+        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default())?;
         Ok(Mutated { version, updated_at: self.now, emitted })
     }
 
     /// Deletes a value and emits its event, if there was one.
-    pub(crate) async fn delete_value(
-        &mut self,
+    pub(crate) fn delete_value(
+        &self,
         app: &AppName,
         collection: &Collection,
         key: &Key,
         cause: &Cause,
     ) -> Result<Option<Mutated>, PortError> {
-        let deleted = sqlx::query(sql::kv_delete)
-            .bind(app.as_str())
-            .bind(collection.as_str())
-            .bind(key.as_str())
-            .execute(&mut *self.connection)
-            .await
-            .or_refused()?;
-        if deleted.rows_affected() == 0 {
+        if self.connection.run(sql::kv_delete, [app.as_str(), collection.as_str(), key.as_str()])? == 0 {
             return Ok(None);
         }
-        let version: Version = self.next_version().await?;
+        let version = self.next_version()?;
         let event = kv_event(KvOp::Delete, collection, key, None, version);
-        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default()).await?;
+        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default())?;
         Ok(Some(Mutated { version, updated_at: self.now, emitted }))
     }
 }
 
-async fn read(
-    connection: &mut SqliteConnection,
+fn read(
+    connection: &Connection,
     app: &AppName,
     collection: &Collection,
     key: &Key,
 ) -> Result<Option<KvEntry>, PortError> {
-    let row = sqlx::query(sql::kv_get)
-        .bind(app.as_str())
-        .bind(collection.as_str())
-        .bind(key.as_str())
-        .fetch_optional(connection)
-        .await
-        .or_refused()?;
-    row.as_ref().map(entry).transpose().map_err(port)
+    connection.maybe(sql::kv_get, [app.as_str(), collection.as_str(), key.as_str()], entry)
 }
 
-fn entry(row: &SqliteRow) -> Result<KvEntry, sqlx::Error> {
+fn entry(row: &Row<'_>) -> rusqlite::Result<KvEntry> {
     Ok(KvEntry {
         key: rows::name(row, "key")?,
-        value: Json::from_store(row.try_get("value")?),
-        version: Version(row.try_get("version")?),
+        value: Json::from_store(row.get("value")?),
+        version: Version(row.get("version")?),
         updated_at: rows::time(row, "updated_at")?,
     })
 }

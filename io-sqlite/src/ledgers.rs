@@ -1,21 +1,19 @@
 //! What ended without a dead letter.
 
-use crate::error::port;
-use crate::writer::OrRefused;
+use crate::query::Query;
 use crate::{SqliteStore, rows, sql};
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-use tidegate_core::{AbandonCause, AppName, DeliveryId, EventId};
+use rusqlite::{Connection, Row, params};
+use tidegate_core::{AbandonCause, AppName, DeliveryId};
 use tidegate_driver::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
 
 #[async_trait]
 impl LedgerStore for SqliteStore {
     async fn loops(&self, app: &AppName, limit: u32) -> Result<Vec<LoopEntry>, PortError> {
-        let mut reader = self.reader(app).await?;
-        let query = sqlx::query(sql::loop_list).bind(app.as_str()).bind(limit);
-        let found = query.fetch_all(&mut *reader).await.or_refused()?;
-        found.iter().map(loop_entry).collect::<Result<_, _>>().map_err(port)
+        let read = move |connection: &Connection, app: &AppName| {
+            connection.all(sql::loop_list, params![app.as_str(), limit], loop_entry)
+        };
+        self.read_app(app.clone(), read).await
     }
 
     async fn abandoned(
@@ -24,33 +22,34 @@ impl LedgerStore for SqliteStore {
         before: Option<DeliveryId>,
         limit: u32,
     ) -> Result<Vec<AbandonedExecution>, PortError> {
-        let mut reader = self.reader(app).await?;
-        let query = sqlx::query(sql::abandoned_list).bind(app.as_str()).bind(before.map(|id| id.0)).bind(limit);
-        let found = query.fetch_all(&mut *reader).await.or_refused()?;
-        found.iter().map(abandoned).collect::<Result<_, _>>().map_err(port)
+        let read = move |connection: &Connection, app: &AppName| {
+            let params = params![app.as_str(), before.map(|id| id.0), limit];
+            connection.all(sql::abandoned_list, params, abandoned)
+        };
+        self.read_app(app.clone(), read).await
     }
 }
 
-fn loop_entry(row: &SqliteRow) -> Result<LoopEntry, sqlx::Error> {
+fn loop_entry(row: &Row<'_>) -> rusqlite::Result<LoopEntry> {
     Ok(LoopEntry {
         trigger: rows::name(row, "trigger_name")?,
-        root_id: EventId(row.try_get("root_id")?),
-        count: u64::try_from(row.try_get::<i64, _>("count")?).unwrap_or_default(),
-        last_event_id: EventId(row.try_get("last_event_id")?),
+        root_id: rows::event_id(row, "root_id")?,
+        count: u64::try_from(row.get::<_, i64>("count")?).unwrap_or_default(),
+        last_event_id: rows::event_id(row, "last_event_id")?,
         last_at: rows::time(row, "last_at")?,
     })
 }
 
-fn abandoned(row: &SqliteRow) -> Result<AbandonedExecution, sqlx::Error> {
+fn abandoned(row: &Row<'_>) -> rusqlite::Result<AbandonedExecution> {
     Ok(AbandonedExecution {
-        delivery_id: DeliveryId(row.try_get("delivery_id")?),
+        delivery_id: DeliveryId(row.get("delivery_id")?),
         trigger: rows::name(row, "trigger_name")?,
-        event_id: EventId(row.try_get("event_id")?),
+        event_id: rows::event_id(row, "event_id")?,
         // The column's check lets no other text in.
-        cause: AbandonCause::from_name(row.try_get("cause")?).unwrap_or(AbandonCause::NodeLost),
-        outcome: row.try_get("outcome")?,
-        status: row.try_get::<Option<i64>, _>("status")?.and_then(|status| u16::try_from(status).ok()),
-        message: row.try_get("message")?,
+        cause: AbandonCause::from_name(rows::text(row, "cause")?).unwrap_or(AbandonCause::NodeLost),
+        outcome: row.get("outcome")?,
+        status: row.get::<_, Option<i64>>("status")?.and_then(|status| u16::try_from(status).ok()),
+        message: row.get("message")?,
         at: rows::time(row, "at")?,
     })
 }

@@ -6,6 +6,7 @@
 //! because nobody else can hold one.
 
 mod apps;
+mod blocking;
 mod calls;
 mod clock;
 mod dead_letters;
@@ -16,11 +17,15 @@ mod emit;
 mod error;
 mod exchange;
 mod kv;
+mod lane;
 mod ledgers;
 mod letters;
+mod migrations;
 mod open;
 mod principals;
+mod query;
 mod queues;
+mod readers;
 mod rows;
 mod scripts;
 mod settle;
@@ -28,5 +33,6 @@ mod sql;
 mod triggers;
 mod writer;
 
+pub use migrations::MigrateError;
 pub use open::{OpenError, SqliteOptions, SqliteStore};
 pub use writer::Stats;

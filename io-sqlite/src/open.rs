@@ -1,21 +1,29 @@
 //! Opening the file.
 
+use crate::blocking::blocking;
 use crate::clock::Clock;
+use crate::migrations::{MigrateError, migrate};
+use crate::query::Query;
+use crate::readers::Readers;
 use crate::sql;
 use crate::writer::{Stats, Writer};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, SqlitePool};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{StoreError, StoreErrorKind, Timestamp};
+use tidegate_driver::PortError;
+
+/// More than there are statements: each is prepared once for a connection.
+const STATEMENTS_MAX: usize = 128;
 
 /// The store on one file.
 pub struct SqliteStore {
     pub(crate) writer: Writer,
-    pub(crate) readers: SqlitePool,
+    pub(crate) readers: Readers,
 }
 
 /// How to open the file.
@@ -57,15 +65,23 @@ pub enum OpenError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: sqlx::Error,
+        source: rusqlite::Error,
     },
     /// Its schema could not be brought up to date.
     #[error("the schema of {} could not be brought up to date: {source}", path.display())]
     Migrate {
         /// The file.
         path: PathBuf,
-        /// Why. A version that is missing here means that a newer Tidegate has used the file.
-        source: sqlx::migrate::MigrateError,
+        /// Why.
+        source: MigrateError,
+    },
+    /// The system has no thread for its writer.
+    #[error("cannot start a thread to write to {}: {source}", path.display())]
+    Thread {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
     },
 }
 
@@ -73,39 +89,35 @@ impl SqliteStore {
     /// Opens the file, makes it if there is none, brings its schema up to date and expires the leases of the process
     /// that had it before.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
-        let path = path.as_ref();
+        let path = path.as_ref().to_owned();
+        blocking(move || Self::open_blocking(&path, options)).await
+    }
+
+    fn open_blocking(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
         let lock = lock(path)?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
-        let connect = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(options.busy_timeout)
-            .pragma("cache_size", "-65536")
-            .statement_cache_capacity(128);
-        let migrating =
-            SqlitePoolOptions::new().max_connections(1).connect_with(connect.clone()).await.map_err(sqlite)?;
-        let migrated = sqlx::migrate!("../migrations/sqlite").run(&migrating).await;
-        migrating.close().await;
-        migrated.map_err(|source| OpenError::Migrate { path: path.to_owned(), source })?;
-        let mut connection = connect.connect().await.map_err(sqlite)?;
-        sqlx::query(sql::expire_leases).execute(&mut connection).await.map_err(sqlite)?;
-        let newest: i64 = sqlx::query_scalar(sql::newest_time).fetch_one(&mut connection).await.map_err(sqlite)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(options.readers.max(1))
-            .connect_with(connect.read_only(true).create_if_missing(false))
-            .await
-            .map_err(sqlite)?;
-        let writer = Writer::start(connection, Arc::new(Clock::not_before(Timestamp(newest))), lock);
+        let mut connection = connect(path, OpenFlags::default(), options).map_err(sqlite)?;
+        to_wal(&connection).map_err(sqlite)?;
+        migrate(&mut connection).map_err(|source| OpenError::Migrate { path: path.to_owned(), source })?;
+        connection.execute(sql::expire_leases, ()).map_err(sqlite)?;
+        let newest = connection.query_row(sql::newest_time, (), |row| row.get(0)).map_err(sqlite)?;
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let readers = (0..options.readers.max(1)).map(|_| connect(path, read_only, options));
+        let readers = Readers::new(readers.collect::<Result<_, _>>().map_err(sqlite)?);
+        let clock = Arc::new(Clock::not_before(Timestamp(newest)));
+        let writer = Writer::start(connection, clock, lock);
+        let writer = writer.map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
         Ok(Self { writer, readers })
     }
 
     /// Whether the file can be read.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query(sql::ping).execute(&self.readers).await.map(drop).map_err(|error| {
-            StoreError::not_applied(StoreErrorKind::Unavailable, format!("SQLite does not answer: {error}"))
+        self.readers.read(|connection| connection.one(sql::ping, (), |_| Ok(()))).await.map_err(|error| {
+            let why = match error {
+                PortError::Store(error) => error.message,
+                other => other.to_string(),
+            };
+            StoreError::not_applied(StoreErrorKind::Unavailable, format!("SQLite does not answer: {why}"))
         })
     }
 
@@ -129,6 +141,24 @@ impl std::fmt::Debug for SqliteStore {
     }
 }
 
+fn connect(path: &Path, flags: OpenFlags, options: SqliteOptions) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(options.busy_timeout)?;
+    // Otherwise what is bound may decide the plan, and then a statement is parsed and planned anew for each binding, which
+    // costs ten times what it does.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "cache_size", -65_536)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+/// Writes go to a log, and a commit has reached the disk before it is answered.
+fn to_wal(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    connection.pragma_update(None, "synchronous", "full")
+}
+
 fn lock(path: &Path) -> Result<File, OpenError> {
     let make = |path: &Path, source| OpenError::Make { path: path.to_owned(), source };
     if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -142,5 +172,27 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
         Err(TryLockError::Error(source)) => Err(make(&lock_path, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::{StatementStatus, params};
+    use tempfile::TempDir;
+
+    /// To plan a statement anew costs many times what it does.
+    #[test]
+    fn a_statement_is_planned_once_whatever_is_bound() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("t.db");
+        let mut connection = connect(&path, OpenFlags::default(), SqliteOptions::default()).unwrap();
+        migrate(&mut connection).unwrap();
+        let mut statement = connection.prepare(sql::delivery_list).unwrap();
+        for (trigger, limit) in [(None, 1), (Some("a"), 2), (None, 3)] {
+            let params = params!["app", trigger, None::<&str>, None::<i64>, 1, limit, None::<i64>];
+            assert!(statement.query(params).unwrap().next().unwrap().is_none());
+        }
+        assert_eq!(statement.get_status(StatementStatus::RePrepare), 0);
     }
 }

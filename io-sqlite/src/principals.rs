@@ -1,21 +1,20 @@
 //! Principals, their roles and their tokens.
 
-use crate::error::port;
-use crate::writer::{OrRefused, Tx};
+use crate::query::Query;
+use crate::writer::Tx;
 use crate::{SqliteStore, rows, sql};
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-use tidegate_core::{AppName, PrincipalId, Role, Timestamp};
+use rusqlite::{Row, params};
+use tidegate_core::{AppName, PrincipalId, Role};
 use tidegate_driver::{
     Bearer, NewPrincipal, NewToken, PortError, PrincipalRecord, PrincipalStore, TokenRecord, TokenStore,
 };
 
 impl SqliteStore {
-    async fn principals(&self, id: Option<&PrincipalId>) -> Result<Vec<PrincipalRecord>, PortError> {
-        let query = sqlx::query(sql::principal_list).bind(id.map(PrincipalId::as_str));
-        let found = query.fetch_all(&self.readers).await.or_refused()?;
-        found.iter().map(record).collect::<Result<_, _>>().map_err(port)
+    async fn principals(&self, id: Option<PrincipalId>) -> Result<Vec<PrincipalRecord>, PortError> {
+        self.readers
+            .read(move |connection| connection.all(sql::principal_list, [id.as_ref().map(PrincipalId::as_str)], record))
+            .await
     }
 }
 
@@ -26,95 +25,77 @@ impl PrincipalStore for SqliteStore {
     }
 
     async fn get(&self, id: &PrincipalId) -> Result<Option<PrincipalRecord>, PortError> {
-        Ok(self.principals(Some(id)).await?.pop())
+        Ok(self.principals(Some(id.clone())).await?.pop())
     }
 
     async fn add(&self, new: &NewPrincipal) -> Result<bool, PortError> {
         let NewPrincipal { id, admin, password_hash } = new.clone();
         self.writer
             .write(move |tx| {
-                Box::pin(async move {
-                    let query = sqlx::query(sql::principal_add).bind(id.to_string()).bind(admin);
-                    let query = query.bind(password_hash).bind(tx.now.0);
-                    Ok(query.execute(&mut *tx.connection).await.or_refused()?.rows_affected() > 0)
-                })
+                let params = params![id.as_str(), admin, password_hash, tx.now.0];
+                Ok(tx.connection.run(sql::principal_add, params)? > 0)
             })
             .await
     }
 
     async fn set_disabled(&self, id: &PrincipalId, disabled: bool) -> Result<bool, PortError> {
-        let id = id.to_string();
+        let id = id.clone();
         self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let query = sqlx::query(sql::principal_disable).bind(id).bind(disabled);
-                    Ok(query.execute(&mut *tx.connection).await.or_refused()?.rows_affected() > 0)
-                })
-            })
+            .write(move |tx| Ok(tx.connection.run(sql::principal_disable, params![id.as_str(), disabled])? > 0))
             .await
     }
 
     async fn set_password(&self, id: &PrincipalId, hash: &str) -> Result<bool, PortError> {
-        let (id, hash) = (id.to_string(), hash.to_owned());
-        self.writer
-            .write(move |tx| {
-                Box::pin(async move {
-                    let query = sqlx::query(sql::principal_password).bind(id).bind(hash);
-                    Ok(query.execute(&mut *tx.connection).await.or_refused()?.rows_affected() > 0)
-                })
-            })
-            .await
+        let (id, hash) = (id.clone(), hash.to_owned());
+        self.writer.write(move |tx| Ok(tx.connection.run(sql::principal_password, [id.as_str(), &hash])? > 0)).await
     }
 
     async fn password_hash(&self, id: &PrincipalId) -> Result<Option<String>, PortError> {
-        let query = sqlx::query_scalar::<_, Option<String>>(sql::principal_hash).bind(id.as_str());
-        Ok(query.fetch_optional(&self.readers).await.or_refused()?.flatten())
+        let id = id.clone();
+        let read = move |connection: &rusqlite::Connection| {
+            connection.maybe(sql::principal_hash, [id.as_str()], |row| row.get::<_, Option<String>>(0))
+        };
+        Ok(self.readers.read(read).await?.flatten())
     }
 
     async fn delete(&self, id: &PrincipalId) -> Result<bool, PortError> {
         let id = id.clone();
-        self.writer.write(move |mut tx| Box::pin(async move { tx.delete_principal(id.as_str()).await })).await
+        self.writer.write(move |tx| tx.delete_principal(id.as_str())).await
     }
 
     async fn set_role(&self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> Result<bool, PortError> {
-        let (id, app) = (id.to_string(), app.to_string());
-        self.writer.write(move |tx| Box::pin(set_role(tx, id, app, role))).await
+        let (id, app) = (id.clone(), app.clone());
+        self.writer
+            .write(move |tx| {
+                match role {
+                    Some(role) => tx.connection.run(sql::role_grant, [id.as_str(), app.as_str(), role.as_str()])?,
+                    None => tx.connection.run(sql::role_revoke, [id.as_str(), app.as_str()])?,
+                };
+                tx.connection.one(sql::principal_exists, [id.as_str()], |row| row.get(0))
+            })
+            .await
     }
 }
 
-async fn set_role(tx: Tx<'_>, id: String, app: String, role: Option<Role>) -> Result<bool, PortError> {
-    let query = match role {
-        Some(role) => sqlx::query(sql::role_grant).bind(id.clone()).bind(app).bind(role.as_str()),
-        None => sqlx::query(sql::role_revoke).bind(id.clone()).bind(app),
-    };
-    query.execute(&mut *tx.connection).await.or_refused()?;
-    sqlx::query_scalar(sql::principal_exists).bind(id).fetch_one(&mut *tx.connection).await.or_refused()
-}
-
 impl Tx<'_> {
-    async fn delete_principal(&mut self, id: &str) -> Result<bool, PortError> {
-        let query = sqlx::query(sql::principal_delete).bind(id.to_owned());
-        Ok(query.execute(&mut *self.connection).await.or_refused()?.rows_affected() > 0)
+    fn delete_principal(&self, id: &str) -> Result<bool, PortError> {
+        Ok(self.connection.run(sql::principal_delete, [id])? > 0)
     }
 }
 
 #[async_trait]
 impl TokenStore for SqliteStore {
     async fn tokens(&self) -> Result<Vec<TokenRecord>, PortError> {
-        let found = sqlx::query(sql::token_list).fetch_all(&self.readers).await.or_refused()?;
-        found.iter().map(token).collect::<Result<_, _>>().map_err(port)
+        self.readers.read(|connection| connection.all(sql::token_list, (), token)).await
     }
 
     async fn add_token(&self, new: &NewToken) -> Result<bool, PortError> {
         let NewToken { name, principal, digest, valid_for } = new.clone();
         self.writer
             .write(move |tx| {
-                Box::pin(async move {
-                    let query = sqlx::query(sql::token_add).bind(name).bind(principal.to_string());
-                    let expires_at = valid_for.map(|valid_for| tx.now.plus(valid_for).0);
-                    let query = query.bind(digest.to_vec()).bind(tx.now.0).bind(expires_at);
-                    Ok(query.execute(&mut *tx.connection).await.or_refused()?.rows_affected() > 0)
-                })
+                let expires_at = valid_for.map(|valid_for| tx.now.plus(valid_for).0);
+                let params = params![name, principal.as_str(), digest, tx.now.0, expires_at];
+                Ok(tx.connection.run(sql::token_add, params)? > 0)
             })
             .await
     }
@@ -122,42 +103,43 @@ impl TokenStore for SqliteStore {
     async fn delete_token(&self, name: &str) -> Result<bool, PortError> {
         let name = name.to_owned();
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    let query = sqlx::query(sql::token_delete).bind(name.clone());
-                    let was_there = query.execute(&mut *tx.connection).await.or_refused()?.rows_affected() > 0;
-                    if was_there {
-                        tx.delete_principal(&format!("token:{name}")).await?;
-                    }
-                    Ok(was_there)
-                })
+            .write(move |tx| {
+                let was_there = tx.connection.run(sql::token_delete, [&name])? > 0;
+                if was_there {
+                    tx.delete_principal(&format!("token:{name}"))?;
+                }
+                Ok(was_there)
             })
             .await
     }
 
     async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError> {
-        let query = sqlx::query(sql::token_bearer).bind(digest.to_vec()).bind(self.writer.now().0);
-        let found = query.fetch_optional(&self.readers).await.or_refused()?;
-        let bearer = |row| Ok(Bearer { token: Row::try_get(&row, "name")?, principal: rows::name(&row, "id")? });
-        found.map(bearer).transpose().map_err(port)
+        let (digest, now) = (*digest, self.writer.now());
+        self.readers
+            .read(move |connection| {
+                connection.maybe(sql::token_bearer, params![digest, now.0], |row| {
+                    Ok(Bearer { token: row.get("name")?, principal: rows::name(row, "id")? })
+                })
+            })
+            .await
     }
 }
 
-fn record(row: &SqliteRow) -> Result<PrincipalRecord, sqlx::Error> {
+fn record(row: &Row<'_>) -> rusqlite::Result<PrincipalRecord> {
     Ok(PrincipalRecord {
         id: rows::name(row, "id")?,
-        admin: row.try_get("admin")?,
-        disabled: row.try_get("disabled")?,
+        admin: row.get("admin")?,
+        disabled: row.get("disabled")?,
         roles: rows::json(row, "roles")?,
         created_at: rows::time(row, "created_at")?,
     })
 }
 
-fn token(row: &SqliteRow) -> Result<TokenRecord, sqlx::Error> {
+fn token(row: &Row<'_>) -> rusqlite::Result<TokenRecord> {
     Ok(TokenRecord {
-        name: row.try_get("name")?,
+        name: row.get("name")?,
         principal: rows::name(row, "principal")?,
         created_at: rows::time(row, "created_at")?,
-        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(Timestamp),
+        expires_at: rows::maybe_time(row, "expires_at")?,
     })
 }

@@ -1,11 +1,9 @@
 //! How much waits.
 
-use crate::error::port;
-use crate::writer::OrRefused;
+use crate::query::Query;
 use crate::{SqliteStore, rows, sql};
 use async_trait::async_trait;
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
+use rusqlite::{Row, params};
 use tidegate_core::Timestamp;
 use tidegate_driver::{PortError, QueueState, QueueStore};
 
@@ -13,18 +11,17 @@ use tidegate_driver::{PortError, QueueState, QueueStore};
 impl QueueStore for SqliteStore {
     async fn queues(&self, count_max: u32) -> Result<(Timestamp, Vec<QueueState>), PortError> {
         let now = self.writer.now();
-        let query = sqlx::query(sql::queues).bind(now.0).bind(count_max);
-        let found = query.fetch_all(&self.readers).await.or_refused()?;
-        let queues = found.iter().map(queue).collect::<Result<_, _>>().map_err(port)?;
+        let queues =
+            self.readers.read(move |connection| connection.all(sql::queues, params![now.0, count_max], queue)).await?;
         Ok((now, queues))
     }
 }
 
-fn queue(row: &SqliteRow) -> Result<QueueState, sqlx::Error> {
+fn queue(row: &Row<'_>) -> rusqlite::Result<QueueState> {
     Ok(QueueState {
         app: rows::name(row, "app")?,
         trigger: rows::name(row, "name")?,
-        depth: rows::count(row, "depth")?,
-        oldest_due: row.try_get::<Option<i64>, _>("oldest_due")?.map(Timestamp),
+        depth: row.get("depth")?,
+        oldest_due: rows::maybe_time(row, "oldest_due")?,
     })
 }

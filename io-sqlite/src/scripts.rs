@@ -1,35 +1,31 @@
 //! Scripts.
 
-use crate::error::port;
+use crate::query::Query;
 use crate::rows;
-use crate::writer::{OrRefused, Tx};
+use crate::writer::Tx;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use rusqlite::{Connection, Row, params};
 use tidegate_core::{AppName, ScriptName};
 use tidegate_driver::{Change, PortError, Script, ScriptStore};
 
 #[async_trait]
 impl ScriptStore for SqliteStore {
     async fn list(&self, app: &AppName) -> Result<Vec<Script>, PortError> {
-        let mut reader = self.reader(app).await?;
-        list(&mut reader, app).await
+        self.read_app(app.clone(), list).await
     }
 
     async fn get(&self, app: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError> {
-        let mut reader = self.reader(app).await?;
-        read(&mut reader, app, name).await
+        let name = name.clone();
+        self.read_app(app.clone(), move |connection, app| read(connection, app, &name)).await
     }
 
     async fn put(&self, app: &AppName, name: &ScriptName, source: &str) -> Result<Script, PortError> {
         let (app, name, source) = (app.clone(), name.clone(), source.to_owned());
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    tx.require_app(&app).await?;
-                    tx.put_script(&app, &name, &source).await.map(|(script, _)| script)
-                })
+            .write(move |tx| {
+                tx.require_app(&app)?;
+                tx.put_script(&app, &name, &source).map(|(script, _)| script)
             })
             .await
     }
@@ -37,78 +33,52 @@ impl ScriptStore for SqliteStore {
     async fn delete(&self, app: &AppName, name: &ScriptName) -> Result<bool, PortError> {
         let (app, name) = (app.clone(), name.clone());
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    tx.require_app(&app).await?;
-                    tx.delete_script(&app, &name).await
-                })
+            .write(move |tx| {
+                tx.require_app(&app)?;
+                tx.delete_script(&app, &name)
             })
             .await
     }
 }
 
 impl Tx<'_> {
-    pub(crate) async fn put_script(
-        &mut self,
+    pub(crate) fn put_script(
+        &self,
         app: &AppName,
         name: &ScriptName,
         source: &str,
     ) -> Result<(Script, Change), PortError> {
-        let old = read(self.connection, app, name).await?;
+        let old = read(self.connection, app, name)?;
         let change = match old {
             Some(old) if old.source == source => return Ok((old, Change::Unchanged)),
             Some(_) => Change::Updated,
             None => Change::Created,
         };
-        let version = self.next_version().await?.0;
-        sqlx::query(sql::script_put)
-            .bind(app.as_str())
-            .bind(name.as_str())
-            .bind(version)
-            .bind(source)
-            .bind(self.now.0)
-            .execute(&mut *self.connection)
-            .await
-            .or_refused()?;
+        let version = self.next_version()?.0;
+        let params = params![app.as_str(), name.as_str(), version, source, self.now.0];
+        self.connection.run(sql::script_put, params)?;
         let script = Script { name: name.clone(), version, source: source.to_owned(), updated_at: self.now };
         Ok((script, change))
     }
 
-    pub(crate) async fn delete_script(&mut self, app: &AppName, name: &ScriptName) -> Result<bool, PortError> {
-        let deleted = sqlx::query(sql::script_delete)
-            .bind(app.as_str())
-            .bind(name.as_str())
-            .execute(&mut *self.connection)
-            .await
-            .or_refused()?;
-        Ok(deleted.rows_affected() > 0)
+    pub(crate) fn delete_script(&self, app: &AppName, name: &ScriptName) -> Result<bool, PortError> {
+        Ok(self.connection.run(sql::script_delete, [app.as_str(), name.as_str()])? > 0)
     }
 }
 
-pub(crate) async fn list(connection: &mut SqliteConnection, app: &AppName) -> Result<Vec<Script>, PortError> {
-    let rows = sqlx::query(sql::script_list).bind(app.as_str()).fetch_all(connection).await.or_refused()?;
-    rows.iter().map(script).collect::<Result<_, _>>().map_err(port)
+pub(crate) fn list(connection: &Connection, app: &AppName) -> Result<Vec<Script>, PortError> {
+    connection.all(sql::script_list, [app.as_str()], script)
 }
 
-async fn read(
-    connection: &mut SqliteConnection,
-    app: &AppName,
-    name: &ScriptName,
-) -> Result<Option<Script>, PortError> {
-    let row = sqlx::query(sql::script_get)
-        .bind(app.as_str())
-        .bind(name.as_str())
-        .fetch_optional(connection)
-        .await
-        .or_refused()?;
-    row.as_ref().map(script).transpose().map_err(port)
+fn read(connection: &Connection, app: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError> {
+    connection.maybe(sql::script_get, [app.as_str(), name.as_str()], script)
 }
 
-fn script(row: &SqliteRow) -> Result<Script, sqlx::Error> {
+fn script(row: &Row<'_>) -> rusqlite::Result<Script> {
     Ok(Script {
         name: rows::name(row, "name")?,
-        version: row.try_get("version")?,
-        source: row.try_get("source")?,
+        version: row.get("version")?,
+        source: row.get("source")?,
         updated_at: rows::time(row, "updated_at")?,
     })
 }

@@ -1,13 +1,14 @@
-//! Settlements: what becomes of claimed rows. Plain successes, which are nearly all, go by one statement.
+//! Settlements: what becomes of claimed rows. Plain ends, which are nearly all, are one statement each: it holds the fence
+//! and deletes the row.
 
-use crate::dispatch::{claim_of, pairs};
+use crate::effects::Woken;
 use crate::emit::Audience;
-use crate::error::port;
+use crate::error::OrRefused;
+use crate::query::Query;
 use crate::rows;
 use crate::sql;
-use crate::writer::{OrRefused, Tx};
-use sqlx::Row;
-use std::collections::BTreeSet;
+use crate::writer::Tx;
+use rusqlite::params;
 use tidegate_core::{
     Attempt, Claim, DeadLetterId, DeadReason, DeliveryId, LetterEvent, Settlement, Source, TriggerId, TriggerName,
     Verdict,
@@ -18,155 +19,128 @@ use tidegate_driver::{PortError, Resolution};
 pub(crate) struct Settled {
     pub(crate) fenced: Vec<Claim>,
     pub(crate) conflicted: Vec<Claim>,
-    pub(crate) woken: BTreeSet<TriggerId>,
+    pub(crate) woken: Woken,
 }
 
 impl Tx<'_> {
-    pub(crate) async fn settle(&mut self, settlements: Vec<Settlement>) -> Result<Settled, PortError> {
+    pub(crate) fn settle(&self, settlements: Vec<Settlement>) -> Result<Settled, PortError> {
         let mut settled = Settled::default();
-        if settlements.is_empty() {
-            return Ok(settled);
-        }
-        let valid = self.valid(&settlements).await?;
-        let mut done = Vec::new();
+        let mut end = self.connection.prepare_cached(sql::settle_done).or_refused()?;
         for Settlement { claim, verdict } in settlements {
-            if !valid.contains(&claim) {
-                settled.fenced.push(claim);
-            } else if matches!(verdict, Verdict::Done { .. }) && verdict.effects().is_none() {
-                done.push(claim.delivery.0);
-            } else if !self.apply(claim.delivery, verdict, &mut settled.woken).await? {
-                settled.conflicted.push(claim);
+            let applied = if is_plain_end(&verdict) {
+                let ended = end.execute([claim.delivery.0, claim.lease.0]).or_refused()?;
+                (ended > 0).then_some(true)
+            } else {
+                self.apply_if_valid(claim, verdict, &mut settled.woken)?
+            };
+            match applied {
+                Some(true) => {}
+                Some(false) => settled.conflicted.push(claim),
+                None => settled.fenced.push(claim),
             }
         }
-        self.delete(&done).await?;
         Ok(settled)
     }
 
-    async fn valid(&mut self, settlements: &[Settlement]) -> Result<BTreeSet<Claim>, PortError> {
-        let claims = pairs(settlements.iter().map(|settlement| &settlement.claim));
-        let rows = sqlx::query(sql::settle_valid).bind(claims).fetch_all(&mut *self.connection).await.or_refused()?;
-        rows.iter().map(claim_of).collect::<Result<_, _>>().map_err(port)
+    /// Whether it was applied; if not, its effects conflict. Nothing if the claim is not valid.
+    fn apply_if_valid(&self, claim: Claim, verdict: Verdict, woken: &mut Woken) -> Result<Option<bool>, PortError> {
+        let valid =
+            self.connection.maybe(sql::settle_valid, [claim.delivery.0, claim.lease.0], |row| row.get::<_, bool>(0))?;
+        match valid {
+            None => Ok(None),
+            // Only the first time: if its answer was lost, it is sent again under the same claim.
+            Some(true) if matches!(verdict, Verdict::Executed { .. }) => Ok(Some(true)),
+            Some(_) => self.apply(claim.delivery, verdict, woken).map(Some),
+        }
     }
 
-    async fn delete(&mut self, ids: &[i64]) -> Result<(), PortError> {
-        if ids.is_empty() {
-            return Ok(());
-        }
-        let ids = serde_json::json!(ids).to_string();
-        sqlx::query(sql::settle_done).bind(ids).execute(&mut *self.connection).await.or_refused().map(drop)
+    fn delete(&self, id: DeliveryId) -> Result<(), PortError> {
+        self.connection.run(sql::outbox_delete, [id.0]).map(drop)
     }
 
     /// Whether it was applied; if not, its effects conflict.
-    async fn apply(
-        &mut self,
-        id: DeliveryId,
-        verdict: Verdict,
-        woken: &mut BTreeSet<TriggerId>,
-    ) -> Result<bool, PortError> {
+    fn apply(&self, id: DeliveryId, verdict: Verdict, woken: &mut Woken) -> Result<bool, PortError> {
         match verdict {
             Verdict::Done { effects } => {
-                if !self.apply_effects(id, &effects, woken).await? {
+                if !self.apply_effects(id, &effects, woken)? {
                     return Ok(false);
                 }
-                self.delete(&[id.0]).await?;
+                self.delete(id)?;
             }
             Verdict::Handled { effects } => {
-                if !self.apply_effects(id, &effects, woken).await? {
+                if !self.apply_effects(id, &effects, woken)? {
                     return Ok(false);
                 }
-                self.resolve(id, Resolution::Handled, None).await?;
-                self.delete(&[id.0]).await?;
+                self.resolve(id, Resolution::Handled, None)?;
+                self.delete(id)?;
             }
             Verdict::Executed { effects, outcome, reply } => {
-                // Only the first time: if its answer was lost, it is sent again under the same claim.
+                if !self.apply_effects(id, &effects, woken)? {
+                    return Ok(false);
+                }
                 let kept = serde_json::json!({
                     "outcome": outcome.name(), "status": outcome.status, "message": outcome.message,
                 });
-                let query = sqlx::query_scalar(sql::is_executed).bind(id.0);
-                if query.fetch_one(&mut *self.connection).await.or_refused()? {
-                    return Ok(true);
-                }
-                if !self.apply_effects(id, &effects, woken).await? {
-                    return Ok(false);
-                }
-                let query = sqlx::query(sql::settle_executed).bind(id.0).bind(kept.to_string());
-                query.execute(&mut *self.connection).await.or_refused()?;
+                self.connection.run(sql::settle_executed, params![id.0, kept.to_string()])?;
                 if let Some(reply) = reply {
                     // Not by way of a `Value`, so that it is kept byte for byte.
                     let reply = serde_json::to_string(&reply).unwrap_or_default();
-                    let query = sqlx::query(sql::call_key_reply).bind(id.0).bind(reply);
-                    query.execute(&mut *self.connection).await.or_refused()?;
+                    self.connection.run(sql::call_key_reply, params![id.0, reply])?;
                 }
             }
-            Verdict::Replied => self.delete(&[id.0]).await?,
+            Verdict::Replied => self.delete(id)?,
             Verdict::HandlerFailed { failed } => {
-                self.resolve(id, Resolution::HandlerFailed, Some(&failed)).await?;
-                self.delete(&[id.0]).await?;
+                self.resolve(id, Resolution::HandlerFailed, Some(&failed))?;
+                self.delete(id)?;
             }
             Verdict::Retry { delay, failed } => {
-                let query = sqlx::query(sql::settle_retry).bind(id.0).bind(self.now.plus(delay).0).bind(text(&failed));
-                query.execute(&mut *self.connection).await.or_refused()?;
+                let params = params![id.0, self.now.plus(delay).0, text(&failed)];
+                self.connection.run(sql::settle_retry, params)?;
             }
             Verdict::Deferred { delay } => {
-                let query = sqlx::query(sql::settle_deferred).bind(id.0).bind(self.now.plus(delay).0);
-                query.execute(&mut *self.connection).await.or_refused()?;
+                self.connection.run(sql::settle_deferred, [id.0, self.now.plus(delay).0])?;
             }
             Verdict::Dropped => {
-                let query = sqlx::query(sql::settle_dropped).bind(id.0).bind(self.now.0);
-                query.execute(&mut *self.connection).await.or_refused()?;
-                self.delete(&[id.0]).await?;
+                self.connection.run(sql::settle_dropped, [id.0, self.now.0])?;
+                self.delete(id)?;
             }
             Verdict::Abandoned { cause } => {
-                let query = sqlx::query(sql::settle_abandoned).bind(id.0).bind(cause.as_str()).bind(self.now.0);
-                query.execute(&mut *self.connection).await.or_refused()?;
-                self.delete(&[id.0]).await?;
+                self.connection.run(sql::settle_abandoned, params![id.0, cause.as_str(), self.now.0])?;
+                self.delete(id)?;
             }
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
                 // First, because the letter tells of the version that failed.
-                woken.extend(self.bury(id, reason, attempts, failed.as_ref(), &fingerprint).await?);
+                woken.extend(self.bury(id, reason, attempts, failed.as_ref(), &fingerprint)?);
                 if disable_trigger {
-                    let query = sqlx::query(sql::trigger_disable).bind(id.0);
-                    query.execute(&mut *self.connection).await.or_refused()?;
+                    self.connection.run(sql::trigger_disable, [id.0])?;
                 }
-                self.delete(&[id.0]).await?;
+                self.delete(id)?;
             }
         }
         Ok(true)
     }
 
-    async fn resolve(
-        &mut self,
-        id: DeliveryId,
-        resolution: Resolution,
-        failed: Option<&Attempt>,
-    ) -> Result<(), PortError> {
-        let query = sqlx::query(sql::letter_resolve).bind(id.0).bind(resolution.as_str()).bind(failed.map(text));
-        query.execute(&mut *self.connection).await.or_refused().map(drop)
+    fn resolve(&self, id: DeliveryId, resolution: Resolution, failed: Option<&Attempt>) -> Result<(), PortError> {
+        let params = params![id.0, resolution.as_str(), failed.map(text)];
+        self.connection.run(sql::letter_resolve, params).map(drop)
     }
 
     /// Writes the letter, and fires the triggers that listen for it.
-    async fn bury(
-        &mut self,
+    fn bury(
+        &self,
         id: DeliveryId,
         reason: DeadReason,
         attempts: u32,
         failed: Option<&Attempt>,
         fingerprint: &str,
     ) -> Result<Vec<TriggerId>, PortError> {
-        let (app, cause) = self.cause_of(id).await?;
-        let letter = sqlx::query(sql::settle_dead)
-            .bind(id.0)
-            .bind(reason.as_str())
-            .bind(attempts)
-            .bind(failed.map(text))
-            .bind(fingerprint)
-            .bind(self.now.0)
-            .fetch_one(&mut *self.connection)
-            .await
-            .or_refused()?;
-        let letter_id = DeadLetterId(letter.try_get("id").map_err(port)?);
-        let trigger: TriggerName = rows::name(&letter, "trigger_name").map_err(port)?;
-        let (dead, history) = (rows::event(&letter, app.clone()).map_err(port)?, rows::failed(&letter).map_err(port)?);
+        let (app, cause) = self.cause_of(id)?;
+        let params = params![id.0, reason.as_str(), attempts, failed.map(text), fingerprint, self.now.0];
+        let (letter_id, trigger, dead, history) = self.connection.one(sql::settle_dead, params, |row| {
+            let trigger: TriggerName = rows::name(row, "trigger_name")?;
+            let dead = rows::named_event(row, app.clone())?;
+            Ok((DeadLetterId(row.get("id")?), trigger, dead, rows::failed(row)?))
+        })?;
         let told = LetterEvent {
             id: letter_id,
             trigger: &trigger,
@@ -178,7 +152,16 @@ impl Tx<'_> {
         };
         let event = told.to_event();
         let audience = Audience { only: None, letter: Some(letter_id) };
-        Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience).await?.woken)
+        Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience)?.woken)
+    }
+}
+
+/// Whether nothing is left to do but to delete the row.
+fn is_plain_end(verdict: &Verdict) -> bool {
+    match verdict {
+        Verdict::Done { .. } => verdict.effects().is_none(),
+        Verdict::Replied => true,
+        _ => false,
     }
 }
 

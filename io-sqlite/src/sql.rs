@@ -28,11 +28,11 @@ mod names {
         delivery_list,
         discover,
         expire_leases,
+        fan_match,
         fan_out,
         idempotency_get,
         idempotency_prune,
         idempotency_put,
-        is_executed,
         kv_delete,
         kv_get,
         kv_list,
@@ -43,8 +43,12 @@ mod names {
         letters_redrive,
         letters_resolve,
         loop_list,
+        migration_add,
+        migrations_make,
+        migrations_seen,
         newest_time,
         next_version,
+        outbox_delete,
         ping,
         principal_add,
         principal_delete,
@@ -86,6 +90,7 @@ mod names {
         trigger_list,
         trigger_pause,
         trigger_update,
+        version,
     );
 }
 

@@ -1,12 +1,12 @@
 //! Triggers.
 
-use crate::error::port;
+use crate::error::OrRefused;
+use crate::query::Query;
 use crate::rows;
-use crate::writer::{OrRefused, Tx};
+use crate::writer::Tx;
 use crate::{SqliteStore, sql};
 use async_trait::async_trait;
-use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Row, Sqlite, SqliteConnection, query::Query};
+use rusqlite::{Connection, Error, Row, params};
 use tidegate_core::{
     AppName, Match, MaxConcurrency, PrincipalId, RetryPolicySpec, Trigger, TriggerId, TriggerName, TriggerSpec,
 };
@@ -15,23 +15,20 @@ use tidegate_driver::{Change, PortError, TriggerStore};
 #[async_trait]
 impl TriggerStore for SqliteStore {
     async fn list(&self, app: &AppName) -> Result<Vec<Trigger>, PortError> {
-        let mut reader = self.reader(app).await?;
-        list(&mut reader, app).await
+        self.read_app(app.clone(), list).await
     }
 
     async fn get(&self, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
-        let mut reader = self.reader(app).await?;
-        read(&mut reader, app, name).await
+        let name = name.clone();
+        self.read_app(app.clone(), move |connection, app| read(connection, app, &name)).await
     }
 
     async fn put(&self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> Result<Trigger, PortError> {
         let (app, spec, by) = (app.clone(), spec.clone(), by.clone());
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    tx.require_app(&app).await?;
-                    tx.put_trigger(&app, &spec, &by).await.map(|(trigger, _)| trigger)
-                })
+            .write(move |tx| {
+                tx.require_app(&app)?;
+                tx.put_trigger(&app, &spec, &by).map(|(trigger, _)| trigger)
             })
             .await
     }
@@ -39,11 +36,9 @@ impl TriggerStore for SqliteStore {
     async fn delete(&self, app: &AppName, name: &TriggerName) -> Result<bool, PortError> {
         let (app, name) = (app.clone(), name.clone());
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    tx.require_app(&app).await?;
-                    tx.delete_trigger(&app, &name).await
-                })
+            .write(move |tx| {
+                tx.require_app(&app)?;
+                tx.delete_trigger(&app, &name)
             })
             .await
     }
@@ -51,60 +46,47 @@ impl TriggerStore for SqliteStore {
     async fn set_paused(&self, app: &AppName, name: &TriggerName, paused: bool) -> Result<Option<Trigger>, PortError> {
         let (app, name) = (app.clone(), name.clone());
         self.writer
-            .write(move |mut tx| {
-                Box::pin(async move {
-                    tx.require_app(&app).await?;
-                    sqlx::query(sql::trigger_pause)
-                        .bind(app.as_str())
-                        .bind(name.as_str())
-                        .bind(paused)
-                        .execute(&mut *tx.connection)
-                        .await
-                        .or_refused()?;
-                    read(tx.connection, &app, &name).await
-                })
+            .write(move |tx| {
+                tx.require_app(&app)?;
+                tx.connection.run(sql::trigger_pause, params![app.as_str(), name.as_str(), paused])?;
+                read(tx.connection, &app, &name)
             })
             .await
     }
 }
 
 impl Tx<'_> {
-    pub(crate) async fn put_trigger(
-        &mut self,
+    pub(crate) fn put_trigger(
+        &self,
         app: &AppName,
         spec: &TriggerSpec,
         by: &PrincipalId,
     ) -> Result<(Trigger, Change), PortError> {
-        let old = read(self.connection, app, &spec.name).await?;
+        let old = read(self.connection, app, &spec.name)?;
         let (statement, change) = match old {
             Some(old) if old.spec == *spec => return Ok((old, Change::Unchanged)),
             Some(_) => (sql::trigger_update, Change::Updated),
             None => (sql::trigger_insert, Change::Created),
         };
-        bind(sqlx::query(statement), app, spec, by).execute(&mut *self.connection).await.or_refused()?;
-        let new = read(self.connection, app, &spec.name).await?;
-        new.map(|trigger| (trigger, change)).ok_or_else(|| port(sqlx::Error::RowNotFound))
+        write(self.connection, statement, app, spec, by)?;
+        let new = read(self.connection, app, &spec.name)?;
+        new.map(|trigger| (trigger, change)).ok_or(Error::QueryReturnedNoRows).or_refused()
     }
 
-    pub(crate) async fn delete_trigger(&mut self, app: &AppName, name: &TriggerName) -> Result<bool, PortError> {
-        let deleted = sqlx::query(sql::trigger_delete)
-            .bind(app.as_str())
-            .bind(name.as_str())
-            .bind(self.now.0)
-            .execute(&mut *self.connection)
-            .await
-            .or_refused()?;
-        Ok(deleted.rows_affected() > 0)
+    pub(crate) fn delete_trigger(&self, app: &AppName, name: &TriggerName) -> Result<bool, PortError> {
+        let params = params![app.as_str(), name.as_str(), self.now.0];
+        Ok(self.connection.run(sql::trigger_delete, params)? > 0)
     }
 }
 
 /// The spec, and beside it what SQL needs of it.
-fn bind<'q>(
-    query: Query<'q, Sqlite, SqliteArguments>,
-    app: &'q AppName,
-    spec: &'q TriggerSpec,
-    by: &'q PrincipalId,
-) -> Query<'q, Sqlite, SqliteArguments> {
+fn write(
+    connection: &Connection,
+    statement: &'static str,
+    app: &AppName,
+    spec: &TriggerSpec,
+    by: &PrincipalId,
+) -> Result<(), PortError> {
     let (on_set, on_delete, first, second) = match &spec.rule {
         Match::Kv { ops, collection, key } => (ops.set, ops.delete, collection.as_str(), key.as_str()),
         Match::App { event_type, subject } => (false, false, event_type.as_str(), subject.as_str()),
@@ -114,55 +96,46 @@ fn bind<'q>(
     let (handler_kind, handler_name) = spec.handler.parts();
     let retry = RetryPolicySpec::from(spec.retry);
     let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
-    query
-        .bind(app.as_str())
-        .bind(spec.name.as_str())
-        .bind(serde_json::json!(spec).to_string())
-        .bind(spec.rule.source().as_str())
-        .bind(on_set)
-        .bind(on_delete)
-        .bind(first)
-        .bind(second)
-        .bind(handler_kind)
-        .bind(handler_name)
-        .bind(retry.max_attempts)
-        .bind(retry.backoff.as_str())
-        .bind(signed(retry.base_ms))
-        .bind(signed(retry.max_ms))
-        .bind(retry.jitter)
-        .bind(retry.max_age_ms.map(signed))
-        .bind(signed(spec.timeout_ms.get()))
-        .bind(spec.max_concurrency.map(MaxConcurrency::get))
-        .bind(spec.enabled)
-        .bind(by.as_str())
+    let params = params![
+        app.as_str(),
+        spec.name.as_str(),
+        serde_json::json!(spec).to_string(),
+        spec.rule.source().as_str(),
+        on_set,
+        on_delete,
+        first,
+        second,
+        handler_kind,
+        handler_name,
+        retry.max_attempts,
+        retry.backoff.as_str(),
+        signed(retry.base_ms),
+        signed(retry.max_ms),
+        retry.jitter,
+        retry.max_age_ms.map(signed),
+        signed(spec.timeout_ms.get()),
+        spec.max_concurrency.map(MaxConcurrency::get),
+        spec.enabled,
+        by.as_str(),
+    ];
+    connection.run(statement, params).map(drop)
 }
 
-pub(crate) async fn list(connection: &mut SqliteConnection, app: &AppName) -> Result<Vec<Trigger>, PortError> {
-    let rows = sqlx::query(sql::trigger_list).bind(app.as_str()).fetch_all(connection).await.or_refused()?;
-    rows.iter().map(trigger).collect::<Result<_, _>>().map_err(port)
+pub(crate) fn list(connection: &Connection, app: &AppName) -> Result<Vec<Trigger>, PortError> {
+    connection.all(sql::trigger_list, [app.as_str()], trigger)
 }
 
-async fn read(
-    connection: &mut SqliteConnection,
-    app: &AppName,
-    name: &TriggerName,
-) -> Result<Option<Trigger>, PortError> {
-    let row = sqlx::query(sql::trigger_get)
-        .bind(app.as_str())
-        .bind(name.as_str())
-        .fetch_optional(connection)
-        .await
-        .or_refused()?;
-    row.as_ref().map(trigger).transpose().map_err(port)
+fn read(connection: &Connection, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
+    connection.maybe(sql::trigger_get, [app.as_str(), name.as_str()], trigger)
 }
 
-fn trigger(row: &SqliteRow) -> Result<Trigger, sqlx::Error> {
+fn trigger(row: &Row<'_>) -> rusqlite::Result<Trigger> {
     Ok(Trigger {
-        id: TriggerId(row.try_get("id")?),
+        id: TriggerId(row.get("id")?),
         app: rows::name(row, "app")?,
         spec: rows::json(row, "spec")?,
-        paused: row.try_get("paused")?,
+        paused: row.get("paused")?,
         registered_by: rows::name(row, "registered_by")?,
-        version: row.try_get("version")?,
+        version: row.get("version")?,
     })
 }

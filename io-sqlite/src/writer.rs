@@ -1,17 +1,20 @@
-//! The one writer: a task that owns the only connection which writes, and groups what waits into one transaction.
+//! The one writer: a thread that owns the only connection which writes, and groups what waits into one transaction.
 //!
 //! SQLite has one writer anyway, and a durable commit costs a sync of the file whatever is in it; so many callers
 //! share one. Each job of a group has its own savepoint: one that fails is undone alone. Answers go out after the
 //! commit, so what was answered is durable. A caller that is gone does not stop its job.
+//!
+//! A job crosses to the thread whole and back once. A statement is a plain call there: it costs microseconds, which a
+//! crossing for each of them would make many times as much.
 
 use crate::clock::Clock;
-use crate::error::{port, refused};
+use crate::error::{closed, refused};
 use crate::sql;
-use futures_util::future::{BoxFuture, FutureExt};
-use sqlx::{Connection, SqliteConnection};
+use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::panic::AssertUnwindSafe;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::{Fate, StoreError, StoreErrorKind, Timestamp};
@@ -25,7 +28,7 @@ const WAITING_MAX: usize = 1_024;
 
 /// What a job works with.
 pub(crate) struct Tx<'c> {
-    pub(crate) connection: &'c mut SqliteConnection,
+    pub(crate) connection: &'c Connection,
     /// The store's clock, the same for the whole transaction.
     pub(crate) now: Timestamp,
 }
@@ -37,7 +40,7 @@ struct Finished {
 }
 
 /// Without a transaction it only finishes, to be told why there is none.
-type Job = Box<dyn for<'c> FnOnce(Option<Tx<'c>>) -> BoxFuture<'c, Finished> + Send>;
+type Job = Box<dyn FnOnce(Option<&Tx<'_>>) -> Finished + Send>;
 
 /// How the writer has worked so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -69,11 +72,14 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// The writer holds `lock` for as long as it has the connection: a store that was dropped may still have work.
-    pub(crate) fn start(connection: SqliteConnection, clock: Arc<Clock>, lock: File) -> Self {
+    pub(crate) fn start(connection: Connection, clock: Arc<Clock>, lock: File) -> io::Result<Self> {
         let (messages, waiting) = mpsc::channel(WAITING_MAX);
         let counters = Arc::default();
-        tokio::spawn(run(connection, lock, Arc::clone(&clock), waiting, Arc::clone(&counters)));
-        Self { messages, clock, counters }
+        let (clock_of_it, counters_of_it) = (Arc::clone(&clock), Arc::clone(&counters));
+        std::thread::Builder::new()
+            .name("sqlite-writer".to_owned())
+            .spawn(move || run(connection, lock, &clock_of_it, waiting, &counters_of_it))?;
+        Ok(Self { messages, clock, counters })
     }
 
     /// Waits until what was asked for is committed and the connection is closed.
@@ -100,26 +106,18 @@ impl Writer {
     pub(crate) async fn write<T, W>(&self, work: W) -> Result<T, PortError>
     where
         T: Send + 'static,
-        W: for<'c> FnOnce(Tx<'c>) -> BoxFuture<'c, Result<T, PortError>> + Send + 'static,
+        W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            Box::pin(async move {
-                let result = match tx {
-                    // A panic is a bug of one job; the writer must live on for the others.
-                    Some(tx) => {
-                        let caught = AssertUnwindSafe(async { work(tx).await }).catch_unwind().await;
-                        Some(caught.unwrap_or_else(|_| Err(panicked())))
-                    }
-                    None => None,
-                };
-                let keep = matches!(result, Some(Ok(_)));
-                let answer = Box::new(move |commit: Result<(), StoreError>| {
-                    // Nobody may be waiting any more; the work is done all the same.
-                    answer.send(tell(result, commit)).ok();
-                });
-                Finished { keep, answer }
-            })
+            // A panic is a bug of one job; the writer must live on for the others.
+            let result = tx.map(|tx| catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|_| Err(panicked())));
+            let keep = matches!(result, Some(Ok(_)));
+            let answer = Box::new(move |commit: Result<(), StoreError>| {
+                // Nobody may be waiting any more; the work is done all the same.
+                answer.send(tell(result, commit)).ok();
+            });
+            Finished { keep, answer }
         });
         self.messages.send(Message::Do(job)).await.map_err(|_| closed())?;
         answered.await.unwrap_or_else(|_| Err(PortError::Store(StoreError::unknown("the store was closed meanwhile"))))
@@ -144,20 +142,10 @@ fn panicked() -> PortError {
     PortError::Store(StoreError::not_applied(StoreErrorKind::Refused, "a bug: the call panicked"))
 }
 
-fn closed() -> PortError {
-    PortError::Store(StoreError::not_applied(StoreErrorKind::Unavailable, "the store is closed"))
-}
-
-async fn run(
-    mut connection: SqliteConnection,
-    lock: File,
-    clock: Arc<Clock>,
-    mut waiting: mpsc::Receiver<Message>,
-    counters: Arc<Counters>,
-) {
+fn run(connection: Connection, lock: File, clock: &Clock, mut waiting: mpsc::Receiver<Message>, counters: &Counters) {
     let mut messages = Vec::with_capacity(GROUP_MAX);
     let mut closing = Vec::new();
-    while closing.is_empty() && waiting.recv_many(&mut messages, GROUP_MAX).await > 0 {
+    while closing.is_empty() && waiting.blocking_recv_many(&mut messages, GROUP_MAX) > 0 {
         let mut group = VecDeque::with_capacity(messages.len());
         for message in messages.drain(..) {
             match message {
@@ -167,12 +155,12 @@ async fn run(
         }
         // Once, unless a transaction is lost on the way: then what was not begun goes into the next one.
         while !group.is_empty() {
-            transact(&mut connection, clock.now(), &mut group, &counters).await;
+            transact(&connection, clock.now(), &mut group, counters);
         }
     }
     // Folds the log back into the file; without it the next opener would.
-    execute(&mut connection, sql::checkpoint).await.ok();
-    connection.close().await.ok();
+    connection.query_row(sql::checkpoint, (), |_| Ok(())).ok();
+    connection.close().ok();
     // The system frees it also when the process dies.
     drop(lock);
     // Whoever waits for the end is told by this.
@@ -184,15 +172,16 @@ async fn run(
 /// SQLite may throw the whole transaction away when one job fails, as when the disk is full. Nothing may be done on the
 /// connection then but to begin again: outside a transaction the next savepoint would be one, and would commit by itself.
 /// So the jobs that were not begun stay in the group.
-async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
-    if let Err(error) = execute(connection, sql::begin).await {
+fn transact(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
+    if let Err(error) = execute(connection, sql::begin) {
         // A transaction may be left open by a failure before; the next group then finds it closed.
-        execute(connection, "rollback").await.ok();
+        execute(connection, "rollback").ok();
         for job in group.drain(..) {
-            (job(None).await.answer)(Err(refused(&error)));
+            (job(None).answer)(Err(refused(&error)));
         }
         return;
     }
+    let tx = Tx { connection, now };
     let alone = group.len() == 1;
     let mut finished = Vec::with_capacity(group.len());
     let mut lost = None;
@@ -200,9 +189,9 @@ async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut
         && let Some(job) = group.pop_front()
     {
         let done = if alone {
-            job(Some(Tx { connection, now })).await
+            job(Some(&tx))
         } else {
-            match in_savepoint(connection, now, job).await {
+            match in_savepoint(&tx, job) {
                 Ok(done) => done,
                 Err((done, error)) => {
                     lost = Some(refused(&error));
@@ -214,10 +203,10 @@ async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut
     }
     let keep = lost.is_none() && finished.iter().any(|done| done.keep);
     let commit = if keep {
-        commit(connection).await
+        commit(connection)
     } else {
         // It fails if SQLite has rolled back by itself.
-        execute(connection, "rollback").await.ok();
+        execute(connection, "rollback").ok();
         lost.map_or(Ok(()), Err)
     };
     if keep && commit.is_ok() {
@@ -231,48 +220,27 @@ async fn transact(connection: &mut SqliteConnection, now: Timestamp, group: &mut
 }
 
 /// One job of several: what it did is undone alone if it fails.
-async fn in_savepoint(
-    connection: &mut SqliteConnection,
-    now: Timestamp,
-    job: Job,
-) -> Result<Finished, (Finished, sqlx::Error)> {
-    if let Err(error) = execute(connection, "savepoint job").await {
-        return Err((job(None).await, error));
+fn in_savepoint(tx: &Tx<'_>, job: Job) -> Result<Finished, (Finished, rusqlite::Error)> {
+    if let Err(error) = execute(tx.connection, "savepoint job") {
+        return Err((job(None), error));
     }
-    let done = job(Some(Tx { connection, now })).await;
-    let undone = if done.keep { Ok(()) } else { execute(connection, "rollback to job").await };
-    match undone {
-        Ok(()) => match execute(connection, "release job").await {
-            Ok(()) => Ok(done),
-            Err(error) => Err((done, error)),
-        },
+    let done = job(Some(tx));
+    let undone = if done.keep { Ok(()) } else { execute(tx.connection, "rollback to job") };
+    match undone.and_then(|()| execute(tx.connection, "release job")) {
+        Ok(()) => Ok(done),
         Err(error) => Err((done, error)),
     }
 }
 
-async fn commit(connection: &mut SqliteConnection) -> Result<(), StoreError> {
-    match execute(connection, "commit").await {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            execute(connection, "rollback").await.ok();
-            Err(StoreError::unknown(format!("SQLite could not commit: {error}")))
-        }
-    }
+fn commit(connection: &Connection) -> Result<(), StoreError> {
+    execute(connection, "commit").map_err(|error| {
+        execute(connection, "rollback").ok();
+        StoreError::unknown(format!("SQLite could not commit: {error}"))
+    })
 }
 
-async fn execute(connection: &mut SqliteConnection, statement: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::query(statement).execute(connection).await.map(drop)
-}
-
-/// Maps a statement's failure.
-pub(crate) trait OrRefused<T> {
-    fn or_refused(self) -> Result<T, PortError>;
-}
-
-impl<T> OrRefused<T> for Result<T, sqlx::Error> {
-    fn or_refused(self) -> Result<T, PortError> {
-        self.map_err(port)
-    }
+fn execute(connection: &Connection, statement: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute(()).map(drop)
 }
 
 #[cfg(test)]

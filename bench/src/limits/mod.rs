@@ -9,7 +9,7 @@ pub use sqlite_exchange::sqlite_exchange;
 
 pub(crate) use commit::{postgres_commits, sqlite_commits};
 pub(crate) use postgres_exchange::postgres_exchange;
-pub(crate) use sqlite_exchange::connect as connect_sqlite;
+pub(crate) use sqlite_exchange::on_sqlite;
 
 /// How many rows the raw loops settle and claim at once. The better one counts.
 pub(crate) const BATCHES: [u32; 2] = [1_000, 2_000];

@@ -2,10 +2,11 @@
 
 use crate::sql;
 use anyhow::ensure;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, Row as _, SqliteConnection};
-use std::path::Path;
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, TransactionBehavior, params};
+use std::path::{Path, PathBuf};
 use std::time::Instant;
+use tokio::task::spawn_blocking;
 
 /// Leases never run out here.
 const FOREVER: i64 = i64::MAX;
@@ -13,51 +14,64 @@ const FOREVER: i64 = i64::MAX;
 /// Drains `rows` rows of a plain table in the file `path` in batches of `batch`; rows per second, from the first claim to
 /// the last commit.
 pub async fn sqlite_exchange(path: &Path, rows: u32, batch: u32) -> anyhow::Result<f64> {
-    let mut client = connect(path).await?;
-    client.execute(sql::raw_sqlite_setup).await?;
-    sqlx::query(sql::raw_sqlite_fill).bind(rows).execute(&mut client).await?;
-    client.execute("pragma wal_checkpoint(truncate)").await?;
+    on_sqlite(path, move |client| exchange(client, rows, batch)).await
+}
+
+fn exchange(client: &mut Connection, rows: u32, batch: u32) -> anyhow::Result<f64> {
+    client.execute_batch(sql::raw_sqlite_setup)?;
+    client.execute(sql::raw_sqlite_fill, [rows])?;
+    client.query_row(sql::raw_sqlite_checkpoint, (), |_| Ok(()))?;
     let (mut ids, mut drained, mut bytes) = (Vec::<i64>::new(), 0, 0);
     let begun = Instant::now();
     loop {
-        let mut transaction = client.begin_with("begin immediate").await?;
+        let transaction = client.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if !ids.is_empty() {
             let done = serde_json::to_string(&ids)?;
-            let settled = sqlx::query(sql::raw_sqlite_settle).bind(done).execute(&mut *transaction).await?;
-            drained += settled.rows_affected();
+            drained += transaction.prepare_cached(sql::raw_sqlite_settle)?.execute([done])?;
         }
-        let now = i64::from(rows);
-        let claimed = sqlx::query(sql::raw_sqlite_claim)
-            .bind(1_i64)
-            .bind(FOREVER)
-            .bind(now)
-            .bind(batch)
-            .fetch_all(&mut *transaction)
-            .await?;
-        transaction.commit().await?;
+        let mut claimed = Vec::new();
+        {
+            let mut claim = transaction.prepare_cached(sql::raw_sqlite_claim)?;
+            let mut found = claim.query(params![1_i64, FOREVER, i64::from(rows), batch])?;
+            while let Some(row) = found.next()? {
+                claimed.push(row.get("id")?);
+                bytes += row.get::<_, String>("data")?.len();
+            }
+        }
+        transaction.commit()?;
         if claimed.is_empty() && ids.is_empty() {
             break;
         }
-        ids = Vec::with_capacity(claimed.len());
-        for row in &claimed {
-            ids.push(row.try_get("id")?);
-            bytes += row.try_get::<&str, _>("data")?.len();
-        }
+        ids = claimed;
     }
     let took = begun.elapsed();
-    let left: i64 = sqlx::query_scalar(sql::raw_sqlite_left).fetch_one(&mut client).await?;
-    ensure!(left == 0 && drained == u64::from(rows) && bytes > 0, "{drained} of {rows} rows drained, {left} left");
-    client.close().await?;
+    let left: i64 = client.query_row(sql::raw_sqlite_left, (), |row| row.get(0))?;
+    ensure!(left == 0 && drained == rows as usize && bytes > 0, "{drained} of {rows} rows drained, {left} left");
     Ok(f64::from(rows) / took.as_secs_f64())
 }
 
-/// Opened as the store opens its file: a log, durable commits, the same cache.
-pub(crate) async fn connect(path: &Path) -> anyhow::Result<SqliteConnection> {
-    let options = SqliteConnectOptions::new()
-        .filename(path)
-        .create_if_missing(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .pragma("cache_size", "-65536");
-    Ok(options.connect().await?)
+/// Does `work` on the file `path`, on a thread that may block.
+pub(crate) async fn on_sqlite<T, W>(path: &Path, work: W) -> anyhow::Result<T>
+where
+    T: Send + 'static,
+    W: FnOnce(&mut Connection) -> anyhow::Result<T> + Send + 'static,
+{
+    let path: PathBuf = path.to_owned();
+    spawn_blocking(move || {
+        let mut client = connect(&path)?;
+        let done = work(&mut client)?;
+        client.close().map_err(|(_, error)| error)?;
+        Ok(done)
+    })
+    .await?
+}
+
+/// Opened as the store opens its file: a log, durable commits, the same cache, plans that do not hang on what is bound.
+fn connect(path: &Path) -> anyhow::Result<Connection> {
+    let client = Connection::open(path)?;
+    client.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    client.pragma_update(None, "journal_mode", "wal")?;
+    client.pragma_update(None, "synchronous", "full")?;
+    client.pragma_update(None, "cache_size", -65_536)?;
+    Ok(client)
 }

@@ -95,11 +95,12 @@ pub(super) async fn fill_postgres(database: &Database, lane: TriggerId, rows: u3
 
 /// The same into a file that nobody has open.
 pub(super) async fn fill_sqlite(path: &Path, lane: TriggerId, rows: u32) -> anyhow::Result<()> {
-    let mut client = crate::limits::connect_sqlite(path).await?;
-    let inserted = sqlx::query(sql::outbox_fill_sqlite).bind(lane.0).bind(rows).execute(&mut client).await?;
-    ensure!(inserted.rows_affected() == u64::from(rows), "{} of {rows} rows were inserted", inserted.rows_affected());
-    sqlx::Connection::close(client).await?;
-    Ok(())
+    crate::limits::on_sqlite(path, move |client| {
+        let inserted = client.execute(sql::outbox_fill_sqlite, rusqlite::params![lane.0, rows])?;
+        ensure!(inserted == rows as usize, "{inserted} of {rows} rows were inserted");
+        Ok(())
+    })
+    .await
 }
 
 async fn take_turns<S: Store>(

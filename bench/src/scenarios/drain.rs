@@ -7,11 +7,9 @@ use super::names::PART_OF_RAW;
 use crate::context::Context;
 use crate::findings::{Findings, Unit};
 use crate::harness::{App, Node, Noop, Store, Tally};
-use crate::limits::{BATCHES, postgres_exchange, sqlite_exchange};
+use crate::limits::{BATCHES, on_sqlite, postgres_exchange, sqlite_exchange};
 use crate::sql;
 use anyhow::ensure;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Connection as _};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -140,8 +138,5 @@ pub(super) async fn drain<S: Store>(
 
 /// Rows in the outbox of a file that nobody has open.
 pub async fn sqlite_outbox_count(path: &Path) -> anyhow::Result<i64> {
-    let mut client = SqliteConnectOptions::new().filename(path).connect().await?;
-    let count = sqlx::query_scalar(sql::sqlite_outbox_count).fetch_one(&mut client).await?;
-    client.close().await?;
-    Ok(count)
+    on_sqlite(path, |client| Ok(client.query_row(sql::sqlite_outbox_count, (), |row| row.get(0))?)).await
 }

@@ -1,5 +1,5 @@
 -- What a claim needs to know of its lane: the trigger as it is now. Sync rows never wait: a claim finds only orphans.
-select t.app, t.name, t.version, t.handler_kind, t.handler_name, t.registered_by, t.max_concurrency,
+select t.id, t.app, t.name, t.version, t.handler_kind, t.handler_name, t.registered_by, t.max_concurrency,
     t.deleted_at is not null as deleted, t.paused and t.deleted_at is null and t.source not in ('http', 'invoke') as waits, s.version as script_version, case
         when t.registered_by in ('admin', 'system') then 'allowed'
         when p.id is null then 'missing'

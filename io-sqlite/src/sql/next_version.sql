@@ -1,1 +1,1 @@
-update counters set value = value + 1 where name = 'version' returning value
+update counters set value = value + 1 where name = 'version'

@@ -1,1 +1,2 @@
-delete from outbox where id in (select value from json_each(?1))
+-- Ends the claim ?2 of the row ?1, and the row with it. Unless the claim is valid it changes nothing.
+delete from outbox where id = ?1 and lease = ?2 and lease_until > 0

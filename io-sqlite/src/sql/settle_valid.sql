@@ -1,4 +1,2 @@
--- Of the claims in ?1, those that are valid: the row bears the lease and is leased, expired or not.
-select o.id, o.lease from json_each(?1) c
-join outbox o on o.id = c.value ->> 0
-where o.lease = c.value ->> 1 and o.lease_until > 0
+-- The row ?1 if the claim ?2 of it is valid: the row bears the lease and is leased, expired or not. Whether it is executed.
+select executed is not null from outbox where id = ?1 and lease = ?2 and lease_until > 0

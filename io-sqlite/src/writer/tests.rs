@@ -1,4 +1,6 @@
 use super::*;
+use crate::error::OrRefused;
+use crate::query::Query;
 use crate::{SqliteOptions, SqliteStore};
 use futures_util::future::join_all;
 use tempfile::TempDir;
@@ -21,15 +23,14 @@ enum Then {
 
 /// Writes the app `name`, and then does as it is told.
 async fn job(store: &SqliteStore, name: &'static str, then: Then) -> Result<(), PortError> {
-    store.writer.write(move |tx| Box::pin(write_then(tx, name, then))).await
+    store.writer.write(move |tx| write_then(tx, name, then)).await
 }
 
-async fn write_then(tx: Tx<'_>, name: &'static str, then: Then) -> Result<(), PortError> {
-    let insert = sqlx::query("insert into apps (name, created_at) values (?1, 1)").bind(name);
-    insert.execute(&mut *tx.connection).await.or_refused()?;
+fn write_then(tx: &Tx<'_>, name: &'static str, then: Then) -> Result<(), PortError> {
+    tx.connection.run("insert into apps (name, created_at) values (?1, 1)", [name])?;
     match then {
         Then::Succeed => return Ok(()),
-        Then::LoseTransaction => execute(tx.connection, "rollback").await.or_refused()?,
+        Then::LoseTransaction => execute(tx.connection, "rollback").or_refused()?,
         Then::Panic => panic!("a bug, on purpose"),
         Then::Fail => {}
     }
@@ -38,16 +39,29 @@ async fn write_then(tx: Tx<'_>, name: &'static str, then: Then) -> Result<(), Po
 
 /// A job of one statement.
 async fn run(store: &SqliteStore, statement: &'static str) -> Result<(), PortError> {
-    store.writer.write(move |tx| Box::pin(async move { execute(tx.connection, statement).await.or_refused() })).await
+    store.writer.write(move |tx| tx.connection.execute_batch(statement).or_refused()).await
 }
 
 async fn names(store: &SqliteStore) -> Vec<String> {
-    sqlx::query_scalar("select name from apps order by name").fetch_all(&store.readers).await.unwrap()
+    let read = |connection: &Connection| connection.all("select name from apps order by name", (), |row| row.get(0));
+    store.readers.read(read).await.unwrap()
 }
 
-/// All at once: on one thread they are queued together before the writer takes them, so they are one group.
+/// All at once: the writer is kept busy until they are queued, so they are one group.
 async fn group(store: &SqliteStore, jobs: &[(&'static str, Then)]) -> Vec<Result<(), PortError>> {
-    join_all(jobs.iter().map(|(name, then)| job(store, name, *then))).await
+    let (queued, all_queued) = std::sync::mpsc::channel::<()>();
+    let busy = store.writer.write(move |_| {
+        all_queued.recv().ok(); // It fails as soon as the other end is gone.
+        Ok(())
+    });
+    // In this order: first what keeps it busy, and the end of that when all others are in the queue.
+    let (_, told, ()) = tokio::join!(
+        biased;
+        busy,
+        join_all(jobs.iter().map(|(name, then)| job(store, name, *then))),
+        async { drop(queued) }
+    );
+    told
 }
 
 /// Whoever is told of success is in the file, whoever is told that nothing was applied is not.
@@ -111,9 +125,8 @@ async fn a_locked_file_is_told_and_got_over() {
     let path = directory.path().join("t.db");
     let options = SqliteOptions { busy_timeout: std::time::Duration::from_millis(20), ..SqliteOptions::default() };
     let store = SqliteStore::open(&path, options).await.unwrap();
-    let other = sqlx::sqlite::SqliteConnectOptions::new().filename(&path);
-    let mut other = sqlx::ConnectOptions::connect(&other).await.unwrap();
-    execute(&mut other, "begin immediate").await.unwrap();
+    let other = Connection::open(&path).unwrap();
+    execute(&other, "begin immediate").unwrap();
 
     for told in group(&store, &[("a", Then::Succeed), ("b", Then::Fail)]).await {
         let Err(PortError::Store(error)) = told else { panic!("the file is locked: {told:?}") };
@@ -121,7 +134,7 @@ async fn a_locked_file_is_told_and_got_over() {
         assert!(error.message.contains("locked"), "{error}");
     }
 
-    execute(&mut other, "rollback").await.unwrap();
+    execute(&other, "rollback").unwrap();
     job(&store, "c", Then::Succeed).await.unwrap();
     assert_eq!(names(&store).await, ["c"]);
 }

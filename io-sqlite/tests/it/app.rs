@@ -1,6 +1,8 @@
 //! An app on a store, for tests of what only SQLite promises.
 
 use futures_util::future::try_join_all;
+use rusqlite::Connection;
+use std::path::Path;
 use std::sync::Arc;
 use tidegate_core::{
     AppName, Cause, Collection, Delivery, EventType, Handler, Isolation, Json, Key, LaneQuota, Match, Micros, NewEvent,
@@ -88,6 +90,13 @@ impl App {
         let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
         DeliveryStore::list(&*self.store, &self.name, &filter).await.expect("the deliveries are listed")
     }
+}
+
+/// Until it is dropped nobody else can write to the file: the writer waits.
+pub(crate) fn hold(path: &Path) -> Connection {
+    let connection = Connection::open(path).expect("it opens");
+    connection.execute_batch("begin immediate").expect("nobody writes");
+    connection
 }
 
 pub(crate) fn actor() -> PrincipalId {

@@ -1,6 +1,6 @@
 //! The one writer groups what waits: many calls, few waits for the disk.
 
-use crate::app::App;
+use crate::app::{App, hold};
 use futures_util::future::{FutureExt, join_all};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,11 +67,12 @@ async fn a_call_that_fails_does_not_hurt_its_group() {
 
 #[tokio::test]
 async fn a_caller_that_is_gone_does_not_stop_its_call() {
-    let (_directory, _store, app) = fresh().await;
+    let (directory, _store, app) = fresh().await;
+    let held = hold(&directory.path().join("t.db"));
     let mut put = Box::pin(app.try_put("k", "1"));
-    // The first poll puts it into the queue: on one thread the writer has had no turn yet.
+    // The first poll puts it into the queue; nothing can be written yet.
     assert_eq!((&mut put).now_or_never(), None);
-    drop(put);
+    drop((put, held));
 
     let found = async {
         while app.keys().await.is_empty() {

@@ -1,6 +1,6 @@
 //! The file's life: one process at a time, nothing acknowledged is lost, a restart waits for no lease.
 
-use crate::app::App;
+use crate::app::{App, hold};
 use futures_util::FutureExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -174,9 +174,10 @@ async fn the_file_is_let_go_of_after_the_last_write() {
         let store = open_soon(&path).await;
         let app = App::deploy(&store, "orders").await;
         let key = round.to_string();
-        // Polled once it is in the queue; on one thread the writer has had no turn yet.
+        let held = hold(&path);
+        // Polled once it is in the queue; nothing can be written yet.
         assert_eq!(Box::pin(app.try_put(&key, "1")).now_or_never(), None);
-        drop((app, store));
+        drop((app, store, held));
 
         let store = open_soon(&path).await;
         assert!(App::on(&store, "orders").keys().await.contains(&key), "round {round}");

@@ -1,7 +1,6 @@
 //! The schema, as the migrations make it, stands in `migrations/sqlite/schema.golden`: a change of it is seen in review.
 
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Connection, Row};
+use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use tempfile::TempDir;
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
@@ -9,14 +8,14 @@ use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 /// Set to 1 to write the file anew.
 const UPDATE: &str = "TIDEGATE_UPDATE_GOLDEN";
 
-async fn schema(path: &Path) -> String {
-    let mut connection = SqliteConnectOptions::new().filename(path).read_only(true).connect().await.expect("it opens");
+fn schema(path: &Path) -> String {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).expect("it opens");
     let ours = "select sql from sqlite_schema \
                 where sql is not null and name not like 'sqlite_%' and tbl_name <> '_sqlx_migrations' \
                 order by type desc, name";
-    let rows = sqlx::query(ours).fetch_all(&mut connection).await.expect("the schema is read");
-    connection.close().await.expect("it closes");
-    let statements: Vec<String> = rows.iter().map(|row| format!("{};\n", row.get::<String, _>(0))).collect();
+    let mut tables = connection.prepare(ours).expect("the schema is read");
+    let statements = tables.query_map((), |row| row.get::<_, String>(0)).expect("the schema is read");
+    let statements: Vec<String> = statements.map(|text| format!("{};\n", text.expect("a text"))).collect();
     statements.join("\n")
 }
 
@@ -27,7 +26,7 @@ async fn the_schema_is_the_golden_one() {
     SqliteStore::open(&path, SqliteOptions::default()).await.expect("it opens").close().await;
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations/sqlite/schema.golden");
 
-    let actual = schema(&path).await;
+    let actual = schema(&path);
 
     if std::env::var(UPDATE).is_ok_and(|value| value == "1") {
         std::fs::write(&golden, &actual).expect("the golden file is written");
@@ -42,8 +41,8 @@ async fn the_second_opening_changes_no_schema() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("t.db");
     SqliteStore::open(&path, SqliteOptions::default()).await.expect("it opens").close().await;
-    let first = schema(&path).await;
+    let first = schema(&path);
     SqliteStore::open(&path, SqliteOptions::default()).await.expect("it opens again").close().await;
-    assert_eq!(schema(&path).await, first);
+    assert_eq!(schema(&path), first);
     assert!(first.contains("CREATE TABLE outbox"));
 }

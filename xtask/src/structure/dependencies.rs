@@ -51,9 +51,15 @@ struct Reserved {
 const RESERVED: &[Reserved] = &[
     Reserved {
         name: "sqlx*",
-        product: &[POSTGRES, SQLITE, "tidegate-bench"],
+        product: &[POSTGRES, "tidegate-bench"],
         tests: &[DAEMON],
         why: "SQL belongs to the two SQL stores; the daemon's tests make and inspect databases",
+    },
+    Reserved {
+        name: "rusqlite",
+        product: &[SQLITE, "tidegate-bench"],
+        tests: &[],
+        why: "SQLite belongs to its store; the benchmark has a loop of its own beside it",
     },
     Reserved { name: "axum*", product: &[DAEMON], tests: &[], why: "HTTP belongs to the daemon" },
     Reserved { name: "rquickjs*", product: &[SCRIPT], tests: &[], why: "QuickJS belongs to the script executor" },
@@ -85,6 +91,7 @@ const NOT_IN_CORE: &[&str] = &[
     "rand",
     "reqwest",
     "rquickjs*",
+    "rusqlite",
     "rustls*",
     "signal-hook*",
     "smol",

@@ -1,0 +1,63 @@
+//! A lane, as a claim or a call finds it: its trigger as it is now. Read once for all rows of one request.
+
+use crate::rows;
+use rusqlite::{Result, Row};
+use tidegate_core::{
+    AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, Standing, TriggerId, TriggerName,
+};
+
+pub(crate) struct Lane {
+    pub(crate) trigger: TriggerId,
+    pub(crate) app: AppName,
+    name: TriggerName,
+    version: i64,
+    /// Nothing if the trigger is deleted.
+    handler: Option<Handler>,
+    script_version: Option<i64>,
+    runs_as: PrincipalId,
+    pub(crate) standing: Standing,
+    /// How many may run at once.
+    pub(crate) limit: Option<u32>,
+}
+
+impl Lane {
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self> {
+        let living = !row.get::<_, bool>("deleted")?;
+        Ok(Self {
+            trigger: TriggerId(row.get("id")?),
+            app: rows::name(row, "app")?,
+            name: rows::name(row, "name")?,
+            version: row.get("version")?,
+            handler: rows::handler(row)?.filter(|_| living),
+            script_version: row.get::<_, Option<i64>>("script_version")?.filter(|_| living),
+            runs_as: rows::name(row, "registered_by")?,
+            standing: Standing::from_name(rows::text(row, "standing")?),
+            limit: row.get("max_concurrency")?,
+        })
+    }
+
+    /// A leased row of it. The columns have these places in `claim` and in `call_begin`.
+    pub(crate) fn delivery(&self, row: &Row<'_>) -> Result<Delivery> {
+        let timeout_ms: i64 = row.get(10)?;
+        Ok(Delivery {
+            id: DeliveryId(row.get(0)?),
+            trigger_id: self.trigger,
+            trigger_name: self.name.clone(),
+            trigger_version: self.version,
+            event: rows::event(row, 15, self.app.clone())?,
+            handler: self.handler.clone(),
+            script_version: self.script_version,
+            runs_as: self.runs_as.clone(),
+            standing: self.standing,
+            policy: rows::policy(row, 4)?,
+            timeout: Micros::from_millis(u64::try_from(timeout_ms).unwrap_or_default()),
+            attempt: row.get(2)?,
+            lease: Lease(row.get(1)?),
+            due_at: rows::time(row, 3)?,
+            enqueued_at: rows::time(row, 11)?,
+            redrive_generation: row.get(12)?,
+            reply_to: rows::inbox(row, 13)?,
+            handles_letter: row.get::<_, Option<i64>>(14)?.map(DeadLetterId),
+        })
+    }
+}

@@ -1,0 +1,65 @@
+//! Running statements. Each is prepared once for a connection, which keeps it.
+
+use crate::error::OrRefused;
+use rusqlite::{Connection, OptionalExtension, Params, Row};
+use tidegate_driver::PortError;
+
+pub(crate) trait Query {
+    /// How many rows it changed.
+    fn run(&self, statement: &'static str, params: impl Params) -> Result<usize, PortError>;
+    /// Its one row; that there is none is an error.
+    fn one<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, PortError>;
+    /// Its first row.
+    fn maybe<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, PortError>;
+    /// All its rows.
+    fn all<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, PortError>;
+}
+
+impl Query for Connection {
+    fn run(&self, statement: &'static str, params: impl Params) -> Result<usize, PortError> {
+        self.prepare_cached(statement).and_then(|mut prepared| prepared.execute(params)).or_refused()
+    }
+
+    fn one<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, PortError> {
+        self.prepare_cached(statement).and_then(|mut prepared| prepared.query_row(params, read)).or_refused()
+    }
+
+    fn maybe<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, PortError> {
+        self.prepare_cached(statement).and_then(|mut prepared| prepared.query_row(params, read).optional()).or_refused()
+    }
+
+    fn all<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, PortError> {
+        let mut prepared = self.prepare_cached(statement).or_refused()?;
+        prepared.query_map(params, read).and_then(Iterator::collect).or_refused()
+    }
+}

@@ -1,1 +1,0 @@
-select executed is not null from outbox where id = ?1

@@ -1,0 +1,1 @@
+select version, checksum from _sqlx_migrations order by version

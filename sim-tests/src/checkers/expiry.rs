@@ -1,11 +1,12 @@
 //! No lease runs out without a reason: a daemon that lives, and has had no trouble since it claimed a row, has renewed
-//! or settled it. So every second execution, and every second success, has a cause that is on record.
+//! or settled it. So every second execution, and every second success, has a cause that is on record. And none is told to
+//! be lost that holds.
 
 use super::terminal::applied;
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Delivery, DeliveryId, Outcome, Reply, Request, Verdict};
+use tidegate_core::{Claim, Delivery, DeliveryId, Fact, Outcome, Reply, Request, Verdict};
 
 #[derive(Default)]
 pub(super) struct Expiry {
@@ -33,6 +34,17 @@ impl Expiry {
             return Ok(());
         }
         Err(format!("the lease of {} ran out in the hands of daemon {}, which was well", row.id, holder.daemon))
+    }
+
+    /// A claim whose answer was long on its way may not be counted on any more; another that holds may.
+    fn lost(&self, of: Life, delivery: &Delivery, scene: &Scene<'_>) -> Result<(), String> {
+        let since = self.held.get(&delivery.id).map_or(0, |(_, since)| *since);
+        let row = scene.store.row(delivery.id).filter(|row| row.lease == delivery.lease);
+        let holds = row.is_some_and(|row| row.lease_until > scene.store.now());
+        if holds && scene.trouble[of.daemon].until < since && self.clock_jumped < since {
+            return Err(format!("{} is told to be lost, and its lease holds", delivery.claim()));
+        }
+        Ok(())
     }
 
     /// The store's clock ran as the world's does, or it did not.
@@ -77,6 +89,7 @@ impl Checker for Expiry {
                 self.succeeded.insert(*delivery);
                 Ok(())
             }
+            Moment::Fact { of, fact: Fact::LeaseLost { delivery } } => self.lost(*of, delivery, scene),
             _ => Ok(()),
         }
     }

@@ -1,13 +1,16 @@
-//! Settlements as `tidegate.exchange` takes them: plain successes as two arrays in the order of ids, in which rows are
-//! locked, the others as JSON in their own order.
+//! Settlements as `tidegate.exchange` takes them: plain successes, and executions whose callers wait for no more than their
+//! outcome, as arrays in the order of ids, in which rows are locked; the others as JSON in their own order.
 
 use serde_json::{Value, json};
-use tidegate_core::{Attempt, Effects, Micros, Settlement, Verdict};
+use tidegate_core::{Attempt, Effects, Micros, Settlement, SyncOutcome, Verdict};
 
 #[derive(Debug)]
 pub(crate) struct Settlements {
     pub(crate) done_ids: Vec<i64>,
     pub(crate) done_leases: Vec<i64>,
+    pub(crate) executed_ids: Vec<i64>,
+    pub(crate) executed_leases: Vec<i64>,
+    pub(crate) outcomes: Vec<Value>,
     /// `None` if all are plain successes.
     pub(crate) others: Option<Value>,
 }
@@ -15,18 +18,33 @@ pub(crate) struct Settlements {
 impl Settlements {
     pub(crate) fn of(settlements: &[Settlement]) -> Self {
         let mut done = Vec::with_capacity(settlements.len());
-        let mut others = Vec::new();
+        let (mut executed, mut others) = (Vec::new(), Vec::new());
         for Settlement { claim, verdict } in settlements {
             // A reply that is delivered leaves nothing to do but what a plain success leaves.
             if matches!(verdict, Verdict::Done { .. } | Verdict::Replied) && verdict.effects().is_none() {
                 done.push((claim.delivery.0, claim.lease.0));
+            } else if let Verdict::Executed { outcome, reply: None, .. } = verdict
+                && verdict.effects().is_none()
+            {
+                executed.push((claim.delivery.0, claim.lease.0, kept(outcome)));
             } else {
                 others.push(json!({ "id": claim.delivery, "lease": claim.lease, "verdict": to_json(verdict) }));
             }
         }
         done.sort_unstable();
         let (done_ids, done_leases) = done.into_iter().unzip();
-        Self { done_ids, done_leases, others: (!others.is_empty()).then_some(Value::Array(others)) }
+        executed.sort_unstable_by_key(|(id, ..)| *id);
+        let executed_ids = executed.iter().map(|(id, ..)| *id).collect();
+        let executed_leases = executed.iter().map(|(_, lease, _)| *lease).collect();
+        let outcomes = executed.into_iter().map(|(.., outcome)| outcome).collect();
+        Self {
+            done_ids,
+            done_leases,
+            executed_ids,
+            executed_leases,
+            outcomes,
+            others: (!others.is_empty()).then_some(Value::Array(others)),
+        }
     }
 }
 
@@ -48,9 +66,7 @@ fn to_json(verdict: &Verdict) -> Value {
         Verdict::Abandoned { cause } => json!({ "kind": kind, "cause": cause }),
         Verdict::HandlerFailed { failed } => json!({ "kind": kind, "failed": storable(failed) }),
         Verdict::Executed { outcome, reply, .. } => {
-            let message = outcome.message.as_deref().map(without_nul);
-            let kept = json!({ "outcome": outcome.name(), "status": outcome.status, "message": message });
-            let mut json = with_effects(json!({ "kind": kind, "outcome": kept }), effects);
+            let mut json = with_effects(json!({ "kind": kind, "outcome": kept(outcome) }), effects);
             // As text, so that it is kept byte for byte.
             if let Some(reply) = reply {
                 json["reply"] = json!(serde_json::to_string(reply).unwrap_or_default());
@@ -59,6 +75,12 @@ fn to_json(verdict: &Verdict) -> Value {
         }
         Verdict::Replied | Verdict::Dropped => json!({ "kind": kind }),
     }
+}
+
+/// What is kept of how a sync execution ended.
+fn kept(outcome: &SyncOutcome) -> Value {
+    let message = outcome.message.as_deref().map(without_nul);
+    json!({ "outcome": outcome.name(), "status": outcome.status, "message": message })
 }
 
 fn with_effects(mut json: Value, effects: Option<Value>) -> Value {

@@ -325,14 +325,15 @@ begin
 end
 $$;
 
--- Settles what is finished, then claims what is next. Plain successes, which are nearly all, come as two arrays in rising
--- order of ids and go by one statement; the other settlements come as JSON, in order, null if there are none. Answers, by
--- kind: 'fenced' and 'conflicted' settlements, 'woken' lanes that got rows, 'now' once, each 'lane' that may be claimed
+-- Settles what is finished, then claims what is next. Plain successes, which are nearly all, come as arrays in rising
+-- order of ids and go by one statement, and so do executions whose callers wait for no more than their outcome; the other
+-- settlements come as JSON, in order, null if there are none. Answers, by kind: 'fenced' and 'conflicted' settlements, 'woken' lanes that got rows, 'now' once, each 'lane' that may be claimed
 -- from, and the 'claimed' rows, in which what their lane says is null. Those of one lane come in the order of their due time
 -- and lane comes after lane, but for a row that changed while it was claimed: who depends on the order looks again.
 create function tidegate.exchange(
-    p_lost_message text, p_lease_us bigint, p_done_ids bigint[], p_done_leases bigint[], p_settle jsonb,
-    p_lanes bigint[], p_quotas integer[], p_floors timestamptz[]
+    p_lost_message text, p_lease_us bigint, p_done_ids bigint[], p_done_leases bigint[], p_executed_ids bigint[],
+    p_executed_leases bigint[], p_outcomes jsonb[], p_settle jsonb, p_lanes bigint[], p_quotas integer[],
+    p_floors timestamptz[]
 ) returns setof tidegate.exchanged
 language plpgsql
 set enable_seqscan = off
@@ -346,7 +347,8 @@ declare
     v_now timestamptz;
     v_item jsonb;
     v_one record;
-    v_gone bigint[];
+    v_kept bigint[] := '{}';
+    v_gone bigint[] := '{}';
     v_woken bigint[] := '{}';
     v_looped tidegate.loops[] := '{}';
     v_lane record;
@@ -355,8 +357,8 @@ declare
     v_limited boolean[] := v_open;
     v_row tidegate.exchanged;
 begin
-    if p_settle is not null then
-        perform tidegate.lock_settled(p_done_ids, p_settle);
+    if p_settle is not null or cardinality(p_executed_ids) > 0 then
+        perform tidegate.lock_settled(p_done_ids || p_executed_ids, coalesce(p_settle, '[]'));
     end if;
     -- Behind the locks: what is applied now happens now.
     v_now := clock_timestamp();
@@ -368,14 +370,26 @@ begin
             returning o.id
         )
         select coalesce(array_agg(gone.id), '{}') into v_gone from gone;
-        if cardinality(v_gone) < cardinality(p_done_ids) then
-            v_row.kind := 'fenced';
-            for v_row.id, v_row.lease in
-                select s.id, s.lease from unnest(p_done_ids, p_done_leases) s (id, lease) where s.id <> all (v_gone)
-            loop
-                return next v_row;
-            end loop;
-        end if;
+    end if;
+    if cardinality(p_executed_ids) > 0 then
+        -- HOT: it is in no index. What is there already was kept when this was sent before, and its answer was lost.
+        with kept as (
+            update tidegate.outbox o set executed = coalesce(o.executed, s.outcome)
+            from unnest(p_executed_ids, p_executed_leases, p_outcomes) s (id, lease, outcome)
+            where o.id = any (array[s.id]) and o.lease = s.lease and o.lease_until > 'epoch'
+            returning o.id
+        )
+        select coalesce(array_agg(kept.id), '{}') into v_kept from kept;
+    end if;
+    if cardinality(v_gone) + cardinality(v_kept) < cardinality(p_done_ids) + cardinality(p_executed_ids) then
+        v_row.kind := 'fenced';
+        for v_row.id, v_row.lease in
+            select s.id, s.lease
+            from unnest(p_done_ids || p_executed_ids, p_done_leases || p_executed_leases) s (id, lease)
+            where s.id <> all (v_gone) and s.id <> all (v_kept)
+        loop
+            return next v_row;
+        end loop;
     end if;
 
     if p_settle is not null then

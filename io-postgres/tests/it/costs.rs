@@ -38,7 +38,7 @@ fn exchange(trigger: TriggerId, claimed: &str) -> String {
         "select * from tidegate.exchange('lost', 60000000,
             array(select id from tidegate.outbox where lease > 0 and {claimed} order by id),
             array(select lease from tidegate.outbox where lease > 0 and {claimed} order by id),
-            null, '{{{trigger}}}', '{{{EVENTS}}}', '{{1970-01-01 00:00:00+00}}')"
+            '{{}}', '{{}}', '{{}}', null, '{{{trigger}}}', '{{{EVENTS}}}', '{{1970-01-01 00:00:00+00}}')"
     )
 }
 

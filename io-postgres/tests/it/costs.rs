@@ -1,28 +1,15 @@
 //! What a delivery costs the server, by what does not depend on the machine: log, statements and plans.
 
-use crate::database::Database;
+use crate::database::{Database, with_one_trigger};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
-use tidegate_core::{AppName, PrincipalId, TriggerId, TriggerSpec};
-use tidegate_driver::{AppStore, Deployment, TriggerStore};
-use tidegate_io_postgres::PgStore;
+use tidegate_core::TriggerId;
 
 const EVENTS: usize = 500;
 /// From the emit until the row is gone, in batches, page images apart.
 const LOG_BYTES_MAX: i64 = 700;
-
-async fn with_trigger(store: &PgStore) -> TriggerId {
-    let spec = serde_json::json!({
-        "name": "t", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"},
-    });
-    let spec: TriggerSpec = serde_json::from_value(spec).unwrap();
-    let app = AppName::new("shop").unwrap();
-    let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
-    store.deploy(&app, &deployment, &PrincipalId::new("admin").unwrap()).await.unwrap();
-    TriggerStore::list(store, &app).await.unwrap()[0].id
-}
 
 fn emit() -> String {
     format!(
@@ -54,7 +41,7 @@ async fn log_bytes(client: &mut PgConnection, statement: &str) -> i64 {
 #[tokio::test]
 async fn a_delivery_writes_little_to_the_log() {
     let (database, store) = Database::with_store().await;
-    let trigger = with_trigger(&store).await;
+    let trigger = with_one_trigger(&store).await;
     let mut client = database.client().await;
     let mut written = 0;
     for statement in [emit(), exchange(trigger, "false"), exchange(trigger, "true")] {
@@ -100,7 +87,7 @@ async fn plans(client: &mut PgConnection, statement: String) -> Vec<String> {
 #[tokio::test]
 async fn a_claim_walks_the_index_of_lanes_and_sorts_nothing() {
     let (database, store) = Database::with_store().await;
-    let trigger = with_trigger(&store).await;
+    let trigger = with_one_trigger(&store).await;
     let mut client = database.client().await;
     client.execute(AssertSqlSafe(emit())).await.unwrap();
     let plans = plans(&mut client, exchange(trigger, "false")).await;
@@ -119,7 +106,7 @@ async fn a_claim_walks_the_index_of_lanes_and_sorts_nothing() {
 #[tokio::test]
 async fn a_batch_is_a_handful_of_statements_whatever_it_holds() {
     let (database, store) = Database::with_store().await;
-    let trigger = with_trigger(&store).await;
+    let trigger = with_one_trigger(&store).await;
     let mut client = database.client().await;
     for (statement, statements_max) in [(emit(), 8), (exchange(trigger, "false"), 8), (exchange(trigger, "true"), 8)] {
         let statements = plans(&mut client, statement.clone()).await.len();

@@ -3,6 +3,8 @@
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::str::FromStr;
+use tidegate_core::{AppName, PrincipalId, TriggerId, TriggerSpec};
+use tidegate_driver::{AppStore, Deployment, TriggerStore};
 use tidegate_io_postgres::{PgOptions, PgStore};
 use uuid::Uuid;
 
@@ -56,4 +58,16 @@ impl Database {
         let remove = AssertSqlSafe(format!("drop database {} with (force)", self.name));
         connection.execute(remove).await.expect("the database can be removed");
     }
+}
+
+/// The app `shop` with one trigger, on every event.
+pub(crate) async fn with_one_trigger(store: &PgStore) -> TriggerId {
+    let spec = serde_json::json!({
+        "name": "t", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"},
+    });
+    let spec: TriggerSpec = serde_json::from_value(spec).unwrap();
+    let app = AppName::new("shop").unwrap();
+    let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
+    store.deploy(&app, &deployment, &PrincipalId::new("admin").unwrap()).await.unwrap();
+    TriggerStore::list(store, &app).await.unwrap()[0].id
 }

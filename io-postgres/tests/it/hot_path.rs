@@ -1,26 +1,20 @@
 //! What the claim costs, by what does not depend on the machine: HOT updates and rows read.
 
-use crate::database::Database;
+use crate::database::{Database, with_one_trigger};
 use sqlx::{Executor, PgConnection};
 use tidegate_core::{
-    AppName, Attempt, Claim, Collection, DeadReason, DeliveryId, Effects, ExecError, Json, Key, KvWrite, LaneQuota,
-    Lease, Micros, PrincipalId, Reply, Request, Settlement, Timestamp, TriggerId, TriggerSpec, Verdict,
+    Attempt, Claim, Collection, DeadReason, DeliveryId, Effects, ExecError, Json, Key, KvWrite, LaneQuota, Lease,
+    Micros, Reply, Request, Settlement, Timestamp, TriggerId, Verdict,
 };
-use tidegate_driver::{AppStore, Deployment, DispatchStore, TriggerStore};
+use tidegate_driver::DispatchStore;
 use tidegate_io_postgres::PgStore;
 
 async fn with_rows(store: &PgStore, client: &mut PgConnection, rows: i32) -> TriggerId {
-    let spec = serde_json::json!({
-        "name": "t", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"},
-    });
-    let spec: TriggerSpec = serde_json::from_value(spec).unwrap();
-    let app = AppName::new("shop").unwrap();
-    let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
-    store.deploy(&app, &deployment, &PrincipalId::new("admin").unwrap()).await.unwrap();
+    let trigger = with_one_trigger(store).await;
     let emit = "select tidegate.emit('shop', 'x', data => jsonb_build_object('n', n)) from generate_series(1, $1) n";
     sqlx::query(emit).bind(rows).execute(&mut *client).await.unwrap();
     client.execute("analyze tidegate.outbox").await.unwrap();
-    TriggerStore::list(store, &app).await.unwrap()[0].id
+    trigger
 }
 
 async fn exchange(store: &PgStore, settle: Vec<Settlement>, trigger: TriggerId, quota: u32) -> Vec<Claim> {

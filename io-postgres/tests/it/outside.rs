@@ -1,26 +1,14 @@
 //! What any client can do in its own transaction.
 
-use crate::database::Database;
+use crate::database::{Database, with_one_trigger};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use sqlx::postgres::PgListener;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use std::time::Duration;
-use tidegate_core::{AppName, Cause, EventType, Json, NewEvent, Pattern, PrincipalId, Subject, TriggerSpec};
-use tidegate_driver::{AppStore, Deployment, Emission, OutboxStore, WakeHandle};
-use tidegate_io_postgres::PgStore;
-
-/// An app with one trigger on every event.
-async fn with_trigger(store: &PgStore) {
-    let spec = serde_json::json!({
-        "name": "t", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"},
-    });
-    let spec: TriggerSpec = serde_json::from_value(spec).unwrap();
-    let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
-    let by = PrincipalId::new("admin").unwrap();
-    store.deploy(&AppName::new("shop").unwrap(), &deployment, &by).await.unwrap();
-}
+use tidegate_core::{AppName, Cause, EventType, Json, NewEvent, Pattern, PrincipalId, Subject};
+use tidegate_driver::{Emission, OutboxStore, WakeHandle};
 
 async fn rows(client: &mut PgConnection) -> i64 {
     sqlx::query_scalar("select count(*) from tidegate.outbox").fetch_one(client).await.unwrap()
@@ -29,7 +17,7 @@ async fn rows(client: &mut PgConnection) -> i64 {
 #[tokio::test]
 async fn an_emit_commits_and_rolls_back_with_its_transaction() {
     let (database, store) = Database::with_store().await;
-    with_trigger(&store).await;
+    with_one_trigger(&store).await;
     let mut client = database.client().await;
     client.execute("create table orders (id int)").await.unwrap();
 
@@ -64,7 +52,7 @@ async fn an_emit_commits_and_rolls_back_with_its_transaction() {
 #[tokio::test]
 async fn a_bad_emit_is_refused_with_a_hint() {
     let (database, store) = Database::with_store().await;
-    with_trigger(&store).await;
+    with_one_trigger(&store).await;
     let mut client = database.client().await;
     for (statement, words) in [
         ("select tidegate.emit('nobody', 'x')", "there is no app 'nobody'"),
@@ -88,7 +76,7 @@ async fn a_bad_emit_is_refused_with_a_hint() {
 #[tokio::test]
 async fn a_transaction_notifies_once_however_much_it_emits() {
     let (database, store) = Database::with_store().await;
-    with_trigger(&store).await;
+    with_one_trigger(&store).await;
     let mut client = database.client().await;
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1);
     let options = client_options(&database).await;
@@ -118,7 +106,7 @@ async fn client_options(database: &Database) -> sqlx::postgres::PgConnectOptions
 #[tokio::test]
 async fn listening_survives_a_lost_connection() {
     let (database, store) = Database::with_store().await;
-    with_trigger(&store).await;
+    with_one_trigger(&store).await;
     let wake = WakeHandle::default();
     let listening = tokio::spawn({
         let (store, wake) = (store.clone(), wake.clone());
@@ -147,7 +135,7 @@ async fn listening_survives_a_lost_connection() {
 #[tokio::test]
 async fn what_a_store_emits_wakes_the_others_and_not_itself() {
     let (database, store) = Database::with_store().await;
-    with_trigger(&store).await;
+    with_one_trigger(&store).await;
     let other = database.store();
     let (own_wake, other_wake) = (WakeHandle::default(), WakeHandle::default());
     let patience = Duration::from_secs(10);
@@ -189,7 +177,7 @@ async fn what_a_store_emits_wakes_the_others_and_not_itself() {
 #[tokio::test]
 async fn a_role_needs_no_more_than_usage_to_emit() {
     let (database, store) = Database::with_store().await;
-    with_trigger(&store).await;
+    with_one_trigger(&store).await;
     let mut client = database.client().await;
     let role = format!("shop_{}", uuid::Uuid::now_v7().simple());
     let statement = |text: &str| sqlx::AssertSqlSafe(text.replace("ROLE", &role));

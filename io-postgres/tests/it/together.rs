@@ -8,7 +8,7 @@ use tidegate_io_postgres::PgStore;
 
 const CALLERS: usize = 64;
 
-/// All at once: each puts a key of its own, one that it takes from the others, and one of an app that there is not.
+/// All callers at once, each with its number under its key, unless that is taken.
 async fn put_at_once(
     store: &Arc<PgStore>,
     app: &str,

@@ -1,9 +1,53 @@
 -- Sync calls: their rows are written already leased to the daemon that holds the connection, so that no other one ever
 -- executes them. One transaction for all calls that came together.
 
--- Writes the rows of calls, in their order. `p_calls` is an array of objects: `reply_to`, `trigger` or `app` with `script`
--- and `timeout_ms`, then the event. Answers, by kind: 'now' once, 'begun' rows, and refused calls, whose kind is why and
--- whose `reply_to` is which.
+-- Writes the rows of calls that may begin, and answers them 'begun', each with its trigger as it is now. They are many for
+-- the reason given at `fan_out`: a statement that inserts costs more than its row.
+create function tidegate.begin_rows(
+    p_now timestamptz, p_lease_us bigint, p_ids bigint[], p_triggers bigint[], p_calls jsonb[]
+) returns setof tidegate.exchanged
+language plpgsql as $$
+begin
+    return query
+    with begun as (
+        insert into tidegate.outbox (
+            id, trigger_id, due_at, lease, lease_until, leased_at, attempt, max_attempts, base_ms, max_ms, jitter,
+            timeout_ms, depth, enqueued_at, time, event_id, root_id, parent_id, backoff, source, type, subject, actor,
+            traceparent, reply_to, data, script, call_key)
+        overriding system value
+        select
+            c.id, t.id, p_now, 1, p_now + p_lease_us * interval '1 microsecond', p_now, 1, 1, 1, 1, 0,
+            coalesce((c.call ->> 'timeout_ms')::integer, t.timeout_ms), (c.call ->> 'depth')::integer, p_now, p_now,
+            c.event_id, coalesce((c.call ->> 'root_id')::uuid, c.event_id), (c.call ->> 'parent_id')::uuid, 'constant',
+            'http', c.call ->> 'type', c.call ->> 'subject', c.call ->> 'actor', c.call ->> 'traceparent',
+            c.call ->> 'reply_to', (c.call ->> 'data')::json, c.call ->> 'script', c.call ->> 'key'
+        from (
+            select n.*, tidegate.uuid_v7(p_now) as event_id
+            from unnest(p_ids, p_triggers, p_calls) n (id, trigger_id, call) offset 0
+        ) c
+        cross join lateral (select * from tidegate.triggers t where t.id = c.trigger_id limit 1) t
+        returning *
+    )
+    select
+        'begun', null::timestamptz, o.id, o.lease, o.trigger_id, o.attempt, o.due_at, o.max_attempts, o.backoff,
+        o.base_ms, o.max_ms, o.jitter, o.max_age_ms, o.timeout_ms, o.enqueued_at, o.redrive_generation, o.reply_to,
+        o.handles_letter_id, o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth,
+        o.traceparent, o.data, t.app, t.name, t.version, h.kind, h.name, s.version,
+        case when t.source = 'invoke' then o.actor else t.registered_by end, 'allowed'
+    from begun o
+    cross join lateral (select * from tidegate.triggers t where t.id = o.trigger_id limit 1) t
+    cross join lateral (
+        select case when o.script is null then t.handler_kind else 'script' end as kind,
+            coalesce(o.script, t.handler_name) as name) h
+    left join lateral (
+        select version from tidegate.scripts where app = t.app and name = h.name limit 1
+    ) s on h.kind = 'script';
+end
+$$;
+
+-- Begins calls, in their order. `p_calls` is an array of objects: `reply_to`, `trigger` or `app` with `script` and
+-- `timeout_ms`, then the event. Answers, by kind: 'now' once, 'begun' rows, and refused calls, whose kind is why and whose
+-- `reply_to` is which.
 create function tidegate.begin_calls(p_calls jsonb, p_lease_us bigint) returns setof tidegate.exchanged
 language plpgsql
 set enable_seqscan = off
@@ -15,9 +59,11 @@ set jit = off
 as $$
 declare
     v_now timestamptz := clock_timestamp();
-    v_call jsonb;
-    v_lane record;
-    v_event_id uuid;
+    v_item record;
+    -- Those that may begin and have no row yet.
+    v_ids bigint[] := '{}';
+    v_triggers bigint[] := '{}';
+    v_calls jsonb[] := '{}';
     v_row tidegate.exchanged;
     v_none tidegate.exchanged;
 begin
@@ -25,44 +71,59 @@ begin
     v_row.now := v_now;
     return next v_row;
 
-    for v_call in select * from jsonb_array_elements(p_calls) loop
-        v_row := v_none;
-        v_row.reply_to := v_call ->> 'reply_to';
-        if v_call ? 'trigger' then
-            select t.*, t.registered_by as runs_as into v_lane from tidegate.triggers t
-            where t.id = (v_call ->> 'trigger')::bigint and t.source = 'http' and t.enabled and t.deleted_at is null;
-        else
-            select t.*, v_call ->> 'actor' as runs_as into v_lane from tidegate.triggers t
-            where t.app = v_call ->> 'app' and t.source = 'invoke' and t.enabled and t.deleted_at is null;
+    for v_item in
+        select c.call, c.call ? 'key' as is_keyed, t.id, t.app, t.registered_by, t.paused, t.max_concurrency
+        from jsonb_array_elements(p_calls) with ordinality c (call, n)
+        left join lateral (
+            select * from tidegate.triggers t
+            where t.id = (c.call ->> 'trigger')::bigint and t.source = 'http' and t.enabled and t.deleted_at is null
+            union all
+            select * from tidegate.triggers t
+            where t.app = c.call ->> 'app' and t.source = 'invoke' and t.enabled and t.deleted_at is null
+            limit 1) t on true
+        order by c.n
+    loop
+        if (v_item.is_keyed or v_item.max_concurrency is not null) and cardinality(v_ids) > 0 then
+            -- What follows looks for rows that hold a place or a key: those before it must be there.
+            return query select * from tidegate.begin_rows(v_now, p_lease_us, v_ids, v_triggers, v_calls);
+            v_ids := '{}';
+            v_triggers := '{}';
+            v_calls := '{}';
         end if;
-        if not found then
+        v_row := v_none;
+        v_row.reply_to := v_item.call ->> 'reply_to';
+        if v_item.id is null then
             v_row.kind := 'gone';
-        elsif v_lane.paused then
+        elsif v_item.paused then
             v_row.kind := 'paused';
-        elsif not v_call ? 'trigger' then
+        elsif not v_item.call ? 'trigger' then
             null;
-        elsif tidegate.standing(v_lane.registered_by, v_lane.app) <> 'allowed' then
-            v_row.kind := tidegate.standing(v_lane.registered_by, v_lane.app);
-        elsif v_lane.max_concurrency is not null and not tidegate.has_slot(v_now, v_lane.id, v_lane.max_concurrency) then
+        elsif tidegate.standing(v_item.registered_by, v_item.app) <> 'allowed' then
+            v_row.kind := tidegate.standing(v_item.registered_by, v_item.app);
+        elsif v_item.max_concurrency is not null and not tidegate.has_slot(v_now, v_item.id, v_item.max_concurrency) then
             v_row.kind := 'busy';
         end if;
-        if v_row.kind is null and v_call ? 'key' then
+        if v_row.kind is null then
+            v_row.id := nextval('tidegate.outbox_id_seq');
+        end if;
+        if v_row.kind is null and v_item.is_keyed then
             -- Who comes at the same time waits here for the end of this transaction. A key is free again when it is older
             -- than a day, or when its execution has ended without a success.
             insert into tidegate.call_keys as k (app, key, digest, delivery_id, created_at)
-            values (v_lane.app, v_call ->> 'key', v_call ->> 'digest', 0, v_now)
+            values (v_item.app, v_item.call ->> 'key', v_item.call ->> 'digest', v_row.id, v_now)
             on conflict (app, key) do update set
-                digest = excluded.digest, delivery_id = 0, reply = null, created_at = excluded.created_at
+                digest = excluded.digest, delivery_id = excluded.delivery_id, reply = null,
+                created_at = excluded.created_at
                 where k.created_at < v_now - interval '1 day' or (
                     k.digest = excluded.digest and k.reply is null
                     and not exists (select from tidegate.outbox o where o.id = k.delivery_id));
             if not found then
                 select
-                    case when k.digest <> v_call ->> 'digest' then 'key_reused' when k.reply is null then 'key_in_use'
+                    case when k.digest <> v_item.call ->> 'digest' then 'key_reused' when k.reply is null then 'key_in_use'
                         else 'repeated' end,
                     k.delivery_id, k.reply
                 into v_row.kind, v_row.id, v_row.data
-                from tidegate.call_keys k where k.app = v_lane.app and k.key = v_call ->> 'key';
+                from tidegate.call_keys k where k.app = v_item.app and k.key = v_item.call ->> 'key';
                 v_row.lease := 1;
             elsif random() < 0.01 then
                 -- Now and then, a few at a time, and none that another is pruning.
@@ -78,37 +139,16 @@ begin
             return next v_row;
             continue;
         end if;
-
-        v_event_id := tidegate.uuid_v7(v_now);
-        insert into tidegate.outbox (
-            trigger_id, due_at, lease, lease_until, leased_at, attempt, max_attempts, base_ms, max_ms, jitter,
-            timeout_ms, depth, enqueued_at, time, event_id, root_id, parent_id, backoff, source, type, subject, actor,
-            traceparent, reply_to, data, script, call_key)
-        values (
-            v_lane.id, v_now, 1, v_now + p_lease_us * interval '1 microsecond', v_now, 1, 1, 1, 1, 0,
-            coalesce((v_call ->> 'timeout_ms')::integer, v_lane.timeout_ms), (v_call ->> 'depth')::integer, v_now, v_now,
-            v_event_id, coalesce((v_call ->> 'root_id')::uuid, v_event_id), (v_call ->> 'parent_id')::uuid, 'constant',
-            'http', v_call ->> 'type', v_call ->> 'subject', v_call ->> 'actor', v_call ->> 'traceparent',
-            v_call ->> 'reply_to', (v_call ->> 'data')::json, v_call ->> 'script', v_call ->> 'key')
-        returning
-            'begun', null, id, lease, trigger_id, attempt, due_at, max_attempts, outbox.backoff, base_ms, max_ms, jitter,
-            max_age_ms, timeout_ms, enqueued_at, redrive_generation, reply_to, handles_letter_id, event_id, source, type,
-            subject, time, actor, root_id, parent_id, depth, traceparent, data, v_lane.app, v_lane.name, v_lane.version,
-            case when script is null then v_lane.handler_kind else 'script' end, coalesce(script, v_lane.handler_name),
-            null, v_lane.runs_as, 'allowed'
-        into v_row;
-        if v_row.handler_kind = 'script' then
-            select s.version into v_row.script_version from tidegate.scripts s
-            where s.app = v_lane.app and s.name = v_row.handler_name;
+        if v_item.max_concurrency is not null then
+            insert into tidegate.slots (trigger_id, delivery_id, lease) values (v_item.id, v_row.id, 1);
         end if;
-        if v_call ? 'key' then
-            update tidegate.call_keys set delivery_id = v_row.id where app = v_lane.app and key = v_call ->> 'key';
-        end if;
-        if v_lane.max_concurrency is not null then
-            insert into tidegate.slots (trigger_id, delivery_id, lease) values (v_lane.id, v_row.id, 1);
-        end if;
-        return next v_row;
+        v_ids := v_ids || v_row.id;
+        v_triggers := v_triggers || v_item.id;
+        v_calls := v_calls || v_item.call;
     end loop;
+    if cardinality(v_ids) > 0 then
+        return query select * from tidegate.begin_rows(v_now, p_lease_us, v_ids, v_triggers, v_calls);
+    end if;
 end
 $$;
 

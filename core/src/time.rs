@@ -58,22 +58,19 @@ impl Timestamp {
     /// The moment `by` later, saturating.
     #[must_use]
     pub const fn plus(self, by: Micros) -> Self {
-        let by = if by.0 > i64::MAX as u64 { i64::MAX } else { by.0 as i64 };
-        Self(self.0.saturating_add(by))
+        Self(self.0.saturating_add_unsigned(by.0))
     }
 
     /// The moment `by` earlier, saturating.
     #[must_use]
     pub const fn minus(self, by: Micros) -> Self {
-        let by = if by.0 > i64::MAX as u64 { i64::MAX } else { by.0 as i64 };
-        Self(self.0.saturating_sub(by))
+        Self(self.0.saturating_sub_unsigned(by.0))
     }
 
     /// How long ago `earlier` was; zero if it lies ahead.
     #[must_use]
-    pub const fn since(self, earlier: Self) -> Micros {
-        let length = self.0.saturating_sub(earlier.0);
-        Micros(if length > 0 { length as u64 } else { 0 })
+    pub fn since(self, earlier: Self) -> Micros {
+        Micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 
     /// RFC 3339 with microseconds in UTC. Years outside 0–9999 are clamped, because RFC 3339 cannot write them.

@@ -214,6 +214,8 @@ impl Lanes {
         self.asked = self.asked.saturating_sub(asked.quota);
         let lane = self.lanes.entry(asked.trigger).or_default();
         lane.asked = lane.asked.saturating_sub(asked.quota);
+        // Woken while it was asked for: the claim may have been before the rows.
+        self.stirred |= lane.woken && lane.asked == 0;
         lane
     }
 
@@ -307,9 +309,6 @@ impl Lanes {
             lane.calm = 0;
             lane.window = lane.window.saturating_add(1);
         }
-        if lane.window > WINDOW_CLOSED_MAX {
-            lane.window = WINDOW_OPEN;
-        }
     }
 
     /// Some of the lane's settlements conflicted: half as many may run at once. Call it once per answer.
@@ -355,9 +354,6 @@ impl Lanes {
         });
     }
 }
-
-/// A window that has grown past this bounds nothing that the gate does not bound already.
-const WINDOW_CLOSED_MAX: u32 = 10_000;
 
 /// Hands `rows` out: equal shares, never more than wanted, at least one to each. `wanting` is no longer than `rows`.
 fn share_out(rows: u32, wanting: &[(TriggerId, u32)]) -> Vec<(TriggerId, u32)> {

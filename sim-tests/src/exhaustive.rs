@@ -14,7 +14,7 @@ const FAULTS: [CallFault; 4] = [
 fn scenario(faults: Vec<(u64, Fault)>) -> Plan {
     let gate = GateLimits { permits: 2, sync_reserve: 1 };
     let emit = |to: &str| Step::Emit { to: to.to_owned(), count: 1, lag: 0 };
-    let call = Step::Call { daemon: 0, patience: 500_000, key: None };
+    let call = Step::Call { count: 1, daemon: 0, patience: 500_000, key: None };
     Plan {
         seed: 1,
         daemons: 2,

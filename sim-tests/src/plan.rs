@@ -34,6 +34,10 @@ pub struct Settings {
     pub batch_max: u32,
 }
 
+const fn one() -> u32 {
+    1
+}
+
 /// What a client or an operator does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -56,8 +60,11 @@ pub enum Step {
         /// The trigger that it would have been for.
         to: String,
     },
-    /// Calls the page and waits at most so long.
+    /// Callers call the page or a script, and wait at most so long.
     Call {
+        /// How many at once.
+        #[serde(default = "one")]
+        count: u32,
         /// Which daemon.
         daemon: usize,
         /// When the caller hangs up, if not answered.

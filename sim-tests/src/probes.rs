@@ -70,6 +70,10 @@ probes! {
     StoreSlow,
     /// the network lost everything one way
     Cut,
+    /// rows were claimed ahead of free permits
+    ClaimedAhead,
+    /// a lane was woken while an exchange was under way, and found room
+    WokenMeanwhile,
     /// a notification was lost
     NoticeLost,
     /// a daemon was woken for nothing

@@ -104,6 +104,7 @@ impl Dispatcher {
             return;
         }
         let now = self.clock.now(self.now);
+        self.prefetch.measure(self.now);
         let budget = self.budget();
         let claim = self.lanes.offer(now, budget);
         if claim.is_empty() && self.settling.len() == 0 {
@@ -113,7 +114,6 @@ impl Dispatcher {
             return;
         }
         self.lanes.ask(now, &claim);
-        self.prefetch.sent(self.now);
         let settle = self.settling.take(self.config.batch_max());
         let request = Request::Exchange {
             settle: settle.iter().map(|waiting| waiting.settlement.clone()).collect(),

@@ -28,8 +28,8 @@ impl Prefetch {
         self.done = self.done.saturating_add(1);
     }
 
-    /// An exchange is sent.
-    pub(super) fn sent(&mut self, now: Mono) {
+    /// Rows are about to be claimed: takes account of what has ended since it did last.
+    pub(super) fn measure(&mut self, now: Mono) {
         let span = now.since(self.since);
         if span < SPAN_MIN {
             return;
@@ -63,13 +63,13 @@ mod tests {
         assert_eq!(prefetch.rows(1_000), 0);
         for round in 1..=60_u64 {
             (0..100).for_each(|_| prefetch.ended());
-            prefetch.sent(Mono(round * 2_000));
+            prefetch.measure(Mono(round * 2_000));
             prefetch.answered(Micros(2_000));
         }
         assert!((150..=200).contains(&prefetch.rows(1_000)), "50,000/s for 4 ms: {}", prefetch.rows(1_000));
         assert_eq!(prefetch.rows(10), 10);
         prefetch.ended();
-        prefetch.sent(Mono(1_120_000));
+        prefetch.measure(Mono(1_120_000));
         assert_eq!(prefetch.rows(1_000), 0, "one in a second");
     }
     #[test]
@@ -77,9 +77,9 @@ mod tests {
         let mut prefetch = Prefetch::new(Mono(0));
         for second_fifth in 1..=20_u64 {
             let at = second_fifth * 200_000;
-            prefetch.sent(Mono(at));
+            prefetch.measure(Mono(at));
             (0..50).for_each(|_| prefetch.ended());
-            prefetch.sent(Mono(at + 1_000));
+            prefetch.measure(Mono(at + 1_000));
             prefetch.answered(Micros(2_000));
         }
         assert!(prefetch.rows(1_000) <= 10, "250/s, in bursts: {}", prefetch.rows(1_000));

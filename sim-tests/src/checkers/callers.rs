@@ -23,10 +23,16 @@ struct Seen {
     /// Those whose rows are written, and who were told nothing.
     owed: BTreeSet<InboxId>,
     gone: BTreeSet<InboxId>,
+    /// Those whose execution runs again: they have waited anew.
+    conflicted: BTreeSet<InboxId>,
     /// Too deep in their chain.
     deep: BTreeSet<InboxId>,
     /// Rows that wait to run again, because others had written what they read.
     again: BTreeSet<DeliveryId>,
+    /// Since when each call waits to be executed, and those that were told to have started since it rested last: how long
+    /// they say that they had waited.
+    since: BTreeMap<InboxId, Mono>,
+    started: Vec<(InboxId, u64)>,
     /// Who has come since it rested last.
     arrived: Option<InboxId>,
     shutdown_at: Option<Mono>,
@@ -42,6 +48,7 @@ impl Seen {
             (Disposition::Rejected, true) => Ok(()),
             (Disposition::Accepted, false) => {
                 self.waiting.insert(inbox, now.plus(SYNC_WAIT));
+                self.since.insert(inbox, now);
                 self.arrived = Some(inbox);
                 if depth > MAX_DEPTH {
                     self.deep.insert(inbox);
@@ -86,6 +93,12 @@ impl Seen {
         if is_deep != (failure.error == ExecError::LoopRefused) {
             return Err(format!("caller {} is told {:?}, too deep: {is_deep}", inbox.seq, failure.error));
         }
+        if is_turned_away && failure.error == ExecError::Overloaded {
+            let says_how_long = waited < SYNC_WAIT.0 || failure.message.contains(&format!(" {} ms", waited / 1_000));
+            if failure.retry_after.is_none() || !says_how_long {
+                return Err(format!("caller {} is told {failure:?} after {waited} µs", inbox.seq));
+            }
+        }
         let others = self.waiting.len() as u32;
         if is_turned_away && !is_deep && waited < SYNC_WAIT.0 && others < SYNC_QUEUE_MAX {
             return Err(format!("caller {} is turned away after {waited} µs, {others} others wait", inbox.seq));
@@ -98,6 +111,12 @@ impl Seen {
             && (*until <= now || wake_at.is_none_or(|at| at > *until))
         {
             return Err(format!("rests at {now:?} until {wake_at:?}, and a caller waits until {until:?}"));
+        }
+        for (inbox, waited) in self.started.drain(..) {
+            let since = self.since.get(&inbox).copied().filter(|_| !self.conflicted.contains(&inbox));
+            if let Some(since) = since.filter(|since| now.since(*since).0 != waited) {
+                return Err(format!("caller {} waits since {since:?}, and is told to have waited {waited} µs", inbox.seq));
+            }
         }
         let waiting = self.waiting.len() as u32;
         let has_come = self.arrived.take().is_some_and(|inbox| self.waiting.contains_key(&inbox));
@@ -158,7 +177,13 @@ impl Checker for Callers {
                 self.of(*life).refused(call.inbox, failure.as_ref(), waited.0)
             }
             Moment::Fact { of: life, fact: Fact::Conflicted { delivery, .. } } if delivery.reply_to.is_some() => {
-                self.of(*life).again.insert(delivery.id);
+                let seen = self.of(*life);
+                seen.again.insert(delivery.id);
+                seen.conflicted.extend(delivery.reply_to);
+                Ok(())
+            }
+            Moment::Fact { of: life, fact: Fact::Started { delivery, waited } } => {
+                self.of(*life).started.extend(delivery.reply_to.map(|inbox| (inbox, waited.0)));
                 Ok(())
             }
             Moment::Executes { of: life, delivery, .. } => {

@@ -23,11 +23,16 @@ pub(super) struct Calls {
     conflicts: BTreeMap<DeliveryId, u32>,
     /// Claims whose handler came to its end, and whether what it answered can be sent.
     answered: BTreeMap<Claim, bool>,
+    /// Invocations: these may answer nothing.
+    invoked: BTreeSet<DeliveryId>,
 }
 
 impl Calls {
     fn executes(&mut self, delivery: &Delivery) -> Result<(), String> {
         let Kind::Sync(_) = delivery.kind() else { return Ok(()) };
+        if delivery.event.event_type.as_str() == "invoke" {
+            self.invoked.insert(delivery.id);
+        }
         let times = self.executions.entry(delivery.id).or_default();
         *times += 1;
         let conflicts = self.conflicts.get(&delivery.id).copied().unwrap_or_default();
@@ -105,7 +110,8 @@ impl Checker for Calls {
             }
             Moment::Executes { delivery, .. } => self.executes(delivery),
             Moment::Ended { claim, outcome: Some(Outcome::Succeeded { reply, .. }), .. } => {
-                self.answered.insert(*claim, can_be_sent(reply.as_ref()));
+                let may_be_silent = reply.is_none() && self.invoked.contains(&claim.delivery);
+                self.answered.insert(*claim, may_be_silent || can_be_sent(reply.as_ref()));
                 Ok(())
             }
             Moment::Ended { claim, .. } => {

@@ -1,5 +1,6 @@
 //! A claim deals what there is evenly: no lane gets more than one row more than another that wants as much. What a lane
-//! wants at least is known from outside: its share of the permits, less what of it is in hand or asked for already.
+//! wants at least is known from outside: its share of the permits, less what of it is in hand or asked for already. And for
+//! a lane with a limit one claim at a time asks: two would wait for each other in the store.
 
 use super::gate::share;
 use super::{Checker, Life, Moment, Scene};
@@ -24,6 +25,8 @@ struct Seen {
     held: BTreeMap<Claim, TriggerId>,
     /// Claims that were not answered.
     asked: BTreeMap<OpId, Vec<LaneQuota>>,
+    /// Lanes that the last discovery said have a limit.
+    limited: BTreeSet<TriggerId>,
 }
 
 impl Seen {
@@ -50,6 +53,11 @@ impl Checker for Fairness {
             }
             Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, .. } } => {
                 let seen = self.lives.entry(*of).or_default();
+                let is_asked = |lane: &TriggerId| seen.asked.values().flatten().any(|other| other.trigger == *lane);
+                let limited = claim.iter().map(|quota| quota.trigger).filter(|lane| seen.limited.contains(lane));
+                if let Some(lane) = limited.clone().find(is_asked) {
+                    return Err(format!("daemon {} asks twice at once for the lane {lane}, which has a limit", of.daemon));
+                }
                 let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.modest.contains(lane));
                 self.asked.insert(*op, lanes.map(|lane| (lane, seen.wants(lane))).collect());
                 seen.asked.insert(*op, claim.clone());
@@ -71,6 +79,10 @@ impl Checker for Fairness {
             Moment::Answered { of, op, result, taken: true } => {
                 let seen = self.lives.entry(*of).or_default();
                 seen.asked.remove(op);
+                if let Ok(Reply::Discover { lanes, .. }) = result {
+                    let limited = lanes.iter().filter(|lane| lane.max_concurrency.is_some());
+                    seen.limited = limited.map(|lane| lane.trigger).collect();
+                }
                 if let Ok(Reply::Exchange { claimed, .. }) = result {
                     let is_held = |row: &Delivery| seen.held.keys().any(|claim| claim.delivery == row.id);
                     probes.sometimes(Probe::CameBack, claimed.iter().any(is_held));

@@ -12,6 +12,7 @@ mod effects;
 mod expiry;
 mod fairness;
 mod gate;
+mod hoarding;
 mod keys;
 mod latency;
 mod letters;
@@ -24,6 +25,7 @@ mod reasons;
 mod stale;
 mod terminal;
 mod views;
+mod wakes;
 
 use crate::plan::Settings;
 use crate::probes::Probes;
@@ -31,7 +33,7 @@ pub(crate) use bounds::STEPS_MAX;
 use std::fmt;
 use tidegate_core::{
     Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Mono, OpId, Outcome, Reply, Request, StoreError,
-    SyncReply, View,
+    SyncReply, TriggerId, View,
 };
 use tidegate_io_sim::Memory;
 
@@ -81,6 +83,8 @@ pub(crate) enum Moment<'a> {
     Rests { of: Life, view: View, now: Mono, wake_at: Option<Mono>, steps: u32 },
     /// A dispatcher has ended, as it was asked to.
     Stopped { of: Life, now: Mono },
+    /// A dispatcher is told that rows have come into these lanes.
+    Woken { of: Life, lanes: &'a [TriggerId] },
     /// A dispatcher was given an input, perhaps one for a life before it, and this is what it made of it.
     Took { of: Life, what: Given, now: Mono, disposition: Disposition, for_another: bool },
     /// A life is over.
@@ -163,6 +167,8 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<stale::Stale>::default(),
         Box::<views::Views>::default(),
         Box::<fairness::Fairness>::default(),
+        Box::<hoarding::Hoarding>::default(),
+        Box::<wakes::Wakes>::default(),
         Box::<places::Places>::default(),
         Box::<effects::EffectsOnce>::default(),
     ]

@@ -121,9 +121,9 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
             let emitted = world.store().emit(&emission).expect("the app is there");
             emitted.into_iter().flat_map(|one| one.woken).collect()
         }
-        Step::Call { daemon, patience, key } => {
+        Step::Call { count, daemon, patience, key } => {
             drop(world);
-            return daemons[*daemon].call(*patience, *key);
+            return (0..*count).for_each(|_| daemons[*daemon].call(*patience, *key));
         }
         Step::Gate { daemon, limits } => {
             drop(world);

@@ -13,7 +13,9 @@ use tidegate_core::{OpId, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 
 /// What needs the numbers of operations, or to know every trouble, is the other tier's.
-const ELSEWHERE: [&str; 8] = ["callers", "metrics", "expiry", "stale", "latency", "bounds", "views", "fairness"];
+const ELSEWHERE: [&str; 10] = [
+    "callers", "metrics", "expiry", "stale", "latency", "bounds", "views", "fairness", "hoarding", "wakes",
+];
 
 pub(super) struct Referee {
     plan: Plan,

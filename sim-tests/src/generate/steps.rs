@@ -62,7 +62,8 @@ fn emit(draw: &mut Draw, lanes: &[&str], most: u64) -> Step {
 
 fn call(draw: &mut Draw, daemons: usize) -> Step {
     let key = draw.permille(300).then(|| draw.between(0, 3) as u32);
-    Step::Call { daemon: one_of(draw, daemons), patience: draw.between(1, 3_000) * 1_000, key }
+    let count = if draw.permille(150) { draw.between(2, 20) as u32 } else { 1 };
+    Step::Call { count, daemon: one_of(draw, daemons), patience: draw.between(1, 3_000) * 1_000, key }
 }
 
 fn one_of(draw: &mut Draw, daemons: usize) -> usize {

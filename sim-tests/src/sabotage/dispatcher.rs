@@ -93,6 +93,9 @@ impl World {
             first.quota += last.quota - 1;
             last.quota = 1;
         }
+        if let (Bug::ClaimsTooMuch, Request::Exchange { claim, .. }) = (bug, &mut request) {
+            claim.iter_mut().for_each(|one| one.quota *= 3);
+        }
         match &mut request {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {
                 let row = self.store().row(one.claim.delivery);
@@ -123,6 +126,9 @@ impl World {
                 if claimed.len() > 1 && op.seq.is_multiple_of(7) =>
             {
                 Input::Tick
+            }
+            (Some(Bug::SleepsOn), Input::Woken { lanes, somewhere }) if lanes.len() == 1 => {
+                Input::Woken { lanes: Vec::new(), somewhere }
             }
             (Some(Bug::LostReceipt), Input::ReplyDelivered { .. }) => Input::Tick,
             (Some(Bug::AnswerIgnored), Input::StoreAnswered { op, result: Ok(Reply::Discover { .. }) })

@@ -83,6 +83,8 @@ bugs! {
     OversleepsCaller, "callers", "a dispatcher sleeps while a caller's patience ends";
     ShowsTooLittle, "views", "a dispatcher shows nothing of what it settles";
     Favourite, "fairness", "the first lane of a claim gets what the last one should have had";
+    ClaimsTooMuch, "hoarding", "a claim asks for three times what there is use for";
+    SleepsOn, "wakes", "a dispatcher sleeps on when it is woken for one lane";
     NeverRests, "bounds", "a timer is set for a time that has passed";
     FactUntold, "metrics", "a dead letter is not told of";
     FactWrong, "metrics", "a deferral is told of, and never happened";

@@ -9,7 +9,7 @@ use crate::probes::Probe;
 use std::sync::Arc;
 use tidegate_core::{
     Cause, Collection, EventId, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Parent,
-    Subject, SyncCall, SyncTarget, TriggerId, TriggerName,
+    ScriptName, Subject, SyncCall, SyncTarget, TimeoutMs, TriggerId, TriggerName,
 };
 use tidegate_driver::{Emission, Guard, LetterSelection};
 
@@ -22,7 +22,9 @@ impl World {
             Step::Emit { to, count, lag } => self.emit(&to, count, lag),
             Step::Put { key } => self.put(key),
             Step::Rollback { to } => self.rollback(&to),
-            Step::Call { daemon, patience, key } => self.calls(daemon, patience, key),
+            Step::Call { count, daemon, patience, key } => {
+                (0..count).try_for_each(|_| self.calls(daemon, patience, key))
+            }
             Step::Gate { daemon, limits } => {
                 let life = self.daemons[daemon].life;
                 self.reach(daemon, life, Input::GateChanged { limits })
@@ -106,10 +108,14 @@ impl World {
         self.daemons[daemon].callers += 1;
         let inbox = InboxId { incarnation: incarnation(daemon, life), seq: self.daemons[daemon].callers };
         self.daemons[daemon].waiting.insert(inbox);
+        let (target, event) = match inbox.seq % 5 {
+            4 => (script(), event("invoke", "")),
+            _ => (SyncTarget::Trigger(self.page), event("http.request", "GET /")),
+        };
         let call = Arc::new(SyncCall {
             inbox,
-            target: SyncTarget::Trigger(self.page),
-            event: event("http.request", "GET /"),
+            target,
+            event,
             cause: Cause { parent: chain(inbox.seq), ..Cause::outside(principal("admin")) },
             idempotency_key: key.map(key_of),
         });
@@ -141,6 +147,12 @@ impl World {
 
 fn selection(limit: u32) -> LetterSelection {
     LetterSelection { limit, ..LetterSelection::default() }
+}
+
+/// What is invoked by its name.
+fn script() -> SyncTarget {
+    let script = ScriptName::new("invoked").expect("a constant within the rule");
+    SyncTarget::Script { app: app(), script, timeout: TimeoutMs::try_from(2_000).expect("within the bounds") }
 }
 
 /// Most callers begin a chain, some come at its end, and some from beyond.

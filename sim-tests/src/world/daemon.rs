@@ -224,6 +224,9 @@ impl World {
         let now = self.daemons[daemon].clock.read(self.now);
         self.trace.note(&(daemon, now, &input));
         let of = self.life(daemon);
+        if let Input::Woken { lanes, .. } = &input {
+            self.see(&Moment::Woken { of, lanes })?;
+        }
         let input = self.spoilt_input(of, input);
         if let Input::GateChanged { limits } = &input {
             self.see(&Moment::Set { of, gate: *limits })?;

@@ -98,7 +98,8 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
     if fails {
         return (took, failed(ExecError::ScriptError, "it failed"));
     }
-    let reply = if name == "page" { replies::draw(&mut draw) } else { None };
+    let answers = name == "page" || (delivery.reply_to.is_some() && draw.permille(500));
+    let reply = if answers { replies::draw(&mut draw) } else { None };
     (took, Outcome::Succeeded { effects: effects(delivery, store), reply })
 }
 

@@ -7,13 +7,13 @@ use tidegate_sim_tests::{Cost, Keep, Plan, Probes, Profile, one_by_one, run};
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls for a seed", 502),
-    ("simulated milliseconds for a seed", 10_818),
-    ("conflicts in all", 19_093),
-    ("deferrals in all", 3_968),
-    ("of a thousand first claims, prompt", 223),
-    ("of a thousand retries, claimed promptly", 364),
-    ("of a thousand executions, started promptly", 224),
+    ("store calls for a seed", 511),
+    ("simulated milliseconds for a seed", 10_779),
+    ("conflicts in all", 19_709),
+    ("deferrals in all", 4_247),
+    ("of a thousand first claims, prompt", 221),
+    ("of a thousand retries, claimed promptly", 356),
+    ("of a thousand executions, started promptly", 220),
 ];
 
 /// Plans that were played to their end.

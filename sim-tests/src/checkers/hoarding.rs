@@ -1,0 +1,134 @@
+//! A dispatcher claims what it has permits for, and ahead of these no more than its handlers get done while two exchanges
+//! are under way: what one daemon hoards, no other can run.
+
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tidegate_core::{Micros, Mono, OpId, Request};
+
+/// Round trips that tell how long one takes: what was before them counts for less than a thousandth.
+const ROUND_TRIPS: usize = 32;
+/// How long an execution that has ended tells of the rate, and for how much of it it may pass.
+const RECENT: Micros = Micros::from_secs(2);
+const RECENT_PASSES_FOR: u64 = 20_000;
+/// What is older tells of a rate over a longer time.
+const PAST: Micros = Micros::from_secs(60);
+const PAST_PASSES_FOR: u64 = 2_000_000;
+
+#[derive(Default)]
+pub(super) struct Hoarding {
+    lives: BTreeMap<Life, Seen>,
+    executions: BTreeMap<OpId, Life>,
+}
+
+#[derive(Default)]
+struct Seen {
+    permits: u32,
+    running: BTreeSet<OpId>,
+    asked: BTreeMap<OpId, Asked>,
+    /// Exchanges that were answered since it rested last.
+    answered: Vec<Asked>,
+    round_trips: VecDeque<u64>,
+    /// Executions that have ended since it rested last.
+    ending: usize,
+    ended: VecDeque<Mono>,
+}
+
+/// Rows that an exchange asks for.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    rows: u32,
+    /// When, by the daemon's clock, and how many would have been too many; known as soon as it rests.
+    at: Option<(Mono, u64)>,
+}
+
+impl Seen {
+    /// What its handlers get done in two round trips, at the most.
+    fn ahead(&self, now: Mono) -> u64 {
+        let round_trip = self.round_trips.iter().copied().max().unwrap_or_default() + 1_000;
+        let recent = self.ended.iter().filter(|at| now.since(**at) <= RECENT).count() as u64;
+        let past = self.ended.len() as u64;
+        2 * round_trip * recent / RECENT_PASSES_FOR + 2 * round_trip * past / PAST_PASSES_FOR + 1
+    }
+
+    /// Says if it asks for more than it has room for.
+    fn rests(&mut self, now: Mono, queued: u32, probes: &mut Probes) -> Option<String> {
+        let round_trips = self.answered.drain(..).filter_map(|asked| Some(now.since(asked.at?.0).0));
+        self.round_trips.extend(round_trips);
+        self.round_trips.drain(..self.round_trips.len().saturating_sub(ROUND_TRIPS));
+        self.ended.extend(std::iter::repeat_n(now, std::mem::take(&mut self.ending)));
+        while self.ended.front().is_some_and(|at| now.since(*at) > PAST) {
+            self.ended.pop_front();
+        }
+        let free = u64::from(self.permits.saturating_sub(self.running.len() as u32));
+        let ahead = self.ahead(now);
+        let asked: u64 = self.asked.values().map(|asked| u64::from(asked.rows)).sum();
+        let new = self.asked.values_mut().filter(|asked| asked.at.is_none());
+        for one in new {
+            let others = asked - u64::from(one.rows);
+            // Rows that wait while permits are free wait for their own lane, and keep no other from a permit.
+            let most = (free + ahead.saturating_sub(u64::from(queued))).saturating_sub(others);
+            one.at = Some((now, most));
+            probes.sometimes(Probe::ClaimedAhead, others + u64::from(queued + one.rows) > free);
+            if u64::from(one.rows) > most {
+                return Some(format!(
+                    "asks for {} rows with {free} free permits, {queued} rows that wait and {others} that it asks for \
+                     already; its handlers get {ahead} done meanwhile",
+                    one.rows
+                ));
+            }
+        }
+        None
+    }
+}
+
+fn rows(request: &Request) -> u32 {
+    let Request::Exchange { claim, .. } = request else { return 0 };
+    claim.iter().map(|quota| quota.quota).sum()
+}
+
+impl Checker for Hoarding {
+    fn name(&self) -> &'static str {
+        "hoarding"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Set { of, gate } => self.lives.entry(*of).or_default().permits = gate.for_async(),
+            Moment::Asks { of, op: Some(op), request: request @ Request::Exchange { .. } } => {
+                self.lives.entry(*of).or_default().asked.insert(*op, Asked { rows: rows(request), at: None });
+            }
+            Moment::Applied { of, op, request, .. } => {
+                let asked = self.lives.get(of).and_then(|seen| seen.asked.get(op));
+                if let Some((_, most)) = asked.and_then(|asked| asked.at)
+                    && u64::from(rows(request)) > most
+                {
+                    return Err(format!("daemon {} claims {} rows, and has use for {most}", of.daemon, rows(request)));
+                }
+            }
+            Moment::Answered { of, op, result, taken: true } => {
+                let seen = self.lives.entry(*of).or_default();
+                seen.answered.extend(seen.asked.remove(op).filter(|_| result.is_ok()));
+            }
+            Moment::Executes { of, op, delivery } if delivery.reply_to.is_none() => {
+                self.executions.insert(*op, *of);
+                self.lives.entry(*of).or_default().running.insert(*op);
+            }
+            Moment::Ended { op, .. } => {
+                if let Some(seen) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
+                    seen.running.remove(op);
+                    seen.ending += 1;
+                }
+            }
+            Moment::Rests { of, view, now, .. } => {
+                let seen = self.lives.entry(*of).or_default();
+                if let Some(what) = seen.rests(*now, view.queued, probes) {
+                    return Err(format!("daemon {} {what}", of.daemon));
+                }
+            }
+            Moment::Died { of } => _ = self.lives.remove(of),
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,98 @@
+//! Who hears of rows asks for them at once: a dispatcher that is told of a lane while it has free permits, a store that
+//! answers and one exchange under way at most does not rest before an exchange asks for it.
+
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::{Probe, Probes};
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{Claim, Fact, LaneQuota, Micros, Mono, OpId, Reply, Request, TriggerId, View};
+
+#[derive(Default)]
+pub(super) struct Wakes {
+    lives: BTreeMap<Life, Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    permits: u32,
+    /// Lanes that it was told of, and has not asked for since.
+    woken: BTreeSet<TriggerId>,
+    /// Exchanges that were not answered.
+    asked: BTreeMap<OpId, Vec<LaneQuota>>,
+    /// Rows that were claimed, and whose settlement was not answered.
+    held: BTreeMap<Claim, TriggerId>,
+    /// How long it backs off from the store since it failed, and until when.
+    backs_off: Micros,
+    backs_off_until: Mono,
+}
+
+/// What a rollout may set instead.
+const BATCH_MAX: u32 = 50;
+
+impl Seen {
+    /// A lane that it should have asked for.
+    fn forgets(&mut self, view: &View, now: Mono, batch_max: u32, probes: &mut Probes) -> Option<TriggerId> {
+        self.backs_off_until = self.backs_off_until.max(now.plus(std::mem::take(&mut self.backs_off)));
+        if self.asked.len() > 1 {
+            return None;
+        }
+        let asked: u32 = self.asked.values().flatten().map(|quota| quota.quota).sum();
+        let free = self.permits.saturating_sub(view.running).saturating_sub(asked);
+        // Fewer rows than lanes are dealt in turn.
+        let has_room = free.min(batch_max) > view.lanes;
+        if !has_room || now < self.backs_off_until || view.shutting_down {
+            // It will ask when something ends.
+            self.woken.clear();
+            return None;
+        }
+        probes.sometimes(Probe::WokenMeanwhile, !self.woken.is_empty() && !self.asked.is_empty());
+        let is_known = |lane: &TriggerId| {
+            self.held.values().any(|held| held == lane) || self.asked.values().flatten().any(|one| one.trigger == *lane)
+        };
+        self.woken.iter().find(|lane| !is_known(lane)).copied()
+    }
+}
+
+impl Checker for Wakes {
+    fn name(&self) -> &'static str {
+        "wakes"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Set { of, gate } => self.lives.entry(*of).or_default().permits = gate.for_async(),
+            Moment::Woken { of, lanes } => self.lives.entry(*of).or_default().woken.extend(lanes.iter()),
+            Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, .. } } => {
+                let seen = self.lives.entry(*of).or_default();
+                claim.iter().for_each(|quota| _ = seen.woken.remove(&quota.trigger));
+                seen.asked.insert(*op, claim.clone());
+            }
+            Moment::Answered { of, op, result, taken: true } => {
+                let seen = self.lives.entry(*of).or_default();
+                seen.asked.remove(op);
+                if let Ok(Reply::Exchange { claimed, .. }) = result {
+                    seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+                }
+            }
+            Moment::Fact { of, fact } => {
+                let seen = self.lives.entry(*of).or_default();
+                match fact {
+                    Fact::Settled { delivery, .. } | Fact::Fenced { delivery, .. } | Fact::LeaseLost { delivery } => {
+                        seen.held.remove(&delivery.claim());
+                    }
+                    Fact::StoreFailed { retry_in, .. } => seen.backs_off = seen.backs_off.max(*retry_in),
+                    _ => {}
+                }
+            }
+            Moment::Rests { of, view, now, .. } => {
+                let batch_max = scene.settings.batch_max.min(BATCH_MAX);
+                let forgotten = self.lives.entry(*of).or_default().forgets(view, *now, batch_max, probes);
+                if let Some(lane) = forgotten {
+                    return Err(format!("daemon {} was told of the lane {lane}, and rests without asking", of.daemon));
+                }
+            }
+            Moment::Died { of } => _ = self.lives.remove(of),
+            _ => {}
+        }
+        Ok(())
+    }
+}

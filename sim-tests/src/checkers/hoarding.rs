@@ -46,7 +46,7 @@ impl Seen {
     /// What its handlers get done in two round trips, at the most.
     fn ahead(&self, now: Mono) -> u64 {
         let round_trip = self.round_trips.iter().copied().max().unwrap_or_default() + 1_000;
-        let recent = self.ended.iter().filter(|at| now.since(**at) <= RECENT).count() as u64;
+        let recent = self.ended.iter().rev().take_while(|at| now.since(**at) <= RECENT).count() as u64;
         let past = self.ended.len() as u64;
         2 * round_trip * recent / RECENT_PASSES_FOR + 2 * round_trip * past / PAST_PASSES_FOR + 1
     }
@@ -59,6 +59,9 @@ impl Seen {
         self.ended.extend(std::iter::repeat_n(now, std::mem::take(&mut self.ending)));
         while self.ended.front().is_some_and(|at| now.since(*at) > PAST) {
             self.ended.pop_front();
+        }
+        if self.asked.values().all(|asked| asked.at.is_some()) {
+            return None;
         }
         let free = u64::from(self.permits.saturating_sub(self.running.len() as u32));
         let ahead = self.ahead(now);

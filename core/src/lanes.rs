@@ -167,7 +167,6 @@ impl Lanes {
     /// Quotas for the lanes that have due work: each the same, what one does not want goes to the others. It begins
     /// behind the last lane that was asked for, so none is passed over twice in a row.
     pub(crate) fn offer(&mut self, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
-        self.stirred = false;
         if budget.rows == 0 {
             return Vec::new();
         }
@@ -180,6 +179,7 @@ impl Lanes {
             .map(|(trigger, lane)| (*trigger, lane.wants(budget)))
             .filter(|(_, wants)| *wants > 0)
             .collect();
+        self.stirred = wanting.len() > budget.rows as usize;
         wanting.truncate(budget.rows as usize);
         let floor = |trigger| self.lanes.get(&trigger).map_or(Timestamp::EPOCH, |lane| lane.floor);
         let quota = |(trigger, quota)| LaneQuota { trigger, quota, floor: floor(trigger) };
@@ -200,7 +200,7 @@ impl Lanes {
         }
     }
 
-    /// Whether a lane that nobody has asked for may have become due since the last offer.
+    /// Whether a lane that nobody asks for may be due: it stirred since the last offer, or that had no room for it.
     pub(crate) fn is_stirred(&self) -> bool {
         self.stirred
     }

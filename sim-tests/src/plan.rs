@@ -257,6 +257,8 @@ pub enum StoreFault {
     Late(u64),
     /// It takes so long.
     Slow(u64),
+    /// It is applied at once, and answered so much later.
+    AnswerSlow(u64),
 }
 
 /// How an execution goes wrong.

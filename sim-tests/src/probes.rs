@@ -68,6 +68,8 @@ probes! {
     AnsweredTheDead,
     /// a store call took longer than a lease
     StoreSlow,
+    /// an answer was long on its way
+    AnswerSlow,
     /// the network lost everything one way
     Cut,
     /// rows were claimed ahead of free permits

@@ -12,11 +12,13 @@ pub enum Profile {
     Gate,
     /// Handlers that emit what triggers themselves.
     Loops,
+    /// Answers that overtake each other: retries that are claimed again before it is known that they were settled.
+    Overlap,
 }
 
 impl Profile {
     /// Every workload.
-    pub const ALL: [Self; 4] = [Self::Mixed, Self::Jitter, Self::Gate, Self::Loops];
+    pub const ALL: [Self; 5] = [Self::Mixed, Self::Jitter, Self::Gate, Self::Loops, Self::Overlap];
 
     /// Its name at the command line.
     #[must_use]
@@ -26,6 +28,7 @@ impl Profile {
             Self::Jitter => "jitter",
             Self::Gate => "gate",
             Self::Loops => "loops",
+            Self::Overlap => "overlap",
         }
     }
 }

@@ -62,6 +62,9 @@ impl Seen {
     fn begins(&mut self, op: OpId, callers: impl Iterator<Item = InboxId>) -> Result<(), String> {
         let mut begun = Vec::new();
         for inbox in callers {
+            if self.shutdown_at.is_some() {
+                return Err(format!("the call of caller {} is begun after the shutdown was asked for", inbox.seq));
+            }
             if self.deep.contains(&inbox) {
                 return Err(format!("the call of caller {} is begun, and it is too deep", inbox.seq));
             }

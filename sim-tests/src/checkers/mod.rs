@@ -10,6 +10,7 @@ mod depth;
 mod done;
 mod effects;
 mod expiry;
+mod facts;
 mod fairness;
 mod gate;
 mod hoarding;
@@ -162,6 +163,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<letters::Letters>::default(),
         Box::<reasons::Reasons>::default(),
         Box::<metrics::Metrics>::default(),
+        Box::<facts::Facts>::default(),
         Box::<bounds::Bounds>::default(),
         Box::<latency::Latency>::default(),
         Box::<stale::Stale>::default(),

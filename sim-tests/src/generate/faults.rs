@@ -13,7 +13,12 @@ pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64
     if classes.is_empty() {
         return Vec::new();
     }
-    let many = if profile == Profile::Mixed { draw.between(0, 30) } else { draw.between(0, 6) };
+    let classes = if profile == Profile::Overlap { vec![10, 11, 12] } else { classes };
+    let many = match profile {
+        Profile::Mixed => draw.between(0, 30),
+        Profile::Overlap => draw.between(10, 60),
+        _ => draw.between(0, 6),
+    };
     let mut faults: Vec<(u64, Fault)> = (0..many)
         .map(|_| {
             let class = draw.one(&classes);
@@ -41,6 +46,7 @@ fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
         9 => store(StoreFault::AnswerLost),
         10 => store(StoreFault::AnswerTwice),
         11 => store(StoreFault::Late(length)),
+        12 if draw.permille(500) => store(StoreFault::AnswerSlow(length / 4)),
         12 => store(StoreFault::Slow(length)),
         13 => Fault::Cut { daemon, length: length / 2, answers: draw.permille(500) },
         14 => Fault::Deaf { daemon, length },

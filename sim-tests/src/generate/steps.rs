@@ -33,6 +33,10 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
             _ => call(draw, daemons),
         },
         Profile::Loops => emit(draw, &["loop"], 3),
+        Profile::Overlap => match draw.between(0, 9) {
+            0..=1 => call(draw, daemons),
+            _ => emit(draw, &["flaky", "doomed", "owned", "count", "aging"], 20),
+        },
     }
 }
 

@@ -26,6 +26,9 @@ impl Bug {
 
     /// What is told on top of a fact.
     pub(crate) fn adds(self, fact: &Fact) -> Option<Fact> {
+        if let (Self::CountsWrong, Fact::Exchanged { settled, claimed, took }) = (self, fact) {
+            return Some(Fact::Exchanged { settled: *settled, claimed: claimed + 1, took: *took });
+        }
         let Fact::Started { delivery, .. } = fact else { return None };
         let ending = Ending::Deferred { delay: Micros::ZERO };
         let lie = Fact::Settled { delivery: std::sync::Arc::clone(delivery), ending, took: None };

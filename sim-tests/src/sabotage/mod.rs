@@ -87,6 +87,7 @@ bugs! {
     SleepsOn, "wakes", "a dispatcher sleeps on when it is woken for one lane";
     NeverRests, "bounds", "a timer is set for a time that has passed";
     FactUntold, "metrics", "a dead letter is not told of";
+    CountsWrong, "facts", "an exchange is told twice, the second time with one row more";
     FactWrong, "metrics", "a deferral is told of, and never happened";
     // In fan-out.
     FansOutTwice, "effects", "an event makes two rows for one trigger";

@@ -91,6 +91,10 @@ impl World {
                 self.sent(of, op, request, there + length, vec![back]);
                 (Probe::StoreSlow, there + length + back)
             }
+            StoreFault::AnswerSlow(length) => {
+                self.sent(of, op, request, there, vec![back + length]);
+                (Probe::AnswerSlow, there + length + back)
+            }
         };
         self.probes.sometimes(probe, probe != Probe::StoreSlow);
         // The longest back-off after a failure belongs to it.

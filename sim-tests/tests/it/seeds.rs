@@ -75,6 +75,13 @@ fn loops_end_at_their_depth() {
 }
 
 #[test]
+fn answers_that_overtake_each_other_are_told_apart() {
+    use tidegate_sim_tests::Probe;
+    let came_back = play(Profile::Overlap, SEEDS / 10).of(Probe::CameBack);
+    assert!(came_back > 100, "{came_back} rows came back before their settlement was answered");
+}
+
+#[test]
 fn a_fault_at_every_store_call_is_survived() {
     let mut played = 0;
     for plan in one_by_one(40).chain(exhaustive(6)) {

@@ -1,0 +1,143 @@
+//! What is counted is so: how much an exchange settled and claimed, how often effects have conflicted, whether a settlement
+//! was sent before, how often in a row the store has failed. And after a failure no call is made before the wait that was
+//! told of: 50 ms at first, 2 ms after a deadlock, each time twice as long up to 2 s, half of it more or less.
+
+use super::{Checker, Life, Moment, Scene};
+use crate::probes::Probes;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tidegate_core::{Claim, Fact, Fate, Micros, Mono, OpId, Reply, Request, StoreError, StoreErrorKind};
+
+const WAIT_MAX: u64 = 2_000_000;
+
+#[derive(Default)]
+pub(super) struct Facts {
+    lives: BTreeMap<Life, Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    settles: BTreeMap<OpId, Vec<Claim>>,
+    /// Settlements that were sent, and nobody knows whether they were applied.
+    resent: BTreeSet<Claim>,
+    conflicts: BTreeMap<Claim, u32>,
+    failures: u32,
+    /// What has still to be told, in this order.
+    owed: VecDeque<Owed>,
+    /// How long no call is made, as it was told since it rested last, and until when.
+    waits: Micros,
+    waits_until: Mono,
+    has_asked: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Owed {
+    Exchanged { settled: u32, claimed: u32 },
+    Failed { failures: u32, wait: u64 },
+    Recovered { failures: u32 },
+}
+
+impl Seen {
+    fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
+        let settles = self.settles.remove(&op).unwrap_or_default();
+        match result {
+            Ok(reply) => {
+                if self.failures > 0 {
+                    self.owed.push_back(Owed::Recovered { failures: std::mem::take(&mut self.failures) });
+                }
+                if let Reply::Exchange { fenced, conflicted, claimed, .. } = reply {
+                    // What comes later of these is sent for the first time.
+                    let answered = settles.iter().filter(|claim| !fenced.contains(claim));
+                    answered.for_each(|claim| _ = self.resent.remove(claim));
+                    let settled = (settles.len() - fenced.len() - conflicted.len()) as u32;
+                    self.owed.push_back(Owed::Exchanged { settled, claimed: claimed.len() as u32 });
+                }
+            }
+            Err(error) => {
+                if error.fate == Fate::Unknown {
+                    self.resent.extend(settles);
+                }
+                self.failures += 1;
+                let first = if error.kind == StoreErrorKind::Contention { 2_000 } else { 50_000 };
+                let wait = (first << (self.failures - 1).min(16)).min(WAIT_MAX);
+                self.owed.push_back(Owed::Failed { failures: self.failures, wait });
+            }
+        }
+    }
+
+    fn told(&mut self, fact: &Fact) -> Result<(), String> {
+        let told = match fact {
+            Fact::Exchanged { settled, claimed, .. } => Owed::Exchanged { settled: *settled, claimed: *claimed },
+            Fact::StoreRecovered { failures, .. } => Owed::Recovered { failures: *failures },
+            Fact::StoreFailed { failures, retry_in, .. } => {
+                self.waits = self.waits.max(*retry_in);
+                return match self.owed.pop_front() {
+                    Some(Owed::Failed { failures: times, wait })
+                        if times == *failures && (wait / 2..=wait + wait / 2).contains(&retry_in.0) =>
+                    {
+                        Ok(())
+                    }
+                    is => Err(format!("the store is told to have failed {failures} times, to wait {retry_in:?}: {is:?}")),
+                };
+            }
+            Fact::Conflicted { delivery, times } => {
+                let is = self.conflicts.entry(delivery.claim()).or_default();
+                *is += 1;
+                return if is == times { Ok(()) } else { Err(format!("{times} conflicts are told of, there were {is}")) };
+            }
+            Fact::Fenced { delivery, resent } => {
+                let is = self.resent.contains(&delivery.claim());
+                let what = format!("{} is told to be fenced, resent: {resent}, and was: {is}", delivery.claim());
+                return if is == *resent { Ok(()) } else { Err(what) };
+            }
+            _ => return Ok(()),
+        };
+        match self.owed.pop_front() {
+            Some(is) if is == told => Ok(()),
+            is => Err(format!("{told:?} is told, and it is {is:?}")),
+        }
+    }
+
+    fn rests(&mut self, now: Mono) -> Result<(), String> {
+        if let Some(owed) = self.owed.front() {
+            return Err(format!("{owed:?}, and nobody is told"));
+        }
+        if std::mem::take(&mut self.has_asked) && now < self.waits_until {
+            return Err(format!("asks the store at {now:?}, and has to wait until {:?}", self.waits_until));
+        }
+        self.waits_until = self.waits_until.max(now.plus(std::mem::take(&mut self.waits)));
+        Ok(())
+    }
+}
+
+impl Checker for Facts {
+    fn name(&self) -> &'static str {
+        "facts"
+    }
+
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+        match moment {
+            Moment::Asks { of, op: Some(op), request } => {
+                let seen = self.lives.entry(*of).or_default();
+                seen.has_asked = true;
+                if let Request::Exchange { settle, .. } = request {
+                    seen.settles.insert(*op, settle.iter().map(|one| one.claim).collect());
+                }
+                Ok(())
+            }
+            Moment::Answered { of, op, result, taken: true } => {
+                self.lives.entry(*of).or_default().answered(*op, result);
+                Ok(())
+            }
+            Moment::Fact { of, fact } => self.lives.entry(*of).or_default().told(fact),
+            Moment::Rests { of, now, .. } => {
+                let rested = self.lives.entry(*of).or_default().rests(*now);
+                rested.map_err(|what| format!("daemon {} {what}", of.daemon))
+            }
+            Moment::Died { of } => {
+                self.lives.remove(of);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}

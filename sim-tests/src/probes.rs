@@ -68,6 +68,8 @@ probes! {
     AnsweredTheDead,
     /// a store call took longer than a lease
     StoreSlow,
+    /// a daemon waits for the store for longer than the back-off's middle
+    WaitsLonger,
     /// an answer was long on its way
     AnswerSlow,
     /// the network lost everything one way

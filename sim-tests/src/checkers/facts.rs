@@ -3,7 +3,7 @@
 //! told of: 50 ms at first, 2 ms after a deadlock, each time twice as long up to 2 s, half of it more or less.
 
 use super::{Checker, Life, Moment, Scene};
-use crate::probes::Probes;
+use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{Claim, Fact, Fate, Micros, Mono, OpId, Reply, Request, StoreError, StoreErrorKind};
 
@@ -21,6 +21,9 @@ struct Seen {
     resent: BTreeSet<Claim>,
     conflicts: BTreeMap<Claim, u32>,
     failures: u32,
+    /// When the first of them was, and how long ago it is said to have been.
+    failed_at: Option<Mono>,
+    recovered_after: Option<Micros>,
     /// What has still to be told, in this order.
     owed: VecDeque<Owed>,
     /// How long no call is made, as it was told since it rested last, and until when.
@@ -64,16 +67,20 @@ impl Seen {
         }
     }
 
-    fn told(&mut self, fact: &Fact) -> Result<(), String> {
+    fn told(&mut self, fact: &Fact, probes: &mut Probes) -> Result<(), String> {
         let told = match fact {
             Fact::Exchanged { settled, claimed, .. } => Owed::Exchanged { settled: *settled, claimed: *claimed },
-            Fact::StoreRecovered { failures, .. } => Owed::Recovered { failures: *failures },
+            Fact::StoreRecovered { failures, after } => {
+                self.recovered_after = Some(*after);
+                Owed::Recovered { failures: *failures }
+            }
             Fact::StoreFailed { failures, retry_in, .. } => {
                 self.waits = self.waits.max(*retry_in);
                 return match self.owed.pop_front() {
                     Some(Owed::Failed { failures: times, wait })
                         if times == *failures && (wait / 2..=wait + wait / 2).contains(&retry_in.0) =>
                     {
+                        probes.sometimes(Probe::WaitsLonger, retry_in.0 > wait + wait / 4);
                         Ok(())
                     }
                     is => Err(format!("the store is told to have failed {failures} times, to wait {retry_in:?}: {is:?}")),
@@ -104,6 +111,15 @@ impl Seen {
         if std::mem::take(&mut self.has_asked) && now < self.waits_until {
             return Err(format!("asks the store at {now:?}, and has to wait until {:?}", self.waits_until));
         }
+        if let Some(after) = self.recovered_after.take()
+            && let Some(since) = self.failed_at.take()
+            && now.since(since) != after
+        {
+            return Err(format!("the store has failed since {since:?}, and is told to have since {after:?}"));
+        }
+        if self.failures > 0 {
+            self.failed_at.get_or_insert(now);
+        }
         self.waits_until = self.waits_until.max(now.plus(std::mem::take(&mut self.waits)));
         Ok(())
     }
@@ -114,7 +130,7 @@ impl Checker for Facts {
         "facts"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
             Moment::Asks { of, op: Some(op), request } => {
                 let seen = self.lives.entry(*of).or_default();
@@ -128,7 +144,7 @@ impl Checker for Facts {
                 self.lives.entry(*of).or_default().answered(*op, result);
                 Ok(())
             }
-            Moment::Fact { of, fact } => self.lives.entry(*of).or_default().told(fact),
+            Moment::Fact { of, fact } => self.lives.entry(*of).or_default().told(fact, probes),
             Moment::Rests { of, now, .. } => {
                 let rested = self.lives.entry(*of).or_default().rests(*now);
                 rested.map_err(|what| format!("daemon {} {what}", of.daemon))

@@ -1,5 +1,6 @@
 //! Who hears of rows asks for them at once: a dispatcher that is told of a lane while it has free permits, a store that
-//! answers and one exchange under way at most does not rest before an exchange asks for it.
+//! answers and one exchange under way at most does not rest before an exchange asks for it. And a second one goes for no
+//! other reason than that, or many settlements.
 
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
@@ -25,6 +26,8 @@ struct Seen {
     backs_off_until: Mono,
 }
 
+/// Settlements that are worth an exchange beside another.
+const OVERLAP_MIN: usize = 64;
 /// What a rollout may set instead.
 const BATCH_MAX: u32 = 50;
 
@@ -61,8 +64,13 @@ impl Checker for Wakes {
         match moment {
             Moment::Set { of, gate } => self.lives.entry(*of).or_default().permits = gate.for_async(),
             Moment::Woken { of, lanes } => self.lives.entry(*of).or_default().woken.extend(lanes.iter()),
-            Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, .. } } => {
+            Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, settle, .. } } => {
                 let seen = self.lives.entry(*of).or_default();
+                let is_asked = |lane| seen.asked.values().flatten().any(|other| other.trigger == lane);
+                let is_much = settle.len() >= OVERLAP_MIN.min(scene.settings.batch_max.min(BATCH_MAX) as usize);
+                if !seen.asked.is_empty() && !is_much && claim.iter().all(|quota| is_asked(quota.trigger)) {
+                    return Err(format!("daemon {} sends an exchange beside another for nothing", of.daemon));
+                }
                 claim.iter().for_each(|quota| _ = seen.woken.remove(&quota.trigger));
                 seen.asked.insert(*op, claim.clone());
             }

@@ -56,7 +56,7 @@ fn aging() -> RetryPolicy {
 fn with(name: &str, rule: serde_json::Value) -> TriggerSpec {
     spec(serde_json::json!({
         "name": name, "match": rule, "handler": {"native": name}, "timeout_ms": 2_000,
-        "retry": {"max_attempts": 100, "base_ms": 20, "max_ms": 100, "jitter": 0.2},
+        "retry": {"max_attempts": 100, "base_ms": 20, "max_ms": 100, "jitter": 0.0},
     }))
 }
 

@@ -44,7 +44,7 @@ impl Checker for Fairness {
 
     fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
-            Moment::Set { of, gate } => {
+            Moment::Set { of, gate, .. } => {
                 self.lives.entry(*of).or_default().permits = gate.for_async();
                 if self.modest.is_empty() {
                     let limited = scene.store.triggers_of(&app()).into_iter();

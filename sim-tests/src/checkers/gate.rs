@@ -38,7 +38,7 @@ impl Checker for Gate {
 
     fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
-            Moment::Set { of, gate } => {
+            Moment::Set { of, gate, .. } => {
                 let state = self.lives.entry(*of).or_default();
                 state.limits = Some(*gate);
                 state.admitted.values_mut().for_each(|permits| *permits = (*permits).max(gate.permits));

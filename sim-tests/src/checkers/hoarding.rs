@@ -97,7 +97,7 @@ impl Checker for Hoarding {
 
     fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
-            Moment::Set { of, gate } => self.lives.entry(*of).or_default().permits = gate.for_async(),
+            Moment::Set { of, gate, .. } => self.lives.entry(*of).or_default().permits = gate.for_async(),
             Moment::Asks { of, op: Some(op), request: request @ Request::Exchange { .. } } => {
                 self.lives.entry(*of).or_default().asked.insert(*op, Asked { rows: rows(request), at: None });
             }

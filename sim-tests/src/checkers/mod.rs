@@ -62,8 +62,8 @@ pub(crate) struct Life {
 
 /// What a checker sees happen.
 pub(crate) enum Moment<'a> {
-    /// A life begins, or its gate is set anew.
-    Set { of: Life, gate: GateLimits },
+    /// A life begins, with the most rows of an exchange, or its gate is set anew.
+    Set { of: Life, gate: GateLimits, batch_max: Option<u32> },
     /// The outbox may have new rows, by a client's doing.
     Changed,
     /// A dispatcher asks the store, under a number that not every world knows.
@@ -195,8 +195,9 @@ impl Checkers {
     /// Shows all of them what happens.
     pub(crate) fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), Violation> {
         for checker in &mut self.all {
-            let name = checker.name();
-            checker.see(moment, scene, probes).map_err(|what| Violation { checker: name, what })?;
+            if let Err(what) = checker.see(moment, scene, probes) {
+                return Err(Violation { checker: checker.name(), what });
+            }
         }
         Ok(())
     }

@@ -15,6 +15,7 @@ pub(super) struct Wakes {
 #[derive(Default)]
 struct Seen {
     permits: u32,
+    batch_max: u32,
     /// Lanes that it was told of, and has not asked for since.
     woken: BTreeSet<TriggerId>,
     /// Exchanges that were not answered.
@@ -28,12 +29,10 @@ struct Seen {
 
 /// Settlements that are worth an exchange beside another.
 const OVERLAP_MIN: usize = 64;
-/// What a rollout may set instead.
-const BATCH_MAX: u32 = 50;
 
 impl Seen {
     /// A lane that it should have asked for.
-    fn forgets(&mut self, view: &View, now: Mono, batch_max: u32, probes: &mut Probes) -> Option<TriggerId> {
+    fn forgets(&mut self, view: &View, now: Mono, probes: &mut Probes) -> Option<TriggerId> {
         self.backs_off_until = self.backs_off_until.max(now.plus(std::mem::take(&mut self.backs_off)));
         if self.asked.len() > 1 {
             return None;
@@ -41,7 +40,7 @@ impl Seen {
         let asked: u32 = self.asked.values().flatten().map(|quota| quota.quota).sum();
         let free = self.permits.saturating_sub(view.running).saturating_sub(asked);
         // Fewer rows than lanes are dealt in turn.
-        let has_room = free.min(batch_max) > view.lanes;
+        let has_room = free.min(self.batch_max) > view.lanes;
         if !has_room || now < self.backs_off_until || view.shutting_down {
             // It will ask when something ends.
             self.woken.clear();
@@ -60,14 +59,18 @@ impl Checker for Wakes {
         "wakes"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
+    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
-            Moment::Set { of, gate } => self.lives.entry(*of).or_default().permits = gate.for_async(),
+            Moment::Set { of, gate, batch_max } => {
+                let seen = self.lives.entry(*of).or_default();
+                seen.permits = gate.for_async();
+                seen.batch_max = batch_max.unwrap_or(seen.batch_max);
+            }
             Moment::Woken { of, lanes } => self.lives.entry(*of).or_default().woken.extend(lanes.iter()),
             Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, settle, .. } } => {
                 let seen = self.lives.entry(*of).or_default();
                 let is_asked = |lane| seen.asked.values().flatten().any(|other| other.trigger == lane);
-                let is_much = settle.len() >= OVERLAP_MIN.min(scene.settings.batch_max.min(BATCH_MAX) as usize);
+                let is_much = settle.len() >= OVERLAP_MIN.min(seen.batch_max as usize);
                 if !seen.asked.is_empty() && !is_much && claim.iter().all(|quota| is_asked(quota.trigger)) {
                     return Err(format!("daemon {} sends an exchange beside another for nothing", of.daemon));
                 }
@@ -92,8 +95,7 @@ impl Checker for Wakes {
                 }
             }
             Moment::Rests { of, view, now, .. } => {
-                let batch_max = scene.settings.batch_max.min(BATCH_MAX);
-                let forgotten = self.lives.entry(*of).or_default().forgets(view, *now, batch_max, probes);
+                let forgotten = self.lives.entry(*of).or_default().forgets(view, *now, probes);
                 if let Some(lane) = forgotten {
                     return Err(format!("daemon {} was told of the lane {lane}, and rests without asking", of.daemon));
                 }

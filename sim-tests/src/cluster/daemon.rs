@@ -104,10 +104,10 @@ impl Daemon {
                 permits: limits.permits.max(before.permits),
                 sync_reserve: limits.sync_reserve.min(before.sync_reserve),
             };
-            referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: either });
+            referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: either, batch_max: None });
             if gate.change(limits).await.is_ok() {
                 sleep(Duration::from_millis(1)).await;
-                referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: limits });
+                referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: limits, batch_max: None });
             }
         });
     }
@@ -157,7 +157,7 @@ async fn live(of: Life, plan: &Plan, referee: &Shared, published: &Mutex<Option<
     let wake = WakeHandle::default();
     let caller = SyncCaller::new(commands.clone(), inboxes.clone());
     referee.lock().expect("nobody panicked").tell(|| format!("daemon {}: life {} begins", of.daemon, of.life));
-    referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate });
+    referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate, batch_max: None });
     let running = Running { of, commands, caller, view: viewed, wake: wake.clone() };
     *published.lock().expect("nobody panicked") = Some(running);
     let ports = DriverPorts {

@@ -147,7 +147,8 @@ impl World {
         self.trace.tell(|| format!("daemon {daemon}: life {life} begins"));
         let leases: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
         self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
-        self.see(&Moment::Set { of: self.life(daemon), gate: settings.gate })?;
+        let batch_max = Some(settings.batch_max);
+        self.see(&Moment::Set { of: self.life(daemon), gate: settings.gate, batch_max })?;
         self.reach(daemon, life, Input::Tick)
     }
 
@@ -229,7 +230,7 @@ impl World {
         }
         let input = self.spoilt_input(of, input);
         if let Input::GateChanged { limits } = &input {
-            self.see(&Moment::Set { of, gate: *limits })?;
+            self.see(&Moment::Set { of, gate: *limits, batch_max: None })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
         let what = match &input {

@@ -131,7 +131,7 @@ pub(crate) struct World {
     plan: Plan,
     now: u64,
     order: u64,
-    queue: BTreeMap<(u64, u64), Event>,
+    queue: BTreeMap<(u64, u64), Box<Event>>,
     /// Events in the queue that may still make work.
     work: u32,
     store: Memory,
@@ -220,7 +220,7 @@ impl World {
     fn at(&mut self, time: u64, event: Event) {
         self.order += 1;
         self.work += u32::from(event.makes_work());
-        self.queue.insert((time.max(self.now), self.order), event);
+        self.queue.insert((time.max(self.now), self.order), Box::new(event));
     }
 
     /// Plays the plan to its end.
@@ -230,7 +230,7 @@ impl World {
             self.work -= u32::from(event.makes_work());
             self.trace.at(time);
             self.store.set_now(Timestamp(app::EPOCH + time as i64 + self.store_skew));
-            self.happen(event)?;
+            self.happen(*event)?;
             if self.is_over() {
                 return self.see(&Moment::Over);
             }

@@ -15,6 +15,10 @@ use std::process::ExitCode;
 use tidegate_sim_tests::Bug;
 use tidegate_sim_tests::Profile;
 
+/// A seed allocates and frees ten thousand small things, all on one thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Simulated clusters under every fault, checked at each step.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask sim", bin_name = "cargo xtask sim")]

@@ -18,6 +18,7 @@ pub(crate) struct MutantsArgs {
 
 /// The version whose options and report this file knows.
 const VERSION: &str = "27.1.0";
+const MUTATED: &str = "tidegate-core";
 const PROFILE: &str = "mutants";
 const TEST: &str = "quick::a_few_seeds_of_each_workload";
 /// A mutant that takes so many times what the unchanged core takes is dead: it hangs.
@@ -29,9 +30,9 @@ const KILLED_MIN: usize = 92;
 pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     let tool = tool()?;
     let timeout = baseline()?.as_secs().max(1) * TIMEOUT_FACTOR;
-    let mut command = Command::new(tool);
+    let mut command = Command::new(&tool);
     command.current_dir(root()).arg("mutants");
-    command.args(["--package", "tidegate-core", "--test-package", "tidegate-sim-tests", "--profile", PROFILE]);
+    command.args(["--package", MUTATED, "--test-package", "tidegate-sim-tests", "--profile", PROFILE]);
     command.args(["--output", "target", "--baseline", "skip", "--timeout", &timeout.to_string()]);
     command.arg("--no-default-features").args(&args.args);
     command.args(["--", "--test", "it", TEST]);
@@ -44,7 +45,7 @@ pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
             Err(Failure::new(format!("cargo mutants: {status}"), "see above"))
         };
     }
-    judge()
+    judge(&mutants(&tool)?)
 }
 
 /// Unchanged the core must pass, and not for want of tests. How long that takes.
@@ -61,14 +62,22 @@ fn baseline() -> Result<Duration, Failure> {
     Ok(began.elapsed())
 }
 
-fn judge() -> Result<(), Failure> {
+/// The names of all mutants that there are now. A change moves places, and who lives at another place is another one.
+fn mutants(tool: &Path) -> Result<BTreeSet<String>, Failure> {
+    let mut list = Command::new(tool);
+    list.current_dir(root()).args(["mutants", "--package", MUTATED, "--list"]);
+    let output = list.output().map_err(|error| Failure::new(error.to_string(), "see above"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+}
+
+fn judge(mutants: &BTreeSet<String>) -> Result<(), Failure> {
     let path = root().join("target/mutants.out/outcomes.json");
     let report = std::fs::read_to_string(&path).map_err(|error| error.to_string());
     let report = report.and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
     let report = report.map_err(|error| Failure::new(format!("{}: {error}", path.display()), "run it again"))?;
     let count = |name: &str| report[name].as_u64().unwrap_or_default() as usize;
     let (caught, timeout, missed) = (count("caught"), count("timeout"), count("missed"));
-    let before = killed_before()?;
+    let before = killed_before(mutants)?;
     let killed = caught + timeout + before;
     let viable = killed + missed;
     for outcome in report["outcomes"].as_array().into_iter().flatten() {
@@ -87,7 +96,7 @@ fn judge() -> Result<(), Failure> {
 
 /// With `--iterate` those are not run again that a run before has caught: checkers only get stricter. The tool leaves out
 /// those too that did not compile, and lists both together; so these are kept apart here.
-fn killed_before() -> Result<usize, Failure> {
+fn killed_before(mutants: &BTreeSet<String>) -> Result<usize, Failure> {
     let target = root().join("target");
     let lines = |path: &Path| -> BTreeSet<String> {
         std::fs::read_to_string(path).unwrap_or_default().lines().map(str::to_owned).collect()
@@ -99,7 +108,8 @@ fn killed_before() -> Result<usize, Failure> {
     let text = unviable.iter().map(|line| format!("{line}\n")).collect::<String>();
     std::fs::write(&path, text)
         .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "free the disk"))?;
-    let killed = lines(&target.join("mutants.out/previously_caught.txt")).difference(&unviable).count();
+    let caught = lines(&target.join("mutants.out/previously_caught.txt"));
+    let killed = caught.intersection(mutants).filter(|name| !unviable.contains(*name)).count();
     if killed > 0 {
         println!("{killed} were caught by runs before, and left out of this one");
     }

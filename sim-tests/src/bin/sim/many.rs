@@ -4,7 +4,7 @@ use crate::one;
 use crate::progress::bar;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-use tidegate_sim_tests::{Keep, Plan, Probes, Profile, Violation, exhaustive, one_by_one, run};
+use tidegate_sim_tests::{Keep, Plan, Probe, Probes, Profile, Violation, exhaustive, one_by_one, run};
 
 /// More failures than this say nothing new.
 const FAILURES_MAX: usize = 5;
@@ -34,6 +34,7 @@ pub(crate) fn play(profile: Profile, from: u64, seeds: u64, threads: usize) -> T
             tally.probes.add(&outcome.probes);
             progress.inc(1);
             if let Some(violation) = outcome.violation {
+                progress.suspend(|| eprintln!("seed {seed}: {violation}"));
                 tally.failures.push((seed, violation));
                 stop.store(tally.failures.len() >= FAILURES_MAX, Ordering::Relaxed);
             }
@@ -65,15 +66,14 @@ pub(crate) fn show(profile: Profile, from: u64, seeds: u64, threads: usize) -> b
     if let Some((seed, _)) = failures.first() {
         one::explain(&Plan::of(profile, *seed));
     }
-    for (seed, violation) in &failures {
-        println!("seed {seed}: {violation}");
-    }
     let objection = probes.jitter().objection();
     if let Some(what) = &objection {
         println!("jitter: {what}");
     }
     let per_second = played as f64 / took;
     let hours = simulated as f64 / 3.6e9;
+    let fired = Probe::ALL.len() - probes.silent().len();
+    println!("{fired} of {} probes fired", Probe::ALL.len());
     println!("{:.0} seeds per core and hour", per_second * 3_600.0 / threads as f64);
     let failed = failures.len() + usize::from(objection.is_some());
     println!("{played} seeds, {failed} failures, {per_second:.0} seeds/s, {hours:.1} simulated hours");

@@ -118,7 +118,10 @@ impl Seen {
         for (inbox, waited) in self.started.drain(..) {
             let since = self.since.get(&inbox).copied().filter(|_| !self.conflicted.contains(&inbox));
             if let Some(since) = since.filter(|since| now.since(*since).0 != waited) {
-                return Err(format!("caller {} waits since {since:?}, and is told to have waited {waited} µs", inbox.seq));
+                return Err(format!(
+                    "caller {} waits since {since:?}, and is told to have waited {waited} µs",
+                    inbox.seq
+                ));
             }
         }
         let waiting = self.waiting.len() as u32;

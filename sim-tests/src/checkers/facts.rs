@@ -83,13 +83,19 @@ impl Seen {
                         probes.sometimes(Probe::WaitsLonger, retry_in.0 > wait + wait / 4);
                         Ok(())
                     }
-                    is => Err(format!("the store is told to have failed {failures} times, to wait {retry_in:?}: {is:?}")),
+                    is => {
+                        Err(format!("the store is told to have failed {failures} times, to wait {retry_in:?}: {is:?}"))
+                    }
                 };
             }
             Fact::Conflicted { delivery, times } => {
                 let is = self.conflicts.entry(delivery.claim()).or_default();
                 *is += 1;
-                return if is == times { Ok(()) } else { Err(format!("{times} conflicts are told of, there were {is}")) };
+                return if is == times {
+                    Ok(())
+                } else {
+                    Err(format!("{times} conflicts are told of, there were {is}"))
+                };
             }
             Fact::Fenced { delivery, resent } => {
                 let is = self.resent.contains(&delivery.claim());

@@ -56,7 +56,10 @@ impl Checker for Fairness {
                 let is_asked = |lane: &TriggerId| seen.asked.values().flatten().any(|other| other.trigger == *lane);
                 let limited = claim.iter().map(|quota| quota.trigger).filter(|lane| seen.limited.contains(lane));
                 if let Some(lane) = limited.clone().find(is_asked) {
-                    return Err(format!("daemon {} asks twice at once for the lane {lane}, which has a limit", of.daemon));
+                    return Err(format!(
+                        "daemon {} asks twice at once for the lane {lane}, which has a limit",
+                        of.daemon
+                    ));
                 }
                 let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.modest.contains(lane));
                 self.asked.insert(*op, lanes.map(|lane| (lane, seen.wants(lane))).collect());

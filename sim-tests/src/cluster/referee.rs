@@ -13,9 +13,8 @@ use tidegate_core::{OpId, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 
 /// What needs the numbers of operations, or to know every trouble, is the other tier's.
-const ELSEWHERE: [&str; 11] = [
-    "callers", "facts", "metrics", "expiry", "stale", "latency", "bounds", "views", "fairness", "hoarding", "wakes",
-];
+const ELSEWHERE: [&str; 11] =
+    ["callers", "facts", "metrics", "expiry", "stale", "latency", "bounds", "views", "fairness", "hoarding", "wakes"];
 
 pub(super) struct Referee {
     plan: Plan,

@@ -23,6 +23,8 @@ pub(super) struct Calls {
     conflicts: BTreeMap<DeliveryId, u32>,
     /// Claims whose handler came to its end, and whether what it answered can be sent.
     answered: BTreeMap<Claim, bool>,
+    /// Claims whose outcome is kept: one that comes late, of an execution before, changes nothing.
+    kept: BTreeSet<Claim>,
     /// Invocations: these may answer nothing.
     invoked: BTreeSet<DeliveryId>,
 }
@@ -75,6 +77,7 @@ impl Checker for Calls {
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
                     if let Verdict::Executed { outcome, .. } = &settlement.verdict
+                        && self.kept.insert(settlement.claim)
                         && let Some(can_be_sent) = self.answered.get(&settlement.claim)
                         && *can_be_sent == (outcome.error == Some(ExecError::InvalidReply))
                     {

@@ -76,8 +76,10 @@ impl Seen {
         self.store_failures = if result.is_ok() { 0 } else { self.store_failures + 1 };
         match result {
             Ok(Reply::Exchange { conflicted, claimed, .. }) => {
+                let is_latest = |claim: &&Claim| self.waiting.get(&claim.delivery).is_none_or(|now| *now < claim.lease);
                 let again = conflicted.iter().filter(|claim| !self.calls.contains(&claim.delivery));
-                self.waiting.extend(again.map(|claim| (claim.delivery, claim.lease)));
+                let again: Vec<Claim> = again.filter(is_latest).copied().collect();
+                self.waiting.extend(again.iter().map(|claim| (claim.delivery, claim.lease)));
                 let rows = claimed.iter().filter(|row| row.reply_to.is_none());
                 self.waiting.extend(rows.map(|row| (row.id, row.lease)));
             }

@@ -67,6 +67,9 @@ fn mutants(tool: &Path) -> Result<BTreeSet<String>, Failure> {
     let mut list = Command::new(tool);
     list.current_dir(root()).args(["mutants", "--package", MUTATED, "--list"]);
     let output = list.output().map_err(|error| Failure::new(error.to_string(), "see above"))?;
+    if !output.status.success() {
+        return Err(Failure::new(format!("cargo mutants --list: {}", output.status), "run it by hand"));
+    }
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
 

@@ -116,10 +116,18 @@ pub(crate) fn tidegate(daemon: &Daemon, args: &[&str]) -> Output {
     command.args(args).output().expect("the program was built for this test")
 }
 
-/// Deploys the app directory `examples/{name}`.
-pub(crate) fn deploy_example(daemon: &Daemon, name: &str) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
-    let output = tidegate(daemon, &["deploy", directory.to_str().expect("the workspace's path is UTF-8")]);
+/// Deploys the app directory `examples/{name}`, its manifest as `change` leaves it.
+pub(crate) fn deploy_example(daemon: &Daemon, name: &str, change: impl Fn(String) -> String) {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
+    let copy = TempDir::new().expect("a temporary folder can be made");
+    for file in std::fs::read_dir(&example).expect("the example is there") {
+        let from = file.expect("its files can be listed").path();
+        let file_name = from.file_name().expect("a listed file has a name");
+        let text = std::fs::read_to_string(&from).expect("an example is text");
+        let text = if file_name == "tidegate.toml" { change(text) } else { text };
+        std::fs::write(copy.path().join(file_name), text).expect("a temporary folder can be written to");
+    }
+    let output = tidegate(daemon, &["deploy", copy.path().to_str().expect("a temporary folder's path is UTF-8")]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 

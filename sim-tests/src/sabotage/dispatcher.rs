@@ -13,6 +13,10 @@ impl Bug {
         match self {
             Self::GateOffByOne => spec.gate.permits += 1,
             Self::ReserveIgnored => spec.gate.sync_reserve = 0,
+            Self::CallsOffByOne => {
+                spec.gate.permits += 1;
+                spec.gate.sync_reserve += 1;
+            }
             Self::DepthOffByOne => spec.max_trigger_depth += 1,
             _ => {}
         }
@@ -97,7 +101,10 @@ impl World {
             last.quota = 1;
         }
         if let (Bug::ClaimsTooMuch, Request::Exchange { claim, .. }) = (bug, &mut request) {
-            claim.iter_mut().for_each(|one| one.quota *= 3);
+            // Of one lane, so that no other is treated worse.
+            if let [alone] = claim.as_mut_slice() {
+                alone.quota *= 3;
+            }
         }
         match &mut request {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {

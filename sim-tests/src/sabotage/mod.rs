@@ -62,6 +62,7 @@ bugs! {
     // Between the dispatcher and the world.
     GateOffByOne, "gate", "the gate admits one more than it should";
     ReserveIgnored, "gate", "async work takes the reserve";
+    CallsOffByOne, "gate", "calls are admitted one beyond the permits";
     DepthOffByOne, "depth", "a chain may be one deeper";
     JitterTooWide, "backoff", "a back-off is half as long again";
     JitterSkewed, "jitter", "jitter is drawn from the upper half alone";

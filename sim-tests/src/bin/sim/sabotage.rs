@@ -57,12 +57,14 @@ fn are_missed(threads: usize) -> bool {
     let mut every = true;
     for name in names {
         let jobs: Vec<_> = Bug::ALL.iter().filter(|bug| bug.checker() == name).map(|bug| (*bug, Some(name))).collect();
-        let through: Vec<Bug> = all(&jobs, 1_000, threads)
-            .into_iter()
-            .filter(|(_, _, caught)| caught.is_none())
-            .map(|(bug, _, _)| bug)
-            .collect();
-        println!("without {name:<10} {through:?} come through");
+        let (caught, through): (Vec<Found>, Vec<Found>) =
+            all(&jobs, 1_000, threads).into_iter().partition(|(_, _, caught)| caught.is_some());
+        let bugs = |found: &[Found]| found.iter().map(|(bug, _, _)| format!("{bug:?}")).collect::<Vec<_>>().join(", ");
+        println!("without {name:<10} come through: {}", bugs(&through));
+        if through.is_empty() {
+            let others: Vec<&str> = caught.iter().filter_map(|(_, _, caught)| Some(caught.as_ref()?.by)).collect();
+            println!("  not one: {} are caught by {}", bugs(&caught), others.join(", "));
+        }
         every &= !through.is_empty();
     }
     every

@@ -6,7 +6,7 @@ use crate::query::Query;
 use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
-use tidegate_core::{Attempt, Delivery, LaneQuota, Micros, Reply, Settlement, TriggerId};
+use tidegate_core::{Attempt, Delivery, LaneQuota, Micros, Reply, Settlement, Timestamp, TriggerId};
 use tidegate_driver::PortError;
 
 impl Tx<'_> {
@@ -37,15 +37,23 @@ impl Tx<'_> {
         if quota == 0 {
             return Ok(Vec::new());
         }
-        let until = self.now.plus(lease_for).0;
-        let params = params![asked.trigger.0, self.now.0, asked.floor.0, until, quota, Attempt::LOST_MESSAGE];
-        let mut claimed = self.connection.all(sql::claim, params, |row| lane.delivery(row))?;
-        // What an update returns comes in no promised order.
-        claimed.sort_by_key(|delivery| (delivery.due_at, delivery.id));
+        let params = params![asked.trigger.0, self.now.0, asked.floor.0, quota];
+        let claimed = self.connection.all(sql::claim, params, |row| lane.delivery(row))?;
+        self.lease(&claimed, self.now.plus(lease_for))?;
         if lane.limit.is_some() {
             self.take_slots(asked.trigger, &claimed)?;
         }
         Ok(claimed)
+    }
+
+    /// Row by row: one statement for all of them would keep what it returns, and what it would have to undo, in tables that
+    /// it makes for that, and the writer has nobody to be quicker than.
+    fn lease(&self, claimed: &[Delivery], until: Timestamp) -> Result<(), PortError> {
+        let mut lease = self.connection.prepare_cached(sql::lease).or_refused()?;
+        for delivery in claimed {
+            lease.execute(params![delivery.id.0, self.now.0, until.0, Attempt::LOST_MESSAGE]).or_refused()?;
+        }
+        Ok(())
     }
 
     /// How many live leases a lane has.

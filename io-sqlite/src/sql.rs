@@ -38,6 +38,7 @@ mod names {
         kv_list,
         kv_put,
         lane,
+        lease,
         letter_resolve,
         letters_pick,
         letters_redrive,
@@ -95,3 +96,40 @@ mod names {
 }
 
 pub(crate) use names::*;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::migrations::migrate;
+    use rusqlite::Connection;
+
+    /// A table that is made for one statement and thrown away costs it as much as all else that it does.
+    #[test]
+    fn what_is_done_for_each_row_makes_no_table_for_itself() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        for statement in [
+            claim,
+            lease,
+            settle_done,
+            settle_valid,
+            settle_executed,
+            outbox_delete,
+            fan_match,
+            fan_out,
+            kv_put,
+            kv_get,
+            next_version,
+            version,
+            delivery_cause,
+            call_lane,
+        ] {
+            let mut explained = connection.prepare(&format!("explain {statement}")).unwrap();
+            let unbound = rusqlite::params_from_iter(vec![None::<i64>; explained.parameter_count()]);
+            let steps = explained.query_map(unbound, |row| row.get::<_, String>("opcode")).unwrap();
+            let tables = ["OpenEphemeral", "OpenAutoindex", "SorterOpen", "OpenPseudo"];
+            let made: Vec<String> = steps.map(Result::unwrap).filter(|step| tables.contains(&step.as_str())).collect();
+            assert_eq!(made, Vec::<String>::new(), "{statement}");
+        }
+    }
+}

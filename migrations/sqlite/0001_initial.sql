@@ -73,7 +73,8 @@ create table kv (
 ) strict, without rowid;
 
 -- One event for one trigger. lease_until = 0 means "not leased"; a lease that is over but not released keeps its time,
--- so that the next claim knows of the attempt that was lost.
+-- so that the next claim knows of the attempt that was lost. Its checks say `or`: for a list of three or more values
+-- SQLite would build a table at each insert.
 create table outbox (
     id                 integer primary key autoincrement,
     trigger_id         integer not null,
@@ -83,7 +84,7 @@ create table outbox (
     leased_at          integer not null default 0,
     attempt            integer not null default 0 check (attempt >= 0),
     max_attempts       integer not null check (max_attempts between 1 and 100),
-    backoff            text not null check (backoff in ('exponential', 'linear', 'constant')),
+    backoff            text not null check (backoff = 'exponential' or backoff = 'linear' or backoff = 'constant'),
     base_ms            integer not null,
     max_ms             integer not null,
     jitter             real not null,
@@ -95,7 +96,8 @@ create table outbox (
     reply_to           text,
     handles_letter_id  integer,
     event_id           blob not null,
-    source             text not null check (source in ('kv', 'http', 'app', 'cron', 'table', 'dead_letter')),
+    source             text not null check (
+        source = 'kv' or source = 'http' or source = 'app' or source = 'cron' or source = 'table' or source = 'dead_letter'),
     type               text not null,
     subject            text not null,
     time               integer not null,

@@ -7,7 +7,7 @@ select t.id from triggers t
 where t.app = ?1 and t.source = ?2 and t.enabled and t.deleted_at is null
   and case
         when ?6 is not null then t.id = ?6
-        when t.source not in ('kv', 'app', 'dead_letter') then 0
+        when t.source <> 'kv' and t.source <> 'app' and t.source <> 'dead_letter' then 0
         when t.source = 'kv' and not case ?3 when 'kv.set' then t.on_set when 'kv.delete' then t.on_delete else 0 end then 0
         else
             (t.first_pattern = '*' or ?4 glob replace(replace(replace(replace(

@@ -9,7 +9,9 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
-use tidegate_core::{AppName, EventType, Json, NewEvent, ScriptName, Subject, SyncTarget, TimeoutMs};
+use tidegate_core::{
+    AppName, EventType, ExecError, Json, NewEvent, ScriptName, Subject, SyncReply, SyncTarget, TimeoutMs,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -36,17 +38,24 @@ pub(super) async fn invoke(
     }
     let data = if length == 0 { Ok(Json::null()) } else { Json::parse(&body) };
     let data = data.map_err(|error| Problem::invalid_json(error.to_string()))?;
-    let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::port(&app, error))?;
-    if found.is_none() {
-        return Err(Problem::missing("script_not_found", format!("there is no script {script} in {app}")));
-    }
     let event = NewEvent {
         event_type: EventType::new("invoke").expect("a constant within the rule"),
         subject: Subject::new(script.as_str()).expect("a script's name fits into a subject"),
         data,
     };
     let idempotency_key = idempotency_key(&headers, &format!("invoke {script}\n"), &body)?;
-    let target = SyncTarget::Script { app, script, timeout };
-    let called = services.caller.call_once(target, event, cause(principal, &headers), idempotency_key);
-    Ok(response(called.await))
+    let target = SyncTarget::Script { app: app.clone(), script: script.clone(), timeout };
+    let called = services.caller.call_once(target, event, cause(principal, &headers), idempotency_key).await;
+    // Asked only now, because nearly every script that is invoked is there: it would cost each call a round trip.
+    if called.as_ref().is_ok_and(is_missing) {
+        let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::port(&app, error))?;
+        if found.is_none() {
+            return Err(Problem::missing("script_not_found", format!("there is no script {script} in {app}")));
+        }
+    }
+    Ok(response(called))
+}
+
+fn is_missing(reply: &SyncReply) -> bool {
+    reply.result.as_ref().is_err_and(|failure| failure.error == ExecError::HandlerMissing)
 }

@@ -22,7 +22,7 @@ use std::sync::Arc;
 const CONFLICTS_MAX: u32 = 20;
 
 /// The most exchanges that are under way at once.
-const EXCHANGES_MAX: usize = 2;
+pub(super) const EXCHANGES_MAX: usize = 2;
 /// Fewer settlements than this are not worth an exchange of their own beside another.
 const OVERLAP_MIN: u32 = 64;
 

@@ -26,7 +26,7 @@ use crate::time::{Micros, Mono};
 use calls::Calls;
 use claims::Claims;
 use clock::StoreClock;
-use exchange::{Exchanges, Settling};
+use exchange::{EXCHANGES_MAX, Exchanges, Settling};
 use executions::Executions;
 use health::StoreHealth;
 use prefetch::Prefetch;
@@ -249,7 +249,7 @@ impl Dispatcher {
     fn budget(&self) -> Budget {
         let permits = self.gate.limits().for_async();
         let share = permits - if permits > 1 { (permits / 8).max(1) } else { 0 };
-        let prefetch = self.prefetch.rows(self.config.batch_max());
+        let prefetch = self.prefetch.rows(self.config.batch_max().saturating_mul(EXCHANGES_MAX as u32));
         // Whatever could start has started: rows that are queued while permits are free wait for their own lane.
         let ahead = prefetch.saturating_sub(self.lanes.queued());
         let free = self.gate.free(Caller::Async).saturating_add(ahead).saturating_sub(self.lanes.asked());

@@ -7,6 +7,7 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
 
 /// A cron expression of five fields (minute, hour, day of month, month, day of week), such as `*/15 9-17 * * MON-FRI`,
 /// with an optional sixth one for seconds in front.
@@ -95,6 +96,13 @@ impl Default for TimeZone {
     }
 }
 
+impl FromStr for CronExpression {
+    type Err = InvalidSchedule;
+    fn from_str(text: &str) -> Result<Self, InvalidSchedule> {
+        Self::new(text)
+    }
+}
+
 impl TryFrom<String> for CronExpression {
     type Error = InvalidSchedule;
     fn try_from(text: String) -> Result<Self, InvalidSchedule> {
@@ -105,6 +113,13 @@ impl TryFrom<String> for CronExpression {
 impl From<CronExpression> for String {
     fn from(expression: CronExpression) -> Self {
         expression.0
+    }
+}
+
+impl FromStr for TimeZone {
+    type Err = InvalidSchedule;
+    fn from_str(text: &str) -> Result<Self, InvalidSchedule> {
+        Self::new(text)
     }
 }
 

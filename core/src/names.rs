@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Why a text is not the name it was meant to be.
@@ -16,16 +18,17 @@ pub struct InvalidName {
     pub rule: &'static str,
 }
 
+/// A text that is checked once, shared by all that bear it: the rows of a claim have their lane's names in common.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             #[doc = concat!("Parses: ", $rule, ".")]
-            pub fn new(text: impl Into<String>) -> Result<Self, InvalidName> {
+            pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
                 let text = text.into();
                 let valid: fn(&str) -> bool = $valid;
                 if valid(&text) {
@@ -49,9 +52,16 @@ macro_rules! name {
             }
         }
 
+        impl FromStr for $type {
+            type Err = InvalidName;
+            fn from_str(text: &str) -> Result<Self, InvalidName> {
+                Self::new(text)
+            }
+        }
+
         impl From<$type> for String {
             fn from(name: $type) -> Self {
-                name.0
+                (*name.0).to_owned()
             }
         }
 
@@ -173,7 +183,7 @@ impl fmt::Display for InboxId {
     }
 }
 
-impl std::str::FromStr for InboxId {
+impl FromStr for InboxId {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {

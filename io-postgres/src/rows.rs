@@ -3,6 +3,7 @@
 use crate::time::PgTime;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use std::str::FromStr;
 use tidegate_core::{
     AppName, Attempt, Backoff, Event, EventId, EventType, Handler, HandlerReply, InboxId, Json, PrincipalId,
     RetryPolicy, RetryPolicySpec, Source, Subject, Timestamp,
@@ -17,10 +18,10 @@ fn bad(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>)
 /// A text column parsed into a name.
 pub(crate) fn name<T>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
 where
-    T: TryFrom<String>,
-    T::Error: std::error::Error + Send + Sync + 'static,
+    T: FromStr,
+    T::Err: std::error::Error + Send + Sync + 'static,
 {
-    T::try_from(row.try_get::<String, _>(column)?).map_err(|error| bad(column, error))
+    row.try_get::<&str, _>(column)?.parse().map_err(|error| bad(column, error))
 }
 
 pub(crate) fn time(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {

@@ -2,6 +2,7 @@
 
 use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row, RowIndex};
+use std::str::FromStr;
 use tidegate_core::{
     AppName, Attempt, Backoff, Event, EventId, EventType, Handler, InboxId, Json, PrincipalId, RetryPolicy,
     RetryPolicySpec, Source, Subject, Timestamp,
@@ -23,10 +24,10 @@ fn bad(row: &Row<'_>, column: impl Column, error: impl std::fmt::Display) -> Err
 /// A text column parsed into a name.
 pub(crate) fn name<T>(row: &Row<'_>, column: impl Column) -> Result<T>
 where
-    T: TryFrom<String>,
-    T::Error: std::error::Error,
+    T: FromStr,
+    T::Err: std::error::Error,
 {
-    T::try_from(row.get::<_, String>(column)?).map_err(|error| bad(row, column, error))
+    text(row, column)?.parse().map_err(|error| bad(row, column, error))
 }
 
 /// A text column that is looked at and not kept.

@@ -4,6 +4,10 @@ use clap::Parser as _;
 use std::process::ExitCode;
 use tidegate_bench::{Args, run};
 
+/// The daemon's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,

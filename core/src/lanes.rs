@@ -34,8 +34,10 @@ struct Lane {
     retries: BTreeSet<Timestamp>,
     /// Woken since the last claim was sent: an empty answer to that claim proves nothing.
     woken: bool,
-    /// Nothing earlier is expected to be due.
-    floor: Timestamp,
+    /// Nothing that is due much earlier is expected to be there.
+    last_due: Timestamp,
+    /// When a claim last walked far back for rows that had become visible late.
+    walked_back: Timestamp,
     max_concurrency: Option<u32>,
     window: u32,
     /// Applied settlements since the window last grew.
@@ -65,8 +67,12 @@ pub(crate) struct Budget {
 
 /// A wake or a retry whose due time is not kept here is found by discovery.
 const RETRIES_KNOWN_MAX: usize = 64;
-/// How far rows may become visible behind the last due time claimed without being late: the floor lies this much lower.
-const FLOOR_SLACK: Micros = Micros::from_secs(5);
+/// How far behind the last due time claimed a row may be without being late: as long as a small transaction takes from its
+/// first statement to its end. A claim walks over all that was deleted above its floor, and over all that is leased.
+const FLOOR_SLACK: Micros = Micros::from_millis(50);
+/// Rows of longer transactions are as far behind, and this seldom a claim of a busy lane looks for them.
+const STRAGGLER_SLACK: Micros = Micros::from_secs(5);
+const STRAGGLERS_EVERY: Micros = Micros::from_millis(100);
 const WINDOW_OPEN: u32 = u32::MAX;
 
 impl Default for Lane {
@@ -75,7 +81,8 @@ impl Default for Lane {
             next_due: None,
             retries: BTreeSet::new(),
             woken: false,
-            floor: Timestamp::EPOCH,
+            last_due: Timestamp::EPOCH,
+            walked_back: Timestamp::EPOCH,
             max_concurrency: None,
             window: WINDOW_OPEN,
             calm: 0,
@@ -98,6 +105,16 @@ impl Lane {
 
     fn is_due(&self, now: Timestamp) -> bool {
         self.woken || self.due_at().is_some_and(|at| at <= now)
+    }
+
+    fn walks_back(&self, now: Timestamp) -> bool {
+        now.since(self.walked_back) >= STRAGGLERS_EVERY
+    }
+
+    /// Where the next claim begins its walk.
+    fn floor(&self, now: Timestamp) -> Timestamp {
+        let slack = if self.walks_back(now) { STRAGGLER_SLACK } else { FLOOR_SLACK };
+        self.last_due.minus(slack).max(Timestamp::EPOCH)
     }
 
     /// Its rows that are here or on their way.
@@ -158,7 +175,7 @@ impl Lanes {
             let lane = self.lanes.entry(state.trigger).or_default();
             lane.next_due = Some(state.next_due);
             lane.max_concurrency = state.max_concurrency;
-            lane.floor = lane.floor.min(state.next_due);
+            lane.last_due = lane.last_due.min(state.next_due);
         }
         self.stirred = true;
         self.forget_idle();
@@ -181,7 +198,7 @@ impl Lanes {
             .collect();
         self.stirred = wanting.len() > budget.rows as usize;
         wanting.truncate(budget.rows as usize);
-        let floor = |trigger| self.lanes.get(&trigger).map_or(Timestamp::EPOCH, |lane| lane.floor);
+        let floor = |trigger| self.lanes.get(&trigger).map_or(Timestamp::EPOCH, |lane| lane.floor(now));
         let quota = |(trigger, quota)| LaneQuota { trigger, quota, floor: floor(trigger) };
         share_out(budget.rows, &wanting).into_iter().map(quota).collect()
     }
@@ -191,6 +208,9 @@ impl Lanes {
         for asked in claim {
             let lane = self.lanes.entry(asked.trigger).or_default();
             lane.woken = false;
+            if lane.walks_back(now) {
+                lane.walked_back = now;
+            }
             lane.retries = lane.retries.split_off(&Timestamp(now.0.saturating_add(1)));
             lane.asked = lane.asked.saturating_add(asked.quota);
             self.asked = self.asked.saturating_add(asked.quota);
@@ -231,13 +251,13 @@ impl Lanes {
         let lane = self.answered(asked);
         lane.next_due = (claimed >= asked.quota).then_some(now);
         if let Some(last_due) = last_due {
-            lane.floor = lane.floor.max(last_due.minus(FLOOR_SLACK));
+            lane.last_due = lane.last_due.max(last_due);
         }
     }
 
     /// It is not known what a claim brought.
     pub(crate) fn claim_failed(&mut self, asked: LaneQuota) {
-        self.answered(asked);
+        self.answered(asked).walked_back = Timestamp::EPOCH;
         self.wake(asked.trigger);
     }
 
@@ -503,9 +523,23 @@ mod tests {
         assert_eq!(asked.floor, Timestamp::EPOCH);
         lanes.claim_answered(asked, 1, Some(NOW), NOW);
         assert_eq!(ask(&mut lanes, NOW, budget(1))[0].floor, NOW.minus(FLOOR_SLACK));
-        let straggler = NOW.minus(Micros::from_secs(60));
-        lanes.discovered(&[LaneState { trigger: TriggerId(1), next_due: straggler, max_concurrency: None }]);
-        assert_eq!(ask(&mut lanes, NOW, budget(1))[0].floor, straggler);
+        let earlier = NOW.minus(Micros::from_secs(60));
+        lanes.discovered(&[LaneState { trigger: TriggerId(1), next_due: earlier, max_concurrency: None }]);
+        assert_eq!(ask(&mut lanes, NOW, budget(1))[0].floor, earlier.minus(FLOOR_SLACK));
+    }
+
+    #[test]
+    fn now_and_then_a_claim_walks_back_for_stragglers_and_again_if_its_answer_is_lost() {
+        let mut lanes = woken(&[1]);
+        let asked = ask(&mut lanes, NOW, budget(1))[0];
+        lanes.claim_answered(asked, 1, Some(NOW), NOW);
+        let soon = NOW.plus(STRAGGLERS_EVERY).minus(Micros(1));
+        let asked = ask(&mut lanes, soon, budget(1))[0];
+        assert_eq!(asked.floor, NOW.minus(FLOOR_SLACK));
+        lanes.claim_failed(asked);
+        assert_eq!(lanes.offer(soon, budget(1))[0].floor, NOW.minus(STRAGGLER_SLACK));
+        let asked = ask(&mut lanes, soon.plus(Micros(1)), budget(1))[0];
+        assert_eq!(asked.floor, NOW.minus(STRAGGLER_SLACK));
     }
 
     #[test]

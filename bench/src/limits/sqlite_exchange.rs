@@ -72,6 +72,6 @@ fn connect(path: &Path) -> anyhow::Result<Connection> {
     client.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     client.pragma_update(None, "journal_mode", "wal")?;
     client.pragma_update(None, "synchronous", "full")?;
-    client.pragma_update(None, "cache_size", -65_536)?;
+    client.pragma_update(None, "cache_size", -16_384)?;
     Ok(client)
 }

@@ -75,7 +75,7 @@ fn head(page: &mut String, report: &Report) {
         ("system", format!("{}; {}", machine.kernel, machine.disk)),
         ("versions", format!("{}; {}; SQLite {}", machine.rustc, machine.postgres, machine.sqlite)),
         ("Postgres", format!("its defaults, but {}", settings.join(", "))),
-        ("SQLite", "`journal_mode = wal`, `synchronous = full`, a cache of 64 MiB".to_owned()),
+        ("SQLite", "`journal_mode = wal`, `synchronous = full`, a cache of 16 MiB".to_owned()),
         ("load of the machine", format!("{} before, {} after", machine.load.0, machine.load.1)),
     ] {
         say(page, &format!("| {name} | {value} |"));

@@ -148,6 +148,7 @@ fn connect(path: &Path, flags: OpenFlags, options: SqliteOptions) -> rusqlite::R
     // costs ten times what it does.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // 16 MiB: a commit may walk over the whole cache, and a larger one drains no faster.
     connection.pragma_update(None, "cache_size", -16_384)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)

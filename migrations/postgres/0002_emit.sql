@@ -5,10 +5,10 @@
 -- has a million rows now. So the planner is left no choice but to walk indexes from the few rows in hand to the few that
 -- belong to each of them; it makes no plan anew for a call, and compiles nothing.
 
--- Anchored and case-sensitive; '*' matches any run of characters, all else is literal.
+-- Anchored and case-sensitive; '*' matches any run of characters, all else is literal. Most patterns are '*' alone.
 create function tidegate.pattern_matches(pattern text, value text) returns boolean
 language sql immutable parallel safe
-return value collate "C" like
+return pattern = '*' or value collate "C" like
     replace(replace(replace(replace(pattern, '\', '\\'), '%', '\%'), '_', '\_'), '*', '%') collate "C";
 
 -- A UUID of version 7: the milliseconds, then random bits. A version 4 becomes one by its first six bytes and two bits.

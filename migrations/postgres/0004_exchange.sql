@@ -35,10 +35,10 @@ begin
         return;
     end if;
     if p_effects @? '$.writes[0]' then
-        select array(select unnest(e.value::bigint[]) from jsonb_each_text(w.woken) e) into woken
+        select coalesce(w.woken, '{}') into woken
         from tidegate.kv_write(p_now, array(
             select row(
-                v_cause.app, w ->> 0, w ->> 1, w ->> 2, v_cause.runs_as, v_cause.root_id, v_cause.event_id, v_cause.depth,
+                true, v_cause.app, w ->> 0, w ->> 1, w ->> 2, v_cause.runs_as, v_cause.root_id, v_cause.event_id, v_cause.depth,
                 v_cause.traceparent)::tidegate.kv_change
             from jsonb_array_elements(p_effects -> 'writes') with ordinality w (w, n)
             order by n)) w;

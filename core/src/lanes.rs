@@ -72,7 +72,7 @@ const RETRIES_KNOWN_MAX: usize = 64;
 const FLOOR_SLACK: Micros = Micros::from_millis(50);
 /// Rows of longer transactions are as far behind, and this seldom a claim of a busy lane looks for them.
 const STRAGGLER_SLACK: Micros = Micros::from_secs(5);
-const STRAGGLERS_EVERY: Micros = Micros::from_millis(100);
+const STRAGGLERS_EVERY: Micros = Micros::from_secs(1);
 const WINDOW_OPEN: u32 = u32::MAX;
 
 impl Default for Lane {

@@ -3,6 +3,7 @@
 //! The world tells the [`Dispatcher`] what happened and what time it is; it answers with what to do. Then production,
 //! a simulated week, a fuzzer and a replayed incident are the same program with different worlds.
 
+mod begun;
 mod cloudevents;
 mod config;
 mod cron;
@@ -30,6 +31,7 @@ mod sync;
 mod time;
 mod trigger;
 
+pub use begun::BegunCall;
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
 pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
 pub use cron::{CronExpression, InvalidSchedule, TimeZone};

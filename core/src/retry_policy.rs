@@ -155,6 +155,12 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Of what is executed at most once.
+    #[must_use]
+    pub const fn once() -> Self {
+        Self { max_attempts: 1, backoff: Backoff::Constant, base_ms: 1, max_ms: 1, jitter_ppm: 0, max_age_ms: None }
+    }
+
     /// How often the handler is executed at most.
     #[must_use]
     pub const fn max_attempts(&self) -> u32 {

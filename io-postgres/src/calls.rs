@@ -1,12 +1,13 @@
 //! Sync calls: their rows are written already leased to who asks.
 
 use crate::dispatch::micros;
-use crate::lane::Lane;
 use crate::{rows, sql};
-use serde_json::{Value, json};
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
+use std::collections::HashMap;
 use tidegate_core::{
-    Claim, DeliveryId, Lease, Micros, Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, Timestamp, TriggerId,
+    BegunCall, Claim, DeliveryId, EventId, InboxId, Lease, Micros, Parent, Refusal, Reply, Standing, SyncCall,
+    SyncReply, SyncTarget, Timestamp, TriggerId,
 };
 
 pub(crate) async fn begin_calls(
@@ -14,18 +15,23 @@ pub(crate) async fn begin_calls(
     calls: &[SyncCall],
     lease_for: Micros,
 ) -> Result<Reply, sqlx::Error> {
-    let calls: Vec<Value> = calls.iter().map(to_json).collect();
-    let found = sqlx::query(sql::begin_calls)
-        .bind(sqlx::types::Json(calls))
-        .bind(micros(lease_for))
-        .fetch_all(connection)
-        .await?;
+    let found = ask(connection, calls, lease_for).await?;
+    let calls: HashMap<InboxId, &SyncCall> = calls.iter().map(|call| (call.inbox, call)).collect();
     let mut now = Timestamp::EPOCH;
     let (mut begun, mut refused, mut repeated) = (vec![], vec![], vec![]);
     for row in &found {
+        now = rows::time(row, "now")?;
+        let Some((inbox, call)) = rows::inbox(row)?.and_then(|inbox| Some((inbox, calls.get(&inbox)?))) else {
+            continue;
+        };
         let refusal = match row.try_get("kind")? {
-            "now" => {
-                now = rows::time(row, "now")?;
+            "begun" => {
+                begun.push(call.begun(begun_call(row, now)?));
+                continue;
+            }
+            "repeated" => {
+                let execution = Some(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(1) });
+                repeated.push((inbox, SyncReply { execution, result: Ok(Some(rows::reply(row)?)) }));
                 continue;
             }
             "gone" => Refusal::Gone,
@@ -33,49 +39,72 @@ pub(crate) async fn begin_calls(
             "busy" => Refusal::Busy,
             "key_reused" => Refusal::KeyReused,
             "key_in_use" => Refusal::KeyInUse,
-            "repeated" => {
-                let execution = Some(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(1) });
-                let told = SyncReply { execution, result: Ok(Some(rows::reply(row)?)) };
-                repeated.extend(rows::inbox(row)?.map(|inbox| (inbox, told)));
-                continue;
-            }
-            "begun" => {
-                // A caller's row says all by itself.
-                begun.push(Lane::of(row)?.delivery(row, TriggerId(row.try_get("trigger_id")?))?);
-                continue;
-            }
             standing => Refusal::Denied(Standing::from_name(standing)),
         };
-        refused.extend(rows::inbox(row)?.map(|inbox| (inbox, refusal)));
+        refused.push((inbox, refusal));
     }
     Ok(Reply::Begin { now, begun, refused, repeated })
 }
 
-/// As `tidegate.begin_calls` takes it. The data travels as text within the JSON, so that it arrives byte for byte.
-fn to_json(call: &SyncCall) -> Value {
-    let cause = &call.cause;
-    let mut json = json!({
-        "reply_to": call.inbox.to_string(),
-        "type": call.event.event_type,
-        "subject": call.event.subject,
-        "data": call.event.data.as_str(),
-        "actor": cause.actor,
-        "root_id": cause.parent.map(|parent| parent.root_id),
-        "parent_id": cause.parent.map(|parent| parent.parent_id),
-        "depth": cause.parent.map_or(0, |parent| parent.depth),
-        "traceparent": cause.traceparent,
-    });
-    if let Some(key) = &call.idempotency_key {
-        json["key"] = json!(key.key);
-        json["digest"] = json!(key.digest);
+async fn ask(connection: &mut PgConnection, calls: &[SyncCall], lease_for: Micros) -> Result<Vec<PgRow>, sqlx::Error> {
+    let parents = || calls.iter().map(|call| call.cause.parent);
+    let depth = |parent: Parent| i32::try_from(parent.depth).unwrap_or(i32::MAX);
+    let keys = || calls.iter().map(|call| call.idempotency_key.as_ref());
+    let targets: Vec<_> = calls.iter().map(|call| target(&call.target)).collect();
+    sqlx::query(sql::begin_calls)
+        .bind(micros(lease_for))
+        .bind(calls.iter().map(|call| call.inbox.to_string()).collect::<Vec<_>>())
+        .bind(targets.iter().map(|target| target.trigger).collect::<Vec<_>>())
+        .bind(targets.iter().map(|target| target.app).collect::<Vec<_>>())
+        .bind(targets.iter().map(|target| target.script).collect::<Vec<_>>())
+        .bind(targets.iter().map(|target| target.timeout_ms).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.event.event_type.as_str()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.event.subject.as_str()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.event.data.as_str()).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.cause.actor.as_str()).collect::<Vec<_>>())
+        .bind(parents().map(|parent| parent.map(|parent| parent.root_id.0)).collect::<Vec<_>>())
+        .bind(parents().map(|parent| parent.map(|parent| parent.parent_id.0)).collect::<Vec<_>>())
+        .bind(parents().map(|parent| parent.map_or(0, depth)).collect::<Vec<_>>())
+        .bind(calls.iter().map(|call| call.cause.traceparent.as_deref()).collect::<Vec<_>>())
+        .bind(keys().map(|key| key.map(|key| key.key.as_str())).collect::<Vec<_>>())
+        .bind(keys().map(|key| key.map(|key| key.digest.as_str())).collect::<Vec<_>>())
+        .fetch_all(connection)
+        .await
+}
+
+/// What a call names: its trigger, or its app, its script and for how long that may run.
+#[derive(Default)]
+struct Target<'c> {
+    trigger: Option<i64>,
+    app: Option<&'c str>,
+    script: Option<&'c str>,
+    timeout_ms: Option<i32>,
+}
+
+fn target(target: &SyncTarget) -> Target<'_> {
+    match target {
+        SyncTarget::Trigger(id) => Target { trigger: Some(id.0), ..Target::default() },
+        SyncTarget::Script { app, script, timeout } => Target {
+            trigger: None,
+            app: Some(app.as_str()),
+            script: Some(script.as_str()),
+            timeout_ms: Some(i32::try_from(timeout.get()).unwrap_or(i32::MAX)),
+        },
     }
-    match &call.target {
-        SyncTarget::Trigger(id) => json["trigger"] = json!(id),
-        SyncTarget::Script { app, script, timeout } => {
-            json["app"] = json!(app);
-            json["script"] = json!(script);
-            json["timeout_ms"] = json!(timeout);
-        }
-    }
-    json
+}
+
+fn begun_call(row: &PgRow, now: Timestamp) -> Result<BegunCall, sqlx::Error> {
+    Ok(BegunCall {
+        id: DeliveryId(row.try_get("id")?),
+        event_id: EventId(row.try_get("event_id")?),
+        now,
+        timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),
+        trigger_id: TriggerId(row.try_get("trigger_id")?),
+        app: rows::name(row, "app")?,
+        trigger_name: rows::name(row, "trigger_name")?,
+        trigger_version: row.try_get("trigger_version")?,
+        handler: rows::handler(row)?,
+        script_version: row.try_get("script_version")?,
+        registered_by: rows::name(row, "registered_by")?,
+    })
 }

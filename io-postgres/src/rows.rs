@@ -43,10 +43,10 @@ pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &s
     text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
 }
 
-/// What a call was answered, in the column of an event's data.
+/// What a call was answered.
 pub(crate) fn reply(row: &PgRow) -> Result<HandlerReply, sqlx::Error> {
-    let text: String = row.try_get_unchecked("data")?;
-    serde_json::from_str(&text).map_err(|error| bad("data", error))
+    let text: String = row.try_get_unchecked("reply")?;
+    serde_json::from_str(&text).map_err(|error| bad("reply", error))
 }
 
 /// The columns of an event. `data` is selected as text or comes as `json`: both are the text that was put in.

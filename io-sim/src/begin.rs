@@ -2,9 +2,9 @@
 
 use crate::memory::{CallKey, Memory, Row, TriggerRow};
 use tidegate_core::{
-    AppName, Backoff, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Isolation, Lease, Match, Micros,
-    PrincipalId, Refusal, Reply, RetryPolicy, RetryPolicySpec, RouteMethod, RoutePath, ScriptName, Source, Standing,
-    SyncCall, SyncReply, SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
+    AppName, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Isolation, Lease, Match, Micros, PrincipalId,
+    Refusal, Reply, RetryPolicy, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncReply, SyncTarget,
+    Trigger, TriggerId, TriggerName, TriggerSpec,
 };
 
 impl Memory {
@@ -68,7 +68,7 @@ impl Memory {
             id: DeliveryId(self.next_id()),
             trigger: id,
             event,
-            policy: once(),
+            policy: RetryPolicy::once(),
             timeout,
             due_at: self.now,
             enqueued_at: self.now,
@@ -119,7 +119,7 @@ impl Memory {
                 public: false,
             },
             handler: Handler::Native(ScriptName::new("invoke").expect("a constant within the rule")),
-            retry: once(),
+            retry: RetryPolicy::once(),
             timeout_ms: tidegate_core::TimeoutMs::default(),
             max_concurrency: None,
             isolation: Isolation::default(),
@@ -143,17 +143,4 @@ enum Begun {
     Row(Box<Delivery>),
     /// It repeats another one, whose reply this is.
     Repeated(SyncReply),
-}
-
-/// The policy of what is executed at most once.
-fn once() -> RetryPolicy {
-    let spec = RetryPolicySpec {
-        max_attempts: 1,
-        backoff: Backoff::Constant,
-        base_ms: 1,
-        max_ms: 1,
-        jitter: 0.0,
-        max_age_ms: None,
-    };
-    RetryPolicy::try_from(spec).expect("constants within the bounds")
 }

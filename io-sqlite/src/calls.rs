@@ -8,7 +8,7 @@ use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
 use tidegate_core::{
-    AppName, Claim, Delivery, DeliveryId, Handler, HandlerReply, IdempotencyKey, Lease, Micros, Refusal, Reply,
+    AppName, Claim, Delivery, DeliveryId, EventId, HandlerReply, IdempotencyKey, Lease, Micros, Refusal, Reply,
     Standing, SyncCall, SyncReply, SyncTarget,
 };
 use tidegate_driver::PortError;
@@ -24,7 +24,7 @@ enum Begun {
 /// A lane as a call finds it.
 struct CallLane {
     lane: Lane,
-    timeout_ms: i64,
+    timeout: Micros,
     paused: bool,
 }
 
@@ -57,12 +57,7 @@ impl Tx<'_> {
         {
             return Ok(known);
         }
-        let mut begun = self.write_call(call, &found, lease_for)?;
-        if let SyncTarget::Script { script, .. } = &call.target {
-            begun.handler = Some(Handler::Script(script.clone()));
-            begun.runs_as = call.cause.actor.clone();
-            begun.standing = Standing::Allowed;
-        }
+        let begun = self.write_call(call, &found, lease_for)?;
         if lane.limit.is_some() {
             self.take_slots(lane.trigger, std::slice::from_ref(&begun))?;
         }
@@ -100,14 +95,18 @@ impl Tx<'_> {
             SyncTarget::Script { app, script, .. } => (None, Some(app.as_str()), Some(script.as_str())),
         };
         self.connection.maybe(sql::call_lane, params![trigger, app, script], |row| {
-            Ok(CallLane { lane: Lane::read(row)?, timeout_ms: row.get("timeout_ms")?, paused: row.get("paused")? })
+            Ok(CallLane {
+                lane: Lane::read(row)?,
+                timeout: rows::millis(row, "timeout_ms")?,
+                paused: row.get("paused")?,
+            })
         })
     }
 
     fn write_call(&self, call: &SyncCall, found: &CallLane, lease_for: Micros) -> Result<Delivery, PortError> {
-        let (script, timeout_ms) = match &call.target {
-            SyncTarget::Trigger(_) => (None, found.timeout_ms),
-            SyncTarget::Script { script, timeout, .. } => (Some(script.as_str()), timeout.get() as i64),
+        let (script, timeout) = match &call.target {
+            SyncTarget::Trigger(_) => (None, found.timeout),
+            SyncTarget::Script { script, timeout, .. } => (Some(script.as_str()), timeout.as_micros()),
         };
         let (event_id, cause) = (Uuid::now_v7(), &call.cause);
         let root_id = cause.parent.map_or(event_id, |parent| parent.root_id.0);
@@ -115,7 +114,7 @@ impl Tx<'_> {
             found.lane.trigger.0,
             self.now.0,
             self.now.plus(lease_for).0,
-            timeout_ms,
+            timeout.as_millis() as i64,
             call.inbox.to_string(),
             script,
             event_id.as_bytes(),
@@ -129,7 +128,10 @@ impl Tx<'_> {
             call.event.data.as_str(),
             call.idempotency_key.as_ref().map(|key| key.key.as_str()),
         ];
-        self.connection.one(sql::call_begin, params, |row| found.lane.delivery(row))
+        // Not by `returning`, for which SQLite builds a table each time.
+        self.connection.run(sql::call_begin, params)?;
+        let (id, event_id) = (DeliveryId(self.connection.last_insert_rowid()), EventId(event_id));
+        Ok(call.begun(found.lane.begun(id, event_id, self.now, timeout)))
     }
 }
 

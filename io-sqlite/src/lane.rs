@@ -3,7 +3,8 @@
 use crate::rows;
 use rusqlite::{Result, Row};
 use tidegate_core::{
-    AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, Standing, TriggerId, TriggerName,
+    AppName, BegunCall, DeadLetterId, Delivery, DeliveryId, EventId, Handler, Lease, Micros, PrincipalId, Standing,
+    Timestamp, TriggerId, TriggerName,
 };
 
 pub(crate) struct Lane {
@@ -36,9 +37,25 @@ impl Lane {
         })
     }
 
-    /// A leased row of it. The columns have these places in `claim` and in `call_begin`.
+    /// The row of a call that was written into it.
+    pub(crate) fn begun(&self, id: DeliveryId, event_id: EventId, now: Timestamp, timeout: Micros) -> BegunCall {
+        BegunCall {
+            id,
+            event_id,
+            now,
+            timeout,
+            trigger_id: self.trigger,
+            app: self.app.clone(),
+            trigger_name: self.name.clone(),
+            trigger_version: self.version,
+            handler: self.handler.clone(),
+            script_version: self.script_version,
+            registered_by: self.runs_as.clone(),
+        }
+    }
+
+    /// A leased row of it. The columns have these places in `claim`.
     pub(crate) fn delivery(&self, row: &Row<'_>) -> Result<Delivery> {
-        let timeout_ms: i64 = row.get(10)?;
         Ok(Delivery {
             id: DeliveryId(row.get(0)?),
             trigger_id: self.trigger,
@@ -50,7 +67,7 @@ impl Lane {
             runs_as: self.runs_as.clone(),
             standing: self.standing,
             policy: rows::policy(row, 4)?,
-            timeout: Micros::from_millis(u64::try_from(timeout_ms).unwrap_or_default()),
+            timeout: rows::millis(row, 10)?,
             attempt: row.get(2)?,
             lease: Lease(row.get(1)?),
             due_at: rows::time(row, 3)?,

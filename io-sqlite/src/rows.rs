@@ -4,7 +4,7 @@ use rusqlite::types::Type;
 use rusqlite::{Error, Result, Row, RowIndex};
 use std::str::FromStr;
 use tidegate_core::{
-    AppName, Attempt, Backoff, Event, EventId, EventType, Handler, InboxId, Json, PrincipalId, RetryPolicy,
+    AppName, Attempt, Backoff, Event, EventId, EventType, Handler, InboxId, Json, Micros, PrincipalId, RetryPolicy,
     RetryPolicySpec, Source, Subject, Timestamp,
 };
 use uuid::Uuid;
@@ -44,7 +44,13 @@ pub(crate) fn time(row: &Row<'_>, column: impl Column) -> Result<Timestamp> {
     row.get(column).map(Timestamp)
 }
 
-/// The same of a column that may be null.
+/// A column of milliseconds.
+pub(crate) fn millis(row: &Row<'_>, column: impl Column) -> Result<Micros> {
+    let ms: i64 = row.get(column)?;
+    Ok(Micros::from_millis(u64::try_from(ms).unwrap_or_default()))
+}
+
+/// The same as `time` of a column that may be null.
 pub(crate) fn maybe_time(row: &Row<'_>, column: impl Column) -> Result<Option<Timestamp>> {
     row.get::<_, Option<i64>>(column).map(|at| at.map(Timestamp))
 }

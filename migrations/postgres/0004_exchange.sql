@@ -357,8 +357,12 @@ declare
     v_limited boolean[] := v_open;
     v_row tidegate.exchanged;
 begin
-    if p_settle is not null or cardinality(p_executed_ids) > 0 then
-        perform tidegate.lock_settled(p_done_ids || p_executed_ids, coalesce(p_settle, '[]'));
+    if p_settle is not null then
+        perform tidegate.lock_settled(p_done_ids || p_executed_ids, p_settle);
+    elsif cardinality(p_done_ids) > 0 and cardinality(p_executed_ids) > 0 then
+        -- One of them alone takes its locks in their order by itself.
+        perform from (select s.id from unnest(p_done_ids || p_executed_ids) s (id) order by s.id offset 0) s
+        cross join lateral (select from tidegate.outbox o where o.id = s.id for update) o;
     end if;
     -- Behind the locks: what is applied now happens now.
     v_now := clock_timestamp();

@@ -1,54 +1,23 @@
 -- Sync calls: their rows are written already leased to the daemon that holds the connection, so that no other one ever
 -- executes them. One transaction for all calls that came together.
 
--- Writes the rows of calls that may begin, and answers them 'begun', each with its trigger as it is now. They are many for
--- the reason given at `fan_out`: a statement that inserts costs more than its row.
-create function tidegate.begin_rows(
-    p_now timestamptz, p_lease_us bigint, p_ids bigint[], p_triggers bigint[], p_calls jsonb[]
-) returns setof tidegate.exchanged
-language plpgsql as $$
-begin
-    return query
-    with begun as (
-        insert into tidegate.outbox (
-            id, trigger_id, due_at, lease, lease_until, leased_at, attempt, max_attempts, base_ms, max_ms, jitter,
-            timeout_ms, depth, enqueued_at, time, event_id, root_id, parent_id, backoff, source, type, subject, actor,
-            traceparent, reply_to, data, script, call_key)
-        overriding system value
-        select
-            c.id, t.id, p_now, 1, p_now + p_lease_us * interval '1 microsecond', p_now, 1, 1, 1, 1, 0,
-            coalesce((c.call ->> 'timeout_ms')::integer, t.timeout_ms), (c.call ->> 'depth')::integer, p_now, p_now,
-            c.event_id, coalesce((c.call ->> 'root_id')::uuid, c.event_id), (c.call ->> 'parent_id')::uuid, 'constant',
-            'http', c.call ->> 'type', c.call ->> 'subject', c.call ->> 'actor', c.call ->> 'traceparent',
-            c.call ->> 'reply_to', (c.call ->> 'data')::json, c.call ->> 'script', c.call ->> 'key'
-        from (
-            select n.*, tidegate.uuid_v7(p_now) as event_id
-            from unnest(p_ids, p_triggers, p_calls) n (id, trigger_id, call) offset 0
-        ) c
-        cross join lateral (select * from tidegate.triggers t where t.id = c.trigger_id limit 1) t
-        returning *
-    )
-    select
-        'begun', null::timestamptz, o.id, o.lease, o.trigger_id, o.attempt, o.due_at, o.max_attempts, o.backoff,
-        o.base_ms, o.max_ms, o.jitter, o.max_age_ms, o.timeout_ms, o.enqueued_at, o.redrive_generation, o.reply_to,
-        o.handles_letter_id, o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth,
-        o.traceparent, o.data, t.app, t.name, t.version, h.kind, h.name, s.version,
-        case when t.source = 'invoke' then o.actor else t.registered_by end, 'allowed'
-    from begun o
-    cross join lateral (select * from tidegate.triggers t where t.id = o.trigger_id limit 1) t
-    cross join lateral (
-        select case when o.script is null then t.handler_kind else 'script' end as kind,
-            coalesce(o.script, t.handler_name) as name) h
-    left join lateral (
-        select version from tidegate.scripts where app = t.app and name = h.name limit 1
-    ) s on h.kind = 'script';
-end
-$$;
-
--- Begins calls, in their order. `p_calls` is an array of objects: `reply_to`, `trigger` or `app` with `script` and
--- `timeout_ms`, then the event. Answers, by kind: 'now' once, 'begun' rows, and refused calls, whose kind is why and whose
--- `reply_to` is which.
-create function tidegate.begin_calls(p_calls jsonb, p_lease_us bigint) returns setof tidegate.exchanged
+-- Begins calls. Each is for the trigger that it names, or for the script that it names of the app that it names. Answers
+-- for each `reply_to` what became of it: 'begun', with what is not known of its delivery; or why it is refused; or 'repeated',
+-- with the reply to the call that had its key first.
+--
+-- They are looked at and written by one statement, for the reason given at `fan_out`: a statement that inserts costs more
+-- than its row. Those that 'wait' go after it one by one, because each must see what the one before it has taken: they have a
+-- key, or their lane has a limit. When such a one may begin, the function calls itself with the id that it gets and the time.
+create function tidegate.begin_calls(
+    p_lease_us bigint, p_reply_tos text[], p_triggers bigint[], p_apps text[], p_scripts text[], p_timeouts_ms integer[],
+    p_types text[], p_subjects text[], p_data text[], p_actors text[], p_root_ids uuid[], p_parent_ids uuid[],
+    p_depths integer[], p_traceparents text[], p_keys text[], p_digests text[], p_now timestamptz default clock_timestamp(),
+    p_ids bigint[] default '{}'
+) returns table (
+    kind text, reply_to text, now timestamptz, id bigint, event_id uuid, timeout_ms integer, trigger_id bigint, app text,
+    trigger_name text, trigger_version bigint, handler_kind text, handler_name text, script_version bigint,
+    registered_by text, reply json
+)
 language plpgsql
 set enable_seqscan = off
 set enable_bitmapscan = off
@@ -57,98 +26,127 @@ set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan
 set jit = off
 as $$
+#variable_conflict use_column
 declare
-    v_now timestamptz := clock_timestamp();
-    v_item record;
-    -- Those that may begin and have no row yet.
-    v_ids bigint[] := '{}';
-    v_triggers bigint[] := '{}';
-    v_calls jsonb[] := '{}';
-    v_row tidegate.exchanged;
-    v_none tidegate.exchanged;
+    v_call record;
 begin
-    v_row.kind := 'now';
-    v_row.now := v_now;
-    return next v_row;
-
-    for v_item in
-        select c.call, c.call ? 'key' as is_keyed, t.id, t.app, t.registered_by, t.paused, t.max_concurrency
-        from jsonb_array_elements(p_calls) with ordinality c (call, n)
+    now := p_now;
+    for v_call in
+        with asked as materialized (
+            select
+                c.*,
+                -- In the order of the calls, also for those that wait.
+                case when c.kind in ('begun', 'waits') then coalesce(c.given_id, nextval('tidegate.outbox_id_seq')) end
+                    as id,
+                case when c.kind = 'begun' then tidegate.uuid_v7(p_now) end as event_id
+            from (
+                select
+                    c.*, t.id as trigger_id, coalesce(c.asked_ms, t.timeout_ms) as timeout_ms, t.app, t.name, t.version,
+                    case when c.script is null then t.handler_kind else 'script' end as handler_kind,
+                    coalesce(c.script, t.handler_name) as handler_name, t.registered_by, t.max_concurrency,
+                    case
+                        when c.given_id is not null then 'begun'
+                        when t.id is null then 'gone'
+                        when t.paused then 'paused'
+                        -- An invocation runs as its caller, whom the API has asked.
+                        when c.script is null and t.standing <> 'allowed' then t.standing
+                        when c.key is not null or t.max_concurrency is not null then 'waits'
+                        else 'begun'
+                    end as kind
+                from unnest(
+                    p_reply_tos, p_triggers, p_apps, p_scripts, p_timeouts_ms, p_types, p_subjects, p_data, p_actors,
+                    p_root_ids, p_parent_ids, p_depths, p_traceparents, p_keys, p_digests, p_ids) with ordinality c (
+                    reply_to, called_id, called_app, script, asked_ms, type, subject, data, actor, root_id, parent_id,
+                    depth, traceparent, key, digest, given_id, place)
+                left join lateral (
+                    select t.*, tidegate.standing(t.registered_by, t.app) as standing from tidegate.triggers t
+                    where t.id = c.called_id and t.source = 'http' and t.enabled and t.deleted_at is null
+                    union all
+                    select t.*, 'allowed' from tidegate.triggers t
+                    where t.app = c.called_app and t.source = 'invoke' and t.enabled and t.deleted_at is null
+                    limit 1) t on true
+                offset 0
+            ) c
+        ), begun as (
+            insert into tidegate.outbox (
+                id, trigger_id, due_at, lease, lease_until, leased_at, attempt, max_attempts, base_ms, max_ms, jitter,
+                timeout_ms, depth, enqueued_at, time, event_id, root_id, parent_id, backoff, source, type, subject, actor,
+                traceparent, reply_to, data, script, call_key)
+            overriding system value
+            select
+                a.id, a.trigger_id, p_now, 1, p_now + p_lease_us * interval '1 microsecond', p_now, 1, 1, 1, 1, 0,
+                a.timeout_ms, a.depth, p_now, p_now, a.event_id, coalesce(a.root_id, a.event_id), a.parent_id, 'constant',
+                'http', a.type, a.subject, a.actor, a.traceparent, a.reply_to, a.data::json, a.script, a.key
+            from asked a where a.kind = 'begun'
+        )
+        select a.*, s.version as script_version
+        from asked a
         left join lateral (
-            select * from tidegate.triggers t
-            where t.id = (c.call ->> 'trigger')::bigint and t.source = 'http' and t.enabled and t.deleted_at is null
-            union all
-            select * from tidegate.triggers t
-            where t.app = c.call ->> 'app' and t.source = 'invoke' and t.enabled and t.deleted_at is null
-            limit 1) t on true
-        order by c.n
+            select version from tidegate.scripts where app = a.app and name = a.handler_name limit 1
+        ) s on a.handler_kind = 'script'
+        order by a.place
     loop
-        if (v_item.is_keyed or v_item.max_concurrency is not null) and cardinality(v_ids) > 0 then
-            -- What follows looks for rows that hold a place or a key: those before it must be there.
-            return query select * from tidegate.begin_rows(v_now, p_lease_us, v_ids, v_triggers, v_calls);
-            v_ids := '{}';
-            v_triggers := '{}';
-            v_calls := '{}';
+        kind := v_call.kind;
+        reply_to := v_call.reply_to;
+        id := v_call.id;
+        reply := null;
+        if kind = 'waits' and v_call.max_concurrency is not null
+            and not tidegate.has_slot(p_now, v_call.trigger_id, v_call.max_concurrency)
+        then
+            kind := 'busy';
         end if;
-        v_row := v_none;
-        v_row.reply_to := v_item.call ->> 'reply_to';
-        if v_item.id is null then
-            v_row.kind := 'gone';
-        elsif v_item.paused then
-            v_row.kind := 'paused';
-        elsif not v_item.call ? 'trigger' then
-            null;
-        elsif tidegate.standing(v_item.registered_by, v_item.app) <> 'allowed' then
-            v_row.kind := tidegate.standing(v_item.registered_by, v_item.app);
-        elsif v_item.max_concurrency is not null and not tidegate.has_slot(v_now, v_item.id, v_item.max_concurrency) then
-            v_row.kind := 'busy';
-        end if;
-        if v_row.kind is null then
-            v_row.id := nextval('tidegate.outbox_id_seq');
-        end if;
-        if v_row.kind is null and v_item.is_keyed then
+        if kind = 'waits' and v_call.key is not null then
             -- Who comes at the same time waits here for the end of this transaction. A key is free again when it is older
             -- than a day, or when its execution has ended without a success.
             insert into tidegate.call_keys as k (app, key, digest, delivery_id, created_at)
-            values (v_item.app, v_item.call ->> 'key', v_item.call ->> 'digest', v_row.id, v_now)
-            on conflict (app, key) do update set
+            values (v_call.app, v_call.key, v_call.digest, id, p_now)
+            on conflict on constraint call_keys_pkey do update set
                 digest = excluded.digest, delivery_id = excluded.delivery_id, reply = null,
                 created_at = excluded.created_at
-                where k.created_at < v_now - interval '1 day' or (
+                where k.created_at < p_now - interval '1 day' or (
                     k.digest = excluded.digest and k.reply is null
                     and not exists (select from tidegate.outbox o where o.id = k.delivery_id));
             if not found then
                 select
-                    case when k.digest <> v_item.call ->> 'digest' then 'key_reused' when k.reply is null then 'key_in_use'
+                    case when k.digest <> v_call.digest then 'key_reused' when k.reply is null then 'key_in_use'
                         else 'repeated' end,
                     k.delivery_id, k.reply
-                into v_row.kind, v_row.id, v_row.data
-                from tidegate.call_keys k where k.app = v_item.app and k.key = v_item.call ->> 'key';
-                v_row.lease := 1;
+                into kind, id, reply
+                from tidegate.call_keys k where k.app = v_call.app and k.key = v_call.key;
             elsif random() < 0.01 then
                 -- Now and then, a few at a time, and none that another is pruning.
                 delete from tidegate.call_keys where (app, key) in (
                     select k.app, k.key from tidegate.call_keys k
-                    where k.created_at < v_now - interval '1 day'
+                    where k.created_at < p_now - interval '1 day'
                     order by k.created_at
                     limit 1000
                     for update skip locked);
             end if;
         end if;
-        if v_row.kind is not null then
-            return next v_row;
+        if kind = 'waits' then
+            if v_call.max_concurrency is not null then
+                insert into tidegate.slots (trigger_id, delivery_id, lease) values (v_call.trigger_id, id, 1);
+            end if;
+            return query select b.* from tidegate.begin_calls(
+                p_lease_us, array[v_call.reply_to], array[v_call.called_id], array[v_call.called_app],
+                array[v_call.script], array[v_call.asked_ms], array[v_call.type], array[v_call.subject],
+                array[v_call.data], array[v_call.actor], array[v_call.root_id], array[v_call.parent_id],
+                array[v_call.depth], array[v_call.traceparent], array[v_call.key], array[v_call.digest], p_now,
+                array[id]) b;
             continue;
         end if;
-        if v_item.max_concurrency is not null then
-            insert into tidegate.slots (trigger_id, delivery_id, lease) values (v_item.id, v_row.id, 1);
-        end if;
-        v_ids := v_ids || v_row.id;
-        v_triggers := v_triggers || v_item.id;
-        v_calls := v_calls || v_item.call;
+        event_id := v_call.event_id;
+        timeout_ms := v_call.timeout_ms;
+        trigger_id := v_call.trigger_id;
+        app := v_call.app;
+        trigger_name := v_call.name;
+        trigger_version := v_call.version;
+        handler_kind := v_call.handler_kind;
+        handler_name := v_call.handler_name;
+        script_version := v_call.script_version;
+        registered_by := v_call.registered_by;
+        return next;
     end loop;
-    if cardinality(v_ids) > 0 then
-        return query select * from tidegate.begin_rows(v_now, p_lease_us, v_ids, v_triggers, v_calls);
-    end if;
 end
 $$;
 

@@ -4,6 +4,3 @@ insert into outbox (
     timeout_ms, enqueued_at, reply_to, script, call_key, event_id, source, type, subject, time, actor, root_id, parent_id, depth,
     traceparent, data)
 values (?1, ?2, 1, ?3, ?2, 1, 1, 'constant', 1, 1, 0, ?4, ?2, ?5, ?6, ?16, ?7, 'http', ?8, ?9, ?2, ?10, ?11, ?12, ?13, ?14, ?15)
-returning id, lease, attempt, due_at, max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms,
-    enqueued_at, redrive_generation, reply_to, handles_letter_id, event_id, source, type, subject, time, actor, root_id,
-    parent_id, depth, traceparent, data

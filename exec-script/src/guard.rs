@@ -1,6 +1,8 @@
 //! When an execution has to end.
 
 use rustix::time::{ClockId, clock_gettime};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
@@ -28,18 +30,18 @@ impl Guard {
     }
 
     /// What QuickJS asks whether to go on, for one execution that begins now on this thread.
-    pub(crate) fn watch(&self) -> impl FnMut() -> bool + 'static {
-        let (guard, cpu_began) = (self.clone(), cpu_time());
-        move || guard.is_over(cpu_began)
+    pub(crate) fn watch(&self, clock: &CpuClock) -> impl FnMut() -> bool + 'static {
+        let (guard, mut used) = (self.clone(), CpuUsed::new(clock));
+        move || guard.is_over(&mut used)
     }
 
     /// Whether the script has to end now.
-    fn is_over(&self, cpu_began: Duration) -> bool {
+    fn is_over(&self, used: &mut CpuUsed) -> bool {
         let reason = if self.cancelled.load(Ordering::Relaxed) {
             CANCELLED
         } else if Instant::now() >= self.deadline {
             TIMED_OUT
-        } else if cpu_time().saturating_sub(cpu_began) >= self.cpu_max {
+        } else if used.so_far() >= self.cpu_max {
             CPU_USED_UP
         } else {
             return false;
@@ -78,7 +80,77 @@ fn cancelled() -> Failure {
     Failure::new(ExecError::Lost, "the execution was cancelled")
 }
 
+/// What a thread had used of its CPU when that was last read; for what never leaves that thread.
+#[derive(Clone)]
+pub(crate) struct CpuClock(Rc<Cell<Duration>>);
+
+impl CpuClock {
+    /// Of this thread.
+    pub(crate) fn new() -> Self {
+        Self(Rc::new(Cell::new(cpu_time())))
+    }
+}
+
+/// How much CPU time one execution has used.
+///
+/// To read a thread's CPU time is a system call, and most executions end before QuickJS asks for the first time. So it is not
+/// read when one begins. Until the first question it has used no more than the time that has passed, and no more than its
+/// thread has used since that was last read: the lesser of the two is what it is charged.
+struct CpuUsed {
+    clock: CpuClock,
+    began: Instant,
+    /// What the thread had used when the execution began, as far as is known.
+    before: Option<Duration>,
+}
+
+impl CpuUsed {
+    fn new(clock: &CpuClock) -> Self {
+        Self { clock: clock.clone(), began: Instant::now(), before: None }
+    }
+
+    fn so_far(&mut self) -> Duration {
+        let now = cpu_time();
+        let last_read = self.clock.0.replace(now);
+        let before = *self.before.get_or_insert_with(|| last_read.max(now.saturating_sub(self.began.elapsed())));
+        now.saturating_sub(before)
+    }
+}
+
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spin(time: Duration) {
+        let began = cpu_time();
+        while cpu_time().saturating_sub(began) < time {}
+    }
+
+    #[test]
+    fn what_is_used_before_the_first_question_counts() {
+        let mut used = CpuUsed::new(&CpuClock::new());
+        spin(Duration::from_millis(5));
+        assert!(used.so_far() >= Duration::from_millis(5));
+        spin(Duration::from_millis(5));
+        assert!(used.so_far() >= Duration::from_millis(10));
+    }
+
+    #[test]
+    fn what_the_thread_did_for_others_does_not_count() {
+        let clock = CpuClock::new();
+        spin(Duration::from_millis(20));
+        let mut used = CpuUsed::new(&clock);
+        assert!(used.so_far() < Duration::from_millis(20));
+    }
+
+    #[test]
+    fn to_wait_before_the_first_question_is_not_to_compute() {
+        let mut used = CpuUsed::new(&CpuClock::new());
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(used.so_far() < Duration::from_millis(50));
+    }
 }

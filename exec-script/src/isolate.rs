@@ -4,7 +4,7 @@
 //! another one is asked after each that succeeded; one that failed, was ended, or left jobs behind is dropped.
 
 use crate::failure::{out_of_memory, thrown};
-use crate::guard::Guard;
+use crate::guard::{CpuClock, Guard};
 use crate::host::Host;
 use crate::limits::Limits;
 use crate::load::{Handler, Unloaded, ensure, settle};
@@ -33,6 +33,7 @@ pub(crate) struct Isolate {
     limits: Limits,
     made_at: Instant,
     executions: u32,
+    clock: CpuClock,
 }
 
 impl Isolate {
@@ -71,6 +72,7 @@ impl Isolate {
             limits,
             made_at,
             executions: 0,
+            clock: CpuClock::new(),
         })
     }
 
@@ -162,8 +164,8 @@ impl Isolate {
         guard: &Guard,
         work: impl for<'js> FnOnce(&Ctx<'js>, &mut Option<Handler>, &Prelude, &Limits) -> Result<Result<T, Failure>, Error>,
     ) -> Result<T, Failure> {
-        let Self { handler, prelude, context, runtime, limits, .. } = self;
-        runtime.set_interrupt_handler(Some(Box::new(guard.watch())));
+        let Self { handler, prelude, context, runtime, limits, clock, .. } = self;
+        runtime.set_interrupt_handler(Some(Box::new(guard.watch(clock))));
         let result =
             context.with(|ctx| work(&ctx, handler, prelude, limits).unwrap_or_else(|error| Err(thrown(&ctx, error))));
         runtime.set_interrupt_handler(None);

@@ -467,7 +467,7 @@ begin
             select o.ctid as place, o.id, o.lease from tidegate.outbox o
             where q.open
               and o.trigger_id = q.trigger_id and o.due_at >= q.floor and o.due_at <= v_now and o.lease_until <= v_now
-            order by o.due_at, o.id
+            order by o.due_at, o.id + 0
             limit q.quota
             for update skip locked
         ) l

@@ -63,11 +63,11 @@ begin
         v_now, null::bigint, null::timestamptz, null::integer, null::text, null::text, null::timestamptz;
     return query
     with recursive lanes (id) as (
-        (select o.trigger_id from tidegate.outbox o order by o.trigger_id, o.due_at, o.id limit 1)
+        (select o.trigger_id from tidegate.outbox o order by o.trigger_id, o.due_at, o.id + 0 limit 1)
         union all
         select (
             select o.trigger_id from tidegate.outbox o where o.trigger_id > l.id
-            order by o.trigger_id, o.due_at, o.id limit 1)
+            order by o.trigger_id, o.due_at, o.id + 0 limit 1)
         from lanes l where l.id is not null
     )
     select v_now, l.id, first.due_at, t.max_concurrency, null::text, null::text, null::timestamptz
@@ -80,7 +80,7 @@ begin
     cross join lateral (
         select o.due_at from tidegate.outbox o
         where o.trigger_id = l.id and o.lease_until <= v_now
-        order by o.due_at, o.id
+        order by o.due_at, o.id + 0
         limit 1
     ) first
     order by l.id;

@@ -102,6 +102,39 @@ async fn a_claim_walks_the_index_of_lanes_and_sorts_nothing() {
     database.remove().await;
 }
 
+/// What was deleted since somebody began a transaction stays where it was, and to statistics the table is large and empty.
+#[tokio::test]
+async fn a_settlement_finds_its_row_by_the_primary_key_also_where_most_rows_are_dead() {
+    let (database, store) = Database::with_store().await;
+    let trigger = with_one_trigger(&store).await;
+    let mut holder = database.client().await;
+    holder.execute("begin isolation level repeatable read; select count(*) from pg_class").await.unwrap();
+    let mut client = database.client().await;
+    for _ in 0..60 {
+        for statement in [emit(), exchange(trigger, "false"), exchange(trigger, "true")] {
+            client.execute(AssertSqlSafe(statement)).await.unwrap();
+        }
+    }
+    for _ in 0..20 {
+        client.execute("select tidegate.emit('shop', 'order.created')").await.unwrap();
+    }
+    client.execute("analyze tidegate.outbox").await.unwrap();
+    let mut client = database.client().await;
+    for statement in [emit(), exchange(trigger, "false")] {
+        client.execute(AssertSqlSafe(statement)).await.unwrap();
+    }
+    let plans = plans(&mut client, exchange(trigger, "true")).await;
+    let settles: Vec<&String> = plans.iter().filter(|plan| plan.contains("delete from tidegate.outbox")).collect();
+    assert_eq!(settles.len(), 1, "{plans:?}");
+    let (_, plan) = settles[0].split_once("\n\n").unwrap_or(("", settles[0]));
+    assert!(plan.contains("Index Scan using outbox_pkey on outbox"), "{plan}");
+    assert!(plan.contains("Index Cond: (id = "), "{plan}");
+    assert!(!plan.contains("outbox_lanes"), "{plan}");
+    holder.execute("rollback").await.unwrap();
+    store.close().await;
+    database.remove().await;
+}
+
 /// So the more a batch holds, the less of a statement each delivery costs.
 #[tokio::test]
 async fn a_batch_is_a_handful_of_statements_whatever_it_holds() {

@@ -37,6 +37,14 @@ pub enum Input {
         /// Maybe into others too.
         somewhere: bool,
     },
+    /// An emission of the same process has carried a claim: its transaction has claimed rows that it wrote, in the room
+    /// that [`View::room`](crate::View::room) said there is, leased for as long as an exchange leases.
+    Carried {
+        /// The rows, in no more than one such transaction at a time.
+        claimed: Vec<Delivery>,
+        /// Before the transaction began.
+        asked_at: Mono,
+    },
     /// A store call ended.
     StoreAnswered {
         /// Which.
@@ -173,6 +181,11 @@ pub enum Fact {
         claimed: u32,
         /// From question to answer.
         took: Micros,
+    },
+    /// An emission has claimed rows for this dispatcher.
+    Carried {
+        /// How many.
+        claimed: u32,
     },
     /// An execution begins.
     Started {

@@ -255,6 +255,15 @@ impl Lanes {
         }
     }
 
+    /// An emission has claimed a row of `trigger` that is due at `due_at`. It has not looked for older ones; where none is
+    /// known to wait, none is expected much below it.
+    pub(crate) fn carried(&mut self, trigger: TriggerId, due_at: Timestamp, now: Timestamp) {
+        let lane = self.lanes.entry(trigger).or_default();
+        if lane.asked == 0 && !lane.is_due(now) {
+            lane.last_due = lane.last_due.max(due_at);
+        }
+    }
+
     /// It is not known what a claim brought.
     pub(crate) fn claim_failed(&mut self, asked: LaneQuota) {
         self.answered(asked).walked_back = Timestamp::EPOCH;
@@ -514,6 +523,23 @@ mod tests {
         lanes.wake(TriggerId(1));
         lanes.claim_answered(asked, 0, None, NOW);
         assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
+    }
+
+    #[test]
+    fn the_floor_follows_what_emissions_claim_unless_something_waits() {
+        let due = NOW.minus(Micros::from_secs(60));
+        let mut lanes = Lanes::default();
+        lanes.carried(TriggerId(1), due, NOW);
+        lanes.wake(TriggerId(1));
+        let asked = ask(&mut lanes, NOW, budget(5))[0];
+        assert_eq!(asked.floor, due.minus(STRAGGLER_SLACK));
+
+        lanes.carried(TriggerId(1), NOW, NOW);
+        lanes.claim_answered(asked, 0, None, NOW);
+        lanes.wake(TriggerId(1));
+        lanes.carried(TriggerId(1), NOW, NOW);
+        let asked = ask(&mut lanes, NOW, budget(5))[0];
+        assert_eq!(asked.floor, due.minus(FLOOR_SLACK), "a claim was under way, then a row was told of");
     }
 
     #[test]

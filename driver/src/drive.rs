@@ -1,14 +1,15 @@
 //! The loop. It makes no decisions: it waits for the first thing that happens, tells the dispatcher, and does what the
 //! dispatcher says.
 
-use crate::{Clock, Delivered, DispatchStore, Executor, InboxResolver, WakeHandle, Woken};
+use crate::{Carried, Clock, Delivered, DispatchStore, Executor, InboxResolver, WakeHandle, Woken};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::{
-    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, OpId, Outcome,
+    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, Mono, OpId,
+    Outcome,
     Output, Reply, Request, StoreError, SyncCall, View,
 };
 use tokio::sync::{mpsc, watch};
@@ -73,6 +74,8 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut tasks = Tasks { store, executor, inboxes, answers, executions: BTreeMap::new() };
     let mut commands_open = true;
+    // Until when the shutdown that was asked for waits for the offer that is out.
+    let mut closing: Option<Instant> = None;
 
     loop {
         let wake_at = loop {
@@ -83,42 +86,68 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
                 Output::Stopped => return,
             }
         };
-        view.send_replace(dispatcher.view());
+        let held = dispatcher.view();
+        wake.offer(held.room, config.lease_for());
+        view.send_replace(held);
         // Biased, because a random order could not be replayed. Answers go first: they free permits.
         let input = tokio::select! {
             biased;
-            Some(answer) = answered.recv() => tasks.taken(answer),
-            command = commands.recv(), if commands_open => match command {
-                Some(Command::Shutdown) | None => {
-                    commands_open = command.is_some();
-                    Input::ShutdownRequested
-                }
-                Some(command) => asked(command),
-            },
-            Woken { lanes, somewhere } = wake.woken() => Input::Woken { lanes, somewhere },
-            () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| clock.when(at))) => Input::Tick,
+            Some(answer) = answered.recv() => Some(tasks.taken(answer)),
+            command = commands.recv(), if commands_open => {
+                commands_open = command.is_some();
+                command.and_then(asked)
+            }
+            woken = wake.woken() => Some(told(&mut dispatcher, &*clock, woken)),
+            () = wake.offer_returned(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
+                closing = None;
+                let woken = told(&mut dispatcher, &*clock, wake.take_woken());
+                dispatcher.handle(clock.now(), woken);
+                Some(Input::ShutdownRequested)
+            }
+            () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| clock.when(at))) => Some(Input::Tick),
         };
-        dispatcher.handle(clock.now(), input);
+        let mut take = |input| {
+            if let Some(input) = input {
+                dispatcher.handle(clock.now(), input);
+            } else {
+                // What an emission is claiming right now would have to wait for its lease to run out.
+                wake.withdraw_offer();
+                closing = Some(Instant::now() + LAST_OFFER);
+            }
+        };
+        take(input);
         // What else is there already goes in before the next poll, so that it is settled together.
         while let Ok(answer) = answered.try_recv() {
-            let input = tasks.taken(answer);
-            dispatcher.handle(clock.now(), input);
+            take(Some(tasks.taken(answer)));
         }
         while let Ok(command) = commands.try_recv() {
-            dispatcher.handle(clock.now(), asked(command));
+            take(asked(command));
         }
     }
 }
 
-fn asked(command: Command) -> Input {
-    match command {
-        Command::Shutdown => Input::ShutdownRequested,
+/// The rows that were claimed go in at once.
+fn told(dispatcher: &mut Dispatcher, clock: &dyn Clock, Woken { lanes, somewhere, carried }: Woken) -> Input {
+    for Carried { claimed, asked } in carried {
+        let now = clock.now();
+        let ago = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+        dispatcher.handle(now, Input::Carried { claimed, asked_at: Mono(now.0.saturating_sub(ago)) });
+    }
+    Input::Woken { lanes, somewhere }
+}
+
+/// Nothing, if the dispatcher is to be shut down.
+fn asked(command: Command) -> Option<Input> {
+    Some(match command {
+        Command::Shutdown => return None,
         Command::ChangeGate(limits) => Input::GateChanged { limits },
         Command::Call(call) => Input::SyncCalled { call },
         Command::CallerGone(inbox) => Input::CallerGone { inbox },
-    }
+    })
 }
 
+/// How long a shutdown waits for an emission that is claiming rows.
+const LAST_OFFER: Duration = Duration::from_secs(2);
 /// A timer for when only answers are waited for.
 const FAR_AWAY: Duration = Duration::from_secs(3_600);
 

@@ -1,9 +1,15 @@
-//! How the rest of the process tells the dispatcher that rows may have come.
+//! How the rest of the process tells the dispatcher that rows may have come, and what it may claim for it meanwhile.
+//!
+//! A row that is written in this process, while the dispatcher has nothing better to do, need not be looked for: the
+//! transaction that writes it claims it too, so that between the event and its execution lie one round trip and one commit
+//! instead of two. Such a transaction takes the [`Offer`] first. There is one at a time: under load, claims that the
+//! dispatcher makes for many rows at once are cheaper.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
-use tidegate_core::TriggerId;
+use tidegate_core::{Delivery, Micros, TriggerId};
 use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
 
 /// Wakes one dispatcher. Cheap to clone; wakes that come before the dispatcher looks are one.
 #[derive(Clone, Debug, Default)]
@@ -15,12 +21,21 @@ pub struct WakeHandle {
 struct Shared {
     pending: Mutex<Pending>,
     notify: Notify,
+    /// The offer is back.
+    returned: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Pending {
     lanes: BTreeSet<TriggerId>,
     somewhere: bool,
+    carried: Vec<Carried>,
+    room: u32,
+    lease_for: Micros,
+    /// The offer is out.
+    is_taken: bool,
+    /// No offer is made any more.
+    is_withdrawn: bool,
 }
 
 /// What woke the dispatcher.
@@ -30,6 +45,58 @@ pub struct Woken {
     pub lanes: Vec<TriggerId>,
     /// Whether other lanes may have got rows too.
     pub somewhere: bool,
+    /// Rows that were claimed for it.
+    pub carried: Vec<Carried>,
+}
+
+/// Rows that one transaction has claimed for the dispatcher.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Carried {
+    /// The rows.
+    pub claimed: Vec<Delivery>,
+    /// Before the transaction began.
+    pub asked: Instant,
+}
+
+/// Room for rows that a transaction may claim for the dispatcher of its process, among those that it writes.
+///
+/// Whoever has taken it must not be dropped between the commit and [`Offer::claimed`]: the rows would wait for their lease
+/// to run out.
+#[derive(Debug)]
+pub struct Offer {
+    handle: WakeHandle,
+    rows: u32,
+    lease_for: Micros,
+    asked: Instant,
+}
+
+impl Offer {
+    /// At most so many.
+    #[must_use]
+    pub const fn rows(&self) -> u32 {
+        self.rows
+    }
+
+    /// How long they are to be leased, from the store's now.
+    #[must_use]
+    pub const fn lease_for(&self) -> Micros {
+        self.lease_for
+    }
+
+    /// These rows were claimed. Call it after their transaction has committed.
+    pub fn claimed(self, claimed: Vec<Delivery>) {
+        if !claimed.is_empty() {
+            self.handle.lock().carried.push(Carried { claimed, asked: self.asked });
+            self.handle.shared.notify.notify_one();
+        }
+    }
+}
+
+impl Drop for Offer {
+    fn drop(&mut self) {
+        self.handle.lock().is_taken = false;
+        self.handle.shared.returned.notify_waiters();
+    }
 }
 
 impl WakeHandle {
@@ -54,11 +121,64 @@ impl WakeHandle {
     /// Waits for the next wake. One task at a time: the driver, in a daemon.
     pub async fn woken(&self) -> Woken {
         loop {
-            let pending = std::mem::take(&mut *self.lock());
-            if pending.somewhere || !pending.lanes.is_empty() {
-                return Woken { lanes: pending.lanes.into_iter().collect(), somewhere: pending.somewhere };
+            let woken = self.take_woken();
+            if woken.somewhere || !woken.lanes.is_empty() || !woken.carried.is_empty() {
+                return woken;
             }
             self.shared.notify.notified().await;
+        }
+    }
+
+    /// What is there now.
+    pub(crate) fn take_woken(&self) -> Woken {
+        let mut pending = self.lock();
+        Woken {
+            lanes: std::mem::take(&mut pending.lanes).into_iter().collect(),
+            somewhere: std::mem::take(&mut pending.somewhere),
+            carried: std::mem::take(&mut pending.carried),
+        }
+    }
+
+    /// Takes the room there is for rows that a transaction is about to write, if there is any.
+    #[must_use]
+    pub fn take_offer(&self) -> Option<Offer> {
+        let mut pending = self.lock();
+        if pending.is_taken || pending.is_withdrawn || pending.room == 0 {
+            return None;
+        }
+        pending.is_taken = true;
+        let (rows, lease_for) = (pending.room, pending.lease_for);
+        drop(pending);
+        Some(Offer { handle: self.clone(), rows, lease_for, asked: Instant::now() })
+    }
+
+    /// The dispatcher has room for so many rows, from now until it says otherwise. Its driver says so.
+    pub fn offer(&self, room: u32, lease_for: Micros) {
+        let mut pending = self.lock();
+        (pending.room, pending.lease_for) = (room, lease_for);
+    }
+
+    /// Makes no offer any more.
+    pub(crate) fn withdraw_offer(&self) {
+        self.lock().is_withdrawn = true;
+    }
+
+    /// Waits until nobody has the offer, but not past `until`.
+    pub(crate) async fn offer_returned(&self, until: Instant) {
+        let returned = async {
+            loop {
+                let mut returned = std::pin::pin!(self.shared.returned.notified());
+                returned.as_mut().enable();
+                if !self.lock().is_taken {
+                    return;
+                }
+                returned.await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = returned => {}
+            () = sleep_until(until) => {}
         }
     }
 

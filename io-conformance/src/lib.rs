@@ -18,6 +18,7 @@ mod support;
 mod world;
 
 mod calls;
+mod carried;
 mod claim;
 mod concurrent;
 mod cron;

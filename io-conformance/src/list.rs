@@ -22,6 +22,15 @@ macro_rules! with_cases {
                 a_renewed_call_is_no_orphan,
                 a_repeated_call_gets_the_reply_of_the_first_success,
             }
+            carried {
+                an_emission_claims_its_rows_where_there_is_room,
+                a_mutation_claims_its_rows_too,
+                an_emission_claims_no_more_than_there_is_room_for,
+                an_emission_claims_nothing_from_before,
+                an_emission_claims_nothing_that_waits_for_something_else,
+                an_offer_comes_back_whatever_becomes_of_the_emission,
+                a_caller_that_is_gone_keeps_no_claim_to_itself,
+            }
             claim {
                 a_lane_is_claimed_in_the_order_of_its_emissions,
                 a_lane_is_claimed_in_the_order_of_due_time,

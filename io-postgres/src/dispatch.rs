@@ -1,8 +1,8 @@
 //! The dispatcher's requests: each one call of one function.
 
 use crate::calls::begin_calls;
+use crate::claimed::Claimed;
 use crate::error::store;
-use crate::lane::Lane;
 use crate::settlements::Settlements;
 use crate::time::PgTime;
 use crate::{PgStore, rows, sql};
@@ -58,25 +58,20 @@ async fn exchange(
         .fetch_all(connection)
         .await?;
     let mut now = Timestamp::EPOCH;
-    let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], vec![], vec![]);
-    let mut lanes = BTreeMap::new();
+    let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], Claimed::default(), vec![]);
     for row in &rows {
         match row.try_get("kind")? {
             "now" => now = rows::time(row, "now")?,
             "fenced" => fenced.push(claim_of(row)?),
             "conflicted" => conflicted.push(claim_of(row)?),
             "woken" => woken.push(TriggerId(row.try_get("trigger_id")?)),
-            "lane" => _ = lanes.insert(TriggerId(row.try_get("trigger_id")?), Lane::of(row)?),
-            _ => {
-                let trigger = TriggerId(row.try_get("trigger_id")?);
-                let lane = lanes.get(&trigger).ok_or(sqlx::Error::RowNotFound)?;
-                claimed.push(lane.delivery(row, trigger)?);
-            }
+            kind => claimed.take(kind, row)?,
         }
     }
     // They come in this order unless a row changed while it was claimed.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
     let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
+    let mut claimed = claimed.rows;
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_key(order);
     }

@@ -1,20 +1,34 @@
 //! Emitting an app's own events.
 
+use crate::claimed::Claimed;
 use crate::error::OrFailed;
 use crate::{PgStore, sql};
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-use tidegate_core::{AppName, EventId, TriggerId};
-use tidegate_driver::{Emission, Emitted, OutboxStore, PortError};
+use tidegate_core::{AppName, EventId, StoreError, TriggerId};
+use tidegate_driver::{Emission, Emitted, OutboxStore, PortError, WakeHandle};
 
 #[async_trait]
 impl OutboxStore for PgStore {
+    /// A caller that is gone does not stop its emission: the rows may be claimed by then.
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
-        let Emission { app, events, cause, idempotency_key: key } = emission;
+        let emitting = tokio::spawn(self.clone().emit_owned(emission.clone()));
+        emitting.await.unwrap_or_else(|error| Err(StoreError::unknown(format!("the emission broke off: {error}")).into()))
+    }
+
+    fn attach(&self, wake: WakeHandle) {
+        self.dispatcher.set(wake).ok();
+    }
+}
+
+impl PgStore {
+    async fn emit_owned(self, emission: Emission) -> Result<Vec<Emitted>, PortError> {
+        let Emission { app, events, cause, idempotency_key: key } = &emission;
         let depth = cause.parent.map_or(0, |parent| i32::try_from(parent.depth).unwrap_or(i32::MAX));
         let mut connection = self.connection().await?;
-        let rows = sqlx::query(sql::emit_events)
+        let offer = self.take_offer();
+        let query = sqlx::query(if offer.is_some() { sql::emit_and_claim } else { sql::emit_events })
             .bind(app.as_str())
             .bind(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
             .bind(events.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>())
@@ -25,12 +39,16 @@ impl OutboxStore for PgStore {
             .bind(depth)
             .bind(cause.traceparent.as_deref())
             .bind(key.as_ref().map(|key| key.key.as_str()))
-            .bind(key.as_ref().map(|key| key.digest.as_str()))
-            .fetch_all(&mut *connection)
-            .await;
-        let rows = connection.finish(rows).or_failed()?;
-        let emitted = rows.iter().map(emitted).collect::<Result<Result<Vec<_>, _>, _>>().or_failed()??;
-        if emitted.iter().any(|one| !one.woken.is_empty()) {
+            .bind(key.as_ref().map(|key| key.digest.as_str()));
+        let rows = Claimed::bind(query, offer.as_ref()).fetch_all(&mut *connection).await;
+        let mut rows = connection.finish(rows).or_failed()?;
+        let claimed = if offer.is_some() { Claimed::split_off(&mut rows).or_failed()? } else { Vec::new() };
+        let mut emitted = rows.iter().map(emitted).collect::<Result<Result<Vec<_>, _>, _>>().or_failed()??;
+        if let Some(offer) = offer {
+            emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
+            offer.claimed(claimed);
+        }
+        if emitted.iter().any(|one| one.waiting().next().is_some()) {
             self.notify();
         }
         Ok(emitted)
@@ -44,8 +62,7 @@ fn emitted(row: &PgRow) -> Result<Result<Emitted, PortError>, sqlx::Error> {
         "key_reused" => Err(PortError::IdempotencyKeyReused),
         _ => {
             let woken: Vec<i64> = row.try_get("woken")?;
-            let event_id = EventId(row.try_get("event_id")?);
-            Ok(Emitted { event_id, woken: woken.into_iter().map(TriggerId).collect() })
+            Ok(Emitted::new(EventId(row.try_get("emitted_id")?), woken.into_iter().map(TriggerId).collect()))
         }
     })
 }

@@ -6,6 +6,7 @@
 
 mod apps;
 mod calls;
+mod claimed;
 mod dead_letters;
 mod deliveries;
 mod dispatch;

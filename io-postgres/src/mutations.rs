@@ -3,6 +3,7 @@
 //! A few calls are under way at once; what comes meanwhile waits and goes with the next. So a caller who is alone waits
 //! for nobody, and groups grow with the load by themselves. A caller that is gone does not stop its mutation.
 
+use crate::claimed::Claimed;
 use crate::error::{port, store};
 use crate::time::PgTime;
 use crate::{PgStore, sql};
@@ -138,7 +139,8 @@ impl PgStore {
         let parents = || group.iter().map(|one| one.cause.parent);
         let depth = |parent: tidegate_core::Parent| i32::try_from(parent.depth).unwrap_or(i32::MAX);
         let mut connection = self.connection().await?;
-        let rows = sqlx::query(sql::kv_mutate)
+        let offer = self.take_offer();
+        let query = sqlx::query(if offer.is_some() { sql::kv_mutate_and_claim } else { sql::kv_mutate })
             .bind(group.iter().map(|one| one.app.as_str()).collect::<Vec<_>>())
             .bind(group.iter().map(|one| one.collection.as_str()).collect::<Vec<_>>())
             .bind(group.iter().map(|one| one.key.as_str()).collect::<Vec<_>>())
@@ -149,16 +151,21 @@ impl PgStore {
             .bind(parents().map(|parent| parent.map(|parent| parent.root_id.0)).collect::<Vec<_>>())
             .bind(parents().map(|parent| parent.map(|parent| parent.parent_id.0)).collect::<Vec<_>>())
             .bind(parents().map(|parent| parent.map_or(0, depth)).collect::<Vec<_>>())
-            .bind(group.iter().map(|one| one.cause.traceparent.as_deref()).collect::<Vec<_>>())
-            .fetch_all(&mut *connection)
-            .await;
-        let rows = connection.finish(rows).map_err(store)?;
-        let answers = answers(&rows).map_err(port)?;
+            .bind(group.iter().map(|one| one.cause.traceparent.as_deref()).collect::<Vec<_>>());
+        let rows = Claimed::bind(query, offer.as_ref()).fetch_all(&mut *connection).await;
+        let mut rows = connection.finish(rows).map_err(store)?;
+        let claimed = if offer.is_some() { Claimed::split_off(&mut rows).map_err(port)? } else { Vec::new() };
+        let mut answers = answers(&rows).map_err(port)?;
+        if let Some(offer) = offer {
+            let mutated = answers.iter_mut().filter_map(|answer| answer.as_mut().ok()?.as_mut());
+            mutated.for_each(|mutated| mutated.emitted.note_claimed(&claimed));
+            offer.claimed(claimed);
+        }
         if answers.len() != group.len() {
             return Err(unanswered());
         }
-        let has_rows = |answer: &Answer| matches!(answer, Ok(Some(mutated)) if !mutated.emitted.woken.is_empty());
-        if answers.iter().any(has_rows) {
+        let waits = |answer: &Answer| matches!(answer, Ok(Some(mutated)) if mutated.emitted.waiting().next().is_some());
+        if answers.iter().any(waits) {
             self.notify();
         }
         Ok(answers)
@@ -188,16 +195,16 @@ fn answers(rows: &[PgRow]) -> Result<Vec<Answer>, sqlx::Error> {
     for row in rows {
         answers.push(match row.try_get("status")? {
             "done" => {
-                let event_id = EventId(row.try_get("event_id")?);
+                let event_id = EventId(row.try_get("emitted_id")?);
                 by_event.insert(event_id, answers.len());
                 Ok(Some(Mutated {
                     version: Version(row.try_get("version")?),
                     updated_at: row.try_get::<PgTime, _>("updated_at")?.0,
-                    emitted: Emitted { event_id, woken: Vec::new() },
+                    emitted: Emitted::new(event_id, Vec::new()),
                 }))
             }
             "woken" => {
-                let place = by_event.get(&EventId(row.try_get("event_id")?)).copied();
+                let place = by_event.get(&EventId(row.try_get("emitted_id")?)).copied();
                 if let Some(Ok(Some(Mutated { emitted, .. }))) = place.and_then(|place| answers.get_mut(place)) {
                     emitted.woken.push(TriggerId(row.try_get("woken")?));
                 }

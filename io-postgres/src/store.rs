@@ -8,9 +8,10 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tidegate_core::StoreError;
+use tidegate_driver::{Offer, WakeHandle};
 
 /// The store on a Postgres database.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct PgStore {
     pub(crate) connect: PgConnectOptions,
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) mutations: Arc<Mutations>,
+    pub(crate) dispatcher: Arc<OnceLock<WakeHandle>>,
 }
 
 /// How to connect.
@@ -69,7 +71,12 @@ impl PgStore {
         ]);
         let pool = Pool::new(connect.clone(), options.connections_max.max(1), options.acquire_timeout);
         let notifier = Arc::new(Notifier::new(pool.clone()));
-        Ok(Self { pool, connect, notifier, mutations: Arc::default() })
+        Ok(Self { pool, connect, notifier, mutations: Arc::default(), dispatcher: Arc::default() })
+    }
+
+    /// Room for the rows that are about to be written.
+    pub(crate) fn take_offer(&self) -> Option<Offer> {
+        self.dispatcher.get().and_then(WakeHandle::take_offer)
     }
 
     /// Brings the schema up to date. It may be called by many daemons at once: one of them does it, the others wait.

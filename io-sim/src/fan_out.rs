@@ -16,7 +16,7 @@ impl Memory {
             matching(&event, living).map(|trigger| trigger.id).collect()
         };
         ids.iter().for_each(|trigger| self.enqueue(*trigger, &event, None));
-        Emitted { event_id: event.id, woken: ids }
+        Emitted::new(event.id, ids)
     }
 
     /// Emits the event of a dead letter; its rows handle that letter, once.

@@ -71,7 +71,7 @@ impl Memory {
             if *digest != key.digest {
                 return Err(PortError::IdempotencyKeyReused);
             }
-            return Ok(ids.iter().map(|id| Emitted { event_id: *id, woken: Vec::new() }).collect());
+            return Ok(ids.iter().map(|id| Emitted::new(*id, Vec::new())).collect());
         }
         let emit =
             |event: &tidegate_core::NewEvent| self.emit_one(&emission.app, Source::App, event.clone(), &emission.cause);

@@ -3,7 +3,7 @@
 use crate::memory::Memory;
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_core::{
     AppName, Cause, Collection, DeadLetterId, DeliveryId, Json, Key, PrincipalId, Reply, Request, Role, ScriptName,
@@ -14,7 +14,7 @@ use tidegate_driver::{
     DeliveryStore, DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage,
     KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, Mutated, NewPrincipal, NewToken, OutboxStore,
     PortError, PrincipalRecord, PrincipalStore, QueueState, QueueStore, Script, ScriptStore, TokenRecord, TokenStore,
-    TriggerStore,
+    TriggerStore, WakeHandle, carried_claim,
 };
 
 /// A [`Memory`] that many may use, with a clock of the caller's choice.
@@ -22,6 +22,7 @@ use tidegate_driver::{
 pub struct SharedMemory {
     memory: Arc<Mutex<Memory>>,
     clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    dispatcher: Arc<OnceLock<WakeHandle>>,
 }
 
 impl std::fmt::Debug for SharedMemory {
@@ -33,7 +34,7 @@ impl std::fmt::Debug for SharedMemory {
 impl SharedMemory {
     /// An empty store whose every call happens when `clock` says.
     pub fn new(clock: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self { memory: Arc::default(), clock: Arc::new(clock) }
+        Self { memory: Arc::default(), clock: Arc::new(clock), dispatcher: Arc::default() }
     }
 
     /// An empty store by this machine's clock. No two calls happen at the same microsecond, as with any store that takes
@@ -46,6 +47,27 @@ impl SharedMemory {
             let later = |last: i64| wall.max(last + 2);
             Timestamp(later(last.update(Ordering::Relaxed, Ordering::Relaxed, later)))
         })
+    }
+
+    /// A transaction that has `emitted`, and claims its rows for the dispatcher of this process if that has room.
+    fn emitting<T>(
+        &self,
+        work: impl FnOnce(&mut Memory) -> Result<T, PortError>,
+        emitted: impl FnOnce(&mut T) -> &mut [Emitted],
+    ) -> Result<T, PortError> {
+        let offer = self.dispatcher.get().and_then(WakeHandle::take_offer);
+        let mut memory = self.transaction();
+        let mut done = work(&mut memory)?;
+        if let Some(offer) = offer {
+            let emitted = emitted(&mut done);
+            let claim = carried_claim(emitted, offer.rows(), memory.now());
+            let request = Request::Exchange { settle: Vec::new(), claim, lease_for: offer.lease_for() };
+            if let Reply::Exchange { claimed, .. } = memory.call(request) {
+                emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
+                offer.claimed(claimed);
+            }
+        }
+        Ok(done)
     }
 
     /// One transaction.
@@ -77,7 +99,8 @@ impl KvStore for SharedMemory {
         guard: Guard,
         cause: &Cause,
     ) -> Result<Mutated, PortError> {
-        self.transaction().put(app, collection, key, value, guard, cause)
+        let put = |memory: &mut Memory| memory.put(app, collection, key, value, guard, cause);
+        self.emitting(put, |mutated| std::slice::from_mut(&mut mutated.emitted))
     }
 
     async fn delete(
@@ -88,7 +111,8 @@ impl KvStore for SharedMemory {
         guard: Guard,
         cause: &Cause,
     ) -> Result<Option<Mutated>, PortError> {
-        self.transaction().delete(app, collection, key, guard, cause)
+        let delete = |memory: &mut Memory| memory.delete(app, collection, key, guard, cause);
+        self.emitting(delete, |mutated| mutated.as_mut().map_or(&mut [], |one| std::slice::from_mut(&mut one.emitted)))
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
@@ -99,7 +123,11 @@ impl KvStore for SharedMemory {
 #[async_trait]
 impl OutboxStore for SharedMemory {
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
-        self.transaction().emit(emission)
+        self.emitting(|memory| memory.emit(emission), Vec::as_mut_slice)
+    }
+
+    fn attach(&self, wake: WakeHandle) {
+        self.dispatcher.set(wake).ok();
     }
 }
 

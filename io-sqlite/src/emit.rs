@@ -11,7 +11,7 @@ use tidegate_core::{
     AppName, Cause, Collection, DeadLetterId, EventId, EventType, Json, Key, KvOp, Micros, NewEvent, Source, Subject,
     TriggerId, Version,
 };
-use tidegate_driver::{Emission, Emitted, OutboxStore, PortError};
+use tidegate_driver::{Emission, Emitted, OutboxStore, PortError, WakeHandle};
 use uuid::Uuid;
 
 /// For whom an event is.
@@ -57,7 +57,7 @@ impl Tx<'_> {
             ];
             self.connection.run(sql::fan_out, params)?;
         }
-        Ok(Emitted { event_id: EventId(event_id), woken })
+        Ok(Emitted::new(EventId(event_id), woken))
     }
 
     /// The triggers that an event is for, in the order of their ids.
@@ -123,7 +123,11 @@ pub(crate) fn kv_event(
 impl OutboxStore for SqliteStore {
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
         let emission = emission.clone();
-        self.writer.write(move |tx| tx.emit(emission)).await
+        self.write_events(move |tx| tx.emit(emission), Vec::as_mut_slice).await
+    }
+
+    fn attach(&self, wake: WakeHandle) {
+        self.dispatcher.set(wake).ok();
     }
 }
 
@@ -141,7 +145,7 @@ impl Tx<'_> {
                     return Err(PortError::IdempotencyKeyReused);
                 }
                 let ids: Vec<EventId> = serde_json::from_str(&event_ids).unwrap_or_default();
-                return Ok(ids.into_iter().map(|event_id| Emitted { event_id, woken: Vec::new() }).collect());
+                return Ok(ids.into_iter().map(|event_id| Emitted::new(event_id, Vec::new())).collect());
             }
         }
         let mut emitted = Vec::with_capacity(events.len());

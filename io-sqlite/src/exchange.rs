@@ -25,7 +25,7 @@ impl Tx<'_> {
         Ok(Reply::Exchange { now: self.now, fenced, conflicted, claimed, woken: woken.into_iter().collect() })
     }
 
-    fn claim(&self, asked: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+    pub(crate) fn claim(&self, asked: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
         let lane = self.connection.maybe(sql::lane, [asked.trigger.0], |row| {
             Ok(if row.get("waits")? { None } else { Some(Lane::read(row)?) })
         })?;

@@ -27,13 +27,12 @@ impl KvStore for SqliteStore {
         cause: &Cause,
     ) -> Result<Mutated, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
-        self.writer
-            .write(move |tx| {
-                tx.require_app(&app)?;
-                tx.check(&app, &collection, &key, guard)?;
-                tx.put(&app, &collection, &key, &value, &cause)
-            })
-            .await
+        let put = move |tx: &Tx<'_>| {
+            tx.require_app(&app)?;
+            tx.check(&app, &collection, &key, guard)?;
+            tx.put(&app, &collection, &key, &value, &cause)
+        };
+        self.write_events(put, |mutated| std::slice::from_mut(&mut mutated.emitted)).await
     }
 
     async fn delete(
@@ -45,13 +44,13 @@ impl KvStore for SqliteStore {
         cause: &Cause,
     ) -> Result<Option<Mutated>, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
-        self.writer
-            .write(move |tx| {
-                tx.require_app(&app)?;
-                tx.check(&app, &collection, &key, guard)?;
-                tx.delete_value(&app, &collection, &key, &cause)
-            })
-            .await
+        let delete = move |tx: &Tx<'_>| {
+            tx.require_app(&app)?;
+            tx.check(&app, &collection, &key, guard)?;
+            tx.delete_value(&app, &collection, &key, &cause)
+        };
+        let emitted = |mutated| mutated.as_mut().map_or(&mut [], |one| std::slice::from_mut(&mut one.emitted));
+        self.write_events(delete, emitted).await
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {

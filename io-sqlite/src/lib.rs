@@ -8,6 +8,7 @@
 mod apps;
 mod blocking;
 mod calls;
+mod carried;
 mod clock;
 mod dead_letters;
 mod deliveries;

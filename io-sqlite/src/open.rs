@@ -12,10 +12,10 @@ use rusqlite::{Connection, OpenFlags};
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tidegate_core::{StoreError, StoreErrorKind, Timestamp};
-use tidegate_driver::PortError;
+use tidegate_driver::{PortError, WakeHandle};
 
 /// More than there are statements: each is prepared once for a connection.
 const STATEMENTS_MAX: usize = 128;
@@ -24,6 +24,7 @@ const STATEMENTS_MAX: usize = 128;
 pub struct SqliteStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
+    pub(crate) dispatcher: OnceLock<WakeHandle>,
 }
 
 /// How to open the file.
@@ -107,7 +108,7 @@ impl SqliteStore {
         let clock = Arc::new(Clock::not_before(Timestamp(newest)));
         let writer = Writer::start(connection, clock, lock);
         let writer = writer.map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, dispatcher: OnceLock::new() })
     }
 
     /// Whether the file can be read.

@@ -108,14 +108,28 @@ impl Writer {
         T: Send + 'static,
         W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
     {
+        self.write_and_then(work, |_| ()).await
+    }
+
+    /// The same, and `committed` is called before the answer, whether or not the caller still waits for it.
+    pub(crate) async fn write_and_then<T, W, C>(&self, work: W, committed: C) -> Result<T, PortError>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
+        C: FnOnce(&mut T) + Send + 'static,
+    {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
             // A panic is a bug of one job; the writer must live on for the others.
             let result = tx.map(|tx| catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|_| Err(panicked())));
             let keep = matches!(result, Some(Ok(_)));
             let answer = Box::new(move |commit: Result<(), StoreError>| {
+                let mut told = tell(result, commit);
+                if let Ok(done) = &mut told {
+                    committed(done);
+                }
                 // Nobody may be waiting any more; the work is done all the same.
-                answer.send(tell(result, commit)).ok();
+                answer.send(told).ok();
             });
             Finished { keep, answer }
         });

@@ -30,6 +30,12 @@ probes! {
     CrashedAsking,
     /// a daemon died between the store's commit and the answer
     CrashedApplied,
+    /// an emission claimed rows for its daemon
+    CarriedClaim,
+    /// an emission claimed only some of its rows
+    CarriedPart,
+    /// an emission claimed rows, and its daemon never heard
+    CarriedInVain,
     /// a daemon died as an execution began
     CrashedStarting,
     /// a daemon died while an execution ran

@@ -6,7 +6,9 @@ use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Boot, Config, Incarnation, RngKey, View};
-use tidegate_driver::{Command, DriverPorts, Executor, NoopInboxResolver, Observer, ProcessClock, WakeHandle, drive};
+use tidegate_driver::{
+    Command, DriverPorts, Executor, NoopInboxResolver, Observer, OutboxStore, ProcessClock, WakeHandle, drive,
+};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -62,6 +64,7 @@ impl<S: Store> Node<S> {
     /// If it was begun already.
     pub fn dispatch<E: Executor>(&mut self, config: Config, executor: Arc<E>, observer: impl Observer) {
         assert!(self.dispatcher.is_none(), "a node has one dispatcher");
+        OutboxStore::attach(&*self.store, self.wake.clone());
         let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
         let (view, _) = watch::channel(View::default());
         let incarnation = Incarnation(uuid::Uuid::new_v4());

@@ -73,7 +73,7 @@ async fn puts<S: Store>(mut node: Node<S>, time: Duration) -> anyhow::Result<f64
                 let put =
                     KvStore::put(&*store, app.name(), &collection, &key, value.clone(), Guard::Any, &cause).await?;
                 ensure!(put.emitted.woken.len() == 1, "a put made {} deliveries", put.emitted.woken.len());
-                wake.wake(put.emitted.woken);
+                wake.wake(put.emitted.waiting());
                 puts += 1;
             }
             Ok(puts)

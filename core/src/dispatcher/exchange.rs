@@ -238,6 +238,14 @@ impl Dispatcher {
         }
     }
 
+    /// Rows that an emission has claimed for this dispatcher, in the transaction that wrote them.
+    pub(super) fn carried(&mut self, claimed: Vec<Delivery>, asked_at: Mono) {
+        self.tell(Fact::Carried { claimed: claimed.len() as u32 });
+        let now = self.clock.now(self.now);
+        claimed.iter().for_each(|row| self.lanes.carried(row.trigger_id, row.due_at, now));
+        self.claims_answered(&[], claimed, asked_at);
+    }
+
     fn claims_answered(&mut self, asked: &[LaneQuota], claimed: Vec<Delivery>, sent_at: Mono) {
         let mut brought: BTreeMap<TriggerId, (u32, Timestamp)> = BTreeMap::new();
         for delivery in claimed {

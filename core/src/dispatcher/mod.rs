@@ -81,6 +81,9 @@ pub struct View {
     pub held: u32,
     /// Lanes that are known.
     pub lanes: u32,
+    /// How many rows an emission of the same process may claim for it: what could start at once. None while a row waits
+    /// that it knows of, which goes first.
+    pub room: u32,
     /// Store failures in a row.
     pub store_failures: u32,
     /// Answers that nobody waited for.
@@ -131,6 +134,10 @@ impl Dispatcher {
                 }
                 Disposition::Accepted
             }
+            Input::Carried { claimed, asked_at } => {
+                self.carried(claimed, asked_at.min(self.now));
+                Disposition::Accepted
+            }
             Input::StoreAnswered { op, result } => self.store_answered(op, result),
             Input::ExecutionEnded { op, outcome } => self.execution_ended(op, outcome),
             Input::SyncCalled { call } => self.sync_called(call),
@@ -174,6 +181,7 @@ impl Dispatcher {
             settling: self.settling.len() + self.exchanges.settlements(),
             held: self.claims.len(),
             lanes: self.lanes.len() as u32,
+            room: self.room(),
             store_failures: self.health.failures(),
             stale: self.stale,
             shutting_down: self.shutdown.is_some(),
@@ -255,6 +263,15 @@ impl Dispatcher {
         let free = self.gate.free(Caller::Async).saturating_add(ahead).saturating_sub(self.lanes.asked());
         let rows = if self.shutdown.is_some() { 0 } else { free.min(self.config.batch_max()) };
         Budget { rows, share, prefetch }
+    }
+
+    fn room(&self) -> u32 {
+        let waits = self.lanes.queued() > 0 || self.lanes.asked() > 0 || self.lanes.is_stirred();
+        if waits || self.shutdown.is_some() || !self.health.may_call(self.now) {
+            return 0;
+        }
+        let Budget { rows, share, .. } = self.budget();
+        rows.min(share).min(self.gate.free(Caller::Async))
     }
 
     fn idle(&self) -> Output {

@@ -9,6 +9,8 @@ use tidegate_core::*;
 enum Step {
     Pass(u64),
     Wake(Vec<i64>, bool),
+    /// Rows that an emission claims, asked for so long ago.
+    Carry(Vec<(i64, i64, i64, u32, u32)>, u64),
     /// Answers one of the last calls, or one that never was, with something that may not fit.
     Answer(u64, Answer),
     End(u64, bool),
@@ -50,11 +52,14 @@ fn claims() -> impl Strategy<Value = Vec<(i64, i64)>> {
     prop::collection::vec((small(), small()), 0..4)
 }
 
+fn rows() -> impl Strategy<Value = Vec<(i64, i64, i64, u32, u32)>> {
+    prop::collection::vec((0..4_i64, small(), small(), 0..6_u32, prop_oneof![0..3_u32, Just(99)]), 0..8)
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
-    let claimed = prop::collection::vec((0..4_i64, small(), small(), 0..6_u32, prop_oneof![0..3_u32, Just(99)]), 0..8);
     let limit = prop::option::of(1..4_u32);
     prop_oneof![
-        6 => (claims(), claims(), claimed)
+        6 => (claims(), claims(), rows())
             .prop_map(|(fenced, conflicted, claimed)| Answer::Exchange { fenced, conflicted, claimed }),
         3 => (prop::collection::vec((0..6_u64, small(), small()), 0..4), prop::collection::vec(0..6_u64, 0..2))
             .prop_map(|(begun, refused)| Answer::Begin { begun, refused }),
@@ -69,6 +74,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => prop_oneof![9 => 0..2_000_000_u64, 1 => any::<u64>()].prop_map(Step::Pass),
         3 => (prop::collection::vec(0..4_i64, 0..4), any::<bool>()).prop_map(|(lanes, all)| Step::Wake(lanes, all)),
+        2 => (rows(), 0..20_000_000_u64).prop_map(|(claimed, ago)| Step::Carry(claimed, ago)),
         8 => (0..8_u64, answer()).prop_map(|(back, answer)| Step::Answer(back, answer)),
         6 => (0..12_u64, any::<bool>()).prop_map(|(back, ok)| Step::End(back, ok)),
         1 => (0..8_u32, 0..8_u32).prop_map(|(permits, reserve)| Step::Gate(permits, reserve)),
@@ -83,13 +89,11 @@ fn to_claims(claims: Vec<(i64, i64)>) -> Vec<Claim> {
     claims.into_iter().map(|(id, lease)| Claim { delivery: DeliveryId(id), lease: Lease(lease) }).collect()
 }
 
+fn to_delivery((trigger, id, lease, attempt, depth): (i64, i64, i64, u32, u32)) -> Delivery {
+    Delivery { lease: Lease(lease), attempt, event: event(depth), ..delivery(trigger, id) }
+}
+
 fn to_result(answer: Answer) -> Result<Reply, StoreError> {
-    let to_delivery = |(trigger, id, lease, attempt, depth)| Delivery {
-        lease: Lease(lease),
-        attempt,
-        event: event(depth),
-        ..delivery(trigger, id)
-    };
     Ok(match answer {
         Answer::Exchange { fenced, conflicted, claimed } => Reply::Exchange {
             now: NOW,
@@ -151,6 +155,10 @@ proptest! {
                 Step::Wake(lanes, somewhere) => {
                     Input::Woken { lanes: lanes.into_iter().map(TriggerId).collect(), somewhere }
                 }
+                Step::Carry(claimed, ago) => Input::Carried {
+                    claimed: claimed.into_iter().map(to_delivery).collect(),
+                    asked_at: Mono(now.0.saturating_sub(ago)),
+                },
                 Step::Answer(back, answer) => Input::StoreAnswered { op: op(back), result: to_result(answer) },
                 Step::End(back, ok) => {
                     let outcome = if ok { succeeded() } else { failed(ExecError::ScriptError) };

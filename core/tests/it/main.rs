@@ -4,6 +4,7 @@ mod allocations;
 mod any_input;
 mod bench;
 mod calls;
+mod carried;
 mod dispatcher;
 mod fixtures;
 mod overlap;

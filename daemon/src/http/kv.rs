@@ -75,7 +75,7 @@ pub(super) async fn put(
     let cause = cause(principal, &headers);
     let done = services.kv.put(&at.app, &at.collection, &at.key, value, guard, &cause).await;
     let done = done.map_err(|error| Problem::port(&at.app, error))?;
-    services.wake.wake(done.emitted.woken.iter().copied());
+    services.wake.wake(done.emitted.waiting());
     let body = json!({
         "version": done.version,
         "updated_at": done.updated_at.to_rfc3339(),
@@ -97,7 +97,7 @@ pub(super) async fn delete(
     let cause = cause(principal, &headers);
     let done = services.kv.delete(&at.app, &at.collection, &at.key, guard, &cause).await;
     let done = done.map_err(|error| Problem::port(&at.app, error))?.ok_or_else(|| at.missing())?;
-    services.wake.wake(done.emitted.woken);
+    services.wake.wake(done.emitted.waiting());
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -165,6 +165,7 @@ fn log(fact: &Fact) {
             tracing::info!(failures, "the store answers again after {}", length(*after));
         }
         Fact::ShuttingDown { running } => tracing::info!(running, "shutting down"),
+        Fact::Carried { claimed } => tracing::trace!(claimed, "carried"),
         Fact::Exchanged { settled, claimed, took } => {
             tracing::trace!(settled, claimed, took_us = took.0, "exchanged");
         }

@@ -1,8 +1,9 @@
 use super::PortError;
 use crate::WakeHandle;
 use async_trait::async_trait;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_core::{AppName, Cause, EventId, IdempotencyKey, NewEvent, TriggerId};
+use tidegate_core::{AppName, Cause, Delivery, EventId, IdempotencyKey, LaneQuota, NewEvent, Timestamp, TriggerId};
 
 /// Emits an app's own events.
 #[async_trait]
@@ -17,6 +18,11 @@ pub trait OutboxStore: Send + Sync + 'static {
     /// Writes the outbox rows of `emission`. With an idempotency key that was seen before (the same app and key, the
     /// same digest) it changes nothing and answers the ids of the first time, waking nobody.
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError>;
+
+    /// From now on what is emitted, or put and deleted through the store's other ports, claims its rows for the dispatcher
+    /// behind `wake`, in the transaction that writes them, whenever that has room for them: see [`WakeHandle::take_offer`].
+    /// The dispatcher is one of this process, and the first one stays.
+    fn attach(&self, wake: WakeHandle);
 }
 
 /// Events to emit together.
@@ -39,6 +45,46 @@ pub struct Emitted {
     pub event_id: EventId,
     /// The triggers that got a row of it.
     pub woken: Vec<TriggerId>,
+    /// Whether all its rows are claimed already, for the dispatcher of this process.
+    pub is_claimed: bool,
+}
+
+impl Emitted {
+    /// An event whose rows wait for their claim.
+    #[must_use]
+    pub const fn new(event_id: EventId, woken: Vec<TriggerId>) -> Self {
+        Self { event_id, woken, is_claimed: false }
+    }
+
+    /// The lanes in which its rows wait for their claim.
+    pub fn waiting(&self) -> impl Iterator<Item = TriggerId> {
+        self.woken.iter().copied().filter(|_| !self.is_claimed)
+    }
+
+    /// Takes note of what was claimed in the transaction that wrote its rows.
+    pub fn note_claimed(&mut self, claimed: &[Delivery]) {
+        let is_claimed = |trigger: &TriggerId| {
+            claimed.iter().any(|row| (row.event.id, row.trigger_id) == (self.event_id, *trigger))
+        };
+        self.is_claimed = self.woken.iter().all(is_claimed);
+    }
+}
+
+/// The claim that an emission carries: of each lane as many rows as it has got just now, at `floor` or later, and in all no
+/// more than there is room for.
+#[must_use]
+pub fn carried_claim(emitted: &[Emitted], room: u32, floor: Timestamp) -> Vec<LaneQuota> {
+    let mut written: BTreeMap<TriggerId, u32> = BTreeMap::new();
+    for trigger in emitted.iter().flat_map(|one| &one.woken) {
+        *written.entry(*trigger).or_default() += 1;
+    }
+    let mut left = room;
+    let ask = |(trigger, rows): (TriggerId, u32)| {
+        let quota = rows.min(left);
+        left -= quota;
+        LaneQuota { trigger, quota, floor }
+    };
+    written.into_iter().map(ask).filter(|asked| asked.quota > 0).collect()
 }
 
 /// The emitter of the daemon: the outbox, and a wake for the dispatcher in the same process.
@@ -55,9 +101,10 @@ impl std::fmt::Debug for OutboxEventEmitter {
 }
 
 impl OutboxEventEmitter {
-    /// Emits to `store` and wakes the dispatcher behind `wake`.
+    /// Emits to `store`, whose rows are for the dispatcher behind `wake` first.
     #[must_use]
     pub fn new(store: Arc<dyn OutboxStore>, wake: WakeHandle) -> Self {
+        store.attach(wake.clone());
         Self { store, wake }
     }
 }
@@ -66,7 +113,7 @@ impl OutboxEventEmitter {
 impl EventEmitter for OutboxEventEmitter {
     async fn emit(&self, emission: Emission) -> Result<Vec<Emitted>, PortError> {
         let emitted = self.store.emit(&emission).await?;
-        self.wake.wake(emitted.iter().flat_map(|one| one.woken.iter().copied()));
+        self.wake.wake(emitted.iter().flat_map(Emitted::waiting));
         Ok(emitted)
     }
 }

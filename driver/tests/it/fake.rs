@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_driver::{
-    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, ProcessClock, SyncCaller,
+    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, Offer, ProcessClock, SyncCaller,
     WakeHandle, drive,
 };
 use tokio::sync::{Barrier, mpsc, watch};
@@ -214,6 +214,11 @@ impl World {
         let caller = SyncCaller::new(commands.clone(), inboxes);
         let gate = GateHandle::new(commands.clone(), viewed);
         Self { store, wake, commands, caller, gate, facts, task, dropped }
+    }
+
+    /// An emission is about to claim what it writes, if there is room.
+    pub(crate) fn take_offer(&self) -> Option<Offer> {
+        self.wake.take_offer()
     }
 
     pub(crate) fn wake(&self) {

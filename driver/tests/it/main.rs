@@ -21,6 +21,41 @@ async fn a_wake_starts_the_handler_without_waiting_for_the_poll() {
 }
 
 #[tokio::test]
+async fn what_an_emission_has_claimed_is_executed() {
+    let mut world = World::start(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }, Script::Succeed);
+    world.quiet().await;
+    let offer = world.take_offer().expect("an idle dispatcher has room");
+    assert!(offer.rows() > 1 && world.take_offer().is_none());
+    offer.claimed(vec![delivery(1)]);
+    assert_eq!(world.ending().await, Ending::Done);
+    assert!(world.take_offer().is_some(), "there is room again");
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_an_emission_that_is_claiming() {
+    let mut world = World::start(ConfigSpec::default(), Script::Succeed);
+    world.quiet().await;
+    let offer = world.take_offer().expect("an idle dispatcher has room");
+    world.command(Command::Shutdown).await;
+    world.quiet().await;
+    offer.claimed(vec![delivery(1)]);
+    assert_eq!(world.ending().await, Ending::Done);
+    world.stopped().await;
+    assert!(world.take_offer().is_none());
+}
+
+/// One that never comes back costs a bounded time, as everything does that a shutdown waits for.
+#[tokio::test]
+async fn a_shutdown_does_not_wait_for_ever() {
+    let mut world = World::start(ConfigSpec::default(), Script::Succeed);
+    world.quiet().await;
+    let offer = world.take_offer().expect("an idle dispatcher has room");
+    world.command(Command::Shutdown).await;
+    world.stopped().await;
+    drop(offer);
+}
+
+#[tokio::test]
 async fn the_poll_finds_what_nobody_told_of() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.store.put(delivery(1));

@@ -35,6 +35,7 @@ struct Seen {
 #[derive(Debug, PartialEq, Eq)]
 enum Owed {
     Exchanged { settled: u32, claimed: u32 },
+    Carried { claimed: u32 },
     Failed { failures: u32, wait: u64 },
     Recovered { failures: u32 },
 }
@@ -70,6 +71,7 @@ impl Seen {
     fn told(&mut self, fact: &Fact, probes: &mut Probes) -> Result<(), String> {
         let told = match fact {
             Fact::Exchanged { settled, claimed, .. } => Owed::Exchanged { settled: *settled, claimed: *claimed },
+            Fact::Carried { claimed } => Owed::Carried { claimed: *claimed },
             Fact::StoreRecovered { failures, after } => {
                 self.recovered_after = Some(*after);
                 Owed::Recovered { failures: *failures }
@@ -148,6 +150,11 @@ impl Checker for Facts {
             }
             Moment::Answered { of, op, result, taken: true } => {
                 self.lives.entry(*of).or_default().answered(*op, result);
+                Ok(())
+            }
+            Moment::Carried { of, claimed } => {
+                let owed = Owed::Carried { claimed: claimed.len() as u32 };
+                self.lives.entry(*of).or_default().owed.push_back(owed);
                 Ok(())
             }
             Moment::Fact { of, fact } => self.lives.entry(*of).or_default().told(fact, probes),

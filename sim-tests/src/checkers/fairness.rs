@@ -92,6 +92,10 @@ impl Checker for Fairness {
                     seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }
             }
+            Moment::Carried { of, claimed } => {
+                let seen = self.lives.entry(*of).or_default();
+                seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+            }
             Moment::Fact { of, fact } => {
                 if let Fact::Conflicted { delivery, .. } = fact {
                     self.modest.insert(delivery.trigger_id);

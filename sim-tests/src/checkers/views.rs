@@ -57,6 +57,10 @@ impl Seen {
         if view.queued > view.held || (self.settling.is_empty() && !self.backs_off && view.queued != waiting) {
             return Some(format!("shows {} rows queued of {}, it has {waiting}", view.queued, view.held));
         }
+        let has_none = view.queued > 0 || view.shutting_down || self.backs_off;
+        if view.room > if has_none { 0 } else { view.permits.saturating_sub(view.running) } {
+            return Some(format!("shows room for {} rows, with {} permits: {view:?}", view.room, view.permits));
+        }
         if view.queued > 0 && view.lanes == 0 {
             return Some(format!("shows {} rows queued and no lane", view.queued));
         }
@@ -111,6 +115,10 @@ impl Checker for Views {
             }
             Moment::Answered { of, op, result, taken: true } => {
                 self.lives.entry(*of).or_default().answered(*op, result);
+            }
+            Moment::Carried { of, claimed } => {
+                let rows = claimed.iter().map(|row| (row.id, row.lease));
+                self.lives.entry(*of).or_default().waiting.extend(rows);
             }
             Moment::Fact { of, fact: Fact::LeaseLost { delivery } } => {
                 self.lives.entry(*of).or_default().takes(delivery.claim());

@@ -84,6 +84,10 @@ impl Checker for Wakes {
                     seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }
             }
+            Moment::Carried { of, claimed } => {
+                let seen = self.lives.entry(*of).or_default();
+                seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+            }
             Moment::Fact { of, fact } => {
                 let seen = self.lives.entry(*of).or_default();
                 match fact {

@@ -18,7 +18,7 @@ use tidegate_core::{
 };
 use tidegate_driver::{
     Clock, Command, Delivered, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, InboxResolver,
-    Observer, SyncCaller, WakeHandle, drive,
+    Observer, Offer, SyncCaller, WakeHandle, drive,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -116,6 +116,12 @@ impl Daemon {
         if let Some(running) = &*self.life.lock().expect("nobody panicked") {
             running.wake.wake(lanes);
         }
+    }
+
+    /// Room for what is about to be emitted by this life.
+    pub(super) fn take_offer(&self) -> Option<(Life, Offer)> {
+        let life = self.life.lock().expect("nobody panicked");
+        life.as_ref().and_then(|running| Some((running.of, running.wake.take_offer()?)))
     }
 
     /// Somebody calls, and hangs up when patience is at its end.

@@ -8,18 +8,18 @@ mod faults;
 mod referee;
 mod store;
 
-use crate::checkers::{Moment, Violation};
+use crate::checkers::{Life, Moment, Violation};
 use crate::plan::{Plan, Step};
 use crate::sabotage::Bug;
 use crate::trace::Keep;
-use crate::world::{event, principal};
+use crate::world::{event, incarnation, principal};
 use daemon::Daemon;
 use madsim::runtime::Runtime;
 use madsim::time::{Duration, Instant, sleep};
 use referee::Referee;
 use std::sync::{Arc, Mutex};
-use tidegate_core::{Cause, TriggerId};
-use tidegate_driver::Emission;
+use tidegate_core::{Cause, OpId, Reply, Request};
+use tidegate_driver::{Emission, Emitted, Offer, carried_claim};
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,13 +113,12 @@ fn is_over(daemons: &[Daemon], referee: &Shared) -> bool {
 fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
     let mut world = referee.lock().expect("nobody panicked");
     world.tell(|| format!("clients: {step:?}"));
-    let woken: Vec<TriggerId> = match step {
+    let mut emitted: Vec<Emitted> = match step {
         Step::Emit { to, count, .. } => {
             let events = vec![event(to, ""); *count as usize];
             let cause = Cause::outside(principal("admin"));
             let emission = Emission { app: crate::world::app(), events, cause, idempotency_key: None };
-            let emitted = world.store().emit(&emission).expect("the app is there");
-            emitted.into_iter().flat_map(|one| one.woken).collect()
+            world.store().emit(&emission).expect("the app is there")
         }
         Step::Call { count, daemon, patience, key } => {
             drop(world);
@@ -132,7 +131,26 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
         _ => return,
     };
     world.see(&Moment::Changed);
+    let daemon = &daemons[emitted.iter().map(|one| one.woken.len()).sum::<usize>() % daemons.len()];
+    if let Some((of, offer)) = daemon.take_offer() {
+        carry(&mut world, &mut emitted, of, offer);
+    }
     drop(world);
-    let daemon = woken.len() % daemons.len();
-    daemons[daemon].wake(woken);
+    daemon.wake(emitted.iter().flat_map(Emitted::waiting).collect());
+}
+
+/// A daemon that emits claims what it has written in the same transaction.
+fn carry(world: &mut Referee, emitted: &mut [Emitted], of: Life, offer: Offer) {
+    let claim = carried_claim(emitted, offer.rows(), world.store().now());
+    if claim.is_empty() {
+        return;
+    }
+    let request = Request::Exchange { settle: Vec::new(), claim, lease_for: offer.lease_for() };
+    world.see(&Moment::Asks { of, op: None, request: &request });
+    // No dispatcher has sent it, so none has numbered it.
+    let op = OpId { incarnation: incarnation(of.daemon, of.life), seq: u64::MAX };
+    if let Reply::Exchange { claimed, .. } = world.apply(of, op, &request) {
+        emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
+        offer.claimed(claimed);
+    }
 }

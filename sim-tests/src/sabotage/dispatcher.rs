@@ -162,7 +162,8 @@ impl World {
     /// What a dispatcher with the bug would show of itself.
     pub(crate) fn spoilt_view(&self, view: View) -> View {
         let settling = if self.bug() == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
-        View { settling, ..view }
+        let room = if self.bug() == Some(Bug::RoomForMore) { view.permits } else { view.room };
+        View { settling, room, ..view }
     }
 
     /// A reply as a caller would get it.

@@ -63,7 +63,8 @@ impl World {
         }
         self.store.set_now(now);
         self.see(&Moment::Changed)?;
-        self.notify(emitted.into_iter().flat_map(|one| one.woken).collect())
+        let waiting = self.carry(emitted, now.minus(Micros(lag)))?;
+        self.notify(waiting)
     }
 
     fn put(&mut self, key: u32) -> Result<(), Violation> {
@@ -73,7 +74,8 @@ impl World {
         let cause = Cause::outside(principal("admin"));
         let put = self.store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there");
         self.see(&Moment::Changed)?;
-        self.notify(put.emitted.woken)
+        let waiting = self.carry(vec![put.emitted], self.store.now())?;
+        self.notify(waiting)
     }
 
     /// What is not committed was never there, whoever was told of it.

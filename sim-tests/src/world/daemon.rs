@@ -7,8 +7,8 @@ use crate::plan::{CallFault, HandlerFault, Moment as Point, Settings, StoreFault
 use crate::probes::Probe;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
-    Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, InboxId, Incarnation, Input, Mono, OpId, Outcome,
-    Output, RngKey, View,
+    Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, InboxId, Incarnation, Input, Micros, Mono, OpId,
+    Outcome, Output, RngKey, View,
 };
 
 /// One daemon, and the life that it lives.
@@ -34,6 +34,10 @@ pub(super) struct Daemon {
     /// Whether the cut loses answers, and not questions.
     pub(super) cut_answers: bool,
     pub(super) deaf_until: u64,
+    /// How long a claim of its leases.
+    pub(super) lease_for: Micros,
+    /// Until when an emission is claiming rows for it.
+    pub(super) carrying_until: u64,
     /// When the next tick is due that counts.
     tick_at: u64,
     running: BTreeSet<OpId>,
@@ -60,6 +64,8 @@ impl Daemon {
             cut_until: 0,
             cut_answers: false,
             deaf_until: 0,
+            lease_for: Micros::ZERO,
+            carrying_until: 0,
             tick_at: u64::MAX,
             running: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -138,6 +144,8 @@ impl World {
         let reborn = &mut self.daemons[daemon];
         reborn.dispatcher = Dispatcher::new(config, boot, Mono(0));
         reborn.life = life;
+        reborn.lease_for = config.lease_for();
+        reborn.carrying_until = 0;
         reborn.clock = Clock::starting(self.now);
         reborn.is_alive = true;
         reborn.paused_until = 0;
@@ -227,6 +235,9 @@ impl World {
         let of = self.life(daemon);
         if let Input::Woken { lanes, .. } = &input {
             self.see(&Moment::Woken { of, lanes })?;
+        }
+        if let Input::Carried { claimed, .. } = &input {
+            self.see(&Moment::Carried { of, claimed })?;
         }
         let input = self.spoilt_input(of, input);
         if let Input::GateChanged { limits } = &input {

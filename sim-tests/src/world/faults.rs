@@ -80,7 +80,13 @@ impl World {
 
     fn shut_down(&mut self, daemon: usize) -> Result<(), Violation> {
         let life = self.daemons[daemon].life;
-        self.reach(daemon, life, Input::ShutdownRequested)
+        let input = Input::ShutdownRequested;
+        // As its driver does: what an emission is claiming for it right now goes first.
+        if self.daemons[daemon].carrying_until > self.now {
+            self.at(self.daemons[daemon].carrying_until, Event::Reach { daemon, life, input });
+            return Ok(());
+        }
+        self.reach(daemon, life, input)
     }
 
     fn storm(&mut self, daemon: usize, count: u32) {

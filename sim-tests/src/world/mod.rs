@@ -2,6 +2,7 @@
 //! chance but the plan's seed.
 
 mod app;
+mod carried;
 mod clients;
 mod clock;
 mod daemon;

@@ -121,10 +121,7 @@ impl World {
         answers: Vec<u64>,
     ) -> Result<(), Violation> {
         let of = Life { daemon, life };
-        let reply = match self.bug {
-            None => self.store.call(request.clone()),
-            Some(bug) => bug.apply(&mut self.store, request.clone(), &mut self.spoilt),
-        };
+        let reply = self.perform_request(&request);
         let is_well = self.is_well();
         self.cost.applied(&request, &reply, is_well);
         self.trace.note(&reply);
@@ -144,12 +141,19 @@ impl World {
         Ok(())
     }
 
+    pub(super) fn perform_request(&mut self, request: &Request) -> Reply {
+        match self.bug {
+            None => self.store.call(request.clone()),
+            Some(bug) => bug.apply(&mut self.store, request.clone(), &mut self.spoilt),
+        }
+    }
+
     /// Whether this was an exchange with settlements.
     pub(super) fn is_settlement(&self, op: OpId) -> bool {
         self.settling_ops.contains(&op)
     }
 
-    fn tell_applied(&mut self, daemon: usize, request: &Request, reply: &Reply) {
+    pub(super) fn tell_applied(&mut self, daemon: usize, request: &Request, reply: &Reply) {
         if let Request::Exchange { settle, .. } = request {
             for one in settle {
                 let (claim, name) = (one.claim, one.verdict.name());

@@ -35,6 +35,10 @@ fn seconds(time: Micros) -> f64 {
 
 fn count(fact: &Fact) {
     match fact {
+        Fact::Carried { claimed } => {
+            counter!(names::CLAIMED).increment(u64::from(*claimed));
+            counter!(names::CARRIED).increment(u64::from(*claimed));
+        }
         Fact::Exchanged { claimed, .. } => counter!(names::CLAIMED).increment(u64::from(*claimed)),
         Fact::Started { delivery, waited } => {
             counter!(names::STARTED, &labels(delivery)).increment(1);

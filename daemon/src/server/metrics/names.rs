@@ -22,6 +22,7 @@ macro_rules! names {
 
 names! {
     counter CLAIMED = "tidegate_deliveries_claimed_total", "Rows that were claimed.";
+    counter CARRIED = "tidegate_deliveries_carried_total", "Rows that were claimed by the transaction that wrote them.";
     counter STARTED = "tidegate_executions_started_total", "Executions that were started.";
     counter SETTLED = "tidegate_deliveries_settled_total", "Settlements that were applied, by how the delivery ended.";
     counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that found no permit and come again.";

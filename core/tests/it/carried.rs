@@ -1,0 +1,82 @@
+//! Rows that an emission has claimed for the dispatcher, in the transaction that wrote them.
+
+use crate::bench::*;
+use crate::fixtures::*;
+use tidegate_core::*;
+
+fn carried(bench: &mut Bench, claimed: Vec<Delivery>) -> Drained {
+    let asked_at = bench.now;
+    bench.after(Micros(700), Input::Carried { claimed, asked_at })
+}
+
+#[test]
+fn what_an_emission_has_claimed_is_executed_without_a_question() {
+    let mut bench = Bench::started(config(|_| ()));
+    assert_eq!(bench.dispatcher.view().room, 3, "of four permits one is left to other lanes");
+
+    let drained = carried(&mut bench, vec![delivery(1, 1)]);
+    assert!(drained.facts.contains(&Fact::Carried { claimed: 1 }));
+    let [(op, _)] = executions(&drained)[..] else { panic!("{:?}", drained.actions) };
+    assert_eq!(drained.actions.len(), 1);
+    assert_eq!(bench.dispatcher.view().room, 3, "of the three that are free");
+
+    let (op, settle, claim) = only_exchange(&bench.end(op, succeeded()));
+    assert_eq!((settle, claim), (vec![done(&delivery(1, 1))], vec![]));
+    bench.answer(op, exchanged());
+    assert_eq!(bench.dispatcher.view().held, 0);
+}
+
+#[test]
+fn there_is_no_room_for_what_is_new_while_something_waits() {
+    let mut bench = Bench::started(config(|_| ()));
+    let woken = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(1)], somewhere: false });
+    assert_eq!(bench.dispatcher.view().room, 0, "a claim is under way");
+    let (op, _, _) = only_exchange(&woken);
+    // One more than its lane may run at once.
+    bench.answer(op, claimed((1..=4).map(|id| delivery(1, id)).collect()));
+    assert_eq!((bench.dispatcher.view().queued, bench.dispatcher.view().room), (1, 0));
+}
+
+#[test]
+fn there_is_no_room_beside_a_store_that_fails_nor_at_the_end() {
+    let mut bench = Bench::started(config(|_| ()));
+    let op = only_discover(&bench.after(Micros::from_millis(100), Input::Tick));
+    bench.fail(op, unavailable());
+    assert_eq!(bench.dispatcher.view().room, 0);
+
+    let (mut bench, _) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);
+    assert!(bench.dispatcher.view().room > 0);
+    bench.after(Micros(1), Input::ShutdownRequested);
+    assert_eq!(bench.dispatcher.view().room, 0);
+}
+
+#[test]
+fn what_comes_after_the_shutdown_was_asked_for_is_given_back() {
+    let (mut bench, _) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);
+    bench.after(Micros(1), Input::ShutdownRequested);
+    let (_, settle, _) = only_exchange(&carried(&mut bench, vec![delivery(1, 2)]));
+    let released = Settlement { claim: claim_of(&delivery(1, 2)), verdict: Verdict::Deferred { delay: Micros::ZERO } };
+    assert_eq!(settle, [released]);
+}
+
+/// Between a claim and its rows there may have been a pause of the whole process.
+#[test]
+fn a_claim_counts_from_before_it_was_asked_for() {
+    let lease = Micros::from_millis(10_000);
+    let mut bench = Bench::started(config(|c| c.lease_ms = 10_000));
+    let asked_at = bench.now;
+    bench.after(Micros(lease.0 - 1), Input::Carried { claimed: vec![delivery(1, 1)], asked_at });
+    let renewed = |drained: &Drained| {
+        drained.actions.iter().any(|action| matches!(action, Action::CallStore { request: Request::Renew { .. }, .. }))
+    };
+    let drained = bench.after(Micros(1), Input::Tick);
+    assert!(renewed(&drained), "its lease is nearly over: {:?}", drained.actions);
+}
+
+#[test]
+fn an_older_claim_of_a_row_does_not_replace_a_later_one() {
+    let (mut bench, _) = Bench::running(config(|_| ()), vec![Delivery { lease: Lease(2), ..delivery(1, 1) }]);
+    let drained = carried(&mut bench, vec![delivery(1, 1)]);
+    assert_eq!(drained.actions, []);
+    assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::LeaseLost { .. })), "{:?}", drained.facts);
+}

@@ -9,8 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::{
     Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, Mono, OpId,
-    Outcome,
-    Output, Reply, Request, StoreError, SyncCall, View,
+    Outcome, Output, Reply, Request, StoreError, SyncCall, View,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;

@@ -56,7 +56,10 @@ pub(crate) async fn a_mutation_claims_its_rows_too<S: Store>(store: Arc<S>) {
 
     let put = app.put("c", "k", "1").await;
     let rows = carried(&wake).await;
-    assert_eq!(rows.iter().map(|row| (row.trigger_id, row.event.id)).collect::<Vec<_>>(), [(lane.id, put.emitted.event_id)]);
+    assert_eq!(
+        rows.iter().map(|row| (row.trigger_id, row.event.id)).collect::<Vec<_>>(),
+        [(lane.id, put.emitted.event_id)]
+    );
     assert_eq!((rows[0].event.event_type.as_str(), put.emitted.is_claimed), ("kv.set", true));
 
     let deleted = app.delete("c", "k").await.expect("there was a value");

@@ -44,7 +44,8 @@ impl Claimed {
     pub(crate) fn split_off(answer: &mut Vec<PgRow>) -> Result<Vec<Delivery>, sqlx::Error> {
         let mut claimed = Self::default();
         // Behind what was written.
-        let written = answer.partition_point(|row| row.try_get::<Option<&str>, _>("kind").is_ok_and(|kind| kind.is_none()));
+        let written =
+            answer.partition_point(|row| row.try_get::<Option<&str>, _>("kind").is_ok_and(|kind| kind.is_none()));
         for row in answer.split_off(written) {
             match row.try_get("kind")? {
                 "now" => {}

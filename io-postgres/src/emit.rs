@@ -14,7 +14,9 @@ impl OutboxStore for PgStore {
     /// A caller that is gone does not stop its emission: the rows may be claimed by then.
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
         let emitting = tokio::spawn(self.clone().emit_owned(emission.clone()));
-        emitting.await.unwrap_or_else(|error| Err(StoreError::unknown(format!("the emission broke off: {error}")).into()))
+        emitting
+            .await
+            .unwrap_or_else(|error| Err(StoreError::unknown(format!("the emission broke off: {error}")).into()))
     }
 
     fn attach(&self, wake: WakeHandle) {

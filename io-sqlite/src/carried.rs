@@ -7,7 +7,11 @@ use tidegate_driver::{Emitted, PortError, WakeHandle, carried_claim};
 
 impl SqliteStore {
     /// Does `work`, which has `emitted`, in the next transaction.
-    pub(crate) async fn write_events<T, W>(&self, work: W, emitted: fn(&mut T) -> &mut [Emitted]) -> Result<T, PortError>
+    pub(crate) async fn write_events<T, W>(
+        &self,
+        work: W,
+        emitted: fn(&mut T) -> &mut [Emitted],
+    ) -> Result<T, PortError>
     where
         T: Send + 'static,
         W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,

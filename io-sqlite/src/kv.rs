@@ -49,8 +49,10 @@ impl KvStore for SqliteStore {
             tx.check(&app, &collection, &key, guard)?;
             tx.delete_value(&app, &collection, &key, &cause)
         };
-        let emitted = |mutated| mutated.as_mut().map_or(&mut [], |one| std::slice::from_mut(&mut one.emitted));
-        self.write_events(delete, emitted).await
+        self.write_events(delete, |mutated| {
+            mutated.as_mut().map_or(&mut [], |mutated| std::slice::from_mut(&mut mutated.emitted))
+        })
+        .await
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {

@@ -63,9 +63,8 @@ impl Emitted {
 
     /// Takes note of what was claimed in the transaction that wrote its rows.
     pub fn note_claimed(&mut self, claimed: &[Delivery]) {
-        let is_claimed = |trigger: &TriggerId| {
-            claimed.iter().any(|row| (row.event.id, row.trigger_id) == (self.event_id, *trigger))
-        };
+        let is_claimed =
+            |trigger: &TriggerId| claimed.iter().any(|row| (row.event.id, row.trigger_id) == (self.event_id, *trigger));
         self.is_claimed = self.woken.iter().all(is_claimed);
     }
 }

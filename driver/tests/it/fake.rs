@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_driver::{
-    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, Offer, ProcessClock, SyncCaller,
-    WakeHandle, drive,
+    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, Offer, ProcessClock,
+    SyncCaller, WakeHandle, drive,
 };
 use tokio::sync::{Barrier, mpsc, watch};
 use tokio::task::JoinHandle;

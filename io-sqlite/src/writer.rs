@@ -125,8 +125,10 @@ impl Writer {
             let keep = matches!(result, Some(Ok(_)));
             let answer = Box::new(move |commit: Result<(), StoreError>| {
                 let mut told = tell(result, commit);
-                if let Ok(done) = &mut told {
-                    committed(done);
+                // Before the answer also if it is not called: what it holds is free again by then.
+                match &mut told {
+                    Ok(done) => committed(done),
+                    Err(_) => drop(committed),
                 }
                 // Nobody may be waiting any more; the work is done all the same.
                 answer.send(told).ok();

@@ -61,16 +61,16 @@ fn what_comes_after_the_shutdown_was_asked_for_is_given_back() {
 
 /// Between a claim and its rows there may have been a pause of the whole process.
 #[test]
-fn a_claim_counts_from_before_it_was_asked_for() {
+fn a_lease_counts_from_before_it_was_asked_for() {
     let lease = Micros::from_millis(10_000);
-    let mut bench = Bench::started(config(|c| c.lease_ms = 10_000));
-    let asked_at = bench.now;
-    bench.after(Micros(lease.0 - 1), Input::Carried { claimed: vec![delivery(1, 1)], asked_at });
-    let renewed = |drained: &Drained| {
-        drained.actions.iter().any(|action| matches!(action, Action::CallStore { request: Request::Renew { .. }, .. }))
-    };
-    let drained = bench.after(Micros(1), Input::Tick);
-    assert!(renewed(&drained), "its lease is nearly over: {:?}", drained.actions);
+    for (pause, starts) in [(Micros(lease.0 - 1), 1), (lease, 0)] {
+        let mut bench = Bench::started(config(|c| c.lease_ms = 10_000));
+        let asked_at = bench.now;
+        let drained = bench.after(pause, Input::Carried { claimed: vec![delivery(1, 1)], asked_at });
+        assert_eq!(executions(&drained).len(), starts);
+        let lost = drained.facts.iter().any(|fact| matches!(fact, Fact::LeaseLost { .. }));
+        assert_eq!(lost, starts == 0);
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ impl Seen {
         if view.queued > view.held || (self.settling.is_empty() && !self.backs_off && view.queued != waiting) {
             return Some(format!("shows {} rows queued of {}, it has {waiting}", view.queued, view.held));
         }
-        let has_none = view.queued > 0 || view.shutting_down || self.backs_off;
+        let has_none = view.queued > 0 || view.shutting_down;
         if view.room > if has_none { 0 } else { view.permits.saturating_sub(view.running) } {
             return Some(format!("shows room for {} rows, with {} permits: {view:?}", view.room, view.permits));
         }

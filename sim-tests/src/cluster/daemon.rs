@@ -106,7 +106,8 @@ impl Daemon {
             };
             referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: either, batch_max: None });
             if gate.change(limits).await.is_ok() {
-                sleep(Duration::from_millis(1)).await;
+                // What was started before is seen up to a timer's step later, which is a millisecond.
+                sleep(Duration::from_millis(2)).await;
                 referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: limits, batch_max: None });
             }
         });

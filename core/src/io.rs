@@ -38,9 +38,10 @@ pub enum Input {
         somewhere: bool,
     },
     /// An emission of the same process has carried a claim: its transaction has claimed rows that it wrote, in the room
-    /// that [`View::room`](crate::View::room) said there is, leased for as long as an exchange leases.
+    /// that [`View::room`](crate::View::room) said there is, leased for as long as an exchange leases. There is one such
+    /// transaction at a time: none begins before this has told what the last one claimed.
     Carried {
-        /// The rows, in no more than one such transaction at a time.
+        /// The rows.
         claimed: Vec<Delivery>,
         /// Before the transaction began.
         asked_at: Mono,

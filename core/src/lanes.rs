@@ -144,6 +144,11 @@ impl Lane {
         self.running < share && self.running.saturating_add(self.settling) < self.window
     }
 
+    /// Whether its rows that are new would wait, for others of it or for their turn.
+    fn is_behind(&self, now: Timestamp, share: u32) -> bool {
+        self.is_due(now) || !self.queue.is_empty() || self.held() >= share.min(self.window)
+    }
+
     fn is_forgettable(&self) -> bool {
         self.held() == 0 && !self.woken && self.due_at().is_none()
     }
@@ -262,6 +267,10 @@ impl Lanes {
         if lane.asked == 0 && !lane.is_due(now) {
             lane.last_due = lane.last_due.max(due_at);
         }
+        if lane.max_concurrency.is_some() {
+            // It may have taken the place that a claim of this dispatcher would have got, and got nothing.
+            self.wake(trigger);
+        }
     }
 
     /// It is not known what a claim brought.
@@ -350,6 +359,11 @@ impl Lanes {
     /// How many rows wait for a permit.
     pub(crate) fn queued(&self) -> u32 {
         self.queued
+    }
+
+    /// Whether there is a lane whose new rows would wait. That of a trigger with a limit may well: the store knows.
+    pub(crate) fn are_behind(&self, now: Timestamp, share: u32) -> bool {
+        self.lanes.values().any(|lane| lane.is_behind(now, share))
     }
 
     /// How many rows are asked for and not answered yet.

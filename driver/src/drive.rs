@@ -73,6 +73,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut tasks = Tasks { store, executor, inboxes, answers, executions: BTreeMap::new() };
     let mut commands_open = true;
+    let _driven = wake.while_driven();
     // Until when the shutdown that was asked for waits for the offer that is out.
     let mut closing: Option<Instant> = None;
 
@@ -91,18 +92,18 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
         // Biased, because a random order could not be replayed. Answers go first: they free permits.
         let input = tokio::select! {
             biased;
+            () = wake.offer_returned(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
+                closing = None;
+                let last = told(&mut dispatcher, &*clock, wake.take_woken());
+                dispatcher.handle(clock.now(), last);
+                Some(Input::ShutdownRequested)
+            }
             Some(answer) = answered.recv() => Some(tasks.taken(answer)),
             command = commands.recv(), if commands_open => {
                 commands_open = command.is_some();
                 command.and_then(asked)
             }
             woken = wake.woken() => Some(told(&mut dispatcher, &*clock, woken)),
-            () = wake.offer_returned(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
-                closing = None;
-                let woken = told(&mut dispatcher, &*clock, wake.take_woken());
-                dispatcher.handle(clock.now(), woken);
-                Some(Input::ShutdownRequested)
-            }
             () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| clock.when(at))) => Some(Input::Tick),
         };
         let mut take = |input| {
@@ -111,7 +112,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             } else {
                 // What an emission is claiming right now would have to wait for its lease to run out.
                 wake.withdraw_offer();
-                closing = Some(Instant::now() + LAST_OFFER);
+                closing.get_or_insert_with(|| Instant::now() + LAST_OFFER);
             }
         };
         take(input);
@@ -125,14 +126,14 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     }
 }
 
-/// The rows that were claimed go in at once.
+/// Lanes go in before rows that were claimed: what waits in a lane goes first.
 fn told(dispatcher: &mut Dispatcher, clock: &dyn Clock, Woken { lanes, somewhere, carried }: Woken) -> Input {
-    for Carried { claimed, asked } in carried {
-        let now = clock.now();
-        let ago = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
-        dispatcher.handle(now, Input::Carried { claimed, asked_at: Mono(now.0.saturating_sub(ago)) });
-    }
-    Input::Woken { lanes, somewhere }
+    let woken = Input::Woken { lanes, somewhere };
+    let Some(Carried { claimed, asked }) = carried else { return woken };
+    let now = clock.now();
+    dispatcher.handle(now, woken);
+    let ago = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Input::Carried { claimed, asked_at: Mono(now.0.saturating_sub(ago)) }
 }
 
 /// Nothing, if the dispatcher is to be shut down.
@@ -146,7 +147,7 @@ fn asked(command: Command) -> Option<Input> {
 }
 
 /// How long a shutdown waits for an emission that is claiming rows.
-const LAST_OFFER: Duration = Duration::from_secs(2);
+const LAST_OFFER: Duration = Duration::from_secs(1);
 /// A timer for when only answers are waited for.
 const FAR_AWAY: Duration = Duration::from_secs(3_600);
 

@@ -29,7 +29,7 @@ struct Shared {
 struct Pending {
     lanes: BTreeSet<TriggerId>,
     somewhere: bool,
-    carried: Vec<Carried>,
+    carried: Option<Carried>,
     room: u32,
     lease_for: Micros,
     /// The offer is out.
@@ -46,7 +46,7 @@ pub struct Woken {
     /// Whether other lanes may have got rows too.
     pub somewhere: bool,
     /// Rows that were claimed for it.
-    pub carried: Vec<Carried>,
+    pub carried: Option<Carried>,
 }
 
 /// Rows that one transaction has claimed for the dispatcher.
@@ -86,7 +86,7 @@ impl Offer {
     /// These rows were claimed. Call it after their transaction has committed.
     pub fn claimed(self, claimed: Vec<Delivery>) {
         if !claimed.is_empty() {
-            self.handle.lock().carried.push(Carried { claimed, asked: self.asked });
+            self.handle.lock().carried = Some(Carried { claimed, asked: self.asked });
             self.handle.shared.notify.notify_one();
         }
     }
@@ -122,7 +122,7 @@ impl WakeHandle {
     pub async fn woken(&self) -> Woken {
         loop {
             let woken = self.take_woken();
-            if woken.somewhere || !woken.lanes.is_empty() || !woken.carried.is_empty() {
+            if woken.somewhere || !woken.lanes.is_empty() || woken.carried.is_some() {
                 return woken;
             }
             self.shared.notify.notified().await;
@@ -132,18 +132,20 @@ impl WakeHandle {
     /// What is there now.
     pub(crate) fn take_woken(&self) -> Woken {
         let mut pending = self.lock();
-        Woken {
-            lanes: std::mem::take(&mut pending.lanes).into_iter().collect(),
-            somewhere: std::mem::take(&mut pending.somewhere),
-            carried: std::mem::take(&mut pending.carried),
+        let carried = pending.carried.take();
+        if carried.is_some() {
+            // They take of it. The dispatcher says how much is left as soon as it has them.
+            pending.room = 0;
         }
+        let somewhere = std::mem::take(&mut pending.somewhere);
+        Woken { lanes: std::mem::take(&mut pending.lanes).into_iter().collect(), somewhere, carried }
     }
 
     /// Takes the room there is for rows that a transaction is about to write, if there is any.
     #[must_use]
     pub fn take_offer(&self) -> Option<Offer> {
         let mut pending = self.lock();
-        if pending.is_taken || pending.is_withdrawn || pending.room == 0 {
+        if pending.is_taken || pending.is_withdrawn || pending.carried.is_some() || pending.room == 0 {
             return None;
         }
         pending.is_taken = true;
@@ -161,6 +163,11 @@ impl WakeHandle {
     /// Makes no offer any more.
     pub(crate) fn withdraw_offer(&self) {
         self.lock().is_withdrawn = true;
+    }
+
+    /// Makes no offer any more once this is dropped, however the driver ends.
+    pub(crate) fn while_driven(&self) -> Driven {
+        Driven(self.clone())
     }
 
     /// Waits until nobody has the offer, but not past `until`.
@@ -185,5 +192,15 @@ impl WakeHandle {
     fn lock(&self) -> std::sync::MutexGuard<'_, Pending> {
         // A panic while holding this lock leaves nothing half done.
         self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While this lives there is a driver.
+#[derive(Debug)]
+pub(crate) struct Driven(WakeHandle);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.0.withdraw_offer();
     }
 }

@@ -11,6 +11,8 @@ use tidegate_driver::{Emission, OutboxStore, PortError, WakeHandle};
 /// Long against what a store does, and short enough that a hang is noticed.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+const ROOM: u32 = 10;
+
 /// A dispatcher's end, which has room for so many rows.
 fn attached<S: Store>(app: &App<S>, room: u32) -> WakeHandle {
     let wake = WakeHandle::default();
@@ -24,7 +26,9 @@ async fn carried(wake: &WakeHandle) -> Vec<Delivery> {
     // So that there is something to wait for even if there is nothing.
     wake.wake_somewhere();
     let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("it was woken");
-    woken.carried.into_iter().flat_map(|carried| carried.claimed).collect()
+    // Its driver says so anew, now that it has heard of them.
+    wake.offer(ROOM, LEASE);
+    woken.carried.map(|carried| carried.claimed).unwrap_or_default()
 }
 
 pub(crate) async fn an_emission_claims_its_rows_where_there_is_room<S: Store>(store: Arc<S>) {
@@ -87,6 +91,22 @@ pub(crate) async fn an_emission_claims_no_more_than_there_is_room_for<S: Store>(
     assert_eq!(rest, [emitted[1].event_id, emitted[2].event_id]);
 }
 
+/// Who emits need not tell anybody.
+pub(crate) async fn the_dispatcher_is_told_of_what_was_not_claimed<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let emitted = app.trigger(&on_app("emitted", "go")).await.id;
+    let put = app.trigger(&on_kv("put", "c", "*")).await.id;
+    let wake = attached(&app, 0);
+    app.go(1).await;
+    app.put("c", "k", "1").await;
+    let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("it is told");
+    assert_eq!((woken.lanes, woken.carried, woken.somewhere), (vec![emitted, put], None, false));
+
+    app.delete("c", "k").await.expect("there was a value");
+    let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("it is told");
+    assert_eq!(woken.lanes, [put]);
+}
+
 /// Rows that are there already are not the emission's to look for.
 pub(crate) async fn an_emission_claims_nothing_from_before<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
@@ -142,6 +162,9 @@ pub(crate) async fn an_offer_comes_back_whatever_becomes_of_the_emission<S: Stor
     assert_eq!(app.claim(lane.id, 10).await.len(), 1);
     drop(taken);
     assert!(app.go(1).await[0].is_claimed);
+    assert!(wake.take_offer().is_none(), "not before the dispatcher has heard of what was claimed");
+    assert_eq!(carried(&wake).await.len(), 1);
+    assert!(wake.take_offer().is_some());
 }
 
 /// Somebody emits and hangs up while the store is at it. The rows are the dispatcher's all the same.
@@ -161,7 +184,7 @@ pub(crate) async fn a_caller_that_is_gone_keeps_no_claim_to_itself<S: Store>(sto
     }
 
     let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("the emission goes on");
-    let rows: Vec<_> = woken.carried.into_iter().flat_map(|carried| carried.claimed).collect();
+    let rows = woken.carried.map(|carried| carried.claimed).unwrap_or_default();
     assert_eq!(rows.len(), 1);
     assert_eq!(app.claim(lane.id, 10).await, []);
     app.settle(&rows[0], done()).await;

@@ -40,18 +40,21 @@ impl Claimed {
             .bind(i32::try_from(offer.rows()).unwrap_or(i32::MAX))
     }
 
-    /// Takes what such a statement has claimed out of its answer.
-    pub(crate) fn split_off(answer: &mut Vec<PgRow>) -> Result<Vec<Delivery>, sqlx::Error> {
+    /// Takes what such a statement has claimed out of its answer. What cannot be read is no failure of what was written: it is
+    /// left to the claim that finds it when its lease is over.
+    pub(crate) fn split_off(answer: &mut Vec<PgRow>) -> Vec<Delivery> {
         let mut claimed = Self::default();
-        // Behind what was written.
-        let written =
-            answer.partition_point(|row| row.try_get::<Option<&str>, _>("kind").is_ok_and(|kind| kind.is_none()));
-        for row in answer.split_off(written) {
-            match row.try_get("kind")? {
-                "now" => {}
-                kind => claimed.take(kind, &row)?,
+        let is_written = |row: &PgRow| row.try_get::<Option<&str>, _>("kind").is_ok_and(|kind| kind.is_none());
+        for row in answer.split_off(answer.partition_point(is_written)) {
+            let taken = match row.try_get("kind") {
+                Ok("now") => Ok(()),
+                Ok(kind) => claimed.take(kind, &row),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = taken {
+                tracing::error!("a row that was claimed as it was written cannot be read: {error}");
             }
         }
-        Ok(claimed.rows)
+        claimed.rows
     }
 }

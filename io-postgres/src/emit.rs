@@ -44,15 +44,13 @@ impl PgStore {
             .bind(key.as_ref().map(|key| key.digest.as_str()));
         let rows = Claimed::bind(query, offer.as_ref()).fetch_all(&mut *connection).await;
         let mut rows = connection.finish(rows).or_failed()?;
-        let claimed = if offer.is_some() { Claimed::split_off(&mut rows).or_failed()? } else { Vec::new() };
+        let claimed = if offer.is_some() { Claimed::split_off(&mut rows) } else { Vec::new() };
         let mut emitted = rows.iter().map(emitted).collect::<Result<Result<Vec<_>, _>, _>>().or_failed()??;
         if let Some(offer) = offer {
             emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
             offer.claimed(claimed);
         }
-        if emitted.iter().any(|one| one.waiting().next().is_some()) {
-            self.notify();
-        }
+        self.tell_of(emitted.iter());
         Ok(emitted)
     }
 }

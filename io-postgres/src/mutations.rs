@@ -154,7 +154,7 @@ impl PgStore {
             .bind(group.iter().map(|one| one.cause.traceparent.as_deref()).collect::<Vec<_>>());
         let rows = Claimed::bind(query, offer.as_ref()).fetch_all(&mut *connection).await;
         let mut rows = connection.finish(rows).map_err(store)?;
-        let claimed = if offer.is_some() { Claimed::split_off(&mut rows).map_err(port)? } else { Vec::new() };
+        let claimed = if offer.is_some() { Claimed::split_off(&mut rows) } else { Vec::new() };
         let mut answers = answers(&rows).map_err(port)?;
         if let Some(offer) = offer {
             let mutated = answers.iter_mut().filter_map(|answer| answer.as_mut().ok()?.as_mut());
@@ -164,10 +164,7 @@ impl PgStore {
         if answers.len() != group.len() {
             return Err(unanswered());
         }
-        let waits = |answer: &Answer| matches!(answer, Ok(Some(mutated)) if mutated.emitted.waiting().next().is_some());
-        if answers.iter().any(waits) {
-            self.notify();
-        }
+        self.tell_of(answers.iter().filter_map(|answer| Some(&answer.as_ref().ok()?.as_ref()?.emitted)));
         Ok(answers)
     }
 }

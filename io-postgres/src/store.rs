@@ -10,8 +10,8 @@ use sqlx::{Executor, PgPool};
 use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tidegate_core::StoreError;
-use tidegate_driver::{Offer, WakeHandle};
+use tidegate_core::{StoreError, TriggerId};
+use tidegate_driver::{Emitted, Offer, WakeHandle};
 
 /// The store on a Postgres database.
 #[derive(Clone, Debug)]
@@ -101,7 +101,18 @@ impl PgStore {
         self.pool.acquire().await.map_err(error::unreachable)
     }
 
-    /// Tells other daemons, soon, that rows have come. Its own dispatcher is woken by who emitted.
+    /// Tells who has to look for rows of what was emitted.
+    pub(crate) fn tell_of<'e>(&self, emitted: impl Iterator<Item = &'e Emitted>) {
+        let lanes: Vec<TriggerId> = emitted.flat_map(Emitted::waiting).collect();
+        if !lanes.is_empty() {
+            self.notify();
+            if let Some(dispatcher) = self.dispatcher.get() {
+                dispatcher.wake(lanes);
+            }
+        }
+    }
+
+    /// Tells other daemons, soon, that rows have come.
     pub(crate) fn notify(&self) {
         Notifier::notify(&self.notifier);
     }

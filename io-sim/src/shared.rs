@@ -49,7 +49,7 @@ impl SharedMemory {
         })
     }
 
-    /// A transaction that has `emitted`, and claims its rows for the dispatcher of this process if that has room.
+    /// A transaction that has `emitted`: the dispatcher of this process hears of it, and gets its rows if it has room.
     fn emitting<T>(
         &self,
         work: impl FnOnce(&mut Memory) -> Result<T, PortError>,
@@ -58,14 +58,17 @@ impl SharedMemory {
         let offer = self.dispatcher.get().and_then(WakeHandle::take_offer);
         let mut memory = self.transaction();
         let mut done = work(&mut memory)?;
+        let emitted = emitted(&mut done);
         if let Some(offer) = offer {
-            let emitted = emitted(&mut done);
             let claim = carried_claim(emitted, offer.rows(), memory.now());
             let request = Request::Exchange { settle: Vec::new(), claim, lease_for: offer.lease_for() };
             if let Reply::Exchange { claimed, .. } = memory.call(request) {
                 emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
                 offer.claimed(claimed);
             }
+        }
+        if let Some(dispatcher) = self.dispatcher.get() {
+            dispatcher.wake(emitted.iter().flat_map(Emitted::waiting));
         }
         Ok(done)
     }

@@ -1,12 +1,13 @@
 //! Emissions that claim their rows for the dispatcher of this process, in the transaction that writes them.
 
 use crate::SqliteStore;
+use crate::error::OrRefused;
 use crate::writer::Tx;
 use tidegate_core::{Delivery, Micros};
-use tidegate_driver::{Emitted, PortError, WakeHandle, carried_claim};
+use tidegate_driver::{Emitted, PortError, carried_claim};
 
 impl SqliteStore {
-    /// Does `work`, which has `emitted`, in the next transaction.
+    /// Does `work`, which has `emitted`, in the next transaction, and tells the dispatcher of it after the commit.
     pub(crate) async fn write_events<T, W>(
         &self,
         work: W,
@@ -16,27 +17,50 @@ impl SqliteStore {
         T: Send + 'static,
         W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
     {
-        let Some(offer) = self.dispatcher.get().and_then(WakeHandle::take_offer) else {
-            return self.writer.write(work).await;
-        };
-        let (rows, lease_for) = (offer.rows(), offer.lease_for());
+        let Some(dispatcher) = self.dispatcher.get().cloned() else { return self.writer.write(work).await };
+        let offer = dispatcher.take_offer();
+        let room = offer.as_ref().map(|offer| (offer.rows(), offer.lease_for()));
         let work = move |tx: &Tx<'_>| {
             let mut done = work(tx)?;
-            let claimed = tx.claim_written(emitted(&mut done), rows, lease_for)?;
+            let claimed = match room {
+                Some((rows, lease_for)) => tx.claim_written(emitted(&mut done), rows, lease_for)?,
+                None => Vec::new(),
+            };
             Ok((done, claimed))
         };
-        let committed = move |(_, claimed): &mut (T, Vec<Delivery>)| offer.claimed(std::mem::take(claimed));
+        let committed = move |(done, claimed): &mut (T, Vec<Delivery>)| {
+            dispatcher.wake(emitted(done).iter().flat_map(Emitted::waiting));
+            if let Some(offer) = offer {
+                offer.claimed(std::mem::take(claimed));
+            }
+        };
         self.writer.write_and_then(work, committed).await.map(|(done, _)| done)
     }
 }
 
 impl Tx<'_> {
+    /// A claim that fails is undone alone, and what was written waits for another.
     fn claim_written(&self, emitted: &mut [Emitted], room: u32, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
-        let mut claimed = Vec::new();
-        for asked in carried_claim(emitted, room, self.now) {
-            claimed.append(&mut self.claim(asked, lease_for)?);
+        let asked = carried_claim(emitted, room, self.now);
+        if asked.is_empty() {
+            return Ok(Vec::new());
         }
+        self.statement("savepoint claim")?;
+        let claims = asked.into_iter().map(|asked| self.claim(asked, lease_for));
+        let claimed = match claims.collect::<Result<Vec<_>, _>>() {
+            Ok(claimed) => claimed.concat(),
+            Err(error) => {
+                tracing::error!("rows could not be claimed as they were written: {error}");
+                self.statement("rollback to claim")?;
+                Vec::new()
+            }
+        };
+        self.statement("release claim")?;
         emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
         Ok(claimed)
+    }
+
+    fn statement(&self, sql: &str) -> Result<(), PortError> {
+        self.connection.prepare_cached(sql).or_refused()?.execute(()).or_refused().map(drop)
     }
 }

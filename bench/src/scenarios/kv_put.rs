@@ -63,7 +63,7 @@ async fn puts<S: Store>(mut node: Node<S>, time: Duration) -> anyhow::Result<f64
     node.dispatch(Config::default(), Arc::new(Noop), tally.clone());
     let begun = Instant::now();
     let clients = (0..CLIENTS).map(|client| {
-        let (app, wake) = (app.clone(), node.wake.clone());
+        let app = app.clone();
         node.within(move |store| async move {
             let (collection, cause) = (Collection::new("orders")?, app.cause());
             let value = Json::parse(crate::harness::SMALL)?;
@@ -73,7 +73,6 @@ async fn puts<S: Store>(mut node: Node<S>, time: Duration) -> anyhow::Result<f64
                 let put =
                     KvStore::put(&*store, app.name(), &collection, &key, value.clone(), Guard::Any, &cause).await?;
                 ensure!(put.emitted.woken.len() == 1, "a put made {} deliveries", put.emitted.woken.len());
-                wake.wake(put.emitted.waiting());
                 puts += 1;
             }
             Ok(puts)

@@ -15,6 +15,11 @@ impl StoreClock {
         *self = Self { heard, at };
     }
 
+    /// Whether it has said anything yet.
+    pub(super) fn is_known(&self) -> bool {
+        self.heard > Timestamp::EPOCH
+    }
+
     /// What it says now, a little late: an answer was on its way for a while.
     pub(super) fn now(&self, now: Mono) -> Timestamp {
         self.heard.plus(now.since(self.at))

@@ -82,7 +82,7 @@ pub struct View {
     /// Lanes that are known.
     pub lanes: u32,
     /// How many rows an emission of the same process may claim for it: what could start at once. None while a row waits
-    /// that it knows of, which goes first.
+    /// that it knows of, which goes first, or a lane runs as much as it may, to which they might belong.
     pub room: u32,
     /// Store failures in a row.
     pub store_failures: u32,
@@ -266,11 +266,11 @@ impl Dispatcher {
     }
 
     fn room(&self) -> u32 {
-        let waits = self.lanes.queued() > 0 || self.lanes.asked() > 0 || self.lanes.is_stirred();
-        if waits || self.shutdown.is_some() || !self.health.may_call(self.now) {
+        let is_able = self.shutdown.is_none() && self.clock.is_known() && self.health.may_call(self.now);
+        let Budget { rows, share, .. } = self.budget();
+        if !is_able || self.lanes.asked() > 0 || self.lanes.are_behind(self.clock.now(self.now), share) {
             return 0;
         }
-        let Budget { rows, share, .. } = self.budget();
         rows.min(share).min(self.gate.free(Caller::Async))
     }
 

@@ -75,7 +75,6 @@ pub(super) async fn put(
     let cause = cause(principal, &headers);
     let done = services.kv.put(&at.app, &at.collection, &at.key, value, guard, &cause).await;
     let done = done.map_err(|error| Problem::port(&at.app, error))?;
-    services.wake.wake(done.emitted.waiting());
     let body = json!({
         "version": done.version,
         "updated_at": done.updated_at.to_rfc3339(),
@@ -96,8 +95,7 @@ pub(super) async fn delete(
     let guard = guard(&Method::DELETE, &headers)?;
     let cause = cause(principal, &headers);
     let done = services.kv.delete(&at.app, &at.collection, &at.key, guard, &cause).await;
-    let done = done.map_err(|error| Problem::port(&at.app, error))?.ok_or_else(|| at.missing())?;
-    services.wake.wake(done.emitted.waiting());
+    done.map_err(|error| Problem::port(&at.app, error))?.ok_or_else(|| at.missing())?;
     Ok(StatusCode::NO_CONTENT)
 }
 

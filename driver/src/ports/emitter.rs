@@ -19,9 +19,10 @@ pub trait OutboxStore: Send + Sync + 'static {
     /// same digest) it changes nothing and answers the ids of the first time, waking nobody.
     async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError>;
 
-    /// From now on what is emitted, or put and deleted through the store's other ports, claims its rows for the dispatcher
-    /// behind `wake`, in the transaction that writes them, whenever that has room for them: see [`WakeHandle::take_offer`].
-    /// The dispatcher is one of this process, and the first one stays.
+    /// From now on the dispatcher behind `wake`, which is one of this process, hears of all that is emitted, put and deleted
+    /// through this store. Where it has room, the transaction that writes rows claims them for it
+    /// ([`WakeHandle::take_offer`]); of the others' lanes it is told after the commit, whether or not the caller still waits.
+    /// The first one stays.
     fn attach(&self, wake: WakeHandle);
 }
 
@@ -86,11 +87,10 @@ pub fn carried_claim(emitted: &[Emitted], room: u32, floor: Timestamp) -> Vec<La
     written.into_iter().map(ask).filter(|asked| asked.quota > 0).collect()
 }
 
-/// The emitter of the daemon: the outbox, and a wake for the dispatcher in the same process.
+/// The emitter of the daemon: the outbox, and the dispatcher in the same process, which hears of it.
 #[derive(Clone)]
 pub struct OutboxEventEmitter {
     store: Arc<dyn OutboxStore>,
-    wake: WakeHandle,
 }
 
 impl std::fmt::Debug for OutboxEventEmitter {
@@ -103,17 +103,15 @@ impl OutboxEventEmitter {
     /// Emits to `store`, whose rows are for the dispatcher behind `wake` first.
     #[must_use]
     pub fn new(store: Arc<dyn OutboxStore>, wake: WakeHandle) -> Self {
-        store.attach(wake.clone());
-        Self { store, wake }
+        store.attach(wake);
+        Self { store }
     }
 }
 
 #[async_trait]
 impl EventEmitter for OutboxEventEmitter {
     async fn emit(&self, emission: Emission) -> Result<Vec<Emitted>, PortError> {
-        let emitted = self.store.emit(&emission).await?;
-        self.wake.wake(emitted.iter().flat_map(Emitted::waiting));
-        Ok(emitted)
+        self.store.emit(&emission).await
     }
 }
 

@@ -539,6 +539,19 @@ mod tests {
         assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
     }
 
+    /// It may have taken the last place, while a claim of ours asked for it and got nothing.
+    #[test]
+    fn a_limited_lane_is_asked_for_again_once_an_emission_has_claimed_of_it() {
+        for (max_concurrency, again) in [(Some(1), true), (None, false)] {
+            let mut lanes = Lanes::default();
+            lanes.discovered(&[LaneState { trigger: TriggerId(1), next_due: NOW, max_concurrency }]);
+            let asked = ask(&mut lanes, NOW, budget(1))[0];
+            lanes.carried(TriggerId(1), NOW, NOW);
+            lanes.claim_answered(asked, 0, None, NOW);
+            assert_eq!(!deal(&mut lanes, budget(1)).is_empty(), again);
+        }
+    }
+
     #[test]
     fn the_floor_follows_what_emissions_claim_unless_something_waits() {
         let due = NOW.minus(Micros::from_secs(60));

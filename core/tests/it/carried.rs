@@ -37,6 +37,25 @@ fn there_is_no_room_for_what_is_new_while_something_waits() {
     assert_eq!((bench.dispatcher.view().queued, bench.dispatcher.view().room), (1, 0));
 }
 
+/// What has waited since before it began goes first, and what starts must know what time it is.
+#[test]
+fn there_is_no_room_before_the_store_has_said_anything() {
+    let mut bench = Bench::new(config(|_| ()));
+    let op = only_discover(&bench.drain());
+    assert_eq!(bench.dispatcher.view().room, 0);
+    bench.answer(op, discovered(&[]));
+    assert_eq!(bench.dispatcher.view().room, 3);
+}
+
+#[test]
+fn there_is_no_room_beside_a_lane_that_runs_as_much_as_it_may() {
+    let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
+    assert_eq!((bench.dispatcher.view().running, bench.dispatcher.view().room), (3, 0), "its own rows would wait");
+    let (op, _, _) = only_exchange(&bench.end(ops[0], succeeded()));
+    bench.answer(op, exchanged());
+    assert_eq!(bench.dispatcher.view().room, 2);
+}
+
 #[test]
 fn there_is_no_room_beside_a_store_that_fails_nor_at_the_end() {
     let mut bench = Bench::started(config(|_| ()));

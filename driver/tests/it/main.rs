@@ -5,7 +5,7 @@ mod fake;
 
 use fake::{Script, World, delivery};
 use std::time::Duration;
-use tidegate_core::{ConfigSpec, Ending, ExecError, Fact, GateLimits, Verdict};
+use tidegate_core::{ConfigSpec, Ending, ExecError, Fact, GateLimits, Micros, Verdict};
 use tidegate_driver::Command;
 
 /// Longer than anything here takes, shorter than anybody waits.
@@ -39,7 +39,7 @@ async fn a_shutdown_waits_for_an_emission_that_is_claiming() {
     world.command(Command::Shutdown).await;
     world.quiet().await;
     offer.claimed(vec![delivery(1)]);
-    assert_eq!(world.ending().await, Ending::Done);
+    assert_eq!(world.ending().await, Ending::Deferred { delay: Micros::ZERO }, "it is given back");
     world.stopped().await;
     assert!(world.take_offer().is_none());
 }

@@ -7,13 +7,13 @@ use tidegate_sim_tests::{Cost, Keep, Plan, Probes, Profile, one_by_one, run};
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls for a seed", 549),
-    ("simulated milliseconds for a seed", 11_612),
-    ("conflicts in all", 21_502),
-    ("deferrals in all", 5_074),
-    ("of a thousand first claims, prompt", 223),
-    ("of a thousand retries, claimed promptly", 366),
-    ("of a thousand executions, started promptly", 223),
+    ("store calls for a seed", 552),
+    ("simulated milliseconds for a seed", 11_726),
+    ("conflicts in all", 21_943),
+    ("deferrals in all", 5_027),
+    ("of a thousand first claims, prompt", 214),
+    ("of a thousand retries, claimed promptly", 379),
+    ("of a thousand executions, started promptly", 238),
 ];
 
 /// Plans that were played to their end.

@@ -70,12 +70,12 @@ fn supervised<T>(daemon: &mut Daemon, crashes: &mut u32, mut look: impl FnMut(&D
     }
 }
 
-/// `None` if no answer came: the daemon may have died of the event before it could say so. The key makes another try
-/// harmless.
+/// `None` if no answer came, or the next life is not ready yet: the daemon may have died of the event before it could say
+/// that it took it. The key makes another try harmless.
 fn emit(app: &App, event_type: &str) -> Option<()> {
     let answer = app.try_emit(&[event(event_type, json!({"n": 1}))], Some("once")).ok()?;
-    assert_eq!(answer.status, 202, "{answer:?}");
-    Some(())
+    assert!(matches!(answer.status, 202 | 503), "{answer:?}");
+    (answer.status == 202).then_some(())
 }
 
 /// `None` while nobody answers.

@@ -1,6 +1,6 @@
 //! How the rest of the process makes sync calls: through the dispatcher, like everything that runs.
 
-use crate::{Command, InboxRegistry};
+use crate::{Command, InboxRegistry, Receipt};
 use std::sync::Arc;
 use tidegate_core::{Cause, IdempotencyKey, InboxId, NewEvent, SyncCall, SyncReply, SyncTarget};
 use tokio::sync::mpsc;
@@ -38,6 +38,19 @@ impl SyncCaller {
         cause: Cause,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<SyncReply, DispatcherEnded> {
+        let (reply, receipt) = self.call_for(target, event, cause, idempotency_key).await?;
+        receipt.sign();
+        Ok(reply)
+    }
+
+    /// The same for somebody to whom the reply is still to be sent: the receipt is to be signed when it is.
+    pub async fn call_for(
+        &self,
+        target: SyncTarget,
+        event: NewEvent,
+        cause: Cause,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<(SyncReply, Receipt), DispatcherEnded> {
         let (inbox, reply) = self.inboxes.open();
         let mut hang_up = HangUp { caller: self, inbox, waits: true };
         let call = Arc::new(SyncCall { inbox, target, event, cause, idempotency_key });

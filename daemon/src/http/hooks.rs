@@ -57,7 +57,8 @@ pub(super) async fn answer(
         subject: subject(&parts.method, &path),
         data,
     };
-    let called = services.caller.call(SyncTarget::Trigger(found.trigger.id), event, cause(principal, &parts.headers));
+    let target = SyncTarget::Trigger(found.trigger.id);
+    let called = services.caller.call_for(target, event, cause(principal, &parts.headers), None);
     Ok(response(called.await))
 }
 

@@ -22,6 +22,7 @@ mod paging;
 mod password;
 mod permissions;
 mod problem;
+mod receipt;
 mod reply;
 mod request;
 mod roles;

@@ -1,19 +1,23 @@
 //! What a handler answered, as an HTTP response.
 
 use super::problem::{EXECUTION_ID, Problem, execution_id};
+use super::receipt::signed_for;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tidegate_core::{HandlerReply, Json, SyncReply};
-use tidegate_driver::DispatcherEnded;
+use tidegate_driver::{DispatcherEnded, Receipt};
 
 /// A text is sent as it is, all else as JSON, unless the handler says what it is.
-pub(super) fn response(replied: Result<SyncReply, DispatcherEnded>) -> Response {
-    let SyncReply { execution, result } = match replied {
-        Ok(reply) => reply,
-        Err(ended) => return Problem::unavailable(ended.to_string()).into_response(),
-    };
+pub(super) fn response(replied: Result<(SyncReply, Receipt), DispatcherEnded>) -> Response {
+    match replied {
+        Ok((reply, receipt)) => signed_for(of_reply(reply), receipt),
+        Err(ended) => Problem::unavailable(ended.to_string()).into_response(),
+    }
+}
+
+fn of_reply(SyncReply { execution, result }: SyncReply) -> Response {
     let mut response = match result {
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
         Ok(Some(reply)) => of_handler(reply),

@@ -39,7 +39,19 @@ pub struct InboxRegistry {
 #[derive(Debug, Default)]
 struct Shared {
     opened: u64,
-    waiting: BTreeMap<u64, oneshot::Sender<SyncReply>>,
+    waiting: BTreeMap<u64, oneshot::Sender<(SyncReply, Receipt)>>,
+}
+
+/// Comes with a reply. A reply counts as delivered when whoever got it says so, and as abandoned if this is dropped before.
+#[derive(Debug)]
+pub struct Receipt(oneshot::Sender<()>);
+
+impl Receipt {
+    /// The reply is where it belongs.
+    pub fn sign(self) {
+        // The resolver may have ended.
+        self.0.send(()).ok();
+    }
 }
 
 impl InboxRegistry {
@@ -51,7 +63,7 @@ impl InboxRegistry {
 
     /// A new inbox, and where its reply comes out. A receiver that is dropped has left.
     #[must_use]
-    pub fn open(&self) -> (InboxId, oneshot::Receiver<SyncReply>) {
+    pub fn open(&self) -> (InboxId, oneshot::Receiver<(SyncReply, Receipt)>) {
         let (sender, receiver) = oneshot::channel();
         let mut shared = self.lock();
         shared.opened += 1;
@@ -74,10 +86,11 @@ impl InboxRegistry {
 impl InboxResolver for InboxRegistry {
     async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> Delivered {
         let sender = if inbox.incarnation == self.incarnation { self.lock().waiting.remove(&inbox.seq) } else { None };
-        match sender.map(|sender| sender.send(reply)) {
-            Some(Ok(())) => Delivered::Delivered,
-            Some(Err(_)) | None => Delivered::Abandoned,
+        let (receipt, signed) = oneshot::channel();
+        if sender.is_none_or(|sender| sender.send((reply, Receipt(receipt))).is_err()) {
+            return Delivered::Abandoned;
         }
+        if signed.await.is_ok() { Delivered::Delivered } else { Delivered::Abandoned }
     }
 }
 
@@ -99,9 +112,21 @@ mod tests {
 
         assert_eq!(registry.deliver(of_another, reply()).await, Delivered::Abandoned);
         assert_eq!(registry.deliver(left, reply()).await, Delivered::Abandoned);
-        assert_eq!(registry.deliver(inbox, reply()).await, Delivered::Delivered);
+        let receives = async {
+            let (got, receipt) = waiting.await.unwrap();
+            receipt.sign();
+            got
+        };
+        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), receives), (Delivered::Delivered, reply()));
         assert_eq!(registry.deliver(inbox, reply()).await, Delivered::Abandoned, "a second time there is nobody");
-        assert_eq!(waiting.await, Ok(reply()));
         assert_eq!(NoopInboxResolver.deliver(inbox, reply()).await, Delivered::Abandoned);
+    }
+
+    #[tokio::test]
+    async fn a_reply_that_is_taken_and_not_signed_for_is_abandoned() {
+        let registry = InboxRegistry::new(Incarnation(uuid::Uuid::from_u128(1)));
+        let (inbox, waiting) = registry.open();
+        let takes = async { drop(waiting.await) };
+        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), takes).0, Delivered::Abandoned);
     }
 }

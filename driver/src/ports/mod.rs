@@ -24,7 +24,7 @@ pub use dispatch::DispatchStore;
 pub use emitter::{Emission, Emitted, EventEmitter, NoopEventEmitter, OutboxEventEmitter, OutboxStore, carried_claim};
 pub use error::PortError;
 pub use executor::Executor;
-pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver};
+pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver, Receipt};
 pub use kv::{Guard, KvEntry, KvPage, KvStore, Mutated};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
 pub use principals::{

@@ -69,7 +69,7 @@ fn head(page: &mut String, report: &Report) {
     for (name, value) in [
         (
             "measured",
-            format!("{}, Tidegate {} at `{}`, each figure {times}", report.day, report.version, report.commit),
+            format!("{}, Tidegate {} at `{}`, each figure {times} or more", report.day, report.version, report.commit),
         ),
         ("machine", format!("{}, {} cores, {} MiB", machine.cpu, machine.cores, machine.memory_mib)),
         ("system", format!("{}; {}", machine.kernel, machine.disk)),

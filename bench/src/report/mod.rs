@@ -26,7 +26,7 @@ pub struct Report {
     pub day: String,
     /// Whether less was measured.
     pub quick: bool,
-    /// How often each figure was measured.
+    /// How often each figure was measured, at the least.
     pub repeats: u32,
     /// On what.
     pub machine: Machine,

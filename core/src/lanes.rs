@@ -5,10 +5,13 @@
 //! first row finds a permit free), its trigger's `max_concurrency`, and its **window**, which shrinks when the lane's
 //! handlers conflict with each other on what they write and grows back while they do not.
 
+mod lane;
+
 use crate::names::{DeliveryId, TriggerId};
 use crate::store::LaneQuota;
-use crate::time::{Micros, Timestamp};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::time::Timestamp;
+use lane::{Lane, WINDOW_OPEN};
+use std::collections::{BTreeMap, VecDeque};
 
 /// All lanes that are known to have work, here or in the store.
 #[derive(Clone, Debug, Default)]
@@ -25,35 +28,6 @@ pub(crate) struct Lanes {
     stirred: bool,
 }
 
-/// What one lane is known to be.
-#[derive(Clone, Debug)]
-struct Lane {
-    /// The store has a row to claim at this time, as far as is known.
-    next_due: Option<Timestamp>,
-    /// Due times of rows that this dispatcher itself put back, at most [`RETRIES_KNOWN_MAX`].
-    retries: BTreeSet<Timestamp>,
-    /// Woken since the last claim was sent: an empty answer to that claim proves nothing.
-    woken: bool,
-    /// Nothing that is due much earlier is expected to be there.
-    last_due: Timestamp,
-    /// When a claim last walked far back for rows that had become visible late.
-    walked_back: Timestamp,
-    max_concurrency: Option<u32>,
-    window: u32,
-    /// Applied settlements since the window last grew.
-    calm: u32,
-    /// Claimed, waiting for a permit.
-    queue: VecDeque<DeliveryId>,
-    /// Executing.
-    running: u32,
-    /// Executed, their settlement not answered yet.
-    settling: u32,
-    /// Asked for by claims that are not answered yet.
-    asked: u32,
-    /// In `turn`.
-    in_turn: bool,
-}
-
 /// How much a deal may hand out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
@@ -67,92 +41,6 @@ pub(crate) struct Budget {
 
 /// A wake or a retry whose due time is not kept here is found by discovery.
 const RETRIES_KNOWN_MAX: usize = 64;
-/// How far behind the last due time claimed a row may be without being late: as long as a small transaction takes from its
-/// first statement to its end. A claim walks over all that was deleted above its floor, and over all that is leased.
-const FLOOR_SLACK: Micros = Micros::from_millis(50);
-/// Rows of longer transactions are as far behind, and this seldom a claim of a busy lane looks for them.
-const STRAGGLER_SLACK: Micros = Micros::from_secs(5);
-const STRAGGLERS_EVERY: Micros = Micros::from_secs(1);
-const WINDOW_OPEN: u32 = u32::MAX;
-
-impl Default for Lane {
-    fn default() -> Self {
-        Self {
-            next_due: None,
-            retries: BTreeSet::new(),
-            woken: false,
-            last_due: Timestamp::EPOCH,
-            walked_back: Timestamp::EPOCH,
-            max_concurrency: None,
-            window: WINDOW_OPEN,
-            calm: 0,
-            queue: VecDeque::new(),
-            running: 0,
-            settling: 0,
-            asked: 0,
-            in_turn: false,
-        }
-    }
-}
-
-impl Lane {
-    fn due_at(&self) -> Option<Timestamp> {
-        match (self.next_due, self.retries.first().copied()) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        }
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        self.woken || self.due_at().is_some_and(|at| at <= now)
-    }
-
-    fn walks_back(&self, now: Timestamp) -> bool {
-        now.since(self.walked_back) >= STRAGGLERS_EVERY
-    }
-
-    /// Where the next claim begins its walk.
-    fn floor(&self, now: Timestamp) -> Timestamp {
-        let slack = if self.walks_back(now) { STRAGGLER_SLACK } else { FLOOR_SLACK };
-        self.last_due.minus(slack).max(Timestamp::EPOCH)
-    }
-
-    /// Its rows that are here or on their way.
-    fn held(&self) -> u32 {
-        self.ahead().saturating_add(self.settling)
-    }
-
-    /// Its rows that are to be executed yet, or are being executed.
-    fn ahead(&self) -> u32 {
-        (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.asked)
-    }
-
-    /// How many more rows it may claim.
-    fn wants(&self, budget: Budget) -> u32 {
-        let at_once = budget.share.min(self.window);
-        let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.ahead());
-        match self.max_concurrency {
-            // Two claims that count the same live leases wait for each other in the store: one at a time.
-            Some(_) if self.asked > 0 => 0,
-            Some(limit) => wanted.min(limit.saturating_sub(self.held())),
-            None => wanted,
-        }
-    }
-
-    fn may_start(&self, share: u32) -> bool {
-        // What is settling still counts against the window: a start now could not see what that settlement writes.
-        self.running < share && self.running.saturating_add(self.settling) < self.window
-    }
-
-    /// Whether its rows that are new would wait, for others of it or for their turn.
-    fn is_behind(&self, now: Timestamp, share: u32) -> bool {
-        self.is_due(now) || !self.queue.is_empty() || self.held() >= share.min(self.window)
-    }
-
-    fn is_forgettable(&self) -> bool {
-        self.held() == 0 && !self.woken && self.due_at().is_none()
-    }
-}
 
 impl Lanes {
     /// Rows have come into `trigger`'s lane.
@@ -418,8 +306,10 @@ fn share_out(rows: u32, wanting: &[(TriggerId, u32)]) -> Vec<(TriggerId, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use super::lane::{FLOOR_SLACK, STRAGGLER_SLACK, STRAGGLERS_EVERY};
     use super::*;
     use crate::store::LaneState;
+    use crate::time::Micros;
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp(1_000_000_000);

@@ -3,6 +3,7 @@
 use super::problem::Problem;
 use super::state::{ApiState, Readiness};
 use crate::server::Services;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, header};
@@ -80,29 +81,24 @@ impl FromRequest<ApiState> for Text {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
-        let max = state.limits.body_bytes_max;
-        let (mut body, mut length) = (Vec::new(), 0_usize);
-        let mut frames = request.into_body().into_data_stream();
-        while let Some(frame) = frames.next().await {
-            let frame = frame.map_err(|error| Problem::invalid(format!("the body could not be read: {error}")))?;
-            length = length.saturating_add(frame.len());
-            if length <= max {
-                body.extend_from_slice(&frame);
-            } else if length > max.saturating_add(DRAINED_MAX) {
-                break;
-            }
-        }
-        if length > max {
-            let detail = format!("the body is longer than {max} bytes (http.body_bytes_max); nothing was changed");
-            return Err(Problem::too_large(detail));
-        }
+        let body = whole(request.into_body(), state.limits.body_bytes_max).await?;
         String::from_utf8(body).map(Self).map_err(|_| Problem::invalid_json("the body is not UTF-8"))
     }
 }
 
-/// How much of a body that is too long is read over all the same. A caller that is still sending when the connection
-/// closes does not get to see why.
-const DRAINED_MAX: usize = 8 << 20;
+/// All of a body, if it is at most `max` bytes long.
+pub(super) async fn whole(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
+    let (mut whole, mut frames) = (Vec::new(), body.into_data_stream());
+    while let Some(frame) = frames.next().await {
+        let frame = frame.map_err(|error| Problem::invalid(format!("the body could not be read: {error}")))?;
+        whole.extend_from_slice(&frame);
+        if whole.len() > max {
+            let detail = format!("the body is longer than {max} bytes (http.body_bytes_max); nothing was done");
+            return Err(Problem::too_large(detail));
+        }
+    }
+    Ok(whole)
+}
 
 /// The body as the JSON of `T`, which is an object. A derived reader would take an array for one, field by field, and an
 /// empty array for one that leaves all out.

@@ -1,12 +1,11 @@
 //! `ANY /http/{app}/{path}`: requests that HTTP triggers answer.
 
 use super::auth;
-use super::extract::{Ready, cause, name};
+use super::extract::{Ready, cause, name, whole};
 use super::problem::Problem;
 use super::reply::response;
 use super::request::{Asked, data, segments};
 use super::state::ApiState;
-use axum::body::Bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
@@ -43,8 +42,7 @@ pub(super) async fn answer(
         auth::check(&principal, Some(Access::Write), Some(&app))?;
         principal.id
     };
-    let body = axum::body::to_bytes(body, state.limits.body_bytes_max).await;
-    let body: Bytes = body.map_err(|_| Problem::too_large("the body is longer than http.body_bytes_max"))?;
+    let body = whole(body, state.limits.body_bytes_max).await?;
     let asked = Asked { parts: &parts, app: &app, params: &found.params, body: &body, hide_token: !found.public };
     let data = data(&asked);
     let (length, max) = (data.as_str().len(), state.limits.data_bytes_max);

@@ -30,6 +30,7 @@ mod scripts;
 mod state;
 mod tokens;
 mod triggers;
+mod unread;
 mod users;
 mod view;
 
@@ -99,6 +100,7 @@ pub fn app(state: ApiState) -> Router {
         .fallback(not_found)
         .layer(from_fn(check_path))
         .layer(from_fn(catch_panics))
+        .layer(from_fn(unread::read_over))
         .with_state(state)
 }
 

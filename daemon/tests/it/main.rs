@@ -5,6 +5,7 @@ mod bad_input;
 mod calls;
 mod cli;
 mod cli_support;
+mod connections;
 mod effects_once;
 mod fairness;
 mod http_api;

@@ -27,15 +27,15 @@ fn config(listen: &str, store: PathBuf) -> ServerConfig {
 }
 
 /// A daemon that runs until it is told to stop.
-struct Running {
+pub(crate) struct Running {
     runtime: Runtime,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<Result<(), ServeError>>,
 }
 
 impl Running {
-    fn start(store: &Path) -> Self {
+    pub(crate) fn start(store: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let (tell, told) = std::sync::mpsc::channel();
@@ -57,7 +57,7 @@ impl Running {
         answer
     }
 
-    fn wait_until_ready(&self) {
+    pub(crate) fn wait_until_ready(&self) {
         let start = Instant::now();
         while !self.get("/readyz").starts_with("HTTP/1.1 200") {
             assert!(start.elapsed() < Duration::from_secs(20), "{}", self.get("/readyz"));
@@ -65,7 +65,7 @@ impl Running {
         }
     }
 
-    fn stop(self) -> Result<(), ServeError> {
+    pub(crate) fn stop(self) -> Result<(), ServeError> {
         self.stop.send(()).unwrap();
         let ended = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), self.task).await });
         ended.expect("it ends in time").expect("it does not panic")

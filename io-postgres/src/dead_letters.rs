@@ -26,9 +26,7 @@ impl DeadLetterStore for PgStore {
 
     async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let batch = self.about_letters(sql::letters_redrive, app, selection).await?;
-        if !batch.woken.is_empty() {
-            self.notify();
-        }
+        self.notifier.notify(batch.woken.iter().copied());
         Ok(batch)
     }
 

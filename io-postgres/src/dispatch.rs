@@ -27,10 +27,8 @@ impl DispatchStore for PgStore {
             Request::Tick { ticks } => tick(connection, ticks).await,
         };
         let reply = pooled.finish(result).map_err(store)?;
-        if let Reply::Exchange { woken, .. } | Reply::Tick { woken, .. } = &reply
-            && !woken.is_empty()
-        {
-            self.notify();
+        if let Reply::Exchange { woken, .. } | Reply::Tick { woken, .. } = &reply {
+            self.notifier.notify(woken.iter().copied());
         }
         Ok(reply)
     }

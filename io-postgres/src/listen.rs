@@ -1,5 +1,6 @@
 //! Notifications of other processes: one for each transaction that emitted, or for several.
 
+use crate::notify::Told;
 use crate::{PgStore, sql};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::time::Duration;
@@ -57,8 +58,11 @@ impl PgStore {
     async fn forward(&self, mut listener: PgListener, wake: &WakeHandle) -> String {
         loop {
             match timeout(SILENCE_MAX, listener.try_recv()).await {
-                Ok(Ok(Some(notification))) if self.notifier.is_own(notification.payload()) => {}
-                Ok(Ok(Some(_))) => wake.wake_somewhere(),
+                Ok(Ok(Some(notification))) => match self.notifier.told(notification.payload()) {
+                    Some(Told::Lanes(lanes)) => wake.wake(lanes),
+                    Some(Told::Somewhere) => wake.wake_somewhere(),
+                    None => {}
+                },
                 Ok(Ok(None)) => return "the server closed the connection".to_owned(),
                 Ok(Err(error)) => return error.to_string(),
                 Err(_) => match timeout(ANSWER_MAX, sqlx::query(sql::ping).execute(&mut listener)).await {

@@ -1,4 +1,4 @@
-//! Telling other daemons that rows have come.
+//! Telling other daemons that rows have come, and into which lanes: they claim without a discovery.
 //!
 //! It is not part of the transaction that made the rows: one that notifies holds a lock of the whole cluster while its
 //! commit is written to the disk, and then commits are no longer written in groups. A daemon that dies between its commit
@@ -7,61 +7,138 @@
 use crate::pool::Pool;
 use crate::sql;
 use sqlx::Error;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tidegate_core::TriggerId;
 use uuid::Uuid;
 
 /// Sends one notification at a time, and after each rests a little: what comes meanwhile goes with the next one.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     pool: Pool,
-    /// The payload, by which the sender knows its own notifications.
+    /// How the sender knows its own notifications.
     sender: String,
-    state: AtomicU8,
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    lanes: BTreeSet<TriggerId>,
+    is_sending: bool,
+}
+
+/// What a notification of another process tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// Rows have come into these lanes.
+    Lanes(Vec<TriggerId>),
+    /// Rows have come.
+    Somewhere,
 }
 
 /// Long against a notification, short against what anybody notices.
 const REST: Duration = Duration::from_millis(5);
-
-const IDLE: u8 = 0;
-const SENDING: u8 = 1;
-const AGAIN: u8 = 2;
+/// More are not named. Postgres refuses a payload of 8,000 bytes, and so many lanes are found as fast by a discovery.
+const LANES_MAX: usize = 64;
 
 impl Notifier {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, sender: Uuid::now_v7().to_string(), state: AtomicU8::new(IDLE) }
+        Self { pool, sender: Uuid::now_v7().to_string(), pending: Mutex::default() }
     }
 
-    /// Whether a notification with this payload is this process's own.
-    pub(crate) fn is_own(&self, payload: &str) -> bool {
-        payload == self.sender
+    /// What a payload tells this process, unless it is its own. Whoever emits with SQL sends an empty one: such a
+    /// transaction may have been long, and a claim that begins at its lane's floor would pass its rows over.
+    pub(crate) fn told(&self, payload: &str) -> Option<Told> {
+        let (sender, lanes) = payload.split_once(' ').unwrap_or((payload, ""));
+        if sender == self.sender {
+            return None;
+        }
+        let lanes: Result<Vec<_>, _> = lanes.split(',').map(|id| id.parse().map(TriggerId)).collect();
+        Some(lanes.map_or(Told::Somewhere, Told::Lanes))
     }
 
-    /// Returns at once.
-    pub(crate) fn notify(self: &Arc<Self>) {
-        let next = |state| Some(if state == IDLE { SENDING } else { AGAIN });
-        if self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE) {
+    /// Rows have come into `lanes`. Returns at once.
+    pub(crate) fn notify(self: &Arc<Self>, lanes: impl IntoIterator<Item = TriggerId>) {
+        let mut pending = self.lock();
+        pending.lanes.extend(lanes);
+        if !pending.is_sending && !pending.lanes.is_empty() {
+            pending.is_sending = true;
             tokio::spawn(Arc::clone(self).send());
         }
     }
 
     async fn send(self: Arc<Self>) {
-        loop {
-            if let Err(error) = self.send_once().await {
+        while let Some(payload) = self.next_payload() {
+            if let Err(error) = self.send_once(&payload).await {
                 tracing::debug!("other daemons were not notified, they will poll: {error}");
             }
             tokio::time::sleep(REST).await;
-            if self.state.compare_exchange(SENDING, IDLE, Ordering::AcqRel, Ordering::Acquire).is_ok() {
-                return;
-            }
-            self.state.store(SENDING, Ordering::Release);
         }
     }
 
-    async fn send_once(&self) -> Result<(), Error> {
+    /// Without one the sending is over.
+    fn next_payload(&self) -> Option<String> {
+        let mut pending = self.lock();
+        let lanes = std::mem::take(&mut pending.lanes);
+        pending.is_sending = !lanes.is_empty();
+        pending.is_sending.then(|| payload(&self.sender, &lanes))
+    }
+
+    async fn send_once(&self, payload: &str) -> Result<(), Error> {
         let mut connection = self.pool.acquire().await?;
-        let result = sqlx::query(sql::notify).bind(&self.sender).execute(&mut *connection).await;
+        let result = sqlx::query(sql::notify).bind(payload).execute(&mut *connection).await;
         connection.finish(result).map(drop)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        // A panic while holding this lock leaves nothing half done.
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn payload(sender: &str, lanes: &BTreeSet<TriggerId>) -> String {
+    if lanes.len() > LANES_MAX {
+        return sender.to_owned();
+    }
+    let ids: Vec<String> = lanes.iter().map(|TriggerId(id)| id.to_string()).collect();
+    format!("{sender} {}", ids.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn notifier() -> Notifier {
+        Notifier::new(Pool::new("postgres://nobody@localhost/none".parse().unwrap(), 1, Duration::ZERO))
+    }
+
+    fn lanes(ids: impl IntoIterator<Item = i64>) -> BTreeSet<TriggerId> {
+        ids.into_iter().map(TriggerId).collect()
+    }
+
+    #[tokio::test]
+    async fn others_read_what_was_written_and_nobody_hears_of_himself() {
+        let (one, other) = (notifier(), notifier());
+        let sent = payload(&one.sender, &lanes([7, i64::MAX]));
+        assert_eq!(other.told(&sent), Some(Told::Lanes(vec![TriggerId(7), TriggerId(i64::MAX)])));
+        assert_eq!(one.told(&sent), None);
+    }
+
+    #[tokio::test]
+    async fn too_many_lanes_are_not_named_and_the_most_that_are_fit() {
+        let (one, other) = (notifier(), notifier());
+        let most = i64::MAX - LANES_MAX as i64 + 1..=i64::MAX;
+        let sent = payload(&one.sender, &lanes(most.clone()));
+        assert!(sent.len() < 8_000 && matches!(other.told(&sent), Some(Told::Lanes(named)) if named.len() == LANES_MAX));
+        let sent = payload(&one.sender, &lanes(most.chain([0])));
+        assert_eq!((other.told(&sent), one.told(&sent)), (Some(Told::Somewhere), None));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_may_be_anything() {
+        for payload in ["", " ", "x", "x ", "x 1,", "x 1,y", "1,2", "x 99999999999999999999"] {
+            assert_eq!(notifier().told(payload), Some(Told::Somewhere), "{payload:?}");
+        }
     }
 }

@@ -105,16 +105,11 @@ impl PgStore {
     pub(crate) fn tell_of<'e>(&self, emitted: impl Iterator<Item = &'e Emitted>) {
         let lanes: Vec<TriggerId> = emitted.flat_map(Emitted::waiting).collect();
         if !lanes.is_empty() {
-            self.notify();
+            self.notifier.notify(lanes.iter().copied());
             if let Some(dispatcher) = self.dispatcher.get() {
                 dispatcher.wake(lanes);
             }
         }
-    }
-
-    /// Tells other daemons, soon, that rows have come.
-    pub(crate) fn notify(&self) {
-        Notifier::notify(&self.notifier);
     }
 
     /// Ends all connections.

@@ -159,8 +159,9 @@ async fn what_a_store_emits_wakes_the_others_and_not_itself() {
         idempotency_key: None,
     };
     for _ in 0..3 {
-        OutboxStore::emit(&store, &emission).await.unwrap();
-        tokio::time::timeout(patience, other_wake.woken()).await.expect("a wake by notification");
+        let lanes = OutboxStore::emit(&store, &emission).await.unwrap().swap_remove(0).woken;
+        let woken = tokio::time::timeout(patience, other_wake.woken()).await.expect("a wake by notification");
+        assert_eq!((woken.lanes, woken.somewhere), (lanes, false), "its lane needs no discovery");
     }
     // What is sent now comes after all that was sent before.
     database.client().await.execute("notify tidegate_outbox").await.unwrap();

@@ -130,7 +130,9 @@ mod tests {
         let (one, other) = (notifier(), notifier());
         let most = i64::MAX - LANES_MAX as i64 + 1..=i64::MAX;
         let sent = payload(&one.sender, &lanes(most.clone()));
-        assert!(sent.len() < 8_000 && matches!(other.told(&sent), Some(Told::Lanes(named)) if named.len() == LANES_MAX));
+        assert!(
+            sent.len() < 8_000 && matches!(other.told(&sent), Some(Told::Lanes(named)) if named.len() == LANES_MAX)
+        );
         let sent = payload(&one.sender, &lanes(most.chain([0])));
         assert_eq!((other.told(&sent), one.told(&sent)), (Some(Told::Somewhere), None));
     }

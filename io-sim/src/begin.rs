@@ -42,7 +42,7 @@ impl Memory {
             Standing::Allowed => {}
             standing => return Err(Refusal::Denied(standing)),
         }
-        let live = |row: &&Row| row.trigger == id && row.is_leased() && row.lease_until > self.now;
+        let live = |row: &&Row| row.trigger == id && row.takes_place(self.now);
         let running = self.outbox.values().filter(live).count() as u32;
         if lane.trigger.spec.max_concurrency.is_some_and(|limit| running >= limit.get()) {
             return Err(Refusal::Busy);

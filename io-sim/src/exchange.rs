@@ -49,7 +49,7 @@ impl Memory {
         if lane.waits() {
             return Vec::new();
         }
-        let live = |row: &&crate::memory::Row| row.trigger == asked.trigger && row.is_leased() && row.lease_until > now;
+        let live = |row: &&crate::memory::Row| row.trigger == asked.trigger && row.takes_place(now);
         let quota = match lane.trigger.spec.max_concurrency {
             Some(limit) => {
                 asked.quota.min(limit.get().saturating_sub(self.outbox.values().filter(live).count() as u32))

@@ -154,6 +154,11 @@ impl Row {
         self.lease_until > Timestamp::EPOCH
     }
 
+    /// Whether it takes one of its lane's places, if those are limited. What was executed waits for its reply alone.
+    pub(crate) fn takes_place(&self, now: Timestamp) -> bool {
+        self.is_leased() && self.lease_until > now && self.executed.is_none()
+    }
+
     pub(crate) fn index(&self) -> (TriggerId, Timestamp, DeliveryId) {
         (self.trigger, self.due_at, self.id)
     }

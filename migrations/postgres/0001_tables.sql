@@ -166,7 +166,7 @@ create table tidegate.outbox (
 create index outbox_lanes on tidegate.outbox (trigger_id, due_at, (id + 0));
 
 -- Live leases of triggers with a max_concurrency, so that a claim counts them without walking a long lane. A row here
--- whose delivery no longer bears the lease is stale; the next claim of the lane removes it.
+-- whose delivery no longer bears the lease is stale; the next claim or call of the lane removes it.
 create table tidegate.slots (
     trigger_id  bigint not null,
     delivery_id bigint not null,

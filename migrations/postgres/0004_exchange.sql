@@ -291,6 +291,24 @@ create type tidegate.exchanged as (
     standing           text
 );
 
+-- How many places of a limited lane are taken, after those that are free for good are forgotten: their delivery no longer
+-- bears the lease, or it was executed and only its reply is still to be delivered. An expired lease frees its place, but its
+-- slot stays: until somebody else claims, it may be renewed. The caller holds the lane's lock.
+create function tidegate.slots_taken(p_now timestamptz, p_trigger bigint) returns integer
+language plpgsql as $$
+begin
+    delete from tidegate.slots s
+    where s.trigger_id = p_trigger and not exists (
+        select from tidegate.outbox o
+        where o.id = s.delivery_id and o.lease = s.lease and o.lease_until > 'epoch' and o.executed is null offset 0);
+    return (
+        select count(*)
+        from tidegate.slots s
+        join tidegate.outbox o on o.id = any (array[s.delivery_id]) and o.lease = s.lease and o.lease_until > p_now
+        where s.trigger_id = p_trigger);
+end
+$$;
+
 -- How many rows of each lane may be claimed: as many as asked, and of a limited lane what its live leases leave. A
 -- limited lane that another daemon is claiming right now gives nothing this time, so that neither waits and both do not take
 -- the last place. Leases that were given before the lane had a limit are not counted.
@@ -307,15 +325,7 @@ begin
     loop
         -- 7232 is this program's number for these locks.
         if pg_try_advisory_xact_lock((7232::bigint << 40) | v_lane.id) then
-            -- An expired lease frees its place, but its slot stays: until somebody else claims, it may be renewed.
-            delete from tidegate.slots s
-            where s.trigger_id = v_lane.id and not exists (
-                select from tidegate.outbox o
-                where o.id = s.delivery_id and o.lease = s.lease and o.lease_until > 'epoch' offset 0);
-            select count(*) into v_live
-            from tidegate.slots s
-            join tidegate.outbox o on o.id = any (array[s.delivery_id]) and o.lease = s.lease and o.lease_until > p_now
-            where s.trigger_id = v_lane.id;
+            v_live := tidegate.slots_taken(p_now, v_lane.id);
             p_quotas[v_lane.at] := least(p_quotas[v_lane.at], greatest(v_lane.max_concurrency - v_live, 0));
         else
             p_quotas[v_lane.at] := 0;

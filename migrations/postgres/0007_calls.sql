@@ -154,14 +154,8 @@ $$;
 -- wait for each other, claims pass it by.
 create function tidegate.has_slot(p_now timestamptz, p_trigger bigint, p_limit integer) returns boolean
 language plpgsql as $$
-declare
-    v_live integer;
 begin
     perform pg_advisory_xact_lock((7232::bigint << 40) | p_trigger);
-    select count(*) into v_live
-    from tidegate.slots s
-    join tidegate.outbox o on o.id = any (array[s.delivery_id]) and o.lease = s.lease and o.lease_until > p_now
-    where s.trigger_id = p_trigger;
-    return v_live < p_limit;
+    return tidegate.slots_taken(p_now, p_trigger) < p_limit;
 end
 $$;

@@ -122,7 +122,7 @@ create table outbox (
 create index outbox_lanes on outbox (trigger_id, due_at, id);
 
 -- Live leases of triggers with a max_concurrency, so that a claim counts them without walking a long lane. A row here
--- whose delivery no longer bears the lease is stale; the next claim of the lane removes it.
+-- whose delivery no longer bears the lease is stale; the next claim or call of the lane removes it.
 create table slots (
     trigger_id  integer not null,
     delivery_id integer not null,

@@ -385,3 +385,16 @@ fn a_call_with_an_idempotency_key_happens_once() {
         assert_eq!(app.entries("sums"), [("all".to_owned(), json!(7))], "of many at the same moment one ran");
     });
 }
+
+/// A place is taken while something runs. Whoever has an answer may call again.
+#[test]
+fn one_after_the_other_is_not_too_much_for_a_limit_of_one() {
+    on_both(|world| {
+        let daemon = world.daemon("limit", TESTBED, &[]);
+        let app = App::new(client(&daemon), "limit");
+        let rule = json!({"method": "POST", "path": "/one"});
+        app.deploy(&[], &[http("one", rule, json!({"native": "answer_204"}), json!({"max_concurrency": 1}))]);
+        let statuses: Vec<u16> = (0..200).map(|_| post(&app.client, "/http/limit/one", "").status).collect();
+        assert_eq!(statuses, [204; 200]);
+    });
+}

@@ -4,6 +4,7 @@ mod broken;
 mod costs;
 mod database;
 mod hot_path;
+mod limited_calls;
 mod outside;
 mod random;
 mod schema;

@@ -1,0 +1,77 @@
+//! What calls of a trigger with a `max_concurrency` leave behind.
+
+use crate::database::Database;
+use sqlx::PgConnection;
+use tidegate_core::{
+    AppName, Cause, Claim, Effects, EventType, InboxId, Incarnation, Json, Micros, NewEvent, PrincipalId, Reply,
+    Request, Settlement, Subject, SyncCall, SyncOutcome, SyncTarget, TriggerId, Verdict,
+};
+use tidegate_driver::{AppStore, Deployment, DispatchStore, TriggerStore};
+use tidegate_io_postgres::PgStore;
+
+fn admin() -> PrincipalId {
+    PrincipalId::new("admin").unwrap()
+}
+
+/// The app `shop` with a trigger that executes one call at a time.
+async fn with_limit_of_one(store: &PgStore) -> TriggerId {
+    let spec = serde_json::json!({
+        "name": "one", "match": {"source": "http", "method": "GET", "path": "/"}, "handler": {"native": "n"},
+        "max_concurrency": 1,
+    });
+    let app = AppName::new("shop").unwrap();
+    let deployment = Deployment { scripts: vec![], triggers: vec![serde_json::from_value(spec).unwrap()] };
+    store.deploy(&app, &deployment, &admin()).await.unwrap();
+    TriggerStore::list(store, &app).await.unwrap()[0].id
+}
+
+/// Begins a call and settles that it was executed, without delivering its reply.
+async fn execute(store: &PgStore, trigger: TriggerId, seq: u64) -> Claim {
+    let event = NewEvent {
+        event_type: EventType::new("http.request").unwrap(),
+        subject: Subject::new("GET /").unwrap(),
+        data: Json::null(),
+    };
+    let call = SyncCall {
+        inbox: InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(7)), seq },
+        target: SyncTarget::Trigger(trigger),
+        event,
+        cause: Cause::outside(admin()),
+        idempotency_key: None,
+    };
+    let begin = Request::Begin { calls: vec![call], lease_for: Micros::from_secs(60) };
+    let Reply::Begin { begun, refused, .. } = store.call(begin).await.unwrap() else { panic!("another reply") };
+    assert_eq!((begun.len(), refused), (1, vec![]), "call {seq}");
+    let claim = begun[0].claim();
+    let outcome = SyncOutcome { status: 204, error: None, message: None };
+    settle(store, claim, Verdict::Executed { effects: Effects::default(), outcome, reply: None }).await;
+    claim
+}
+
+async fn settle(store: &PgStore, claim: Claim, verdict: Verdict) {
+    let settle = vec![Settlement { claim, verdict }];
+    let exchange = Request::Exchange { settle, claim: vec![], lease_for: Micros::from_secs(60) };
+    let Reply::Exchange { fenced, .. } = store.call(exchange).await.unwrap() else { panic!("another reply") };
+    assert_eq!(fenced, []);
+}
+
+async fn slots(client: &mut PgConnection) -> i64 {
+    sqlx::query_scalar("select count(*) from tidegate.slots").fetch_one(client).await.unwrap()
+}
+
+/// Each call counts the slots of its lane: were they kept, every call would be slower than the one before it.
+#[tokio::test]
+async fn no_slot_outlives_the_calls_that_follow() {
+    let (database, store) = Database::with_store().await;
+    let mut client = database.client().await;
+    let trigger = with_limit_of_one(&store).await;
+    for seq in 0..20 {
+        let claim = execute(&store, trigger, seq).await;
+        if seq % 2 == 0 {
+            settle(&store, claim, Verdict::Replied).await;
+        }
+    }
+    assert_eq!(slots(&mut client).await, 1);
+    store.close().await;
+    database.remove().await;
+}

@@ -1,11 +1,12 @@
 //! Notifications of other processes: one for each transaction that emitted, or for several.
 
-use crate::notify::Told;
 use crate::{PgStore, sql};
 use sqlx::postgres::{PgListener, PgPoolOptions};
+use std::collections::BTreeSet;
 use std::time::Duration;
+use tidegate_core::TriggerId;
 use tidegate_driver::WakeHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 const CHANNEL: &str = "tidegate_outbox";
 const RETRY_MIN: Duration = Duration::from_millis(100);
@@ -14,6 +15,8 @@ const RETRY_MAX: Duration = Duration::from_secs(5);
 /// without a word closes no connection.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// Long against a claim, short against what anybody notices.
+const REST: Duration = Duration::from_millis(5);
 
 impl PgStore {
     /// Wakes the dispatcher at each notification of another process, for ever. It registers before it wakes, and wakes
@@ -54,15 +57,26 @@ impl PgStore {
         Ok(listener)
     }
 
-    /// Passes notifications on until the connection is lost, and says why it was.
+    /// Passes notifications on until the connection is lost, and says why it was. After each it rests a little: what comes
+    /// meanwhile, from however many daemons, is passed on together.
     async fn forward(&self, mut listener: PgListener, wake: &WakeHandle) -> String {
+        let (mut told, mut rests_until) = (None::<BTreeSet<_>>, Instant::now());
         loop {
-            match timeout(SILENCE_MAX, listener.try_recv()).await {
-                Ok(Ok(Some(notification))) => match self.notifier.told(notification.payload()) {
-                    Some(Told::Lanes(lanes)) => wake.wake(lanes),
-                    Some(Told::Somewhere) => wake.wake_somewhere(),
-                    None => {}
-                },
+            let heard = tokio::select! {
+                biased;
+                () = sleep_until(rests_until), if told.is_some() => {
+                    pass_on(told.take().unwrap_or_default(), wake);
+                    rests_until = Instant::now() + REST;
+                    continue;
+                }
+                heard = timeout(SILENCE_MAX, listener.try_recv()) => heard,
+            };
+            match heard {
+                Ok(Ok(Some(notification))) => {
+                    if let Some(lanes) = self.notifier.told(notification.payload()) {
+                        told.get_or_insert_default().extend(lanes);
+                    }
+                }
                 Ok(Ok(None)) => return "the server closed the connection".to_owned(),
                 Ok(Err(error)) => return error.to_string(),
                 Err(_) => match timeout(ANSWER_MAX, sqlx::query(sql::ping).execute(&mut listener)).await {
@@ -73,4 +87,11 @@ impl PgStore {
             }
         }
     }
+}
+
+/// Lanes that are named are claimed of at once. A discovery goes beside that, at its own pace: it finds a row that was told of
+/// late and lies below its lane's floor, and it knows which lanes have a limit.
+fn pass_on(lanes: BTreeSet<TriggerId>, wake: &WakeHandle) {
+    wake.wake(lanes);
+    wake.wake_somewhere();
 }

@@ -1,4 +1,4 @@
-//! Telling other daemons that rows have come, and into which lanes: they claim without a discovery.
+//! Telling other daemons that rows have come, and into which lanes: they claim without waiting for a discovery.
 //!
 //! It is not part of the transaction that made the rows: one that notifies holds a lock of the whole cluster while its
 //! commit is written to the disk, and then commits are no longer written in groups. A daemon that dies between its commit
@@ -28,15 +28,6 @@ struct Pending {
     is_sending: bool,
 }
 
-/// What a notification of another process tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
-    /// Rows have come into these lanes.
-    Lanes(Vec<TriggerId>),
-    /// Rows have come.
-    Somewhere,
-}
-
 /// Long against a notification, short against what anybody notices.
 const REST: Duration = Duration::from_millis(5);
 /// More are not named. Postgres refuses a payload of 8,000 bytes, and so many lanes are found as fast by a discovery.
@@ -47,15 +38,11 @@ impl Notifier {
         Self { pool, sender: Uuid::now_v7().to_string(), pending: Mutex::default() }
     }
 
-    /// What a payload tells this process, unless it is its own. Whoever emits with SQL sends an empty one: such a
-    /// transaction may have been long, and a claim that begins at its lane's floor would pass its rows over.
-    pub(crate) fn told(&self, payload: &str) -> Option<Told> {
+    /// The lanes that a payload names, unless it is this process's own. Whoever emits with SQL names none.
+    pub(crate) fn told(&self, payload: &str) -> Option<Vec<TriggerId>> {
         let (sender, lanes) = payload.split_once(' ').unwrap_or((payload, ""));
-        if sender == self.sender {
-            return None;
-        }
-        let lanes: Result<Vec<_>, _> = lanes.split(',').map(|id| id.parse().map(TriggerId)).collect();
-        Some(lanes.map_or(Told::Somewhere, Told::Lanes))
+        let lanes = lanes.split(',').map_while(|id| id.parse().ok().map(TriggerId));
+        (sender != self.sender).then(|| lanes.collect())
     }
 
     /// Rows have come into `lanes`. Returns at once.
@@ -121,7 +108,7 @@ mod tests {
     async fn others_read_what_was_written_and_nobody_hears_of_himself() {
         let (one, other) = (notifier(), notifier());
         let sent = payload(&one.sender, &lanes([7, i64::MAX]));
-        assert_eq!(other.told(&sent), Some(Told::Lanes(vec![TriggerId(7), TriggerId(i64::MAX)])));
+        assert_eq!(other.told(&sent), Some(vec![TriggerId(7), TriggerId(i64::MAX)]));
         assert_eq!(one.told(&sent), None);
     }
 
@@ -130,17 +117,15 @@ mod tests {
         let (one, other) = (notifier(), notifier());
         let most = i64::MAX - LANES_MAX as i64 + 1..=i64::MAX;
         let sent = payload(&one.sender, &lanes(most.clone()));
-        assert!(
-            sent.len() < 8_000 && matches!(other.told(&sent), Some(Told::Lanes(named)) if named.len() == LANES_MAX)
-        );
+        assert!(sent.len() < 8_000 && other.told(&sent).is_some_and(|named| named.len() == LANES_MAX));
         let sent = payload(&one.sender, &lanes(most.chain([0])));
-        assert_eq!((other.told(&sent), one.told(&sent)), (Some(Told::Somewhere), None));
+        assert_eq!((other.told(&sent), one.told(&sent)), (Some(vec![]), None));
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_may_be_anything() {
-        for payload in ["", " ", "x", "x ", "x 1,", "x 1,y", "1,2", "x 99999999999999999999"] {
-            assert_eq!(notifier().told(payload), Some(Told::Somewhere), "{payload:?}");
+    async fn what_cannot_be_read_names_nothing() {
+        for payload in ["", " ", "x", "x ", "x y", "1,2", "x 99999999999999999999"] {
+            assert_eq!(notifier().told(payload), Some(vec![]), "{payload:?}");
         }
     }
 }

@@ -38,7 +38,8 @@ pub enum Input {
         somewhere: bool,
     },
     /// An emission of the same process has carried a claim: its transaction has claimed rows that it wrote, in the room
-    /// that [`View::room`](crate::View::room) said there is, leased for as long as an exchange leases. There is one such
+    /// that [`View::room`](crate::View::room) said there is, in other lanes than
+    /// [`closed_lanes`](crate::Dispatcher::closed_lanes), leased for as long as an exchange leases. There is one such
     /// transaction at a time: none begins before this has told what the last one claimed.
     Carried {
         /// The rows.

@@ -249,9 +249,10 @@ impl Lanes {
         self.queued
     }
 
-    /// Whether there is a lane whose new rows would wait. That of a trigger with a limit may well: the store knows.
-    pub(crate) fn are_behind(&self, now: Timestamp, share: u32) -> bool {
-        self.lanes.values().any(|lane| lane.is_behind(now, share))
+    /// Lanes, and how many rows that are new could start in each. In others a whole share could. Those of a trigger with a
+    /// limit may well wait all the same: the store knows.
+    pub(crate) fn room(&self, now: Timestamp, share: u32) -> impl Iterator<Item = (TriggerId, u32)> {
+        self.lanes.iter().map(move |(trigger, lane)| (*trigger, lane.room(now, share)))
     }
 
     /// How many rows are asked for and not answered yet.

@@ -1,7 +1,7 @@
 //! The loop. It makes no decisions: it waits for the first thing that happens, tells the dispatcher, and does what the
 //! dispatcher says.
 
-use crate::{Carried, Clock, Delivered, DispatchStore, Executor, InboxResolver, WakeHandle, Woken};
+use crate::{Carried, Clock, Delivered, DispatchStore, Executor, InboxResolver, Room, WakeHandle, Woken};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -87,7 +87,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             }
         };
         let held = dispatcher.view();
-        wake.offer(held.room, config.lease_for());
+        wake.offer(room(&dispatcher, &held), config.lease_for());
         view.send_replace(held);
         // Biased, because a random order could not be replayed. Answers go first: they free permits.
         let input = tokio::select! {
@@ -124,6 +124,10 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             take(asked(command));
         }
     }
+}
+
+fn room(dispatcher: &Dispatcher, held: &View) -> Room {
+    if held.room == 0 { Room::default() } else { Room { rows: held.room, closed: dispatcher.closed_lanes() } }
 }
 
 /// Lanes go in before rows that were claimed: what waits in a lane goes first.

@@ -10,4 +10,4 @@ pub use caller::{DispatcherEnded, SyncCaller};
 pub use drive::{Command, DriverPorts, Observer, drive};
 pub use gate::GateHandle;
 pub use ports::*;
-pub use wake::{Carried, Offer, WakeHandle, Woken};
+pub use wake::{Carried, Offer, Room, WakeHandle, Woken};

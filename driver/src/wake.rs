@@ -5,9 +5,10 @@
 //! instead of two. Such a transaction takes the [`Offer`] first. There is one at a time: under load, claims that the
 //! dispatcher makes for many rows at once are cheaper.
 
-use std::collections::BTreeSet;
+use crate::Emitted;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use tidegate_core::{Delivery, Micros, TriggerId};
+use tidegate_core::{Delivery, LaneQuota, Micros, Timestamp, TriggerId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -30,7 +31,7 @@ struct Pending {
     lanes: BTreeSet<TriggerId>,
     somewhere: bool,
     carried: Option<Carried>,
-    room: u32,
+    room: Room,
     lease_for: Micros,
     /// The offer is out.
     is_taken: bool,
@@ -58,23 +59,57 @@ pub struct Carried {
     pub asked: Instant,
 }
 
-/// Room for rows that a transaction may claim for the dispatcher of its process, among those that it writes.
+/// How much of what a transaction writes it may claim for the dispatcher of its process.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Room {
+    /// Rows, at the most.
+    pub rows: u32,
+    /// Lanes whose new rows would wait there.
+    pub closed: Vec<TriggerId>,
+}
+
+impl Room {
+    /// For so many rows of any lane.
+    #[must_use]
+    pub const fn for_rows(rows: u32) -> Self {
+        Self { rows, closed: Vec::new() }
+    }
+
+    /// The claim that goes with what was `emitted`: of each lane that is open as many rows as it has got just now, at
+    /// `floor` or later, and in all no more than there is room for.
+    #[must_use]
+    pub fn claim(&self, emitted: &[Emitted], floor: Timestamp) -> Vec<LaneQuota> {
+        let mut written: BTreeMap<TriggerId, u32> = BTreeMap::new();
+        for trigger in emitted.iter().flat_map(|one| &one.woken).filter(|trigger| !self.closed.contains(trigger)) {
+            *written.entry(*trigger).or_default() += 1;
+        }
+        let mut left = self.rows;
+        let ask = |(trigger, rows): (TriggerId, u32)| {
+            let quota = rows.min(left);
+            left -= quota;
+            LaneQuota { trigger, quota, floor }
+        };
+        written.into_iter().map(ask).filter(|asked| asked.quota > 0).collect()
+    }
+}
+
+/// Room that a transaction has taken, for the rows that it is about to write.
 ///
 /// Whoever has taken it must not be dropped between the commit and [`Offer::claimed`]: the rows would wait for their lease
 /// to run out.
 #[derive(Debug)]
 pub struct Offer {
     handle: WakeHandle,
-    rows: u32,
+    room: Room,
     lease_for: Micros,
     asked: Instant,
 }
 
 impl Offer {
-    /// At most so many.
+    /// How much.
     #[must_use]
-    pub const fn rows(&self) -> u32 {
-        self.rows
+    pub const fn room(&self) -> &Room {
+        &self.room
     }
 
     /// How long they are to be leased, from the store's now.
@@ -135,7 +170,7 @@ impl WakeHandle {
         let carried = pending.carried.take();
         if carried.is_some() {
             // They take of it. The dispatcher says how much is left as soon as it has them.
-            pending.room = 0;
+            pending.room = Room::default();
         }
         let somewhere = std::mem::take(&mut pending.somewhere);
         Woken { lanes: std::mem::take(&mut pending.lanes).into_iter().collect(), somewhere, carried }
@@ -145,17 +180,17 @@ impl WakeHandle {
     #[must_use]
     pub fn take_offer(&self) -> Option<Offer> {
         let mut pending = self.lock();
-        if pending.is_taken || pending.is_withdrawn || pending.carried.is_some() || pending.room == 0 {
+        if pending.is_taken || pending.is_withdrawn || pending.carried.is_some() || pending.room.rows == 0 {
             return None;
         }
         pending.is_taken = true;
-        let (rows, lease_for) = (pending.room, pending.lease_for);
+        let (room, lease_for) = (pending.room.clone(), pending.lease_for);
         drop(pending);
-        Some(Offer { handle: self.clone(), rows, lease_for, asked: Instant::now() })
+        Some(Offer { handle: self.clone(), room, lease_for, asked: Instant::now() })
     }
 
-    /// The dispatcher has room for so many rows, from now until it says otherwise. Its driver says so.
-    pub fn offer(&self, room: u32, lease_for: Micros) {
+    /// The dispatcher has so much room, from now until it says otherwise. Its driver says so.
+    pub fn offer(&self, room: Room, lease_for: Micros) {
         let mut pending = self.lock();
         (pending.room, pending.lease_for) = (room, lease_for);
     }

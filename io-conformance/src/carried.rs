@@ -6,7 +6,7 @@ use crate::support::*;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Delivery, Lease, TriggerSpec};
-use tidegate_driver::{Emission, OutboxStore, PortError, WakeHandle};
+use tidegate_driver::{Emission, OutboxStore, PortError, Room, WakeHandle};
 
 /// Long against what a store does, and short enough that a hang is noticed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,7 +17,7 @@ const ROOM: u32 = 10;
 fn attached<S: Store>(app: &App<S>, room: u32) -> WakeHandle {
     let wake = WakeHandle::default();
     OutboxStore::attach(&*app.store, wake.clone());
-    wake.offer(room, LEASE);
+    wake.offer(Room::for_rows(room), LEASE);
     wake
 }
 
@@ -27,7 +27,7 @@ async fn carried(wake: &WakeHandle) -> Vec<Delivery> {
     wake.wake_somewhere();
     let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("it was woken");
     // Its driver says so anew, now that it has heard of them.
-    wake.offer(ROOM, LEASE);
+    wake.offer(Room::for_rows(ROOM), LEASE);
     woken.carried.map(|carried| carried.claimed).unwrap_or_default()
 }
 
@@ -89,6 +89,31 @@ pub(crate) async fn an_emission_claims_no_more_than_there_is_room_for<S: Store>(
     assert_eq!(app.claim(a, 10).await, []);
     let rest: Vec<_> = app.claim(b, 10).await.iter().map(|row| row.event.id).collect();
     assert_eq!(rest, [emitted[1].event_id, emitted[2].event_id]);
+}
+
+/// A lane that is busy keeps no other from what an idle one gets.
+pub(crate) async fn an_emission_leaves_the_rows_of_closed_lanes_alone<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let closed = app.trigger(&on_app("closed", "go")).await.id;
+    let open = app.trigger(&on_app("open", "go")).await.id;
+    let put = app.trigger(&on_kv("put", "c", "*")).await.id;
+    let closed_put = app.trigger(&on_kv("closed-put", "c", "*")).await.id;
+    let wake = attached(&app, 0);
+    let room = || Room { rows: 2, closed: vec![closed, closed_put] };
+
+    wake.offer(room(), LEASE);
+    let emitted = app.go(2).await;
+    let rows = carried(&wake).await;
+    assert_eq!(rows.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [open, open]);
+    assert!(emitted.iter().all(|one| !one.is_claimed));
+    assert_eq!(app.claim(closed, 10).await.len(), 2);
+
+    wake.offer(room(), LEASE);
+    let mutated = app.put("c", "k", "1").await;
+    let rows = carried(&wake).await;
+    assert_eq!(rows.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [put]);
+    assert!(!mutated.emitted.is_claimed);
+    assert_eq!(app.claim(closed_put, 10).await.len(), 1);
 }
 
 /// Who emits need not tell anybody.

@@ -26,6 +26,7 @@ macro_rules! with_cases {
                 an_emission_claims_its_rows_where_there_is_room,
                 a_mutation_claims_its_rows_too,
                 an_emission_claims_no_more_than_there_is_room_for,
+                an_emission_leaves_the_rows_of_closed_lanes_alone,
                 the_dispatcher_is_told_of_what_was_not_claimed,
                 an_emission_claims_nothing_from_before,
                 an_emission_claims_nothing_that_waits_for_something_else,

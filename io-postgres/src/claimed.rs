@@ -37,7 +37,8 @@ impl Claimed {
         query
             .bind(Attempt::LOST_MESSAGE)
             .bind(micros(offer.lease_for()))
-            .bind(i32::try_from(offer.rows()).unwrap_or(i32::MAX))
+            .bind(i32::try_from(offer.room().rows).unwrap_or(i32::MAX))
+            .bind(offer.room().closed.iter().map(|lane| lane.0).collect::<Vec<_>>())
     }
 
     /// Takes what such a statement has claimed out of its answer. What cannot be read is no failure of what was written: it is

@@ -14,7 +14,7 @@ use tidegate_driver::{
     DeliveryStore, DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage,
     KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, Mutated, NewPrincipal, NewToken, OutboxStore,
     PortError, PrincipalRecord, PrincipalStore, QueueState, QueueStore, Script, ScriptStore, TokenRecord, TokenStore,
-    TriggerStore, WakeHandle, carried_claim,
+    TriggerStore, WakeHandle,
 };
 
 /// A [`Memory`] that many may use, with a clock of the caller's choice.
@@ -60,7 +60,7 @@ impl SharedMemory {
         let mut done = work(&mut memory)?;
         let emitted = emitted(&mut done);
         if let Some(offer) = offer {
-            let claim = carried_claim(emitted, offer.rows(), memory.now());
+            let claim = offer.room().claim(emitted, memory.now());
             let request = Request::Exchange { settle: Vec::new(), claim, lease_for: offer.lease_for() };
             if let Reply::Exchange { claimed, .. } = memory.call(request) {
                 emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));

@@ -4,7 +4,7 @@ use crate::SqliteStore;
 use crate::error::OrRefused;
 use crate::writer::Tx;
 use tidegate_core::{Delivery, Micros};
-use tidegate_driver::{Emitted, PortError, carried_claim};
+use tidegate_driver::{Emitted, PortError, Room};
 
 impl SqliteStore {
     /// Does `work`, which has `emitted`, in the next transaction, and tells the dispatcher of it after the commit.
@@ -19,11 +19,11 @@ impl SqliteStore {
     {
         let Some(dispatcher) = self.dispatcher.get().cloned() else { return self.writer.write(work).await };
         let offer = dispatcher.take_offer();
-        let room = offer.as_ref().map(|offer| (offer.rows(), offer.lease_for()));
+        let room = offer.as_ref().map(|offer| (offer.room().clone(), offer.lease_for()));
         let work = move |tx: &Tx<'_>| {
             let mut done = work(tx)?;
-            let claimed = match room {
-                Some((rows, lease_for)) => tx.claim_written(emitted(&mut done), rows, lease_for)?,
+            let claimed = match &room {
+                Some((room, lease_for)) => tx.claim_written(emitted(&mut done), room, *lease_for)?,
                 None => Vec::new(),
             };
             Ok((done, claimed))
@@ -40,8 +40,13 @@ impl SqliteStore {
 
 impl Tx<'_> {
     /// A claim that fails is undone alone, and what was written waits for another.
-    fn claim_written(&self, emitted: &mut [Emitted], room: u32, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
-        let asked = carried_claim(emitted, room, self.now);
+    fn claim_written(
+        &self,
+        emitted: &mut [Emitted],
+        room: &Room,
+        lease_for: Micros,
+    ) -> Result<Vec<Delivery>, PortError> {
+        let asked = room.claim(emitted, self.now);
         if asked.is_empty() {
             return Ok(Vec::new());
         }

@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::gate::{Caller, ExecutionGate};
 use crate::io::{Action, Boot, Disposition, Fact, Input, Output, Why};
 use crate::lanes::{Budget, Lanes};
-use crate::names::OpId;
+use crate::names::{OpId, TriggerId};
 use crate::store::{Reply, Request, StoreError};
 use crate::time::{Micros, Mono};
 use calls::Calls;
@@ -60,6 +60,9 @@ pub struct Dispatcher {
     stale: u64,
 }
 
+/// With more closed lanes there is no room: each emission would have to know them all.
+const CLOSED_LANES_MAX: usize = 64;
+
 /// What a dispatcher holds, for checkers and for people who look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
@@ -81,8 +84,8 @@ pub struct View {
     pub held: u32,
     /// Lanes that are known.
     pub lanes: u32,
-    /// How many rows an emission of the same process may claim for it: what could start at once. None while a row waits
-    /// that it knows of, which goes first, or a lane runs as much as it may, to which they might belong.
+    /// How many rows an emission of the same process may claim for it: what could start at once. They must not be of
+    /// [`Dispatcher::closed_lanes`].
     pub room: u32,
     /// Store failures in a row.
     pub store_failures: u32,
@@ -189,6 +192,13 @@ impl Dispatcher {
         }
     }
 
+    /// Lanes whose new rows would wait: for older ones that it knows of, or because their lane runs as much as it may.
+    #[must_use]
+    pub fn closed_lanes(&self) -> Vec<TriggerId> {
+        let lanes = self.lanes.room(self.clock.now(self.now), self.budget().share);
+        lanes.filter(|(_, room)| *room == 0).map(|(lane, _)| lane).collect()
+    }
+
     /// Everything that may be done now, in an order that keeps permits busy: free what overran, start what waits, then
     /// settle and claim, then look after leases and lanes.
     fn plan(&mut self) {
@@ -268,10 +278,23 @@ impl Dispatcher {
     fn room(&self) -> u32 {
         let is_able = self.shutdown.is_none() && self.clock.is_known() && self.health.may_call(self.now);
         let Budget { rows, share, .. } = self.budget();
-        if !is_able || self.lanes.asked() > 0 || self.lanes.are_behind(self.clock.now(self.now), share) {
+        // What is asked for may come before it, and takes the permits then.
+        let free = rows.min(self.gate.free(Caller::Async).saturating_sub(self.lanes.asked()));
+        if !is_able || free == 0 {
             return 0;
         }
-        rows.min(share).min(self.gate.free(Caller::Async))
+        // All of it may be of one lane: of which is not known.
+        let (mut room, mut closed) = (free.min(share), 0);
+        for (_, of_lane) in self.lanes.room(self.clock.now(self.now), share) {
+            match of_lane {
+                0 => closed += 1,
+                _ => room = room.min(of_lane),
+            }
+            if closed > CLOSED_LANES_MAX {
+                return 0;
+            }
+        }
+        room
     }
 
     fn idle(&self) -> Output {

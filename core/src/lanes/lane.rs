@@ -111,9 +111,11 @@ impl Lane {
         self.running < share && self.running.saturating_add(self.settling) < self.window
     }
 
-    /// Whether its rows that are new would wait, for others of it or for their turn.
-    pub(super) fn is_behind(&self, now: Timestamp, share: u32) -> bool {
-        self.is_due(now) || !self.queue.is_empty() || self.held() >= share.min(self.window)
+    /// How many of its rows that are new could start at once. None of them where older ones wait.
+    pub(super) fn room(&self, now: Timestamp, share: u32) -> u32 {
+        let waits = self.is_due(now) || self.asked > 0 || !self.queue.is_empty();
+        let of_share = share.saturating_sub(self.running);
+        if waits { 0 } else { of_share.min(self.window.saturating_sub(self.held())) }
     }
 
     pub(super) fn is_forgettable(&self) -> bool {

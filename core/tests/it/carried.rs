@@ -18,7 +18,7 @@ fn what_an_emission_has_claimed_is_executed_without_a_question() {
     assert!(drained.facts.contains(&Fact::Carried { claimed: 1 }));
     let [(op, _)] = executions(&drained)[..] else { panic!("{:?}", drained.actions) };
     assert_eq!(drained.actions.len(), 1);
-    assert_eq!(bench.dispatcher.view().room, 3, "of the three that are free");
+    assert_eq!(bench.dispatcher.view().room, 2, "three are free, and its lane may run two more");
 
     let (op, settle, claim) = only_exchange(&bench.end(op, succeeded()));
     assert_eq!((settle, claim), (vec![done(&delivery(1, 1))], vec![]));
@@ -26,15 +26,20 @@ fn what_an_emission_has_claimed_is_executed_without_a_question() {
     assert_eq!(bench.dispatcher.view().held, 0);
 }
 
+fn room(bench: &Bench) -> (u32, Vec<TriggerId>) {
+    (bench.dispatcher.view().room, bench.dispatcher.closed_lanes())
+}
+
 #[test]
-fn there_is_no_room_for_what_is_new_while_something_waits() {
+fn a_lane_in_which_something_waits_is_closed_and_the_others_have_the_room() {
+    let closed = vec![TriggerId(1)];
     let mut bench = Bench::started(config(|_| ()));
     let woken = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(1)], somewhere: false });
-    assert_eq!(bench.dispatcher.view().room, 0, "a claim is under way");
+    assert_eq!(room(&bench), (1, closed.clone()), "of four permits three are asked for");
     let (op, _, _) = only_exchange(&woken);
     // One more than its lane may run at once.
     bench.answer(op, claimed((1..=4).map(|id| delivery(1, id)).collect()));
-    assert_eq!((bench.dispatcher.view().queued, bench.dispatcher.view().room), (1, 0));
+    assert_eq!((bench.dispatcher.view().queued, room(&bench)), (1, (1, closed)));
 }
 
 /// What has waited since before it began goes first, and what starts must know what time it is.
@@ -48,12 +53,32 @@ fn there_is_no_room_before_the_store_has_said_anything() {
 }
 
 #[test]
-fn there_is_no_room_beside_a_lane_that_runs_as_much_as_it_may() {
+fn a_lane_that_runs_as_much_as_it_may_is_closed() {
     let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
-    assert_eq!((bench.dispatcher.view().running, bench.dispatcher.view().room), (3, 0), "its own rows would wait");
+    assert_eq!(room(&bench), (1, vec![TriggerId(1)]), "its own rows would wait");
     let (op, _, _) = only_exchange(&bench.end(ops[0], succeeded()));
     bench.answer(op, exchanged());
-    assert_eq!(bench.dispatcher.view().room, 2);
+    assert_eq!(room(&bench), (1, vec![]), "two are free, and its lane may run one more");
+}
+
+/// An emission may write many rows of one lane.
+#[test]
+fn there_is_no_more_room_than_any_lane_may_run_more() {
+    let (bench, _) = Bench::running(config(|c| c.gate.permits = 8), vec![delivery(1, 1), delivery(1, 2)]);
+    assert_eq!(room(&bench), (5, vec![]), "six permits are free, and seven may run of a lane");
+}
+
+#[test]
+fn an_emission_knows_few_closed_lanes_and_where_there_are_more_there_is_no_room() {
+    for (many, expected) in [(64, 35), (65, 0)] {
+        let mut bench = Bench::started(config(|c| {
+            c.gate.permits = 100;
+            c.batch_max = 65;
+        }));
+        let lanes: Vec<TriggerId> = (1..=many).map(TriggerId).collect();
+        bench.after(Micros(1), Input::Woken { lanes: lanes.clone(), somewhere: false });
+        assert_eq!(room(&bench), (expected, lanes), "65 rows are asked for");
+    }
 }
 
 #[test]

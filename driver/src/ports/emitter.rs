@@ -1,9 +1,8 @@
 use super::PortError;
 use crate::WakeHandle;
 use async_trait::async_trait;
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use tidegate_core::{AppName, Cause, Delivery, EventId, IdempotencyKey, LaneQuota, NewEvent, Timestamp, TriggerId};
+use tidegate_core::{AppName, Cause, Delivery, EventId, IdempotencyKey, NewEvent, TriggerId};
 
 /// Emits an app's own events.
 #[async_trait]
@@ -68,23 +67,6 @@ impl Emitted {
             |trigger: &TriggerId| claimed.iter().any(|row| (row.event.id, row.trigger_id) == (self.event_id, *trigger));
         self.is_claimed = self.woken.iter().all(is_claimed);
     }
-}
-
-/// The claim that an emission carries: of each lane as many rows as it has got just now, at `floor` or later, and in all no
-/// more than there is room for.
-#[must_use]
-pub fn carried_claim(emitted: &[Emitted], room: u32, floor: Timestamp) -> Vec<LaneQuota> {
-    let mut written: BTreeMap<TriggerId, u32> = BTreeMap::new();
-    for trigger in emitted.iter().flat_map(|one| &one.woken) {
-        *written.entry(*trigger).or_default() += 1;
-    }
-    let mut left = room;
-    let ask = |(trigger, rows): (TriggerId, u32)| {
-        let quota = rows.min(left);
-        left -= quota;
-        LaneQuota { trigger, quota, floor }
-    };
-    written.into_iter().map(ask).filter(|asked| asked.quota > 0).collect()
 }
 
 /// The emitter of the daemon: the outbox, and the dispatcher in the same process, which hears of it.

@@ -21,7 +21,7 @@ pub use clock::{Clock, ProcessClock};
 pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Resolution};
 pub use deliveries::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary};
 pub use dispatch::DispatchStore;
-pub use emitter::{Emission, Emitted, EventEmitter, NoopEventEmitter, OutboxEventEmitter, OutboxStore, carried_claim};
+pub use emitter::{Emission, Emitted, EventEmitter, NoopEventEmitter, OutboxEventEmitter, OutboxStore};
 pub use error::PortError;
 pub use executor::Executor;
 pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver, Receipt};

@@ -25,7 +25,7 @@ async fn what_an_emission_has_claimed_is_executed() {
     let mut world = World::start(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }, Script::Succeed);
     world.quiet().await;
     let offer = world.take_offer().expect("an idle dispatcher has room");
-    assert!(offer.rows() > 1 && world.take_offer().is_none());
+    assert!(offer.room().rows > 1 && world.take_offer().is_none());
     offer.claimed(vec![delivery(1)]);
     assert_eq!(world.ending().await, Ending::Done);
     assert!(world.take_offer().is_some(), "there is room again");

@@ -1,5 +1,5 @@
--- The same, and a claim of at most $14 of the new rows. The claim is an exchange like any other: it asks each lane for as many
--- rows as it has got just now, and for none from before.
+-- The same, and a claim of at most $14 of the new rows, but none of the lanes $15. The claim is an exchange like any other: it
+-- asks each lane for as many rows as it has got just now, and for none from before.
 with emitted as materialized (
     select e.status, e.event_id, e.woken
     from tidegate.emit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) e
@@ -8,6 +8,7 @@ with emitted as materialized (
     from (
         select w.trigger_id, count(*) as rows, sum(count(*)) over (order by w.trigger_id) - count(*) as before
         from emitted e cross join unnest(e.woken) w (trigger_id)
+        where w.trigger_id <> all ($15)
         group by w.trigger_id
         order by w.trigger_id
     ) l

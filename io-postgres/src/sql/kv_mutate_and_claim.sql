@@ -1,4 +1,4 @@
--- The same, and a claim of at most $14 of the new rows: see emit_and_claim.
+-- The same, and a claim of at most $14 of the new rows, but none of the lanes $15: see emit_and_claim.
 with mutated as materialized (
     select m.* from tidegate.kv_mutate($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) m
 ), lanes as materialized (
@@ -6,7 +6,7 @@ with mutated as materialized (
     from (
         select m.woken as trigger_id, count(*) as rows, sum(count(*)) over (order by m.woken) - count(*) as before
         from mutated m
-        where m.woken is not null
+        where m.woken is not null and m.woken <> all ($15)
         group by m.woken
         order by m.woken
     ) l

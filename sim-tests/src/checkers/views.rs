@@ -3,7 +3,9 @@
 use super::{Checker, Given, Life, Moment, Scene};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, DeliveryId, Disposition, Fact, InboxId, Lease, OpId, Reply, Request, StoreError, View};
+use tidegate_core::{
+    Claim, DeliveryId, Disposition, Fact, InboxId, LaneQuota, Lease, OpId, Reply, Request, StoreError, TriggerId, View,
+};
 
 #[derive(Default)]
 pub(super) struct Views {
@@ -19,6 +21,8 @@ struct Seen {
     beginning: BTreeMap<OpId, u32>,
     /// Settlements of the exchange that is under way.
     settling: BTreeMap<OpId, Vec<Claim>>,
+    /// What exchanges that are under way ask for.
+    asking: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Rows of callers.
     calls: BTreeSet<DeliveryId>,
     /// Rows that were claimed for async work, and are neither started nor settled.
@@ -57,14 +61,27 @@ impl Seen {
         if view.queued > view.held || (self.settling.is_empty() && !self.backs_off && view.queued != waiting) {
             return Some(format!("shows {} rows queued of {}, it has {waiting}", view.queued, view.held));
         }
-        let has_none = view.queued > 0 || view.shutting_down;
-        if view.room > if has_none { 0 } else { view.permits.saturating_sub(view.running) } {
-            return Some(format!("shows room for {} rows, with {} permits: {view:?}", view.room, view.permits));
+        let asked: u32 = self.asking.values().flatten().map(|quota| quota.quota).sum();
+        let free = view.permits.saturating_sub(view.running).saturating_sub(asked);
+        if view.room > if view.shutting_down { 0 } else { free } {
+            return Some(format!("shows room for {} rows beside {asked} that it asks for: {view:?}", view.room));
         }
         if view.queued > 0 && view.lanes == 0 {
             return Some(format!("shows {} rows queued and no lane", view.queued));
         }
         None
+    }
+
+    /// Why an emission must not claim of one of these lanes. While an exchange is under way, or the store fails, a row that
+    /// seems to wait may have ended without a start.
+    fn is_closed(&self, claim: &[LaneQuota], scene: &Scene<'_>) -> Option<String> {
+        let is_claimed = |trigger: TriggerId| claim.iter().any(|quota| quota.trigger == trigger);
+        if let Some(asked) = self.asking.values().flatten().find(|asked| is_claimed(asked.trigger)) {
+            return Some(format!("it asks for {} of them itself", asked.quota));
+        }
+        let mut waiting = self.waiting.keys().filter(|_| self.settling.is_empty() && !self.backs_off);
+        let row = waiting.find(|id| scene.store.row(**id).is_some_and(|row| is_claimed(row.trigger)));
+        row.map(|row| format!("its row {row} waits there"))
     }
 
     fn takes(&mut self, claim: Claim) {
@@ -76,6 +93,7 @@ impl Seen {
     fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
         self.beginning.remove(&op);
         self.settling.remove(&op);
+        self.asking.remove(&op);
         self.backs_off |= result.is_err();
         self.store_failures = if result.is_ok() { 0 } else { self.store_failures + 1 };
         match result {
@@ -98,14 +116,20 @@ impl Checker for Views {
         "views"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
+    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
         match moment {
+            Moment::Asks { of, op: None, request: Request::Exchange { claim, .. } } => {
+                if let Some(why) = self.lives.get(of).and_then(|seen| seen.is_closed(claim, scene)) {
+                    return Err(format!("an emission of daemon {} claims of a lane that is closed: {why}", of.daemon));
+                }
+            }
             Moment::Asks { of, op: Some(op), request } => {
                 let seen = self.lives.entry(*of).or_default();
                 seen.backs_off = false;
                 match request {
                     Request::Begin { calls, .. } => _ = seen.beginning.insert(*op, calls.len() as u32),
-                    Request::Exchange { settle, .. } => {
+                    Request::Exchange { settle, claim, .. } => {
+                        seen.asking.insert(*op, claim.clone());
                         let claims: Vec<Claim> = settle.iter().map(|one| one.claim).collect();
                         claims.iter().for_each(|claim| seen.takes(*claim));
                         seen.settling.insert(*op, claims);

@@ -19,7 +19,7 @@ use madsim::time::{Duration, Instant, sleep};
 use referee::Referee;
 use std::sync::{Arc, Mutex};
 use tidegate_core::{Cause, OpId, Reply, Request};
-use tidegate_driver::{Emission, Emitted, Offer, carried_claim};
+use tidegate_driver::{Emission, Emitted, Offer};
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
 
 /// A daemon that emits claims what it has written in the same transaction.
 fn carry(world: &mut Referee, emitted: &mut [Emitted], of: Life, offer: Offer) {
-    let claim = carried_claim(emitted, offer.rows(), world.store().now());
+    let claim = offer.room().claim(emitted, world.store().now());
     if claim.is_empty() {
         return;
     }

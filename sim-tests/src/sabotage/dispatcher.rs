@@ -5,7 +5,7 @@ use crate::checkers::Life;
 use crate::world::World;
 use tidegate_core::{
     Attempt, ConfigSpec, DeadReason, Effects, Ending, ExecError, Fact, Input, Micros, Mono, Reply, Request, StoreError,
-    SyncReply, Verdict, View,
+    SyncReply, TriggerId, Verdict, View,
 };
 
 impl Bug {
@@ -164,6 +164,11 @@ impl World {
         let settling = if self.bug() == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
         let room = if self.bug() == Some(Bug::RoomForMore) { view.permits } else { view.room };
         View { settling, room, ..view }
+    }
+
+    /// The lanes that a dispatcher with the bug would keep an emission from.
+    pub(crate) fn spoilt_closed(&self, closed: Vec<TriggerId>) -> Vec<TriggerId> {
+        if self.bug() == Some(Bug::ClosesNothing) { Vec::new() } else { closed }
     }
 
     /// A reply as a caller would get it.

@@ -83,7 +83,8 @@ bugs! {
     AnswerIgnored, "latency", "the answer to a discovery is now and then taken for another one's";
     OversleepsCaller, "callers", "a dispatcher sleeps while a caller's patience ends";
     ShowsTooLittle, "views", "a dispatcher shows nothing of what it settles";
-    RoomForMore, "views", "a dispatcher shows room while its own rows wait";
+    RoomForMore, "views", "a dispatcher shows room that is taken";
+    ClosesNothing, "views", "an emission claims of a lane whose own rows wait";
     Favourite, "fairness", "the first lane of a claim gets what the last one should have had";
     ClaimsTooMuch, "hoarding", "a claim asks for three times what there is use for";
     SleepsOn, "wakes", "a dispatcher sleeps on when it is woken for one lane";

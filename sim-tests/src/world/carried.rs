@@ -6,7 +6,7 @@ use crate::checkers::{Moment, Violation};
 use crate::plan::Moment as Point;
 use crate::probes::Probe;
 use tidegate_core::{Input, OpId, Reply, Request, Timestamp, TriggerId};
-use tidegate_driver::{Emitted, carried_claim};
+use tidegate_driver::{Emitted, Room};
 
 impl World {
     /// What was `emitted` just now, at `floor`, is claimed if a daemon did it that has room. Answers the lanes in which rows
@@ -14,28 +14,29 @@ impl World {
     pub(super) fn carry(&mut self, mut emitted: Vec<Emitted>, floor: Timestamp) -> Result<Vec<TriggerId>, Violation> {
         let daemon = self.draw.between(0, self.daemons.len() as u64 - 1) as usize;
         if let Some(room) = self.room(daemon) {
-            self.claim_written(daemon, &mut emitted, room, floor)?;
+            self.claim_written(daemon, &mut emitted, &room, floor)?;
         }
         Ok(emitted.iter().flat_map(Emitted::waiting).collect())
     }
 
     /// The room that a daemon offers, if anything is emitted by it.
-    fn room(&mut self, daemon: usize) -> Option<u32> {
+    fn room(&mut self, daemon: usize) -> Option<Room> {
         let emits = self.draw.permille(500);
         let (is_away, one) = (self.is_away(daemon), &self.daemons[daemon]);
         let is_there = one.is_alive && !is_away && one.cut_until <= self.now && one.carrying_until <= self.now;
-        let room = self.spoilt_view(one.view()).room;
-        (emits && is_there && room > 0).then_some(room)
+        let rows = self.spoilt_view(one.view()).room;
+        let room = Room { rows, closed: self.spoilt_closed(one.closed_lanes()) };
+        (emits && is_there && rows > 0).then_some(room)
     }
 
     fn claim_written(
         &mut self,
         daemon: usize,
         emitted: &mut [Emitted],
-        room: u32,
+        room: &Room,
         floor: Timestamp,
     ) -> Result<(), Violation> {
-        let claim = carried_claim(emitted, room, floor);
+        let claim = room.claim(emitted, floor);
         if claim.is_empty() {
             return Ok(());
         }

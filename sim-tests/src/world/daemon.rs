@@ -8,7 +8,7 @@ use crate::probes::Probe;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
     Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, InboxId, Incarnation, Input, Micros, Mono, OpId,
-    Outcome, Output, RngKey, View,
+    Outcome, Output, RngKey, TriggerId, View,
 };
 
 /// One daemon, and the life that it lives.
@@ -75,6 +75,10 @@ impl Daemon {
 
     pub(super) fn view(&self) -> View {
         self.dispatcher.view()
+    }
+
+    pub(super) fn closed_lanes(&self) -> Vec<TriggerId> {
+        self.dispatcher.closed_lanes()
     }
 
     /// Whether a lane that has nothing running could start something here.

@@ -1,9 +1,9 @@
 //! How the rest of the process tells the dispatcher that rows may have come, and what it may claim for it meanwhile.
 //!
-//! A row that is written in this process, while the dispatcher has nothing better to do, need not be looked for: the
-//! transaction that writes it claims it too, so that between the event and its execution lie one round trip and one commit
-//! instead of two. Such a transaction takes the [`Offer`] first. There is one at a time: under load, claims that the
-//! dispatcher makes for many rows at once are cheaper.
+//! A row that is written in this process, where the dispatcher has room and its lane is not busy, need not be looked for:
+//! the transaction that writes it claims it too, so that between the event and its execution lie one round trip and one
+//! commit instead of two. Such a transaction takes the [`Offer`] first. There is one at a time: under load, claims that
+//! the dispatcher makes for many rows at once are cheaper.
 
 use crate::Emitted;
 use std::collections::{BTreeMap, BTreeSet};

@@ -11,7 +11,7 @@ use crate::trigger::Handler;
 
 /// What only a store knows of a call that it begins: its row and its lane.
 #[derive(Clone, Debug)]
-pub struct BegunCall {
+pub struct CallRow {
     /// The row.
     pub id: DeliveryId,
     /// The event's id.
@@ -39,8 +39,8 @@ pub struct BegunCall {
 impl SyncCall {
     /// Its delivery, once its row is written: the first attempt of one, under the first lease.
     #[must_use]
-    pub fn begun(&self, row: BegunCall) -> Delivery {
-        let BegunCall { id, event_id, now, timeout, trigger_id, app, trigger_name, trigger_version, .. } = row;
+    pub fn begun(&self, row: CallRow) -> Delivery {
+        let CallRow { id, event_id, now, timeout, trigger_id, app, trigger_name, trigger_version, .. } = row;
         let NewEvent { event_type, subject, data } = self.event.clone();
         let Cause { actor, parent, traceparent } = self.cause.clone();
         let (handler, runs_as) = match &self.target {

@@ -31,21 +31,21 @@ pub enum Input {
     /// Time has passed: `wake_at` has come, or it is not known why we woke.
     Tick,
     /// Rows may have come.
-    Woken {
+    WakeUp {
         /// Into these lanes.
         lanes: Vec<TriggerId>,
         /// Maybe into others too.
-        somewhere: bool,
+        discover: bool,
     },
     /// An emission of the same process has carried a claim: its transaction has claimed rows that it wrote, in the room
     /// that [`View::room`](crate::View::room) said there is, in other lanes than
     /// [`closed_lanes`](crate::Dispatcher::closed_lanes), leased for as long as an exchange leases. There is one such
     /// transaction at a time: none begins before this has told what the last one claimed.
-    Carried {
+    InlineClaim {
         /// The rows.
         claimed: Vec<Delivery>,
         /// Before the transaction began.
-        asked_at: Mono,
+        begun_at: Mono,
     },
     /// A store call ended.
     StoreAnswered {
@@ -110,7 +110,7 @@ pub enum Output {
         /// When to send [`Input::Tick`] at the latest. `None` when nothing is waited for but answers.
         wake_at: Option<Mono>,
         /// What is to be done then.
-        why: Why,
+        reason: IdleReason,
     },
     /// The shutdown is complete. Nothing is ever to be done again.
     Stopped,
@@ -151,7 +151,7 @@ pub enum Action {
 
 /// What the dispatcher waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Why {
+pub enum IdleReason {
     /// When to look again at a store that failed.
     StoreBackoff,
     /// When to look for work that nobody told of.
@@ -176,7 +176,7 @@ pub enum Why {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// An exchange was answered.
-    Exchanged {
+    ExchangeAnswered {
         /// Settlements that were applied.
         settled: u32,
         /// Rows that were claimed.
@@ -185,19 +185,19 @@ pub enum Fact {
         took: Micros,
     },
     /// An emission has claimed rows for this dispatcher.
-    Carried {
+    InlineClaim {
         /// How many.
         claimed: u32,
     },
     /// An execution begins.
-    Started {
+    ExecutionStarted {
         /// Of what.
         delivery: Arc<Delivery>,
         /// From due to now by the store's clock; for a sync call from its arrival.
         waited: Micros,
     },
     /// A settlement was applied.
-    Settled {
+    DeliverySettled {
         /// Whose.
         delivery: Arc<Delivery>,
         /// What became of it.
@@ -206,7 +206,7 @@ pub enum Fact {
         took: Option<Micros>,
     },
     /// A settlement came too late: the claim was no longer valid, nothing changed.
-    Fenced {
+    SettlementFenced {
         /// Whose.
         delivery: Arc<Delivery>,
         /// Whether it was sent before without an answer: then that first time was probably the one that counted.
@@ -227,7 +227,7 @@ pub enum Fact {
         call: Arc<SyncCall>,
     },
     /// Somebody else wrote what the handler had read; it runs again at once.
-    Conflicted {
+    EffectsConflicted {
         /// Whose.
         delivery: Arc<Delivery>,
         /// For the how manyeth time.
@@ -239,7 +239,7 @@ pub enum Fact {
         delivery: Arc<Delivery>,
     },
     /// An execution did not end in time and was written off.
-    Overran {
+    ExecutionOverran {
         /// Of what.
         delivery: Arc<Delivery>,
     },
@@ -262,7 +262,7 @@ pub enum Fact {
         after: Micros,
     },
     /// The shutdown began.
-    ShuttingDown {
+    ShutdownStarted {
         /// What is still running.
         running: u32,
     },

@@ -25,13 +25,14 @@ mod principal;
 mod retry;
 mod retry_policy;
 mod rng;
+mod room;
 mod route;
 mod store;
 mod sync;
 mod time;
 mod trigger;
 
-pub use begun::BegunCall;
+pub use begun::CallRow;
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
 pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
 pub use cron::{CronExpression, InvalidSchedule, TimeZone};
@@ -41,7 +42,7 @@ pub use effects::{Effects, KvWrite, ReadVersion, Version};
 pub use event::{Cause, Event, NewEvent, Parent, Source};
 pub use fanout::matching;
 pub use gate::{Caller, ExecutionGate};
-pub use io::{Action, Boot, Disposition, Ending, Fact, Input, Output, Why};
+pub use io::{Action, Boot, Disposition, Ending, Fact, IdleReason, Input, Output};
 pub use isolation::Isolation;
 pub use json::{InvalidJson, Json};
 pub use letter::LetterEvent;
@@ -54,9 +55,11 @@ pub use pattern::{InvalidPattern, Pattern};
 pub use principal::{Access, Principal, Role, Standing};
 pub use retry_policy::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
 pub use rng::{Purpose, RngKey};
+pub use room::InlineRoom;
 pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{
-    Claim, Fate, LaneQuota, LaneState, Reply, Request, Schedule, Settlement, StoreError, StoreErrorKind, Tick,
+    BeginCallsReply, Claim, DiscoverReply, ExchangeReply, Fate, LaneQuota, LaneState, RenewReply, Reply, Request,
+    Schedule, Settlement, StoreError, StoreErrorKind, Tick, TickReply,
 };
 pub use sync::{IdempotencyKey, Refusal, SyncCall, SyncOutcome, SyncReply, SyncTarget};
 pub use time::{Micros, Mono, Timestamp};

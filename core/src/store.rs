@@ -24,7 +24,7 @@ pub enum Request {
         lease_for: Micros,
     },
     /// Writes the rows of sync calls, already leased to the daemon that asks: no other one ever executes them.
-    Begin {
+    BeginCalls {
         /// Each of them once.
         calls: Vec<SyncCall>,
         /// How long the rows are leased, from the store's now.
@@ -52,7 +52,7 @@ impl Request {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Exchange { .. } => "exchange",
-            Self::Begin { .. } => "begin",
+            Self::BeginCalls { .. } => "begin_calls",
             Self::Renew { .. } => "renew",
             Self::Discover => "discover",
             Self::Tick { .. } => "tick",
@@ -102,56 +102,76 @@ pub struct LaneQuota {
     pub floor: Timestamp,
 }
 
-/// What a store answers. `now` is its clock, read within the transaction.
+/// The answer to a [`Request`]: the variant of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// To [`Request::Exchange`]. A settlement in neither list was applied.
-    Exchange {
-        /// The store's clock.
-        now: Timestamp,
-        /// Settlements whose claim was no longer valid: nothing changed.
-        fenced: Vec<Claim>,
-        /// Settlements whose effects conflict: nothing changed, the row is still leased by this claim.
-        conflicted: Vec<Claim>,
-        /// The claimed rows, now leased and with their attempt counted, lane by lane in `(due_at, id)` order.
-        claimed: Vec<Delivery>,
-        /// Lanes that got rows from the applied effects or dead letters.
-        woken: Vec<TriggerId>,
-    },
-    /// To [`Request::Begin`].
-    Begin {
-        /// The store's clock.
-        now: Timestamp,
-        /// The rows, leased and with their first attempt counted, in the order of the calls.
-        begun: Vec<Delivery>,
-        /// The calls of which nothing was written.
-        refused: Vec<(InboxId, Refusal)>,
-        /// The calls that repeat one by its idempotency key: nothing was written, this is what that one was told.
-        repeated: Vec<(InboxId, SyncReply)>,
-    },
+    /// To [`Request::Exchange`].
+    Exchange(ExchangeReply),
+    /// To [`Request::BeginCalls`].
+    BeginCalls(BeginCallsReply),
     /// To [`Request::Renew`].
-    Renew {
-        /// The store's clock.
-        now: Timestamp,
-        /// Claims that are no longer valid.
-        fenced: Vec<Claim>,
-    },
+    Renew(RenewReply),
     /// To [`Request::Discover`].
-    Discover {
-        /// The store's clock.
-        now: Timestamp,
-        /// Every lane of a trigger that is not paused and has a row that is not validly leased, in the order of triggers.
-        lanes: Vec<LaneState>,
-        /// Every enabled cron trigger whose next tick is due or not known.
-        schedules: Vec<Schedule>,
-    },
+    Discover(DiscoverReply),
     /// To [`Request::Tick`].
-    Tick {
-        /// The store's clock.
-        now: Timestamp,
-        /// Lanes that got rows.
-        woken: Vec<TriggerId>,
-    },
+    Tick(TickReply),
+}
+
+/// The result of an exchange. A settlement that is neither fenced nor conflicted was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExchangeReply {
+    /// The store's clock, read within the transaction.
+    pub now: Timestamp,
+    /// Settlements whose claim was no longer valid: nothing changed.
+    pub fenced: Vec<Claim>,
+    /// Settlements whose effects conflict: nothing changed, the row is still leased by this claim.
+    pub conflicted: Vec<Claim>,
+    /// The claimed rows, leased and with their attempt counted: lane by lane, each in `(due_at, id)` order.
+    pub claimed: Vec<Delivery>,
+    /// Lanes that got rows from the applied effects or from dead letters.
+    pub woken_lanes: Vec<TriggerId>,
+}
+
+/// The result of [`Request::BeginCalls`]. Each call is in exactly one of the three lists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BeginCallsReply {
+    /// The store's clock, read within the transaction.
+    pub now: Timestamp,
+    /// The written rows, leased and with their first attempt counted, in the order of the calls.
+    pub deliveries: Vec<Delivery>,
+    /// Calls for which no row was written.
+    pub refused: Vec<(InboxId, Refusal)>,
+    /// Calls that repeat an earlier call by its idempotency key. No row was written; each gets the earlier reply.
+    pub repeated: Vec<(InboxId, SyncReply)>,
+}
+
+/// The result of a renewal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewReply {
+    /// The store's clock, read within the transaction.
+    pub now: Timestamp,
+    /// Claims that are no longer valid.
+    pub fenced: Vec<Claim>,
+}
+
+/// The result of a discovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiscoverReply {
+    /// The store's clock, read within the transaction.
+    pub now: Timestamp,
+    /// Every lane whose trigger is not paused and that has a row without a valid lease, ordered by trigger.
+    pub lanes: Vec<LaneState>,
+    /// Every enabled cron trigger whose next tick is due or unknown.
+    pub schedules: Vec<Schedule>,
+}
+
+/// The result of offering ticks.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TickReply {
+    /// The store's clock, read within the transaction.
+    pub now: Timestamp,
+    /// Lanes that got rows.
+    pub woken_lanes: Vec<TriggerId>,
 }
 
 /// A cron trigger that has to be looked at.

@@ -1,8 +1,9 @@
 //! How the rest of the process makes sync calls: through the dispatcher, like everything that runs.
 
-use crate::{Command, InboxRegistry, Receipt};
+use crate::Command;
 use std::sync::Arc;
 use tidegate_core::{Cause, IdempotencyKey, InboxId, NewEvent, SyncCall, SyncReply, SyncTarget};
+use tidegate_ports::{InboxRegistry, Receipt};
 use tokio::sync::mpsc;
 
 /// Makes calls to one dispatcher. Cheap to clone.
@@ -27,24 +28,24 @@ impl SyncCaller {
     /// Calls and waits for the reply. A future that is dropped is a caller who hung up: what was begun goes on, and is
     /// written down as abandoned.
     pub async fn call(&self, target: SyncTarget, event: NewEvent, cause: Cause) -> Result<SyncReply, DispatcherEnded> {
-        self.call_once(target, event, cause, None).await
+        self.call_with_key(target, event, cause, None).await
     }
 
     /// The same under an idempotency key: a repeated call gets the first one's reply, and runs nothing.
-    pub async fn call_once(
+    pub async fn call_with_key(
         &self,
         target: SyncTarget,
         event: NewEvent,
         cause: Cause,
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<SyncReply, DispatcherEnded> {
-        let (reply, receipt) = self.call_for(target, event, cause, idempotency_key).await?;
-        receipt.sign();
+        let (reply, receipt) = self.call_with_receipt(target, event, cause, idempotency_key).await?;
+        receipt.confirm();
         Ok(reply)
     }
 
     /// The same for somebody to whom the reply is still to be sent: the receipt is to be signed when it is.
-    pub async fn call_for(
+    pub async fn call_with_receipt(
         &self,
         target: SyncTarget,
         event: NewEvent,

@@ -1,15 +1,17 @@
 //! The loop. It makes no decisions: it waits for the first thing that happens, tells the dispatcher, and does what the
 //! dispatcher says.
 
-use crate::{Carried, Clock, Delivered, DispatchStore, Executor, InboxResolver, Room, WakeHandle, Woken};
 use futures_util::FutureExt;
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::{
-    Action, Boot, Config, Delivery, Dispatcher, ExecError, Fact, Failure, GateLimits, InboxId, Input, Mono, OpId,
+    Action, Boot, Config, Delivery, Dispatcher, ExecError, Failure, GateLimits, InboxId, InlineRoom, Input, Mono, OpId,
     Outcome, Output, Reply, Request, StoreError, SyncCall, View,
+};
+use tidegate_ports::{
+    Clock, DispatchStore, Executor, InboxResolver, InlineBatch, Observer, ReplyOutcome, WakeHandle, WakeUp,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -37,12 +39,6 @@ impl<S, E, I> std::fmt::Debug for DriverPorts<S, E, I> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DriverPorts").finish_non_exhaustive()
     }
-}
-
-/// Is told every fact, in order, on the driver's task: it must not block.
-pub trait Observer: Send + 'static {
-    /// Takes note of `fact`.
-    fn observe(&mut self, fact: &Fact);
 }
 
 /// What the rest of the process asks of a running dispatcher.
@@ -73,7 +69,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut tasks = Tasks { store, executor, inboxes, answers, executions: BTreeMap::new() };
     let mut commands_open = true;
-    let _driven = wake.while_driven();
+    let _driven = wake.driver_guard();
     // Until when the shutdown that was asked for waits for the offer that is out.
     let mut closing: Option<Instant> = None;
 
@@ -92,9 +88,9 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
         // Biased, because a random order could not be replayed. Answers go first: they free permits.
         let input = tokio::select! {
             biased;
-            () = wake.offer_returned(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
+            () = wake.inline_claim_ended(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
                 closing = None;
-                let last = told(&mut dispatcher, &*clock, wake.take_woken());
+                let last = told(&mut dispatcher, &*clock, wake.take_wake_up());
                 dispatcher.handle(clock.now(), last);
                 Some(Input::ShutdownRequested)
             }
@@ -103,7 +99,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
                 commands_open = command.is_some();
                 command.and_then(asked)
             }
-            woken = wake.woken() => Some(told(&mut dispatcher, &*clock, woken)),
+            woken = wake.next_wake_up() => Some(told(&mut dispatcher, &*clock, woken)),
             () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| clock.when(at))) => Some(Input::Tick),
         };
         let mut take = |input| {
@@ -111,7 +107,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
                 dispatcher.handle(clock.now(), input);
             } else {
                 // What an emission is claiming right now would have to wait for its lease to run out.
-                wake.withdraw_offer();
+                wake.disable_inline_claims();
                 closing.get_or_insert_with(|| Instant::now() + LAST_OFFER);
             }
         };
@@ -126,18 +122,22 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     }
 }
 
-fn room(dispatcher: &Dispatcher, held: &View) -> Room {
-    if held.room == 0 { Room::default() } else { Room { rows: held.room, closed: dispatcher.closed_lanes() } }
+fn room(dispatcher: &Dispatcher, held: &View) -> InlineRoom {
+    if held.inline_room == 0 {
+        InlineRoom::default()
+    } else {
+        InlineRoom { rows: held.inline_room, closed_lanes: dispatcher.closed_lanes() }
+    }
 }
 
 /// Lanes go in before rows that were claimed: what waits in a lane goes first.
-fn told(dispatcher: &mut Dispatcher, clock: &dyn Clock, Woken { lanes, somewhere, carried }: Woken) -> Input {
-    let woken = Input::Woken { lanes, somewhere };
-    let Some(Carried { claimed, asked }) = carried else { return woken };
+fn told(dispatcher: &mut Dispatcher, clock: &dyn Clock, WakeUp { lanes, discover, inline_batch }: WakeUp) -> Input {
+    let woken = Input::WakeUp { lanes, discover };
+    let Some(InlineBatch { claimed, begun_at }) = inline_batch else { return woken };
     let now = clock.now();
     dispatcher.handle(now, woken);
-    let ago = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Input::Carried { claimed, asked_at: Mono(now.0.saturating_sub(ago)) }
+    let ago = u64::try_from(begun_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Input::InlineClaim { claimed, begun_at: Mono(now.0.saturating_sub(ago)) }
 }
 
 /// Nothing, if the dispatcher is to be shut down.
@@ -186,7 +186,7 @@ impl<S: DispatchStore, E: Executor, I: InboxResolver> Tasks<S, E, I> {
             Action::Reply { op, inbox, reply } => {
                 let inboxes = Arc::clone(&self.inboxes);
                 tokio::spawn(async move {
-                    let delivered = inboxes.deliver(inbox, reply).await == Delivered::Delivered;
+                    let delivered = inboxes.deliver(inbox, reply).await == ReplyOutcome::Delivered;
                     answers.send(Input::ReplyDelivered { op, delivered }).ok();
                 });
             }

@@ -8,10 +8,11 @@ use rustix::time::{ClockId, clock_gettime};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::*;
-use tidegate_driver::{
-    Executor, Guard, KvEntry, KvPage, KvStore, Mutated, PortError, PrincipalResolver, Script, ScriptStore, TriggerStore,
-};
 use tidegate_exec_script::{Limits, ScriptExecutor, World};
+use tidegate_ports::{
+    Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script, ScriptStore,
+    TriggerStore,
+};
 
 /// How long each line is measured.
 const MEASURED: Duration = Duration::from_secs(2);
@@ -95,7 +96,7 @@ impl KvStore for Outside {
         _: Json,
         _: Guard,
         _: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         panic!("{NOT_ASKED}")
     }
 
@@ -106,7 +107,7 @@ impl KvStore for Outside {
         _: &Key,
         _: Guard,
         _: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         panic!("{NOT_ASKED}")
     }
 

@@ -1,7 +1,7 @@
 //! Who an execution acts as: asked when it starts, so that who was disabled or demoted since its claim runs nothing.
 
 use tidegate_core::{Access, Delivery, ExecError, Failure, Principal, Standing};
-use tidegate_driver::PrincipalResolver;
+use tidegate_ports::PrincipalResolver;
 
 /// The principal that `delivery` acts as, if it may run what it registered.
 pub async fn acting(principals: &dyn PrincipalResolver, delivery: &Delivery) -> Result<Principal, Failure> {

@@ -11,7 +11,7 @@ use crate::sources::Source;
 use crate::staged::Staged;
 use std::sync::Arc;
 use tidegate_core::{CloudEvent, Delivery, Outcome, Principal};
-use tidegate_driver::KvStore;
+use tidegate_ports::KvStore;
 use tokio::runtime::Handle;
 
 /// All that a thread needs.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tidegate_core::{Delivery, ExecError, Failure, Handler, Isolation, Outcome};
-use tidegate_driver::{Executor, KvStore, PrincipalResolver, ScriptStore, TriggerStore};
+use tidegate_ports::{Executor, KvStore, PrincipalResolver, ScriptStore, TriggerStore};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 

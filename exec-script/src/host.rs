@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_core::{Access, AppName, Collection, Delivery, EventType, Json, Key, NewEvent, Principal, Subject};
-use tidegate_driver::{KvEntry, KvPage, KvStore, PortError};
+use tidegate_ports::{KvEntry, KvPage, KvStore, PortError};
 use tokio::runtime::Handle;
 
 /// One execution's side of the world.

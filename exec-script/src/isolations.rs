@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::{Delivery, Isolation, TriggerId};
-use tidegate_driver::TriggerStore;
+use tidegate_ports::TriggerStore;
 
 /// Triggers that are kept. More are asked for again.
 const KEPT_MAX: usize = 10_000;

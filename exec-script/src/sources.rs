@@ -4,7 +4,7 @@ use crate::bytecode::Compiled;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::{AppName, ScriptName};
-use tidegate_driver::{PortError, ScriptStore};
+use tidegate_ports::{PortError, ScriptStore};
 
 /// Scripts that are kept. More are asked for again.
 const KEPT_MAX: usize = 1_000;

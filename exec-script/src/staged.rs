@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use tidegate_core::{Collection, Effects, Json, Key, KvWrite, NewEvent, ReadVersion};
-use tidegate_driver::KvEntry;
+use tidegate_ports::KvEntry;
 
 type At = (Collection, Key);
 

@@ -4,11 +4,11 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{
-    AbandonCause, Delivery, Effects, ExecError, Handler, HandlerReply, IdempotencyKey, InboxId, Incarnation, Kind,
-    Micros, NewEvent, Parent, Refusal, Reply, Request, SyncCall, SyncOutcome, SyncReply, SyncTarget, TimeoutMs,
-    Trigger, TriggerSpec, Verdict,
+    AbandonCause, BeginCallsReply, Delivery, Effects, ExecError, Handler, HandlerReply, IdempotencyKey, InboxId,
+    Incarnation, Kind, Micros, NewEvent, Parent, Refusal, Reply, Request, SyncCall, SyncOutcome, SyncReply, SyncTarget,
+    TimeoutMs, Trigger, TriggerSpec, Verdict,
 };
-use tidegate_driver::{DeliveryState, DispatchStore, LedgerStore};
+use tidegate_ports::{DeliveryState, DispatchStore, LedgerStore};
 
 /// A trigger on requests.
 fn on_http(name: &str) -> TriggerSpec {
@@ -53,9 +53,11 @@ fn invocation<S>(app: &App<S>, script: &str, seq: u64) -> SyncCall {
 
 impl<S: Store> App<S> {
     async fn begin(&self, calls: Vec<SyncCall>, lease_for: Micros) -> (Vec<Delivery>, Vec<(InboxId, Refusal)>) {
-        let request = Request::Begin { calls, lease_for };
+        let request = Request::BeginCalls { calls, lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the calls are begun") {
-            Reply::Begin { begun, refused, repeated, .. } if repeated.is_empty() => (begun, refused),
+            Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, repeated, .. }) if repeated.is_empty() => {
+                (begun, refused)
+            }
             other => panic!("calls were answered by {other:?}"),
         }
     }
@@ -108,7 +110,7 @@ pub(crate) async fn an_invocation_runs_a_script_as_who_calls<S: Store>(store: Ar
     assert_eq!((&row.runs_as, row.timeout), (&actor(), Micros::from_millis(1_234)));
     assert_eq!(app.triggers().await, before, "the lane of invocations is no trigger of the app's");
 
-    let script = tidegate_driver::ScriptStore::put(&*app.store, &app.name, &script_name("greet"), "x").await;
+    let script = tidegate_ports::ScriptStore::put(&*app.store, &app.name, &script_name("greet"), "x").await;
     let version = script.expect("the script is put").version;
     assert_eq!(app.begin_one(invocation(&app, "greet", 2)).await.script_version, Some(version));
 }
@@ -286,8 +288,10 @@ pub(crate) async fn a_repeated_call_gets_the_reply_of_the_first_success<S: Store
         if is_over {
             app.settle(&second, Verdict::Replied).await;
         }
-        let request = Request::Begin { calls: vec![keyed(7, "k", "d")], lease_for: LEASE };
-        let Reply::Begin { begun, refused, repeated, .. } = app.store.call(request).await.expect("it is begun") else {
+        let request = Request::BeginCalls { calls: vec![keyed(7, "k", "d")], lease_for: LEASE };
+        let Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, repeated, .. }) =
+            app.store.call(request).await.expect("it is begun")
+        else {
             panic!("it is another answer")
         };
         let told = SyncReply { execution: Some(second.claim()), result: Ok(Some(reply.clone())) };

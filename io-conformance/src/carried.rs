@@ -5,8 +5,8 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_core::{Delivery, Lease, TriggerSpec};
-use tidegate_driver::{Emission, OutboxStore, PortError, Room, WakeHandle};
+use tidegate_core::{Delivery, InlineRoom, Lease, TriggerSpec};
+use tidegate_ports::{Emission, OutboxStore, PortError, WakeHandle};
 
 /// Long against what a store does, and short enough that a hang is noticed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -17,18 +17,18 @@ const ROOM: u32 = 10;
 fn attached<S: Store>(app: &App<S>, room: u32) -> WakeHandle {
     let wake = WakeHandle::default();
     OutboxStore::attach(&*app.store, wake.clone());
-    wake.offer(Room::for_rows(room), LEASE);
+    wake.offer(InlineRoom::for_rows(room), LEASE);
     wake
 }
 
 /// What was claimed for it.
 async fn carried(wake: &WakeHandle) -> Vec<Delivery> {
     // So that there is something to wait for even if there is nothing.
-    wake.wake_somewhere();
-    let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("it was woken");
+    wake.wake_for_discovery();
+    let woken = tokio::time::timeout(PATIENCE, wake.next_wake_up()).await.expect("it was woken");
     // Its driver says so anew, now that it has heard of them.
-    wake.offer(Room::for_rows(ROOM), LEASE);
-    woken.carried.map(|carried| carried.claimed).unwrap_or_default()
+    wake.offer(InlineRoom::for_rows(ROOM), LEASE);
+    woken.inline_batch.map(|carried| carried.claimed).unwrap_or_default()
 }
 
 pub(crate) async fn an_emission_claims_its_rows_where_there_is_room<S: Store>(store: Arc<S>) {
@@ -40,7 +40,7 @@ pub(crate) async fn an_emission_claims_its_rows_where_there_is_room<S: Store>(st
     let emitted = app.go(2).await;
 
     assert!(emitted.iter().all(|one| woken(one) == [a.id, b.id] && one.is_claimed), "{emitted:?}");
-    assert_eq!(emitted.iter().flat_map(tidegate_driver::Emitted::waiting).count(), 0);
+    assert_eq!(emitted.iter().flat_map(tidegate_ports::EmittedEvent::waiting).count(), 0);
     let rows = carried(&wake).await;
     let expected: Vec<_> = [&a, &b].iter().flat_map(|lane| emitted.iter().map(|one| (lane.id, one.event_id))).collect();
     assert_eq!(rows.iter().map(|row| (row.trigger_id, row.event.id)).collect::<Vec<_>>(), expected);
@@ -85,7 +85,7 @@ pub(crate) async fn an_emission_claims_no_more_than_there_is_room_for<S: Store>(
     let rows = carried(&wake).await;
     assert_eq!(rows.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [a, a, a, b]);
     assert_eq!(emitted.iter().map(|one| one.is_claimed).collect::<Vec<_>>(), [true, false, false]);
-    assert!(emitted[1].waiting().eq(emitted[1].woken.iter().copied()), "who is told looks into all its lanes");
+    assert!(emitted[1].waiting().eq(emitted[1].lanes.iter().copied()), "who is told looks into all its lanes");
     assert_eq!(app.claim(a, 10).await, []);
     let rest: Vec<_> = app.claim(b, 10).await.iter().map(|row| row.event.id).collect();
     assert_eq!(rest, [emitted[1].event_id, emitted[2].event_id]);
@@ -99,7 +99,7 @@ pub(crate) async fn an_emission_leaves_the_rows_of_closed_lanes_alone<S: Store>(
     let put = app.trigger(&on_kv("put", "c", "*")).await.id;
     let closed_put = app.trigger(&on_kv("closed-put", "c", "*")).await.id;
     let wake = attached(&app, 0);
-    let room = || Room { rows: 2, closed: vec![closed, closed_put] };
+    let room = || InlineRoom { rows: 2, closed_lanes: vec![closed, closed_put] };
 
     wake.offer(room(), LEASE);
     let emitted = app.go(2).await;
@@ -124,11 +124,11 @@ pub(crate) async fn the_dispatcher_is_told_of_what_was_not_claimed<S: Store>(sto
     let wake = attached(&app, 0);
     app.go(1).await;
     app.put("c", "k", "1").await;
-    let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("it is told");
-    assert_eq!((woken.lanes, woken.carried, woken.somewhere), (vec![emitted, put], None, false));
+    let woken = tokio::time::timeout(PATIENCE, wake.next_wake_up()).await.expect("it is told");
+    assert_eq!((woken.lanes, woken.inline_batch, woken.discover), (vec![emitted, put], None, false));
 
     app.delete("c", "k").await.expect("there was a value");
-    let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("it is told");
+    let woken = tokio::time::timeout(PATIENCE, wake.next_wake_up()).await.expect("it is told");
     assert_eq!(woken.lanes, [put]);
 }
 
@@ -180,16 +180,16 @@ pub(crate) async fn an_offer_comes_back_whatever_becomes_of_the_emission<S: Stor
     assert_eq!(OutboxStore::emit(&*store, &emission).await, Err(PortError::UnknownApp));
     assert_eq!(carried(&wake).await, []);
 
-    let taken = wake.take_offer().expect("there is room");
-    assert!(wake.take_offer().is_none(), "one at a time");
+    let taken = wake.try_inline_claim().expect("there is room");
+    assert!(wake.try_inline_claim().is_none(), "one at a time");
     let emitted = app.go(1).await;
     assert_eq!((emitted[0].is_claimed, carried(&wake).await), (false, vec![]), "it is somebody else's");
     assert_eq!(app.claim(lane.id, 10).await.len(), 1);
     drop(taken);
     assert!(app.go(1).await[0].is_claimed);
-    assert!(wake.take_offer().is_none(), "not before the dispatcher has heard of what was claimed");
+    assert!(wake.try_inline_claim().is_none(), "not before the dispatcher has heard of what was claimed");
     assert_eq!(carried(&wake).await.len(), 1);
-    assert!(wake.take_offer().is_some());
+    assert!(wake.try_inline_claim().is_some());
 }
 
 /// Somebody emits and hangs up while the store is at it. The rows are the dispatcher's all the same.
@@ -208,8 +208,8 @@ pub(crate) async fn a_caller_that_is_gone_keeps_no_claim_to_itself<S: Store>(sto
         }
     }
 
-    let woken = tokio::time::timeout(PATIENCE, wake.woken()).await.expect("the emission goes on");
-    let rows = woken.carried.map(|carried| carried.claimed).unwrap_or_default();
+    let woken = tokio::time::timeout(PATIENCE, wake.next_wake_up()).await.expect("the emission goes on");
+    let rows = woken.inline_batch.map(|carried| carried.claimed).unwrap_or_default();
     assert_eq!(rows.len(), 1);
     assert_eq!(app.claim(lane.id, 10).await, []);
     app.settle(&rows[0], done()).await;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_core::{
     Handler, LaneQuota, Lease, Micros, PrincipalId, Timestamp, TriggerId, TriggerName, TriggerSpec, Verdict,
 };
-use tidegate_driver::{DeliveryState, ScriptStore, TriggerStore};
+use tidegate_ports::{DeliveryState, ScriptStore, TriggerStore};
 
 pub(crate) async fn a_lane_is_claimed_in_the_order_of_its_emissions<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;

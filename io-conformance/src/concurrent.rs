@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use tidegate_core::{Claim, Delivery, DeliveryId, Effects, LaneQuota, Micros, TriggerId, TriggerSpec, Verdict};
-use tidegate_driver::{DeliveryFilter, Guard, KvStore, PortError};
+use tidegate_ports::{DeliveryFilter, Guard, KvStore, PortError};
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
 
@@ -350,7 +350,7 @@ pub(crate) async fn a_repeated_request_at_the_same_moment_is_made_once<S: Store>
 
     let events: BTreeSet<Vec<_>> = all.iter().map(|one| one.iter().map(|event| event.event_id).collect()).collect();
     assert_eq!(events.len(), 1, "everybody is told the same ids: {events:?}");
-    assert_eq!(all.iter().filter(|one| one.iter().any(|event| !event.woken.is_empty())).count(), 1);
+    assert_eq!(all.iter().filter(|one| one.iter().any(|event| !event.lanes.is_empty())).count(), 1);
     assert_eq!(app.waiting().await, ["lane", "lane"]);
 }
 

@@ -7,7 +7,7 @@ use tidegate_core::{
     Attempt, DeadReason, Event, ExecError, Match, Micros, PrincipalId, Schedule, Source, Tick, Timestamp, Trigger,
     TriggerId, TriggerSpec, Verdict,
 };
-use tidegate_driver::{AppStore, Deployment};
+use tidegate_ports::{AppStore, Deployment};
 
 /// What the store is to say of `trigger`.
 fn schedule(trigger: &Trigger, next_tick: Option<Timestamp>) -> Schedule {

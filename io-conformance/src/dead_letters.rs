@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{DeadLetterId, Effects, Micros, Source, Trigger, TriggerSpec, Verdict};
-use tidegate_driver::{DeadLetter, DeadLetterFilter, DeadLetterStore, PortError, Resolution};
+use tidegate_ports::{DeadLetter, DeadLetterFilter, DeadLetterStore, PortError, Resolution};
 
 /// Emits one event and lets its delivery die of `message`.
 async fn die<S: Store>(app: &App<S>, lane: &Trigger, message: &str) -> Exchanged {
@@ -246,7 +246,7 @@ pub(crate) async fn a_letter_names_the_version_of_its_script<S: Store>(store: Ar
     let name = script_name("receipt");
     let handler = tidegate_core::Handler::Script(name.clone());
     let lane = app.trigger(&TriggerSpec { handler: handler.clone(), ..on_app("lane", "go") }).await;
-    let script = tidegate_driver::ScriptStore::put(&*store, &app.name, &name, "throw 1").await.expect("it is put");
+    let script = tidegate_ports::ScriptStore::put(&*store, &app.name, &name, "throw 1").await.expect("it is put");
 
     die(&app, &lane, "it threw").await;
 

@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{DeliveryId, Verdict};
-use tidegate_driver::{
+use tidegate_ports::{
     DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError, QueueState, QueueStore,
 };
 

@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{Handler, PrincipalId, TriggerSpec};
-use tidegate_driver::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
+use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
 
 async fn deploy<S: Store>(app: &App<S>, deployment: &Deployment, by: &str) -> DeployReport {
     let by = PrincipalId::new(by).expect("a principal");

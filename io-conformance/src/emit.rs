@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::IdempotencyKey;
 use tidegate_core::{Cause, Event, NewEvent, Source};
-use tidegate_driver::{Emission, OutboxStore, PortError};
+use tidegate_ports::{Emission, OutboxStore, PortError};
 
 pub(crate) async fn an_event_is_emitted_whole<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
@@ -91,9 +91,9 @@ pub(crate) async fn a_repeated_request_is_answered_as_the_first_time<S: Store>(s
 
     let again = app.emit_once("key", "digest", events()).await.expect("the repetition is answered");
 
-    let ids = |emitted: &[tidegate_driver::Emitted]| emitted.iter().map(|one| one.event_id).collect::<Vec<_>>();
+    let ids = |emitted: &[tidegate_ports::EmittedEvent]| emitted.iter().map(|one| one.event_id).collect::<Vec<_>>();
     assert_eq!(ids(&again), ids(&first));
-    assert!(again.iter().all(|event| event.woken.is_empty()), "it wakes nobody: {again:?}");
+    assert!(again.iter().all(|event| event.lanes.is_empty()), "it wakes nobody: {again:?}");
     assert_eq!(app.deliveries().await, rows);
 
     // What became of the rows makes no difference, nor that the triggers are others now.

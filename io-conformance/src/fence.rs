@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{Claim, Delivery, Lease, Micros, Verdict};
-use tidegate_driver::DeliveryState;
+use tidegate_ports::DeliveryState;
 
 /// Settles `stale` with each verdict of `verdicts`: each is fenced, and nothing that a port shows has changed.
 async fn assert_fenced<S: Store>(app: &App<S>, stale: Claim, verdicts: Vec<Verdict>) {

@@ -4,13 +4,13 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{Cause, EventId, Key, Parent, Version};
-use tidegate_driver::{Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
+use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
-async fn put_if<S: Store>(app: &App<S>, guard: Guard, value: &str) -> Result<Mutated, PortError> {
+async fn put_if<S: Store>(app: &App<S>, guard: Guard, value: &str) -> Result<KvMutation, PortError> {
     KvStore::put(&*app.store, &app.name, &collection("c"), &key("k"), json(value), guard, &outside()).await
 }
 
-async fn delete_if<S: Store>(app: &App<S>, guard: Guard) -> Result<Option<Mutated>, PortError> {
+async fn delete_if<S: Store>(app: &App<S>, guard: Guard) -> Result<Option<KvMutation>, PortError> {
     KvStore::delete(&*app.store, &app.name, &collection("c"), &key("k"), guard, &outside()).await
 }
 

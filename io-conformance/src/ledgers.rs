@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{AbandonCause, Delivery, Verdict};
-use tidegate_driver::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
+use tidegate_ports::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
 
 impl<S: Store> App<S> {
     async fn loops(&self, limit: u32) -> Vec<LoopEntry> {

@@ -5,9 +5,10 @@ use crate::support::*;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::{
-    Match, Micros, PrincipalId, Refusal, Reply, Request, Role, Standing, SyncCall, SyncTarget, TriggerId,
+    BeginCallsReply, Match, Micros, PrincipalId, Refusal, Reply, Request, Role, Standing, SyncCall, SyncTarget,
+    TriggerId,
 };
-use tidegate_driver::{NewPrincipal, NewToken, PrincipalRecord, PrincipalStore, TriggerStore};
+use tidegate_ports::{NewPrincipal, NewToken, PrincipalRecord, PrincipalStore, TriggerStore};
 
 fn id(text: &str) -> PrincipalId {
     PrincipalId::new(text).expect("a principal")
@@ -153,9 +154,11 @@ pub(crate) async fn a_call_of_who_may_not_run_it_is_refused<S: Store>(store: Arc
         idempotency_key: None,
     };
     let begin = async |seq| {
-        let request = Request::Begin { calls: vec![call(seq)], lease_for: LEASE };
+        let request = Request::BeginCalls { calls: vec![call(seq)], lease_for: LEASE };
         match store.call(request).await.expect("the call is begun") {
-            Reply::Begin { begun, refused, .. } => (begun.len(), refused.first().map(|(_, refusal)| *refusal)),
+            Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, .. }) => {
+                (begun.len(), refused.first().map(|(_, refusal)| *refusal))
+            }
             other => panic!("a call was answered by {other:?}"),
         }
     };

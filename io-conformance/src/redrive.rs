@@ -5,7 +5,7 @@ use crate::support::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::{DeadLetterId, DeadReason, Delivery, Trigger, TriggerSpec, Verdict};
-use tidegate_driver::{DeadLetter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution};
+use tidegate_ports::{DeadLetter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution};
 
 /// An app with `count` dead letters of its trigger `lane`.
 async fn with_letters<S: Store>(store: &Arc<S>, count: u32) -> (App<S>, Trigger, Vec<DeadLetter>) {
@@ -58,7 +58,7 @@ pub(crate) async fn a_redriven_letter_is_the_delivery_that_it_was<S: Store>(stor
 
     let batch = app.redrive(&these(&letters)).await;
     let woken = vec![lane.id];
-    assert_eq!(batch, LetterBatch { matched: 1, skipped: 0, last: Some(letter.id), woken });
+    assert_eq!(batch, LetterBatch { matched: 1, skipped: 0, last: Some(letter.id), woken_lanes: woken });
 
     let shown = app.letters().await;
     let expected = DeadLetter { resolution: Some(Resolution::Redriven), ..letter.clone() };
@@ -160,7 +160,7 @@ pub(crate) async fn letters_are_selected_by_what_is_asked<S: Store>(store: Arc<S
 pub(crate) async fn letters_of_a_trigger_that_is_gone_are_skipped<S: Store>(store: Arc<S>) {
     let (app, _, letters) = with_letters(&store, 2).await;
     app.delete_trigger("lane").await;
-    let expected = LetterBatch { matched: 2, skipped: 2, last: Some(letters[1].id), woken: vec![] };
+    let expected = LetterBatch { matched: 2, skipped: 2, last: Some(letters[1].id), woken_lanes: vec![] };
     assert_eq!(app.count(&all()).await, expected);
     assert_eq!(app.redrive(&all()).await, expected);
     assert_eq!((app.deliveries().await, app.resolutions().await), (vec![], vec![None; 2]));

@@ -3,7 +3,7 @@
 use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
-use tidegate_driver::{PortError, Script, ScriptStore};
+use tidegate_ports::{PortError, Script, ScriptStore};
 
 async fn put<S: Store>(app: &App<S>, name: &str, source: &str) -> Script {
     ScriptStore::put(&*app.store, &app.name, &script_name(name), source).await.expect("the script is put")

@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{AbandonCause, Attempt, DeadReason, ExecError, Lease, Micros, Settlement, TriggerSpec, Verdict};
-use tidegate_driver::{DeadLetter, DeliveryState, DeliverySummary};
+use tidegate_ports::{DeadLetter, DeliveryState, DeliverySummary};
 
 pub(crate) async fn done_deletes_the_row<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;

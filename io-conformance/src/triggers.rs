@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tidegate_core::{
     Backoff, Handler, Isolation, KvOps, Match, Pattern, PrincipalId, RetryPolicySpec, Trigger, TriggerSpec,
 };
-use tidegate_driver::{PortError, TriggerStore};
+use tidegate_ports::{PortError, TriggerStore};
 
 fn eve() -> PrincipalId {
     PrincipalId::new("user:eve").expect("a principal")

@@ -1,7 +1,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_driver::{
+use tidegate_ports::{
     AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, LedgerStore, OutboxStore, PrincipalStore,
     QueueStore, ScriptStore, TokenStore, TriggerStore,
 };

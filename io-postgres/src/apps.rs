@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, PrincipalId, ScriptName, TriggerName};
-use tidegate_driver::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
+use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
 
 #[async_trait]
 impl AppStore for PgStore {

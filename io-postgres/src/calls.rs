@@ -6,8 +6,8 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::HashMap;
 use tidegate_core::{
-    BegunCall, Claim, DeliveryId, EventId, InboxId, Lease, Micros, Parent, Refusal, Reply, Standing, SyncCall,
-    SyncReply, SyncTarget, Timestamp, TriggerId,
+    BeginCallsReply, CallRow, Claim, DeliveryId, EventId, InboxId, Lease, Micros, Parent, Refusal, Reply, Standing,
+    SyncCall, SyncReply, SyncTarget, Timestamp, TriggerId,
 };
 
 pub(crate) async fn begin_calls(
@@ -43,7 +43,7 @@ pub(crate) async fn begin_calls(
         };
         refused.push((inbox, refusal));
     }
-    Ok(Reply::Begin { now, begun, refused, repeated })
+    Ok(Reply::BeginCalls(BeginCallsReply { now, deliveries: begun, refused, repeated }))
 }
 
 async fn ask(connection: &mut PgConnection, calls: &[SyncCall], lease_for: Micros) -> Result<Vec<PgRow>, sqlx::Error> {
@@ -93,8 +93,8 @@ fn target(target: &SyncTarget) -> Target<'_> {
     }
 }
 
-fn begun_call(row: &PgRow, now: Timestamp) -> Result<BegunCall, sqlx::Error> {
-    Ok(BegunCall {
+fn begun_call(row: &PgRow, now: Timestamp) -> Result<CallRow, sqlx::Error> {
+    Ok(CallRow {
         id: DeliveryId(row.try_get("id")?),
         event_id: EventId(row.try_get("event_id")?),
         now,

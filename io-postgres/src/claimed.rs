@@ -7,7 +7,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use std::collections::BTreeMap;
 use tidegate_core::{Attempt, Delivery, TriggerId};
-use tidegate_driver::Offer;
+use tidegate_ports::InlineClaimGuard;
 
 #[derive(Default)]
 pub(crate) struct Claimed {
@@ -31,14 +31,14 @@ impl Claimed {
     /// What a statement that writes rows needs to claim them, too.
     pub(crate) fn bind<'q>(
         query: Query<'q, sqlx::Postgres, PgArguments>,
-        offer: Option<&Offer>,
+        offer: Option<&InlineClaimGuard>,
     ) -> Query<'q, sqlx::Postgres, PgArguments> {
         let Some(offer) = offer else { return query };
         query
             .bind(Attempt::LOST_MESSAGE)
             .bind(micros(offer.lease_for()))
             .bind(i32::try_from(offer.room().rows).unwrap_or(i32::MAX))
-            .bind(offer.room().closed.iter().map(|lane| lane.0).collect::<Vec<_>>())
+            .bind(offer.room().closed_lanes.iter().map(|lane| lane.0).collect::<Vec<_>>())
     }
 
     /// Takes what such a statement has claimed out of its answer. What cannot be read is no failure of what was written: it is

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerId, TriggerName};
-use tidegate_driver::{
+use tidegate_ports::{
     DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution,
 };
 
@@ -26,7 +26,7 @@ impl DeadLetterStore for PgStore {
 
     async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let batch = self.about_letters(sql::letters_redrive, app, selection).await?;
-        self.notifier.notify(batch.woken.iter().copied());
+        self.notifier.notify(batch.woken_lanes.iter().copied());
         Ok(batch)
     }
 
@@ -99,7 +99,7 @@ fn batch(row: &PgRow) -> Result<LetterBatch, sqlx::Error> {
         matched: many("matched")?,
         skipped: many("skipped")?,
         last: row.try_get::<Option<i64>, _>("last")?.map(DeadLetterId),
-        woken: row.try_get::<Vec<i64>, _>("woken")?.into_iter().map(TriggerId).collect(),
+        woken_lanes: row.try_get::<Vec<i64>, _>("woken")?.into_iter().map(TriggerId).collect(),
     })
 }
 

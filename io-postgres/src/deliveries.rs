@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AppName, DeliveryId, TriggerName};
-use tidegate_driver::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
+use tidegate_ports::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
 
 #[async_trait]
 impl DeliveryStore for PgStore {

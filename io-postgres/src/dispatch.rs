@@ -10,10 +10,10 @@ use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::BTreeMap;
 use tidegate_core::{
-    Attempt, Claim, Delivery, DeliveryId, LaneQuota, LaneState, Lease, Micros, Reply, Request, Schedule, Settlement,
-    StoreError, Tick, Timestamp, TriggerId,
+    Attempt, Claim, Delivery, DeliveryId, DiscoverReply, ExchangeReply, LaneQuota, LaneState, Lease, Micros,
+    RenewReply, Reply, Request, Schedule, Settlement, StoreError, Tick, TickReply, Timestamp, TriggerId,
 };
-use tidegate_driver::DispatchStore;
+use tidegate_ports::DispatchStore;
 
 impl DispatchStore for PgStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
@@ -21,13 +21,15 @@ impl DispatchStore for PgStore {
         let connection = &mut *pooled;
         let result = match request {
             Request::Exchange { settle, claim, lease_for } => exchange(connection, &settle, &claim, lease_for).await,
-            Request::Begin { calls, lease_for } => begin_calls(connection, &calls, lease_for).await,
+            Request::BeginCalls { calls, lease_for } => begin_calls(connection, &calls, lease_for).await,
             Request::Renew { held, lease_for } => renew(connection, &held, lease_for).await,
             Request::Discover => discover(connection).await,
             Request::Tick { ticks } => tick(connection, ticks).await,
         };
         let reply = pooled.finish(result).map_err(store)?;
-        if let Reply::Exchange { woken, .. } | Reply::Tick { woken, .. } = &reply {
+        if let Reply::Exchange(ExchangeReply { woken_lanes: woken, .. })
+        | Reply::Tick(TickReply { woken_lanes: woken, .. }) = &reply
+        {
             self.notifier.notify(woken.iter().copied());
         }
         Ok(reply)
@@ -73,7 +75,7 @@ async fn exchange(
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_key(order);
     }
-    Ok(Reply::Exchange { now, fenced, conflicted, claimed, woken })
+    Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: woken }))
 }
 
 async fn renew(connection: &mut PgConnection, held: &[Claim], lease_for: Micros) -> Result<Reply, sqlx::Error> {
@@ -84,7 +86,7 @@ async fn renew(connection: &mut PgConnection, held: &[Claim], lease_for: Micros)
         .fetch_all(connection)
         .await?;
     let (now, rest) = time_first(&rows)?;
-    Ok(Reply::Renew { now, fenced: rest.iter().map(claim_of).collect::<Result<_, _>>()? })
+    Ok(Reply::Renew(RenewReply { now, fenced: rest.iter().map(claim_of).collect::<Result<_, _>>()? }))
 }
 
 async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
@@ -106,7 +108,7 @@ async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
             });
         }
     }
-    Ok(Reply::Discover { now, lanes, schedules })
+    Ok(Reply::Discover(DiscoverReply { now, lanes, schedules }))
 }
 
 async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Reply, sqlx::Error> {
@@ -122,7 +124,7 @@ async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Rep
         .await?;
     let (now, rest) = time_first(&rows)?;
     let woken = rest.iter().map(|row| row.try_get("trigger_id").map(TriggerId)).collect::<Result<_, _>>()?;
-    Ok(Reply::Tick { now, woken })
+    Ok(Reply::Tick(TickReply { now, woken_lanes: woken }))
 }
 
 /// The functions answer the time in a first row of its own.

@@ -7,12 +7,12 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use tidegate_core::{AppName, EventId, StoreError, TriggerId};
-use tidegate_driver::{Emission, Emitted, OutboxStore, PortError, WakeHandle};
+use tidegate_ports::{Emission, EmittedEvent, OutboxStore, PortError, WakeHandle};
 
 #[async_trait]
 impl OutboxStore for PgStore {
     /// A caller that is gone does not stop its emission: the rows may be claimed by then.
-    async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
+    async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let emitting = tokio::spawn(self.clone().emit_owned(emission.clone()));
         emitting
             .await
@@ -25,11 +25,11 @@ impl OutboxStore for PgStore {
 }
 
 impl PgStore {
-    async fn emit_owned(self, emission: Emission) -> Result<Vec<Emitted>, PortError> {
+    async fn emit_owned(self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let Emission { app, events, cause, idempotency_key: key } = &emission;
         let depth = cause.parent.map_or(0, |parent| i32::try_from(parent.depth).unwrap_or(i32::MAX));
         let mut connection = self.connection().await?;
-        let offer = self.take_offer();
+        let offer = self.try_inline_claim();
         let query = sqlx::query(if offer.is_some() { sql::emit_and_claim } else { sql::emit_events })
             .bind(app.as_str())
             .bind(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
@@ -56,13 +56,13 @@ impl PgStore {
 }
 
 /// What one event came to: the outer error is of reading it, the inner one the store's own word.
-fn emitted(row: &PgRow) -> Result<Result<Emitted, PortError>, sqlx::Error> {
+fn emitted(row: &PgRow) -> Result<Result<EmittedEvent, PortError>, sqlx::Error> {
     Ok(match row.try_get("status")? {
         "unknown_app" => Err(PortError::UnknownApp),
         "key_reused" => Err(PortError::IdempotencyKeyReused),
         _ => {
             let woken: Vec<i64> = row.try_get("woken")?;
-            Ok(Emitted::new(EventId(row.try_get("emitted_id")?), woken.into_iter().map(TriggerId).collect()))
+            Ok(EmittedEvent::new(EventId(row.try_get("emitted_id")?), woken.into_iter().map(TriggerId).collect()))
         }
     })
 }

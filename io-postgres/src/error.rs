@@ -1,7 +1,7 @@
 //! What a Postgres failure means to the caller, and above all whether the call may have been applied all the same.
 
 use tidegate_core::{StoreError, StoreErrorKind};
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 
 /// No connection could be had: nothing was sent, so nothing was done.
 pub(crate) fn unreachable(error: sqlx::Error) -> StoreError {

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Version};
-use tidegate_driver::{Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
+use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
 #[async_trait]
 impl KvStore for PgStore {
@@ -35,7 +35,7 @@ impl KvStore for PgStore {
         value: Json,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         let done = self.mutate(mutation(app, collection, key, Some(value), guard, cause)).await?;
         done.ok_or_else(|| port(sqlx::Error::RowNotFound))
     }
@@ -47,7 +47,7 @@ impl KvStore for PgStore {
         key: &Key,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         self.mutate(mutation(app, collection, key, None, guard, cause)).await
     }
 

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AbandonCause, AppName, DeliveryId, EventId};
-use tidegate_driver::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
+use tidegate_ports::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
 
 #[async_trait]
 impl LedgerStore for PgStore {

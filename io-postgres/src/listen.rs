@@ -5,7 +5,7 @@ use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tidegate_core::TriggerId;
-use tidegate_driver::WakeHandle;
+use tidegate_ports::WakeHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 const CHANNEL: &str = "tidegate_outbox";
@@ -31,7 +31,7 @@ impl PgStore {
                         tracing::info!("listening to Postgres again");
                     }
                     (pause, is_lost) = (RETRY_MIN, false);
-                    wake.wake_somewhere();
+                    wake.wake_for_discovery();
                     let why = self.forward(listener, &wake).await;
                     self.pool.doubt();
                     why
@@ -93,5 +93,5 @@ impl PgStore {
 /// late and lies below its lane's floor, and it knows which lanes have a limit.
 fn pass_on(lanes: BTreeSet<TriggerId>, wake: &WakeHandle) {
     wake.wake(lanes);
-    wake.wake_somewhere();
+    wake.wake_for_discovery();
 }

@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 use tidegate_core::{
     AppName, Cause, Collection, EventId, Fate, Json, Key, StoreError, StoreErrorKind, TriggerId, Version,
 };
-use tidegate_driver::{Emitted, Guard, Mutated, PortError};
+use tidegate_ports::{EmittedEvent, Guard, KvMutation, PortError};
 use tokio::sync::oneshot;
 
 /// Calls under way at once. More would be smaller, and wait for each other's locks.
@@ -36,7 +36,7 @@ pub(crate) struct Mutation {
     pub(crate) cause: Cause,
 }
 
-type Answer = Result<Option<Mutated>, PortError>;
+type Answer = Result<Option<KvMutation>, PortError>;
 
 #[derive(Debug)]
 struct Asked {
@@ -139,7 +139,7 @@ impl PgStore {
         let parents = || group.iter().map(|one| one.cause.parent);
         let depth = |parent: tidegate_core::Parent| i32::try_from(parent.depth).unwrap_or(i32::MAX);
         let mut connection = self.connection().await?;
-        let offer = self.take_offer();
+        let offer = self.try_inline_claim();
         let query = sqlx::query(if offer.is_some() { sql::kv_mutate_and_claim } else { sql::kv_mutate })
             .bind(group.iter().map(|one| one.app.as_str()).collect::<Vec<_>>())
             .bind(group.iter().map(|one| one.collection.as_str()).collect::<Vec<_>>())
@@ -194,16 +194,16 @@ fn answers(rows: &[PgRow]) -> Result<Vec<Answer>, sqlx::Error> {
             "done" => {
                 let event_id = EventId(row.try_get("emitted_id")?);
                 by_event.insert(event_id, answers.len());
-                Ok(Some(Mutated {
+                Ok(Some(KvMutation {
                     version: Version(row.try_get("version")?),
                     updated_at: row.try_get::<PgTime, _>("updated_at")?.0,
-                    emitted: Emitted::new(event_id, Vec::new()),
+                    emitted: EmittedEvent::new(event_id, Vec::new()),
                 }))
             }
             "woken" => {
                 let place = by_event.get(&EventId(row.try_get("emitted_id")?)).copied();
-                if let Some(Ok(Some(Mutated { emitted, .. }))) = place.and_then(|place| answers.get_mut(place)) {
-                    emitted.woken.push(TriggerId(row.try_get("woken")?));
+                if let Some(Ok(Some(KvMutation { emitted, .. }))) = place.and_then(|place| answers.get_mut(place)) {
+                    emitted.lanes.push(TriggerId(row.try_get("woken")?));
                 }
                 continue;
             }

@@ -8,7 +8,7 @@ use sqlx::Row;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use tidegate_core::{AppName, PrincipalId, Role};
-use tidegate_driver::{
+use tidegate_ports::{
     Bearer, NewPrincipal, NewToken, PortError, PrincipalRecord, PrincipalStore, TokenRecord, TokenStore,
 };
 

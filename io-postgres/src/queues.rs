@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::Timestamp;
-use tidegate_driver::{PortError, QueueState, QueueStore};
+use tidegate_ports::{PortError, QueueState, QueueStore};
 
 #[async_trait]
 impl QueueStore for PgStore {

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use tidegate_core::{AppName, ScriptName};
-use tidegate_driver::{Change, PortError, Script, ScriptStore};
+use tidegate_ports::{Change, PortError, Script, ScriptStore};
 
 #[async_trait]
 impl ScriptStore for PgStore {

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tidegate_core::{StoreError, TriggerId};
-use tidegate_driver::{Emitted, Offer, WakeHandle};
+use tidegate_ports::{EmittedEvent, InlineClaimGuard, WakeHandle};
 
 /// The store on a Postgres database.
 #[derive(Clone, Debug)]
@@ -75,8 +75,8 @@ impl PgStore {
     }
 
     /// Room for the rows that are about to be written.
-    pub(crate) fn take_offer(&self) -> Option<Offer> {
-        self.dispatcher.get().and_then(WakeHandle::take_offer)
+    pub(crate) fn try_inline_claim(&self) -> Option<InlineClaimGuard> {
+        self.dispatcher.get().and_then(WakeHandle::try_inline_claim)
     }
 
     /// Brings the schema up to date. It may be called by many daemons at once: one of them does it, the others wait.
@@ -102,8 +102,8 @@ impl PgStore {
     }
 
     /// Tells who has to look for rows of what was emitted.
-    pub(crate) fn tell_of<'e>(&self, emitted: impl Iterator<Item = &'e Emitted>) {
-        let lanes: Vec<TriggerId> = emitted.flat_map(Emitted::waiting).collect();
+    pub(crate) fn tell_of<'e>(&self, emitted: impl Iterator<Item = &'e EmittedEvent>) {
+        let lanes: Vec<TriggerId> = emitted.flat_map(EmittedEvent::waiting).collect();
         if !lanes.is_empty() {
             self.notifier.notify(lanes.iter().copied());
             if let Some(dispatcher) = self.dispatcher.get() {

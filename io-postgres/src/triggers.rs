@@ -8,7 +8,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres, Row};
 use tidegate_core::{AppName, Match, PrincipalId, RetryPolicySpec, Trigger, TriggerId, TriggerName, TriggerSpec};
-use tidegate_driver::{Change, PortError, TriggerStore};
+use tidegate_ports::{Change, PortError, TriggerStore};
 
 #[async_trait]
 impl TriggerStore for PgStore {

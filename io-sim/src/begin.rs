@@ -2,9 +2,9 @@
 
 use crate::memory::{CallKey, Memory, Row, TriggerRow};
 use tidegate_core::{
-    AppName, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Isolation, Lease, Match, Micros, PrincipalId,
-    Refusal, Reply, RetryPolicy, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncReply, SyncTarget,
-    Trigger, TriggerId, TriggerName, TriggerSpec,
+    AppName, BeginCallsReply, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Isolation, Lease, Match, Micros,
+    PrincipalId, Refusal, Reply, RetryPolicy, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall,
+    SyncReply, SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
 };
 
 impl Memory {
@@ -18,7 +18,7 @@ impl Memory {
                 Err(refusal) => refused.push((inbox, refusal)),
             }
         }
-        Reply::Begin { now: self.now, begun, refused, repeated }
+        Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries: begun, refused, repeated })
     }
 
     fn begin_one(&mut self, call: SyncCall, lease_for: Micros) -> Result<Begun, Refusal> {

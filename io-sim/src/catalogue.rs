@@ -3,7 +3,7 @@
 use crate::memory::{Memory, TriggerRow};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, PrincipalId, ScriptName, Trigger, TriggerId, TriggerName, TriggerSpec};
-use tidegate_driver::{AppSummary, Change, DeployReport, Deployment, PortError, Script};
+use tidegate_ports::{AppSummary, Change, DeployReport, Deployment, PortError, Script};
 
 impl Memory {
     /// All apps, by name.

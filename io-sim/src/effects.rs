@@ -3,7 +3,7 @@
 use crate::memory::{Memory, Row};
 use std::collections::BTreeSet;
 use tidegate_core::{Cause, DeliveryId, Effects, PrincipalId, Source, TriggerId};
-use tidegate_driver::Guard;
+use tidegate_ports::Guard;
 
 impl Memory {
     /// Whether somebody has written what the handler had read.
@@ -29,10 +29,10 @@ impl Memory {
                 Some(value) => self.put(&app, &write.collection, &write.key, value.clone(), Guard::Any, &cause).ok(),
                 None => self.delete(&app, &write.collection, &write.key, Guard::Any, &cause).ok().flatten(),
             };
-            woken.extend(mutated.into_iter().flat_map(|mutated| mutated.emitted.woken));
+            woken.extend(mutated.into_iter().flat_map(|mutated| mutated.emitted.lanes));
         }
         for event in &effects.events {
-            woken.extend(self.emit_one(&app, Source::App, event.clone(), &cause).woken);
+            woken.extend(self.emit_one(&app, Source::App, event.clone(), &cause).lanes);
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::memory::Memory;
 use tidegate_core::{
-    Attempt, Cause, Claim, Delivery, EventType, ExecError, Handler, Json, LaneQuota, LaneState, Lease, Match, Micros,
-    NewEvent, PrincipalId, Reply, Request, Schedule, Source, Standing, Subject, Tick, Timestamp, TriggerId,
+    Attempt, Cause, Claim, Delivery, DiscoverReply, EventType, ExchangeReply, ExecError, Handler, Json, LaneQuota,
+    LaneState, Lease, Match, Micros, NewEvent, PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing,
+    Subject, Tick, TickReply, Timestamp, TriggerId,
 };
 
 impl Memory {
@@ -15,17 +16,25 @@ impl Memory {
                 let settled = self.settle(settle);
                 let claimed = claim.into_iter().flat_map(|quota| self.claim(quota, lease_for)).collect();
                 let crate::settle::Settled { fenced, conflicted, woken } = settled;
-                Reply::Exchange { now, fenced, conflicted, claimed, woken: woken.into_iter().collect() }
+                Reply::Exchange(ExchangeReply {
+                    now,
+                    fenced,
+                    conflicted,
+                    claimed,
+                    woken_lanes: woken.into_iter().collect(),
+                })
             }
-            Request::Begin { calls, lease_for } => self.begin(calls, lease_for),
+            Request::BeginCalls { calls, lease_for } => self.begin(calls, lease_for),
             Request::Renew { held, lease_for } => {
                 let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
-                Reply::Renew { now, fenced }
+                Reply::Renew(RenewReply { now, fenced })
             }
-            Request::Discover => Reply::Discover { now, lanes: self.lanes(), schedules: self.schedules() },
+            Request::Discover => {
+                Reply::Discover(DiscoverReply { now, lanes: self.lanes(), schedules: self.schedules() })
+            }
             Request::Tick { ticks } => {
                 let woken = ticks.into_iter().filter(|tick| self.tick(*tick)).map(|tick| tick.trigger).collect();
-                Reply::Tick { now, woken }
+                Reply::Tick(TickReply { now, woken_lanes: woken })
             }
         }
     }

@@ -5,18 +5,18 @@ use tidegate_core::{
     AppName, Cause, DeadLetterId, DeliveryId, Event, EventType, Json, Lease, Micros, NewEvent, RetryPolicy,
     RetryPolicySpec, Source, Subject, Timestamp, TriggerId, matching,
 };
-use tidegate_driver::Emitted;
+use tidegate_ports::EmittedEvent;
 
 impl Memory {
     /// Emits one event into the outbox.
-    pub(crate) fn emit_one(&mut self, app: &AppName, source: Source, new: NewEvent, cause: &Cause) -> Emitted {
+    pub(crate) fn emit_one(&mut self, app: &AppName, source: Source, new: NewEvent, cause: &Cause) -> EmittedEvent {
         let event = self.event(app, source, new, cause);
         let ids: Vec<TriggerId> = {
             let living = self.triggers.values().filter(|row| !row.deleted).map(|row| &row.trigger);
             matching(&event, living).map(|trigger| trigger.id).collect()
         };
         ids.iter().for_each(|trigger| self.enqueue(*trigger, &event, None));
-        Emitted::new(event.id, ids)
+        EmittedEvent::new(event.id, ids)
     }
 
     /// Emits the event of a dead letter; its rows handle that letter, once.

@@ -2,7 +2,7 @@
 
 use crate::memory::{Memory, Row};
 use tidegate_core::{DeadLetterId, DeliveryId, MaxConcurrency, TriggerId};
-use tidegate_driver::DeadLetter;
+use tidegate_ports::DeadLetter;
 
 impl Memory {
     /// A row, if it waits or runs.

@@ -3,7 +3,7 @@
 use crate::fan_out::kv_event;
 use crate::memory::{Memory, Value};
 use tidegate_core::{AppName, Cause, Collection, Json, Key, KvOp, Source, Version};
-use tidegate_driver::{Emission, Emitted, Guard, KvEntry, KvPage, Mutated, PortError};
+use tidegate_ports::{Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, PortError};
 
 impl Memory {
     /// The value, if there is one.
@@ -22,14 +22,14 @@ impl Memory {
         value: Json,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         self.require(app)?;
         self.check(app, collection, key, guard)?;
         let (version, updated_at) = (self.next_version(), self.now);
         let event = kv_event(KvOp::Set, collection, key, Some(&value), version);
         self.kv.insert((app.clone(), collection.clone(), key.clone()), Value { value, version, updated_at });
         let emitted = self.emit_one(app, Source::Kv, event, cause);
-        Ok(Mutated { version, updated_at, emitted })
+        Ok(KvMutation { version, updated_at, emitted })
     }
 
     /// Deletes the value if `guard` holds.
@@ -40,7 +40,7 @@ impl Memory {
         key: &Key,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         self.require(app)?;
         self.check(app, collection, key, guard)?;
         if self.kv.remove(&(app.clone(), collection.clone(), key.clone())).is_none() {
@@ -49,7 +49,7 @@ impl Memory {
         let (version, updated_at) = (self.next_version(), self.now);
         let event = kv_event(KvOp::Delete, collection, key, None, version);
         let emitted = self.emit_one(app, Source::Kv, event, cause);
-        Ok(Some(Mutated { version, updated_at, emitted }))
+        Ok(Some(KvMutation { version, updated_at, emitted }))
     }
 
     /// Entries in the byte order of their keys.
@@ -63,7 +63,7 @@ impl Memory {
     }
 
     /// Writes an emission's outbox rows.
-    pub fn emit(&mut self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
+    pub fn emit(&mut self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
         self.require(&emission.app)?;
         if let Some(key) = &emission.idempotency_key
             && let Some((digest, ids)) = self.idempotency.get(&(emission.app.clone(), key.key.clone()))
@@ -71,11 +71,11 @@ impl Memory {
             if *digest != key.digest {
                 return Err(PortError::IdempotencyKeyReused);
             }
-            return Ok(ids.iter().map(|id| Emitted::new(*id, Vec::new())).collect());
+            return Ok(ids.iter().map(|id| EmittedEvent::new(*id, Vec::new())).collect());
         }
         let emit =
             |event: &tidegate_core::NewEvent| self.emit_one(&emission.app, Source::App, event.clone(), &emission.cause);
-        let emitted: Vec<Emitted> = emission.events.iter().map(emit).collect();
+        let emitted: Vec<EmittedEvent> = emission.events.iter().map(emit).collect();
         if let Some(key) = &emission.idempotency_key {
             let ids = emitted.iter().map(|one| one.event_id).collect();
             self.idempotency.insert((emission.app.clone(), key.key.clone()), (key.digest.clone(), ids));

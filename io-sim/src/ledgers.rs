@@ -3,7 +3,7 @@
 use crate::memory::Memory;
 use std::cmp::Reverse;
 use tidegate_core::{AppName, DeliveryId, TriggerId, TriggerName};
-use tidegate_driver::{AbandonedExecution, LoopEntry, PortError};
+use tidegate_ports::{AbandonedExecution, LoopEntry, PortError};
 
 impl Memory {
     pub(crate) fn loop_entries(&self, app: &AppName, limit: u32) -> Result<Vec<LoopEntry>, PortError> {

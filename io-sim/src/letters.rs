@@ -3,7 +3,7 @@
 use crate::memory::{Letter, Memory, Row};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, DeadLetterId, DeliveryId, Lease, Timestamp, TriggerId};
-use tidegate_driver::{LetterBatch, LetterSelection, PortError, Resolution};
+use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 impl Memory {
     /// Delivers letters again, from the first attempt on.
@@ -44,7 +44,7 @@ impl Memory {
             self.decide(id, Resolution::Redriven);
             woken.insert(trigger);
         }
-        Ok(LetterBatch { woken: woken.into_iter().collect(), ..batch })
+        Ok(LetterBatch { woken_lanes: woken.into_iter().collect(), ..batch })
     }
 
     /// Closes letters.

@@ -5,7 +5,7 @@ use tidegate_core::{
     AbandonCause, AppName, Attempt, Collection, DeadLetterId, DeliveryId, Event, EventId, HandlerReply, InboxId, Json,
     Key, Lease, Match, PrincipalId, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
 };
-use tidegate_driver::{DeadLetter, PrincipalRecord, Script, TokenRecord};
+use tidegate_ports::{DeadLetter, PrincipalRecord, Script, TokenRecord};
 
 /// A store in memory. Its clock is [`Memory::set_now`]; nothing in it reads another, and nothing in it is random.
 #[derive(Clone, Debug, Default)]

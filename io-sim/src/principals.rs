@@ -3,7 +3,7 @@
 use crate::memory::{Account, Memory};
 use std::collections::BTreeMap;
 use tidegate_core::{AppName, PrincipalId, Role, Standing};
-use tidegate_driver::{Bearer, NewPrincipal, NewToken, PrincipalRecord, TokenRecord};
+use tidegate_ports::{Bearer, NewPrincipal, NewToken, PrincipalRecord, TokenRecord};
 
 impl Memory {
     /// How whoever registered a trigger of `app` stands now. The two that are built in may everything.

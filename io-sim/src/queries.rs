@@ -2,7 +2,7 @@
 
 use crate::memory::{Memory, Row};
 use tidegate_core::{AppName, DeadLetterId, DeliveryId};
-use tidegate_driver::{
+use tidegate_ports::{
     DeadLetter, DeadLetterFilter, DeliveryFilter, DeliveryState, DeliverySummary, PortError, QueueState,
 };
 

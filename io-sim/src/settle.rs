@@ -6,7 +6,7 @@ use tidegate_core::{
     Attempt, Cause, Claim, DeadLetterId, DeadReason, DeliveryId, LetterEvent, Micros, Settlement, Timestamp, TriggerId,
     Verdict,
 };
-use tidegate_driver::{DeadLetter, Resolution};
+use tidegate_ports::{DeadLetter, Resolution};
 
 #[derive(Default)]
 pub(crate) struct Settled {

@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_core::{
-    AppName, Cause, Collection, DeadLetterId, DeliveryId, Json, Key, PrincipalId, Reply, Request, Role, ScriptName,
-    StoreError, Timestamp, Trigger, TriggerName, TriggerSpec,
+    AppName, Cause, Collection, DeadLetterId, DeliveryId, ExchangeReply, Json, Key, PrincipalId, Reply, Request, Role,
+    ScriptName, StoreError, Timestamp, Trigger, TriggerName, TriggerSpec,
 };
-use tidegate_driver::{
+use tidegate_ports::{
     AbandonedExecution, AppStore, AppSummary, Bearer, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter,
-    DeliveryStore, DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, Emitted, Guard, KvEntry, KvPage,
-    KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, Mutated, NewPrincipal, NewToken, OutboxStore,
-    PortError, PrincipalRecord, PrincipalStore, QueueState, QueueStore, Script, ScriptStore, TokenRecord, TokenStore,
-    TriggerStore, WakeHandle,
+    DeliveryStore, DeliverySummary, DeployReport, Deployment, DispatchStore, Emission, EmittedEvent, Guard, KvEntry,
+    KvMutation, KvPage, KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, NewPrincipal, NewToken,
+    OutboxStore, PortError, PrincipalRecord, PrincipalStore, QueueState, QueueStore, Script, ScriptStore, TokenRecord,
+    TokenStore, TriggerStore, WakeHandle,
 };
 
 /// A [`Memory`] that many may use, with a clock of the caller's choice.
@@ -53,22 +53,22 @@ impl SharedMemory {
     fn emitting<T>(
         &self,
         work: impl FnOnce(&mut Memory) -> Result<T, PortError>,
-        emitted: impl FnOnce(&mut T) -> &mut [Emitted],
+        emitted: impl FnOnce(&mut T) -> &mut [EmittedEvent],
     ) -> Result<T, PortError> {
-        let offer = self.dispatcher.get().and_then(WakeHandle::take_offer);
+        let offer = self.dispatcher.get().and_then(WakeHandle::try_inline_claim);
         let mut memory = self.transaction();
         let mut done = work(&mut memory)?;
         let emitted = emitted(&mut done);
         if let Some(offer) = offer {
-            let claim = offer.room().claim(emitted, memory.now());
+            let claim = offer.room().quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), memory.now());
             let request = Request::Exchange { settle: Vec::new(), claim, lease_for: offer.lease_for() };
-            if let Reply::Exchange { claimed, .. } = memory.call(request) {
+            if let Reply::Exchange(ExchangeReply { claimed, .. }) = memory.call(request) {
                 emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
                 offer.claimed(claimed);
             }
         }
         if let Some(dispatcher) = self.dispatcher.get() {
-            dispatcher.wake(emitted.iter().flat_map(Emitted::waiting));
+            dispatcher.wake(emitted.iter().flat_map(EmittedEvent::waiting));
         }
         Ok(done)
     }
@@ -101,7 +101,7 @@ impl KvStore for SharedMemory {
         value: Json,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         let put = |memory: &mut Memory| memory.put(app, collection, key, value, guard, cause);
         self.emitting(put, |mutated| std::slice::from_mut(&mut mutated.emitted))
     }
@@ -113,7 +113,7 @@ impl KvStore for SharedMemory {
         key: &Key,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         let delete = |memory: &mut Memory| memory.delete(app, collection, key, guard, cause);
         self.emitting(delete, |mutated| mutated.as_mut().map_or(&mut [], |one| std::slice::from_mut(&mut one.emitted)))
     }
@@ -125,7 +125,7 @@ impl KvStore for SharedMemory {
 
 #[async_trait]
 impl OutboxStore for SharedMemory {
-    async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
+    async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
         self.emitting(|memory| memory.emit(emission), Vec::as_mut_slice)
     }
 

@@ -4,12 +4,12 @@ use futures_util::future::join_all;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{
-    AppName, Cause, Claim, Collection, Effects, EventType, Handler, Isolation, Json, Key, LaneQuota, Match, Micros,
-    NewEvent, Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Settlement, Subject, TimeoutMs, Timestamp,
-    Trigger, TriggerName, TriggerSpec, Verdict,
+    AppName, Cause, Claim, Collection, Effects, EventType, ExchangeReply, Handler, Isolation, Json, Key, LaneQuota,
+    Match, Micros, NewEvent, Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Settlement, Subject,
+    TimeoutMs, Timestamp, Trigger, TriggerName, TriggerSpec, Verdict,
 };
-use tidegate_driver::{AppStore, Deployment, DispatchStore, Emission, Guard, KvStore, OutboxStore, TriggerStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tidegate_ports::{AppStore, Deployment, DispatchStore, Emission, Guard, KvStore, OutboxStore, TriggerStore};
 
 const BATCH: u32 = 1_000;
 const LEASE: Micros = Micros::from_secs(600);
@@ -70,7 +70,9 @@ async fn call(store: &SqliteStore, settle: Vec<Settlement>, trigger: &Trigger, q
     let begun = Instant::now();
     let reply = store.call(Request::Exchange { settle, claim, lease_for: LEASE }).await.expect("the exchange is made");
     let took = begun.elapsed();
-    let Reply::Exchange { claimed, fenced, .. } = reply else { panic!("an exchange is answered by one") };
+    let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = reply else {
+        panic!("an exchange is answered by one")
+    };
     assert!(fenced.is_empty());
     (claimed.iter().map(|row| Claim { delivery: row.id, lease: row.lease }).collect(), took)
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, PrincipalId, ScriptName, TriggerName};
-use tidegate_driver::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
+use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
 
 impl SqliteStore {
     /// Reads in an app, if there is such an app.

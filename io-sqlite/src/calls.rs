@@ -8,10 +8,10 @@ use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
 use tidegate_core::{
-    AppName, Claim, Delivery, DeliveryId, EventId, HandlerReply, IdempotencyKey, Lease, Micros, Refusal, Reply,
-    Standing, SyncCall, SyncReply, SyncTarget,
+    AppName, BeginCallsReply, Claim, Delivery, DeliveryId, EventId, HandlerReply, IdempotencyKey, Lease, Micros,
+    Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget,
 };
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 use uuid::Uuid;
 
 /// What became of a call.
@@ -38,7 +38,7 @@ impl Tx<'_> {
                 Begun::Repeated(reply) => repeated.push((call.inbox, reply)),
             }
         }
-        Ok(Reply::Begin { now: self.now, begun, refused, repeated })
+        Ok(Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries: begun, refused, repeated }))
     }
 
     fn begin_call(&self, call: &SyncCall, lease_for: Micros) -> Result<Begun, PortError> {

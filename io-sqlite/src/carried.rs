@@ -3,22 +3,22 @@
 use crate::SqliteStore;
 use crate::error::OrRefused;
 use crate::writer::Tx;
-use tidegate_core::{Delivery, Micros};
-use tidegate_driver::{Emitted, PortError, Room};
+use tidegate_core::{Delivery, InlineRoom, Micros};
+use tidegate_ports::{EmittedEvent, PortError};
 
 impl SqliteStore {
     /// Does `work`, which has `emitted`, in the next transaction, and tells the dispatcher of it after the commit.
     pub(crate) async fn write_events<T, W>(
         &self,
         work: W,
-        emitted: fn(&mut T) -> &mut [Emitted],
+        emitted: fn(&mut T) -> &mut [EmittedEvent],
     ) -> Result<T, PortError>
     where
         T: Send + 'static,
         W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
     {
         let Some(dispatcher) = self.dispatcher.get().cloned() else { return self.writer.write(work).await };
-        let offer = dispatcher.take_offer();
+        let offer = dispatcher.try_inline_claim();
         let room = offer.as_ref().map(|offer| (offer.room().clone(), offer.lease_for()));
         let work = move |tx: &Tx<'_>| {
             let mut done = work(tx)?;
@@ -29,7 +29,7 @@ impl SqliteStore {
             Ok((done, claimed))
         };
         let committed = move |(done, claimed): &mut (T, Vec<Delivery>)| {
-            dispatcher.wake(emitted(done).iter().flat_map(Emitted::waiting));
+            dispatcher.wake(emitted(done).iter().flat_map(EmittedEvent::waiting));
             if let Some(offer) = offer {
                 offer.claimed(std::mem::take(claimed));
             }
@@ -42,11 +42,11 @@ impl Tx<'_> {
     /// A claim that fails is undone alone, and what was written waits for another.
     fn claim_written(
         &self,
-        emitted: &mut [Emitted],
-        room: &Room,
+        emitted: &mut [EmittedEvent],
+        room: &InlineRoom,
         lease_for: Micros,
     ) -> Result<Vec<Delivery>, PortError> {
-        let asked = room.claim(emitted, self.now);
+        let asked = room.quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), self.now);
         if asked.is_empty() {
             return Ok(Vec::new());
         }

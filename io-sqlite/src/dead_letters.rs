@@ -7,7 +7,7 @@ use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerName};
-use tidegate_driver::{
+use tidegate_ports::{
     DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution,
 };
 

@@ -6,7 +6,7 @@ use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 use tidegate_core::{AppName, DeliveryId, TriggerName};
-use tidegate_driver::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
+use tidegate_ports::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
 
 #[async_trait]
 impl DeliveryStore for SqliteStore {

@@ -8,11 +8,11 @@ use crate::{SqliteStore, sql};
 use rusqlite::{Row, params};
 use std::collections::BTreeSet;
 use tidegate_core::{
-    AppName, Cause, Claim, CronExpression, DeliveryId, EventType, Json, LaneState, Lease, Micros, NewEvent,
-    PrincipalId, Reply, Request, Schedule, Source, StoreError, StoreErrorKind, Subject, Tick, TimeZone, TriggerId,
-    TriggerName,
+    AppName, Cause, Claim, CronExpression, DeliveryId, DiscoverReply, EventType, Json, LaneState, Lease, Micros,
+    NewEvent, PrincipalId, RenewReply, Reply, Request, Schedule, Source, StoreError, StoreErrorKind, Subject, Tick,
+    TickReply, TimeZone, TriggerId, TriggerName,
 };
-use tidegate_driver::{DispatchStore, PortError};
+use tidegate_ports::{DispatchStore, PortError};
 
 impl DispatchStore for SqliteStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
@@ -20,7 +20,9 @@ impl DispatchStore for SqliteStore {
             Request::Exchange { settle, claim, lease_for } => {
                 self.writer.write(move |tx| tx.exchange(settle, claim, lease_for)).await
             }
-            Request::Begin { calls, lease_for } => self.writer.write(move |tx| tx.begin_calls(calls, lease_for)).await,
+            Request::BeginCalls { calls, lease_for } => {
+                self.writer.write(move |tx| tx.begin_calls(calls, lease_for)).await
+            }
             Request::Renew { held, lease_for } => self.writer.write(move |tx| tx.renew(held, lease_for)).await,
             Request::Tick { ticks } => self.writer.write(move |tx| tx.tick_all(ticks)).await,
             Request::Discover => self.discover().await,
@@ -40,7 +42,7 @@ impl Tx<'_> {
         })?;
         let renewed = BTreeSet::from_iter(renewed);
         let fenced = held.into_iter().filter(|claim| !renewed.contains(claim)).collect();
-        Ok(Reply::Renew { now: self.now, fenced })
+        Ok(Reply::Renew(RenewReply { now: self.now, fenced }))
     }
 
     fn tick_all(&self, ticks: Vec<Tick>) -> Result<Reply, PortError> {
@@ -58,9 +60,9 @@ impl Tx<'_> {
             };
             let cause = Cause::outside(PrincipalId::new("system").expect("a constant within the rule"));
             let audience = Audience { only: Some(tick.trigger), letter: None };
-            woken.extend(self.fan_out(&app, Source::Cron, &event, &cause, audience)?.woken);
+            woken.extend(self.fan_out(&app, Source::Cron, &event, &cause, audience)?.lanes);
         }
-        Ok(Reply::Tick { now: self.now, woken })
+        Ok(Reply::Tick(TickReply { now: self.now, woken_lanes: woken }))
     }
 }
 
@@ -71,7 +73,7 @@ impl SqliteStore {
             .read(move |connection| {
                 let lanes = connection.all(sql::discover, [now.0], lane_state)?;
                 let schedules = connection.all(sql::schedules, [now.0], schedule)?;
-                Ok(Reply::Discover { now, lanes, schedules })
+                Ok(Reply::Discover(DiscoverReply { now, lanes, schedules }))
             })
             .await
     }

@@ -7,7 +7,7 @@ use crate::sql;
 use crate::writer::Tx;
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, Cause, DeliveryId, Effects, Parent, Source, TriggerId};
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 
 /// Lanes that got rows, each once.
 pub(crate) type Woken = BTreeSet<TriggerId>;
@@ -32,10 +32,10 @@ impl Tx<'_> {
                 Some(value) => Some(self.put(&app, &write.collection, &write.key, value, &cause)?),
                 None => self.delete_value(&app, &write.collection, &write.key, &cause)?,
             };
-            woken.extend(mutated.into_iter().flat_map(|mutated| mutated.emitted.woken));
+            woken.extend(mutated.into_iter().flat_map(|mutated| mutated.emitted.lanes));
         }
         for event in &effects.events {
-            woken.extend(self.fan_out(&app, Source::App, event, &cause, Audience::default())?.woken);
+            woken.extend(self.fan_out(&app, Source::App, event, &cause, Audience::default())?.lanes);
         }
         Ok(true)
     }

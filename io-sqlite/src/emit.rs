@@ -11,7 +11,7 @@ use tidegate_core::{
     AppName, Cause, Collection, DeadLetterId, EventId, EventType, Json, Key, KvOp, Micros, NewEvent, Source, Subject,
     TriggerId, Version,
 };
-use tidegate_driver::{Emission, Emitted, OutboxStore, PortError, WakeHandle};
+use tidegate_ports::{Emission, EmittedEvent, OutboxStore, PortError, WakeHandle};
 use uuid::Uuid;
 
 /// For whom an event is.
@@ -35,7 +35,7 @@ impl Tx<'_> {
         new: &NewEvent,
         cause: &Cause,
         audience: Audience,
-    ) -> Result<Emitted, PortError> {
+    ) -> Result<EmittedEvent, PortError> {
         let event_id = Uuid::now_v7();
         let root_id = cause.parent.map_or(event_id, |parent| parent.root_id.0);
         let woken = self.matching(app, source, new, audience.only)?;
@@ -57,7 +57,7 @@ impl Tx<'_> {
             ];
             self.connection.run(sql::fan_out, params)?;
         }
-        Ok(Emitted::new(EventId(event_id), woken))
+        Ok(EmittedEvent::new(EventId(event_id), woken))
     }
 
     /// The triggers that an event is for, in the order of their ids.
@@ -121,7 +121,7 @@ pub(crate) fn kv_event(
 
 #[async_trait]
 impl OutboxStore for SqliteStore {
-    async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError> {
+    async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let emission = emission.clone();
         self.write_events(move |tx| tx.emit(emission), Vec::as_mut_slice).await
     }
@@ -132,7 +132,7 @@ impl OutboxStore for SqliteStore {
 }
 
 impl Tx<'_> {
-    fn emit(&self, emission: Emission) -> Result<Vec<Emitted>, PortError> {
+    fn emit(&self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let Emission { app, events, cause, idempotency_key } = emission;
         self.require_app(&app)?;
         if let Some(key) = &idempotency_key {
@@ -145,7 +145,7 @@ impl Tx<'_> {
                     return Err(PortError::IdempotencyKeyReused);
                 }
                 let ids: Vec<EventId> = serde_json::from_str(&event_ids).unwrap_or_default();
-                return Ok(ids.into_iter().map(|event_id| Emitted::new(event_id, Vec::new())).collect());
+                return Ok(ids.into_iter().map(|event_id| EmittedEvent::new(event_id, Vec::new())).collect());
             }
         }
         let mut emitted = Vec::with_capacity(events.len());

@@ -2,7 +2,7 @@
 
 use rusqlite::Error;
 use tidegate_core::{StoreError, StoreErrorKind};
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 
 /// A statement failed, so its transaction is rolled back.
 pub(crate) fn refused(error: &Error) -> StoreError {

@@ -6,8 +6,8 @@ use crate::query::Query;
 use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
-use tidegate_core::{Attempt, Delivery, LaneQuota, Micros, Reply, Settlement, Timestamp, TriggerId};
-use tidegate_driver::PortError;
+use tidegate_core::{Attempt, Delivery, ExchangeReply, LaneQuota, Micros, Reply, Settlement, Timestamp, TriggerId};
+use tidegate_ports::PortError;
 
 impl Tx<'_> {
     pub(crate) fn exchange(
@@ -22,7 +22,13 @@ impl Tx<'_> {
             claimed.append(&mut self.claim(quota, lease_for)?);
         }
         let crate::settle::Settled { fenced, conflicted, woken } = settled;
-        Ok(Reply::Exchange { now: self.now, fenced, conflicted, claimed, woken: woken.into_iter().collect() })
+        Ok(Reply::Exchange(ExchangeReply {
+            now: self.now,
+            fenced,
+            conflicted,
+            claimed,
+            woken_lanes: woken.into_iter().collect(),
+        }))
     }
 
     pub(crate) fn claim(&self, asked: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {

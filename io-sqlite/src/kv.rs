@@ -8,7 +8,7 @@ use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use tidegate_core::{AppName, Cause, Collection, Json, Key, KvOp, Source, Version};
-use tidegate_driver::{Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
+use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
 #[async_trait]
 impl KvStore for SqliteStore {
@@ -25,7 +25,7 @@ impl KvStore for SqliteStore {
         value: Json,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         let put = move |tx: &Tx<'_>| {
             tx.require_app(&app)?;
@@ -42,7 +42,7 @@ impl KvStore for SqliteStore {
         key: &Key,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         let delete = move |tx: &Tx<'_>| {
             tx.require_app(&app)?;
@@ -88,13 +88,13 @@ impl Tx<'_> {
         key: &Key,
         value: &Json,
         cause: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         let version = self.next_version()?;
         let params = params![app.as_str(), collection.as_str(), key.as_str(), value.as_str(), version.0, self.now.0];
         self.connection.run(sql::kv_put, params)?;
         let event = kv_event(KvOp::Set, collection, key, Some(value), version);
         let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default())?;
-        Ok(Mutated { version, updated_at: self.now, emitted })
+        Ok(KvMutation { version, updated_at: self.now, emitted })
     }
 
     /// Deletes a value and emits its event, if there was one.
@@ -104,14 +104,14 @@ impl Tx<'_> {
         collection: &Collection,
         key: &Key,
         cause: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         if self.connection.run(sql::kv_delete, [app.as_str(), collection.as_str(), key.as_str()])? == 0 {
             return Ok(None);
         }
         let version = self.next_version()?;
         let event = kv_event(KvOp::Delete, collection, key, None, version);
         let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default())?;
-        Ok(Some(Mutated { version, updated_at: self.now, emitted }))
+        Ok(Some(KvMutation { version, updated_at: self.now, emitted }))
     }
 }
 

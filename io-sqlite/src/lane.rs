@@ -3,7 +3,7 @@
 use crate::rows;
 use rusqlite::{Result, Row};
 use tidegate_core::{
-    AppName, BegunCall, DeadLetterId, Delivery, DeliveryId, EventId, Handler, Lease, Micros, PrincipalId, Standing,
+    AppName, CallRow, DeadLetterId, Delivery, DeliveryId, EventId, Handler, Lease, Micros, PrincipalId, Standing,
     Timestamp, TriggerId, TriggerName,
 };
 
@@ -38,8 +38,8 @@ impl Lane {
     }
 
     /// The row of a call that was written into it.
-    pub(crate) fn begun(&self, id: DeliveryId, event_id: EventId, now: Timestamp, timeout: Micros) -> BegunCall {
-        BegunCall {
+    pub(crate) fn begun(&self, id: DeliveryId, event_id: EventId, now: Timestamp, timeout: Micros) -> CallRow {
+        CallRow {
             id,
             event_id,
             now,

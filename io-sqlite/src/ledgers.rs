@@ -5,7 +5,7 @@ use crate::{SqliteStore, rows, sql};
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use tidegate_core::{AbandonCause, AppName, DeliveryId};
-use tidegate_driver::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
+use tidegate_ports::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
 
 #[async_trait]
 impl LedgerStore for SqliteStore {

@@ -6,7 +6,7 @@ use crate::writer::Tx;
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, DeadLetterId, DeadReason, TriggerId, TriggerName};
-use tidegate_driver::{LetterBatch, LetterSelection, PortError, Resolution};
+use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 /// Letters that a selection found: each, its trigger, and whether that is gone.
 pub(crate) struct Picked(Vec<(DeadLetterId, TriggerId, bool)>);
@@ -37,7 +37,7 @@ impl Picked {
             matched: self.0.len() as u64,
             skipped: self.0.iter().filter(|(_, _, gone)| *gone).count() as u64,
             last: self.0.last().map(|(id, ..)| *id),
-            woken: Vec::new(),
+            woken_lanes: Vec::new(),
         }
     }
 
@@ -54,7 +54,7 @@ impl Tx<'_> {
         self.connection.run(sql::letters_redrive, params![ids, self.now.0])?;
         self.resolve_letters(&ids, Resolution::Redriven)?;
         let woken: BTreeSet<TriggerId> = picked.living().map(|(_, trigger)| trigger).collect();
-        Ok(LetterBatch { woken: woken.into_iter().collect(), ..picked.batch() })
+        Ok(LetterBatch { woken_lanes: woken.into_iter().collect(), ..picked.batch() })
     }
 
     /// A letter can be laid aside whatever became of its trigger.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tidegate_core::{StoreError, StoreErrorKind, Timestamp};
-use tidegate_driver::{PortError, WakeHandle};
+use tidegate_ports::{PortError, WakeHandle};
 
 /// More than there are statements: each is prepared once for a connection.
 const STATEMENTS_MAX: usize = 128;

@@ -6,7 +6,7 @@ use crate::{SqliteStore, rows, sql};
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 use tidegate_core::{AppName, PrincipalId, Role};
-use tidegate_driver::{
+use tidegate_ports::{
     Bearer, NewPrincipal, NewToken, PortError, PrincipalRecord, PrincipalStore, TokenRecord, TokenStore,
 };
 

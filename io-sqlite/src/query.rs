@@ -2,7 +2,7 @@
 
 use crate::error::OrRefused;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 
 pub(crate) trait Query {
     /// How many rows it changed.

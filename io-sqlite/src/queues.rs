@@ -5,7 +5,7 @@ use crate::{SqliteStore, rows, sql};
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 use tidegate_core::Timestamp;
-use tidegate_driver::{PortError, QueueState, QueueStore};
+use tidegate_ports::{PortError, QueueState, QueueStore};
 
 #[async_trait]
 impl QueueStore for SqliteStore {

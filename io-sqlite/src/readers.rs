@@ -6,7 +6,7 @@ use crate::blocking::blocking;
 use crate::error::closed;
 use rusqlite::Connection;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 use tokio::sync::Semaphore;
 
 pub(crate) struct Readers {

@@ -7,7 +7,7 @@ use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use tidegate_core::{AppName, ScriptName};
-use tidegate_driver::{Change, PortError, Script, ScriptStore};
+use tidegate_ports::{Change, PortError, Script, ScriptStore};
 
 #[async_trait]
 impl ScriptStore for SqliteStore {

@@ -13,7 +13,7 @@ use tidegate_core::{
     Attempt, Claim, DeadLetterId, DeadReason, DeliveryId, LetterEvent, Settlement, Source, TriggerId, TriggerName,
     Verdict,
 };
-use tidegate_driver::{PortError, Resolution};
+use tidegate_ports::{PortError, Resolution};
 
 #[derive(Default)]
 pub(crate) struct Settled {
@@ -152,7 +152,7 @@ impl Tx<'_> {
         };
         let event = told.to_event();
         let audience = Audience { only: None, letter: Some(letter_id) };
-        Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience)?.woken)
+        Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience)?.lanes)
     }
 }
 

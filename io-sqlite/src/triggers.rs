@@ -10,7 +10,7 @@ use rusqlite::{Connection, Error, Row, params};
 use tidegate_core::{
     AppName, Match, MaxConcurrency, PrincipalId, RetryPolicySpec, Trigger, TriggerId, TriggerName, TriggerSpec,
 };
-use tidegate_driver::{Change, PortError, TriggerStore};
+use tidegate_ports::{Change, PortError, TriggerStore};
 
 #[async_trait]
 impl TriggerStore for SqliteStore {

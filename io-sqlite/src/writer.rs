@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_core::{Fate, StoreError, StoreErrorKind, Timestamp};
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 use tokio::sync::{mpsc, oneshot};
 
 /// The most jobs in one transaction: bounds how long the first one waits for the last.

@@ -2,7 +2,7 @@
 //! more than it used to shows here.
 
 use std::ops::AddAssign;
-use tidegate_core::{Reply, Request, Verdict};
+use tidegate_core::{ExchangeReply, Reply, Request, Verdict};
 
 /// What a run costs, or many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,7 +71,8 @@ impl Cost {
     /// A store call was applied.
     pub(crate) fn applied(&mut self, request: &Request, reply: &Reply, is_well: bool) {
         self.store_calls += 1;
-        let (Request::Exchange { settle, .. }, Reply::Exchange { now, conflicted, claimed, .. }) = (request, reply)
+        let (Request::Exchange { settle, .. }, Reply::Exchange(ExchangeReply { now, conflicted, claimed, .. })) =
+            (request, reply)
         else {
             return;
         };

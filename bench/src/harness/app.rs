@@ -6,7 +6,7 @@ use tidegate_core::{
     AppName, Cause, EventType, Handler, Isolation, Json, Match, NewEvent, Pattern, PrincipalId, RetryPolicy,
     ScriptName, Subject, TimeoutMs, TriggerId, TriggerName, TriggerSpec,
 };
-use tidegate_driver::{Deployment, Emission};
+use tidegate_ports::{Deployment, Emission};
 
 /// An app on some store.
 #[derive(Clone, Debug)]
@@ -65,7 +65,7 @@ impl App {
 
     /// The lane of one of its triggers.
     pub async fn lane<S: Store>(&self, store: &S, trigger: &str) -> anyhow::Result<TriggerId> {
-        let found = tidegate_driver::TriggerStore::get(store, &self.name, &TriggerName::new(trigger)?).await?;
+        let found = tidegate_ports::TriggerStore::get(store, &self.name, &TriggerName::new(trigger)?).await?;
         Ok(found.with_context(|| format!("there is no trigger {trigger}"))?.id)
     }
 
@@ -90,8 +90,8 @@ impl App {
         while left > 0 {
             let some = left.min(EMISSION);
             let emission = self.emission(event_type, vec![data.clone(); some])?;
-            let emitted = tidegate_driver::OutboxStore::emit(store, &emission).await?;
-            let rows: usize = emitted.iter().map(|one| one.woken.len()).sum();
+            let emitted = tidegate_ports::OutboxStore::emit(store, &emission).await?;
+            let rows: usize = emitted.iter().map(|one| one.lanes.len()).sum();
             ensure!(rows == some, "{some} events made {rows} deliveries, one each was expected");
             on_emitted(some);
             left -= some;

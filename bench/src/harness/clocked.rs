@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_core::{Delivery, Json, Outcome};
-use tidegate_driver::Executor;
+use tidegate_ports::Executor;
 
 /// Times the deliveries of one trigger; those of all others take `slow`, like a handler that waits for somebody else.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use tidegate_core::{Delivery, Effects, Outcome};
-use tidegate_driver::Executor;
+use tidegate_ports::Executor;
 
 /// Does nothing, successfully.
 #[derive(Clone, Copy, Debug)]

@@ -6,9 +6,8 @@ use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Boot, Config, Incarnation, RngKey, View};
-use tidegate_driver::{
-    Command, DriverPorts, Executor, NoopInboxResolver, Observer, OutboxStore, ProcessClock, WakeHandle, drive,
-};
+use tidegate_driver::{Command, DriverPorts, drive};
+use tidegate_ports::{Executor, NoopInboxResolver, Observer, OutboxStore, ProcessClock, WakeHandle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;

@@ -3,9 +3,9 @@
 use anyhow::Context as _;
 use std::future::Future;
 use std::path::PathBuf;
-use tidegate_driver::{AppStore, DispatchStore, KvStore, OutboxStore, TriggerStore, WakeHandle};
 use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tidegate_ports::{AppStore, DispatchStore, KvStore, OutboxStore, TriggerStore, WakeHandle};
 
 /// A store as the daemon opens it, with the daemon's own defaults.
 pub trait Store: DispatchStore + OutboxStore + AppStore + TriggerStore + KvStore + Sized {

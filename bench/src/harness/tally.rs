@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_core::{Ending, Fact};
-use tidegate_driver::Observer;
+use tidegate_ports::Observer;
 use tokio::sync::Notify;
 
 /// Shared by the dispatchers whose work counts together. Cheap to clone.
@@ -75,7 +75,7 @@ impl Tally {
 
 impl Observer for Tally {
     fn observe(&mut self, fact: &Fact) {
-        if let Fact::Settled { ending, .. } = fact {
+        if let Fact::DeliverySettled { ending, .. } = fact {
             if *ending == Ending::Done {
                 let done = self.shared.done.fetch_add(1, Ordering::Relaxed) + 1;
                 if done == self.shared.goal.load(Ordering::Relaxed) {

@@ -10,7 +10,9 @@ use crate::stats::percentile;
 use anyhow::{Context as _, bail, ensure};
 use std::path::Path;
 use std::time::Instant;
-use tidegate_core::{Claim, Effects, LaneQuota, Micros, Reply, Request, Settlement, Timestamp, TriggerId, Verdict};
+use tidegate_core::{
+    Claim, Effects, ExchangeReply, LaneQuota, Micros, Reply, Request, Settlement, Timestamp, TriggerId, Verdict,
+};
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
 
@@ -146,7 +148,9 @@ impl<S: Store> Backlog<S> {
                 let begun = Instant::now();
                 let reply = store.call(Request::Exchange { settle, claim, lease_for: LEASE }).await?;
                 took.push(begun.elapsed().as_secs_f64() * 1e3);
-                let Reply::Exchange { claimed, fenced, .. } = reply else { bail!("an exchange had another answer") };
+                let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = reply else {
+                    bail!("an exchange had another answer")
+                };
                 ensure!(fenced.is_empty() && claimed.len() == BATCH as usize, "{} rows were claimed", claimed.len());
                 held = claimed.iter().map(|row| Claim { delivery: row.id, lease: row.lease }).collect();
             }

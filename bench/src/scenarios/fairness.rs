@@ -11,9 +11,9 @@ use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::Config;
-use tidegate_driver::{EventEmitter as _, OutboxEventEmitter};
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
+use tidegate_ports::{EventEmitter as _, OutboxEventEmitter};
 
 const BUSY: &str = "busy";
 const RARE: &str = "rare";
@@ -77,7 +77,7 @@ async fn lane<S: Store>(store: Arc<S>) -> anyhow::Result<tidegate_core::TriggerI
 async fn measure<S: Store>(mut node: Node<S>, events: usize) -> anyhow::Result<Vec<f64>> {
     let handler = Arc::new(Clocked::of(RARE, SLOW));
     node.dispatch(Config::default(), Arc::clone(&handler), Tally::default());
-    node.wake.wake_somewhere();
+    node.wake.wake_for_discovery();
     let (wake, clocked) = (node.wake.clone(), Arc::clone(&handler));
     let waited = node.within(move |store| async move {
         let app = App::deploy(&*store, &[BUSY, RARE]).await?;

@@ -12,8 +12,8 @@ use sqlx::Executor as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::Config;
-use tidegate_driver::{EventEmitter as _, OutboxEventEmitter};
 use tidegate_io_postgres::PgStore;
+use tidegate_ports::{EventEmitter as _, OutboxEventEmitter};
 
 const TRIGGER: &str = "go";
 /// Events per second.

@@ -11,9 +11,9 @@ use futures_util::future::try_join_all;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{Collection, Config, Json, Key, KvOps, Match, Pattern};
-use tidegate_driver::{Guard, KvStore};
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
+use tidegate_ports::{Guard, KvStore};
 
 const TRIGGER: &str = "put";
 const CLIENTS: usize = 64;
@@ -72,7 +72,7 @@ async fn puts<S: Store>(mut node: Node<S>, time: Duration) -> anyhow::Result<f64
                 let key = Key::new(format!("{client}-{puts}"))?;
                 let put =
                     KvStore::put(&*store, app.name(), &collection, &key, value.clone(), Guard::Any, &cause).await?;
-                ensure!(put.emitted.woken.len() == 1, "a put made {} deliveries", put.emitted.woken.len());
+                ensure!(put.emitted.lanes.len() == 1, "a put made {} deliveries", put.emitted.lanes.len());
                 puts += 1;
             }
             Ok(puts)

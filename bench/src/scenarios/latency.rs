@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::Config;
-use tidegate_driver::{EventEmitter as _, OutboxEventEmitter};
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
+use tidegate_ports::{EventEmitter as _, OutboxEventEmitter};
 
 const TRIGGER: &str = "go";
 /// Between two emits; with a remainder to the poll interval, so that not each falls on the same moment of it.

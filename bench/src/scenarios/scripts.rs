@@ -14,11 +14,11 @@ use tidegate_core::{
     AppName, Delivery, DeliveryId, Event, EventId, EventType, Handler, Isolation, Json, Lease, Micros, Outcome,
     Principal, PrincipalId, RetryPolicy, ScriptName, Source, Standing, Subject, Timestamp, TriggerId, TriggerName,
 };
-use tidegate_driver::{
-    AppStore as _, Deployment, DeploymentScript, Executor as _, PortError, PrincipalResolver, TriggerStore,
-};
 use tidegate_exec_script::{Limits, ScriptExecutor, World};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tidegate_ports::{
+    AppStore as _, Deployment, DeploymentScript, Executor as _, PortError, PrincipalResolver, TriggerStore,
+};
 use uuid::Uuid;
 
 /// A way to isolate executions, and the series that it is measured as.

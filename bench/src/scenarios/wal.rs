@@ -10,8 +10,8 @@ use crate::sql;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::Config;
-use tidegate_driver::{EventEmitter as _, OutboxEventEmitter};
 use tidegate_io_postgres::PgStore;
+use tidegate_ports::{EventEmitter as _, OutboxEventEmitter};
 
 const TRIGGER: &str = "go";
 /// Events in one emission while the dispatcher runs.

@@ -9,7 +9,7 @@ use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
 use crate::names::InboxId;
 use crate::outcome::{ExecError, Failure, Outcome};
-use crate::store::{Claim, Fate, Reply, Request, StoreError};
+use crate::store::{BeginCallsReply, Claim, Fate, Reply, Request, StoreError};
 use crate::sync::{SyncCall, SyncReply};
 use crate::time::Mono;
 use std::collections::{BTreeMap, VecDeque};
@@ -183,7 +183,7 @@ impl Dispatcher {
             calls.insert(waiting.call.inbox, Begun { waiting, gone: false });
         }
         if !calls.is_empty() {
-            let seq = self.call_store(Request::Begin { calls: in_order, lease_for: self.config.lease_for() });
+            let seq = self.call_store(Request::BeginCalls { calls: in_order, lease_for: self.config.lease_for() });
             self.calls.beginning = Some(Beginning { seq, sent_at: self.now, calls });
         }
     }
@@ -191,7 +191,7 @@ impl Dispatcher {
     pub(super) fn begin_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
         let Some(mut beginning) = self.calls.beginning.take() else { return Disposition::Stale };
         match result {
-            Ok(Reply::Begin { now, begun, refused, repeated }) => {
+            Ok(Reply::BeginCalls(BeginCallsReply { now, deliveries: begun, refused, repeated })) => {
                 self.answered_at(now);
                 for delivery in begun {
                     let Kind::Sync(inbox) = delivery.kind() else { continue };
@@ -230,7 +230,7 @@ impl Dispatcher {
                         self.refuse_begun(beginning, &Failure::new(ExecError::Lost, message));
                     }
                 }
-                self.store_failed("begin", error);
+                self.store_failed("begin_calls", error);
                 Disposition::Accepted
             }
         }
@@ -301,7 +301,7 @@ impl Dispatcher {
         let overrun_at = self.now.plus(delivery.timeout).plus(self.config.overrun());
         let execution = Execution::begin(claim, delivery.trigger_id, Caller::Sync, (self.now, started_at), overrun_at);
         self.executions.begin(op.seq, execution);
-        self.tell(Fact::Started { waited, delivery: Arc::clone(&delivery) });
+        self.tell(Fact::ExecutionStarted { waited, delivery: Arc::clone(&delivery) });
         self.act(Action::Execute { op, delivery });
     }
 

@@ -12,7 +12,7 @@ use crate::gate::Caller;
 use crate::io::{Disposition, Ending, Fact};
 use crate::names::TriggerId;
 use crate::outcome::{ExecError, Failure};
-use crate::store::{Claim, LaneQuota, Reply, Request, Settlement, StoreError};
+use crate::store::{Claim, ExchangeReply, LaneQuota, Reply, Request, Settlement, StoreError};
 use crate::sync::SyncOutcome;
 use crate::time::{Mono, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -132,12 +132,12 @@ impl Dispatcher {
     pub(super) fn exchange_answered(&mut self, seq: u64, result: Result<Reply, StoreError>) -> Disposition {
         let Some(exchange) = self.exchanges.take(seq) else { return Disposition::Stale };
         match result {
-            Ok(Reply::Exchange { now, fenced, conflicted, claimed, woken }) => {
+            Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: woken })) => {
                 let took = self.now.since(exchange.sent_at);
                 self.answered_at(now);
                 self.prefetch.answered(took);
                 let settled = (exchange.settle.len() as u32).saturating_sub((fenced.len() + conflicted.len()) as u32);
-                self.tell(Fact::Exchanged { settled, claimed: claimed.len() as u32, took });
+                self.tell(Fact::ExchangeAnswered { settled, claimed: claimed.len() as u32, took });
                 self.settlements_answered(exchange.settle, fenced, conflicted);
                 self.claims_answered(&exchange.claim, claimed, exchange.sent_at);
                 woken.into_iter().for_each(|lane| self.lanes.wake(lane));
@@ -180,7 +180,7 @@ impl Dispatcher {
                 if let Verdict::Executed { .. } = verdict {
                     self.reply_lost(&delivery);
                 }
-                self.tell(Fact::Fenced { delivery, resent });
+                self.tell(Fact::SettlementFenced { delivery, resent });
             } else if is_conflicted {
                 if caller == Caller::Async {
                     *conflicts.entry(delivery.trigger_id).or_default() += 1;
@@ -194,7 +194,7 @@ impl Dispatcher {
                     self.lanes.put_back(delivery.trigger_id, self.clock.now(self.now).plus(*delay));
                 }
                 if let Some(ending) = ending(verdict, outcome) {
-                    self.tell(Fact::Settled { delivery, ending, took });
+                    self.tell(Fact::DeliverySettled { delivery, ending, took });
                 }
             }
         }
@@ -208,9 +208,9 @@ impl Dispatcher {
         let Held { delivery, took, outcome, .. } = superseded;
         self.lanes.settled(delivery.trigger_id);
         if let Some(ending) = applied.and_then(|verdict| ending(verdict, outcome)) {
-            self.tell(Fact::Settled { delivery, ending, took });
+            self.tell(Fact::DeliverySettled { delivery, ending, took });
         } else if let Some(resent) = fenced {
-            self.tell(Fact::Fenced { delivery, resent });
+            self.tell(Fact::SettlementFenced { delivery, resent });
         } else {
             // Its effects conflicted, and it cannot run again: the row was claimed anew.
             self.tell(Fact::LeaseLost { delivery });
@@ -224,7 +224,7 @@ impl Dispatcher {
         held.conflicts = held.conflicts.saturating_add(1);
         let (times, delivery, caller) = (held.conflicts, Arc::clone(&held.delivery), held.caller);
         held.stage = Stage::Queued { since: now };
-        self.tell(Fact::Conflicted { delivery: Arc::clone(&delivery), times });
+        self.tell(Fact::EffectsConflicted { delivery: Arc::clone(&delivery), times });
         if self.shutdown.is_some() && caller == Caller::Async {
             self.release(claim);
         } else if self.shutdown.is_some() || times > CONFLICTS_MAX {
@@ -239,11 +239,11 @@ impl Dispatcher {
     }
 
     /// Rows that an emission has claimed for this dispatcher, in the transaction that wrote them.
-    pub(super) fn carried(&mut self, claimed: Vec<Delivery>, asked_at: Mono) {
-        self.tell(Fact::Carried { claimed: claimed.len() as u32 });
+    pub(super) fn carried(&mut self, claimed: Vec<Delivery>, begun_at: Mono) {
+        self.tell(Fact::InlineClaim { claimed: claimed.len() as u32 });
         let now = self.clock.now(self.now);
         claimed.iter().for_each(|row| self.lanes.carried(row.trigger_id, row.due_at, now));
-        self.claims_answered(&[], claimed, asked_at);
+        self.claims_answered(&[], claimed, begun_at);
     }
 
     fn claims_answered(&mut self, asked: &[LaneQuota], claimed: Vec<Delivery>, sent_at: Mono) {

@@ -109,7 +109,10 @@ impl Dispatcher {
         let overrun_at = self.now.plus(delivery.timeout).plus(self.config.overrun());
         let execution = Execution::begin(claim, trigger, Caller::Async, (self.now, started_at), overrun_at);
         self.executions.begin(op.seq, execution);
-        self.tell(Fact::Started { waited: started_at.since(delivery.due_at), delivery: Arc::clone(&delivery) });
+        self.tell(Fact::ExecutionStarted {
+            waited: started_at.since(delivery.due_at),
+            delivery: Arc::clone(&delivery),
+        });
         self.act(Action::Execute { op, delivery });
     }
 
@@ -182,7 +185,7 @@ impl Dispatcher {
             let Some(held) = self.claims.get_mut(execution.claim) else { continue };
             let delivery = Arc::clone(&held.delivery);
             let limit = delivery.timeout.as_millis();
-            self.tell(Fact::Overran { delivery });
+            self.tell(Fact::ExecutionOverran { delivery });
             let message =
                 format!("did not end {} ms after its timeout of {limit} ms", self.config.overrun().as_millis());
             self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Timeout, message)));

@@ -18,7 +18,7 @@ mod upkeep;
 
 use crate::config::Config;
 use crate::gate::{Caller, ExecutionGate};
-use crate::io::{Action, Boot, Disposition, Fact, Input, Output, Why};
+use crate::io::{Action, Boot, Disposition, Fact, IdleReason, Input, Output};
 use crate::lanes::{Budget, Lanes};
 use crate::names::{OpId, TriggerId};
 use crate::store::{Reply, Request, StoreError};
@@ -86,7 +86,7 @@ pub struct View {
     pub lanes: u32,
     /// How many rows an emission of the same process may claim for it: what could start at once. They must not be of
     /// [`Dispatcher::closed_lanes`].
-    pub room: u32,
+    pub inline_room: u32,
     /// Store failures in a row.
     pub store_failures: u32,
     /// Answers that nobody waited for.
@@ -130,15 +130,15 @@ impl Dispatcher {
         self.now = self.now.max(now);
         let disposition = match input {
             Input::Tick => Disposition::Accepted,
-            Input::Woken { lanes, somewhere } => {
+            Input::WakeUp { lanes, discover } => {
                 lanes.into_iter().for_each(|lane| self.lanes.wake(lane));
-                if somewhere {
+                if discover {
                     self.upkeep.discover_soon();
                 }
                 Disposition::Accepted
             }
-            Input::Carried { claimed, asked_at } => {
-                self.carried(claimed, asked_at.min(self.now));
+            Input::InlineClaim { claimed, begun_at } => {
+                self.carried(claimed, begun_at.min(self.now));
                 Disposition::Accepted
             }
             Input::StoreAnswered { op, result } => self.store_answered(op, result),
@@ -184,7 +184,7 @@ impl Dispatcher {
             settling: self.settling.len() + self.exchanges.settlements(),
             held: self.claims.len(),
             lanes: self.lanes.len() as u32,
-            room: self.room(),
+            inline_room: self.room(),
             store_failures: self.health.failures(),
             stale: self.stale,
             shutting_down: self.shutdown.is_some(),
@@ -301,20 +301,20 @@ impl Dispatcher {
         let store = self.health.may_call(self.now);
         let due = self.lanes.next_due_after(self.clock.now(self.now)).map(|at| self.clock.local(at, self.now));
         let waits = [
-            (self.health.blocked_until(self.now), Why::StoreBackoff),
-            (self.upkeep.next_discovery().filter(|_| store && self.shutdown.is_none()), Why::Poll),
-            (due.filter(|_| store && self.shutdown.is_none()), Why::LaneDue),
-            (self.upkeep.next_renewal().filter(|_| store), Why::Renew),
-            (self.executions.next_overrun(), Why::Overrun),
-            (self.claims.next_queue_check(), Why::QueueWait),
-            (self.calls.next_give_up(), Why::SyncWait),
-            (self.shutdown.as_ref().and_then(Shutdown::next), Why::ShutdownGrace),
+            (self.health.blocked_until(self.now), IdleReason::StoreBackoff),
+            (self.upkeep.next_discovery().filter(|_| store && self.shutdown.is_none()), IdleReason::Poll),
+            (due.filter(|_| store && self.shutdown.is_none()), IdleReason::LaneDue),
+            (self.upkeep.next_renewal().filter(|_| store), IdleReason::Renew),
+            (self.executions.next_overrun(), IdleReason::Overrun),
+            (self.claims.next_queue_check(), IdleReason::QueueWait),
+            (self.calls.next_give_up(), IdleReason::SyncWait),
+            (self.shutdown.as_ref().and_then(Shutdown::next), IdleReason::ShutdownGrace),
         ];
-        let next = waits.into_iter().filter_map(|(at, why)| Some((at?, why))).min();
+        let next = waits.into_iter().filter_map(|(at, reason)| Some((at?, reason))).min();
         match next {
             // A time that has passed would have been acted on, unless an answer is waited for first.
-            Some((at, why)) => Output::Idle { wake_at: Some(at.max(self.now.plus(Micros(1)))), why },
-            None => Output::Idle { wake_at: None, why: Why::Answers },
+            Some((at, reason)) => Output::Idle { wake_at: Some(at.max(self.now.plus(Micros(1)))), reason },
+            None => Output::Idle { wake_at: None, reason: IdleReason::Answers },
         }
     }
 }

@@ -39,7 +39,7 @@ impl Dispatcher {
         let release_at = self.now.plus(self.config.shutdown_grace());
         let give_up_at = release_at.plus(LAST_SETTLEMENTS);
         self.shutdown = Some(Shutdown { release_at, released: false, give_up_at, stopped: false });
-        self.tell(Fact::ShuttingDown { running: self.gate.running() });
+        self.tell(Fact::ShutdownStarted { running: self.gate.running() });
         self.refuse_waiting_calls();
         let waits = |held: &&Held| matches!(held.stage, Stage::Queued { .. }) && held.caller == Caller::Async;
         let queued: Vec<Claim> = self.claims.iter().filter(waits).map(Held::claim).collect();

@@ -3,7 +3,7 @@
 
 use super::Dispatcher;
 use crate::io::Disposition;
-use crate::store::{Reply, Request, Schedule, StoreError, Tick};
+use crate::store::{Reply, Request, Schedule, StoreError, Tick, TickReply};
 use crate::time::Timestamp;
 
 /// A schedule past the end of the calendar: 9999-12-31T23:59:59Z.
@@ -27,7 +27,7 @@ impl Dispatcher {
 
     pub(super) fn tick_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
         match result {
-            Ok(Reply::Tick { now, woken }) => {
+            Ok(Reply::Tick(TickReply { now, woken_lanes: woken })) => {
                 self.ticking = None;
                 self.answered_at(now);
                 woken.into_iter().for_each(|lane| self.lanes.wake(lane));

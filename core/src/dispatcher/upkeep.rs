@@ -3,7 +3,7 @@
 use super::Dispatcher;
 use super::claims::{Held, Stage};
 use crate::io::Disposition;
-use crate::store::{Claim, Reply, Request, StoreError};
+use crate::store::{Claim, DiscoverReply, RenewReply, Reply, Request, StoreError};
 use crate::time::{Micros, Mono};
 
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ impl Dispatcher {
         let Some(asked) = self.upkeep.renewing.take() else { return Disposition::Stale };
         let held = std::mem::take(&mut self.upkeep.held);
         match result {
-            Ok(Reply::Renew { now, fenced }) => {
+            Ok(Reply::Renew(RenewReply { now, fenced })) => {
                 self.answered_at(now);
                 let leased_until = asked.sent_at.plus(self.config.lease_for());
                 for claim in held {
@@ -135,7 +135,7 @@ impl Dispatcher {
     pub(super) fn discover_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
         let Some(asked) = self.upkeep.discovering.take() else { return Disposition::Stale };
         match result {
-            Ok(Reply::Discover { now, lanes, schedules }) => {
+            Ok(Reply::Discover(DiscoverReply { now, lanes, schedules })) => {
                 self.answered_at(now);
                 let took = self.now.since(asked.sent_at);
                 let poll = self.config.poll_interval();

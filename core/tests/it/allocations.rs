@@ -14,7 +14,7 @@ const ALLOCATIONS_MAX: u64 = 1_650;
 fn a_delivery_costs_few_allocations() {
     let mut dispatcher = Dispatcher::new(config(|spec| spec.gate.permits = 200), boot(), Mono(0));
     let (mut now, mut allocations, mut made) = (Mono(0), 0, 0);
-    let mut inputs = VecDeque::from([Input::Woken { lanes: vec![TriggerId(1)], somewhere: false }]);
+    let mut inputs = VecDeque::from([Input::WakeUp { lanes: vec![TriggerId(1)], discover: false }]);
     let mut outputs = Vec::with_capacity(10_000);
     // Inputs are made before and outputs are kept where there is room for them: only what the core does is counted.
     while let Some(input) = inputs.pop_front() {

@@ -95,16 +95,16 @@ fn to_delivery((trigger, id, lease, attempt, depth): (i64, i64, i64, u32, u32)) 
 
 fn to_result(answer: Answer) -> Result<Reply, StoreError> {
     Ok(match answer {
-        Answer::Exchange { fenced, conflicted, claimed } => Reply::Exchange {
+        Answer::Exchange { fenced, conflicted, claimed } => Reply::Exchange(ExchangeReply {
             now: NOW,
             fenced: to_claims(fenced),
             conflicted: to_claims(conflicted),
             claimed: claimed.into_iter().map(to_delivery).collect(),
-            woken: vec![TriggerId(1)],
-        },
-        Answer::Begin { begun, refused } => Reply::Begin {
+            woken_lanes: vec![TriggerId(1)],
+        }),
+        Answer::Begin { begun, refused } => Reply::BeginCalls(BeginCallsReply {
             now: NOW,
-            begun: begun
+            deliveries: begun
                 .into_iter()
                 .map(|(seq, id, lease)| Delivery {
                     lease: Lease(lease),
@@ -117,9 +117,9 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
                 .iter()
                 .map(|seq| (caller(seq + 1), SyncReply { execution: None, result: Ok(None) }))
                 .collect(),
-        },
-        Answer::Renew { fenced } => Reply::Renew { now: NOW, fenced: to_claims(fenced) },
-        Answer::Discover { lanes } => Reply::Discover {
+        }),
+        Answer::Renew { fenced } => Reply::Renew(RenewReply { now: NOW, fenced: to_claims(fenced) }),
+        Answer::Discover { lanes } => Reply::Discover(DiscoverReply {
             now: NOW,
             lanes: lanes
                 .into_iter()
@@ -130,8 +130,8 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
                 })
                 .collect(),
             schedules: vec![schedule(Some(NOW))],
-        },
-        Answer::Tick => Reply::Tick { now: NOW, woken: vec![TriggerId(2)] },
+        }),
+        Answer::Tick => Reply::Tick(TickReply { now: NOW, woken_lanes: vec![TriggerId(2)] }),
         Answer::Fail(true) => return Err(StoreError::unknown("reset")),
         Answer::Fail(false) => return Err(StoreError::not_applied(StoreErrorKind::Contention, "deadlock")),
     })
@@ -152,12 +152,12 @@ proptest! {
             let op = |back: u64| OpId { incarnation: boot().incarnation, seq: last_seq.saturating_sub(back) };
             let input = match step {
                 Step::Pass(by) => { now = now.plus(Micros(by)); Input::Tick }
-                Step::Wake(lanes, somewhere) => {
-                    Input::Woken { lanes: lanes.into_iter().map(TriggerId).collect(), somewhere }
+                Step::Wake(lanes, discover) => {
+                    Input::WakeUp { lanes: lanes.into_iter().map(TriggerId).collect(), discover }
                 }
-                Step::Carry(claimed, ago) => Input::Carried {
+                Step::Carry(claimed, ago) => Input::InlineClaim {
                     claimed: claimed.into_iter().map(to_delivery).collect(),
-                    asked_at: Mono(now.0.saturating_sub(ago)),
+                    begun_at: Mono(now.0.saturating_sub(ago)),
                 },
                 Step::Answer(back, answer) => Input::StoreAnswered { op: op(back), result: to_result(answer) },
                 Step::End(back, ok) => {
@@ -201,7 +201,7 @@ proptest! {
                     }
                     Output::Action(Action::Cancel { op }) => prop_assert!(running.remove(&op)),
                     Output::Action(Action::CallStore { op, request }) => {
-                        if let Request::Begin { .. } = request {
+                        if let Request::BeginCalls { .. } = request {
                             for_calls = limits.permits;
                         }
                         last_seq = last_seq.max(op.seq);

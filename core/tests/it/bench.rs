@@ -13,7 +13,7 @@ pub(crate) struct Bench {
 pub(crate) struct Drained {
     pub(crate) actions: Vec<Action>,
     pub(crate) facts: Vec<Fact>,
-    pub(crate) idle: Option<(Option<Mono>, Why)>,
+    pub(crate) idle: Option<(Option<Mono>, IdleReason)>,
 }
 
 impl Bench {
@@ -27,9 +27,9 @@ impl Bench {
             match self.dispatcher.poll() {
                 Output::Action(action) => drained.actions.push(action),
                 Output::Fact(fact) => drained.facts.push(fact),
-                Output::Idle { wake_at, why } => {
+                Output::Idle { wake_at, reason } => {
                     assert!(wake_at.is_none_or(|at| at > self.now), "the next timer is in the future");
-                    drained.idle = Some((wake_at, why));
+                    drained.idle = Some((wake_at, reason));
                     return drained;
                 }
                 Output::Stopped => return drained,
@@ -67,7 +67,7 @@ impl Bench {
     pub(crate) fn running(config: Config, deliveries: Vec<Delivery>) -> (Self, Vec<OpId>) {
         let mut bench = Self::started(config);
         let lanes = deliveries.iter().map(|delivery| delivery.trigger_id).collect();
-        let asked = bench.after(Micros(1), Input::Woken { lanes, somewhere: false });
+        let asked = bench.after(Micros(1), Input::WakeUp { lanes, discover: false });
         let (op, _, _) = only_exchange(&asked);
         let started = bench.answer(op, claimed(deliveries));
         (bench, executions(&started).into_iter().map(|(op, _)| op).collect())
@@ -83,7 +83,7 @@ pub(crate) fn discovered(lanes: &[(i64, Timestamp)]) -> Reply {
             max_concurrency: None,
         })
         .collect();
-    Reply::Discover { now: NOW, lanes, schedules: vec![] }
+    Reply::Discover(DiscoverReply { now: NOW, lanes, schedules: vec![] })
 }
 
 pub(crate) fn exchanged() -> Reply {
@@ -91,7 +91,13 @@ pub(crate) fn exchanged() -> Reply {
 }
 
 pub(crate) fn claimed(claimed: Vec<Delivery>) -> Reply {
-    Reply::Exchange { now: NOW, fenced: Vec::new(), conflicted: Vec::new(), claimed, woken: Vec::new() }
+    Reply::Exchange(ExchangeReply {
+        now: NOW,
+        fenced: Vec::new(),
+        conflicted: Vec::new(),
+        claimed,
+        woken_lanes: Vec::new(),
+    })
 }
 
 pub(crate) fn only_discover(drained: &Drained) -> OpId {

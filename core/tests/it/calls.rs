@@ -11,7 +11,7 @@ fn called(seq: u64) -> Input {
 
 fn only_begin(drained: &Drained) -> (OpId, Vec<SyncCall>) {
     let of = |action: &Action| match action {
-        Action::CallStore { op, request: Request::Begin { calls, .. } } => Some((*op, calls.clone())),
+        Action::CallStore { op, request: Request::BeginCalls { calls, .. } } => Some((*op, calls.clone())),
         _ => None,
     };
     let mut all: Vec<_> = drained.actions.iter().filter_map(of).collect();
@@ -35,7 +35,7 @@ fn only_refusal(drained: &Drained) -> (u64, ExecError, bool) {
 }
 
 fn begin(begun: Vec<Delivery>) -> Reply {
-    Reply::Begin { now: NOW, begun, refused: Vec::new(), repeated: Vec::new() }
+    Reply::BeginCalls(BeginCallsReply { now: NOW, deliveries: begun, refused: Vec::new(), repeated: Vec::new() })
 }
 
 fn response(status: u16) -> Outcome {
@@ -99,8 +99,8 @@ fn a_call_is_begun_at_once_its_effects_are_settled_before_its_reply_and_its_row_
     assert_eq!(settle, [verdict(&row, Verdict::Replied)]);
     let drained = bench.answer(op, exchanged());
     let outcome = SyncOutcome { status: 201, error: None, message: None };
-    let settled = drained.facts.iter().find(|fact| matches!(fact, Fact::Settled { .. }));
-    let Some(Fact::Settled { ending, took, .. }) = settled else { panic!("{:?}", drained.facts) };
+    let settled = drained.facts.iter().find(|fact| matches!(fact, Fact::DeliverySettled { .. }));
+    let Some(Fact::DeliverySettled { ending, took, .. }) = settled else { panic!("{:?}", drained.facts) };
     assert_eq!((ending, took.is_some()), (&Ending::Replied { outcome }, true));
     assert_eq!(bench.dispatcher.view().held, 0);
 }
@@ -135,7 +135,7 @@ fn a_caller_that_finds_no_permit_in_time_is_refused_and_told_when_to_come_again(
     let config = config(|c| (c.gate.permits, c.sync_wait_ms_max, c.sync_queue_max) = (1, 40, 1));
     let (mut bench, ..) = running_call(config);
     let drained = bench.after(Micros(0), called(2));
-    assert_eq!(drained.idle.unwrap(), (Some(bench.now.plus(Micros::from_millis(40))), Why::SyncWait));
+    assert_eq!(drained.idle.unwrap(), (Some(bench.now.plus(Micros::from_millis(40))), IdleReason::SyncWait));
     let drained = bench.after(Micros(0), called(3));
     assert_eq!(only_refusal(&drained), (3, ExecError::Overloaded, true), "the queue is full");
     assert_eq!(bench.after(Micros(39_999), Input::Tick).actions, vec![]);
@@ -158,7 +158,12 @@ fn what_a_store_refuses_to_begin_is_told_and_frees_its_permit() {
         let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
         let drained = bench.answer(
             op,
-            Reply::Begin { now: NOW, begun: vec![], refused: vec![(caller(1), refusal)], repeated: vec![] },
+            Reply::BeginCalls(BeginCallsReply {
+                now: NOW,
+                deliveries: vec![],
+                refused: vec![(caller(1), refusal)],
+                repeated: vec![],
+            }),
         );
         assert_eq!(only_refusal(&drained).1, error);
         assert_eq!(bench.dispatcher.view().running, 0);
@@ -206,7 +211,9 @@ fn a_caller_that_hangs_up_during_the_execution_is_abandoned_with_its_effects_kep
     let (op, settle, _) = only_exchange(&deliver(&mut bench, reply, false));
     assert_eq!(settle, [verdict(&row, Verdict::Abandoned { cause: AbandonCause::CallerGone })]);
     let drained = bench.answer(op, exchanged());
-    assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::Settled { ending: Ending::Abandoned { .. }, .. })));
+    assert!(
+        drained.facts.iter().any(|fact| matches!(fact, Fact::DeliverySettled { ending: Ending::Abandoned { .. }, .. }))
+    );
     assert_eq!(bench.dispatcher.view().held, 0);
 }
 
@@ -223,7 +230,7 @@ fn a_begin_that_was_not_applied_is_tried_again_and_one_of_unknown_fate_never() {
     assert_eq!(only_refusal(&drained), (1, ExecError::Lost, false));
     let (view, next) = (bench.dispatcher.view(), bench.after(Micros::from_secs(1), Input::Tick));
     assert_eq!((view.running, view.calls_waiting), (0, 0));
-    assert!(!next.actions.iter().any(|a| matches!(a, Action::CallStore { request: Request::Begin { .. }, .. })));
+    assert!(!next.actions.iter().any(|a| matches!(a, Action::CallStore { request: Request::BeginCalls { .. }, .. })));
 }
 
 #[test]
@@ -252,14 +259,21 @@ fn conflicting_effects_run_again_at_once_and_are_told_after_twenty_times() {
     for _ in 0..20 {
         let (op, ..) = only_exchange(&bench.end(execution, response(200)));
         let conflicted = vec![claim_of(&row)];
-        let answer = Reply::Exchange { now: NOW, fenced: vec![], conflicted, claimed: vec![], woken: vec![] };
+        let answer = Reply::Exchange(ExchangeReply {
+            now: NOW,
+            fenced: vec![],
+            conflicted,
+            claimed: vec![],
+            woken_lanes: vec![],
+        });
         let drained = bench.answer(op, answer);
         assert_eq!(replies(&drained), vec![]);
         execution = executions(&drained)[0].0;
     }
     let (op, ..) = only_exchange(&bench.end(execution, response(200)));
     let conflicted = vec![claim_of(&row)];
-    let answer = Reply::Exchange { now: NOW, fenced: vec![], conflicted, claimed: vec![], woken: vec![] };
+    let answer =
+        Reply::Exchange(ExchangeReply { now: NOW, fenced: vec![], conflicted, claimed: vec![], woken_lanes: vec![] });
     let (op, settle, _) = only_exchange(&bench.answer(op, answer));
     assert!(matches!(&settle[0].verdict, Verdict::Executed { outcome, .. } if outcome.status == 409), "{settle:?}");
     assert_eq!(only_refusal(&bench.answer(op, exchanged())).1, ExecError::EffectsConflict);
@@ -277,8 +291,15 @@ fn calls_that_conflicted_run_again_one_at_a_time() {
     running.push(executions(&drained)[0].0);
     let (op, ..) = only_exchange(&bench.end(running[0], response(200)));
     assert_eq!(bench.end(running[1], response(200)).actions, vec![], "it goes with the next exchange");
-    let conflict =
-        |claim| Reply::Exchange { now: NOW, fenced: vec![], conflicted: vec![claim], claimed: vec![], woken: vec![] };
+    let conflict = |claim| {
+        Reply::Exchange(ExchangeReply {
+            now: NOW,
+            fenced: vec![],
+            conflicted: vec![claim],
+            claimed: vec![],
+            woken_lanes: vec![],
+        })
+    };
     let drained = bench.answer(op, conflict(first.claim()));
     let again = executions(&drained)[0].0;
     let drained = bench.answer(only_exchange(&drained).0, conflict(second.claim()));
@@ -293,7 +314,8 @@ fn a_caller_whose_row_was_taken_away_is_told_that_it_is_lost() {
     let (mut bench, row, execution) = running_call(config(|_| ()));
     let (op, ..) = only_exchange(&bench.end(execution, response(200)));
     let fenced = vec![claim_of(&row)];
-    let answer = Reply::Exchange { now: NOW, fenced, conflicted: vec![], claimed: vec![], woken: vec![] };
+    let answer =
+        Reply::Exchange(ExchangeReply { now: NOW, fenced, conflicted: vec![], claimed: vec![], woken_lanes: vec![] });
     assert_eq!(only_refusal(&bench.answer(op, answer)), (1, ExecError::Lost, false));
     assert_eq!(bench.dispatcher.view().held, 0);
 }
@@ -353,7 +375,8 @@ fn a_keyed_call_keeps_its_reply_and_a_repeated_one_gets_it() {
         let told = SyncReply { execution: Some(begun(1, 1).claim()), result: Ok(None) };
         let (op, _) = only_begin(&bench.after(Micros(1), Input::SyncCalled { call: keyed(2) }));
         let repeated = vec![(caller(2), told.clone())];
-        let drained = bench.answer(op, Reply::Begin { now: NOW, begun: vec![], refused: vec![], repeated });
+        let drained = bench
+            .answer(op, Reply::BeginCalls(BeginCallsReply { now: NOW, deliveries: vec![], refused: vec![], repeated }));
         assert_eq!(replies(&drained).pop().map(|(_, seq, reply)| (seq, reply)), Some((2, told)));
         assert_eq!((bench.dispatcher.view().running, executions(&drained)), (0, vec![]));
     }

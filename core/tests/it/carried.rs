@@ -5,20 +5,20 @@ use crate::fixtures::*;
 use tidegate_core::*;
 
 fn carried(bench: &mut Bench, claimed: Vec<Delivery>) -> Drained {
-    let asked_at = bench.now;
-    bench.after(Micros(700), Input::Carried { claimed, asked_at })
+    let begun_at = bench.now;
+    bench.after(Micros(700), Input::InlineClaim { claimed, begun_at })
 }
 
 #[test]
 fn what_an_emission_has_claimed_is_executed_without_a_question() {
     let mut bench = Bench::started(config(|_| ()));
-    assert_eq!(bench.dispatcher.view().room, 3, "of four permits one is left to other lanes");
+    assert_eq!(bench.dispatcher.view().inline_room, 3, "of four permits one is left to other lanes");
 
     let drained = carried(&mut bench, vec![delivery(1, 1)]);
-    assert!(drained.facts.contains(&Fact::Carried { claimed: 1 }));
+    assert!(drained.facts.contains(&Fact::InlineClaim { claimed: 1 }));
     let [(op, _)] = executions(&drained)[..] else { panic!("{:?}", drained.actions) };
     assert_eq!(drained.actions.len(), 1);
-    assert_eq!(bench.dispatcher.view().room, 2, "three are free, and its lane may run two more");
+    assert_eq!(bench.dispatcher.view().inline_room, 2, "three are free, and its lane may run two more");
 
     let (op, settle, claim) = only_exchange(&bench.end(op, succeeded()));
     assert_eq!((settle, claim), (vec![done(&delivery(1, 1))], vec![]));
@@ -27,14 +27,14 @@ fn what_an_emission_has_claimed_is_executed_without_a_question() {
 }
 
 fn room(bench: &Bench) -> (u32, Vec<TriggerId>) {
-    (bench.dispatcher.view().room, bench.dispatcher.closed_lanes())
+    (bench.dispatcher.view().inline_room, bench.dispatcher.closed_lanes())
 }
 
 #[test]
 fn a_lane_in_which_something_waits_is_closed_and_the_others_have_the_room() {
     let closed = vec![TriggerId(1)];
     let mut bench = Bench::started(config(|_| ()));
-    let woken = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(1)], somewhere: false });
+    let woken = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false });
     assert_eq!(room(&bench), (1, closed.clone()), "of four permits three are asked for");
     let (op, _, _) = only_exchange(&woken);
     // One more than its lane may run at once.
@@ -47,9 +47,9 @@ fn a_lane_in_which_something_waits_is_closed_and_the_others_have_the_room() {
 fn there_is_no_room_before_the_store_has_said_anything() {
     let mut bench = Bench::new(config(|_| ()));
     let op = only_discover(&bench.drain());
-    assert_eq!(bench.dispatcher.view().room, 0);
+    assert_eq!(bench.dispatcher.view().inline_room, 0);
     bench.answer(op, discovered(&[]));
-    assert_eq!(bench.dispatcher.view().room, 3);
+    assert_eq!(bench.dispatcher.view().inline_room, 3);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn an_emission_knows_few_closed_lanes_and_where_there_are_more_there_is_no_room(
             c.batch_max = 65;
         }));
         let lanes: Vec<TriggerId> = (1..=many).map(TriggerId).collect();
-        bench.after(Micros(1), Input::Woken { lanes: lanes.clone(), somewhere: false });
+        bench.after(Micros(1), Input::WakeUp { lanes: lanes.clone(), discover: false });
         assert_eq!(room(&bench), (expected, lanes), "65 rows are asked for");
     }
 }
@@ -86,12 +86,12 @@ fn there_is_no_room_beside_a_store_that_fails_nor_at_the_end() {
     let mut bench = Bench::started(config(|_| ()));
     let op = only_discover(&bench.after(Micros::from_millis(100), Input::Tick));
     bench.fail(op, unavailable());
-    assert_eq!(bench.dispatcher.view().room, 0);
+    assert_eq!(bench.dispatcher.view().inline_room, 0);
 
     let (mut bench, _) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);
-    assert!(bench.dispatcher.view().room > 0);
+    assert!(bench.dispatcher.view().inline_room > 0);
     bench.after(Micros(1), Input::ShutdownRequested);
-    assert_eq!(bench.dispatcher.view().room, 0);
+    assert_eq!(bench.dispatcher.view().inline_room, 0);
 }
 
 #[test]
@@ -109,8 +109,8 @@ fn a_lease_counts_from_before_it_was_asked_for() {
     let lease = Micros::from_millis(10_000);
     for (pause, starts) in [(Micros(lease.0 - 1), 1), (lease, 0)] {
         let mut bench = Bench::started(config(|c| c.lease_ms = 10_000));
-        let asked_at = bench.now;
-        let drained = bench.after(pause, Input::Carried { claimed: vec![delivery(1, 1)], asked_at });
+        let begun_at = bench.now;
+        let drained = bench.after(pause, Input::InlineClaim { claimed: vec![delivery(1, 1)], begun_at });
         assert_eq!(executions(&drained).len(), starts);
         let lost = drained.facts.iter().any(|fact| matches!(fact, Fact::LeaseLost { .. }));
         assert_eq!(lost, starts == 0);

@@ -10,7 +10,7 @@ fn at_first_it_discovers_and_then_polls() {
     let op = only_discover(&bench.drain());
     let drained = bench.answer(op, discovered(&[]));
     assert_eq!(drained.actions, []);
-    assert_eq!(drained.idle, Some((Some(bench.now.plus(Micros::from_millis(100))), Why::Poll)));
+    assert_eq!(drained.idle, Some((Some(bench.now.plus(Micros::from_millis(100))), IdleReason::Poll)));
     let drained = bench.after(Micros::from_millis(100), Input::Tick);
     only_discover(&drained);
 }
@@ -18,7 +18,7 @@ fn at_first_it_discovers_and_then_polls() {
 #[test]
 fn a_wake_is_claimed_at_once_executed_and_settled() {
     let mut bench = Bench::started(config(|_| ()));
-    let drained = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(1)], somewhere: false });
+    let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false });
     let (op, settle, claim) = only_exchange(&drained);
     assert_eq!(settle, []);
     let share = 3; // of four permits one is left to other lanes
@@ -33,7 +33,7 @@ fn a_wake_is_claimed_at_once_executed_and_settled() {
     assert_eq!((settle, claim), (vec![done(&delivery(1, 1))], vec![]));
 
     let drained = bench.answer(op, exchanged());
-    assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::Settled { ending: Ending::Done, .. })));
+    assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::DeliverySettled { ending: Ending::Done, .. })));
     assert_eq!(drained.actions, []);
     assert_eq!(bench.dispatcher.view().held, 0);
 }
@@ -55,7 +55,7 @@ fn what_finishes_during_an_exchange_goes_with_the_next() {
 fn a_slow_lane_leaves_a_permit_to_the_others() {
     let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
     assert_eq!(ops.len(), 3);
-    let drained = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(1), TriggerId(2)], somewhere: false });
+    let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1), TriggerId(2)], discover: false });
     let (op, _, claim) = only_exchange(&drained);
     assert_eq!(claim, [LaneQuota { trigger: TriggerId(2), quota: 1, floor: Timestamp::EPOCH }]);
     let drained = bench.answer(op, claimed(vec![delivery(2, 9)]));
@@ -70,7 +70,7 @@ fn rows_claimed_ahead_take_no_permit_from_another_lane() {
     let (mut bench, _) = Bench::running(config(|c| c.gate.permits = 64), ahead);
     let view = bench.dispatcher.view();
     assert_eq!((view.running, view.queued), (56, 20));
-    let drained = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(2)], somewhere: false });
+    let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(2)], discover: false });
     let (_, _, quotas) = only_exchange(&drained);
     assert_eq!(quotas, [LaneQuota { trigger: TriggerId(2), quota: 8, floor: Timestamp::EPOCH }]);
 }
@@ -82,16 +82,17 @@ fn a_store_failure_backs_off_and_sends_the_same_settlements_again() {
     let drained = bench.fail(op, StoreError::unknown("reset"));
     assert_eq!(drained.actions, []);
     let [Fact::StoreFailed { failures: 1, retry_in, .. }] = drained.facts[..] else { panic!("{:?}", drained.facts) };
-    assert_eq!(drained.idle, Some((Some(bench.now.plus(retry_in)), Why::StoreBackoff)));
+    assert_eq!(drained.idle, Some((Some(bench.now.plus(retry_in)), IdleReason::StoreBackoff)));
 
     let drained = bench.after(retry_in, Input::Tick);
     let (op, again, _) = only_exchange(&drained);
     assert_eq!(first, again);
     let fenced = vec![claim_of(&delivery(1, 1))];
-    let reply = Reply::Exchange { now: NOW, fenced, conflicted: vec![], claimed: vec![], woken: vec![] };
+    let reply =
+        Reply::Exchange(ExchangeReply { now: NOW, fenced, conflicted: vec![], claimed: vec![], woken_lanes: vec![] });
     let drained = bench.answer(op, reply);
     assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::StoreRecovered { failures: 1, .. })));
-    assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::Fenced { resent: true, .. })));
+    assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::SettlementFenced { resent: true, .. })));
     assert_eq!(bench.dispatcher.view().held, 0);
 }
 
@@ -103,7 +104,13 @@ fn conflicting_effects_run_again_at_once_and_count_an_attempt_after_twenty_times
         let (op, settle, _) = only_exchange(&bench.end(execution, succeeded()));
         assert_eq!(settle, [done(&delivery(1, 1))]);
         let conflicted = vec![claim_of(&delivery(1, 1))];
-        let reply = Reply::Exchange { now: NOW, fenced: vec![], conflicted, claimed: vec![], woken: vec![] };
+        let reply = Reply::Exchange(ExchangeReply {
+            now: NOW,
+            fenced: vec![],
+            conflicted,
+            claimed: vec![],
+            woken_lanes: vec![],
+        });
         let drained = bench.answer(op, reply);
         if times <= 20 {
             let [(op, _)] = executions(&drained)[..] else { panic!("{:?}", drained.actions) };
@@ -120,7 +127,7 @@ fn conflicting_effects_run_again_at_once_and_count_an_attempt_after_twenty_times
 fn too_deep_a_chain_is_dropped_without_being_executed() {
     let mut bench = Bench::started(config(|_| ()));
     let (op, _, _) =
-        only_exchange(&bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(1)], somewhere: false }));
+        only_exchange(&bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false }));
     let deep = Delivery { event: event(17), ..delivery(1, 1) };
     let drained = bench.answer(op, claimed(vec![deep.clone()]));
     let (_, settle, _) = only_exchange(&drained);
@@ -143,7 +150,7 @@ fn claims_are_renewed_thrice_within_a_lease_and_a_lost_one_is_cancelled() {
                     assert_eq!(held, [claim_of(&delivery(1, 1))]);
                     renewals += 1;
                     let fenced = if renewals == 3 { held } else { Vec::new() };
-                    let drained = bench.answer(op, Reply::Renew { now: NOW, fenced });
+                    let drained = bench.answer(op, Reply::Renew(RenewReply { now: NOW, fenced }));
                     if renewals == 3 {
                         assert_eq!(drained.actions, [Action::Cancel { op: ops[0] }]);
                         assert!(matches!(drained.facts[..], [Fact::LeaseLost { .. }]), "{:?}", drained.facts);
@@ -177,7 +184,7 @@ fn an_execution_that_does_not_end_is_written_off_as_a_timeout() {
 fn what_finds_no_permit_for_too_long_is_deferred_with_its_attempt_given_back() {
     let (mut bench, _) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
     let limits = GateLimits { permits: 1, sync_reserve: 0 };
-    let drained = bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(2)], somewhere: false });
+    let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(2)], discover: false });
     let (op, _, _) = only_exchange(&drained);
     bench.after(Micros(1), Input::GateChanged { limits });
     let drained = bench.answer(op, claimed(vec![delivery(2, 9)]));
@@ -196,7 +203,7 @@ fn shutdown_releases_what_waits_finishes_what_runs_and_stops() {
     let limits = GateLimits { permits: 2, sync_reserve: 0 };
     let mut bench = Bench::started(config(|c| c.gate = limits));
     let (op, _, _) =
-        only_exchange(&bench.after(Micros(1), Input::Woken { lanes: vec![TriggerId(1)], somewhere: false }));
+        only_exchange(&bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false }));
     let drained = bench.answer(op, claimed(vec![delivery(1, 1), delivery(1, 2)]));
     let [(running, _)] = executions(&drained)[..] else { panic!("one lane of two permits runs one") };
 
@@ -204,7 +211,7 @@ fn shutdown_releases_what_waits_finishes_what_runs_and_stops() {
     let (op, settle, claim) = only_exchange(&drained);
     let released = Settlement { claim: claim_of(&delivery(1, 2)), verdict: Verdict::Deferred { delay: Micros::ZERO } };
     assert_eq!((settle, claim), (vec![released], vec![]));
-    assert!(drained.facts.contains(&Fact::ShuttingDown { running: 1 }));
+    assert!(drained.facts.contains(&Fact::ShutdownStarted { running: 1 }));
     bench.answer(op, exchanged());
 
     let (op, settle, _) = only_exchange(&bench.end(running, succeeded()));
@@ -248,7 +255,7 @@ fn a_retry_is_claimed_when_it_is_due_without_a_poll() {
     let (mut bench, ops) = Bench::running(config(|c| c.poll_interval_ms = 60_000), vec![delivery(1, 1)]);
     let (op, _, _) = only_exchange(&bench.end(ops[0], failed(ExecError::ScriptError)));
     let drained = bench.answer(op, exchanged());
-    assert_eq!(drained.idle, Some((Some(bench.now.plus(Micros::from_millis(100))), Why::LaneDue)));
+    assert_eq!(drained.idle, Some((Some(bench.now.plus(Micros::from_millis(100))), IdleReason::LaneDue)));
     let drained = bench.after(Micros::from_millis(100), Input::Tick);
     assert_eq!(only_exchange(&drained).2.len(), 1);
 }
@@ -258,13 +265,13 @@ fn a_due_schedule_ticks_once_and_is_told_its_next_time() {
     let mut bench = Bench::new(config(|_| ()));
     let op = only_discover(&bench.drain());
     let schedules = vec![schedule(Some(NOW)), Schedule { trigger: TriggerId(6), ..schedule(None) }];
-    let drained = bench.answer(op, Reply::Discover { now: NOW, lanes: vec![], schedules });
+    let drained = bench.answer(op, Reply::Discover(DiscoverReply { now: NOW, lanes: vec![], schedules }));
     let next = NOW.plus(Micros::from_secs(3_600));
     let tick = |trigger, expected| Tick { trigger: TriggerId(trigger), expected, next };
     let [Action::CallStore { op, request: Request::Tick { ticks } }] = &drained.actions[..] else {
         panic!("{:?}", drained.actions)
     };
     assert_eq!(ticks[..], [tick(5, Some(NOW)), tick(6, None)]);
-    let drained = bench.answer(*op, Reply::Tick { now: NOW, woken: vec![TriggerId(5)] });
+    let drained = bench.answer(*op, Reply::Tick(TickReply { now: NOW, woken_lanes: vec![TriggerId(5)] }));
     assert_eq!(only_exchange(&drained).2[0].trigger, TriggerId(5));
 }

@@ -5,7 +5,7 @@ use crate::fixtures::*;
 use tidegate_core::*;
 
 fn woken(lane: i64) -> Input {
-    Input::Woken { lanes: vec![TriggerId(lane)], somewhere: false }
+    Input::WakeUp { lanes: vec![TriggerId(lane)], discover: false }
 }
 
 /// The same row, claimed again.
@@ -66,7 +66,8 @@ fn a_row_that_comes_back_before_its_settlement_is_answered_is_settled_and_claime
     assert!(!drained.facts.iter().any(lost), "{:?}", drained.facts);
 
     let drained = bench.answer(settling, exchanged());
-    let [Fact::Exchanged { .. }, Fact::Settled { delivery, ending: Ending::Retry { .. }, .. }] = &drained.facts[..]
+    let [Fact::ExchangeAnswered { .. }, Fact::DeliverySettled { delivery, ending: Ending::Retry { .. }, .. }] =
+        &drained.facts[..]
     else {
         panic!("{:?}", drained.facts)
     };

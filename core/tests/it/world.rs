@@ -33,11 +33,11 @@ impl Store {
                     }
                 }
                 let claimed = claim.into_iter().flat_map(|quota| self.claim(quota, lease_for)).collect();
-                Reply::Exchange { now, fenced, conflicted: Vec::new(), claimed, woken: Vec::new() }
+                Reply::Exchange(ExchangeReply { now, fenced, conflicted: Vec::new(), claimed, woken_lanes: Vec::new() })
             }
             Request::Renew { held, lease_for } => {
                 let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
-                Reply::Renew { now, fenced }
+                Reply::Renew(RenewReply { now, fenced })
             }
             Request::Discover => {
                 let mut lanes: BTreeMap<TriggerId, Timestamp> = BTreeMap::new();
@@ -46,9 +46,9 @@ impl Store {
                     *due = (*due).min(row.delivery.due_at);
                 }
                 let state = |(trigger, next_due)| LaneState { trigger, next_due, max_concurrency: None };
-                Reply::Discover { now, lanes: lanes.into_iter().map(state).collect(), schedules: vec![] }
+                Reply::Discover(DiscoverReply { now, lanes: lanes.into_iter().map(state).collect(), schedules: vec![] })
             }
-            Request::Begin { .. } | Request::Tick { .. } => panic!("nobody calls and nothing ticks in this world"),
+            Request::BeginCalls { .. } | Request::Tick { .. } => panic!("nobody calls and nothing ticks in this world"),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Stores opened by commands themselves, without a daemon.
 
 use crate::server::StoreUrl;
-use tidegate_core::{Reply, Request, StoreError, StoreErrorKind, Timestamp};
-use tidegate_driver::DispatchStore;
+use tidegate_core::{DiscoverReply, Reply, Request, StoreError, StoreErrorKind, Timestamp};
 use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tidegate_ports::DispatchStore;
 
 /// Brings the schema up to date, as every daemon does at its start.
 pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
@@ -41,7 +41,7 @@ pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
         }
     };
     match reply? {
-        Reply::Discover { now, .. } => Ok(now),
+        Reply::Discover(DiscoverReply { now, .. }) => Ok(now),
         _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "it answered another question")),
     }
 }

@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::{Extension, Json};
 use serde_json::{Value, json};
 use tidegate_core::{Access, AppName, Principal};
-use tidegate_driver::{Change, Deployment};
+use tidegate_ports::{Change, Deployment};
 
 /// The apps that the caller may read.
 pub(super) async fn list(
@@ -40,7 +40,7 @@ pub(super) async fn deploy(
     let report =
         services.apps.deploy(&app, &deployment, &principal).await.map_err(|error| Problem::port(&app, error))?;
     // A trigger may have been enabled, and rows of deleted ones have to die.
-    services.wake.wake_somewhere();
+    services.wake.wake_for_discovery();
     let changes = |changes: &[(String, Change)]| -> Vec<Value> {
         changes.iter().map(|(name, change)| json!({ "name": name, "change": change })).collect()
     };

@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 use tidegate_core::{Access, AppName, Principal, PrincipalId};
-use tidegate_driver::PrincipalResolver;
+use tidegate_ports::PrincipalResolver;
 
 /// Lets a request through if its bearer may make it, and says who it is from.
 pub(super) async fn authorize(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {

@@ -4,7 +4,7 @@ use super::problem::{Part, Problem};
 use super::state::ApiState;
 use std::collections::BTreeSet;
 use tidegate_core::{Handler, ScriptName, TriggerSpec};
-use tidegate_driver::{Deployment, DeploymentScript};
+use tidegate_ports::{Deployment, DeploymentScript};
 
 /// All that is wrong with a deployment at once.
 pub(super) async fn deployment(deployment: &Deployment, state: &ApiState) -> Result<(), Problem> {

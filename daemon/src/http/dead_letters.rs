@@ -8,7 +8,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidegate_core::{AppName, DeadLetterId, DeadReason};
-use tidegate_driver::{DeadLetterFilter, Resolution};
+use tidegate_ports::{DeadLetterFilter, Resolution};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

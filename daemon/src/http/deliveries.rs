@@ -8,7 +8,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidegate_core::{AppName, DeliveryId};
-use tidegate_driver::{DeliveryFilter, DeliveryState};
+use tidegate_ports::{DeliveryFilter, DeliveryState};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

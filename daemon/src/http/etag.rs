@@ -4,7 +4,7 @@ use super::problem::Problem;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use tidegate_core::Version;
-use tidegate_driver::Guard;
+use tidegate_ports::Guard;
 
 /// A version in quotes.
 pub(super) fn etag(version: i64) -> HeaderValue {

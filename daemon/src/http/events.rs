@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tidegate_core::{AppName, IdempotencyKey, IncomingCloudEvent, NewEvent};
-use tidegate_driver::Emission;
+use tidegate_ports::Emission;
 
 /// The most events of one request: they share a transaction.
 const BATCH_MAX: usize = 1_000;
@@ -34,7 +34,7 @@ pub(super) async fn emit(
     let emission = Emission { app: app.clone(), events, cause: cause(principal, &headers), idempotency_key };
     let emitted = services.emitter.emit(emission).await.map_err(|error| Problem::port(&app, error))?;
     let events: Vec<Value> =
-        emitted.iter().map(|one| json!({ "id": one.event_id, "deliveries": one.woken.len() })).collect();
+        emitted.iter().map(|one| json!({ "id": one.event_id, "deliveries": one.lanes.len() })).collect();
     Ok((StatusCode::ACCEPTED, Json(json!({ "events": events }))))
 }
 

@@ -56,7 +56,7 @@ pub(super) async fn answer(
         data,
     };
     let target = SyncTarget::Trigger(found.trigger.id);
-    let called = services.caller.call_for(target, event, cause(principal, &parts.headers), None);
+    let called = services.caller.call_with_receipt(target, event, cause(principal, &parts.headers), None);
     Ok(response(called.await))
 }
 

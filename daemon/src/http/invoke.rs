@@ -45,12 +45,12 @@ pub(super) async fn invoke(
     };
     let idempotency_key = idempotency_key(&headers, &format!("invoke {script}\n"), &body)?;
     let target = SyncTarget::Script { app: app.clone(), script: script.clone(), timeout };
-    let called = services.caller.call_for(target, event, cause(principal, &headers), idempotency_key).await;
+    let called = services.caller.call_with_receipt(target, event, cause(principal, &headers), idempotency_key).await;
     // Asked only now, because nearly every script that is invoked is there: it would cost each call a round trip.
     if called.as_ref().is_ok_and(|(reply, _)| is_missing(reply)) {
         let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::port(&app, error))?;
         if found.is_none() {
-            called.into_iter().for_each(|(_, receipt)| receipt.sign());
+            called.into_iter().for_each(|(_, receipt)| receipt.confirm());
             return Err(Problem::missing("script_not_found", format!("there is no script {script} in {app}")));
         }
     }

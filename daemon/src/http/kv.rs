@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 use tidegate_core::{AppName, Collection, Json as JsonText, Key};
-use tidegate_driver::KvPage;
+use tidegate_ports::KvPage;
 
 const UPDATED_AT: HeaderName = HeaderName::from_static("tidegate-updated-at");
 
@@ -79,7 +79,7 @@ pub(super) async fn put(
         "version": done.version,
         "updated_at": done.updated_at.to_rfc3339(),
         "event_id": done.emitted.event_id,
-        "deliveries": done.emitted.woken.len(),
+        "deliveries": done.emitted.lanes.len(),
     });
     Ok(([(header::ETAG, etag(done.version.0))], Json(body)).into_response())
 }

@@ -7,7 +7,7 @@ use axum::Json;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_core::{AppName, DeliveryId};
-use tidegate_driver::{AbandonedExecution, LoopEntry};
+use tidegate_ports::{AbandonedExecution, LoopEntry};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

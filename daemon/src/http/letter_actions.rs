@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_core::{AppName, DeadLetterId, DeadReason, Timestamp};
-use tidegate_driver::{LetterBatch, LetterSelection, Resolution};
+use tidegate_ports::{LetterBatch, LetterSelection, Resolution};
 
 /// Letters of one transaction. A request for more is many of them: each is applied whole, and a request that ends in the
 /// middle is finished by repeating it.
@@ -150,7 +150,7 @@ async fn act(
         Action::Discard => store.discard(app, selection).await,
     };
     let batch = batch.map_err(|error| Problem::port(app, error))?;
-    services.wake.wake(batch.woken.iter().copied());
+    services.wake.wake(batch.woken_lanes.iter().copied());
     Ok(batch)
 }
 

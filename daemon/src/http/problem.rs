@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::json;
 use tidegate_core::{AppName, Claim, Failure, Fate, InboxFailureKind, StoreError, StoreErrorKind};
-use tidegate_driver::PortError;
+use tidegate_ports::PortError;
 
 /// Why a request was refused. Nothing was changed, but where the code is `store_outcome_unknown`.
 #[derive(Clone, Debug, PartialEq, Eq)]

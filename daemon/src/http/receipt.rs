@@ -6,7 +6,7 @@ use axum::response::Response;
 use http_body::{Frame, SizeHint};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use tidegate_driver::Receipt;
+use tidegate_ports::Receipt;
 
 /// Signs `receipt` as the connection takes the body of `response`, which has come to its end then.
 pub(super) fn signed_for(response: Response, receipt: Receipt) -> Response {
@@ -42,7 +42,7 @@ impl HttpBody for SignedFor {
 impl Drop for SignedFor {
     fn drop(&mut self) {
         if let Some(receipt) = self.receipt.take() {
-            receipt.sign();
+            receipt.confirm();
         }
     }
 }

@@ -7,7 +7,8 @@ use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use tidegate_core::{HandlerReply, Json, SyncReply};
-use tidegate_driver::{DispatcherEnded, Receipt};
+use tidegate_driver::DispatcherEnded;
+use tidegate_ports::Receipt;
 
 /// A text is sent as it is, all else as JSON, unless the handler says what it is.
 pub(super) fn response(replied: Result<(SyncReply, Receipt), DispatcherEnded>) -> Response {

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use tidegate_core::{AppName, ScriptName};
-use tidegate_driver::{DeploymentScript, Script};
+use tidegate_ports::{DeploymentScript, Script};
 
 pub(super) async fn list(
     Ready(services): Ready,

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tidegate_core::{Micros, PrincipalId, Timestamp};
-use tidegate_driver::{NewPrincipal, NewToken, TokenRecord};
+use tidegate_ports::{NewPrincipal, NewToken, TokenRecord};
 
 /// Sessions have names of their own, which nobody else's token can have.
 const SESSION_PREFIX: &str = "session.";

@@ -55,7 +55,7 @@ pub(super) async fn put(
     check::trigger(&spec, &state, |script| scripts.contains(script))
         .map_err(|wrong| Problem::invalid(format!("trigger {trigger}: {wrong}; nothing was changed")))?;
     let stored = services.triggers.put(&app, &spec, &principal).await.map_err(|error| Problem::port(&app, error))?;
-    services.wake.wake_somewhere();
+    services.wake.wake_for_discovery();
     Ok(answer(stored))
 }
 
@@ -93,7 +93,7 @@ async fn set_paused(services: &Services, at: (String, String), paused: bool) -> 
     let changed = changed.map_err(|error| Problem::port(&app, error))?;
     if !paused {
         // Rows that waited may be due.
-        services.wake.wake_somewhere();
+        services.wake.wake_for_discovery();
     }
     changed.map(answer).ok_or_else(|| missing(&app, &trigger))
 }

@@ -12,7 +12,7 @@ use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tidegate_core::{Micros, Principal, PrincipalId};
-use tidegate_driver::{NewPrincipal, PrincipalRecord};
+use tidegate_ports::{NewPrincipal, PrincipalRecord};
 
 /// How long a session lasts.
 const SESSION: Micros = Micros::from_secs(12 * 3_600);

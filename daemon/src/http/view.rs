@@ -7,7 +7,7 @@ use serde::Serialize;
 use tidegate_core::{
     Attempt, CloudEvent, DeadLetterId, DeadReason, DeliveryId, Handler, Json, Key, PrincipalId, TriggerName, Version,
 };
-use tidegate_driver::{DeadLetter, DeliveryState, DeliverySummary, KvEntry, Resolution};
+use tidegate_ports::{DeadLetter, DeliveryState, DeliverySummary, KvEntry, Resolution};
 
 /// One page of a list.
 #[derive(Serialize)]

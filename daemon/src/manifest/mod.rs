@@ -14,7 +14,7 @@ use problems::Problems;
 use std::io;
 use std::path::{Path, PathBuf};
 use tidegate_core::AppName;
-use tidegate_driver::{Deployment, DeploymentScript};
+use tidegate_ports::{Deployment, DeploymentScript};
 use toml::de::{DeTable, DeValue};
 
 /// The name of the file that makes a directory an app directory.

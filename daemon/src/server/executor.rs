@@ -5,8 +5,9 @@ use crate::{NativeContext, NativeHandlers};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Delivery, ExecError, Failure, Handler, Outcome};
-use tidegate_driver::{Executor, SyncCaller};
+use tidegate_driver::SyncCaller;
 use tidegate_exec_script::{ScriptExecutor, acting};
+use tidegate_ports::Executor;
 
 #[derive(Debug)]
 pub(super) struct HandlerExecutor {

@@ -4,7 +4,7 @@ use super::lines::Lines;
 use super::log::LogStyle;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_core::{Delivery, Ending, Fact, Micros, Timestamp};
-use tidegate_driver::Observer;
+use tidegate_ports::Observer;
 
 #[derive(Debug)]
 pub(super) struct LogObserver {
@@ -25,7 +25,7 @@ impl LogObserver {
 impl Observer for LogObserver {
     fn observe(&mut self, fact: &Fact) {
         match (&mut self.lines, fact) {
-            (Some((lines, coloured)), Fact::Settled { delivery, ending, took }) => {
+            (Some((lines, coloured)), Fact::DeliverySettled { delivery, ending, took }) => {
                 lines.write(line(now(), delivery, ending, *took, *coloured));
             }
             _ => log(fact),
@@ -114,7 +114,7 @@ macro_rules! delivery_event {
 
 fn log(fact: &Fact) {
     match fact {
-        Fact::Settled { delivery, ending, took } => {
+        Fact::DeliverySettled { delivery, ending, took } => {
             // Nobody reads most of them: the words are made when somebody does.
             let text = || describe(delivery, ending, *took).1;
             match ending {
@@ -129,10 +129,10 @@ fn log(fact: &Fact) {
                 }
             }
         }
-        Fact::Started { delivery, waited } => {
+        Fact::ExecutionStarted { delivery, waited } => {
             delivery_event!(debug, delivery, waited_us = waited.0, "started");
         }
-        Fact::Fenced { delivery, resent } => {
+        Fact::SettlementFenced { delivery, resent } => {
             delivery_event!(info, delivery, resent, "its settlement came too late and changed nothing");
         }
         Fact::CallRefused { call, failure, waited } => {
@@ -149,11 +149,13 @@ fn log(fact: &Fact) {
                 "a call was repeated, and got the first one's reply"
             );
         }
-        Fact::Conflicted { delivery, times } => {
+        Fact::EffectsConflicted { delivery, times } => {
             delivery_event!(debug, delivery, times, "what it had read was written by others; it runs again");
         }
         Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "its lease was lost"),
-        Fact::Overran { delivery } => delivery_event!(warn, delivery, "it did not end in time and was written off"),
+        Fact::ExecutionOverran { delivery } => {
+            delivery_event!(warn, delivery, "it did not end in time and was written off")
+        }
         // A store that is away is said once, and once more when it is back.
         Fact::StoreFailed { request, error, failures: 1, .. } => {
             tracing::warn!(store.request = request.as_str(), "the store failed, trying again: {error}");
@@ -164,9 +166,9 @@ fn log(fact: &Fact) {
         Fact::StoreRecovered { failures, after } => {
             tracing::info!(failures, "the store answers again after {}", length(*after));
         }
-        Fact::ShuttingDown { running } => tracing::info!(running, "shutting down"),
-        Fact::Carried { claimed } => tracing::trace!(claimed, "carried"),
-        Fact::Exchanged { settled, claimed, took } => {
+        Fact::ShutdownStarted { running } => tracing::info!(running, "shutting down"),
+        Fact::InlineClaim { claimed } => tracing::trace!(claimed, "carried"),
+        Fact::ExchangeAnswered { settled, claimed, took } => {
             tracing::trace!(settled, claimed, took_us = took.0, "exchanged");
         }
     }

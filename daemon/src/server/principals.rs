@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_core::{Principal, PrincipalId};
-use tidegate_driver::{PortError, PrincipalRecord, PrincipalResolver, PrincipalStore};
+use tidegate_ports::{PortError, PrincipalRecord, PrincipalResolver, PrincipalStore};
 
 /// How old an answer may be: what another daemon changes is known here after this.
 const FRESH: Duration = Duration::from_secs(1);
@@ -69,8 +69,8 @@ impl PrincipalResolver for AdminPrincipalResolver {
 mod tests {
     use super::*;
     use tidegate_core::Timestamp;
-    use tidegate_driver::NewPrincipal;
     use tidegate_io_sim::SharedMemory;
+    use tidegate_ports::NewPrincipal;
 
     #[tokio::test]
     async fn a_change_here_is_known_at_once_and_one_elsewhere_after_a_second() {

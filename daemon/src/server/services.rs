@@ -5,9 +5,10 @@ use super::metrics::{Metrics, Scraper};
 use super::principals::AdminPrincipalResolver;
 use std::fmt;
 use std::sync::Arc;
-use tidegate_driver::{
-    AppStore, DeadLetterStore, DeliveryStore, EventEmitter, GateHandle, KvStore, LedgerStore, OutboxEventEmitter,
-    OutboxStore, PrincipalStore, QueueStore, ScriptStore, SyncCaller, TokenStore, TriggerStore, WakeHandle,
+use tidegate_driver::{GateHandle, SyncCaller};
+use tidegate_ports::{
+    AppStore, DeadLetterStore, DeliveryStore, EventEmitter, KvStore, LedgerStore, OutboxEventEmitter, OutboxStore,
+    PrincipalStore, QueueStore, ScriptStore, TokenStore, TriggerStore, WakeHandle,
 };
 
 /// Every port of a store that requests need.

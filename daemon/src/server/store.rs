@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 use tidegate_core::StoreError;
-use tidegate_driver::{DispatchStore, WakeHandle};
 use tidegate_io_postgres::{PgError, PgOptions, PgStore};
 use tidegate_io_sqlite::{OpenError, SqliteOptions, SqliteStore};
+use tidegate_ports::{DispatchStore, WakeHandle};
 
 /// Every port, and a life.
 pub(super) trait Store: DispatchStore + Ports + Health + Sized {

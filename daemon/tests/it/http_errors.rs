@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidegate::http::Readiness;
 use tidegate::server::Services;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, StoreError, StoreErrorKind};
-use tidegate_driver::{Guard, KvEntry, KvPage, KvStore, Mutated, PortError};
+use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
 /// Every route of the API that has something behind it.
 const ROUTES: [(&str, &str); 22] = [
@@ -204,7 +204,7 @@ impl KvStore for Failing {
         _: Json,
         _: Guard,
         _: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         self.fail()
     }
 
@@ -215,7 +215,7 @@ impl KvStore for Failing {
         _: &Key,
         _: Guard,
         _: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         self.fail()
     }
 

@@ -3,7 +3,8 @@
 use crate::http_api::{Api, NOW, NOW_TEXT};
 use serde_json::{Value, json};
 use tidegate_core::{
-    Attempt, DeadReason, Delivery, ExecError, LaneQuota, Micros, Reply, Request, Settlement, Timestamp, Verdict,
+    Attempt, DeadReason, Delivery, DiscoverReply, ExchangeReply, ExecError, LaneQuota, Micros, Reply, Request,
+    Settlement, Timestamp, Verdict,
 };
 
 const DELIVERIES: &str = "/v1/apps/shop/deliveries";
@@ -24,11 +25,15 @@ fn with_rows() -> Api {
 /// Claims and settles as a dispatcher does.
 fn exchange(api: &Api, settle: Vec<Settlement>, claim: u32) -> Vec<Delivery> {
     let mut memory = api.memory.transaction();
-    let Reply::Discover { lanes, .. } = memory.call(Request::Discover) else { panic!("it answers the question") };
+    let Reply::Discover(DiscoverReply { lanes, .. }) = memory.call(Request::Discover) else {
+        panic!("it answers the question")
+    };
     let lane = lanes.first().map(|lane| LaneQuota { trigger: lane.trigger, quota: claim, floor: Timestamp::EPOCH });
     let claim = lane.into_iter().collect();
     let request = Request::Exchange { settle, claim, lease_for: Micros::from_millis(10_000) };
-    let Reply::Exchange { claimed, fenced, .. } = memory.call(request) else { panic!("it answers the question") };
+    let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = memory.call(request) else {
+        panic!("it answers the question")
+    };
     assert_eq!(fenced, []);
     claimed
 }

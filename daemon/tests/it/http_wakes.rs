@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_core::{Boot, Config, ConfigSpec, Delivery, Effects, Fact, Incarnation, Outcome, RngKey, View};
-use tidegate_driver::{Command, DriverPorts, Executor, NoopInboxResolver, Observer, ProcessClock, drive};
+use tidegate_driver::{Command, DriverPorts, drive};
+use tidegate_ports::{Executor, NoopInboxResolver, Observer, ProcessClock};
 use tokio::sync::{mpsc, watch};
 
 struct Noop;
@@ -22,7 +23,7 @@ struct Exchanges(Arc<AtomicU64>);
 
 impl Observer for Exchanges {
     fn observe(&mut self, fact: &Fact) {
-        if let Fact::Exchanged { .. } = fact {
+        if let Fact::ExchangeAnswered { .. } = fact {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }

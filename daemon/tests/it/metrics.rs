@@ -64,7 +64,7 @@ fn they_are_what_happened() {
             assert_eq!(value(&text, name, labels), expected, "{name} {labels:?}\n{text}");
         }
         assert!(value(&text, "tidegate_queue_oldest_due_seconds", &["held"]) > 0.0, "{text}");
-        assert!(value(&text, "tidegate_store_requests_total", &["begin", "ok"]) >= 1.0, "{text}");
+        assert!(value(&text, "tidegate_store_requests_total", &["begin_calls", "ok"]) >= 1.0, "{text}");
         assert!(value(&text, "tidegate_store_request_seconds_count", &["exchange"]) >= 1.0, "{text}");
         assert_eq!(app.client.with_token("tg_nobody").get("/metrics").status, 401);
 

@@ -52,7 +52,7 @@ async fn many_calls_each_get_their_own_reply() {
 async fn a_caller_who_hangs_up_is_written_down_and_the_handler_goes_on() {
     let mut world = World::start(without_polls(), Script::Sleep(Duration::from_millis(200)));
     let calling = tokio::spawn(call(world.caller.clone()));
-    world.fact(|fact| matches!(fact, Fact::Started { .. }).then_some(())).await_some().await;
+    world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
     calling.abort();
     assert_eq!(world.ending().await, Ending::Abandoned { cause: AbandonCause::CallerGone });
     assert_eq!(world.dropped_executions(), 0);
@@ -63,7 +63,7 @@ async fn a_caller_who_hangs_up_in_the_queue_frees_his_place() {
     let config = ConfigSpec { gate: GateLimits { permits: 1, sync_reserve: 0 }, ..without_polls() };
     let mut world = World::start(config, Script::Sleep(Duration::from_millis(300)));
     let first = tokio::spawn(call(world.caller.clone()));
-    world.fact(|fact| matches!(fact, Fact::Started { .. }).then_some(())).await_some().await;
+    world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
     let second = tokio::spawn(call(world.caller.clone()));
     tokio::time::sleep(Duration::from_millis(50)).await;
     second.abort();
@@ -77,7 +77,7 @@ async fn a_stopped_dispatcher_answers_everybody() {
     let config = ConfigSpec { gate: GateLimits { permits: 1, sync_reserve: 0 }, ..without_polls() };
     let mut world = World::start(config, Script::Sleep(Duration::from_millis(100)));
     let first = tokio::spawn(call(world.caller.clone()));
-    world.fact(|fact| matches!(fact, Fact::Started { .. }).then_some(())).await_some().await;
+    world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
     let waiting = tokio::spawn(call(world.caller.clone()));
     tokio::time::sleep(Duration::from_millis(20)).await;
     world.command(Command::Shutdown).await;

@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
-use tidegate_driver::{
-    Command, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, Observer, Offer, ProcessClock,
-    SyncCaller, WakeHandle, drive,
-};
+use tidegate_driver::{Command, DriverPorts, GateHandle, SyncCaller, drive};
+use tidegate_ports::{DispatchStore, Executor, InboxRegistry, InlineClaimGuard, Observer, ProcessClock, WakeHandle};
 use tokio::sync::{Barrier, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -85,26 +83,32 @@ impl DispatchStore for FakeStore {
                 let many = claim.iter().map(|quota| quota.quota as usize).sum();
                 let ids: Vec<DeliveryId> = rows.keys().copied().take(many).collect();
                 let claimed = ids.iter().filter_map(|id| rows.remove(id)).collect();
-                Reply::Exchange { now: NOW, fenced: vec![], conflicted: vec![], claimed, woken: vec![] }
+                Reply::Exchange(ExchangeReply {
+                    now: NOW,
+                    fenced: vec![],
+                    conflicted: vec![],
+                    claimed,
+                    woken_lanes: vec![],
+                })
             }
-            Request::Begin { calls, .. } => Reply::Begin {
+            Request::BeginCalls { calls, .. } => Reply::BeginCalls(BeginCallsReply {
                 now: NOW,
-                begun: calls
+                deliveries: calls
                     .into_iter()
                     .map(|call| Delivery { reply_to: Some(call.inbox), ..delivery(call.inbox.seq as i64 + 1_000) })
                     .collect(),
                 refused: vec![],
                 repeated: vec![],
-            },
-            Request::Tick { .. } => Reply::Tick { now: NOW, woken: vec![] },
-            Request::Renew { .. } => Reply::Renew { now: NOW, fenced: vec![] },
+            }),
+            Request::Tick { .. } => Reply::Tick(TickReply { now: NOW, woken_lanes: vec![] }),
+            Request::Renew { .. } => Reply::Renew(RenewReply { now: NOW, fenced: vec![] }),
             Request::Discover => {
                 let lane = LaneState { trigger: TriggerId(1), next_due: NOW, max_concurrency: None };
-                Reply::Discover {
+                Reply::Discover(DiscoverReply {
                     now: NOW,
                     lanes: if rows.is_empty() { vec![] } else { vec![lane] },
                     schedules: vec![],
-                }
+                })
             }
         })
     }
@@ -217,8 +221,8 @@ impl World {
     }
 
     /// An emission is about to claim what it writes, if there is room.
-    pub(crate) fn take_offer(&self) -> Option<Offer> {
-        self.wake.take_offer()
+    pub(crate) fn try_inline_claim(&self) -> Option<InlineClaimGuard> {
+        self.wake.try_inline_claim()
     }
 
     pub(crate) fn wake(&self) {
@@ -236,7 +240,7 @@ impl World {
     /// How the next delivery ends.
     pub(crate) async fn ending(&mut self) -> Ending {
         self.fact(|fact| match fact {
-            Fact::Settled { ending, .. } => Some(ending.clone()),
+            Fact::DeliverySettled { ending, .. } => Some(ending.clone()),
             _ => None,
         })
         .await_some()

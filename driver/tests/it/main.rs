@@ -24,24 +24,24 @@ async fn a_wake_starts_the_handler_without_waiting_for_the_poll() {
 async fn what_an_emission_has_claimed_is_executed() {
     let mut world = World::start(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }, Script::Succeed);
     world.quiet().await;
-    let offer = world.take_offer().expect("an idle dispatcher has room");
-    assert!(offer.room().rows > 1 && world.take_offer().is_none());
+    let offer = world.try_inline_claim().expect("an idle dispatcher has room");
+    assert!(offer.room().rows > 1 && world.try_inline_claim().is_none());
     offer.claimed(vec![delivery(1)]);
     assert_eq!(world.ending().await, Ending::Done);
-    assert!(world.take_offer().is_some(), "there is room again");
+    assert!(world.try_inline_claim().is_some(), "there is room again");
 }
 
 #[tokio::test]
 async fn a_shutdown_waits_for_an_emission_that_is_claiming() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.quiet().await;
-    let offer = world.take_offer().expect("an idle dispatcher has room");
+    let offer = world.try_inline_claim().expect("an idle dispatcher has room");
     world.command(Command::Shutdown).await;
     world.quiet().await;
     offer.claimed(vec![delivery(1)]);
     assert_eq!(world.ending().await, Ending::Deferred { delay: Micros::ZERO }, "it is given back");
     world.stopped().await;
-    assert!(world.take_offer().is_none());
+    assert!(world.try_inline_claim().is_none());
 }
 
 /// One that never comes back costs a bounded time, as everything does that a shutdown waits for.
@@ -49,7 +49,7 @@ async fn a_shutdown_waits_for_an_emission_that_is_claiming() {
 async fn a_shutdown_does_not_wait_for_ever() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.quiet().await;
-    let offer = world.take_offer().expect("an idle dispatcher has room");
+    let offer = world.try_inline_claim().expect("an idle dispatcher has room");
     world.command(Command::Shutdown).await;
     world.stopped().await;
     drop(offer);
@@ -90,7 +90,7 @@ async fn a_panic_in_the_store_is_a_failure_of_unknown_fate() {
 async fn shutdown_waits_for_what_runs() {
     let mut world = World::start(ConfigSpec::default(), Script::Sleep(Duration::from_millis(300)));
     world.store.put(delivery(1));
-    world.fact(|fact| matches!(fact, Fact::Started { .. }).then_some(())).await_some().await;
+    world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
     world.command(Command::Shutdown).await;
     assert_eq!(world.ending().await, Ending::Done);
     world.stopped().await;
@@ -101,7 +101,7 @@ async fn shutdown_releases_what_outlasts_the_grace_and_drops_its_execution() {
     let config = ConfigSpec { shutdown_grace_ms: 100, ..ConfigSpec::default() };
     let mut world = World::start(config, Script::Sleep(Duration::from_secs(3_600)));
     world.store.put(delivery(1));
-    world.fact(|fact| matches!(fact, Fact::Started { .. }).then_some(())).await_some().await;
+    world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
     world.command(Command::Shutdown).await;
     assert!(matches!(world.ending().await, Ending::Deferred { .. }));
     world.stopped().await;
@@ -122,7 +122,7 @@ async fn the_gate_can_be_opened_while_running() {
     let mut world = World::start(config, Script::Meet(2));
     world.store.put(delivery(1));
     world.store.put(delivery(2));
-    world.fact(|fact| matches!(fact, Fact::Started { .. }).then_some(())).await_some().await;
+    world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
     // Each handler waits for the other, so with one permit neither ends.
     let limits = GateLimits { permits: 3, sync_reserve: 0 };
     world.command(Command::ChangeGate(limits)).await;

@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::*;
-use tidegate_driver::Executor;
 use tidegate_exec_script::Limits;
+use tidegate_ports::Executor;
 
 fn fresh_with(source: &str, limits: Limits) -> World {
     let world = World::with_limits(source, limits);

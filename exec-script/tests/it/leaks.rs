@@ -4,8 +4,8 @@ use crate::warm::next;
 use crate::world::World;
 use std::sync::Arc;
 use tidegate_core::*;
-use tidegate_driver::Executor;
 use tidegate_exec_script::Limits;
+use tidegate_ports::Executor;
 
 /// Keeps the first execution's `ctx` and does `what` with it in the second one.
 fn keeps_ctx(what: &str) -> String {

@@ -4,8 +4,8 @@ use crate::world::{World, failure};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{ExecError, Failure, Handler, Micros, Outcome, ScriptName};
-use tidegate_driver::Executor;
 use tidegate_exec_script::Limits;
+use tidegate_ports::Executor;
 
 fn assert_is(failure: &Failure, error: ExecError, words: &str) {
     assert_eq!(failure.error, error, "{}", failure.message);

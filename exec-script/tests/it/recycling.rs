@@ -5,8 +5,8 @@ use crate::world::{World, delivery, failure};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::*;
-use tidegate_driver::Executor;
 use tidegate_exec_script::Limits;
+use tidegate_ports::Executor;
 
 /// Polls until `done`, with a bound.
 async fn until(what: &str, mut done: impl FnMut() -> bool) {

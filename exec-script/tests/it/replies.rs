@@ -3,7 +3,7 @@
 use crate::world::{World, delivery};
 use std::time::Duration;
 use tidegate_core::*;
-use tidegate_driver::Executor;
+use tidegate_ports::Executor;
 
 fn call(event_type: &str, data: &str) -> Delivery {
     let base = delivery(Duration::from_secs(5));

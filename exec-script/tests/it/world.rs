@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
-use tidegate_driver::{
-    Executor, Guard, KvEntry, KvPage, KvStore, Mutated, PortError, PrincipalResolver, Script, ScriptStore, TriggerStore,
-};
 use tidegate_exec_script::{Limits, ScriptExecutor};
+use tidegate_ports::{
+    Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script, ScriptStore,
+    TriggerStore,
+};
 use uuid::Uuid;
 
 /// Values in memory; only reads, because nothing else reaches a store.
@@ -42,7 +43,7 @@ impl KvStore for Values {
         _: Json,
         _: Guard,
         _: &Cause,
-    ) -> Result<Mutated, PortError> {
+    ) -> Result<KvMutation, PortError> {
         panic!("a script must not write to the store")
     }
 
@@ -53,7 +54,7 @@ impl KvStore for Values {
         _: &Key,
         _: Guard,
         _: &Cause,
-    ) -> Result<Option<Mutated>, PortError> {
+    ) -> Result<Option<KvMutation>, PortError> {
         panic!("a script must not write to the store")
     }
 

@@ -10,15 +10,15 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use tidegate_core::{
-    AbandonCause, AppName, Attempt, Cause, Claim, DeadLetterId, DeadReason, Effects, ExecError, HandlerReply,
-    IdempotencyKey, InboxId, Incarnation, Kind, KvWrite, LaneQuota, Micros, PrincipalId, ReadVersion, Reply, Request,
-    RetryPolicySpec, Role, Settlement, SyncCall, SyncOutcome, SyncTarget, Timestamp, TriggerId, TriggerSpec, Verdict,
-    Version,
+    AbandonCause, AppName, Attempt, BeginCallsReply, Cause, Claim, DeadLetterId, DeadReason, DiscoverReply, Effects,
+    ExchangeReply, ExecError, HandlerReply, IdempotencyKey, InboxId, Incarnation, Kind, KvWrite, LaneQuota, Micros,
+    PrincipalId, ReadVersion, RenewReply, Reply, Request, RetryPolicySpec, Role, Settlement, SyncCall, SyncOutcome,
+    SyncTarget, Timestamp, TriggerId, TriggerSpec, Verdict, Version,
 };
-use tidegate_driver::{
+use tidegate_ports::{
     AppStore, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, Deployment, DispatchStore, Emission,
-    Emitted, Guard, KvPage, KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, NewPrincipal, OutboxStore,
-    PortError, PrincipalStore, TriggerStore,
+    EmittedEvent, Guard, KvPage, KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, NewPrincipal,
+    OutboxStore, PortError, PrincipalStore, TriggerStore,
 };
 
 /// When every attempt began.
@@ -143,7 +143,7 @@ impl<'a, S: Store> Player<'a, S> {
         loops.sort_unstable();
         let abandoned = LedgerStore::abandoned(store, &app, None, 1_000).await;
         let abandoned = abandoned.map(|all| {
-            let of = |one: &tidegate_driver::AbandonedExecution| json!({"delivery_id": one.delivery_id, "trigger": one.trigger, "event_id": one.event_id, "cause": one.cause, "outcome": one.outcome, "status": one.status, "message": one.message});
+            let of = |one: &tidegate_ports::AbandonedExecution| json!({"delivery_id": one.delivery_id, "trigger": one.trigger, "event_id": one.event_id, "cause": one.cause, "outcome": one.outcome, "status": one.status, "message": one.message});
             all.iter().map(of).collect::<Vec<_>>()
         });
         let page = KvPage { prefix: String::new(), after: None, limit: 1_000 };
@@ -184,7 +184,7 @@ impl<'a, S: Store> Player<'a, S> {
     }
 
     fn batch(&mut self, batch: Result<LetterBatch, PortError>) -> String {
-        let batch = batch.map(|batch| json!({"matched": batch.matched, "skipped": batch.skipped, "dead_letter_id": batch.last, "woken": sorted(batch.woken)}));
+        let batch = batch.map(|batch| json!({"matched": batch.matched, "skipped": batch.skipped, "dead_letter_id": batch.last, "woken": sorted(batch.woken_lanes)}));
         self.say(batch, "letter")
     }
 
@@ -267,7 +267,7 @@ impl<'a, S: Store> Player<'a, S> {
             }
         };
         let calls = calls.iter().map(&mut call).collect();
-        self.ask(Request::Begin { calls, lease_for: lease(long) }).await
+        self.ask(Request::BeginCalls { calls, lease_for: lease(long) }).await
     }
 
     async fn ask(&mut self, request: Request) -> String {
@@ -277,21 +277,23 @@ impl<'a, S: Store> Player<'a, S> {
             Err(error) => return failed(&error),
         };
         match &mut reply {
-            Reply::Exchange { claimed, woken, fenced, conflicted, .. } => {
+            Reply::Exchange(ExchangeReply { claimed, woken_lanes: woken, fenced, conflicted, .. }) => {
                 self.held.extend(claimed.iter().map(|row| (row.claim(), row.kind())));
                 fenced.sort_unstable();
                 conflicted.sort_unstable();
                 woken.sort_unstable();
                 self.forget_past();
             }
-            Reply::Begin { begun, .. } => self.held.extend(begun.iter().map(|row| (row.claim(), row.kind()))),
-            Reply::Renew { fenced, .. } => fenced.sort_unstable(),
-            Reply::Discover { lanes, schedules, .. } => {
+            Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. }) => {
+                self.held.extend(begun.iter().map(|row| (row.claim(), row.kind())))
+            }
+            Reply::Renew(RenewReply { fenced, .. }) => fenced.sort_unstable(),
+            Reply::Discover(DiscoverReply { lanes, schedules, .. }) => {
                 let ours: BTreeSet<TriggerId> = self.triggers.values().copied().collect();
                 lanes.retain(|lane| ours.contains(&lane.trigger));
                 schedules.clear();
             }
-            Reply::Tick { .. } => {}
+            Reply::Tick(_) => {}
         }
         let said: Value = self.names.normal(json!(reply), "delivery");
         said.to_string()
@@ -386,8 +388,8 @@ fn sorted(mut lanes: Vec<TriggerId>) -> Vec<Value> {
     lanes.into_iter().map(|trigger| json!({"trigger": trigger})).collect()
 }
 
-fn emitted(events: &[Emitted]) -> Vec<Value> {
-    events.iter().map(|one| json!({"event_id": one.event_id, "woken": sorted(one.woken.clone())})).collect()
+fn emitted(events: &[EmittedEvent]) -> Vec<Value> {
+    events.iter().map(|one| json!({"event_id": one.event_id, "woken": sorted(one.lanes.clone())})).collect()
 }
 
 fn failed(error: &impl Debug) -> String {

@@ -4,10 +4,10 @@ use super::build::{app_name, collection, json, key, new_event, on_app, outside, 
 use crate::Store;
 use std::sync::Arc;
 use tidegate_core::{AppName, DeliveryId, IdempotencyKey, NewEvent, Trigger, TriggerId, TriggerSpec};
-use tidegate_driver::{
+use tidegate_ports::{
     AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    Deployment, Emission, Emitted, Guard, KvEntry, KvPage, KvStore, Mutated, NewPrincipal, OutboxStore, PortError,
-    PrincipalStore, Script, ScriptStore, TriggerStore,
+    Deployment, Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, KvStore, NewPrincipal, OutboxStore,
+    PortError, PrincipalStore, Script, ScriptStore, TriggerStore,
 };
 
 /// An app on the store under test.
@@ -59,7 +59,7 @@ impl<S: Store> App<S> {
     }
 
     /// Emits `count` events of the type `go`, with the subjects `0`, `1`, …
-    pub(crate) async fn go(&self, count: u32) -> Vec<Emitted> {
+    pub(crate) async fn go(&self, count: u32) -> Vec<EmittedEvent> {
         self.emit((0..count).map(|n| new_event("go", &n.to_string(), "null")).collect()).await
     }
 
@@ -84,14 +84,14 @@ impl<S: Store> App<S> {
         TriggerStore::set_paused(&*self.store, &self.name, &name, paused).await.expect("the trigger is paused")
     }
 
-    pub(crate) async fn put(&self, in_collection: &str, at: &str, value: &str) -> Mutated {
+    pub(crate) async fn put(&self, in_collection: &str, at: &str, value: &str) -> KvMutation {
         let (collection, key) = (collection(in_collection), key(at));
         KvStore::put(&*self.store, &self.name, &collection, &key, json(value), Guard::Any, &outside())
             .await
             .expect("the value is put")
     }
 
-    pub(crate) async fn delete(&self, in_collection: &str, at: &str) -> Option<Mutated> {
+    pub(crate) async fn delete(&self, in_collection: &str, at: &str) -> Option<KvMutation> {
         let (collection, key) = (collection(in_collection), key(at));
         KvStore::delete(&*self.store, &self.name, &collection, &key, Guard::Any, &outside())
             .await
@@ -116,7 +116,7 @@ impl<S: Store> App<S> {
     }
 
     /// Emits from outside.
-    pub(crate) async fn emit(&self, events: Vec<NewEvent>) -> Vec<Emitted> {
+    pub(crate) async fn emit(&self, events: Vec<NewEvent>) -> Vec<EmittedEvent> {
         let emission = Emission { app: self.name.clone(), events, cause: outside(), idempotency_key: None };
         OutboxStore::emit(&*self.store, &emission).await.expect("the events are emitted")
     }
@@ -127,7 +127,7 @@ impl<S: Store> App<S> {
         once: &str,
         digest: &str,
         events: Vec<NewEvent>,
-    ) -> Result<Vec<Emitted>, PortError> {
+    ) -> Result<Vec<EmittedEvent>, PortError> {
         let idempotency_key = Some(IdempotencyKey { key: once.to_owned(), digest: digest.to_owned() });
         let emission = Emission { app: self.name.clone(), events, cause: outside(), idempotency_key };
         OutboxStore::emit(&*self.store, &emission).await
@@ -177,8 +177,8 @@ impl<S: Store> App<S> {
 }
 
 /// The lanes that `emitted` woke, in the order of their ids: ports promise a set.
-pub(crate) fn woken(emitted: &Emitted) -> Vec<TriggerId> {
-    let mut lanes = emitted.woken.clone();
+pub(crate) fn woken(emitted: &EmittedEvent) -> Vec<TriggerId> {
+    let mut lanes = emitted.lanes.clone();
     lanes.sort();
     lanes
 }

@@ -4,10 +4,10 @@ use super::app::App;
 use crate::Store;
 use std::time::Duration;
 use tidegate_core::{
-    Claim, Delivery, DeliveryId, LaneQuota, LaneState, Micros, Reply, Request, Schedule, Settlement, Tick, Timestamp,
-    TriggerId, Verdict,
+    Claim, Delivery, DeliveryId, DiscoverReply, ExchangeReply, LaneQuota, LaneState, Micros, RenewReply, Reply,
+    Request, Schedule, Settlement, Tick, TickReply, Timestamp, TriggerId, Verdict,
 };
-use tidegate_driver::DispatchStore;
+use tidegate_ports::DispatchStore;
 
 /// Longer than any case runs.
 pub(crate) const LEASE: Micros = Micros::from_secs(600);
@@ -58,7 +58,7 @@ impl<S: Store> App<S> {
     ) -> Exchanged {
         let request = Request::Exchange { settle, claim, lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the exchange is made") {
-            Reply::Exchange { now, fenced, conflicted, claimed, mut woken } => {
+            Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: mut woken }) => {
                 woken.sort(); // A set: no order is promised.
                 Exchanged { now, fenced, conflicted, claimed, woken }
             }
@@ -114,7 +114,7 @@ impl<S: Store> App<S> {
     pub(crate) async fn renew(&self, held: &[&Delivery], lease_for: Micros) -> Vec<Claim> {
         let request = Request::Renew { held: held.iter().map(|delivery| claim_of(delivery)).collect(), lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the leases are renewed") {
-            Reply::Renew { fenced, .. } => fenced,
+            Reply::Renew(RenewReply { fenced, .. }) => fenced,
             other => panic!("a renewal was answered by {other:?}"),
         }
     }
@@ -122,7 +122,7 @@ impl<S: Store> App<S> {
     /// The lanes that have rows, and the store's now.
     pub(crate) async fn discover(&self) -> (Timestamp, Vec<LaneState>) {
         match DispatchStore::call(&*self.store, Request::Discover).await.expect("the lanes are discovered") {
-            Reply::Discover { now, lanes, .. } => (now, lanes),
+            Reply::Discover(DiscoverReply { now, lanes, .. }) => (now, lanes),
             other => panic!("a discovery was answered by {other:?}"),
         }
     }
@@ -130,7 +130,7 @@ impl<S: Store> App<S> {
     /// The schedules that have to be looked at, in the order of their triggers.
     pub(crate) async fn schedules(&self) -> Vec<Schedule> {
         match DispatchStore::call(&*self.store, Request::Discover).await.expect("the schedules are discovered") {
-            Reply::Discover { mut schedules, .. } => {
+            Reply::Discover(DiscoverReply { mut schedules, .. }) => {
                 schedules.sort_by_key(|schedule| schedule.trigger);
                 schedules
             }
@@ -141,7 +141,7 @@ impl<S: Store> App<S> {
     /// Offers `ticks`, and says when that was and which lanes got rows.
     pub(crate) async fn tick(&self, ticks: Vec<Tick>) -> (Timestamp, Vec<TriggerId>) {
         match DispatchStore::call(&*self.store, Request::Tick { ticks }).await.expect("the ticks are offered") {
-            Reply::Tick { now, mut woken } => {
+            Reply::Tick(TickReply { now, woken_lanes: mut woken }) => {
                 woken.sort(); // A set: no order is promised.
                 (now, woken)
             }

@@ -4,8 +4,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::str::FromStr;
 use tidegate_core::{AppName, PrincipalId, TriggerId, TriggerSpec};
-use tidegate_driver::{AppStore, Deployment, TriggerStore};
 use tidegate_io_postgres::{PgOptions, PgStore};
+use tidegate_ports::{AppStore, Deployment, TriggerStore};
 use uuid::Uuid;
 
 pub(crate) struct Database {

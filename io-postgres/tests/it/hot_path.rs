@@ -3,11 +3,11 @@
 use crate::database::{Database, with_one_trigger};
 use sqlx::{Executor, PgConnection};
 use tidegate_core::{
-    Attempt, Claim, Collection, DeadReason, DeliveryId, Effects, ExecError, Json, Key, KvWrite, LaneQuota, Lease,
-    Micros, Reply, Request, Settlement, Timestamp, TriggerId, Verdict,
+    Attempt, Claim, Collection, DeadReason, DeliveryId, Effects, ExchangeReply, ExecError, Json, Key, KvWrite,
+    LaneQuota, Lease, Micros, Reply, Request, Settlement, Timestamp, TriggerId, Verdict,
 };
-use tidegate_driver::DispatchStore;
 use tidegate_io_postgres::PgStore;
+use tidegate_ports::DispatchStore;
 
 async fn with_rows(store: &PgStore, client: &mut PgConnection, rows: i32) -> TriggerId {
     let trigger = with_one_trigger(store).await;
@@ -20,7 +20,9 @@ async fn with_rows(store: &PgStore, client: &mut PgConnection, rows: i32) -> Tri
 async fn exchange(store: &PgStore, settle: Vec<Settlement>, trigger: TriggerId, quota: u32) -> Vec<Claim> {
     let claim = vec![LaneQuota { trigger, quota, floor: Timestamp::EPOCH }];
     let request = Request::Exchange { settle, claim, lease_for: Micros::from_secs(60) };
-    let Reply::Exchange { claimed, fenced, .. } = store.call(request).await.unwrap() else { panic!("another reply") };
+    let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = store.call(request).await.unwrap() else {
+        panic!("another reply")
+    };
     assert_eq!(fenced, []);
     claimed.iter().map(|delivery| Claim { delivery: delivery.id, lease: delivery.lease }).collect()
 }
@@ -113,7 +115,9 @@ async fn what_a_request_reads_does_not_grow_with_the_backlog() {
 async fn request_all(store: &PgStore, settle: Vec<Settlement>, held: &[Claim], trigger: TriggerId) -> Vec<Claim> {
     let claim = vec![LaneQuota { trigger, quota: 100, floor: Timestamp::EPOCH }];
     let request = Request::Exchange { settle, claim, lease_for: Micros::from_secs(60) };
-    let Reply::Exchange { claimed, .. } = store.call(request).await.unwrap() else { panic!("another reply") };
+    let Reply::Exchange(ExchangeReply { claimed, .. }) = store.call(request).await.unwrap() else {
+        panic!("another reply")
+    };
     store.call(Request::Renew { held: held.to_vec(), lease_for: Micros::from_secs(60) }).await.unwrap();
     store.call(Request::Discover).await.unwrap();
     claimed.iter().map(|delivery| Claim { delivery: delivery.id, lease: delivery.lease }).collect()

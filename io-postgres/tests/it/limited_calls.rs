@@ -3,11 +3,11 @@
 use crate::database::Database;
 use sqlx::PgConnection;
 use tidegate_core::{
-    AppName, Cause, Claim, Effects, EventType, InboxId, Incarnation, Json, Micros, NewEvent, PrincipalId, Reply,
-    Request, Settlement, Subject, SyncCall, SyncOutcome, SyncTarget, TriggerId, Verdict,
+    AppName, BeginCallsReply, Cause, Claim, Effects, EventType, ExchangeReply, InboxId, Incarnation, Json, Micros,
+    NewEvent, PrincipalId, Reply, Request, Settlement, Subject, SyncCall, SyncOutcome, SyncTarget, TriggerId, Verdict,
 };
-use tidegate_driver::{AppStore, Deployment, DispatchStore, TriggerStore};
 use tidegate_io_postgres::PgStore;
+use tidegate_ports::{AppStore, Deployment, DispatchStore, TriggerStore};
 
 fn admin() -> PrincipalId {
     PrincipalId::new("admin").unwrap()
@@ -39,8 +39,10 @@ async fn execute(store: &PgStore, trigger: TriggerId, seq: u64) -> Claim {
         cause: Cause::outside(admin()),
         idempotency_key: None,
     };
-    let begin = Request::Begin { calls: vec![call], lease_for: Micros::from_secs(60) };
-    let Reply::Begin { begun, refused, .. } = store.call(begin).await.unwrap() else { panic!("another reply") };
+    let begin = Request::BeginCalls { calls: vec![call], lease_for: Micros::from_secs(60) };
+    let Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, .. }) = store.call(begin).await.unwrap() else {
+        panic!("another reply")
+    };
     assert_eq!((begun.len(), refused), (1, vec![]), "call {seq}");
     let claim = begun[0].claim();
     let outcome = SyncOutcome { status: 204, error: None, message: None };
@@ -51,7 +53,9 @@ async fn execute(store: &PgStore, trigger: TriggerId, seq: u64) -> Claim {
 async fn settle(store: &PgStore, claim: Claim, verdict: Verdict) {
     let settle = vec![Settlement { claim, verdict }];
     let exchange = Request::Exchange { settle, claim: vec![], lease_for: Micros::from_secs(60) };
-    let Reply::Exchange { fenced, .. } = store.call(exchange).await.unwrap() else { panic!("another reply") };
+    let Reply::Exchange(ExchangeReply { fenced, .. }) = store.call(exchange).await.unwrap() else {
+        panic!("another reply")
+    };
     assert_eq!(fenced, []);
 }
 

@@ -8,7 +8,7 @@ use sqlx::postgres::PgListener;
 use sqlx::{Connection, Executor, PgConnection, Row};
 use std::time::Duration;
 use tidegate_core::{AppName, Cause, EventType, Json, NewEvent, Pattern, PrincipalId, Subject};
-use tidegate_driver::{Emission, OutboxStore, WakeHandle};
+use tidegate_ports::{Emission, OutboxStore, WakeHandle};
 
 async fn rows(client: &mut PgConnection) -> i64 {
     sqlx::query_scalar("select count(*) from tidegate.outbox").fetch_one(client).await.unwrap()
@@ -114,18 +114,18 @@ async fn listening_survives_a_lost_connection() {
     });
     let mut client = database.client().await;
     let patience = Duration::from_secs(10);
-    let woken = || tokio::time::timeout(patience, wake.woken());
-    assert!(woken().await.expect("a wake after registering").somewhere);
+    let woken = || tokio::time::timeout(patience, wake.next_wake_up());
+    assert!(woken().await.expect("a wake after registering").discover);
     client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
-    assert!(woken().await.expect("a wake by notification").somewhere);
+    assert!(woken().await.expect("a wake by notification").discover);
 
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where datname = current_database() and query ilike 'listen%'";
     let cut: i64 = sqlx::query_scalar(cut).fetch_one(&mut client).await.unwrap();
     assert_eq!(cut, 1);
-    assert!(woken().await.expect("a wake after registering again").somewhere);
+    assert!(woken().await.expect("a wake after registering again").discover);
     client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
-    assert!(woken().await.expect("a wake by notification").somewhere);
+    assert!(woken().await.expect("a wake by notification").discover);
     listening.abort();
     store.close().await;
     database.remove().await;
@@ -146,7 +146,7 @@ async fn what_a_store_emits_wakes_the_others_and_not_itself() {
             let wake = wake.clone();
             async move { store.listen(wake).await }
         }));
-        tokio::time::timeout(patience, wake.woken()).await.expect("a wake after registering");
+        tokio::time::timeout(patience, wake.next_wake_up()).await.expect("a wake after registering");
     }
     let emission = Emission {
         app: AppName::new("shop").unwrap(),
@@ -159,16 +159,19 @@ async fn what_a_store_emits_wakes_the_others_and_not_itself() {
         idempotency_key: None,
     };
     for _ in 0..3 {
-        let lanes = OutboxStore::emit(&store, &emission).await.unwrap().swap_remove(0).woken;
-        let woken = tokio::time::timeout(patience, other_wake.woken()).await.expect("a wake by notification");
-        assert_eq!((woken.lanes, woken.somewhere), (lanes, true), "its lane need not wait for the discovery");
+        let lanes = OutboxStore::emit(&store, &emission).await.unwrap().swap_remove(0).lanes;
+        let woken = tokio::time::timeout(patience, other_wake.next_wake_up()).await.expect("a wake by notification");
+        assert_eq!((woken.lanes, woken.discover), (lanes, true), "its lane need not wait for the discovery");
     }
     // What is sent now comes after all that was sent before.
     database.client().await.execute("notify tidegate_outbox").await.unwrap();
-    tokio::time::timeout(patience, other_wake.woken()).await.expect("a wake by notification");
-    let own = tokio::time::timeout(patience, own_wake.woken()).await.expect("a wake by another's notification");
-    assert!(own.somewhere);
-    assert!(tokio::time::timeout(Duration::from_millis(200), own_wake.woken()).await.is_err(), "one wake, not four");
+    tokio::time::timeout(patience, other_wake.next_wake_up()).await.expect("a wake by notification");
+    let own = tokio::time::timeout(patience, own_wake.next_wake_up()).await.expect("a wake by another's notification");
+    assert!(own.discover);
+    assert!(
+        tokio::time::timeout(Duration::from_millis(200), own_wake.next_wake_up()).await.is_err(),
+        "one wake, not four"
+    );
     listening.iter().for_each(tokio::task::JoinHandle::abort);
     store.close().await;
     other.close().await;

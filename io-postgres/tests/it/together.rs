@@ -3,8 +3,8 @@
 use crate::database::Database;
 use std::sync::Arc;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, PrincipalId};
-use tidegate_driver::{AppStore, Deployment, Guard, KvPage, KvStore, Mutated, PortError};
 use tidegate_io_postgres::PgStore;
+use tidegate_ports::{AppStore, Deployment, Guard, KvMutation, KvPage, KvStore, PortError};
 
 const CALLERS: usize = 64;
 
@@ -13,7 +13,7 @@ async fn put_at_once(
     store: &Arc<PgStore>,
     app: &str,
     key: impl Fn(usize) -> String,
-) -> Vec<Result<Mutated, PortError>> {
+) -> Vec<Result<KvMutation, PortError>> {
     let (app, collection) = (AppName::new(app).unwrap(), Collection::new("things").unwrap());
     let calls: Vec<_> = (0..CALLERS)
         .map(|caller| {

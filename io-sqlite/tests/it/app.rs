@@ -5,15 +5,15 @@ use rusqlite::Connection;
 use std::path::Path;
 use std::sync::Arc;
 use tidegate_core::{
-    AppName, Cause, Collection, Delivery, EventType, Handler, Isolation, Json, Key, LaneQuota, Match, Micros, NewEvent,
-    Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Subject, TimeoutMs, Timestamp, TriggerName,
-    TriggerSpec,
-};
-use tidegate_driver::{
-    AppStore, DeliveryFilter, DeliveryStore, DeliverySummary, Deployment, DispatchStore, Emission, Emitted, Guard,
-    KvPage, KvStore, Mutated, OutboxStore, PortError, TriggerStore,
+    AppName, Cause, Collection, Delivery, EventType, ExchangeReply, Handler, Isolation, Json, Key, LaneQuota, Match,
+    Micros, NewEvent, Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Subject, TimeoutMs, Timestamp,
+    TriggerName, TriggerSpec,
 };
 use tidegate_io_sqlite::SqliteStore;
+use tidegate_ports::{
+    AppStore, DeliveryFilter, DeliveryStore, DeliverySummary, Deployment, DispatchStore, Emission, EmittedEvent, Guard,
+    KvMutation, KvPage, KvStore, OutboxStore, PortError, TriggerStore,
+};
 
 /// An app with one trigger, `lane`, on events of the type `go`.
 #[derive(Clone)]
@@ -40,16 +40,16 @@ impl App {
         AppStore::deploy(&*self.store, &self.name, &deployment, &actor()).await.expect("the app is deployed");
     }
 
-    pub(crate) async fn try_put_if(&self, key: &str, value: &str, guard: Guard) -> Result<Mutated, PortError> {
+    pub(crate) async fn try_put_if(&self, key: &str, value: &str, guard: Guard) -> Result<KvMutation, PortError> {
         let (key, value) = (Key::new(key).expect("a key"), Json::parse(value).expect("JSON"));
         KvStore::put(&*self.store, &self.name, &collection(), &key, value, guard, &Cause::outside(actor())).await
     }
 
-    pub(crate) async fn try_put(&self, key: &str, value: &str) -> Result<Mutated, PortError> {
+    pub(crate) async fn try_put(&self, key: &str, value: &str) -> Result<KvMutation, PortError> {
         self.try_put_if(key, value, Guard::Any).await
     }
 
-    pub(crate) async fn put(&self, key: &str, value: &str) -> Mutated {
+    pub(crate) async fn put(&self, key: &str, value: &str) -> KvMutation {
         self.try_put(key, value).await.expect("the value is put")
     }
 
@@ -64,7 +64,7 @@ impl App {
         entries.into_iter().map(|entry| entry.key.into()).collect()
     }
 
-    pub(crate) async fn emit_events(&self, events: Vec<NewEvent>) -> Vec<Emitted> {
+    pub(crate) async fn emit_events(&self, events: Vec<NewEvent>) -> Vec<EmittedEvent> {
         let cause = Cause::outside(actor());
         let emission = Emission { app: self.name.clone(), events, cause, idempotency_key: None };
         OutboxStore::emit(&*self.store, &emission).await.expect("the events are emitted")
@@ -81,7 +81,7 @@ impl App {
         let trigger = lane.expect("the lane is there").id;
         let claim = vec![LaneQuota { trigger, quota, floor: Timestamp::EPOCH }];
         match self.store.call(Request::Exchange { settle: Vec::new(), claim, lease_for }).await {
-            Ok(Reply::Exchange { now, claimed, .. }) => (now, claimed),
+            Ok(Reply::Exchange(ExchangeReply { now, claimed, .. })) => (now, claimed),
             other => panic!("{other:?}"),
         }
     }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 use tidegate_core::Version;
-use tidegate_driver::{Guard, PortError};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tidegate_ports::{Guard, PortError};
 
 async fn fresh() -> (TempDir, Arc<SqliteStore>, App) {
     let directory = TempDir::new().expect("a directory");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidegate_core::{Attempt, ExecError, Lease, Micros};
-use tidegate_driver::DeliveryState;
 use tidegate_io_sqlite::{OpenError, SqliteOptions, SqliteStore};
+use tidegate_ports::DeliveryState;
 
 async fn open(path: &Path) -> Result<Arc<SqliteStore>, OpenError> {
     SqliteStore::open(path, SqliteOptions::default()).await.map(Arc::new)

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 use tidegate_core::{Pattern, TriggerSpec};
-use tidegate_driver::TriggerStore;
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
+use tidegate_ports::TriggerStore;
 
 /// What GLOB, LIKE or JSON gives a meaning to, letters that differ in case, one character of each length in UTF-8, a
 /// letter and its decomposed twin, and the code points at the edges: noncharacters and the replacement character.
@@ -101,7 +101,7 @@ async fn compare(app: &App, pairs: &[(String, String)]) -> Result<(usize, usize)
         for trigger in &triggers {
             let (kind, n) = trigger.spec.name.as_str().split_once('-').expect("a kind and a number");
             let pattern = Pattern::new(patterns[n.parse::<usize>().expect("a number")]).expect("a pattern");
-            let (expected, actual) = (pattern.matches(text), emitted.woken.contains(&trigger.id));
+            let (expected, actual) = (pattern.matches(text), emitted.lanes.contains(&trigger.id));
             prop_assert_eq!(actual, expected, "{} {:?} on {:?}", kind, pattern.as_str(), text);
             matched += usize::from(expected);
         }

@@ -5,7 +5,7 @@ use super::terminal::applied;
 use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{DeadReason, Delivery, DeliveryId, ExecError, Reply, Verdict};
+use tidegate_core::{BeginCallsReply, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Reply, Verdict};
 
 #[derive(Default)]
 pub(super) struct Attempts {
@@ -58,8 +58,12 @@ impl Checker for Attempts {
                     }
                 }
                 match reply {
-                    Reply::Exchange { claimed, .. } => claimed.iter().try_for_each(|row| self.claimed(row)),
-                    Reply::Begin { begun, .. } => begun.iter().try_for_each(|row| self.claimed(row)),
+                    Reply::Exchange(ExchangeReply { claimed, .. }) => {
+                        claimed.iter().try_for_each(|row| self.claimed(row))
+                    }
+                    Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. }) => {
+                        begun.iter().try_for_each(|row| self.claimed(row))
+                    }
                     _ => Ok(()),
                 }
             }

@@ -6,8 +6,8 @@ use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{
-    Backoff as Shape, Claim, Delivery, DeliveryId, Micros, Outcome, Reply, Request, RetryPolicySpec, Settlement,
-    Timestamp, Verdict,
+    Backoff as Shape, Claim, Delivery, DeliveryId, ExchangeReply, Micros, Outcome, Reply, Request, RetryPolicySpec,
+    Settlement, Timestamp, Verdict,
 };
 
 #[derive(Default)]
@@ -87,7 +87,9 @@ impl Checker for Backoff {
                     }
                 }
                 match reply {
-                    Reply::Exchange { claimed, .. } => claimed.iter().try_for_each(|row| self.claimed(row, now)),
+                    Reply::Exchange(ExchangeReply { claimed, .. }) => {
+                        claimed.iter().try_for_each(|row| self.claimed(row, now))
+                    }
                     _ => Ok(()),
                 }
             }

@@ -6,7 +6,8 @@ use crate::probes::{Probe, Probes};
 use crate::world::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    DeliveryId, Disposition, ExecError, Fact, Failure, Fate, InboxId, Mono, OpId, Reply, Request, StoreError, View,
+    BeginCallsReply, DeliveryId, Disposition, ExecError, Fact, Failure, Fate, InboxId, Mono, OpId, Reply, Request,
+    StoreError, View,
 };
 
 #[derive(Default)]
@@ -80,7 +81,7 @@ impl Seen {
         match result {
             // They wait where they were.
             Err(error) if error.fate == Fate::NotApplied => self.waiting.extend(callers),
-            Ok(Reply::Begin { begun, .. }) => {
+            Ok(Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
                 let told_nothing =
                     begun.iter().filter_map(|row| row.reply_to).filter(|inbox| !self.gone.contains(inbox));
                 self.owed.extend(told_nothing);
@@ -172,7 +173,7 @@ impl Checker for Callers {
                 self.of(*life).shutdown_at.get_or_insert(*now);
                 Ok(())
             }
-            Moment::Asks { of: life, op: Some(op), request: Request::Begin { calls, .. } } => {
+            Moment::Asks { of: life, op: Some(op), request: Request::BeginCalls { calls, .. } } => {
                 self.of(*life).begins(*op, calls.iter().map(|call| call.inbox))
             }
             Moment::Answered { of: life, op, result, taken: true } => {
@@ -182,13 +183,15 @@ impl Checker for Callers {
             Moment::Fact { of: life, fact: Fact::CallRefused { call, failure, waited } } => {
                 self.of(*life).refused(call.inbox, failure.as_ref(), waited.0)
             }
-            Moment::Fact { of: life, fact: Fact::Conflicted { delivery, .. } } if delivery.reply_to.is_some() => {
+            Moment::Fact { of: life, fact: Fact::EffectsConflicted { delivery, .. } }
+                if delivery.reply_to.is_some() =>
+            {
                 let seen = self.of(*life);
                 seen.again.insert(delivery.id);
                 seen.conflicted.extend(delivery.reply_to);
                 Ok(())
             }
-            Moment::Fact { of: life, fact: Fact::Started { delivery, waited } } => {
+            Moment::Fact { of: life, fact: Fact::ExecutionStarted { delivery, waited } } => {
                 self.of(*life).started.extend(delivery.reply_to.map(|inbox| (inbox, waited.0)));
                 Ok(())
             }

@@ -7,7 +7,8 @@ use crate::probes::{Probe, Probes};
 use crate::world::can_be_sent;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    AbandonCause, Claim, Delivery, DeliveryId, ExecError, Fact, InboxId, Kind, Outcome, Reply, SyncReply, Verdict,
+    AbandonCause, BeginCallsReply, Claim, Delivery, DeliveryId, ExecError, Fact, InboxId, Kind, Outcome, Reply,
+    SyncReply, Verdict,
 };
 
 #[derive(Default)]
@@ -96,13 +97,13 @@ impl Checker for Calls {
                         _ => {}
                     }
                 }
-                if let Reply::Begin { begun, repeated, .. } = reply {
+                if let Reply::BeginCalls(BeginCallsReply { deliveries: begun, repeated, .. }) = reply {
                     self.begun.extend(begun.iter().filter_map(|row| Some((row.reply_to?, row.id))));
                     probes.sometimes(Probe::CallRepeated, !repeated.is_empty());
                 }
                 Ok(())
             }
-            Moment::Fact { fact: Fact::Conflicted { delivery, .. }, .. } => {
+            Moment::Fact { fact: Fact::EffectsConflicted { delivery, .. }, .. } => {
                 *self.conflicts.entry(delivery.id).or_default() += 1;
                 Ok(())
             }

@@ -3,7 +3,9 @@
 use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{Claim, Delivery, DeliveryId, Reply, Request, Settlement, Verdict};
+use tidegate_core::{
+    BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, RenewReply, Reply, Request, Settlement, Verdict,
+};
 
 /// The claim of each row as it should be, by what was applied.
 #[derive(Default)]
@@ -48,18 +50,21 @@ impl Checker for Claims {
     fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
         match moment {
             Moment::Applied { request, reply, .. } => match (request, reply) {
-                (Request::Exchange { settle, .. }, Reply::Exchange { fenced, conflicted, claimed, .. }) => {
+                (
+                    Request::Exchange { settle, .. },
+                    Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }),
+                ) => {
                     self.settled(settle, fenced, conflicted)?;
                     claimed.iter().try_for_each(|row| self.claimed(row))
                 }
-                (Request::Renew { held, .. }, Reply::Renew { fenced, .. }) => {
+                (Request::Renew { held, .. }, Reply::Renew(RenewReply { fenced, .. })) => {
                     probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
                     match held.iter().find(|claim| self.is_valid(**claim) == fenced.contains(claim)) {
                         Some(claim) => Err(format!("a renewal of {claim} was taken for what it is not")),
                         None => Ok(()),
                     }
                 }
-                (Request::Begin { .. }, Reply::Begin { begun, .. }) => {
+                (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
                     begun.iter().try_for_each(|row| self.claimed(row))
                 }
                 _ => Ok(()),

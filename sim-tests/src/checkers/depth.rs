@@ -5,7 +5,7 @@ use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use crate::world::MAX_DEPTH;
 use std::collections::BTreeSet;
-use tidegate_core::{DeadLetterId, DeliveryId, Reply, Verdict};
+use tidegate_core::{DeadLetterId, DeliveryId, ExchangeReply, Reply, Verdict};
 
 #[derive(Default)]
 pub(super) struct Depth {
@@ -34,7 +34,7 @@ impl Checker for Depth {
                         return Err(format!("{id} ended as {}", settlement.verdict.name()));
                     }
                 }
-                if let Reply::Exchange { claimed, .. } = reply {
+                if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
                     let deep = claimed.iter().filter(|row| row.event.depth > MAX_DEPTH);
                     self.too_deep.extend(deep.map(|row| row.id));
                 }

@@ -5,9 +5,9 @@ use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use crate::world::app;
 use std::collections::BTreeMap;
-use tidegate_core::{Collection, Reply, Request, Settlement, Verdict};
-use tidegate_driver::KvPage;
+use tidegate_core::{Collection, ExchangeReply, Reply, Request, Settlement, Verdict};
 use tidegate_io_sim::Memory;
+use tidegate_ports::KvPage;
 
 #[derive(Default)]
 pub(super) struct EffectsOnce {
@@ -34,7 +34,9 @@ impl Checker for EffectsOnce {
                     Verdict::Executed { outcome, .. } => outcome.error.is_none(),
                     _ => false,
                 };
-                if let (Request::Exchange { settle, .. }, Reply::Exchange { conflicted, .. }) = (request, reply) {
+                if let (Request::Exchange { settle, .. }, Reply::Exchange(ExchangeReply { conflicted, .. })) =
+                    (request, reply)
+                {
                     let only_reads = |one: &&Settlement| {
                         let effects = one.verdict.effects();
                         effects.is_none_or(|effects| effects.writes.is_empty() && effects.events.is_empty())

@@ -6,7 +6,9 @@ use super::terminal::applied;
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Delivery, DeliveryId, Fact, Outcome, Reply, Request, Verdict};
+use tidegate_core::{
+    BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, Fact, Outcome, Reply, Request, Verdict,
+};
 
 #[derive(Default)]
 pub(super) struct Expiry {
@@ -75,10 +77,10 @@ impl Checker for Expiry {
                     }
                 }
                 match (request, reply) {
-                    (Request::Exchange { .. }, Reply::Exchange { claimed, .. }) => {
+                    (Request::Exchange { .. }, Reply::Exchange(ExchangeReply { claimed, .. })) => {
                         claimed.iter().try_for_each(|row| self.claimed(*of, row, scene, probes))
                     }
-                    (Request::Begin { .. }, Reply::Begin { begun, .. }) => {
+                    (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
                         self.held.extend(begun.iter().map(|row| (row.id, (*of, scene.now))));
                         Ok(())
                     }

@@ -5,7 +5,7 @@
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tidegate_core::{Claim, Fact, Fate, Micros, Mono, OpId, Reply, Request, StoreError, StoreErrorKind};
+use tidegate_core::{Claim, ExchangeReply, Fact, Fate, Micros, Mono, OpId, Reply, Request, StoreError, StoreErrorKind};
 
 const WAIT_MAX: u64 = 2_000_000;
 
@@ -35,7 +35,7 @@ struct Seen {
 #[derive(Debug, PartialEq, Eq)]
 enum Owed {
     Exchanged { settled: u32, claimed: u32 },
-    Carried { claimed: u32 },
+    InlineClaim { claimed: u32 },
     Failed { failures: u32, wait: u64 },
     Recovered { failures: u32 },
 }
@@ -48,7 +48,7 @@ impl Seen {
                 if self.failures > 0 {
                     self.owed.push_back(Owed::Recovered { failures: std::mem::take(&mut self.failures) });
                 }
-                if let Reply::Exchange { fenced, conflicted, claimed, .. } = reply {
+                if let Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }) = reply {
                     // What comes later of these is sent for the first time.
                     let answered = settles.iter().filter(|claim| !fenced.contains(claim));
                     answered.for_each(|claim| _ = self.resent.remove(claim));
@@ -70,8 +70,8 @@ impl Seen {
 
     fn told(&mut self, fact: &Fact, probes: &mut Probes) -> Result<(), String> {
         let told = match fact {
-            Fact::Exchanged { settled, claimed, .. } => Owed::Exchanged { settled: *settled, claimed: *claimed },
-            Fact::Carried { claimed } => Owed::Carried { claimed: *claimed },
+            Fact::ExchangeAnswered { settled, claimed, .. } => Owed::Exchanged { settled: *settled, claimed: *claimed },
+            Fact::InlineClaim { claimed } => Owed::InlineClaim { claimed: *claimed },
             Fact::StoreRecovered { failures, after } => {
                 self.recovered_after = Some(*after);
                 Owed::Recovered { failures: *failures }
@@ -90,7 +90,7 @@ impl Seen {
                     }
                 };
             }
-            Fact::Conflicted { delivery, times } => {
+            Fact::EffectsConflicted { delivery, times } => {
                 let is = self.conflicts.entry(delivery.claim()).or_default();
                 *is += 1;
                 return if is == times {
@@ -99,7 +99,7 @@ impl Seen {
                     Err(format!("{times} conflicts are told of, there were {is}"))
                 };
             }
-            Fact::Fenced { delivery, resent } => {
+            Fact::SettlementFenced { delivery, resent } => {
                 let is = self.resent.contains(&delivery.claim());
                 let what = format!("{} is told to be fenced, resent: {resent}, and was: {is}", delivery.claim());
                 return if is == *resent { Ok(()) } else { Err(what) };
@@ -152,8 +152,8 @@ impl Checker for Facts {
                 self.lives.entry(*of).or_default().answered(*op, result);
                 Ok(())
             }
-            Moment::Carried { of, claimed } => {
-                let owed = Owed::Carried { claimed: claimed.len() as u32 };
+            Moment::InlineClaim { of, claimed } => {
+                let owed = Owed::InlineClaim { claimed: claimed.len() as u32 };
                 self.lives.entry(*of).or_default().owed.push_back(owed);
                 Ok(())
             }

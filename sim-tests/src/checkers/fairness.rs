@@ -7,7 +7,7 @@ use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use crate::world::app;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Delivery, Fact, LaneQuota, OpId, Reply, Request, TriggerId};
+use tidegate_core::{Claim, Delivery, DiscoverReply, ExchangeReply, Fact, LaneQuota, OpId, Reply, Request, TriggerId};
 
 #[derive(Default)]
 pub(super) struct Fairness {
@@ -82,26 +82,27 @@ impl Checker for Fairness {
             Moment::Answered { of, op, result, taken: true } => {
                 let seen = self.lives.entry(*of).or_default();
                 seen.asked.remove(op);
-                if let Ok(Reply::Discover { lanes, .. }) = result {
+                if let Ok(Reply::Discover(DiscoverReply { lanes, .. })) = result {
                     let limited = lanes.iter().filter(|lane| lane.max_concurrency.is_some());
                     seen.limited = limited.map(|lane| lane.trigger).collect();
                 }
-                if let Ok(Reply::Exchange { claimed, .. }) = result {
+                if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
                     let is_held = |row: &Delivery| seen.held.keys().any(|claim| claim.delivery == row.id);
                     probes.sometimes(Probe::CameBack, claimed.iter().any(is_held));
                     seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }
             }
-            Moment::Carried { of, claimed } => {
+            Moment::InlineClaim { of, claimed } => {
                 let seen = self.lives.entry(*of).or_default();
                 seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
             }
             Moment::Fact { of, fact } => {
-                if let Fact::Conflicted { delivery, .. } = fact {
+                if let Fact::EffectsConflicted { delivery, .. } = fact {
                     self.modest.insert(delivery.trigger_id);
                 }
-                if let Fact::Settled { delivery, .. } | Fact::Fenced { delivery, .. } | Fact::LeaseLost { delivery } =
-                    fact
+                if let Fact::DeliverySettled { delivery, .. }
+                | Fact::SettlementFenced { delivery, .. }
+                | Fact::LeaseLost { delivery } = fact
                 {
                     self.lives.entry(*of).or_default().held.remove(&delivery.claim());
                 }

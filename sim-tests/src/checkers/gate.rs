@@ -44,7 +44,7 @@ impl Checker for Gate {
                 state.admitted.values_mut().for_each(|permits| *permits = (*permits).max(gate.permits));
                 probes.sometimes(Probe::GateLowered, state.running.len() > gate.permits as usize);
             }
-            Moment::Asks { of, request: Request::Begin { calls, .. }, .. } => {
+            Moment::Asks { of, request: Request::BeginCalls { calls, .. }, .. } => {
                 let state = self.lives.entry(*of).or_default();
                 let permits = state.limits.unwrap_or_default().permits;
                 state.admitted.extend(calls.iter().map(|call| (call.inbox, permits)));

@@ -4,8 +4,8 @@ use super::terminal::applied;
 use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{DeadLetterId, DeliveryId, Kind, Reply, Verdict};
-use tidegate_driver::Resolution;
+use tidegate_core::{DeadLetterId, DeliveryId, ExchangeReply, Kind, Reply, Verdict};
+use tidegate_ports::Resolution;
 
 #[derive(Default)]
 pub(super) struct Letters {
@@ -36,7 +36,7 @@ impl Checker for Letters {
                     let failed = matches!(settlement.verdict, Verdict::HandlerFailed { .. });
                     probes.sometimes(Probe::LetterHandlerFailed, failed);
                 }
-                if let Reply::Exchange { claimed, conflicted, .. } = reply {
+                if let Reply::Exchange(ExchangeReply { claimed, conflicted, .. }) = reply {
                     let of = claimed.iter().filter_map(|row| Some((row.id, row.handles_letter?)));
                     self.handlers.extend(of);
                     for claim in conflicted {

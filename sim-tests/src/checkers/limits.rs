@@ -4,7 +4,7 @@ use super::{Checker, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use crate::world::LIMIT;
 use std::collections::BTreeMap;
-use tidegate_core::{Claim, DeliveryId, OpId, Reply};
+use tidegate_core::{Claim, DeliveryId, ExchangeReply, OpId, Reply};
 
 #[derive(Default)]
 pub(super) struct Limits {
@@ -29,7 +29,7 @@ impl Checker for Limits {
                     return Err(format!("{live} executions of a trigger that allows {LIMIT}"));
                 }
             }
-            Moment::Applied { reply: Reply::Exchange { claimed, .. }, .. } => {
+            Moment::Applied { reply: Reply::Exchange(ExchangeReply { claimed, .. }), .. } => {
                 if let Some(lane) = claimed.iter().find(|row| row.trigger_name.as_str() == "limited") {
                     let of_lane = || {
                         let rows = scene.store.rows_after(DeliveryId(i64::MIN));

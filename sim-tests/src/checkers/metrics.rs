@@ -45,7 +45,7 @@ impl Checker for Metrics {
             Moment::Answered { of, op, result: Ok(_), taken: true } => {
                 self.owed.entry(*of).or_default().extend(self.applied.remove(op).unwrap_or_default());
             }
-            Moment::Fact { of, fact: Fact::Settled { delivery, ending, .. } } => {
+            Moment::Fact { of, fact: Fact::DeliverySettled { delivery, ending, .. } } => {
                 let (claim, told) = (delivery.claim(), name(ending));
                 if self.owed.get_mut(of).and_then(|owed| owed.remove(&claim)) != Some(told) {
                     return Err(format!("{claim} is told to be {told}, and is not"));

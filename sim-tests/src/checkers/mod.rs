@@ -87,7 +87,7 @@ pub(crate) enum Moment<'a> {
     /// A dispatcher is told that rows have come into these lanes.
     Woken { of: Life, lanes: &'a [TriggerId] },
     /// A dispatcher is told of rows that an emission has claimed for it.
-    Carried { of: Life, claimed: &'a [Delivery] },
+    InlineClaim { of: Life, claimed: &'a [Delivery] },
     /// A dispatcher was given an input, perhaps one for a life before it, and this is what it made of it.
     Took { of: Life, what: Given, now: Mono, disposition: Disposition, for_another: bool },
     /// A life is over.

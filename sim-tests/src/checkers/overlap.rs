@@ -4,7 +4,7 @@
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::Probes;
 use std::collections::BTreeMap;
-use tidegate_core::{Claim, DeliveryId, Fact, Reply, Request, Timestamp};
+use tidegate_core::{BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, RenewReply, Reply, Request, Timestamp};
 
 #[derive(Default)]
 pub(super) struct Overlap {
@@ -45,13 +45,14 @@ impl Checker for Overlap {
                     }
                 }
                 match (request, reply) {
-                    (Request::Exchange { lease_for, .. }, Reply::Exchange { claimed, .. }) => {
+                    (Request::Exchange { lease_for, .. }, Reply::Exchange(ExchangeReply { claimed, .. })) => {
                         claimed.iter().try_for_each(|row| self.claimed(*of, row.claim(), now, now.plus(*lease_for)))
                     }
-                    (Request::Begin { lease_for, .. }, Reply::Begin { begun, .. }) => {
-                        begun.iter().try_for_each(|row| self.claimed(*of, row.claim(), now, now.plus(*lease_for)))
-                    }
-                    (Request::Renew { held, lease_for }, Reply::Renew { fenced, .. }) => {
+                    (
+                        Request::BeginCalls { lease_for, .. },
+                        Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. }),
+                    ) => begun.iter().try_for_each(|row| self.claimed(*of, row.claim(), now, now.plus(*lease_for))),
+                    (Request::Renew { held, lease_for }, Reply::Renew(RenewReply { fenced, .. })) => {
                         for claim in held.iter().filter(|claim| !fenced.contains(claim)) {
                             self.leased.insert(claim.delivery, now.plus(*lease_for));
                         }
@@ -60,7 +61,7 @@ impl Checker for Overlap {
                     _ => Ok(()),
                 }
             }
-            Moment::Fact { fact: Fact::Conflicted { delivery, .. }, .. } => {
+            Moment::Fact { fact: Fact::EffectsConflicted { delivery, .. }, .. } => {
                 if let Some(known) = self.claims.get_mut(&delivery.claim()) {
                     known.conflicts += 1;
                 }

@@ -5,7 +5,7 @@ use super::{Checker, Moment, Scene, names};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    Attempt, Claim, DeadReason, Delivery, DeliveryId, ExecError, Reply, Settlement, Timestamp, Verdict,
+    Attempt, Claim, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Reply, Settlement, Timestamp, Verdict,
 };
 
 #[derive(Default)]
@@ -116,7 +116,7 @@ impl Checker for Reasons {
                     let is_old = matches!(&settlement.verdict, Verdict::Dead { reason: DeadReason::MaxAge, .. });
                     probes.sometimes(Probe::TooOld, is_old);
                 }
-                if let Reply::Exchange { claimed, now, .. } = reply {
+                if let Reply::Exchange(ExchangeReply { claimed, now, .. }) = reply {
                     let is_too_old = |row: &&Delivery| {
                         let age = row.policy.max_age().filter(|_| row.attempt > 1);
                         age.is_some_and(|age| *now > row.enqueued_at.plus(age))

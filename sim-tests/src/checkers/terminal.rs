@@ -3,7 +3,7 @@
 use super::{Checker, Moment, Scene};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{DeliveryId, Reply, Request, Settlement, Verdict};
+use tidegate_core::{DeliveryId, ExchangeReply, Reply, Request, Settlement, Verdict};
 
 #[derive(Default)]
 pub(super) struct Terminal {
@@ -13,7 +13,7 @@ pub(super) struct Terminal {
 /// The settlements of a request that were applied.
 pub(super) fn applied<'a>(request: &'a Request, reply: &'a Reply) -> impl Iterator<Item = &'a Settlement> {
     let (settle, refused): (&[Settlement], BTreeSet<_>) = match (request, reply) {
-        (Request::Exchange { settle, .. }, Reply::Exchange { fenced, conflicted, .. }) => {
+        (Request::Exchange { settle, .. }, Reply::Exchange(ExchangeReply { fenced, conflicted, .. })) => {
             (settle, fenced.iter().chain(conflicted).copied().collect())
         }
         _ => (&[], BTreeSet::new()),
@@ -45,7 +45,7 @@ impl Checker for Terminal {
                 }
             }
         }
-        if let Reply::Exchange { claimed, .. } = reply {
+        if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
             for row in claimed {
                 if let Some(before) = self.ended.get(&row.id) {
                     return Err(format!("{} ended as {before}, and is claimed", row.id));

@@ -4,7 +4,8 @@ use super::{Checker, Given, Life, Moment, Scene};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    Claim, DeliveryId, Disposition, Fact, InboxId, LaneQuota, Lease, OpId, Reply, Request, StoreError, TriggerId, View,
+    BeginCallsReply, Claim, DeliveryId, Disposition, ExchangeReply, Fact, InboxId, LaneQuota, Lease, OpId, Reply,
+    Request, StoreError, TriggerId, View,
 };
 
 #[derive(Default)]
@@ -63,8 +64,8 @@ impl Seen {
         }
         let asked: u32 = self.asking.values().flatten().map(|quota| quota.quota).sum();
         let free = view.permits.saturating_sub(view.running).saturating_sub(asked);
-        if view.room > if view.shutting_down { 0 } else { free } {
-            return Some(format!("shows room for {} rows beside {asked} that it asks for: {view:?}", view.room));
+        if view.inline_room > if view.shutting_down { 0 } else { free } {
+            return Some(format!("shows room for {} rows beside {asked} that it asks for: {view:?}", view.inline_room));
         }
         if view.queued > 0 && view.lanes == 0 {
             return Some(format!("shows {} rows queued and no lane", view.queued));
@@ -97,7 +98,7 @@ impl Seen {
         self.backs_off |= result.is_err();
         self.store_failures = if result.is_ok() { 0 } else { self.store_failures + 1 };
         match result {
-            Ok(Reply::Exchange { conflicted, claimed, .. }) => {
+            Ok(Reply::Exchange(ExchangeReply { conflicted, claimed, .. })) => {
                 let is_latest = |claim: &&Claim| self.waiting.get(&claim.delivery).is_none_or(|now| *now < claim.lease);
                 let again = conflicted.iter().filter(|claim| !self.calls.contains(&claim.delivery));
                 let again: Vec<Claim> = again.filter(is_latest).copied().collect();
@@ -105,7 +106,9 @@ impl Seen {
                 let rows = claimed.iter().filter(|row| row.reply_to.is_none());
                 self.waiting.extend(rows.map(|row| (row.id, row.lease)));
             }
-            Ok(Reply::Begin { begun, .. }) => self.calls.extend(begun.iter().map(|row| row.id)),
+            Ok(Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
+                self.calls.extend(begun.iter().map(|row| row.id))
+            }
             _ => {}
         }
     }
@@ -127,7 +130,7 @@ impl Checker for Views {
                 let seen = self.lives.entry(*of).or_default();
                 seen.backs_off = false;
                 match request {
-                    Request::Begin { calls, .. } => _ = seen.beginning.insert(*op, calls.len() as u32),
+                    Request::BeginCalls { calls, .. } => _ = seen.beginning.insert(*op, calls.len() as u32),
                     Request::Exchange { settle, claim, .. } => {
                         seen.asking.insert(*op, claim.clone());
                         let claims: Vec<Claim> = settle.iter().map(|one| one.claim).collect();
@@ -140,7 +143,7 @@ impl Checker for Views {
             Moment::Answered { of, op, result, taken: true } => {
                 self.lives.entry(*of).or_default().answered(*op, result);
             }
-            Moment::Carried { of, claimed } => {
+            Moment::InlineClaim { of, claimed } => {
                 let rows = claimed.iter().map(|row| (row.id, row.lease));
                 self.lives.entry(*of).or_default().waiting.extend(rows);
             }

@@ -5,7 +5,7 @@
 use super::{Checker, Life, Moment, Scene};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Fact, LaneQuota, Micros, Mono, OpId, Reply, Request, TriggerId, View};
+use tidegate_core::{Claim, ExchangeReply, Fact, LaneQuota, Micros, Mono, OpId, Reply, Request, TriggerId, View};
 
 #[derive(Default)]
 pub(super) struct Wakes {
@@ -80,18 +80,20 @@ impl Checker for Wakes {
             Moment::Answered { of, op, result, taken: true } => {
                 let seen = self.lives.entry(*of).or_default();
                 seen.asked.remove(op);
-                if let Ok(Reply::Exchange { claimed, .. }) = result {
+                if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
                     seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }
             }
-            Moment::Carried { of, claimed } => {
+            Moment::InlineClaim { of, claimed } => {
                 let seen = self.lives.entry(*of).or_default();
                 seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
             }
             Moment::Fact { of, fact } => {
                 let seen = self.lives.entry(*of).or_default();
                 match fact {
-                    Fact::Settled { delivery, .. } | Fact::Fenced { delivery, .. } | Fact::LeaseLost { delivery } => {
+                    Fact::DeliverySettled { delivery, .. }
+                    | Fact::SettlementFenced { delivery, .. }
+                    | Fact::LeaseLost { delivery } => {
                         seen.held.remove(&delivery.claim());
                     }
                     Fact::StoreFailed { retry_in, .. } => seen.backs_off = seen.backs_off.max(*retry_in),

@@ -16,9 +16,9 @@ use tidegate_core::{
     Boot, Cause, Claim, Delivery, Fact, GateLimits, InboxId, Mono, OpId, Outcome, Reply, Request, RngKey, StoreError,
     SyncReply, SyncTarget, TriggerId, View,
 };
-use tidegate_driver::{
-    Clock, Command, Delivered, DispatchStore, DriverPorts, Executor, GateHandle, InboxRegistry, InboxResolver,
-    Observer, Offer, SyncCaller, WakeHandle, drive,
+use tidegate_driver::{Command, DriverPorts, GateHandle, SyncCaller, drive};
+use tidegate_ports::{
+    Clock, DispatchStore, Executor, InboxRegistry, InboxResolver, InlineClaimGuard, Observer, ReplyOutcome, WakeHandle,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -120,9 +120,9 @@ impl Daemon {
     }
 
     /// Room for what is about to be emitted by this life.
-    pub(super) fn take_offer(&self) -> Option<(Life, Offer)> {
+    pub(super) fn try_inline_claim(&self) -> Option<(Life, InlineClaimGuard)> {
         let life = self.life.lock().expect("nobody panicked");
-        life.as_ref().and_then(|running| Some((running.of, running.wake.take_offer()?)))
+        life.as_ref().and_then(|running| Some((running.of, running.wake.try_inline_claim()?)))
     }
 
     /// Somebody calls, and hangs up when patience is at its end.
@@ -134,7 +134,7 @@ impl Daemon {
         let referee = Shared::clone(&self.referee);
         self.node.spawn(async move {
             let cause = Cause::outside(principal("admin"));
-            let call = caller.call_once(target, event("http.request", "GET /"), cause, key.map(key_of));
+            let call = caller.call_with_key(target, event("http.request", "GET /"), cause, key.map(key_of));
             let told = timeout(Duration::from_micros(patience), call).await;
             referee.lock().expect("nobody panicked").tell(|| format!("a caller is told: {told:?}"));
         });
@@ -259,9 +259,9 @@ struct Watched {
 }
 
 impl InboxResolver for Watched {
-    async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> Delivered {
+    async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> ReplyOutcome {
         let delivered = self.inboxes.deliver(inbox, reply.clone()).await;
-        let was = delivered == Delivered::Delivered;
+        let was = delivered == ReplyOutcome::Delivered;
         let replied = Moment::Replied { of: self.of, inbox, reply: &reply, delivered: was };
         self.referee.lock().expect("nobody panicked").see(&replied);
         delivered

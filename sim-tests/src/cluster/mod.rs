@@ -18,8 +18,8 @@ use madsim::runtime::Runtime;
 use madsim::time::{Duration, Instant, sleep};
 use referee::Referee;
 use std::sync::{Arc, Mutex};
-use tidegate_core::{Cause, OpId, Reply, Request};
-use tidegate_driver::{Emission, Emitted, Offer};
+use tidegate_core::{Cause, ExchangeReply, OpId, Reply, Request};
+use tidegate_ports::{Emission, EmittedEvent, InlineClaimGuard};
 
 /// What came of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn is_over(daemons: &[Daemon], referee: &Shared) -> bool {
 fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
     let mut world = referee.lock().expect("nobody panicked");
     world.tell(|| format!("clients: {step:?}"));
-    let mut emitted: Vec<Emitted> = match step {
+    let mut emitted: Vec<EmittedEvent> = match step {
         Step::Emit { to, count, .. } => {
             let events = vec![event(to, ""); *count as usize];
             let cause = Cause::outside(principal("admin"));
@@ -131,17 +131,17 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
         _ => return,
     };
     world.see(&Moment::Changed);
-    let daemon = &daemons[emitted.iter().map(|one| one.woken.len()).sum::<usize>() % daemons.len()];
-    if let Some((of, offer)) = daemon.take_offer() {
+    let daemon = &daemons[emitted.iter().map(|one| one.lanes.len()).sum::<usize>() % daemons.len()];
+    if let Some((of, offer)) = daemon.try_inline_claim() {
         carry(&mut world, &mut emitted, of, offer);
     }
     drop(world);
-    daemon.wake(emitted.iter().flat_map(Emitted::waiting).collect());
+    daemon.wake(emitted.iter().flat_map(EmittedEvent::waiting).collect());
 }
 
 /// A daemon that emits claims what it has written in the same transaction.
-fn carry(world: &mut Referee, emitted: &mut [Emitted], of: Life, offer: Offer) {
-    let claim = offer.room().claim(emitted, world.store().now());
+fn carry(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, offer: InlineClaimGuard) {
+    let claim = offer.room().quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), world.store().now());
     if claim.is_empty() {
         return;
     }
@@ -149,7 +149,7 @@ fn carry(world: &mut Referee, emitted: &mut [Emitted], of: Life, offer: Offer) {
     world.see(&Moment::Asks { of, op: None, request: &request });
     // No dispatcher has sent it, so none has numbered it.
     let op = OpId { incarnation: incarnation(of.daemon, of.life), seq: u64::MAX };
-    if let Reply::Exchange { claimed, .. } = world.apply(of, op, &request) {
+    if let Reply::Exchange(ExchangeReply { claimed, .. }) = world.apply(of, op, &request) {
         emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
         offer.claimed(claimed);
     }

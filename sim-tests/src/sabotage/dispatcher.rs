@@ -4,8 +4,8 @@ use super::Bug;
 use crate::checkers::Life;
 use crate::world::World;
 use tidegate_core::{
-    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExecError, Fact, Input, Micros, Mono, Reply, Request, StoreError,
-    SyncReply, TriggerId, Verdict, View,
+    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExchangeReply, ExecError, Fact, Input, Micros, Mono, Reply,
+    Request, StoreError, SyncReply, TriggerId, Verdict, View,
 };
 
 impl Bug {
@@ -24,18 +24,18 @@ impl Bug {
 
     /// Whether this fact is kept from the world.
     pub(crate) fn hushes(self, fact: &Fact) -> bool {
-        let is_dead = matches!(fact, Fact::Settled { ending: Ending::Dead { .. }, .. });
+        let is_dead = matches!(fact, Fact::DeliverySettled { ending: Ending::Dead { .. }, .. });
         self == Self::FactUntold && is_dead
     }
 
     /// What is told on top of a fact.
     pub(crate) fn adds(self, fact: &Fact) -> Option<Fact> {
-        if let (Self::CountsWrong, Fact::Exchanged { settled, claimed, took }) = (self, fact) {
-            return Some(Fact::Exchanged { settled: *settled, claimed: claimed + 1, took: *took });
+        if let (Self::CountsWrong, Fact::ExchangeAnswered { settled, claimed, took }) = (self, fact) {
+            return Some(Fact::ExchangeAnswered { settled: *settled, claimed: claimed + 1, took: *took });
         }
-        let Fact::Started { delivery, .. } = fact else { return None };
+        let Fact::ExecutionStarted { delivery, .. } = fact else { return None };
         let ending = Ending::Deferred { delay: Micros::ZERO };
-        let lie = Fact::Settled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
+        let lie = Fact::DeliverySettled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
         (self == Self::FactWrong).then_some(lie)
     }
 
@@ -132,16 +132,15 @@ impl World {
                 op.incarnation = crate::world::incarnation(of.daemon, of.life);
                 Input::StoreAnswered { op, result }
             }
-            (Some(Bug::LostReply), Input::StoreAnswered { op, result: Ok(Reply::Exchange { claimed, .. }) })
-                if claimed.len() > 1 && op.seq.is_multiple_of(7) =>
-            {
-                Input::Tick
-            }
-            (Some(Bug::SleepsOn), Input::Woken { lanes, somewhere }) if lanes.len() == 1 => {
-                Input::Woken { lanes: Vec::new(), somewhere }
+            (
+                Some(Bug::LostReply),
+                Input::StoreAnswered { op, result: Ok(Reply::Exchange(ExchangeReply { claimed, .. })) },
+            ) if claimed.len() > 1 && op.seq.is_multiple_of(7) => Input::Tick,
+            (Some(Bug::SleepsOn), Input::WakeUp { lanes, discover }) if lanes.len() == 1 => {
+                Input::WakeUp { lanes: Vec::new(), discover }
             }
             (Some(Bug::LostReceipt), Input::ReplyDelivered { .. }) => Input::Tick,
-            (Some(Bug::AnswerIgnored), Input::StoreAnswered { op, result: Ok(Reply::Discover { .. }) })
+            (Some(Bug::AnswerIgnored), Input::StoreAnswered { op, result: Ok(Reply::Discover(_)) })
                 if op.seq.is_multiple_of(7) =>
             {
                 let op = tidegate_core::OpId { seq: op.seq + 1_000_000, ..op };
@@ -162,8 +161,8 @@ impl World {
     /// What a dispatcher with the bug would show of itself.
     pub(crate) fn spoilt_view(&self, view: View) -> View {
         let settling = if self.bug() == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
-        let room = if self.bug() == Some(Bug::RoomForMore) { view.permits } else { view.room };
-        View { settling, room, ..view }
+        let room = if self.bug() == Some(Bug::RoomForMore) { view.permits } else { view.inline_room };
+        View { settling, inline_room: room, ..view }
     }
 
     /// The lanes that a dispatcher with the bug would keep an emission from.

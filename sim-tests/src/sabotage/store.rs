@@ -2,7 +2,10 @@
 
 use super::Bug;
 use std::collections::BTreeSet;
-use tidegate_core::{Claim, DeadLetterId, DeliveryId, Json, Lease, Reply, Request, Settlement, Timestamp, Verdict};
+use tidegate_core::{
+    Claim, DeadLetterId, DeliveryId, DiscoverReply, ExchangeReply, Json, Lease, RenewReply, Reply, Request, Settlement,
+    Timestamp, Verdict,
+};
 use tidegate_io_sim::Memory;
 
 impl Bug {
@@ -126,7 +129,7 @@ impl Bug {
             store.spoil_limit(trigger, limit);
         }
         match reply {
-            Reply::Exchange { fenced, conflicted, claimed, .. } => {
+            Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }) => {
                 fenced.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
                 conflicted.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
                 if let Request::Exchange { settle, .. } = request {
@@ -152,7 +155,7 @@ impl Bug {
                     }
                 }
             }
-            Reply::Renew { fenced, .. } => {
+            Reply::Renew(RenewReply { fenced, .. }) => {
                 fenced.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
                 if self == Self::RenewForgets {
                     for row in before.rows {
@@ -160,7 +163,7 @@ impl Bug {
                     }
                 }
             }
-            Reply::Discover { lanes, .. } if self == Self::DiscoverBlind => {
+            Reply::Discover(DiscoverReply { lanes, .. }) if self == Self::DiscoverBlind => {
                 let slow = store
                     .triggers_of(&crate::world::app())
                     .into_iter()

@@ -3,8 +3,8 @@
 use tidegate_core::{
     AppName, Micros, PrincipalId, RetryPolicy, RetryPolicySpec, Role, Timestamp, TriggerId, TriggerSpec,
 };
-use tidegate_driver::{Deployment, NewPrincipal};
 use tidegate_io_sim::Memory;
+use tidegate_ports::{Deployment, NewPrincipal};
 
 /// When a run begins, by the store's clock: two and a half seconds before a minute, when cron ticks.
 pub(crate) const EPOCH: i64 = 1_800_000_057_500_000;

@@ -5,43 +5,47 @@ use super::{Event, World};
 use crate::checkers::{Moment, Violation};
 use crate::plan::Moment as Point;
 use crate::probes::Probe;
-use tidegate_core::{Input, OpId, Reply, Request, Timestamp, TriggerId};
-use tidegate_driver::{Emitted, Room};
+use tidegate_core::{ExchangeReply, InlineRoom, Input, OpId, Reply, Request, Timestamp, TriggerId};
+use tidegate_ports::EmittedEvent;
 
 impl World {
     /// What was `emitted` just now, at `floor`, is claimed if a daemon did it that has room. Answers the lanes in which rows
     /// wait.
-    pub(super) fn carry(&mut self, mut emitted: Vec<Emitted>, floor: Timestamp) -> Result<Vec<TriggerId>, Violation> {
+    pub(super) fn carry(
+        &mut self,
+        mut emitted: Vec<EmittedEvent>,
+        floor: Timestamp,
+    ) -> Result<Vec<TriggerId>, Violation> {
         let daemon = self.draw.between(0, self.daemons.len() as u64 - 1) as usize;
         if let Some(room) = self.room(daemon) {
             self.claim_written(daemon, &mut emitted, &room, floor)?;
         }
-        Ok(emitted.iter().flat_map(Emitted::waiting).collect())
+        Ok(emitted.iter().flat_map(EmittedEvent::waiting).collect())
     }
 
     /// The room that a daemon offers, if anything is emitted by it.
-    fn room(&mut self, daemon: usize) -> Option<Room> {
+    fn room(&mut self, daemon: usize) -> Option<InlineRoom> {
         let emits = self.draw.permille(500);
         let (is_away, one) = (self.is_away(daemon), &self.daemons[daemon]);
         let is_there = one.is_alive && !is_away && one.cut_until <= self.now && one.carrying_until <= self.now;
-        let rows = self.spoilt_view(one.view()).room;
-        let room = Room { rows, closed: self.spoilt_closed(one.closed_lanes()) };
+        let rows = self.spoilt_view(one.view()).inline_room;
+        let room = InlineRoom { rows, closed_lanes: self.spoilt_closed(one.closed_lanes()) };
         (emits && is_there && rows > 0).then_some(room)
     }
 
     fn claim_written(
         &mut self,
         daemon: usize,
-        emitted: &mut [Emitted],
-        room: &Room,
+        emitted: &mut [EmittedEvent],
+        room: &InlineRoom,
         floor: Timestamp,
     ) -> Result<(), Violation> {
-        let claim = room.claim(emitted, floor);
+        let claim = room.quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), floor);
         if claim.is_empty() {
             return Ok(());
         }
         let of = self.life(daemon);
-        let asked_at = self.daemons[daemon].clock.read(self.now);
+        let begun_at = self.daemons[daemon].clock.read(self.now);
         let request = Request::Exchange { settle: Vec::new(), claim, lease_for: self.daemons[daemon].lease_for };
         self.see(&Moment::Asks { of, op: None, request: &request })?;
         let reply = self.perform_request(&request);
@@ -49,7 +53,7 @@ impl World {
         // No dispatcher has sent it, so none has numbered it.
         let op = OpId { incarnation: incarnation(daemon, of.life), seq: u64::MAX };
         self.see(&Moment::Applied { of, op, request: &request, reply: &reply })?;
-        let Reply::Exchange { claimed, .. } = reply else { return Ok(()) };
+        let Reply::Exchange(ExchangeReply { claimed, .. }) = reply else { return Ok(()) };
         emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
         self.probes.sometimes(Probe::CarriedClaim, !claimed.is_empty());
         let has_rest = emitted.iter().any(|one| one.waiting().next().is_some());
@@ -64,7 +68,7 @@ impl World {
             return Ok(());
         }
         self.daemons[daemon].carrying_until = arrives;
-        let input = Input::Carried { claimed, asked_at };
+        let input = Input::InlineClaim { claimed, begun_at };
         self.at(arrives, Event::Reach { daemon, life: of.life, input });
         Ok(())
     }

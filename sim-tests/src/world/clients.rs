@@ -11,7 +11,7 @@ use tidegate_core::{
     Cause, Collection, EventId, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Parent,
     ScriptName, Subject, SyncCall, SyncTarget, TimeoutMs, TriggerId, TriggerName,
 };
-use tidegate_driver::{Emission, Guard, LetterSelection};
+use tidegate_ports::{Emission, Guard, LetterSelection};
 
 impl World {
     pub(super) fn step(&mut self, n: usize) -> Result<(), Violation> {
@@ -32,7 +32,7 @@ impl World {
             Step::Redrive { limit } => {
                 let batch = self.store.redrive(&app(), &selection(limit)).expect("the app is there");
                 self.see(&Moment::Changed)?;
-                self.notify(batch.woken)
+                self.notify(batch.woken_lanes)
             }
             Step::Discard { limit } => {
                 self.store.discard(&app(), &selection(limit)).expect("the app is there");
@@ -83,7 +83,7 @@ impl World {
         self.probes.sometimes(Probe::RolledBack, true);
         let mut copy = self.store.clone();
         let emitted = copy.emit(&emission(to, 1)).expect("the app is there");
-        self.notify(emitted.into_iter().flat_map(|one| one.woken).collect())
+        self.notify(emitted.into_iter().flat_map(|one| one.lanes).collect())
     }
 
     /// One daemon is told at once, another maybe too; the others find it by themselves.
@@ -96,7 +96,7 @@ impl World {
             self.probes.sometimes(Probe::NoticeLost, is_deaf);
             if !is_deaf {
                 let life = self.daemons[daemon].life;
-                self.reach(daemon, life, Input::Woken { lanes: lanes.clone(), somewhere: false })?;
+                self.reach(daemon, life, Input::WakeUp { lanes: lanes.clone(), discover: false })?;
             }
         }
         Ok(())

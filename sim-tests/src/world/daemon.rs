@@ -237,11 +237,11 @@ impl World {
         let now = self.daemons[daemon].clock.read(self.now);
         self.trace.note(&(daemon, now, &input));
         let of = self.life(daemon);
-        if let Input::Woken { lanes, .. } = &input {
+        if let Input::WakeUp { lanes, .. } = &input {
             self.see(&Moment::Woken { of, lanes })?;
         }
-        if let Input::Carried { claimed, .. } = &input {
-            self.see(&Moment::Carried { of, claimed })?;
+        if let Input::InlineClaim { claimed, .. } = &input {
+            self.see(&Moment::InlineClaim { of, claimed })?;
         }
         let input = self.spoilt_input(of, input);
         if let Input::GateChanged { limits } = &input {
@@ -322,23 +322,23 @@ impl World {
         if self.bug.is_some_and(|bug| bug.hushes(fact)) {
             return Ok(());
         }
-        if let Fact::Fenced { delivery, resent } = fact {
+        if let Fact::SettlementFenced { delivery, resent } = fact {
             let claim = delivery.claim();
             self.trace.tell(|| format!("daemon {}: {claim} is fenced", of.daemon));
             self.probes.sometimes(Probe::ResentFenced, *resent);
             self.probes.sometimes(Probe::ZombieFenced, !*resent);
         }
-        if let Fact::Conflicted { times, .. } = fact {
+        if let Fact::EffectsConflicted { times, .. } = fact {
             self.probes.sometimes(Probe::Conflicted, true);
             self.probes.sometimes(Probe::ConflictedAgain, *times > 1);
         }
-        if let Fact::Started { delivery, waited } = fact
+        if let Fact::ExecutionStarted { delivery, waited } = fact
             && delivery.reply_to.is_none()
             && self.is_well()
         {
             self.cost.starts.add(waited.0);
         }
-        self.probes.sometimes(Probe::Overran, matches!(fact, Fact::Overran { .. }));
+        self.probes.sometimes(Probe::Overran, matches!(fact, Fact::ExecutionOverran { .. }));
         self.see(&Moment::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds(fact)) {
             Some(lie) => self.see(&Moment::Fact { of, fact: &lie }),

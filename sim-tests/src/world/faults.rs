@@ -93,7 +93,7 @@ impl World {
         self.probes.sometimes(Probe::WokenForNothing, true);
         let life = self.daemons[daemon].life;
         for nth in 0..count {
-            let input = Input::Woken { lanes: Vec::new(), somewhere: true };
+            let input = Input::WakeUp { lanes: Vec::new(), discover: true };
             self.at(self.now + u64::from(nth) * 1_000, Event::Reach { daemon, life, input });
         }
     }

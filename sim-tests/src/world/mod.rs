@@ -33,8 +33,8 @@ use crate::trace::{Keep, Trace};
 use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, DeliveryId, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
-use tidegate_driver::DeliveryFilter;
 use tidegate_io_sim::Memory;
+use tidegate_ports::DeliveryFilter;
 
 /// How long everything may take to end after nothing goes wrong any more: the longest lease, the longest chain of
 /// attempts and the longest shutdown fit into it several times.
@@ -103,7 +103,7 @@ impl Event {
     fn makes_work(&self) -> bool {
         match self {
             Self::Step(_) | Self::Fault(_) | Self::Begin { .. } | Self::Resume { .. } | Self::Enable => true,
-            Self::Apply { request, .. } => matches!(request, Request::Begin { .. } | Request::Exchange { .. }),
+            Self::Apply { request, .. } => matches!(request, Request::BeginCalls { .. } | Request::Exchange { .. }),
             Self::DieRunning { .. } => true,
             _ => false,
         }

@@ -4,7 +4,7 @@ use super::{Event, World};
 use crate::checkers::{Life, Moment, Violation};
 use crate::plan::{CallFault, Moment as Point, StoreFault};
 use crate::probes::Probe;
-use tidegate_core::{Input, OpId, Reply, Request, StoreError, StoreErrorKind, Verdict};
+use tidegate_core::{ExchangeReply, Input, OpId, Reply, Request, StoreError, StoreErrorKind, TickReply, Verdict};
 
 impl World {
     /// How long a store call, an answer or a reply is on its way.
@@ -167,7 +167,7 @@ impl World {
                 self.probes.sometimes(Probe::RedrivenDone, again && matches!(one.verdict, Verdict::Done { .. }));
             }
         }
-        if let Reply::Exchange { claimed, .. } = reply {
+        if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
             for row in claimed {
                 let (claim, name, attempt) = (row.claim(), row.trigger_name.clone(), row.attempt);
                 self.trace.tell(|| format!("store: daemon {daemon} claims {claim}, {name}, attempt {attempt}"));
@@ -176,7 +176,10 @@ impl World {
                 }
             }
         }
-        self.probes.sometimes(Probe::Ticked, matches!(reply, Reply::Tick { woken, .. } if !woken.is_empty()));
+        self.probes.sometimes(
+            Probe::Ticked,
+            matches!(reply, Reply::Tick(TickReply { woken_lanes: woken, .. }) if !woken.is_empty()),
+        );
     }
 
     fn is_redriven(&self, id: tidegate_core::DeliveryId) -> bool {

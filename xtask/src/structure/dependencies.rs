@@ -13,6 +13,7 @@ struct Allowed {
 }
 
 pub(super) const CORE: &str = "tidegate-core";
+const PORTS: &str = "tidegate-ports";
 const DRIVER: &str = "tidegate-driver";
 const CONFORMANCE: &str = "tidegate-io-conformance";
 const POSTGRES: &str = "tidegate-io-postgres";
@@ -24,15 +25,20 @@ const DAEMON: &str = "tidegate";
 /// A crate that is not listed may not be: say here where it stands.
 const TABLE: &[Allowed] = &[
     Allowed { name: CORE, product: &[], tests: &[] },
-    Allowed { name: DRIVER, product: &[CORE], tests: &[] },
-    Allowed { name: CONFORMANCE, product: &[CORE, DRIVER], tests: &[] },
-    Allowed { name: POSTGRES, product: &[CORE, DRIVER], tests: &[CONFORMANCE, SIM, "testkit"] },
-    Allowed { name: SQLITE, product: &[CORE, DRIVER], tests: &[CONFORMANCE, SIM, "testkit"] },
-    Allowed { name: SIM, product: &[CORE, DRIVER], tests: &[CONFORMANCE] },
-    Allowed { name: SCRIPT, product: &[CORE, DRIVER], tests: &[] },
-    Allowed { name: DAEMON, product: &[CORE, DRIVER, POSTGRES, SQLITE, SCRIPT], tests: &[SIM, "testkit"] },
-    Allowed { name: "tidegate-sim-tests", product: &[CORE, DRIVER, SIM, CONFORMANCE], tests: &[] },
-    Allowed { name: "tidegate-bench", product: &[CORE, DRIVER, POSTGRES, SQLITE, SCRIPT, "testkit"], tests: &[] },
+    Allowed { name: PORTS, product: &[CORE], tests: &[] },
+    Allowed { name: DRIVER, product: &[CORE, PORTS], tests: &[] },
+    Allowed { name: CONFORMANCE, product: &[CORE, PORTS], tests: &[] },
+    Allowed { name: POSTGRES, product: &[CORE, PORTS], tests: &[CONFORMANCE, SIM, "testkit"] },
+    Allowed { name: SQLITE, product: &[CORE, PORTS], tests: &[CONFORMANCE, SIM, "testkit"] },
+    Allowed { name: SIM, product: &[CORE, PORTS], tests: &[CONFORMANCE] },
+    Allowed { name: SCRIPT, product: &[CORE, PORTS], tests: &[] },
+    Allowed { name: DAEMON, product: &[CORE, PORTS, DRIVER, POSTGRES, SQLITE, SCRIPT], tests: &[SIM, "testkit"] },
+    Allowed { name: "tidegate-sim-tests", product: &[CORE, PORTS, DRIVER, SIM, CONFORMANCE], tests: &[] },
+    Allowed {
+        name: "tidegate-bench",
+        product: &[CORE, PORTS, DRIVER, POSTGRES, SQLITE, SCRIPT, "testkit"],
+        tests: &[],
+    },
     Allowed { name: "testkit", product: &[], tests: &[] },
     Allowed { name: "xtask", product: &["testkit"], tests: &[] },
 ];

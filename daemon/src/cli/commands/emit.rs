@@ -8,12 +8,12 @@ use tidegate_core::Json;
 use ureq::http::Method;
 
 #[derive(Deserialize)]
-struct Emitted {
-    events: Vec<EmittedEvent>,
+struct EmitAnswer {
+    events: Vec<EventRow>,
 }
 
 #[derive(Deserialize)]
-struct EmittedEvent {
+struct EventRow {
     id: String,
     deliveries: u64,
 }
@@ -42,8 +42,8 @@ pub(in super::super) fn run(context: &Context, args: EmitArgs) -> Result<(), Cli
         .body("application/cloudevents+json", event)
         .header("idempotency-key", args.idempotency_key);
     let answer = context.target.client.call(call)?;
-    context.show(&answer.body, |emitted: &Emitted| {
-        let line = |event: &EmittedEvent| {
+    context.show(&answer.body, |emitted: &EmitAnswer| {
+        let line = |event: &EventRow| {
             let deliveries = text::count(event.deliveries, "trigger");
             format!("event {} emitted; {deliveries} will run\n", event.id)
         };

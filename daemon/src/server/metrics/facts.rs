@@ -4,7 +4,7 @@ use super::Metrics;
 use super::names;
 use metrics::{counter, histogram};
 use tidegate_core::{Delivery, Ending, Fact, Micros};
-use tidegate_driver::Observer;
+use tidegate_ports::Observer;
 
 /// Counts each fact, then passes it on.
 pub(in crate::server) struct MetricsObserver<O> {
@@ -35,16 +35,16 @@ fn seconds(time: Micros) -> f64 {
 
 fn count(fact: &Fact) {
     match fact {
-        Fact::Carried { claimed } => {
+        Fact::InlineClaim { claimed } => {
             counter!(names::CLAIMED).increment(u64::from(*claimed));
             counter!(names::CARRIED).increment(u64::from(*claimed));
         }
-        Fact::Exchanged { claimed, .. } => counter!(names::CLAIMED).increment(u64::from(*claimed)),
-        Fact::Started { delivery, waited } => {
+        Fact::ExchangeAnswered { claimed, .. } => counter!(names::CLAIMED).increment(u64::from(*claimed)),
+        Fact::ExecutionStarted { delivery, waited } => {
             counter!(names::STARTED, &labels(delivery)).increment(1);
             histogram!(names::WAITED, &labels(delivery)).record(seconds(*waited));
         }
-        Fact::Settled { delivery, ending, took } => {
+        Fact::DeliverySettled { delivery, ending, took } => {
             counter!(names::SETTLED, &labels_and(delivery, "ending", name(ending))).increment(1);
             if let Some(took) = took {
                 histogram!(names::TOOK, &labels(delivery)).record(seconds(*took));
@@ -55,12 +55,12 @@ fn count(fact: &Fact) {
             let code = failure.as_ref().map_or("caller_gone", |failure| failure.error.code());
             counter!(names::REFUSED, "code" => code).increment(1);
         }
-        Fact::Fenced { .. } => counter!(names::FENCED).increment(1),
-        Fact::Conflicted { delivery, .. } => counter!(names::CONFLICTED, &labels(delivery)).increment(1),
+        Fact::SettlementFenced { .. } => counter!(names::FENCED).increment(1),
+        Fact::EffectsConflicted { delivery, .. } => counter!(names::CONFLICTED, &labels(delivery)).increment(1),
         Fact::LeaseLost { .. } => counter!(names::LOST).increment(1),
-        Fact::Overran { delivery } => counter!(names::OVERRAN, &labels(delivery)).increment(1),
+        Fact::ExecutionOverran { delivery } => counter!(names::OVERRAN, &labels(delivery)).increment(1),
         Fact::CallRepeated { .. } => counter!(names::REPEATED).increment(1),
-        Fact::StoreFailed { .. } | Fact::StoreRecovered { .. } | Fact::ShuttingDown { .. } => {}
+        Fact::StoreFailed { .. } | Fact::StoreRecovered { .. } | Fact::ShutdownStarted { .. } => {}
     }
 }
 

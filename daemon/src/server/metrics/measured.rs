@@ -6,7 +6,7 @@ use metrics::{counter, histogram};
 use std::sync::Arc;
 use std::time::Instant;
 use tidegate_core::{Reply, Request, StoreError};
-use tidegate_driver::DispatchStore;
+use tidegate_ports::DispatchStore;
 
 pub(in crate::server) struct MeasuredStore<S> {
     pub(in crate::server) store: Arc<S>,

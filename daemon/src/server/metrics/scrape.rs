@@ -8,7 +8,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_core::{AppName, Timestamp, TriggerName, View};
-use tidegate_driver::{GateHandle, QueueState, QueueStore};
+use tidegate_driver::GateHandle;
+use tidegate_ports::{QueueState, QueueStore};
 
 /// How far a queue is counted: more than this is long, however long it is.
 const COUNT_MAX: u32 = 1_000;

@@ -7,12 +7,12 @@ use tokio::sync::oneshot;
 /// Hands replies to those who wait for them.
 pub trait InboxResolver: Send + Sync + 'static {
     /// Hands `reply` to whoever waits at `inbox`.
-    fn deliver(&self, inbox: InboxId, reply: SyncReply) -> impl Future<Output = Delivered> + Send;
+    fn deliver(&self, inbox: InboxId, reply: SyncReply) -> impl Future<Output = ReplyOutcome> + Send;
 }
 
 /// What became of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
+pub enum ReplyOutcome {
     /// Its receiver has it.
     Delivered,
     /// There is no receiver, or not any more.
@@ -24,8 +24,8 @@ pub enum Delivered {
 pub struct NoopInboxResolver;
 
 impl InboxResolver for NoopInboxResolver {
-    async fn deliver(&self, _: InboxId, _: SyncReply) -> Delivered {
-        Delivered::Abandoned
+    async fn deliver(&self, _: InboxId, _: SyncReply) -> ReplyOutcome {
+        ReplyOutcome::Abandoned
     }
 }
 
@@ -48,7 +48,7 @@ pub struct Receipt(oneshot::Sender<()>);
 
 impl Receipt {
     /// The reply is where it belongs.
-    pub fn sign(self) {
+    pub fn confirm(self) {
         // The resolver may have ended.
         self.0.send(()).ok();
     }
@@ -84,13 +84,13 @@ impl InboxRegistry {
 }
 
 impl InboxResolver for InboxRegistry {
-    async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> Delivered {
+    async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> ReplyOutcome {
         let sender = if inbox.incarnation == self.incarnation { self.lock().waiting.remove(&inbox.seq) } else { None };
         let (receipt, signed) = oneshot::channel();
         if sender.is_none_or(|sender| sender.send((reply, Receipt(receipt))).is_err()) {
-            return Delivered::Abandoned;
+            return ReplyOutcome::Abandoned;
         }
-        if signed.await.is_ok() { Delivered::Delivered } else { Delivered::Abandoned }
+        if signed.await.is_ok() { ReplyOutcome::Delivered } else { ReplyOutcome::Abandoned }
     }
 }
 
@@ -110,16 +110,16 @@ mod tests {
         drop(gone);
         let of_another = InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(2)), ..inbox };
 
-        assert_eq!(registry.deliver(of_another, reply()).await, Delivered::Abandoned);
-        assert_eq!(registry.deliver(left, reply()).await, Delivered::Abandoned);
+        assert_eq!(registry.deliver(of_another, reply()).await, ReplyOutcome::Abandoned);
+        assert_eq!(registry.deliver(left, reply()).await, ReplyOutcome::Abandoned);
         let receives = async {
             let (got, receipt) = waiting.await.unwrap();
-            receipt.sign();
+            receipt.confirm();
             got
         };
-        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), receives), (Delivered::Delivered, reply()));
-        assert_eq!(registry.deliver(inbox, reply()).await, Delivered::Abandoned, "a second time there is nobody");
-        assert_eq!(NoopInboxResolver.deliver(inbox, reply()).await, Delivered::Abandoned);
+        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), receives), (ReplyOutcome::Delivered, reply()));
+        assert_eq!(registry.deliver(inbox, reply()).await, ReplyOutcome::Abandoned, "a second time there is nobody");
+        assert_eq!(NoopInboxResolver.deliver(inbox, reply()).await, ReplyOutcome::Abandoned);
     }
 
     #[tokio::test]
@@ -127,6 +127,6 @@ mod tests {
         let registry = InboxRegistry::new(Incarnation(uuid::Uuid::from_u128(1)));
         let (inbox, waiting) = registry.open();
         let takes = async { drop(waiting.await) };
-        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), takes).0, Delivered::Abandoned);
+        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), takes).0, ReplyOutcome::Abandoned);
     }
 }

@@ -1,4 +1,4 @@
-use super::PortError;
+use crate::PortError;
 use crate::WakeHandle;
 use async_trait::async_trait;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tidegate_core::{AppName, Cause, Delivery, EventId, IdempotencyKey, NewEvent,
 #[async_trait]
 pub trait EventEmitter: Send + Sync + 'static {
     /// Emits all events of `emission`, or none.
-    async fn emit(&self, emission: Emission) -> Result<Vec<Emitted>, PortError>;
+    async fn emit(&self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError>;
 }
 
 /// Writes events to the outbox: all of them, each with one row per matching trigger, in one transaction.
@@ -16,11 +16,11 @@ pub trait EventEmitter: Send + Sync + 'static {
 pub trait OutboxStore: Send + Sync + 'static {
     /// Writes the outbox rows of `emission`. With an idempotency key that was seen before (the same app and key, the
     /// same digest) it changes nothing and answers the ids of the first time, waking nobody.
-    async fn emit(&self, emission: &Emission) -> Result<Vec<Emitted>, PortError>;
+    async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError>;
 
     /// From now on the dispatcher behind `wake`, which is one of this process, hears of all that is emitted, put and deleted
     /// through this store. Where it has room, the transaction that writes rows claims them for it
-    /// ([`WakeHandle::take_offer`]); of the others' lanes it is told after the commit, whether or not the caller still waits.
+    /// ([`WakeHandle::try_inline_claim`]); of the others' lanes it is told after the commit, whether or not the caller still waits.
     /// The first one stays.
     fn attach(&self, wake: WakeHandle);
 }
@@ -40,32 +40,32 @@ pub struct Emission {
 
 /// An event that was emitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Emitted {
+pub struct EmittedEvent {
     /// Its id.
     pub event_id: EventId,
     /// The triggers that got a row of it.
-    pub woken: Vec<TriggerId>,
+    pub lanes: Vec<TriggerId>,
     /// Whether all its rows are claimed already, for the dispatcher of this process.
     pub is_claimed: bool,
 }
 
-impl Emitted {
+impl EmittedEvent {
     /// An event whose rows wait for their claim.
     #[must_use]
-    pub const fn new(event_id: EventId, woken: Vec<TriggerId>) -> Self {
-        Self { event_id, woken, is_claimed: false }
+    pub const fn new(event_id: EventId, lanes: Vec<TriggerId>) -> Self {
+        Self { event_id, lanes, is_claimed: false }
     }
 
     /// The lanes in which its rows wait for their claim.
     pub fn waiting(&self) -> impl Iterator<Item = TriggerId> {
-        self.woken.iter().copied().filter(|_| !self.is_claimed)
+        self.lanes.iter().copied().filter(|_| !self.is_claimed)
     }
 
     /// Takes note of what was claimed in the transaction that wrote its rows.
     pub fn note_claimed(&mut self, claimed: &[Delivery]) {
         let is_claimed =
             |trigger: &TriggerId| claimed.iter().any(|row| (row.event.id, row.trigger_id) == (self.event_id, *trigger));
-        self.is_claimed = self.woken.iter().all(is_claimed);
+        self.is_claimed = self.lanes.iter().all(is_claimed);
     }
 }
 
@@ -92,7 +92,7 @@ impl OutboxEventEmitter {
 
 #[async_trait]
 impl EventEmitter for OutboxEventEmitter {
-    async fn emit(&self, emission: Emission) -> Result<Vec<Emitted>, PortError> {
+    async fn emit(&self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError> {
         self.store.emit(&emission).await
     }
 }
@@ -103,7 +103,7 @@ pub struct NoopEventEmitter;
 
 #[async_trait]
 impl EventEmitter for NoopEventEmitter {
-    async fn emit(&self, _: Emission) -> Result<Vec<Emitted>, PortError> {
+    async fn emit(&self, _: Emission) -> Result<Vec<EmittedEvent>, PortError> {
         Ok(Vec::new())
     }
 }

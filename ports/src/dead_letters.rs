@@ -1,4 +1,4 @@
-use super::PortError;
+use crate::PortError;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
@@ -60,7 +60,7 @@ pub struct LetterBatch {
     /// The last one that was looked at.
     pub last: Option<DeadLetterId>,
     /// Lanes that got rows.
-    pub woken: Vec<TriggerId>,
+    pub woken_lanes: Vec<TriggerId>,
 }
 
 /// Which dead letters.

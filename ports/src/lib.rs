@@ -1,4 +1,6 @@
-//! What Tidegate asks of the world: one small trait per concern, each with two real implementations or more.
+//! The ports of Tidegate: one small trait per concern, the wake handle and the inboxes.
+//!
+//! Stores, executors and the driver depend on this crate, and none of them on another.
 
 mod apps;
 mod clock;
@@ -11,25 +13,29 @@ mod executor;
 mod inbox;
 mod kv;
 mod ledgers;
+mod observer;
 mod principals;
 mod queues;
 mod scripts;
 mod triggers;
+mod wake;
 
 pub use apps::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
 pub use clock::{Clock, ProcessClock};
 pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Resolution};
 pub use deliveries::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary};
 pub use dispatch::DispatchStore;
-pub use emitter::{Emission, Emitted, EventEmitter, NoopEventEmitter, OutboxEventEmitter, OutboxStore};
+pub use emitter::{Emission, EmittedEvent, EventEmitter, NoopEventEmitter, OutboxEventEmitter, OutboxStore};
 pub use error::PortError;
 pub use executor::Executor;
-pub use inbox::{Delivered, InboxRegistry, InboxResolver, NoopInboxResolver, Receipt};
-pub use kv::{Guard, KvEntry, KvPage, KvStore, Mutated};
+pub use inbox::{InboxRegistry, InboxResolver, NoopInboxResolver, Receipt, ReplyOutcome};
+pub use kv::{Guard, KvEntry, KvMutation, KvPage, KvStore};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
+pub use observer::Observer;
 pub use principals::{
     Bearer, NewPrincipal, NewToken, PrincipalRecord, PrincipalResolver, PrincipalStore, TokenRecord, TokenStore,
 };
 pub use queues::{QueueState, QueueStore};
 pub use scripts::{Script, ScriptStore};
 pub use triggers::TriggerStore;
+pub use wake::{InlineBatch, InlineClaimGuard, WakeHandle, WakeUp};

@@ -1,4 +1,4 @@
-use super::PortError;
+use crate::PortError;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{AppName, PrincipalId, ScriptName, Timestamp, TriggerSpec};

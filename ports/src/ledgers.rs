@@ -1,4 +1,4 @@
-use super::PortError;
+use crate::PortError;
 use async_trait::async_trait;
 use tidegate_core::{AbandonCause, AppName, DeliveryId, EventId, Timestamp, TriggerName};
 

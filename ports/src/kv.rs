@@ -1,4 +1,4 @@
-use super::{Emitted, PortError};
+use crate::{EmittedEvent, PortError};
 use async_trait::async_trait;
 use serde::Serialize;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Timestamp, Version};
@@ -19,7 +19,7 @@ pub trait KvStore: Send + Sync + 'static {
         value: Json,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Mutated, PortError>;
+    ) -> Result<KvMutation, PortError>;
 
     /// Deletes the value if `guard` holds. `None` if there was none: then nothing is emitted.
     async fn delete(
@@ -29,7 +29,7 @@ pub trait KvStore: Send + Sync + 'static {
         key: &Key,
         guard: Guard,
         cause: &Cause,
-    ) -> Result<Option<Mutated>, PortError>;
+    ) -> Result<Option<KvMutation>, PortError>;
 
     /// Entries in the byte order of their keys.
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError>;
@@ -72,11 +72,11 @@ pub enum Guard {
 
 /// A mutation that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Mutated {
+pub struct KvMutation {
     /// The version of the written value, or of the delete.
     pub version: Version,
     /// When, by the store's clock.
     pub updated_at: Timestamp,
     /// The event of the mutation.
-    pub emitted: Emitted,
+    pub emitted: EmittedEvent,
 }

@@ -1,11 +1,11 @@
 //! One small scenario, with everything that can go wrong with a store call at every store call: nothing left to chance.
 
-use crate::plan::{CallFault, Fault, Moment, Plan, Settings, Step, StoreFault};
+use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, Step, StoreFault};
 use tidegate_core::GateLimits;
 
 const FAULTS: [CallFault; 4] = [
-    CallFault::Crash(Moment::Asking),
-    CallFault::Crash(Moment::Applied),
+    CallFault::Crash(CrashPoint::Asking),
+    CallFault::Crash(CrashPoint::Applied),
     CallFault::Store(StoreFault::Refused),
     CallFault::Store(StoreFault::AnswerLost),
 ];

@@ -111,7 +111,7 @@ pub enum Fault {
         /// Which.
         daemon: usize,
         /// When this happens to it next.
-        at: Moment,
+        at: CrashPoint,
         /// After this long.
         down: u64,
     },
@@ -212,7 +212,7 @@ pub enum Fault {
 
 /// What happens next to a daemon that is to die of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Moment {
+pub enum CrashPoint {
     /// Anything.
     Now,
     /// It asks the store, and the question is never sent.
@@ -232,8 +232,8 @@ pub enum Moment {
 /// How one certain store call goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallFault {
-    /// Who asks dies of it, at [`Moment::Asking`] or at [`Moment::Applied`].
-    Crash(Moment),
+    /// Who asks dies of it, at [`CrashPoint::Asking`] or at [`CrashPoint::Applied`].
+    Crash(CrashPoint),
     /// The call fails.
     Store(StoreFault),
 }

@@ -31,11 +31,11 @@ probes! {
     /// a daemon died between the store's commit and the answer
     CrashedApplied,
     /// an emission claimed rows for its daemon
-    CarriedClaim,
+    InlineClaimed,
     /// an emission claimed only some of its rows
-    CarriedPart,
+    InlineClaimedPart,
     /// an emission claimed rows, and its daemon never heard
-    CarriedInVain,
+    InlineClaimLost,
     /// a daemon died as an execution began
     CrashedStarting,
     /// a daemon died while an execution ran

@@ -4,7 +4,7 @@ use crate::checkers::Violation;
 use crate::cost::Cost;
 use crate::plan::Plan;
 use crate::probes::Probes;
-use crate::trace::Keep;
+use crate::trace::TraceMode;
 use crate::world::{Options, World};
 
 /// What came of a run.
@@ -24,8 +24,8 @@ pub struct Outcome {
 
 /// Plays `plan`. The same plan gives the same outcome, in any process.
 #[must_use]
-pub fn run(plan: &Plan, keep: Keep) -> Outcome {
-    play(plan, Options { keep, ..Options::default() })
+pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
+    play(plan, Options { mode, ..Options::default() })
 }
 
 /// Plays `plan` with something planted or left out.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 /// How much of a run is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub enum TraceMode {
     /// Nothing: the fastest.
     Nothing,
     /// The timeline.
@@ -15,7 +15,7 @@ pub enum Keep {
 }
 
 pub(crate) struct Trace {
-    keep: Keep,
+    mode: TraceMode,
     now: u64,
     lines: Vec<String>,
     hash: Sha256,
@@ -23,8 +23,8 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    pub(crate) fn new(keep: Keep) -> Self {
-        Self { keep, now: 0, lines: Vec::new(), hash: Sha256::new(), text: String::new() }
+    pub(crate) fn new(mode: TraceMode) -> Self {
+        Self { mode, now: 0, lines: Vec::new(), hash: Sha256::new(), text: String::new() }
     }
 
     /// It is so late now.
@@ -34,14 +34,14 @@ impl Trace {
 
     /// Something that a person wants to see.
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
-        if self.keep == Keep::Timeline {
+        if self.mode == TraceMode::Timeline {
             self.lines.push(format!("{:>10.3} ms  {}", self.now as f64 / 1e3, what()));
         }
     }
 
     /// Something that must be the same in every run of the plan.
     pub(crate) fn note(&mut self, what: &impl std::fmt::Debug) {
-        if self.keep == Keep::Hash {
+        if self.mode == TraceMode::Hash {
             self.text.clear();
             // Writing to a string cannot fail.
             writeln!(self.text, "{} {what:?}", self.now).ok();
@@ -51,7 +51,7 @@ impl Trace {
 
     /// The timeline and the hash.
     pub(crate) fn finish(self) -> (Vec<String>, String) {
-        let hash = if self.keep == Keep::Hash { format!("{:x}", self.hash.finalize()) } else { String::new() };
+        let hash = if self.mode == TraceMode::Hash { format!("{:x}", self.hash.finalize()) } else { String::new() };
         (self.lines, hash)
     }
 }

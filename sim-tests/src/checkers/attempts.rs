@@ -2,7 +2,7 @@
 //! has used up its attempts, and a dead letter for want of them had exactly as many.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{BeginCallsReply, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Reply, Verdict};
@@ -36,9 +36,14 @@ impl Checker for Attempts {
         "attempts"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Applied { request, reply, .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
                     let Some(counted) = self.rows.get_mut(&id) else { continue };
@@ -67,11 +72,11 @@ impl Checker for Attempts {
                     _ => Ok(()),
                 }
             }
-            Moment::Executes { delivery, .. } if delivery.attempt > delivery.policy.max_attempts() => {
+            Observation::ExecutionStarted { delivery, .. } if delivery.attempt > delivery.policy.max_attempts() => {
                 Err(format!("{} is executed for attempt {}", delivery.id, delivery.attempt))
             }
-            Moment::Over => {
-                for letter in scene.store.letters_after(tidegate_core::DeadLetterId(i64::MIN)) {
+            Observation::RunEnded => {
+                for letter in snapshot.store.letters_after(tidegate_core::DeadLetterId(i64::MIN)) {
                     let denied = letter.failed.iter().filter(|one| one.error == ExecError::PrincipalDenied).count();
                     let told = letter.failed.len();
                     if letter.reason != DeadReason::PrincipalDenied && told != letter.attempts as usize {

@@ -2,7 +2,7 @@
 //! Whether the jitter is spread evenly can only be told over many runs: see `jitter`.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{
@@ -60,14 +60,19 @@ impl Checker for Backoff {
         "backoff"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Ended { claim, outcome: Some(Outcome::Failed(failure)), .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::ExecutionEnded { claim, outcome: Some(Outcome::Failed(failure)), .. } => {
                 self.wishes.insert(*claim, failure.retry_after);
                 Ok(())
             }
-            Moment::Applied { request, reply, .. } => {
-                let now = scene.store.now();
+            Observation::StoreApplied { request, reply, .. } => {
+                let now = snapshot.store.now();
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
                     let delay = match &settlement.verdict {
@@ -80,7 +85,7 @@ impl Checker for Backoff {
                     };
                     let due = now.plus(delay);
                     self.due.insert(id, due);
-                    if let (Some(row), Request::Exchange { .. }) = (scene.store.row(id), request)
+                    if let (Some(row), Request::Exchange { .. }) = (snapshot.store.row(id), request)
                         && row.due_at != due
                     {
                         return Err(format!("{id} waits until {:?}, it was to wait until {due:?}", row.due_at));

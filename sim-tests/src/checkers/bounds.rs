@@ -1,6 +1,6 @@
 //! After a drain the next timer is in the future, a drain has an end, and what is held has a bound.
 
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use crate::world::{RENEWALS, SYNC_QUEUE_MAX};
 use std::collections::BTreeMap;
@@ -39,25 +39,30 @@ impl Checker for Bounds {
         "bounds"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Asks { of, .. } => {
-                let calls = self.calls.entry(*of).or_default().once_more(scene.now);
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        _: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::StoreCalled { of, .. } => {
+                let calls = self.calls.entry(*of).or_default().once_more(snapshot.now);
                 if calls > CALLS_PER_SECOND {
                     return Err(format!("daemon {} asks the store {calls} times in a second", of.daemon));
                 }
             }
-            Moment::Rests { of, view, now, wake_at, steps } => {
+            Observation::Idle { of, view, now, wake_at, steps } => {
                 if wake_at.is_some_and(|at| at <= *now) {
                     return Err(format!("daemon {} rests until a time that has passed", of.daemon));
                 }
-                if self.rests.entry(*of).or_default().once_more(scene.now) > RESTS_PER_SECOND {
+                if self.rests.entry(*of).or_default().once_more(snapshot.now) > RESTS_PER_SECOND {
                     return Err(format!("daemon {} wakes again and again, and does nothing", of.daemon));
                 }
                 if *steps >= STEPS_MAX {
                     return Err(format!("daemon {} never comes to rest", of.daemon));
                 }
-                let claimed = 2 * (scene.settings.batch_max.max(50) + 8);
+                let claimed = 2 * (snapshot.settings.batch_max.max(50) + 8);
                 let most = (claimed + SYNC_QUEUE_MAX) * RENEWALS;
                 if view.held > most || view.calls_waiting > most {
                     return Err(format!("daemon {} holds {} rows", of.daemon, view.held));

@@ -1,7 +1,7 @@
 //! Who calls is heard once, waits no longer than they must, is turned away for the reason that they are told, and is counted
 //! while they wait. Nobody is left waiting by a shutdown that has time left.
 
-use super::{Checker, Given, Life, Moment, Scene};
+use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use crate::world::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,11 +12,11 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Callers {
-    lives: BTreeMap<Life, Seen>,
+    lives: BTreeMap<Life, LifeState>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LifeState {
     /// Those who wait for a permit, and until when.
     waiting: BTreeMap<InboxId, Mono>,
     /// Those who have one while their rows are written.
@@ -39,7 +39,7 @@ struct Seen {
     shutdown_at: Option<Mono>,
 }
 
-impl Seen {
+impl LifeState {
     fn is_known(&self, inbox: InboxId) -> bool {
         self.waiting.contains_key(&inbox) || self.beginning.values().flatten().any(|(one, _)| *one == inbox)
     }
@@ -149,7 +149,7 @@ impl Seen {
 }
 
 impl Callers {
-    fn of(&mut self, life: Life) -> &mut Seen {
+    fn of(&mut self, life: Life) -> &mut LifeState {
         self.lives.entry(life).or_default()
     }
 }
@@ -159,53 +159,55 @@ impl Checker for Callers {
         "callers"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Took { of: life, what: Given::Call { inbox, depth }, disposition, now, .. } => {
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::InputHandled {
+                of: life, input: InputKind::Call { inbox, depth }, disposition, now, ..
+            } => {
                 probes.sometimes(Probe::CalledTwice, *disposition == Disposition::Rejected);
                 self.of(*life).called(*inbox, *depth, *disposition, *now)
             }
-            Moment::Took { of: life, what: Given::HangUp(inbox), .. } => {
+            Observation::InputHandled { of: life, input: InputKind::HangUp(inbox), .. } => {
                 self.of(*life).gone.insert(*inbox);
                 Ok(())
             }
-            Moment::Took { of: life, what: Given::Shutdown, now, .. } => {
+            Observation::InputHandled { of: life, input: InputKind::Shutdown, now, .. } => {
                 self.of(*life).shutdown_at.get_or_insert(*now);
                 Ok(())
             }
-            Moment::Asks { of: life, op: Some(op), request: Request::BeginCalls { calls, .. } } => {
+            Observation::StoreCalled { of: life, op: Some(op), request: Request::BeginCalls { calls, .. } } => {
                 self.of(*life).begins(*op, calls.iter().map(|call| call.inbox))
             }
-            Moment::Answered { of: life, op, result, taken: true } => {
+            Observation::StoreAnswered { of: life, op, result, accepted: true } => {
                 self.of(*life).answered(*op, result);
                 Ok(())
             }
-            Moment::Fact { of: life, fact: Fact::CallRefused { call, failure, waited } } => {
+            Observation::Fact { of: life, fact: Fact::CallRefused { call, failure, waited } } => {
                 self.of(*life).refused(call.inbox, failure.as_ref(), waited.0)
             }
-            Moment::Fact { of: life, fact: Fact::EffectsConflicted { delivery, .. } }
+            Observation::Fact { of: life, fact: Fact::EffectsConflicted { delivery, .. } }
                 if delivery.reply_to.is_some() =>
             {
-                let seen = self.of(*life);
-                seen.again.insert(delivery.id);
-                seen.conflicted.extend(delivery.reply_to);
+                let state = self.of(*life);
+                state.again.insert(delivery.id);
+                state.conflicted.extend(delivery.reply_to);
                 Ok(())
             }
-            Moment::Fact { of: life, fact: Fact::ExecutionStarted { delivery, waited } } => {
+            Observation::Fact { of: life, fact: Fact::ExecutionStarted { delivery, waited } } => {
                 self.of(*life).started.extend(delivery.reply_to.map(|inbox| (inbox, waited.0)));
                 Ok(())
             }
-            Moment::Executes { of: life, delivery, .. } => {
+            Observation::ExecutionStarted { of: life, delivery, .. } => {
                 self.of(*life).again.remove(&delivery.id);
                 Ok(())
             }
-            Moment::Replied { of: life, inbox, .. } => {
+            Observation::ReplyHandedOver { of: life, inbox, .. } => {
                 self.of(*life).owed.remove(inbox);
                 Ok(())
             }
-            Moment::Rests { of: life, view, now, wake_at, .. } => self.of(*life).rests(view, *now, *wake_at),
-            Moment::Stopped { of: life, now } => self.of(*life).stops(*now),
-            Moment::Died { of: life } => {
+            Observation::Idle { of: life, view, now, wake_at, .. } => self.of(*life).rests(view, *now, *wake_at),
+            Observation::Stopped { of: life, now } => self.of(*life).stops(*now),
+            Observation::LifeEnded { of: life } => {
                 self.lives.remove(life);
                 Ok(())
             }

@@ -2,7 +2,7 @@
 //! written, replied, abandoned. Its caller is told once, and of no success that was not applied.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use crate::world::can_be_sent;
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,9 +72,14 @@ impl Checker for Calls {
         "calls"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Applied { request, reply, .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
                     if let Verdict::Executed { outcome, .. } = &settlement.verdict
@@ -103,32 +108,32 @@ impl Checker for Calls {
                 }
                 Ok(())
             }
-            Moment::Fact { fact: Fact::EffectsConflicted { delivery, .. }, .. } => {
+            Observation::Fact { fact: Fact::EffectsConflicted { delivery, .. }, .. } => {
                 *self.conflicts.entry(delivery.id).or_default() += 1;
                 Ok(())
             }
-            Moment::Fact { fact: Fact::CallRefused { failure, .. }, .. } => {
+            Observation::Fact { fact: Fact::CallRefused { failure, .. }, .. } => {
                 probes.sometimes(Probe::CallRefused, failure.is_some());
                 probes.sometimes(Probe::HungUpBefore, failure.is_none());
                 Ok(())
             }
-            Moment::Executes { delivery, .. } => self.executes(delivery),
-            Moment::Ended { claim, outcome: Some(Outcome::Succeeded { reply, .. }), .. } => {
+            Observation::ExecutionStarted { delivery, .. } => self.executes(delivery),
+            Observation::ExecutionEnded { claim, outcome: Some(Outcome::Succeeded { reply, .. }), .. } => {
                 let may_be_silent = reply.is_none() && self.invoked.contains(&claim.delivery);
                 self.answered.insert(*claim, may_be_silent || can_be_sent(reply.as_ref()));
                 Ok(())
             }
-            Moment::Ended { claim, .. } => {
+            Observation::ExecutionEnded { claim, .. } => {
                 self.answered.remove(claim);
                 Ok(())
             }
-            Moment::Replied { inbox, reply, delivered, .. } => {
+            Observation::ReplyHandedOver { inbox, reply, delivered, .. } => {
                 probes.sometimes(Probe::HungUpAfter, !delivered && reply.execution.is_some());
                 self.replied(*inbox, reply, *delivered)
             }
-            Moment::Over => {
+            Observation::RunEnded => {
                 for (inbox, row) in &self.begun {
-                    let abandoned = scene.store.abandoned().iter().filter(|one| one.delivery == *row).count();
+                    let abandoned = snapshot.store.abandoned().iter().filter(|one| one.delivery == *row).count();
                     let replied = self.replied.contains(row);
                     if abandoned > 1 || (abandoned == 0 && !replied) {
                         let caller = inbox.seq;
@@ -138,7 +143,7 @@ impl Checker for Calls {
                     }
                 }
                 let is_begun = |id: DeliveryId| self.begun.values().any(|row| *row == id);
-                match scene.store.abandoned().iter().find(|one| !is_begun(one.delivery)) {
+                match snapshot.store.abandoned().iter().find(|one| !is_begun(one.delivery)) {
                     Some(one) => Err(format!("{} was abandoned, and never begun", one.delivery)),
                     None => Ok(()),
                 }

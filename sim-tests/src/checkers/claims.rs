@@ -1,6 +1,6 @@
 //! Leases grow, and a settlement or renewal with an old one changes nothing.
 
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{
@@ -47,9 +47,9 @@ impl Checker for Claims {
         "claims"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Applied { request, reply, .. } => match (request, reply) {
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::StoreApplied { request, reply, .. } => match (request, reply) {
                 (
                     Request::Exchange { settle, .. },
                     Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }),

@@ -1,7 +1,7 @@
 //! Too deep a chain ends dropped: not executed, counted once, never a dead letter.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use crate::world::MAX_DEPTH;
 use std::collections::BTreeSet;
@@ -18,12 +18,17 @@ impl Checker for Depth {
         "depth"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Executes { delivery, .. } if delivery.event.depth > MAX_DEPTH => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::ExecutionStarted { delivery, .. } if delivery.event.depth > MAX_DEPTH => {
                 return Err(format!("{} is executed at depth {}", delivery.id, delivery.event.depth));
             }
-            Moment::Applied { request, reply, .. } => {
+            Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let is_dropped = matches!(settlement.verdict, Verdict::Dropped);
                     let id = settlement.claim.delivery;
@@ -39,12 +44,12 @@ impl Checker for Depth {
                     self.too_deep.extend(deep.map(|row| row.id));
                 }
             }
-            Moment::Over => {
-                let counted = scene.store.dropped_in_all();
+            Observation::RunEnded => {
+                let counted = snapshot.store.dropped_in_all();
                 if counted != self.dropped {
                     return Err(format!("{} were dropped, {counted} were counted", self.dropped));
                 }
-                let mut letters = scene.store.letters_after(DeadLetterId(i64::MIN));
+                let mut letters = snapshot.store.letters_after(DeadLetterId(i64::MIN));
                 if let Some(letter) = letters.find(|letter| letter.event.depth > MAX_DEPTH) {
                     return Err(format!("too deep a chain became the dead letter {}", letter.id));
                 }

@@ -2,7 +2,7 @@
 //! only after a failure.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, Effects, Outcome, Verdict};
@@ -21,16 +21,16 @@ impl Checker for Done {
         "done"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Executes { delivery, .. } => {
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, _: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::ExecutionStarted { delivery, .. } => {
                 self.executed.insert(delivery.claim());
                 self.succeeded.remove(&delivery.claim());
             }
-            Moment::Ended { claim, outcome: Some(Outcome::Succeeded { effects, .. }), .. } => {
+            Observation::ExecutionEnded { claim, outcome: Some(Outcome::Succeeded { effects, .. }), .. } => {
                 self.succeeded.insert(*claim, effects.clone());
             }
-            Moment::Applied { request, reply, .. } => {
+            Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let claim = settlement.claim;
                     let is_call = matches!(settlement.verdict, Verdict::Executed { .. });

@@ -1,7 +1,7 @@
 //! Effects happen once: each mark is 1, and each counter is the number of its marks.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use crate::world::app;
 use std::collections::BTreeMap;
@@ -26,9 +26,14 @@ impl Checker for EffectsOnce {
         "effects"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Applied { request, reply, .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::StoreApplied { request, reply, .. } => {
                 let is_success = |verdict: &Verdict| match verdict {
                     Verdict::Done { .. } | Verdict::Handled { .. } => true,
                     Verdict::Executed { outcome, .. } => outcome.error.is_none(),
@@ -53,12 +58,12 @@ impl Checker for EffectsOnce {
                 self.successes += applied(request, reply).filter(|one| is_success(&one.verdict)).count() as u64;
                 Ok(())
             }
-            Moment::Over => {
-                let marks = numbers(scene.store, "marks");
+            Observation::RunEnded => {
+                let marks = numbers(snapshot.store, "marks");
                 if let Some((mark, times)) = marks.iter().find(|(_, times)| **times != 1) {
                     return Err(format!("the effects of {mark} were applied {times} times"));
                 }
-                let counted: u64 = numbers(scene.store, "counts").values().sum();
+                let counted: u64 = numbers(snapshot.store, "counts").values().sum();
                 if counted != marks.len() as u64 {
                     return Err(format!("{counted} were counted, {} have marks", marks.len()));
                 }

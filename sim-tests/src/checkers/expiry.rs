@@ -3,7 +3,7 @@
 //! be lost that holds.
 
 use super::terminal::applied;
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
@@ -21,8 +21,14 @@ pub(super) struct Expiry {
 }
 
 impl Expiry {
-    fn claimed(&mut self, of: Life, row: &Delivery, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        let before = self.held.insert(row.id, (of, scene.now));
+    fn claimed(
+        &mut self,
+        of: Life,
+        row: &Delivery,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        let before = self.held.insert(row.id, (of, snapshot.now));
         let Some((holder, since)) = before else {
             // It succeeded, nothing was applied, and it was given back: a second success would have no cause.
             let is_unexplained = self.succeeded.contains(&row.id) && !self.released.contains(&row.id);
@@ -30,7 +36,7 @@ impl Expiry {
         };
         probes.sometimes(Probe::LeaseExpired, true);
         probes.sometimes(Probe::RanTwice, self.succeeded.contains(&row.id));
-        let trouble = scene.trouble[holder.daemon];
+        let trouble = snapshot.trouble[holder.daemon];
         let is_dead = trouble.life != holder.life || !trouble.is_alive;
         if is_dead || trouble.until >= since || self.clock_jumped >= since {
             return Ok(());
@@ -39,19 +45,19 @@ impl Expiry {
     }
 
     /// A claim whose answer was long on its way may not be counted on any more; another that holds may.
-    fn lost(&self, of: Life, delivery: &Delivery, scene: &Scene<'_>) -> Result<(), String> {
+    fn lost(&self, of: Life, delivery: &Delivery, snapshot: &Snapshot<'_>) -> Result<(), String> {
         let since = self.held.get(&delivery.id).map_or(0, |(_, since)| *since);
-        let row = scene.store.row(delivery.id).filter(|row| row.lease == delivery.lease);
-        let holds = row.is_some_and(|row| row.lease_until > scene.store.now());
-        if holds && scene.trouble[of.daemon].until < since && self.clock_jumped < since {
+        let row = snapshot.store.row(delivery.id).filter(|row| row.lease == delivery.lease);
+        let holds = row.is_some_and(|row| row.lease_until > snapshot.store.now());
+        if holds && snapshot.trouble[of.daemon].until < since && self.clock_jumped < since {
             return Err(format!("{} is told to be lost, and its lease holds", delivery.claim()));
         }
         Ok(())
     }
 
     /// The store's clock ran as the world's does, or it did not.
-    fn watch_clock(&mut self, scene: &Scene<'_>) {
-        let (store, now) = (scene.store.now().0, scene.now);
+    fn watch_clock(&mut self, snapshot: &Snapshot<'_>) {
+        let (store, now) = (snapshot.store.now().0, snapshot.now);
         if store - self.last_store != (now - self.last_now) as i64 {
             self.clock_jumped = now;
         }
@@ -64,10 +70,15 @@ impl Checker for Expiry {
         "expiry"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        self.watch_clock(scene);
-        match moment {
-            Moment::Applied { of, request, reply, .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        self.watch_clock(snapshot);
+        match observation {
+            Observation::StoreApplied { of, request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     if !matches!(settlement.verdict, Verdict::Executed { .. }) {
                         self.held.remove(&settlement.claim.delivery);
@@ -78,20 +89,24 @@ impl Checker for Expiry {
                 }
                 match (request, reply) {
                     (Request::Exchange { .. }, Reply::Exchange(ExchangeReply { claimed, .. })) => {
-                        claimed.iter().try_for_each(|row| self.claimed(*of, row, scene, probes))
+                        claimed.iter().try_for_each(|row| self.claimed(*of, row, snapshot, probes))
                     }
                     (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
-                        self.held.extend(begun.iter().map(|row| (row.id, (*of, scene.now))));
+                        self.held.extend(begun.iter().map(|row| (row.id, (*of, snapshot.now))));
                         Ok(())
                     }
                     _ => Ok(()),
                 }
             }
-            Moment::Ended { claim: Claim { delivery, .. }, outcome: Some(Outcome::Succeeded { .. }), .. } => {
+            Observation::ExecutionEnded {
+                claim: Claim { delivery, .. },
+                outcome: Some(Outcome::Succeeded { .. }),
+                ..
+            } => {
                 self.succeeded.insert(*delivery);
                 Ok(())
             }
-            Moment::Fact { of, fact: Fact::LeaseLost { delivery } } => self.lost(*of, delivery, scene),
+            Observation::Fact { of, fact: Fact::LeaseLost { delivery } } => self.lost(*of, delivery, snapshot),
             _ => Ok(()),
         }
     }

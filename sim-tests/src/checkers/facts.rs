@@ -2,7 +2,7 @@
 //! was sent before, how often in a row the store has failed. And after a failure no call is made before the wait that was
 //! told of: 50 ms at first, 2 ms after a deadlock, each time twice as long up to 2 s, half of it more or less.
 
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{Claim, ExchangeReply, Fact, Fate, Micros, Mono, OpId, Reply, Request, StoreError, StoreErrorKind};
@@ -11,11 +11,11 @@ const WAIT_MAX: u64 = 2_000_000;
 
 #[derive(Default)]
 pub(super) struct Facts {
-    lives: BTreeMap<Life, Seen>,
+    lives: BTreeMap<Life, LifeState>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LifeState {
     settles: BTreeMap<OpId, Vec<Claim>>,
     /// Settlements that were sent, and nobody knows whether they were applied.
     resent: BTreeSet<Claim>,
@@ -25,7 +25,7 @@ struct Seen {
     failed_at: Option<Mono>,
     recovered_after: Option<Micros>,
     /// What has still to be told, in this order.
-    owed: VecDeque<Owed>,
+    owed: VecDeque<ExpectedFact>,
     /// How long no call is made, as it was told since it rested last, and until when.
     waits: Micros,
     waits_until: Mono,
@@ -33,27 +33,27 @@ struct Seen {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Owed {
+enum ExpectedFact {
     Exchanged { settled: u32, claimed: u32 },
     InlineClaim { claimed: u32 },
     Failed { failures: u32, wait: u64 },
     Recovered { failures: u32 },
 }
 
-impl Seen {
+impl LifeState {
     fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
         let settles = self.settles.remove(&op).unwrap_or_default();
         match result {
             Ok(reply) => {
                 if self.failures > 0 {
-                    self.owed.push_back(Owed::Recovered { failures: std::mem::take(&mut self.failures) });
+                    self.owed.push_back(ExpectedFact::Recovered { failures: std::mem::take(&mut self.failures) });
                 }
                 if let Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }) = reply {
                     // What comes later of these is sent for the first time.
                     let answered = settles.iter().filter(|claim| !fenced.contains(claim));
                     answered.for_each(|claim| _ = self.resent.remove(claim));
                     let settled = (settles.len() - fenced.len() - conflicted.len()) as u32;
-                    self.owed.push_back(Owed::Exchanged { settled, claimed: claimed.len() as u32 });
+                    self.owed.push_back(ExpectedFact::Exchanged { settled, claimed: claimed.len() as u32 });
                 }
             }
             Err(error) => {
@@ -63,23 +63,25 @@ impl Seen {
                 self.failures += 1;
                 let first = if error.kind == StoreErrorKind::Contention { 2_000 } else { 50_000 };
                 let wait = (first << (self.failures - 1).min(16)).min(WAIT_MAX);
-                self.owed.push_back(Owed::Failed { failures: self.failures, wait });
+                self.owed.push_back(ExpectedFact::Failed { failures: self.failures, wait });
             }
         }
     }
 
     fn told(&mut self, fact: &Fact, probes: &mut Probes) -> Result<(), String> {
         let told = match fact {
-            Fact::ExchangeAnswered { settled, claimed, .. } => Owed::Exchanged { settled: *settled, claimed: *claimed },
-            Fact::InlineClaim { claimed } => Owed::InlineClaim { claimed: *claimed },
+            Fact::ExchangeAnswered { settled, claimed, .. } => {
+                ExpectedFact::Exchanged { settled: *settled, claimed: *claimed }
+            }
+            Fact::InlineClaim { claimed } => ExpectedFact::InlineClaim { claimed: *claimed },
             Fact::StoreRecovered { failures, after } => {
                 self.recovered_after = Some(*after);
-                Owed::Recovered { failures: *failures }
+                ExpectedFact::Recovered { failures: *failures }
             }
             Fact::StoreFailed { failures, retry_in, .. } => {
                 self.waits = self.waits.max(*retry_in);
                 return match self.owed.pop_front() {
-                    Some(Owed::Failed { failures: times, wait })
+                    Some(ExpectedFact::Failed { failures: times, wait })
                         if times == *failures && (wait / 2..=wait + wait / 2).contains(&retry_in.0) =>
                     {
                         probes.sometimes(Probe::WaitsLonger, retry_in.0 > wait + wait / 4);
@@ -138,31 +140,31 @@ impl Checker for Facts {
         "facts"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Asks { of, op: Some(op), request } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.has_asked = true;
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::StoreCalled { of, op: Some(op), request } => {
+                let state = self.lives.entry(*of).or_default();
+                state.has_asked = true;
                 if let Request::Exchange { settle, .. } = request {
-                    seen.settles.insert(*op, settle.iter().map(|one| one.claim).collect());
+                    state.settles.insert(*op, settle.iter().map(|one| one.claim).collect());
                 }
                 Ok(())
             }
-            Moment::Answered { of, op, result, taken: true } => {
+            Observation::StoreAnswered { of, op, result, accepted: true } => {
                 self.lives.entry(*of).or_default().answered(*op, result);
                 Ok(())
             }
-            Moment::InlineClaim { of, claimed } => {
-                let owed = Owed::InlineClaim { claimed: claimed.len() as u32 };
+            Observation::InlineClaim { of, claimed } => {
+                let owed = ExpectedFact::InlineClaim { claimed: claimed.len() as u32 };
                 self.lives.entry(*of).or_default().owed.push_back(owed);
                 Ok(())
             }
-            Moment::Fact { of, fact } => self.lives.entry(*of).or_default().told(fact, probes),
-            Moment::Rests { of, now, .. } => {
+            Observation::Fact { of, fact } => self.lives.entry(*of).or_default().told(fact, probes),
+            Observation::Idle { of, now, .. } => {
                 let rested = self.lives.entry(*of).or_default().rests(*now);
                 rested.map_err(|what| format!("daemon {} {what}", of.daemon))
             }
-            Moment::Died { of } => {
+            Observation::LifeEnded { of } => {
                 self.lives.remove(of);
                 Ok(())
             }

@@ -3,7 +3,7 @@
 //! a lane with a limit one claim at a time asks: two would wait for each other in the store.
 
 use super::gate::share;
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use crate::world::app;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use tidegate_core::{Claim, Delivery, DiscoverReply, ExchangeReply, Fact, LaneQuo
 
 #[derive(Default)]
 pub(super) struct Fairness {
-    lives: BTreeMap<Life, Seen>,
+    lives: BTreeMap<Life, LifeState>,
     /// What each lane wanted at least when this was asked.
     asked: BTreeMap<OpId, BTreeMap<TriggerId, u32>>,
     /// Triggers with a limit, or whose handlers have conflicted: these want less than their share.
@@ -19,7 +19,7 @@ pub(super) struct Fairness {
 }
 
 #[derive(Default)]
-struct Seen {
+struct LifeState {
     permits: u32,
     /// Rows that were claimed, and whose settlement was not answered.
     held: BTreeMap<Claim, TriggerId>,
@@ -29,7 +29,7 @@ struct Seen {
     limited: BTreeSet<TriggerId>,
 }
 
-impl Seen {
+impl LifeState {
     fn wants(&self, lane: TriggerId) -> u32 {
         let held = self.held.values().filter(|trigger| **trigger == lane).count() as u32;
         let asked = self.asked.values().flatten().filter(|quota| quota.trigger == lane);
@@ -42,19 +42,24 @@ impl Checker for Fairness {
         "fairness"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Set { of, gate, .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::Configured { of, gate, .. } => {
                 self.lives.entry(*of).or_default().permits = gate.for_async();
                 if self.modest.is_empty() {
-                    let limited = scene.store.triggers_of(&app()).into_iter();
+                    let limited = snapshot.store.triggers_of(&app()).into_iter();
                     self.modest.extend(limited.filter(|one| one.spec.max_concurrency.is_some()).map(|one| one.id));
                 }
             }
-            Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, .. } } => {
-                let seen = self.lives.entry(*of).or_default();
-                let is_asked = |lane: &TriggerId| seen.asked.values().flatten().any(|other| other.trigger == *lane);
-                let limited = claim.iter().map(|quota| quota.trigger).filter(|lane| seen.limited.contains(lane));
+            Observation::StoreCalled { of, op: Some(op), request: Request::Exchange { claim, .. } } => {
+                let state = self.lives.entry(*of).or_default();
+                let is_asked = |lane: &TriggerId| state.asked.values().flatten().any(|other| other.trigger == *lane);
+                let limited = claim.iter().map(|quota| quota.trigger).filter(|lane| state.limited.contains(lane));
                 if let Some(lane) = limited.clone().find(is_asked) {
                     return Err(format!(
                         "daemon {} asks twice at once for the lane {lane}, which has a limit",
@@ -62,11 +67,11 @@ impl Checker for Fairness {
                     ));
                 }
                 let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.modest.contains(lane));
-                self.asked.insert(*op, lanes.map(|lane| (lane, seen.wants(lane))).collect());
-                seen.asked.insert(*op, claim.clone());
-                probes.sometimes(Probe::Overlapped, seen.asked.len() > 1);
+                self.asked.insert(*op, lanes.map(|lane| (lane, state.wants(lane))).collect());
+                state.asked.insert(*op, claim.clone());
+                probes.sometimes(Probe::Overlapped, state.asked.len() > 1);
             }
-            Moment::Applied { of, op, request: Request::Exchange { claim, .. }, .. } => {
+            Observation::StoreApplied { of, op, request: Request::Exchange { claim, .. }, .. } => {
                 let wants = self.asked.remove(op).unwrap_or_default();
                 let most = claim.iter().map(|quota| quota.quota).max().unwrap_or_default();
                 for quota in claim {
@@ -79,24 +84,24 @@ impl Checker for Fairness {
                     }
                 }
             }
-            Moment::Answered { of, op, result, taken: true } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.asked.remove(op);
+            Observation::StoreAnswered { of, op, result, accepted: true } => {
+                let state = self.lives.entry(*of).or_default();
+                state.asked.remove(op);
                 if let Ok(Reply::Discover(DiscoverReply { lanes, .. })) = result {
                     let limited = lanes.iter().filter(|lane| lane.max_concurrency.is_some());
-                    seen.limited = limited.map(|lane| lane.trigger).collect();
+                    state.limited = limited.map(|lane| lane.trigger).collect();
                 }
                 if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
-                    let is_held = |row: &Delivery| seen.held.keys().any(|claim| claim.delivery == row.id);
+                    let is_held = |row: &Delivery| state.held.keys().any(|claim| claim.delivery == row.id);
                     probes.sometimes(Probe::CameBack, claimed.iter().any(is_held));
-                    seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+                    state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }
             }
-            Moment::InlineClaim { of, claimed } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+            Observation::InlineClaim { of, claimed } => {
+                let state = self.lives.entry(*of).or_default();
+                state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
             }
-            Moment::Fact { of, fact } => {
+            Observation::Fact { of, fact } => {
                 if let Fact::EffectsConflicted { delivery, .. } = fact {
                     self.modest.insert(delivery.trigger_id);
                 }
@@ -107,7 +112,7 @@ impl Checker for Fairness {
                     self.lives.entry(*of).or_default().held.remove(&delivery.claim());
                 }
             }
-            Moment::Died { of } => _ = self.lives.remove(of),
+            Observation::LifeEnded { of } => _ = self.lives.remove(of),
             _ => {}
         }
         Ok(())

@@ -2,7 +2,7 @@
 //! it leaves them; no lane takes all of these, so that another one's first row finds a permit. A sync caller is admitted
 //! before its row is written: the limits of then count.
 
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{GateLimits, InboxId, OpId, Request, TriggerId};
@@ -36,20 +36,20 @@ impl Checker for Gate {
         "gate"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Set { of, gate, .. } => {
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::Configured { of, gate, .. } => {
                 let state = self.lives.entry(*of).or_default();
                 state.limits = Some(*gate);
                 state.admitted.values_mut().for_each(|permits| *permits = (*permits).max(gate.permits));
                 probes.sometimes(Probe::GateLowered, state.running.len() > gate.permits as usize);
             }
-            Moment::Asks { of, request: Request::BeginCalls { calls, .. }, .. } => {
+            Observation::StoreCalled { of, request: Request::BeginCalls { calls, .. }, .. } => {
                 let state = self.lives.entry(*of).or_default();
                 let permits = state.limits.unwrap_or_default().permits;
                 state.admitted.extend(calls.iter().map(|call| (call.inbox, permits)));
             }
-            Moment::Executes { of, op, delivery } => {
+            Observation::ExecutionStarted { of, op, delivery } => {
                 let state = self.lives.entry(*of).or_default();
                 let limits = state.limits.unwrap_or_default();
                 self.of.insert(*op, *of);
@@ -74,12 +74,12 @@ impl Checker for Gate {
                     return Err(format!("{running} run, {of_async} of them async, under {limits:?}"));
                 }
             }
-            Moment::Ended { op, .. } => {
+            Observation::ExecutionEnded { op, .. } => {
                 if let Some(state) = self.of.remove(op).and_then(|life| self.lives.get_mut(&life)) {
                     state.running.remove(op);
                 }
             }
-            Moment::Died { of } => _ = self.lives.remove(of),
+            Observation::LifeEnded { of } => _ = self.lives.remove(of),
             _ => {}
         }
         Ok(())

@@ -1,7 +1,7 @@
 //! A dispatcher claims what it has permits for, and ahead of these no more than its handlers get done while two exchanges
 //! are under way: what one daemon hoards, no other can run.
 
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{Micros, Mono, OpId, Request};
@@ -17,12 +17,12 @@ const PAST_PASSES_FOR: u64 = 2_000_000;
 
 #[derive(Default)]
 pub(super) struct Hoarding {
-    lives: BTreeMap<Life, Seen>,
+    lives: BTreeMap<Life, LifeState>,
     executions: BTreeMap<OpId, Life>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LifeState {
     permits: u32,
     running: BTreeSet<OpId>,
     asked: BTreeMap<OpId, Asked>,
@@ -42,7 +42,7 @@ struct Asked {
     at: Option<(Mono, u64)>,
 }
 
-impl Seen {
+impl LifeState {
     /// What its handlers get done in two round trips, at the most.
     fn ahead(&self, now: Mono) -> u64 {
         let round_trip = self.round_trips.iter().copied().max().unwrap_or_default() + 1_000;
@@ -95,41 +95,41 @@ impl Checker for Hoarding {
         "hoarding"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Set { of, gate, .. } => self.lives.entry(*of).or_default().permits = gate.for_async(),
-            Moment::Asks { of, op: Some(op), request: request @ Request::Exchange { .. } } => {
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::Configured { of, gate, .. } => self.lives.entry(*of).or_default().permits = gate.for_async(),
+            Observation::StoreCalled { of, op: Some(op), request: request @ Request::Exchange { .. } } => {
                 self.lives.entry(*of).or_default().asked.insert(*op, Asked { rows: rows(request), at: None });
             }
-            Moment::Applied { of, op, request, .. } => {
-                let asked = self.lives.get(of).and_then(|seen| seen.asked.get(op));
+            Observation::StoreApplied { of, op, request, .. } => {
+                let asked = self.lives.get(of).and_then(|state| state.asked.get(op));
                 if let Some((_, most)) = asked.and_then(|asked| asked.at)
                     && u64::from(rows(request)) > most
                 {
                     return Err(format!("daemon {} claims {} rows, and has use for {most}", of.daemon, rows(request)));
                 }
             }
-            Moment::Answered { of, op, result, taken: true } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.answered.extend(seen.asked.remove(op).filter(|_| result.is_ok()));
+            Observation::StoreAnswered { of, op, result, accepted: true } => {
+                let state = self.lives.entry(*of).or_default();
+                state.answered.extend(state.asked.remove(op).filter(|_| result.is_ok()));
             }
-            Moment::Executes { of, op, delivery } if delivery.reply_to.is_none() => {
+            Observation::ExecutionStarted { of, op, delivery } if delivery.reply_to.is_none() => {
                 self.executions.insert(*op, *of);
                 self.lives.entry(*of).or_default().running.insert(*op);
             }
-            Moment::Ended { op, .. } => {
-                if let Some(seen) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
-                    seen.running.remove(op);
-                    seen.ending += 1;
+            Observation::ExecutionEnded { op, .. } => {
+                if let Some(state) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
+                    state.running.remove(op);
+                    state.ending += 1;
                 }
             }
-            Moment::Rests { of, view, now, .. } => {
-                let seen = self.lives.entry(*of).or_default();
-                if let Some(what) = seen.rests(*now, view.queued, probes) {
+            Observation::Idle { of, view, now, .. } => {
+                let state = self.lives.entry(*of).or_default();
+                if let Some(what) = state.rests(*now, view.queued, probes) {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }
             }
-            Moment::Died { of } => _ = self.lives.remove(of),
+            Observation::LifeEnded { of } => _ = self.lives.remove(of),
             _ => {}
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The idempotency key is the same on each attempt and redrive, and never carries two payloads.
 
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::BTreeMap;
 use tidegate_core::{DeliveryId, Event, TriggerId};
@@ -16,8 +16,8 @@ impl Checker for Keys {
         "keys"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
-        let Moment::Executes { delivery, .. } = moment else { return Ok(()) };
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, _: &mut Probes) -> Result<(), String> {
+        let Observation::ExecutionStarted { delivery, .. } = observation else { return Ok(()) };
         let key = delivery.idempotency_key();
         let before = self.of.entry(delivery.id).or_insert_with(|| key.clone());
         if *before != key {

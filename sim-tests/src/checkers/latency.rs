@@ -1,7 +1,7 @@
 //! While nothing is wrong, no lane waits: due rows that nobody holds are claimed within a poll, as long as there are
 //! permits; and a retry is not left to its lease. A lane whose own executions run waits for those.
 
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{DeliveryId, TriggerId};
@@ -19,25 +19,30 @@ impl Checker for Latency {
         "latency"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        let Moment::Sampled { has_room } = moment else { return Ok(()) };
-        let now = scene.store.now();
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        let Observation::LatencySample { has_room } = observation else { return Ok(()) };
+        let now = snapshot.store.now();
         let mut lanes: BTreeMap<TriggerId, (bool, bool)> = BTreeMap::new();
-        for row in scene.store.rows_after(DeliveryId(i64::MIN)) {
+        for row in snapshot.store.rows_after(DeliveryId(i64::MIN)) {
             let (waits, held) = lanes.entry(row.trigger).or_default();
             *waits |= row.due_at <= now && row.lease_until <= now;
             *held |= row.lease_until > now;
         }
         for (trigger, (waits, _)) in &lanes {
-            probes.sometimes(Probe::PausedTrigger, *waits && scene.store.is_paused(*trigger));
+            probes.sometimes(Probe::PausedTrigger, *waits && snapshot.store.is_paused(*trigger));
         }
         self.waits_since.retain(|trigger, _| lanes.get(trigger) == Some(&(true, false)));
         for (trigger, state) in lanes {
-            if state != (true, false) || scene.store.is_paused(trigger) || !has_room {
+            if state != (true, false) || snapshot.store.is_paused(trigger) || !has_room {
                 self.waits_since.remove(&trigger);
                 continue;
             }
-            let waited = scene.now - *self.waits_since.entry(trigger).or_insert(scene.now);
+            let waited = snapshot.now - *self.waits_since.entry(trigger).or_insert(snapshot.now);
             if waited > WAIT_MAX {
                 return Err(format!("the lane {trigger} has had due rows for {waited} µs, with free permits"));
             }

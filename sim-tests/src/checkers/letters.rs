@@ -1,7 +1,7 @@
 //! A dead-letter handler runs once; its failure annotates the letter and makes no other.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{DeadLetterId, DeliveryId, ExchangeReply, Kind, Reply, Verdict};
@@ -20,9 +20,14 @@ impl Checker for Letters {
         "letters"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Applied { request, reply, .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
                     let Some(letter) = self.handlers.get(&id) else { continue };
@@ -44,7 +49,7 @@ impl Checker for Letters {
                     }
                 }
             }
-            Moment::Executes { delivery, .. } => {
+            Observation::ExecutionStarted { delivery, .. } => {
                 if let Kind::DeadLetterHandler(letter) = delivery.kind() {
                     let times = self.executions.entry(delivery.id).or_default();
                     *times += 1;
@@ -55,8 +60,8 @@ impl Checker for Letters {
                     }
                 }
             }
-            Moment::Over => {
-                for letter in scene.store.letters_after(DeadLetterId(i64::MIN)) {
+            Observation::RunEnded => {
+                for letter in snapshot.store.letters_after(DeadLetterId(i64::MIN)) {
                     probes.sometimes(Probe::Redriven, letter.resolution == Some(Resolution::Redriven));
                     probes.sometimes(Probe::Discarded, letter.resolution == Some(Resolution::Discarded));
                     if self.handlers.contains_key(&letter.delivery_id) {

@@ -1,6 +1,6 @@
 //! A trigger's `max_concurrency` holds over all daemons, as far as leases tell.
 
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use crate::world::LIMIT;
 use std::collections::BTreeMap;
@@ -16,30 +16,35 @@ impl Checker for Limits {
         "limits"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Executes { op, delivery, .. } if delivery.trigger_name.as_str() == "limited" => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::ExecutionStarted { op, delivery, .. } if delivery.trigger_name.as_str() == "limited" => {
                 self.running.insert(*op, delivery.claim());
                 let is_live = |claim: &&Claim| {
-                    let row = scene.store.row(claim.delivery).filter(|row| row.lease == claim.lease);
-                    row.is_some_and(|row| row.lease_until > scene.store.now())
+                    let row = snapshot.store.row(claim.delivery).filter(|row| row.lease == claim.lease);
+                    row.is_some_and(|row| row.lease_until > snapshot.store.now())
                 };
                 let live = self.running.values().filter(is_live).count();
                 if live > LIMIT as usize {
                     return Err(format!("{live} executions of a trigger that allows {LIMIT}"));
                 }
             }
-            Moment::Applied { reply: Reply::Exchange(ExchangeReply { claimed, .. }), .. } => {
+            Observation::StoreApplied { reply: Reply::Exchange(ExchangeReply { claimed, .. }), .. } => {
                 if let Some(lane) = claimed.iter().find(|row| row.trigger_name.as_str() == "limited") {
                     let of_lane = || {
-                        let rows = scene.store.rows_after(DeliveryId(i64::MIN));
+                        let rows = snapshot.store.rows_after(DeliveryId(i64::MIN));
                         rows.filter(|row| row.trigger == lane.trigger_id)
                     };
-                    let live = of_lane().filter(|row| row.lease_until > scene.store.now()).count();
+                    let live = of_lane().filter(|row| row.lease_until > snapshot.store.now()).count();
                     probes.sometimes(Probe::Limited, of_lane().count() > live && live == LIMIT as usize);
                 }
             }
-            Moment::Ended { op, .. } => _ = self.running.remove(op),
+            Observation::ExecutionEnded { op, .. } => _ = self.running.remove(op),
             _ => {}
         }
         Ok(())

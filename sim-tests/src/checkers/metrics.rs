@@ -2,7 +2,7 @@
 //! told. Logs and metrics are made of nothing but these facts.
 
 use super::terminal::applied;
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{AbandonCause, Claim, Ending, Fact, OpId, Verdict};
@@ -36,16 +36,16 @@ impl Checker for Metrics {
         "metrics"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Applied { op, request, reply, .. } => {
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::StoreApplied { op, request, reply, .. } => {
                 let ends = applied(request, reply).filter(|one| !matches!(one.verdict, Verdict::Executed { .. }));
                 self.applied.insert(*op, ends.map(|one| (one.claim, one.verdict.name())).collect());
             }
-            Moment::Answered { of, op, result: Ok(_), taken: true } => {
+            Observation::StoreAnswered { of, op, result: Ok(_), accepted: true } => {
                 self.owed.entry(*of).or_default().extend(self.applied.remove(op).unwrap_or_default());
             }
-            Moment::Fact { of, fact: Fact::DeliverySettled { delivery, ending, .. } } => {
+            Observation::Fact { of, fact: Fact::DeliverySettled { delivery, ending, .. } } => {
                 let (claim, told) = (delivery.claim(), name(ending));
                 if self.owed.get_mut(of).and_then(|owed| owed.remove(&claim)) != Some(told) {
                     return Err(format!("{claim} is told to be {told}, and is not"));
@@ -53,12 +53,12 @@ impl Checker for Metrics {
                 let gone = Ending::Abandoned { cause: AbandonCause::CallerGone };
                 probes.sometimes(Probe::HungUpDuring, *ending == gone);
             }
-            Moment::Rests { of, .. } => {
+            Observation::Idle { of, .. } => {
                 if let Some((claim, end)) = self.owed.get(of).and_then(|owed| owed.first_key_value()) {
                     return Err(format!("{claim} is {end}, and nobody is told"));
                 }
             }
-            Moment::Died { of } => _ = self.owed.remove(of),
+            Observation::LifeEnded { of } => _ = self.owed.remove(of),
             _ => {}
         }
         Ok(())

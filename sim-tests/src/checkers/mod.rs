@@ -60,74 +60,74 @@ pub(crate) struct Life {
     pub(crate) life: u64,
 }
 
-/// What a checker sees happen.
-pub(crate) enum Moment<'a> {
-    /// A life begins, with the most rows of an exchange, or its gate is set anew.
-    Set { of: Life, gate: GateLimits, batch_max: Option<u32> },
-    /// The outbox may have new rows, by a client's doing.
-    Changed,
-    /// A dispatcher asks the store, under a number that not every world knows.
-    Asks { of: Life, op: Option<OpId>, request: &'a Request },
-    /// The store has applied it.
-    Applied { of: Life, op: OpId, request: &'a Request, reply: &'a Reply },
-    /// A dispatcher got an answer, and took it or not.
-    Answered { of: Life, op: OpId, result: &'a Result<Reply, StoreError>, taken: bool },
+/// One observable step of a simulated run.
+pub(crate) enum Observation<'a> {
+    /// A life begins, or its gate gets new limits. `batch_max` is given at the beginning of a life.
+    Configured { of: Life, gate: GateLimits, batch_max: Option<u32> },
+    /// A client changed the outbox.
+    OutboxChanged,
+    /// A dispatcher calls the store. `op` is `None` for an inline claim, which no dispatcher has numbered.
+    StoreCalled { of: Life, op: Option<OpId>, request: &'a Request },
+    /// The store has applied a request.
+    StoreApplied { of: Life, op: OpId, request: &'a Request, reply: &'a Reply },
+    /// A dispatcher got the answer to a store call, and accepted it or found it stale.
+    StoreAnswered { of: Life, op: OpId, result: &'a Result<Reply, StoreError>, accepted: bool },
     /// A dispatcher starts an execution.
-    Executes { of: Life, op: OpId, delivery: &'a Delivery },
-    /// An execution is over. Without an outcome its daemon died, or wrote it off.
-    Ended { op: OpId, claim: Claim, outcome: Option<&'a Outcome> },
-    /// A dispatcher says something.
+    ExecutionStarted { of: Life, op: OpId, delivery: &'a Delivery },
+    /// An execution is over. Without an outcome its daemon died or wrote it off.
+    ExecutionEnded { op: OpId, claim: Claim, outcome: Option<&'a Outcome> },
+    /// A dispatcher reports a fact.
     Fact { of: Life, fact: &'a Fact },
-    /// A reply was handed over, or nobody was there.
-    Replied { of: Life, inbox: InboxId, reply: &'a SyncReply, delivered: bool },
-    /// A dispatcher has nothing to do until then, or for an answer.
-    Rests { of: Life, view: View, now: Mono, wake_at: Option<Mono>, steps: u32 },
-    /// A dispatcher has ended, as it was asked to.
+    /// A dispatcher handed over a reply. `delivered` is false if the caller was gone.
+    ReplyHandedOver { of: Life, inbox: InboxId, reply: &'a SyncReply, delivered: bool },
+    /// A dispatcher has nothing to do until `wake_at` or the next input.
+    Idle { of: Life, view: View, now: Mono, wake_at: Option<Mono>, steps: u32 },
+    /// A dispatcher has completed its shutdown.
     Stopped { of: Life, now: Mono },
-    /// A dispatcher is told that rows have come into these lanes.
-    Woken { of: Life, lanes: &'a [TriggerId] },
-    /// A dispatcher is told of rows that an emission has claimed for it.
+    /// A dispatcher got a wake-up for these lanes.
+    WokenUp { of: Life, lanes: &'a [TriggerId] },
+    /// A dispatcher got the rows of an inline claim.
     InlineClaim { of: Life, claimed: &'a [Delivery] },
-    /// A dispatcher was given an input, perhaps one for a life before it, and this is what it made of it.
-    Took { of: Life, what: Given, now: Mono, disposition: Disposition, for_another: bool },
-    /// A life is over.
-    Died { of: Life },
-    /// A few milliseconds have passed since everything healed.
-    Sampled { has_room: bool },
-    /// Everything has to have ended.
-    Over,
+    /// A dispatcher has handled an input. The input may belong to an earlier life.
+    InputHandled { of: Life, input: InputKind, now: Mono, disposition: Disposition, for_another_life: bool },
+    /// A life has ended.
+    LifeEnded { of: Life },
+    /// A few milliseconds have passed since all faults healed.
+    LatencySample { has_room: bool },
+    /// The run is over; every delivery must have ended.
+    RunEnded,
 }
 
-/// What an input is, as far as checkers tell them apart.
+/// The kinds of input that checkers distinguish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Given {
-    /// A call, so deep in its chain.
+pub(crate) enum InputKind {
+    /// A sync call, with the depth of its chain.
     Call { inbox: InboxId, depth: u32 },
-    /// A caller's end.
+    /// A caller hangs up.
     HangUp(InboxId),
-    /// The receipt of a reply.
-    Receipt,
-    /// The wish that it ends.
+    /// The result of handing over a reply.
+    ReplyResult,
+    /// A shutdown request.
     Shutdown,
-    /// Anything else.
+    /// Any other input.
     Other,
 }
 
-/// What a checker may look at.
-pub(crate) struct Scene<'a> {
+/// The world at the time of an observation.
+pub(crate) struct Snapshot<'a> {
     pub(crate) now: u64,
     pub(crate) store: &'a Memory,
     pub(crate) settings: Settings,
-    /// Until when each daemon had trouble last, and since when it lives its life.
+    /// The latest trouble of each daemon.
     pub(crate) trouble: &'a [Trouble],
 }
 
-/// What excuses a daemon.
+/// Faults that excuse a daemon.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trouble {
-    /// Until when something was wrong with it.
+    /// The end of the last fault that affects the daemon.
     pub(crate) until: u64,
-    /// Which life it lives, and whether it does.
+    /// The number of the daemon's current life.
     pub(crate) life: u64,
     pub(crate) is_alive: bool,
 }
@@ -138,7 +138,12 @@ pub(crate) trait Checker: Send {
     fn name(&self) -> &'static str;
 
     /// Looks at what happens, and objects.
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String>;
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String>;
 }
 
 /// The names of all checkers.
@@ -195,9 +200,14 @@ impl Checkers {
     }
 
     /// Shows all of them what happens.
-    pub(crate) fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), Violation> {
+    pub(crate) fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), Violation> {
         for checker in &mut self.all {
-            if let Err(what) = checker.see(moment, scene, probes) {
+            if let Err(what) = checker.observe(observation, snapshot, probes) {
                 return Err(Violation { checker: checker.name(), what });
             }
         }

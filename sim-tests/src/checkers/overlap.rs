@@ -1,7 +1,7 @@
 //! A claim is executed once, but for conflicts, and by who holds it; two executions of one delivery overlap only if the
 //! first one's lease had run out, in the store's time, when the second was claimed.
 
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::BTreeMap;
 use tidegate_core::{BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, RenewReply, Reply, Request, Timestamp};
@@ -35,12 +35,17 @@ impl Checker for Overlap {
         "overlap"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Applied { of, request, reply, .. } => {
-                let now = scene.store.now();
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        _: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::StoreApplied { of, request, reply, .. } => {
+                let now = snapshot.store.now();
                 for settlement in super::terminal::applied(request, reply) {
-                    if scene.store.row(settlement.claim.delivery).is_none_or(|row| !row.is_leased()) {
+                    if snapshot.store.row(settlement.claim.delivery).is_none_or(|row| !row.is_leased()) {
                         self.leased.remove(&settlement.claim.delivery);
                     }
                 }
@@ -61,13 +66,13 @@ impl Checker for Overlap {
                     _ => Ok(()),
                 }
             }
-            Moment::Fact { fact: Fact::EffectsConflicted { delivery, .. }, .. } => {
+            Observation::Fact { fact: Fact::EffectsConflicted { delivery, .. }, .. } => {
                 if let Some(known) = self.claims.get_mut(&delivery.claim()) {
                     known.conflicts += 1;
                 }
                 Ok(())
             }
-            Moment::Executes { of, delivery, .. } => {
+            Observation::ExecutionStarted { of, delivery, .. } => {
                 let claim = delivery.claim();
                 let Some(known) = self.claims.get_mut(&claim).filter(|known| known.by == *of) else {
                     return Err(format!("{claim} is executed by who never claimed it"));

@@ -2,7 +2,7 @@
 //! from nowhere, and nothing that was rolled back is executed.
 
 use super::terminal::{applied, ends};
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{DeadLetterId, DeliveryId};
@@ -15,8 +15,8 @@ pub(super) struct Places {
 }
 
 impl Places {
-    fn learn(&mut self, scene: &Scene<'_>) {
-        for row in scene.store.rows_after(self.last) {
+    fn learn(&mut self, snapshot: &Snapshot<'_>) {
+        for row in snapshot.store.rows_after(self.last) {
             self.last = row.id;
             self.open.insert(row.id);
         }
@@ -28,30 +28,35 @@ impl Checker for Places {
         "places"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Changed => self.learn(scene),
-            Moment::Executes { delivery, .. } if delivery.id > self.last => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        _: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::OutboxChanged => self.learn(snapshot),
+            Observation::ExecutionStarted { delivery, .. } if delivery.id > self.last => {
                 return Err(format!("{} is executed, and was never committed", delivery.id));
             }
-            Moment::Applied { request, reply, .. } => {
+            Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
                     if ends(&settlement.verdict) {
                         self.open.remove(&id);
                         self.ended.insert(id, settlement.verdict.name());
-                    } else if scene.store.row(id).is_none() {
+                    } else if snapshot.store.row(id).is_none() {
                         return Err(format!("{id} is lost with its {}", settlement.verdict.name()));
                     }
                 }
-                self.learn(scene);
+                self.learn(snapshot);
             }
-            Moment::Over => {
-                if let Some(id) = self.open.iter().find(|id| scene.store.row(**id).is_none()) {
+            Observation::RunEnded => {
+                if let Some(id) = self.open.iter().find(|id| snapshot.store.row(**id).is_none()) {
                     return Err(format!("{id} is nowhere"));
                 }
                 let mut letters: BTreeMap<DeliveryId, u32> = BTreeMap::new();
-                for letter in scene.store.letters_after(DeadLetterId(i64::MIN)) {
+                for letter in snapshot.store.letters_after(DeadLetterId(i64::MIN)) {
                     *letters.entry(letter.delivery_id).or_default() += 1;
                 }
                 for (id, end) in &self.ended {

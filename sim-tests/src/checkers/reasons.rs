@@ -1,7 +1,7 @@
 //! What dies, dies of what its letter says, and nothing dies that might still be tried.
 
 use super::terminal::applied;
-use super::{Checker, Moment, Scene, names};
+use super::{Checker, Observation, Snapshot, names};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
@@ -98,9 +98,14 @@ impl Checker for Reasons {
         "reasons"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Executes { delivery, .. } => {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::ExecutionStarted { delivery, .. } => {
                 let claim = delivery.claim();
                 if self.too_old.contains(&claim) {
                     return Err(format!(
@@ -109,10 +114,10 @@ impl Checker for Reasons {
                 }
                 self.executed.insert(claim);
             }
-            Moment::Applied { request, reply, .. } => {
-                let is_well = scene.trouble.iter().all(|trouble| trouble.until == 0);
+            Observation::StoreApplied { request, reply, .. } => {
+                let is_well = snapshot.trouble.iter().all(|trouble| trouble.until == 0);
                 for settlement in applied(request, reply) {
-                    self.died(settlement, scene.store.now(), is_well)?;
+                    self.died(settlement, snapshot.store.now(), is_well)?;
                     let is_old = matches!(&settlement.verdict, Verdict::Dead { reason: DeadReason::MaxAge, .. });
                     probes.sometimes(Probe::TooOld, is_old);
                 }
@@ -125,7 +130,7 @@ impl Checker for Reasons {
                     self.rows.extend(claimed.iter().map(|row| (row.id, row.clone())));
                 }
             }
-            Moment::Over => {
+            Observation::RunEnded => {
                 if let Some(what) = names::misnamed() {
                     return Err(what);
                 }

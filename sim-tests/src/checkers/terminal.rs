@@ -1,6 +1,6 @@
 //! What has ended stays ended: no claim, no row, no second end. A redrive is another delivery.
 
-use super::{Checker, Moment, Scene};
+use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{DeliveryId, ExchangeReply, Reply, Request, Settlement, Verdict};
@@ -31,8 +31,13 @@ impl Checker for Terminal {
         "terminal"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
-        let Moment::Applied { request, reply, .. } = moment else { return Ok(()) };
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        _: &mut Probes,
+    ) -> Result<(), String> {
+        let Observation::StoreApplied { request, reply, .. } = observation else { return Ok(()) };
         for settlement in applied(request, reply) {
             let (id, name) = (settlement.claim.delivery, settlement.verdict.name());
             if let Some(before) = self.ended.get(&id) {
@@ -40,7 +45,7 @@ impl Checker for Terminal {
             }
             if ends(&settlement.verdict) {
                 self.ended.insert(id, name);
-                if scene.store.row(id).is_some() {
+                if snapshot.store.row(id).is_some() {
                     return Err(format!("{id} ended as {name}, and its row is still there"));
                 }
             }

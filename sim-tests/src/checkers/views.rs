@@ -1,6 +1,6 @@
 //! What a dispatcher shows of itself is so: readiness, metrics and people go by it.
 
-use super::{Checker, Given, Life, Moment, Scene};
+use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
@@ -10,13 +10,13 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Views {
-    lives: BTreeMap<Life, Seen>,
+    lives: BTreeMap<Life, LifeState>,
     executions: BTreeMap<OpId, Life>,
 }
 
-/// What a life was seen to do.
+/// What a life was state to do.
 #[derive(Default)]
-struct Seen {
+struct LifeState {
     running: u32,
     /// Calls that have a permit while their rows are written, by the question.
     beginning: BTreeMap<OpId, u32>,
@@ -38,7 +38,7 @@ struct Seen {
     told: BTreeSet<InboxId>,
 }
 
-impl Seen {
+impl LifeState {
     /// What it shows besides what it does.
     fn differs(&self, view: &View) -> Option<String> {
         let sent = self.settling.values().map(Vec::len).sum::<usize>() as u32;
@@ -49,10 +49,10 @@ impl Seen {
             ("stale", view.stale, self.stale),
             ("shutting_down", view.shutting_down.into(), self.shutting_down.into()),
         ];
-        if let Some((what, shown, seen)) = pairs.into_iter().find(|(_, shown, seen)| shown != seen) {
-            return Some(format!("shows {what} {shown}, and it is {seen}"));
+        if let Some((what, shown, state)) = pairs.into_iter().find(|(_, shown, state)| shown != state) {
+            return Some(format!("shows {what} {shown}, and it is {state}"));
         }
-        // What waits to be sent is not seen from outside. It waits for the exchange before it or for a store that failed.
+        // What waits to be sent is not state from outside. It waits for the exchange before it or for a store that failed.
         let is_sent = !self.settling.is_empty() || self.backs_off || view.settling == sent;
         if view.settling < sent || !is_sent {
             return Some(format!("shows {} settlements, and has sent {sent}", view.settling));
@@ -75,13 +75,13 @@ impl Seen {
 
     /// Why an emission must not claim of one of these lanes. While an exchange is under way, or the store fails, a row that
     /// seems to wait may have ended without a start.
-    fn is_closed(&self, claim: &[LaneQuota], scene: &Scene<'_>) -> Option<String> {
+    fn is_closed(&self, claim: &[LaneQuota], snapshot: &Snapshot<'_>) -> Option<String> {
         let is_claimed = |trigger: TriggerId| claim.iter().any(|quota| quota.trigger == trigger);
         if let Some(asked) = self.asking.values().flatten().find(|asked| is_claimed(asked.trigger)) {
             return Some(format!("it asks for {} of them itself", asked.quota));
         }
         let mut waiting = self.waiting.keys().filter(|_| self.settling.is_empty() && !self.backs_off);
-        let row = waiting.find(|id| scene.store.row(**id).is_some_and(|row| is_claimed(row.trigger)));
+        let row = waiting.find(|id| snapshot.store.row(**id).is_some_and(|row| is_claimed(row.trigger)));
         row.map(|row| format!("its row {row} waits there"))
     }
 
@@ -119,66 +119,71 @@ impl Checker for Views {
         "views"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, scene: &Scene<'_>, _: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Asks { of, op: None, request: Request::Exchange { claim, .. } } => {
-                if let Some(why) = self.lives.get(of).and_then(|seen| seen.is_closed(claim, scene)) {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        _: &mut Probes,
+    ) -> Result<(), String> {
+        match observation {
+            Observation::StoreCalled { of, op: None, request: Request::Exchange { claim, .. } } => {
+                if let Some(why) = self.lives.get(of).and_then(|state| state.is_closed(claim, snapshot)) {
                     return Err(format!("an emission of daemon {} claims of a lane that is closed: {why}", of.daemon));
                 }
             }
-            Moment::Asks { of, op: Some(op), request } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.backs_off = false;
+            Observation::StoreCalled { of, op: Some(op), request } => {
+                let state = self.lives.entry(*of).or_default();
+                state.backs_off = false;
                 match request {
-                    Request::BeginCalls { calls, .. } => _ = seen.beginning.insert(*op, calls.len() as u32),
+                    Request::BeginCalls { calls, .. } => _ = state.beginning.insert(*op, calls.len() as u32),
                     Request::Exchange { settle, claim, .. } => {
-                        seen.asking.insert(*op, claim.clone());
+                        state.asking.insert(*op, claim.clone());
                         let claims: Vec<Claim> = settle.iter().map(|one| one.claim).collect();
-                        claims.iter().for_each(|claim| seen.takes(*claim));
-                        seen.settling.insert(*op, claims);
+                        claims.iter().for_each(|claim| state.takes(*claim));
+                        state.settling.insert(*op, claims);
                     }
                     _ => {}
                 }
             }
-            Moment::Answered { of, op, result, taken: true } => {
+            Observation::StoreAnswered { of, op, result, accepted: true } => {
                 self.lives.entry(*of).or_default().answered(*op, result);
             }
-            Moment::InlineClaim { of, claimed } => {
+            Observation::InlineClaim { of, claimed } => {
                 let rows = claimed.iter().map(|row| (row.id, row.lease));
                 self.lives.entry(*of).or_default().waiting.extend(rows);
             }
-            Moment::Fact { of, fact: Fact::LeaseLost { delivery } } => {
+            Observation::Fact { of, fact: Fact::LeaseLost { delivery } } => {
                 self.lives.entry(*of).or_default().takes(delivery.claim());
             }
-            Moment::Executes { of, op, delivery } => {
+            Observation::ExecutionStarted { of, op, delivery } => {
                 self.executions.insert(*op, *of);
-                let seen = self.lives.entry(*of).or_default();
-                seen.running += 1;
-                seen.takes(delivery.claim());
+                let state = self.lives.entry(*of).or_default();
+                state.running += 1;
+                state.takes(delivery.claim());
             }
-            Moment::Ended { op, .. } => {
-                if let Some(seen) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
-                    seen.running = seen.running.saturating_sub(1);
+            Observation::ExecutionEnded { op, .. } => {
+                if let Some(state) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
+                    state.running = state.running.saturating_sub(1);
                 }
             }
-            Moment::Replied { of, inbox, .. } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.replying += u32::from(seen.told.insert(*inbox));
+            Observation::ReplyHandedOver { of, inbox, .. } => {
+                let state = self.lives.entry(*of).or_default();
+                state.replying += u32::from(state.told.insert(*inbox));
             }
-            Moment::Took { of, what, disposition, .. } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.stale += u64::from(*disposition == Disposition::Stale);
-                seen.shutting_down |= *what == Given::Shutdown;
-                if (*what, *disposition) == (Given::Receipt, Disposition::Accepted) {
-                    seen.replying = seen.replying.saturating_sub(1);
+            Observation::InputHandled { of, input, disposition, .. } => {
+                let state = self.lives.entry(*of).or_default();
+                state.stale += u64::from(*disposition == Disposition::Stale);
+                state.shutting_down |= *input == InputKind::Shutdown;
+                if (*input, *disposition) == (InputKind::ReplyResult, Disposition::Accepted) {
+                    state.replying = state.replying.saturating_sub(1);
                 }
             }
-            Moment::Rests { of, view, .. } => {
-                if let Some(what) = self.lives.get(of).and_then(|seen| seen.differs(view)) {
+            Observation::Idle { of, view, .. } => {
+                if let Some(what) = self.lives.get(of).and_then(|state| state.differs(view)) {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }
             }
-            Moment::Died { of } => _ = self.lives.remove(of),
+            Observation::LifeEnded { of } => _ = self.lives.remove(of),
             _ => {}
         }
         Ok(())

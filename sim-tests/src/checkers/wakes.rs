@@ -2,18 +2,18 @@
 //! answers and one exchange under way at most does not rest before an exchange asks for it. And a second one goes for no
 //! other reason than that, or many settlements.
 
-use super::{Checker, Life, Moment, Scene};
+use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, ExchangeReply, Fact, LaneQuota, Micros, Mono, OpId, Reply, Request, TriggerId, View};
 
 #[derive(Default)]
 pub(super) struct Wakes {
-    lives: BTreeMap<Life, Seen>,
+    lives: BTreeMap<Life, LifeState>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct LifeState {
     permits: u32,
     batch_max: u32,
     /// Lanes that it was told of, and has not asked for since.
@@ -30,7 +30,7 @@ struct Seen {
 /// Settlements that are worth an exchange beside another.
 const OVERLAP_MIN: usize = 64;
 
-impl Seen {
+impl LifeState {
     /// A lane that it should have asked for.
     fn forgets(&mut self, view: &View, now: Mono, probes: &mut Probes) -> Option<TriggerId> {
         self.backs_off_until = self.backs_off_until.max(now.plus(std::mem::take(&mut self.backs_off)));
@@ -59,54 +59,54 @@ impl Checker for Wakes {
         "wakes"
     }
 
-    fn see(&mut self, moment: &Moment<'_>, _: &Scene<'_>, probes: &mut Probes) -> Result<(), String> {
-        match moment {
-            Moment::Set { of, gate, batch_max } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.permits = gate.for_async();
-                seen.batch_max = batch_max.unwrap_or(seen.batch_max);
+    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
+        match observation {
+            Observation::Configured { of, gate, batch_max } => {
+                let state = self.lives.entry(*of).or_default();
+                state.permits = gate.for_async();
+                state.batch_max = batch_max.unwrap_or(state.batch_max);
             }
-            Moment::Woken { of, lanes } => self.lives.entry(*of).or_default().woken.extend(lanes.iter()),
-            Moment::Asks { of, op: Some(op), request: Request::Exchange { claim, settle, .. } } => {
-                let seen = self.lives.entry(*of).or_default();
-                let is_asked = |lane| seen.asked.values().flatten().any(|other| other.trigger == lane);
-                let is_much = settle.len() >= OVERLAP_MIN.min(seen.batch_max as usize);
-                if !seen.asked.is_empty() && !is_much && claim.iter().all(|quota| is_asked(quota.trigger)) {
+            Observation::WokenUp { of, lanes } => self.lives.entry(*of).or_default().woken.extend(lanes.iter()),
+            Observation::StoreCalled { of, op: Some(op), request: Request::Exchange { claim, settle, .. } } => {
+                let state = self.lives.entry(*of).or_default();
+                let is_asked = |lane| state.asked.values().flatten().any(|other| other.trigger == lane);
+                let is_much = settle.len() >= OVERLAP_MIN.min(state.batch_max as usize);
+                if !state.asked.is_empty() && !is_much && claim.iter().all(|quota| is_asked(quota.trigger)) {
                     return Err(format!("daemon {} sends an exchange beside another for nothing", of.daemon));
                 }
-                claim.iter().for_each(|quota| _ = seen.woken.remove(&quota.trigger));
-                seen.asked.insert(*op, claim.clone());
+                claim.iter().for_each(|quota| _ = state.woken.remove(&quota.trigger));
+                state.asked.insert(*op, claim.clone());
             }
-            Moment::Answered { of, op, result, taken: true } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.asked.remove(op);
+            Observation::StoreAnswered { of, op, result, accepted: true } => {
+                let state = self.lives.entry(*of).or_default();
+                state.asked.remove(op);
                 if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
-                    seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+                    state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }
             }
-            Moment::InlineClaim { of, claimed } => {
-                let seen = self.lives.entry(*of).or_default();
-                seen.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+            Observation::InlineClaim { of, claimed } => {
+                let state = self.lives.entry(*of).or_default();
+                state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
             }
-            Moment::Fact { of, fact } => {
-                let seen = self.lives.entry(*of).or_default();
+            Observation::Fact { of, fact } => {
+                let state = self.lives.entry(*of).or_default();
                 match fact {
                     Fact::DeliverySettled { delivery, .. }
                     | Fact::SettlementFenced { delivery, .. }
                     | Fact::LeaseLost { delivery } => {
-                        seen.held.remove(&delivery.claim());
+                        state.held.remove(&delivery.claim());
                     }
-                    Fact::StoreFailed { retry_in, .. } => seen.backs_off = seen.backs_off.max(*retry_in),
+                    Fact::StoreFailed { retry_in, .. } => state.backs_off = state.backs_off.max(*retry_in),
                     _ => {}
                 }
             }
-            Moment::Rests { of, view, now, .. } => {
+            Observation::Idle { of, view, now, .. } => {
                 let forgotten = self.lives.entry(*of).or_default().forgets(view, *now, probes);
                 if let Some(lane) = forgotten {
                     return Err(format!("daemon {} was told of the lane {lane}, and rests without asking", of.daemon));
                 }
             }
-            Moment::Died { of } => _ = self.lives.remove(of),
+            Observation::LifeEnded { of } => _ = self.lives.remove(of),
             _ => {}
         }
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::store::{Asked, address, bind};
-use crate::checkers::{Life, Moment};
+use crate::checkers::{Life, Observation};
 use crate::plan::{Plan, Settings};
 use crate::world::{config, event, incarnation, key_of, outcome, principal};
 use madsim::net::Endpoint;
@@ -104,11 +104,19 @@ impl Daemon {
                 permits: limits.permits.max(before.permits),
                 sync_reserve: limits.sync_reserve.min(before.sync_reserve),
             };
-            referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: either, batch_max: None });
+            referee.lock().expect("nobody panicked").observe(&Observation::Configured {
+                of,
+                gate: either,
+                batch_max: None,
+            });
             if gate.change(limits).await.is_ok() {
                 // What was started before is seen up to a timer's step later, which is a millisecond.
                 sleep(Duration::from_millis(2)).await;
-                referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate: limits, batch_max: None });
+                referee.lock().expect("nobody panicked").observe(&Observation::Configured {
+                    of,
+                    gate: limits,
+                    batch_max: None,
+                });
             }
         });
     }
@@ -164,7 +172,7 @@ async fn live(of: Life, plan: &Plan, referee: &Shared, published: &Mutex<Option<
     let wake = WakeHandle::default();
     let caller = SyncCaller::new(commands.clone(), inboxes.clone());
     referee.lock().expect("nobody panicked").tell(|| format!("daemon {}: life {} begins", of.daemon, of.life));
-    referee.lock().expect("nobody panicked").see(&Moment::Set { of, gate, batch_max: None });
+    referee.lock().expect("nobody panicked").observe(&Observation::Configured { of, gate, batch_max: None });
     let running = Running { of, commands, caller, view: viewed, wake: wake.clone() };
     *published.lock().expect("nobody panicked") = Some(running);
     let ports = DriverPorts {
@@ -179,7 +187,7 @@ async fn live(of: Life, plan: &Plan, referee: &Shared, published: &Mutex<Option<
     let rng_key = RngKey(plan.seed ^ of.life << 8 ^ of.daemon as u64);
     drive(config(plan.settings), Boot { incarnation, rng_key }, ports, commanded).await;
     *published.lock().expect("nobody panicked") = None;
-    referee.lock().expect("nobody panicked").see(&Moment::Died { of });
+    referee.lock().expect("nobody panicked").observe(&Observation::LifeEnded { of });
 }
 
 /// The store, a network away.
@@ -193,8 +201,8 @@ struct RemoteStore {
 impl DispatchStore for RemoteStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
         let Life { daemon, life } = self.of;
-        let asks = Moment::Asks { of: self.of, op: None, request: &request };
-        self.referee.lock().expect("nobody panicked").see(&asks);
+        let asks = Observation::StoreCalled { of: self.of, op: None, request: &request };
+        self.referee.lock().expect("nobody panicked").observe(&asks);
         let seq = self.calls.fetch_add(1, Ordering::Relaxed);
         let asked = Asked { daemon, life, op: OpId { incarnation: incarnation(daemon, life), seq }, request };
         let answer = self.endpoint.call_timeout(address(), asked, CALL_MAX).await;
@@ -223,7 +231,11 @@ struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         if let Ok(mut world) = self.referee.lock() {
-            world.see(&Moment::Ended { op: self.op, claim: self.claim, outcome: self.outcome.as_ref() });
+            world.observe(&Observation::ExecutionEnded {
+                op: self.op,
+                claim: self.claim,
+                outcome: self.outcome.as_ref(),
+            });
         }
     }
 }
@@ -239,7 +251,7 @@ impl Executor for Handlers {
             let op = OpId { incarnation: incarnation(self.of.daemon, self.of.life), seq: nth };
             let (daemon, name) = (self.of.daemon, delivery.trigger_name.clone());
             world.tell(|| format!("daemon {daemon}: executes {claim}, {name}"));
-            world.see(&Moment::Executes { of: self.of, op, delivery: &delivery });
+            world.observe(&Observation::ExecutionStarted { of: self.of, op, delivery: &delivery });
             let (took, outcome) = outcome(self.seed, &delivery, nth, world.store());
             let running = Watch { op, claim, referee: Shared::clone(&self.referee), outcome: None };
             (running, took, outcome)
@@ -262,8 +274,8 @@ impl InboxResolver for Watched {
     async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> ReplyOutcome {
         let delivered = self.inboxes.deliver(inbox, reply.clone()).await;
         let was = delivered == ReplyOutcome::Delivered;
-        let replied = Moment::Replied { of: self.of, inbox, reply: &reply, delivered: was };
-        self.referee.lock().expect("nobody panicked").see(&replied);
+        let replied = Observation::ReplyHandedOver { of: self.of, inbox, reply: &reply, delivered: was };
+        self.referee.lock().expect("nobody panicked").observe(&replied);
         delivered
     }
 }
@@ -275,7 +287,7 @@ struct Heard {
 
 impl Observer for Heard {
     fn observe(&mut self, fact: &Fact) {
-        self.referee.lock().expect("nobody panicked").see(&Moment::Fact { of: self.of, fact });
+        self.referee.lock().expect("nobody panicked").observe(&Observation::Fact { of: self.of, fact });
     }
 }
 

@@ -8,10 +8,10 @@ mod faults;
 mod referee;
 mod store;
 
-use crate::checkers::{Life, Moment, Violation};
+use crate::checkers::{Life, Observation, Violation};
 use crate::plan::{Plan, Step};
 use crate::sabotage::Bug;
-use crate::trace::Keep;
+use crate::trace::TraceMode;
 use crate::world::{event, incarnation, principal};
 use daemon::Daemon;
 use madsim::runtime::Runtime;
@@ -43,7 +43,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(120);
 
 /// Plays `plan` on a runtime of its own, with a bug in the store or without.
 #[must_use]
-pub fn play_cluster(plan: &Plan, keep: Keep, bug: Option<Bug>) -> Played {
+pub fn play_cluster(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> Played {
     std::panic::set_hook(Box::new(|panic| {
         if panic.payload().downcast_ref::<String>().is_none_or(|said| said != daemon::HANDLER_PANIC) {
             eprintln!("{panic}");
@@ -54,7 +54,7 @@ pub fn play_cluster(plan: &Plan, keep: Keep, bug: Option<Bug>) -> Played {
     config.net.packet_loss_rate = if plan.seed.is_multiple_of(3) { 0.01 } else { 0.0 };
     let runtime = Runtime::with_seed_and_config(plan.seed, config);
     let plan = Arc::new(plan.clone());
-    let referee: Shared = Arc::new(Mutex::new(Referee::new(&plan, keep, bug)));
+    let referee: Shared = Arc::new(Mutex::new(Referee::new(&plan, mode, bug)));
     let lasted = runtime.block_on(play(Arc::clone(&plan), Arc::clone(&referee)));
     drop(runtime);
     let mut referee = referee.lock().expect("nobody panicked");
@@ -88,7 +88,7 @@ async fn play(plan: Arc<Plan>, referee: Shared) -> u64 {
             }
         }
     }
-    // What ends at the same moment ends first.
+    // What ends at the same observation ends first.
     madsim::time::sleep_until(heals + Duration::from_millis(2)).await;
     faults::heal(&daemons, store);
     let healed = Instant::now();
@@ -100,7 +100,7 @@ async fn play(plan: Arc<Plan>, referee: Shared) -> u64 {
         }
         sleep(Duration::from_millis(20)).await;
     }
-    referee.lock().expect("nobody panicked").see(&Moment::Over);
+    referee.lock().expect("nobody panicked").observe(&Observation::RunEnded);
     daemons.iter().for_each(Daemon::kill);
     u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
@@ -130,23 +130,23 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
         }
         _ => return,
     };
-    world.see(&Moment::Changed);
+    world.observe(&Observation::OutboxChanged);
     let daemon = &daemons[emitted.iter().map(|one| one.lanes.len()).sum::<usize>() % daemons.len()];
     if let Some((of, offer)) = daemon.try_inline_claim() {
-        carry(&mut world, &mut emitted, of, offer);
+        claim_inline(&mut world, &mut emitted, of, offer);
     }
     drop(world);
     daemon.wake(emitted.iter().flat_map(EmittedEvent::waiting).collect());
 }
 
 /// A daemon that emits claims what it has written in the same transaction.
-fn carry(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, offer: InlineClaimGuard) {
+fn claim_inline(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, offer: InlineClaimGuard) {
     let claim = offer.room().quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), world.store().now());
     if claim.is_empty() {
         return;
     }
     let request = Request::Exchange { settle: Vec::new(), claim, lease_for: offer.lease_for() };
-    world.see(&Moment::Asks { of, op: None, request: &request });
+    world.observe(&Observation::StoreCalled { of, op: None, request: &request });
     // No dispatcher has sent it, so none has numbered it.
     let op = OpId { incarnation: incarnation(of.daemon, of.life), seq: u64::MAX };
     if let Reply::Exchange(ExchangeReply { claimed, .. }) = world.apply(of, op, &request) {

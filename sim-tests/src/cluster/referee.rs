@@ -1,11 +1,11 @@
 //! The store and the checkers, outside of every node: what happens to a process does not happen to them.
 
 use super::Played;
-use crate::checkers::{Checkers, Life, Moment, Scene, Trouble, Violation};
+use crate::checkers::{Checkers, Life, Observation, Snapshot, Trouble, Violation};
 use crate::plan::Plan;
 use crate::probes::Probes;
 use crate::sabotage::Bug;
-use crate::trace::{Keep, Trace};
+use crate::trace::{Trace, TraceMode};
 use crate::world::{EPOCH, deployed};
 use madsim::time::Instant;
 use std::collections::BTreeSet;
@@ -33,7 +33,7 @@ pub(super) struct Referee {
 }
 
 impl Referee {
-    pub(super) fn new(plan: &Plan, keep: Keep, bug: Option<Bug>) -> Self {
+    pub(super) fn new(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> Self {
         let (memory, page) = deployed();
         Self {
             plan: plan.clone(),
@@ -42,7 +42,7 @@ impl Referee {
             page,
             checkers: Checkers::but(&ELSEWHERE),
             probes: Probes::default(),
-            trace: Trace::new(keep),
+            trace: Trace::new(mode),
             // Packets may be lost at any time: nobody is ever certainly well.
             trouble: vec![Trouble { until: 1, ..Trouble::default() }; plan.daemons],
             violation: None,
@@ -70,14 +70,14 @@ impl Referee {
         &mut self.memory
     }
 
-    pub(super) fn see(&mut self, moment: &Moment<'_>) {
+    pub(super) fn observe(&mut self, observation: &Observation<'_>) {
         if self.violation.is_some() {
             return;
         }
         let now = self.elapsed();
         self.store();
-        let scene = Scene { now, store: &self.memory, settings: self.plan.settings, trouble: &self.trouble };
-        self.violation = self.checkers.see(moment, &scene, &mut self.probes).err();
+        let snapshot = Snapshot { now, store: &self.memory, settings: self.plan.settings, trouble: &self.trouble };
+        self.violation = self.checkers.observe(observation, &snapshot, &mut self.probes).err();
     }
 
     /// The store does what a life asks it.
@@ -90,7 +90,7 @@ impl Referee {
         self.applied += 1;
         self.trace.note(&(of.daemon, of.life, request, &reply));
         self.tell(|| format!("store: {} of daemon {}", request.name(), of.daemon));
-        self.see(&Moment::Applied { of, op, request, reply: &reply });
+        self.observe(&Observation::StoreApplied { of, op, request, reply: &reply });
         reply
     }
 
@@ -120,7 +120,7 @@ impl Referee {
     }
 
     pub(super) fn finish(&mut self, lasted: u64) -> Played {
-        let (timeline, hash) = std::mem::replace(&mut self.trace, Trace::new(Keep::Nothing)).finish();
+        let (timeline, hash) = std::mem::replace(&mut self.trace, Trace::new(TraceMode::Nothing)).finish();
         Played { violation: self.violation.take(), applied: self.applied, lasted, hash, timeline }
     }
 }

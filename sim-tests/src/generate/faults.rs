@@ -3,7 +3,7 @@
 
 use super::limits;
 use crate::draw::Draw;
-use crate::plan::{Fault, HandlerFault, Moment, Settings, StoreFault};
+use crate::plan::{CrashPoint, Fault, HandlerFault, Settings, StoreFault};
 use crate::profile::Profile;
 
 const CLASSES: u64 = 20;
@@ -34,7 +34,7 @@ fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
     let length = draw.between(1, 3_000) * 1_000;
     let store = |fault| Fault::Store { daemon, fault };
     match class {
-        0 => Fault::Crash { daemon, at: Moment::Now, down: length },
+        0 => Fault::Crash { daemon, at: CrashPoint::Now, down: length },
         1 => Fault::Crash { daemon, at: moment(draw), down: length / 4 },
         2 => Fault::Pause { daemon, length },
         3 => Fault::Shutdown { daemon },
@@ -59,8 +59,15 @@ fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
     }
 }
 
-fn moment(draw: &mut Draw) -> Moment {
-    draw.one(&[Moment::Asking, Moment::Applied, Moment::Starting, Moment::Running, Moment::Ended, Moment::Settled])
+fn moment(draw: &mut Draw) -> CrashPoint {
+    draw.one(&[
+        CrashPoint::Asking,
+        CrashPoint::Applied,
+        CrashPoint::Starting,
+        CrashPoint::Running,
+        CrashPoint::Ended,
+        CrashPoint::Settled,
+    ])
 }
 
 fn handler(draw: &mut Draw) -> HandlerFault {

@@ -3,7 +3,7 @@
 use super::app::{MAX_DEPTH, OWNER, app, principal};
 use super::daemon::incarnation;
 use super::{Event, World};
-use crate::checkers::{Moment, Violation};
+use crate::checkers::{Observation, Violation};
 use crate::plan::Step;
 use crate::probes::Probe;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl World {
             }
             Step::Redrive { limit } => {
                 let batch = self.store.redrive(&app(), &selection(limit)).expect("the app is there");
-                self.see(&Moment::Changed)?;
+                self.observe(&Observation::OutboxChanged)?;
                 self.notify(batch.woken_lanes)
             }
             Step::Discard { limit } => {
@@ -62,8 +62,8 @@ impl World {
             self.fan_out_again();
         }
         self.store.set_now(now);
-        self.see(&Moment::Changed)?;
-        let waiting = self.carry(emitted, now.minus(Micros(lag)))?;
+        self.observe(&Observation::OutboxChanged)?;
+        let waiting = self.claim_inline(emitted, now.minus(Micros(lag)))?;
         self.notify(waiting)
     }
 
@@ -73,8 +73,8 @@ impl World {
         let value = Json::from(serde_json::json!(self.now));
         let cause = Cause::outside(principal("admin"));
         let put = self.store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there");
-        self.see(&Moment::Changed)?;
-        let waiting = self.carry(vec![put.emitted], self.store.now())?;
+        self.observe(&Observation::OutboxChanged)?;
+        let waiting = self.claim_inline(vec![put.emitted], self.store.now())?;
         self.notify(waiting)
     }
 

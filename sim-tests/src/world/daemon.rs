@@ -2,8 +2,8 @@
 
 use super::clock::Clock;
 use super::{Event, World, app};
-use crate::checkers::{Given, Life, Moment, STEPS_MAX, Violation};
-use crate::plan::{CallFault, HandlerFault, Moment as Point, Settings, StoreFault};
+use crate::checkers::{InputKind, Life, Observation, STEPS_MAX, Violation};
+use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault};
 use crate::probes::Probe;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
@@ -29,7 +29,7 @@ pub(super) struct Daemon {
     /// What goes wrong with its next executions.
     pub(super) handler_faults: VecDeque<HandlerFault>,
     /// When it is to die, and for how long.
-    pub(super) doom: Option<(Point, u64)>,
+    pub(super) doom: Option<(CrashPoint, u64)>,
     pub(super) cut_until: u64,
     /// Whether the cut loses answers, and not questions.
     pub(super) cut_answers: bool,
@@ -37,7 +37,7 @@ pub(super) struct Daemon {
     /// How long a claim of its leases.
     pub(super) lease_for: Micros,
     /// Until when an emission is claiming rows for it.
-    pub(super) carrying_until: u64,
+    pub(super) inline_claim_until: u64,
     /// When the next tick is due that counts.
     tick_at: u64,
     running: BTreeSet<OpId>,
@@ -65,7 +65,7 @@ impl Daemon {
             cut_answers: false,
             deaf_until: 0,
             lease_for: Micros::ZERO,
-            carrying_until: 0,
+            inline_claim_until: 0,
             tick_at: u64::MAX,
             running: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -149,7 +149,7 @@ impl World {
         reborn.dispatcher = Dispatcher::new(config, boot, Mono(0));
         reborn.life = life;
         reborn.lease_for = config.lease_for();
-        reborn.carrying_until = 0;
+        reborn.inline_claim_until = 0;
         reborn.clock = Clock::starting(self.now);
         reborn.is_alive = true;
         reborn.paused_until = 0;
@@ -160,7 +160,7 @@ impl World {
         let leases: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
         self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
         let batch_max = Some(settings.batch_max);
-        self.see(&Moment::Set { of: self.life(daemon), gate: settings.gate, batch_max })?;
+        self.observe(&Observation::Configured { of: self.life(daemon), gate: settings.gate, batch_max })?;
         self.reach(daemon, life, Input::Tick)
     }
 
@@ -175,11 +175,11 @@ impl World {
         for op in std::mem::take(&mut self.daemons[daemon].running) {
             self.end(op, None)?;
         }
-        self.see(&Moment::Died { of })
+        self.observe(&Observation::LifeEnded { of })
     }
 
     /// A daemon that was to die of this dies, and comes back later.
-    pub(super) fn meets(&mut self, daemon: usize, point: Point) -> Result<bool, Violation> {
+    pub(super) fn meets(&mut self, daemon: usize, point: CrashPoint) -> Result<bool, Violation> {
         let Some((_, down)) = self.daemons[daemon].doom.filter(|(doom, _)| *doom == point) else { return Ok(false) };
         if self.now >= self.plan.heal_at {
             return Ok(false);
@@ -188,15 +188,15 @@ impl World {
         Ok(true)
     }
 
-    pub(super) fn crash(&mut self, daemon: usize, point: Point, down: u64) -> Result<(), Violation> {
+    pub(super) fn crash(&mut self, daemon: usize, point: CrashPoint, down: u64) -> Result<(), Violation> {
         let probe = match point {
-            Point::Now => Probe::Crashed,
-            Point::Asking => Probe::CrashedAsking,
-            Point::Applied => Probe::CrashedApplied,
-            Point::Starting => Probe::CrashedStarting,
-            Point::Running => Probe::CrashedRunning,
-            Point::Ended => Probe::CrashedEnded,
-            Point::Settled => Probe::CrashedSettled,
+            CrashPoint::Now => Probe::Crashed,
+            CrashPoint::Asking => Probe::CrashedAsking,
+            CrashPoint::Applied => Probe::CrashedApplied,
+            CrashPoint::Starting => Probe::CrashedStarting,
+            CrashPoint::Running => Probe::CrashedRunning,
+            CrashPoint::Ended => Probe::CrashedEnded,
+            CrashPoint::Settled => Probe::CrashedSettled,
         };
         self.probes.sometimes(probe, true);
         self.trace.tell(|| format!("daemon {daemon}: dies ({point:?})"));
@@ -208,7 +208,7 @@ impl World {
 
     pub(super) fn die_running(&mut self, daemon: usize, op: OpId, down: u64) -> Result<(), Violation> {
         let runs = self.daemons[daemon].running.contains(&op);
-        if runs { self.crash(daemon, Point::Running, down) } else { Ok(()) }
+        if runs { self.crash(daemon, CrashPoint::Running, down) } else { Ok(()) }
     }
 
     pub(super) fn tick(&mut self, daemon: usize, life: u64) -> Result<(), Violation> {
@@ -238,38 +238,44 @@ impl World {
         self.trace.note(&(daemon, now, &input));
         let of = self.life(daemon);
         if let Input::WakeUp { lanes, .. } = &input {
-            self.see(&Moment::Woken { of, lanes })?;
+            self.observe(&Observation::WokenUp { of, lanes })?;
         }
         if let Input::InlineClaim { claimed, .. } = &input {
-            self.see(&Moment::InlineClaim { of, claimed })?;
+            self.observe(&Observation::InlineClaim { of, claimed })?;
         }
         let input = self.spoilt_input(of, input);
         if let Input::GateChanged { limits } = &input {
-            self.see(&Moment::Set { of, gate: *limits, batch_max: None })?;
+            self.observe(&Observation::Configured { of, gate: *limits, batch_max: None })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
-        let what = match &input {
+        let kind = match &input {
             Input::SyncCalled { call } => {
-                Given::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
+                InputKind::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
             }
-            Input::CallerGone { inbox } => Given::HangUp(*inbox),
-            Input::ReplyDelivered { .. } => Given::Receipt,
-            Input::ShutdownRequested => Given::Shutdown,
-            _ => Given::Other,
+            Input::CallerGone { inbox } => InputKind::HangUp(*inbox),
+            Input::ReplyDelivered { .. } => InputKind::ReplyResult,
+            Input::ShutdownRequested => InputKind::Shutdown,
+            _ => InputKind::Other,
         };
         let disposition = self.daemons[daemon].dispatcher.handle(now, input);
         self.trace.note(&disposition);
-        let taken = disposition == Disposition::Accepted;
+        let accepted = disposition == Disposition::Accepted;
         self.probes.sometimes(Probe::AnsweredTheDead, is_of_another_life);
-        self.see(&Moment::Took { of, what, now, disposition, for_another: is_of_another_life })?;
+        self.observe(&Observation::InputHandled {
+            of,
+            input: kind,
+            now,
+            disposition,
+            for_another_life: is_of_another_life,
+        })?;
         let mut has_settled = false;
         if let Some((op, result)) = answer {
-            has_settled = taken && self.is_settlement(op);
-            self.see(&Moment::Answered { of, op, result: &result, taken })?;
+            has_settled = accepted && self.is_settlement(op);
+            self.observe(&Observation::StoreAnswered { of, op, result: &result, accepted })?;
         }
         self.drain(daemon)?;
         if has_settled && self.daemons[daemon].is_alive {
-            self.meets(daemon, Point::Settled)?;
+            self.meets(daemon, CrashPoint::Settled)?;
         }
         Ok(())
     }
@@ -298,7 +304,7 @@ impl World {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
         let view = self.spoilt_view(self.daemons[daemon].view());
-        self.see(&Moment::Rests { of, view, now, wake_at: self.spoilt_wake(wake_at, now), steps })?;
+        self.observe(&Observation::Idle { of, view, now, wake_at: self.spoilt_wake(wake_at, now), steps })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
         if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
             self.daemons[daemon].tick_at = when;
@@ -311,7 +317,7 @@ impl World {
         self.trace.tell(|| format!("daemon {daemon}: has shut down"));
         self.probes.sometimes(Probe::ShutDown, true);
         let now = self.daemons[daemon].clock.read(self.now);
-        self.see(&Moment::Stopped { of: self.life(daemon), now })?;
+        self.observe(&Observation::Stopped { of: self.life(daemon), now })?;
         self.die(daemon)?;
         let down = self.draw.between(1_000, 500_000);
         self.at(self.now + down, Event::Begin { daemon });
@@ -339,9 +345,9 @@ impl World {
             self.cost.starts.add(waited.0);
         }
         self.probes.sometimes(Probe::Overran, matches!(fact, Fact::ExecutionOverran { .. }));
-        self.see(&Moment::Fact { of, fact })?;
+        self.observe(&Observation::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds(fact)) {
-            Some(lie) => self.see(&Moment::Fact { of, fact: &lie }),
+            Some(lie) => self.observe(&Observation::Fact { of, fact: &lie }),
             None => Ok(()),
         }
     }
@@ -364,7 +370,7 @@ impl World {
                 self.trace.tell(|| format!("daemon {daemon}: replies to caller {caller}: {is_ok}, {delivered}"));
                 let times = if self.bug.is_some_and(super::Bug::replies_twice) { 2 } else { 1 };
                 for _ in 0..times {
-                    self.see(&Moment::Replied { of, inbox, reply: &reply, delivered })?;
+                    self.observe(&Observation::ReplyHandedOver { of, inbox, reply: &reply, delivered })?;
                 }
                 let (life, after) = (self.daemons[daemon].life, self.latency());
                 let input = Input::ReplyDelivered { op, delivered };
@@ -381,7 +387,7 @@ impl World {
     /// An execution is over, one way or another.
     fn end(&mut self, op: OpId, outcome: Option<&Outcome>) -> Result<(), Violation> {
         match self.executions.remove(&op) {
-            Some(claim) => self.see(&Moment::Ended { op, claim, outcome }),
+            Some(claim) => self.observe(&Observation::ExecutionEnded { op, claim, outcome }),
             None => Ok(()),
         }
     }
@@ -397,7 +403,7 @@ impl World {
         }
         self.daemons[daemon].running.remove(&op);
         self.end(op, Some(&outcome))?;
-        if self.meets(daemon, Point::Ended)? {
+        if self.meets(daemon, CrashPoint::Ended)? {
             return Ok(());
         }
         self.reach(daemon, life, Input::ExecutionEnded { op, outcome })

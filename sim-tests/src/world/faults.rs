@@ -2,7 +2,7 @@
 
 use super::{Event, World};
 use crate::checkers::Violation;
-use crate::plan::{Fault, Moment as Point};
+use crate::plan::{CrashPoint, Fault};
 use crate::probes::Probe;
 use tidegate_core::Input;
 
@@ -12,10 +12,10 @@ impl World {
         self.trace.tell(|| format!("fault: {fault:?}"));
         self.trace.note(&fault);
         match fault {
-            Fault::Crash { daemon, at: Point::Now, down } if self.daemons[daemon].is_alive => {
-                return self.crash(daemon, Point::Now, down);
+            Fault::Crash { daemon, at: CrashPoint::Now, down } if self.daemons[daemon].is_alive => {
+                return self.crash(daemon, CrashPoint::Now, down);
             }
-            Fault::Crash { at: Point::Now, .. } => {}
+            Fault::Crash { at: CrashPoint::Now, .. } => {}
             Fault::Crash { daemon, at, down } => self.daemons[daemon].doom = Some((at, down)),
             Fault::Pause { daemon, length } => {
                 let until = self.until(length);
@@ -82,8 +82,8 @@ impl World {
         let life = self.daemons[daemon].life;
         let input = Input::ShutdownRequested;
         // As its driver does: what an emission is claiming for it right now goes first.
-        if self.daemons[daemon].carrying_until > self.now {
-            self.at(self.daemons[daemon].carrying_until, Event::Reach { daemon, life, input });
+        if self.daemons[daemon].inline_claim_until > self.now {
+            self.at(self.daemons[daemon].inline_claim_until, Event::Reach { daemon, life, input });
             return Ok(());
         }
         self.reach(daemon, life, input)

@@ -2,9 +2,9 @@
 
 use super::clients::event;
 use super::{Event, World, app, app::app as the_app, replies};
-use crate::checkers::{Moment, Violation};
+use crate::checkers::{Observation, Violation};
 use crate::draw::Draw;
-use crate::plan::{HandlerFault, Moment as Point};
+use crate::plan::{CrashPoint, HandlerFault};
 use crate::probes::Probe;
 use std::sync::Arc;
 use tidegate_core::{
@@ -23,19 +23,19 @@ impl World {
         let times = if self.bug.is_some_and(crate::sabotage::Bug::executes_twice) { 2 } else { 1 };
         for nth in 0..times {
             let op = OpId { seq: op.seq + nth * 1_000_000, ..op };
-            self.see(&Moment::Executes { of, op, delivery })?;
+            self.observe(&Observation::ExecutionStarted { of, op, delivery })?;
         }
         if self.bug.is_some_and(|bug| bug.executes_again(delivery.trigger_name.as_str())) {
-            self.see(&Moment::Ended { op, claim, outcome: None })?;
-            self.see(&Moment::Executes { of, op, delivery })?;
+            self.observe(&Observation::ExecutionEnded { op, claim, outcome: None })?;
+            self.observe(&Observation::ExecutionStarted { of, op, delivery })?;
         }
         self.starts(daemon, op);
-        if self.meets(daemon, Point::Starting)? {
+        if self.meets(daemon, CrashPoint::Starting)? {
             return Ok(());
         }
         let fault = if self.now < self.plan.heal_at { self.daemons[daemon].handler_faults.pop_front() } else { None };
         let (took, outcome) = self.handler(delivery, fault);
-        if let Some((Point::Running, down)) = self.daemons[daemon].doom.filter(|_| self.now < self.plan.heal_at) {
+        if let Some((CrashPoint::Running, down)) = self.daemons[daemon].doom.filter(|_| self.now < self.plan.heal_at) {
             self.at(self.now + took / 2, Event::DieRunning { daemon, op, down });
         }
         if fault != Some(HandlerFault::Hang) {

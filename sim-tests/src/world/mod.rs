@@ -2,12 +2,12 @@
 //! chance but the plan's seed.
 
 mod app;
-mod carried;
 mod clients;
 mod clock;
 mod daemon;
 mod faults;
 mod handlers;
+mod inline_claims;
 mod replies;
 mod store;
 
@@ -23,13 +23,13 @@ pub(crate) use daemon::incarnation;
 pub(crate) use handlers::outcome;
 pub(crate) use replies::can_be_sent;
 
-use crate::checkers::{Checkers, Moment, Scene, Trouble, Violation};
+use crate::checkers::{Checkers, Observation, Snapshot, Trouble, Violation};
 use crate::cost::Cost;
 use crate::draw::Draw;
 use crate::plan::Plan;
 use crate::probes::Probes;
 use crate::sabotage::Bug;
-use crate::trace::{Keep, Trace};
+use crate::trace::{Trace, TraceMode};
 use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, DeliveryId, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
@@ -114,7 +114,7 @@ impl Event {
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// How much is kept of what happens.
-    pub keep: Keep,
+    pub mode: TraceMode,
     /// A bug that is planted.
     pub bug: Option<Bug>,
     /// A checker that looks away.
@@ -123,7 +123,7 @@ pub struct Options<'a> {
 
 impl Default for Options<'_> {
     fn default() -> Self {
-        Self { keep: Keep::Nothing, bug: None, without: None }
+        Self { mode: TraceMode::Nothing, bug: None, without: None }
     }
 }
 
@@ -184,7 +184,7 @@ impl World {
             settling_ops: BTreeSet::new(),
             redriven: BTreeSet::new(),
             probes: Probes::default(),
-            trace: Trace::new(options.keep),
+            trace: Trace::new(options.mode),
             cost: Cost::default(),
         };
         for daemon in 0..plan.daemons {
@@ -233,7 +233,7 @@ impl World {
             self.store.set_now(Timestamp(app::EPOCH + time as i64 + self.store_skew));
             self.happen(*event)?;
             if self.is_over() {
-                return self.see(&Moment::Over);
+                return self.observe(&Observation::RunEnded);
             }
             if self.now > self.plan.heal_at + DRAIN_MAX {
                 return if self.checks_progress { Err(self.stuck()) } else { Ok(()) };
@@ -266,9 +266,10 @@ impl World {
     }
 
     /// Shows the checkers what happens.
-    fn see(&mut self, moment: &Moment<'_>) -> Result<(), Violation> {
-        let scene = Scene { now: self.now, store: &self.store, settings: self.plan.settings, trouble: &self.trouble };
-        self.checkers.see(moment, &scene, &mut self.probes)
+    fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
+        let snapshot =
+            Snapshot { now: self.now, store: &self.store, settings: self.plan.settings, trouble: &self.trouble };
+        self.checkers.observe(observation, &snapshot, &mut self.probes)
     }
 
     fn happen(&mut self, event: Event) -> Result<(), Violation> {
@@ -301,7 +302,7 @@ impl World {
         let last_trouble = self.trouble.iter().map(|trouble| trouble.until).max().unwrap_or_default();
         let is_well = last_trouble == 0 || self.now > last_trouble + app::AFTER_EFFECTS;
         let has_room = is_well && self.daemons.iter().any(Daemon::has_room);
-        self.see(&Moment::Sampled { has_room })
+        self.observe(&Observation::LatencySample { has_room })
     }
 
     /// Not later than everything heals.

@@ -1,8 +1,8 @@
 //! Store calls on their way, and what goes wrong with them.
 
 use super::{Event, World};
-use crate::checkers::{Life, Moment, Violation};
-use crate::plan::{CallFault, Moment as Point, StoreFault};
+use crate::checkers::{Life, Observation, Violation};
+use crate::plan::{CallFault, CrashPoint, StoreFault};
 use crate::probes::Probe;
 use tidegate_core::{ExchangeReply, Input, OpId, Reply, Request, StoreError, StoreErrorKind, TickReply, Verdict};
 
@@ -26,7 +26,7 @@ impl World {
 
     pub(super) fn call_store(&mut self, daemon: usize, op: OpId, request: Request) -> Result<(), Violation> {
         let of = self.life(daemon);
-        self.see(&Moment::Asks { of, op: Some(op), request: &request })?;
+        self.observe(&Observation::StoreCalled { of, op: Some(op), request: &request })?;
         self.daemons[daemon].calls += 1;
         let (nth, down) = (self.daemons[daemon].calls, 100_000);
         let fault = self.daemons[daemon].call_faults.remove(&nth);
@@ -35,7 +35,7 @@ impl World {
             Some(CallFault::Store(fault)) => self.daemons[daemon].store_faults.push_front(fault),
             None => {}
         }
-        if self.meets(daemon, Point::Asking)? {
+        if self.meets(daemon, CrashPoint::Asking)? {
             return Ok(());
         }
         let (there, back) = (self.latency(), self.latency());
@@ -126,9 +126,9 @@ impl World {
         self.cost.applied(&request, &reply, is_well);
         self.trace.note(&reply);
         self.tell_applied(daemon, &request, &reply);
-        self.see(&Moment::Applied { of, op, request: &request, reply: &reply })?;
+        self.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply })?;
         let is_asker = self.daemons[daemon].life == life && self.daemons[daemon].is_alive;
-        if is_asker && self.meets(daemon, Point::Applied)? {
+        if is_asker && self.meets(daemon, CrashPoint::Applied)? {
             return Ok(());
         }
         if matches!(&request, Request::Exchange { settle, .. } if !settle.is_empty()) {

@@ -1,7 +1,7 @@
 //! A plan gives the same run, each time and in each process.
 
 use std::process::Command;
-use tidegate_sim_tests::{Keep, Plan, run};
+use tidegate_sim_tests::{Plan, TraceMode, run};
 
 const SEEDS: u64 = 50;
 
@@ -12,7 +12,7 @@ fn two_processes_agree_on_everything_that_happened() {
         String::from_utf8(output.expect("the runner runs").stdout).expect("hashes are text")
     };
     let here: String =
-        (0..SEEDS).map(|seed| format!("{seed} {}\n", run(&Plan::from_seed(seed), Keep::Hash).hash)).collect();
+        (0..SEEDS).map(|seed| format!("{seed} {}\n", run(&Plan::from_seed(seed), TraceMode::Hash).hash)).collect();
     assert_eq!(here, hashes());
     assert_eq!(here, hashes());
 }
@@ -21,7 +21,7 @@ fn two_processes_agree_on_everything_that_happened() {
 fn looking_changes_nothing() {
     for seed in 0..SEEDS {
         let plan = Plan::from_seed(seed);
-        let (blind, seen) = (run(&plan, Keep::Nothing), run(&plan, Keep::Timeline));
+        let (blind, seen) = (run(&plan, TraceMode::Nothing), run(&plan, TraceMode::Timeline));
         assert_eq!((blind.cost, &blind.probes), (seen.cost, &seen.probes));
         assert!(!seen.timeline.is_empty());
     }

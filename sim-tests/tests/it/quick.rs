@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use tidegate_sim_tests::{Cost, Keep, Plan, Probes, Profile, one_by_one, run};
+use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run};
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
@@ -43,7 +43,7 @@ fn watch() {
 }
 
 fn play(plan: &Plan, cost: &mut Cost, probes: &mut Probes) {
-    let outcome = run(plan, Keep::Nothing);
+    let outcome = run(plan, TraceMode::Nothing);
     assert_eq!(outcome.violation, None, "{plan:?}");
     *cost += outcome.cost;
     probes.add(&outcome.probes);

@@ -1,6 +1,6 @@
 //! Plans that failed once.
 
-use tidegate_sim_tests::{Keep, Plan, run};
+use tidegate_sim_tests::{Plan, TraceMode, run};
 
 #[test]
 fn what_failed_once_holds_now() {
@@ -10,7 +10,7 @@ fn what_failed_once_holds_now() {
         let path = entry.expect("it can be read").path();
         let text = std::fs::read_to_string(&path).expect("a plan is text");
         let plan: Plan = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        let outcome = run(&plan, Keep::Timeline);
+        let outcome = run(&plan, TraceMode::Timeline);
         let said = outcome.timeline.join("\n");
         assert_eq!(outcome.violation, None, "{}\n{said}", path.display());
         played += 1;

@@ -1,7 +1,7 @@
 //! No seed breaks a promise.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use tidegate_sim_tests::{Keep, Options, Plan, Probes, Profile, exhaustive, one_by_one, run, shrink};
+use tidegate_sim_tests::{Options, Plan, Probes, Profile, TraceMode, exhaustive, one_by_one, run, shrink};
 
 /// Seeds of each run of the tests. Raise it as the simulation gets faster.
 const SEEDS: u64 = 20_000;
@@ -17,7 +17,7 @@ fn play(profile: Profile, seeds: u64) -> Probes {
             if seed >= seeds {
                 return (played, probes, None);
             }
-            let outcome = run(&Plan::of(profile, seed), Keep::Nothing);
+            let outcome = run(&Plan::of(profile, seed), TraceMode::Nothing);
             played += 1;
             probes.add(&outcome.probes);
             if outcome.violation.is_some() {
@@ -43,7 +43,7 @@ fn play(profile: Profile, seeds: u64) -> Probes {
 /// Shows what is left of a plan that fails.
 fn fail(plan: &Plan) -> ! {
     let smallest = shrink(plan, Options::default());
-    let outcome = run(&smallest, Keep::Timeline);
+    let outcome = run(&smallest, TraceMode::Timeline);
     let plan = serde_json::to_string_pretty(&smallest).expect("a plan is data");
     panic!("{:?}\n{}\n{plan}", outcome.violation, outcome.timeline.join("\n"));
 }
@@ -86,7 +86,7 @@ fn a_fault_at_every_store_call_is_survived() {
     let mut played = 0;
     for plan in one_by_one(40).chain(exhaustive(6)) {
         played += 1;
-        if run(&plan, Keep::Nothing).violation.is_some() {
+        if run(&plan, TraceMode::Nothing).violation.is_some() {
             fail(&plan);
         }
     }

@@ -6,12 +6,12 @@ use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tidegate_sim_tests::{Bug, Keep, Plan, Played, play_cluster};
+use tidegate_sim_tests::{Bug, Plan, Played, TraceMode, play_cluster};
 
 /// Plays one; the last line is for the process that started this one.
 pub(crate) fn play(seed: u64, shows: bool, bug: Option<Bug>) -> bool {
-    let keep = if shows { Keep::Timeline } else { Keep::Hash };
-    let Played { violation, applied, lasted, hash, timeline } = play_cluster(&Plan::from_seed(seed), keep, bug);
+    let mode = if shows { TraceMode::Timeline } else { TraceMode::Hash };
+    let Played { violation, applied, lasted, hash, timeline } = play_cluster(&Plan::from_seed(seed), mode, bug);
     timeline.iter().for_each(|line| println!("{line}"));
     if let Some(violation) = &violation {
         println!("broken: {violation}");

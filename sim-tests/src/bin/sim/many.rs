@@ -4,7 +4,7 @@ use crate::one;
 use crate::progress::bar;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-use tidegate_sim_tests::{Keep, Plan, Probe, Probes, Profile, Violation, exhaustive, one_by_one, run};
+use tidegate_sim_tests::{Plan, Probe, Probes, Profile, TraceMode, Violation, exhaustive, one_by_one, run};
 
 /// More failures than this say nothing new.
 const FAILURES_MAX: usize = 5;
@@ -28,7 +28,7 @@ pub(crate) fn play(profile: Profile, from: u64, seeds: u64, threads: usize) -> T
             if seed >= from + seeds {
                 break;
             }
-            let outcome = run(&Plan::of(profile, seed), Keep::Nothing);
+            let outcome = run(&Plan::of(profile, seed), TraceMode::Nothing);
             tally.played += 1;
             tally.simulated += outcome.cost.lasted;
             tally.probes.add(&outcome.probes);
@@ -85,7 +85,7 @@ pub(crate) fn exhaust(calls: u64) -> bool {
     let mut played = 0;
     for plan in one_by_one(calls).chain(exhaustive(calls)) {
         played += 1;
-        if run(&plan, Keep::Nothing).violation.is_some() {
+        if run(&plan, TraceMode::Nothing).violation.is_some() {
             one::explain(&plan);
             return false;
         }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::time::Instant;
-use tidegate_sim_tests::{Keep, Options, Outcome, Plan, Profile, run, shrink};
+use tidegate_sim_tests::{Options, Outcome, Plan, Profile, TraceMode, run, shrink};
 
 /// Plays what a seed draws.
 pub(crate) fn seed(profile: Profile, seed: u64) -> bool {
@@ -24,7 +24,7 @@ pub(crate) fn file(path: &Path) -> bool {
 
 fn show(plan: &Plan) -> bool {
     describe(plan);
-    let outcome = run(plan, Keep::Timeline);
+    let outcome = run(plan, TraceMode::Timeline);
     let Outcome { violation, timeline, cost, .. } = outcome;
     timeline.iter().for_each(|line| println!("{line}"));
     println!("{:.1} s were simulated, {} store calls", cost.lasted as f64 / 1e6, cost.store_calls);
@@ -47,7 +47,7 @@ fn describe(plan: &Plan) {
 pub(crate) fn explain(plan: &Plan) {
     let started = Instant::now();
     let smallest = shrink(plan, Options::default());
-    let outcome = run(&smallest, Keep::Timeline);
+    let outcome = run(&smallest, TraceMode::Timeline);
     let Some(violation) = outcome.violation else { return };
     println!(
         "\nshrunk from {} steps and {} faults to {} and {} in {:.1} s:",

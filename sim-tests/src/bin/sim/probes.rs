@@ -1,7 +1,7 @@
 //! What happened how often.
 
 use crate::many::play;
-use tidegate_sim_tests::{Keep, Plan, Probe, Profile, run};
+use tidegate_sim_tests::{Plan, Probe, Profile, TraceMode, run};
 
 /// Shows every probe; fails if one never fired.
 pub(crate) fn show(seeds: u64, threads: usize) -> bool {
@@ -17,7 +17,7 @@ pub(crate) fn show(seeds: u64, threads: usize) -> bool {
 /// Shows the hash of each seed's run.
 pub(crate) fn hash(seeds: u64) -> bool {
     for seed in 0..seeds {
-        println!("{seed} {}", run(&Plan::from_seed(seed), Keep::Hash).hash);
+        println!("{seed} {}", run(&Plan::from_seed(seed), TraceMode::Hash).hash);
     }
     true
 }

@@ -2,8 +2,8 @@
 
 use super::daemon::incarnation;
 use super::{Event, World};
-use crate::checkers::{Moment, Violation};
-use crate::plan::Moment as Point;
+use crate::checkers::{Observation, Violation};
+use crate::plan::CrashPoint;
 use crate::probes::Probe;
 use tidegate_core::{ExchangeReply, InlineRoom, Input, OpId, Reply, Request, Timestamp, TriggerId};
 use tidegate_ports::EmittedEvent;
@@ -11,7 +11,7 @@ use tidegate_ports::EmittedEvent;
 impl World {
     /// What was `emitted` just now, at `floor`, is claimed if a daemon did it that has room. Answers the lanes in which rows
     /// wait.
-    pub(super) fn carry(
+    pub(super) fn claim_inline(
         &mut self,
         mut emitted: Vec<EmittedEvent>,
         floor: Timestamp,
@@ -27,7 +27,7 @@ impl World {
     fn room(&mut self, daemon: usize) -> Option<InlineRoom> {
         let emits = self.draw.permille(500);
         let (is_away, one) = (self.is_away(daemon), &self.daemons[daemon]);
-        let is_there = one.is_alive && !is_away && one.cut_until <= self.now && one.carrying_until <= self.now;
+        let is_there = one.is_alive && !is_away && one.cut_until <= self.now && one.inline_claim_until <= self.now;
         let rows = self.spoilt_view(one.view()).inline_room;
         let room = InlineRoom { rows, closed_lanes: self.spoilt_closed(one.closed_lanes()) };
         (emits && is_there && rows > 0).then_some(room)
@@ -47,27 +47,27 @@ impl World {
         let of = self.life(daemon);
         let begun_at = self.daemons[daemon].clock.read(self.now);
         let request = Request::Exchange { settle: Vec::new(), claim, lease_for: self.daemons[daemon].lease_for };
-        self.see(&Moment::Asks { of, op: None, request: &request })?;
+        self.observe(&Observation::StoreCalled { of, op: None, request: &request })?;
         let reply = self.perform_request(&request);
         self.tell_applied(daemon, &request, &reply);
         // No dispatcher has sent it, so none has numbered it.
         let op = OpId { incarnation: incarnation(daemon, of.life), seq: u64::MAX };
-        self.see(&Moment::Applied { of, op, request: &request, reply: &reply })?;
+        self.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply })?;
         let Reply::Exchange(ExchangeReply { claimed, .. }) = reply else { return Ok(()) };
         emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
-        self.probes.sometimes(Probe::CarriedClaim, !claimed.is_empty());
+        self.probes.sometimes(Probe::InlineClaimed, !claimed.is_empty());
         let has_rest = emitted.iter().any(|one| one.waiting().next().is_some());
-        self.probes.sometimes(Probe::CarriedPart, !claimed.is_empty() && has_rest);
-        if claimed.is_empty() || self.meets(daemon, Point::Applied)? {
+        self.probes.sometimes(Probe::InlineClaimedPart, !claimed.is_empty() && has_rest);
+        if claimed.is_empty() || self.meets(daemon, CrashPoint::Applied)? {
             return Ok(());
         }
         let arrives = self.now + self.latency();
         if self.now < self.plan.heal_at && self.draw.permille(50) {
-            self.probes.sometimes(Probe::CarriedInVain, true);
+            self.probes.sometimes(Probe::InlineClaimLost, true);
             self.trouble(daemon, arrives);
             return Ok(());
         }
-        self.daemons[daemon].carrying_until = arrives;
+        self.daemons[daemon].inline_claim_until = arrives;
         let input = Input::InlineClaim { claimed, begun_at };
         self.at(arrives, Event::Reach { daemon, life: of.life, input });
         Ok(())

@@ -1,38 +1,36 @@
-//! What a run costs. No promise is broken by a dispatcher that asks too often or lets rows wait a little; that it does so
-//! more than it used to shows here.
+//! The cost of a run. A dispatcher that calls the store too often, or lets rows wait a little,
+//! breaks no promise. A change of these numbers shows it.
 
 use std::ops::AddAssign;
 use tidegate_core::{ExchangeReply, Reply, Request, Verdict};
 
-/// What a run costs, or many.
+/// The cost of one run or of many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
-    /// Store calls that were applied.
     pub store_calls: u64,
-    /// How long the world lived, in simulated microseconds.
+    /// The simulated time, in microseconds.
     pub lasted: u64,
-    /// Settlements whose effects conflicted.
     pub conflicts: u64,
-    /// Claims that were given back because no permit became free.
+    /// Claims that were released because no permit became free.
     pub deferrals: u64,
-    /// From due to claimed, for first attempts, while nothing had gone wrong yet.
+    /// From due to claimed, for first attempts before the first fault.
     pub first_claims: Waits,
-    /// The same for attempts after a failed one.
+    /// From due to claimed, for later attempts before the first fault.
     pub retries: Waits,
-    /// From due to started, while nothing had gone wrong yet.
+    /// From due to started, before the first fault.
     pub starts: Waits,
 }
 
-/// How many had to wait. Not how long: a few rows that were late from the start would hide all others.
+/// The number of rows that waited. The length of the waits is not counted, because a few rows that
+/// were late from the start would dominate it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Waits {
-    /// Those that did not wait longer than two round trips to the store.
+    /// Rows that waited no longer than two round trips to the store.
     pub prompt: u64,
-    /// All of them.
     pub count: u64,
 }
 
-/// Two round trips to the simulated store.
+/// Two round trips to the simulated store, in microseconds.
 const PROMPT: u64 = 2_500;
 
 impl Waits {
@@ -41,7 +39,7 @@ impl Waits {
         self.count += 1;
     }
 
-    /// How many of a thousand were prompt.
+    /// Prompt rows per thousand.
     #[must_use]
     pub fn prompt_permille(self) -> u64 {
         self.prompt * 1_000 / self.count.max(1)
@@ -68,7 +66,7 @@ impl AddAssign for Cost {
 }
 
 impl Cost {
-    /// A store call was applied.
+    /// Counts a store call that was applied.
     pub(crate) fn applied(&mut self, request: &Request, reply: &Reply, is_well: bool) {
         self.store_calls += 1;
         let (Request::Exchange { settle, .. }, Reply::Exchange(ExchangeReply { now, conflicted, claimed, .. })) =

@@ -1,9 +1,8 @@
-//! Chance, as a stream per purpose: one more draw here changes nothing there.
+//! Random streams, one per purpose. Another draw in one stream changes no other stream.
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// A stream of draws.
 pub(crate) struct Draw(ChaCha8Rng);
 
 impl Draw {
@@ -26,17 +25,17 @@ impl Draw {
         Self(ChaCha8Rng::from_seed(key))
     }
 
-    /// Uniform in `low..=high`.
+    /// A uniform draw from `low..=high`.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.0.next_u64() % (high - low + 1)
     }
 
-    /// True so many times in a thousand.
+    /// True with a probability of `chance` thousandths.
     pub(crate) fn permille(&mut self, chance: u64) -> bool {
         self.between(0, 999) < chance
     }
 
-    /// One of them.
+    /// A uniform draw from a slice.
     pub(crate) fn one<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.between(0, of.len() as u64 - 1) as usize]
     }

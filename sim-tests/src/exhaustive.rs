@@ -1,4 +1,4 @@
-//! One small scenario, with everything that can go wrong with a store call at every store call: nothing left to chance.
+//! One small scenario with every fault of a store call at every store call.
 
 use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, Step, StoreFault};
 use tidegate_core::GateLimits;
@@ -10,7 +10,7 @@ const FAULTS: [CallFault; 4] = [
     CallFault::Store(StoreFault::AnswerLost),
 ];
 
-/// Three events: one that succeeds, one that dies and has a dead-letter handler, one that somebody waits for.
+/// Three events: a success, a death with a dead-letter handler, and a sync call.
 fn scenario(faults: Vec<(u64, Fault)>) -> Plan {
     let gate = GateLimits { permits: 2, sync_reserve: 1 };
     let emit = |to: &str| Step::Emit { to: to.to_owned(), count: 1, lag: 0 };
@@ -31,7 +31,7 @@ pub fn one_by_one(calls: u64) -> impl Iterator<Item = Plan> {
     (0..2).flat_map(single).map(|fault| scenario(vec![(0, fault)]))
 }
 
-/// Every plan with two of them, at different calls of one daemon or of both.
+/// Every plan with two faults, at different calls of one daemon or of both.
 pub fn exhaustive(calls: u64) -> impl Iterator<Item = Plan> {
     one_by_one(calls).flat_map(move |first| {
         let before = first.faults[0].clone();

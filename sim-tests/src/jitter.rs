@@ -1,12 +1,13 @@
-//! Whether jitter is spread evenly over its range, which no single run can tell.
+//! The distribution of jitter over its range. A single run cannot show it.
 
-/// Where in its range each jitter fell, in tenths.
+/// The number of jitters in each tenth of their range.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jitter([u64; 10]);
 
-/// Fewer draws say nothing.
+/// The least number of draws for a verdict.
 const DRAWS_MIN: u64 = 1_000;
-/// The 1 − 10⁻⁹ quantile of χ² with 9 degrees of freedom: a fair spread passes it once in a thousand million times.
+/// The 1 − 10⁻⁹ quantile of χ² with 9 degrees of freedom. A uniform distribution exceeds it once in
+/// 10⁹ runs.
 const CHI_SQUARED_MAX: f64 = 61.0;
 
 impl Jitter {
@@ -20,13 +21,13 @@ impl Jitter {
         }
     }
 
-    /// How many there were.
+    /// The number of draws.
     #[must_use]
     pub fn draws(&self) -> u64 {
         self.0.iter().sum()
     }
 
-    /// What is wrong with the spread, if something is.
+    /// A message if the distribution is not uniform.
     #[must_use]
     pub fn objection(&self) -> Option<String> {
         let draws = self.draws();
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_even_spread_passes_and_an_uneven_one_does_not() {
+    fn only_an_uneven_distribution_fails() {
         assert_eq!(Jitter([100; 10]).objection(), None);
         assert_eq!(Jitter([0, 0, 0, 0, 0, 0, 0, 0, 0, 999]).objection(), None, "too few to tell");
         assert!(Jitter([0, 0, 0, 0, 0, 0, 0, 0, 0, 1_000]).objection().is_some());

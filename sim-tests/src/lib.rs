@@ -1,9 +1,10 @@
-//! Deterministic simulation of whole clusters: dispatchers as they run in production, a store with the semantics of a
-//! transaction, callers, crashes, pauses, lost answers. No threads, no clock, no chance but a seed's.
+//! Deterministic simulation of whole clusters: production dispatchers, a store with transactional
+//! semantics, callers, crashes, pauses and lost answers. There are no threads, no clocks and no
+//! randomness except the seed.
 //!
-//! A [`Plan`] is all that happens from outside, as data; [`run`] plays it and checks at each step. What a seed draws is in
-//! `generate`, what happens is in `world`, what must hold is in `checkers`, a file each, and that they bite is shown by
-//! `sabotage`.
+//! A [`Plan`] is everything that happens from outside, as data. [`run`] plays a plan and checks
+//! every step. `generate` draws plans from seeds, `world` contains the events, `checkers` contains
+//! one promise per file, and `sabotage` proves that the checkers catch bugs.
 
 mod checkers;
 #[cfg(madsim)]
@@ -24,7 +25,7 @@ mod world;
 
 pub use checkers::{Violation, names as checkers};
 #[cfg(madsim)]
-pub use cluster::{Played, play_cluster};
+pub use cluster::{ClusterOutcome, play_cluster};
 pub use cost::{Cost, Waits};
 pub use exhaustive::{exhaustive, one_by_one};
 pub use jitter::Jitter;

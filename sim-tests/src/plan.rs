@@ -1,34 +1,31 @@
-//! All that happens in a simulated run from outside, as data. A regression keeps the plan and not the seed: a later
-//! generator reads an old seed differently.
+//! A simulated run's external events as data. A regression keeps the plan and not the seed, because
+//! a later generator makes another plan from the same seed.
 
 use serde::{Deserialize, Serialize};
 use tidegate_core::GateLimits;
 
-/// One simulated run. Times are microseconds since its beginning.
+/// One simulated run. Times are microseconds since its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    /// What handlers, latencies and retries are drawn from.
+    /// The seed of handlers, latencies and retries.
     pub seed: u64,
-    /// How many daemons there are.
     pub daemons: usize,
-    /// How each of them is set.
+    /// The settings of every daemon.
     pub settings: Settings,
-    /// What clients and operators do.
+    /// The steps of clients and operators, with their times.
     pub steps: Vec<(u64, Step)>,
-    /// What goes wrong.
+    /// The faults, with their times.
     pub faults: Vec<(u64, Fault)>,
-    /// From then on nothing goes wrong any more, and everything has to end.
+    /// From this time on there are no faults, and every delivery must end.
     pub heal_at: u64,
 }
 
-/// What a daemon's configuration says, as far as plans differ in it.
+/// The part of a daemon's configuration that differs between plans.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// What the gate allows.
     pub gate: GateLimits,
-    /// How long a claim holds.
     pub lease_ms: u64,
     /// The most rows of one exchange.
     pub batch_max: u32,
@@ -38,244 +35,170 @@ const fn one() -> u32 {
     1
 }
 
-/// What a client or an operator does.
+/// A step of a client or an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
-    /// Emits so many events of one type.
+    /// Emits `count` events of one type.
     Emit {
-        /// The trigger that it is for, by its name.
+        /// The name of the trigger that matches.
         to: String,
-        /// How many.
         count: u32,
-        /// How long ago the transaction began that commits now: its rows have been due since then.
+        /// The age of the transaction that commits now. Its rows have been due for this long.
         lag: u64,
     },
     /// Writes a value that a trigger watches.
-    Put {
-        /// Under which key.
-        key: u32,
-    },
-    /// Emits, and rolls back: notifications may have gone out already.
+    Put { key: u32 },
+    /// Emits and rolls back. Notifications may have been sent before the rollback.
     Rollback {
-        /// The trigger that it would have been for.
+        /// The name of the trigger that would have matched.
         to: String,
     },
-    /// Callers call the page or a script, and wait at most so long.
+    /// Calls the page or a script.
     Call {
-        /// How many at once.
+        /// The number of concurrent callers.
         #[serde(default = "one")]
         count: u32,
-        /// Which daemon.
         daemon: usize,
-        /// When the caller hangs up, if not answered.
+        /// The time after which an unanswered caller hangs up.
         patience: u64,
-        /// The idempotency key, if it has one.
         key: Option<u32>,
     },
-    /// Puts other limits in force.
-    Gate {
-        /// Which daemon.
-        daemon: usize,
-        /// The limits.
-        limits: GateLimits,
-    },
-    /// Redrives so many dead letters.
-    Redrive {
-        /// At most.
-        limit: u32,
-    },
-    /// Discards so many dead letters.
-    Discard {
-        /// At most.
-        limit: u32,
-    },
-    /// Pauses a trigger for a while.
-    PauseTrigger {
-        /// Which.
-        trigger: String,
-        /// For so long.
-        length: u64,
-    },
-    /// Disables the principal that registered `owned` for a while.
-    Disable {
-        /// For so long.
-        length: u64,
-    },
+    /// Changes the limits of a gate.
+    Gate { daemon: usize, limits: GateLimits },
+    /// Redrives up to `limit` dead letters.
+    Redrive { limit: u32 },
+    /// Discards up to `limit` dead letters.
+    Discard { limit: u32 },
+    /// Pauses a trigger for `length`.
+    PauseTrigger { trigger: String, length: u64 },
+    /// Disables the principal that registered `owned` for `length`.
+    Disable { length: u64 },
 }
 
-/// What goes wrong.
+/// A fault of a daemon, the store or the network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
-    /// A daemon dies; another life of it begins later.
+    /// A daemon dies. Its next life begins after `down`.
     Crash {
-        /// Which.
         daemon: usize,
-        /// When this happens to it next.
+        /// The point at which the daemon dies.
         at: CrashPoint,
-        /// After this long.
         down: u64,
     },
-    /// A daemon does nothing for a while, and does not know it.
-    Pause {
-        /// Which.
-        daemon: usize,
-        /// For so long.
-        length: u64,
-    },
-    /// A daemon is asked to shut down; another life of it begins when it has.
-    Shutdown {
-        /// Which.
-        daemon: usize,
-    },
-    /// A daemon is asked to shut down, and comes back with other settings: with the old ones elsewhere, for a while.
+    /// A daemon stops for `length` and does not notice.
+    Pause { daemon: usize, length: u64 },
+    /// A daemon is asked to shut down. Its next life begins after the shutdown.
+    Shutdown { daemon: usize },
+    /// A daemon is asked to shut down and restarts with other settings. Other daemons keep the old
+    /// settings.
     Rollout {
-        /// Which.
         daemon: usize,
-        /// What its next lives are set to.
+        /// The settings of the daemon's next lives.
         settings: Settings,
     },
     /// The next store call of a daemon fails.
-    Store {
-        /// Which.
-        daemon: usize,
-        /// How.
-        fault: StoreFault,
-    },
-    /// One certain store call of a daemon goes wrong.
+    Store { daemon: usize, fault: StoreFault },
+    /// One particular store call of a daemon fails.
     Call {
-        /// Which daemon.
         daemon: usize,
-        /// The how manyeth of all its calls, from 1.
+        /// The number of the call among all calls of the daemon, from 1.
         nth: u64,
-        /// How.
         fault: CallFault,
     },
-    /// The network loses everything one way between a daemon and the store.
+    /// The network loses everything in one direction between a daemon and the store.
     Cut {
-        /// Which daemon.
         daemon: usize,
-        /// For so long.
         length: u64,
-        /// Whether the answers are lost, and not the questions.
+        /// True if the answers are lost, false if the requests are lost.
         answers: bool,
     },
     /// The notifications for a daemon are lost.
-    Deaf {
-        /// Which.
-        daemon: usize,
-        /// For so long.
-        length: u64,
-    },
-    /// A daemon is woken again and again, for nothing.
-    Storm {
-        /// Which.
-        daemon: usize,
-        /// So often, a millisecond apart.
-        count: u32,
-    },
+    Deaf { daemon: usize, length: u64 },
+    /// A daemon gets `count` meaningless wake-ups, one millisecond apart.
+    Storm { daemon: usize, count: u32 },
     /// A daemon's clock runs at another rate.
     Drift {
-        /// Which.
         daemon: usize,
-        /// Thousandths of the right one; 0 stands still.
+        /// The rate in thousandths of the right one. At 0 the clock stands still.
         permille: u32,
-        /// For so long.
         length: u64,
     },
-    /// A daemon's clock leaps ahead.
-    Leap {
-        /// Which.
-        daemon: usize,
-        /// So far.
-        by: u64,
-    },
+    /// A daemon's clock jumps ahead.
+    Leap { daemon: usize, by: u64 },
     /// The store's clock jumps.
     StoreClock {
-        /// So far, in microseconds.
+        /// The distance in microseconds, negative to jump back.
         by: i64,
     },
     /// The next execution of a daemon goes wrong.
-    Handler {
-        /// Which.
-        daemon: usize,
-        /// How.
-        fault: HandlerFault,
-    },
-    /// Every execution of one trigger fails for a while: its destination is down.
-    Down {
-        /// The trigger.
-        to: String,
-        /// For so long.
-        length: u64,
-    },
+    Handler { daemon: usize, fault: HandlerFault },
+    /// The destination of one trigger is down: each of its executions fails for `length`.
+    Down { to: String, length: u64 },
 }
 
-/// What happens next to a daemon that is to die of it.
+/// The point at which a daemon dies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CrashPoint {
-    /// Anything.
     Now,
-    /// It asks the store, and the question is never sent.
+    /// Before it sends a request to the store.
     Asking,
-    /// The store has applied what it asked, and the answer finds nobody.
+    /// After the store has applied its request and before the answer arrives.
     Applied,
-    /// It begins an execution.
+    /// When it starts an execution.
     Starting,
-    /// An execution is half done.
+    /// In the middle of an execution.
     Running,
-    /// An execution has ended, with all that it did outside, and is not settled.
+    /// After the end of an execution, with its outside effects done, and before the settlement.
     Ended,
-    /// It has heard that settlements were applied.
+    /// After it got the answer that settlements were applied.
     Settled,
 }
 
-/// How one certain store call goes wrong.
+/// The failure of one particular store call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallFault {
-    /// Who asks dies of it, at [`CrashPoint::Asking`] or at [`CrashPoint::Applied`].
+    /// The caller dies, at [`CrashPoint::Asking`] or [`CrashPoint::Applied`].
     Crash(CrashPoint),
-    /// The call fails.
     Store(StoreFault),
 }
 
-/// How a store call fails.
+/// The failure of a store call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StoreFault {
-    /// Nothing was applied.
+    /// Not applied, for an unspecified reason.
     Refused,
-    /// Nothing was applied: a deadlock or a serialization failure.
+    /// Not applied, because of a deadlock or a serialization failure.
     Contention,
-    /// Nothing was applied: no connection became free for so long.
+    /// Not applied, because no connection became free for this long.
     Exhausted(u64),
-    /// It was not applied, and nobody knows.
+    /// Not applied. The caller cannot know.
     QuestionLost,
-    /// It was applied, and nobody is told.
+    /// Applied. The caller cannot know.
     AnswerLost,
-    /// It is answered twice.
+    /// Applied, and answered twice.
     AnswerTwice,
-    /// It is applied so much later, after the caller was told that its fate is unknown.
+    /// Applied after this delay. The caller was told before that the fate is unknown.
     Late(u64),
-    /// It takes so long.
+    /// Applied after this delay, then answered.
     Slow(u64),
-    /// It is applied at once, and answered so much later.
+    /// Applied at once, answered after this delay.
     AnswerSlow(u64),
 }
 
-/// How an execution goes wrong.
+/// The failure of an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HandlerFault {
-    /// It never ends.
+    /// The handler never ends.
     Hang,
-    /// It panics.
     Panic,
-    /// It did all its work outside, and is reported as failed.
+    /// The handler finished its outside work and reports a failure.
     SuccessAsFailure,
-    /// It fails, and names a time to come again.
+    /// The handler fails and requests a retry after this long.
     RetryAfter(u64),
-    /// It fails for good.
+    /// The handler fails permanently.
     Permanent,
-    /// It may not run any more.
+    /// The principal may no longer run the handler.
     Denied,
-    /// It is not there.
+    /// The handler does not exist.
     Missing,
 }

@@ -1,20 +1,19 @@
-//! What has to happen sometimes. A fault that never bites proves nothing, so each leaves a mark here, and one that stays
-//! without is a failure.
+//! Probes: situations that must occur in some runs. A fault without effect proves nothing, so each
+//! fault sets a probe. A test run in which a probe stays silent fails.
 
 use crate::jitter::Jitter;
 
 macro_rules! probes {
     ($($(#[doc = $what:literal])+ $name:ident,)+) => {
-        /// Something that has to happen in some runs.
+        /// A situation that must occur in some runs.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(usize)]
         pub enum Probe { $($(#[doc = $what])+ $name,)+ }
 
         impl Probe {
-            /// Each of them.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// What happened.
+            /// A sentence that describes the situation.
             #[must_use]
             pub const fn what(self) -> &'static str {
                 match self { $(Self::$name => concat!($($what),+).trim_ascii(),)+ }
@@ -24,17 +23,17 @@ macro_rules! probes {
 }
 
 probes! {
-    /// a daemon died
+    /// a daemon died at some point
     Crashed,
-    /// a daemon died before its question was sent
+    /// a daemon died before its request was sent
     CrashedAsking,
     /// a daemon died between the store's commit and the answer
     CrashedApplied,
-    /// an emission claimed rows for its daemon
+    /// a transaction claimed rows inline
     InlineClaimed,
-    /// an emission claimed only some of its rows
+    /// a transaction claimed only some of its rows inline
     InlineClaimedPart,
-    /// an emission claimed rows, and its daemon never heard
+    /// rows were claimed inline and never reached their dispatcher
     InlineClaimLost,
     /// a daemon died as an execution began
     CrashedStarting,
@@ -44,105 +43,105 @@ probes! {
     CrashedEnded,
     /// a daemon died after its settlements were applied
     CrashedSettled,
-    /// a daemon was paused past a lease of its own
+    /// a daemon was paused longer than its lease
     PausedPastLease,
-    /// a zombie's settlement was fenced
+    /// a settlement of a paused daemon was fenced
     ZombieFenced,
-    /// a zombie's renewal was fenced
+    /// a renewal of a paused daemon was fenced
     RenewalFenced,
-    /// a settlement that was sent again was fenced
+    /// a settlement that was sent twice was fenced
     ResentFenced,
-    /// a lease ran out and the row was claimed again
+    /// a lease expired and the row was claimed again
     LeaseExpired,
     /// the attempt of an expired lease was the last one
     LostAtLastAttempt,
     /// a store call was refused
     StoreRefused,
-    /// a store call met a deadlock
+    /// a store call was aborted by a deadlock
     StoreContention,
-    /// no connection became free
+    /// a store call found no free connection
     StoreExhausted,
-    /// a question was lost
+    /// a request to the store was lost
     QuestionLost,
-    /// an answer was lost
+    /// an answer of the store was lost
     AnswerLost,
-    /// an answer came twice
+    /// an answer arrived twice
     AnsweredTwice,
-    /// a call was applied after its caller had given up on it
+    /// a store call was applied after its caller had given up
     AppliedLate,
-    /// an answer came to another life than had asked
+    /// an answer reached another life than the one that sent the request
     AnsweredTheDead,
     /// a store call took longer than a lease
     StoreSlow,
-    /// a daemon waits for the store for longer than the back-off's middle
+    /// the back-off after a store failure was longer than its mean
     WaitsLonger,
-    /// an answer was long on its way
+    /// an answer arrived long after the request was applied
     AnswerSlow,
-    /// the network lost everything one way
+    /// the network lost everything in one direction
     Cut,
     /// rows were claimed ahead of free permits
     ClaimedAhead,
-    /// a lane was woken while an exchange was under way, and found room
+    /// a lane with free permits was woken while an exchange was in flight
     WokenMeanwhile,
     /// a notification was lost
     NoticeLost,
-    /// a daemon was woken for nothing
+    /// a daemon got a wake-up without new rows
     WokenForNothing,
-    /// rows became visible long after they became due
+    /// rows became visible long after they were due
     CommittedLate,
-    /// a daemon's clock ran wrong while it held rows
+    /// a daemon's clock ran at a wrong rate while it held rows
     Drifted,
     /// a daemon's clock stood still while it held rows
     StoodStill,
-    /// a daemon's clock leapt
+    /// a daemon's clock jumped ahead
     Leapt,
     /// the store's clock was set back
     StoreClockBack,
-    /// the store's clock leapt ahead
+    /// the store's clock was set ahead
     StoreClockAhead,
-    /// effects conflicted
+    /// the effects of an execution conflicted
     Conflicted,
     /// a delivery conflicted more than once
     ConflictedAgain,
     /// an execution was written off
     Overran,
-    /// a handler panicked
+    /// a handler's execution panicked
     Panicked,
     /// a success was reported as a failure
     SuccessAsFailure,
-    /// a handler's own wish raised a back-off
+    /// a handler's requested delay raised a back-off
     RetryAfter,
-    /// a handler succeeded outside, and ran again
+    /// a handler succeeded outside and ran again
     RanTwice,
-    /// a failure was for good
+    /// a failure was permanent
     Permanent,
     /// a row waited too long for a permit and was deferred
     Deferred,
     /// all permits were in use
     GateFull,
-    /// only the reserve was left
+    /// only permits of the sync reserve were left
     ReserveLeft,
-    /// the gate was lowered below what ran
+    /// the gate was lowered below the running executions
     GateLowered,
-    /// a lane got less than it wanted
+    /// a lane got fewer rows than it wanted
     Rationed,
-    /// two exchanges of one daemon were under way
+    /// two exchanges of one daemon were in flight
     Overlapped,
-    /// a row came back before its settlement was answered
+    /// a row was claimed again before its settlement was answered
     CameBack,
-    /// a caller was refused for want of a permit
+    /// a call was refused because no permit was free
     CallRefused,
-    /// a call was handed over twice
+    /// a call arrived twice
     CalledTwice,
-    /// a caller hung up before its call was begun
+    /// a caller hung up before its call began
     HungUpBefore,
     /// a caller hung up while its call ran
     HungUpDuring,
-    /// a reply found nobody
+    /// a reply found its caller gone
     HungUpAfter,
     /// a call was abandoned because its caller was gone
     AbandonedGone,
-    /// a call was abandoned because its daemon was
+    /// a call was abandoned because its daemon was lost
     AbandonedNode,
     /// a call was repeated by its idempotency key
     CallRepeated,
@@ -162,7 +161,7 @@ probes! {
     RedrivenDone,
     /// a dead letter was discarded
     Discarded,
-    /// too deep a chain was dropped
+    /// a delivery was dropped because its chain was too deep
     Dropped,
     /// a paused trigger had due rows
     PausedTrigger,
@@ -172,9 +171,9 @@ probes! {
     Limited,
     /// a cron trigger ticked
     Ticked,
-    /// a shutdown completed while something ran
+    /// a shutdown completed while executions ran
     ShutDown,
-    /// a shutdown released what did not end in time
+    /// a shutdown released executions that did not end in time
     ShutDownReleased,
     /// two daemons ran with different settings
     RolledOut,
@@ -182,7 +181,7 @@ probes! {
     RolledBack,
 }
 
-/// How often each happened, and where in its range each jitter fell.
+/// The count of each probe, and the distribution of the jitters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Probes {
     fired: [u64; Probe::ALL.len()],
@@ -196,12 +195,12 @@ impl Default for Probes {
 }
 
 impl Probes {
-    /// It sometimes happens that `happened`.
+    /// Counts `probe` if `happened`.
     pub(crate) fn sometimes(&mut self, probe: Probe, happened: bool) {
         self.fired[probe as usize] += u64::from(happened);
     }
 
-    /// Counts those of another run with these.
+    /// Adds the counts of another run.
     pub fn add(&mut self, other: &Self) {
         for (here, there) in self.fired.iter_mut().zip(other.fired) {
             *here += there;
@@ -209,24 +208,24 @@ impl Probes {
         self.jitter.add(&other.jitter);
     }
 
-    /// A jitter fell into this tenth of its range.
+    /// Records a jitter in this tenth of its range.
     pub(crate) fn drawn(&mut self, tenth: usize) {
         self.jitter.drawn(tenth);
     }
 
-    /// Where the jitters fell.
+    /// The distribution of the jitters.
     #[must_use]
     pub const fn jitter(&self) -> &Jitter {
         &self.jitter
     }
 
-    /// How often it happened.
+    /// The count of `probe`.
     #[must_use]
     pub const fn of(&self, probe: Probe) -> u64 {
         self.fired[probe as usize]
     }
 
-    /// What never happened.
+    /// The probes with a count of zero.
     #[must_use]
     pub fn silent(&self) -> Vec<Probe> {
         Probe::ALL.iter().copied().filter(|probe| self.of(*probe) == 0).collect()

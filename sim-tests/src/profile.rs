@@ -1,26 +1,26 @@
-//! Workloads by name.
+//! The workloads and their names.
 
-/// What clients do most.
+/// A workload: the kind of steps that dominates.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// Some of everything, with every class of fault.
+    /// All kinds of steps, with every class of fault.
     #[default]
     Mixed,
-    /// Handlers that fail, again and again: back-off and its jitter.
+    /// Handlers that fail repeatedly: back-off and jitter.
     Jitter,
     /// More callers and slow handlers than the gate has permits.
     Gate,
-    /// Handlers that emit what triggers themselves.
+    /// Handlers whose events trigger themselves.
     Loops,
-    /// Answers that overtake each other: retries that are claimed again before it is known that they were settled.
+    /// Answers that overtake each other: retries are claimed again before their settlement is
+    /// answered.
     Overlap,
 }
 
 impl Profile {
-    /// Every workload.
     pub const ALL: [Self; 5] = [Self::Mixed, Self::Jitter, Self::Gate, Self::Loops, Self::Overlap];
 
-    /// Its name at the command line.
+    /// The name on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! One plan, played to its end.
+//! Plays one plan to its end.
 
 use crate::checkers::Violation;
 use crate::cost::Cost;
@@ -7,28 +7,25 @@ use crate::probes::Probes;
 use crate::trace::TraceMode;
 use crate::world::{Options, World};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The first promise that was broken.
     pub violation: Option<Violation>,
-    /// What it cost.
     pub cost: Cost,
-    /// What happened on the way.
     pub probes: Probes,
-    /// The timeline, if it was asked for.
+    /// The timeline, if requested.
     pub timeline: Vec<String>,
-    /// The hash of every input and output, if it was asked for.
+    /// The hash of every input and output, if requested.
     pub hash: String,
 }
 
-/// Plays `plan`. The same plan gives the same outcome, in any process.
+/// Plays `plan`. The same plan has the same outcome in any process.
 #[must_use]
 pub fn run(plan: &Plan, mode: TraceMode) -> Outcome {
     play(plan, Options { mode, ..Options::default() })
 }
 
-/// Plays `plan` with something planted or left out.
+/// Plays `plan` with a planted bug or without a checker.
 #[must_use]
 pub fn play(plan: &Plan, options: Options<'_>) -> Outcome {
     let mut world = World::new(plan, options);

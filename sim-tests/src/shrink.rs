@@ -1,10 +1,10 @@
-//! A failing plan becomes a small one that breaks the same promise.
+//! Reduces a failing plan to a small plan that breaks the same promise.
 
 use crate::plan::{Plan, Step};
 use crate::run::play;
 use crate::world::Options;
 
-/// Leaves out all that the failure does not need, as long as the same checker sees it.
+/// Removes everything that the failure does not need, as long as the same checker fails.
 #[must_use]
 pub fn shrink(plan: &Plan, options: Options<'_>) -> Plan {
     let Some(broken) = play(plan, options).violation else { return plan.clone() };
@@ -21,7 +21,7 @@ pub fn shrink(plan: &Plan, options: Options<'_>) -> Plan {
     }
 }
 
-/// Tries fewer events of a kind, and an earlier healing.
+/// Tries smaller counts of events, and an earlier end of all faults.
 fn with_less(plan: Plan, fails: &impl Fn(&Plan) -> bool) -> Plan {
     let steps = plan.steps.len();
     let mut smallest = plan;
@@ -48,7 +48,7 @@ fn with_less(plan: Plan, fails: &impl Fn(&Plan) -> bool) -> Plan {
     smallest
 }
 
-/// Tries to leave out runs of entries, halves first and then ever shorter ones.
+/// Tries to remove ranges of entries: halves first, then shorter ranges.
 fn without<T: Clone>(plan: Plan, part: impl Fn(&mut Plan) -> &mut Vec<T>, fails: &impl Fn(&Plan) -> bool) -> Plan {
     let mut smallest = plan;
     let mut length = part(&mut smallest).len().max(1);

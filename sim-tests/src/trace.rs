@@ -1,16 +1,14 @@
-//! What happened in a run: a timeline for people, and a hash of every input and output for machines.
+//! The record of a run: a timeline for people, and a hash of every input and output for machines.
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-/// How much of a run is kept.
+/// The part of a run that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TraceMode {
-    /// Nothing: the fastest.
+    /// Record nothing; the fastest mode.
     Nothing,
-    /// The timeline.
     Timeline,
-    /// The hash of everything.
     Hash,
 }
 
@@ -27,19 +25,19 @@ impl Trace {
         Self { mode, now: 0, lines: Vec::new(), hash: Sha256::new(), text: String::new() }
     }
 
-    /// It is so late now.
+    /// Sets the current time, in microseconds.
     pub(crate) fn at(&mut self, now: u64) {
         self.now = now;
     }
 
-    /// Something that a person wants to see.
+    /// Adds a line to the timeline.
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
         if self.mode == TraceMode::Timeline {
             self.lines.push(format!("{:>10.3} ms  {}", self.now as f64 / 1e3, what()));
         }
     }
 
-    /// Something that must be the same in every run of the plan.
+    /// Adds a value to the hash. It must be the same in every run of the plan.
     pub(crate) fn note(&mut self, what: &impl std::fmt::Debug) {
         if self.mode == TraceMode::Hash {
             self.text.clear();
@@ -49,7 +47,7 @@ impl Trace {
         }
     }
 
-    /// The timeline and the hash.
+    /// Returns the timeline and the hash.
     pub(crate) fn finish(self) -> (Vec<String>, String) {
         let hash = if self.mode == TraceMode::Hash { format!("{:x}", self.hash.finalize()) } else { String::new() };
         (self.lines, hash)

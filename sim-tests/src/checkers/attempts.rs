@@ -1,5 +1,6 @@
-//! `attempt` grows by one with each claim, less the deferrals, and stops one past the last; nothing is tried again that
-//! has used up its attempts, and a dead letter for want of them had exactly as many.
+//! `attempt` grows by one with each claim, less the deferrals, and never exceeds `max_attempts` by
+//! more than one. A delivery without attempts left is not retried. A dead letter for exhausted
+//! attempts had all of them.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
@@ -25,7 +26,7 @@ impl Attempts {
         let expected = (counted.attempt + 1).min(allowed + 1);
         counted.attempt = expected;
         if row.attempt != expected {
-            return Err(format!("{} is claimed for attempt {}, it is number {expected}", row.id, row.attempt));
+            return Err(format!("{} is claimed for attempt {}, expected {expected}", row.id, row.attempt));
         }
         Ok(())
     }
@@ -80,7 +81,7 @@ impl Checker for Attempts {
                     let denied = letter.failed.iter().filter(|one| one.error == ExecError::PrincipalDenied).count();
                     let told = letter.failed.len();
                     if letter.reason != DeadReason::PrincipalDenied && told != letter.attempts as usize {
-                        return Err(format!("letter {} tells of {told} attempts of {}", letter.id, letter.attempts));
+                        return Err(format!("letter {} lists {told} attempts of {}", letter.id, letter.attempts));
                     }
                     probes.sometimes(Probe::PrincipalDenied, denied > 0);
                 }

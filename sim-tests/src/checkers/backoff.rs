@@ -1,5 +1,5 @@
-//! A back-off lies within the bounds of its delivery's policy, is written to the row as it was drawn, and is waited for.
-//! Whether the jitter is spread evenly can only be told over many runs: see `jitter`.
+//! A back-off is within the bounds of its policy, is stored as drawn, and is waited for. The
+//! distribution of the jitter needs many runs: see `jitter`.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
@@ -17,7 +17,8 @@ pub(super) struct Backoff {
     due: BTreeMap<DeliveryId, Timestamp>,
 }
 
-/// The range of the wait after an attempt, from the policy's own text: not by the code that drew it.
+/// The range of the delay after an attempt, computed from the policy and not by the code under
+/// test.
 fn range(attempt: u32, policy: &RetryPolicySpec) -> (u64, u64) {
     let factor = match policy.backoff {
         Shape::Exponential => 2_f64.powi(attempt as i32 - 1),
@@ -37,9 +38,9 @@ impl Backoff {
         probes.sometimes(Probe::RetryAfter, wish > high);
         if !(low.max(wish)..=high.max(wish)).contains(&delay.0) {
             let what = format!("{id} waits {} µs after attempt {attempt}", delay.0);
-            return Err(format!("{what}, its policy says {low} to {high}, its handler {wish}"));
+            return Err(format!("{what}; the policy allows {low} to {high}, the handler requested {wish}"));
         }
-        // Of those with an age the longest waits are dead letters instead.
+        // With a maximum age, the longest delays become dead letters instead.
         if wish < low && high > low && policy.max_age_ms.is_none() {
             probes.drawn(((delay.0 - low) * 10 / (high - low + 1)) as usize);
         }
@@ -88,7 +89,7 @@ impl Checker for Backoff {
                     if let (Some(row), Request::Exchange { .. }) = (snapshot.store.row(id), request)
                         && row.due_at != due
                     {
-                        return Err(format!("{id} waits until {:?}, it was to wait until {due:?}", row.due_at));
+                        return Err(format!("{id} is due at {:?}, expected {due:?}", row.due_at));
                     }
                 }
                 match reply {

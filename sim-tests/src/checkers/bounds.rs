@@ -1,15 +1,15 @@
-//! After a drain the next timer is in the future, a drain has an end, and what is held has a bound.
+//! A drain of outputs ends, the next timer is in the future, and held state is bounded.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use crate::world::{RENEWALS, SYNC_QUEUE_MAX};
 use std::collections::BTreeMap;
 
-/// More outputs than this between two inputs are a loop.
+/// More outputs than this between two inputs are an endless loop.
 pub(crate) const STEPS_MAX: u32 = 20_000;
-/// Store calls that a daemon may make within a simulated second: more is a question asked again and again.
+/// The most store calls of a daemon in one simulated second. More means that it repeats a request.
 const CALLS_PER_SECOND: u64 = 1_000;
-/// How often a daemon may come to rest within a simulated second: more is a timer that nothing is done at.
+/// The most idle periods of a daemon in one simulated second. More means that a timer does nothing.
 const RESTS_PER_SECOND: u64 = 5_000;
 
 #[derive(Default)]
@@ -18,7 +18,7 @@ pub(super) struct Bounds {
     rests: BTreeMap<Life, PerSecond>,
 }
 
-/// How often something happened within one second, and which.
+/// A count within the current second.
 #[derive(Default)]
 struct PerSecond {
     second: u64,
@@ -49,18 +49,18 @@ impl Checker for Bounds {
             Observation::StoreCalled { of, .. } => {
                 let calls = self.calls.entry(*of).or_default().once_more(snapshot.now);
                 if calls > CALLS_PER_SECOND {
-                    return Err(format!("daemon {} asks the store {calls} times in a second", of.daemon));
+                    return Err(format!("daemon {} calls the store {calls} times in a second", of.daemon));
                 }
             }
             Observation::Idle { of, view, now, wake_at, steps } => {
                 if wake_at.is_some_and(|at| at <= *now) {
-                    return Err(format!("daemon {} rests until a time that has passed", of.daemon));
+                    return Err(format!("daemon {} sets a timer in the past", of.daemon));
                 }
                 if self.rests.entry(*of).or_default().once_more(snapshot.now) > RESTS_PER_SECOND {
-                    return Err(format!("daemon {} wakes again and again, and does nothing", of.daemon));
+                    return Err(format!("daemon {} wakes repeatedly and does nothing", of.daemon));
                 }
                 if *steps >= STEPS_MAX {
-                    return Err(format!("daemon {} never comes to rest", of.daemon));
+                    return Err(format!("daemon {} never becomes idle", of.daemon));
                 }
                 let claimed = 2 * (snapshot.settings.batch_max.max(50) + 8);
                 let most = (claimed + SYNC_QUEUE_MAX) * RENEWALS;

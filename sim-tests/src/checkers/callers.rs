@@ -1,5 +1,5 @@
-//! Who calls is heard once, waits no longer than they must, is turned away for the reason that they are told, and is counted
-//! while they wait. Nobody is left waiting by a shutdown that has time left.
+//! A call is accepted once, waits at most `sync_wait_max`, is rejected only with the reason it is
+//! given, and is counted while it waits. A shutdown within its grace time leaves no caller waiting.
 
 use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -17,24 +17,24 @@ pub(super) struct Callers {
 
 #[derive(Default)]
 struct LifeState {
-    /// Those who wait for a permit, and until when.
+    /// Callers that wait for a permit, with their deadlines.
     waiting: BTreeMap<InboxId, Mono>,
-    /// Those who have one while their rows are written.
+    /// Callers that have a permit while their rows are written, with their deadlines.
     beginning: BTreeMap<OpId, Vec<(InboxId, Mono)>>,
-    /// Those whose rows are written, and who were told nothing.
+    /// Callers whose rows are written and that have no reply yet.
     owed: BTreeSet<InboxId>,
     gone: BTreeSet<InboxId>,
-    /// Those whose execution runs again: they have waited anew.
+    /// Callers whose execution runs again after a conflict; their wait starts again.
     conflicted: BTreeSet<InboxId>,
-    /// Too deep in their chain.
+    /// Callers whose chain is too deep.
     deep: BTreeSet<InboxId>,
-    /// Rows that wait to run again, because others had written what they read.
+    /// Rows that wait to run again after a conflict.
     again: BTreeSet<DeliveryId>,
-    /// Since when each call waits to be executed, and those that were told to have started since it rested last: how long
-    /// they say that they had waited.
+    /// `since`: the arrival of each call that is not executed yet. `started`: executions reported
+    /// since the last idle period, with the reported wait in microseconds.
     since: BTreeMap<InboxId, Mono>,
     started: Vec<(InboxId, u64)>,
-    /// Who has come since it rested last.
+    /// The caller that arrived since the last idle period.
     arrived: Option<InboxId>,
     shutdown_at: Option<Mono>,
 }
@@ -64,13 +64,13 @@ impl LifeState {
         let mut begun = Vec::new();
         for inbox in callers {
             if self.shutdown_at.is_some() {
-                return Err(format!("the call of caller {} is begun after the shutdown was asked for", inbox.seq));
+                return Err(format!("the call of caller {} begins after the shutdown request", inbox.seq));
             }
             if self.deep.contains(&inbox) {
-                return Err(format!("the call of caller {} is begun, and it is too deep", inbox.seq));
+                return Err(format!("the call of caller {} begins although its chain is too deep", inbox.seq));
             }
             let until = self.waiting.remove(&inbox);
-            begun.push((inbox, until.ok_or_else(|| format!("caller {} is begun, and did not wait", inbox.seq))?));
+            begun.push((inbox, until.ok_or_else(|| format!("caller {} begins without having waited", inbox.seq))?));
         }
         self.beginning.insert(op, begun);
         Ok(())
@@ -79,7 +79,7 @@ impl LifeState {
     fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
         let Some(callers) = self.beginning.remove(&op) else { return };
         match result {
-            // They wait where they were.
+            // They keep their places in the queue.
             Err(error) if error.fate == Fate::NotApplied => self.waiting.extend(callers),
             Ok(Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
                 let told_nothing =
@@ -95,17 +95,17 @@ impl LifeState {
         let Some(failure) = failure else { return Ok(()) };
         let is_deep = self.deep.contains(&inbox);
         if is_deep != (failure.error == ExecError::LoopRefused) {
-            return Err(format!("caller {} is told {:?}, too deep: {is_deep}", inbox.seq, failure.error));
+            return Err(format!("caller {} gets {:?}, too deep: {is_deep}", inbox.seq, failure.error));
         }
         if is_turned_away && failure.error == ExecError::Overloaded {
             let says_how_long = waited < SYNC_WAIT.0 || failure.message.contains(&format!(" {} ms", waited / 1_000));
             if failure.retry_after.is_none() || !says_how_long {
-                return Err(format!("caller {} is told {failure:?} after {waited} µs", inbox.seq));
+                return Err(format!("caller {} gets {failure:?} after {waited} µs", inbox.seq));
             }
         }
         let others = self.waiting.len() as u32;
         if is_turned_away && !is_deep && waited < SYNC_WAIT.0 && others < SYNC_QUEUE_MAX {
-            return Err(format!("caller {} is turned away after {waited} µs, {others} others wait", inbox.seq));
+            return Err(format!("caller {} is refused after {waited} µs while {others} others wait", inbox.seq));
         }
         Ok(())
     }
@@ -114,25 +114,22 @@ impl LifeState {
         if let Some(until) = self.waiting.values().min()
             && (*until <= now || wake_at.is_none_or(|at| at > *until))
         {
-            return Err(format!("rests at {now:?} until {wake_at:?}, and a caller waits until {until:?}"));
+            return Err(format!("is idle at {now:?} until {wake_at:?}, but a caller waits until {until:?}"));
         }
         for (inbox, waited) in self.started.drain(..) {
             let since = self.since.get(&inbox).copied().filter(|_| !self.conflicted.contains(&inbox));
             if let Some(since) = since.filter(|since| now.since(*since).0 != waited) {
-                return Err(format!(
-                    "caller {} waits since {since:?}, and is told to have waited {waited} µs",
-                    inbox.seq
-                ));
+                return Err(format!("caller {} waits since {since:?}; the reported wait is {waited} µs", inbox.seq));
             }
         }
         let waiting = self.waiting.len() as u32;
         let has_come = self.arrived.take().is_some_and(|inbox| self.waiting.contains_key(&inbox));
         if has_come && waiting > SYNC_QUEUE_MAX {
-            return Err(format!("{waiting} callers wait, {SYNC_QUEUE_MAX} may"));
+            return Err(format!("{waiting} callers wait, the limit is {SYNC_QUEUE_MAX}"));
         }
         let again = self.again.len() as u32;
         if !(waiting..=waiting + again).contains(&view.calls_waiting) {
-            return Err(format!("shows {} callers, {waiting} wait and {again} run again", view.calls_waiting));
+            return Err(format!("shows {} waiting callers; {waiting} wait and {again} run again", view.calls_waiting));
         }
         Ok(())
     }
@@ -142,7 +139,9 @@ impl LifeState {
         let left =
             self.waiting.keys().chain(begun).chain(&self.owed).filter(|inbox| !self.gone.contains(inbox)).count();
         match self.shutdown_at.filter(|at| left > 0 && now < at.plus(SHUTDOWN)) {
-            Some(at) => Err(format!("stops {} µs after it was asked to, and {left} callers wait", now.since(at).0)),
+            Some(at) => {
+                Err(format!("stops {} µs after the shutdown request while {left} callers wait", now.since(at).0))
+            }
             None => Ok(()),
         }
     }

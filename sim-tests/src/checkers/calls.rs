@@ -1,5 +1,6 @@
-//! A sync call is executed at most once, but for conflicts, and ends as exactly one of refused before anything was
-//! written, replied, abandoned. Its caller is told once, and of no success that was not applied.
+//! A sync call is executed at most once, except for conflicts. It ends as exactly one of: refused
+//! before anything was written, replied, abandoned. Its caller gets one reply, and no success that
+//! was not applied.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
@@ -13,20 +14,18 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Calls {
-    /// Rows that were written, by their callers.
+    /// The written row of each caller.
     begun: BTreeMap<InboxId, DeliveryId>,
     told: BTreeSet<InboxId>,
-    /// Rows whose reply reached its caller.
     replied: BTreeSet<DeliveryId>,
-    /// Rows whose success was applied.
     executed: BTreeSet<DeliveryId>,
     executions: BTreeMap<DeliveryId, u32>,
     conflicts: BTreeMap<DeliveryId, u32>,
-    /// Claims whose handler came to its end, and whether what it answered can be sent.
+    /// Claims whose handler has ended, and whether its reply can be sent.
     answered: BTreeMap<Claim, bool>,
-    /// Claims whose outcome is kept: one that comes late, of an execution before, changes nothing.
+    /// Claims whose outcome is stored. A later outcome of an earlier execution changes nothing.
     kept: BTreeSet<Claim>,
-    /// Invocations: these may answer nothing.
+    /// Invocations, which may return nothing.
     invoked: BTreeSet<DeliveryId>,
 }
 
@@ -47,19 +46,19 @@ impl Calls {
 
     fn replied(&mut self, inbox: InboxId, reply: &SyncReply, delivered: bool) -> Result<(), String> {
         if !self.told.insert(inbox) {
-            return Err(format!("caller {} is told twice", inbox.seq));
+            return Err(format!("caller {} gets two replies", inbox.seq));
         }
         match reply.execution {
             Some(execution) => {
                 if reply.result.is_ok() && !self.executed.contains(&execution.delivery) {
-                    return Err(format!("caller {} is told of a success that was not applied", inbox.seq));
+                    return Err(format!("caller {} gets a success that was not applied", inbox.seq));
                 }
                 if delivered && self.begun.get(&inbox) == Some(&execution.delivery) {
                     self.replied.insert(execution.delivery);
                 }
             }
             None if reply.result.is_ok() => {
-                return Err(format!("caller {} is told of a success of no execution", inbox.seq));
+                return Err(format!("caller {} gets a success without an execution", inbox.seq));
             }
             None => {}
         }
@@ -144,7 +143,7 @@ impl Checker for Calls {
                 }
                 let is_begun = |id: DeliveryId| self.begun.values().any(|row| *row == id);
                 match snapshot.store.abandoned().iter().find(|one| !is_begun(one.delivery)) {
-                    Some(one) => Err(format!("{} was abandoned, and never begun", one.delivery)),
+                    Some(one) => Err(format!("{} was abandoned and never began", one.delivery)),
                     None => Ok(()),
                 }
             }

@@ -1,4 +1,4 @@
-//! Leases grow, and a settlement or renewal with an old one changes nothing.
+//! Leases grow by one. A settlement or renewal with an old lease changes nothing.
 
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -7,7 +7,7 @@ use tidegate_core::{
     BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, RenewReply, Reply, Request, Settlement, Verdict,
 };
 
-/// The claim of each row as it should be, by what was applied.
+/// The expected claim of each row, derived from the applied requests.
 #[derive(Default)]
 pub(super) struct Claims {
     last: BTreeMap<DeliveryId, i64>,
@@ -60,7 +60,7 @@ impl Checker for Claims {
                 (Request::Renew { held, .. }, Reply::Renew(RenewReply { fenced, .. })) => {
                     probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
                     match held.iter().find(|claim| self.is_valid(**claim) == fenced.contains(claim)) {
-                        Some(claim) => Err(format!("a renewal of {claim} was taken for what it is not")),
+                        Some(claim) => Err(format!("the renewal of {claim} has the wrong result")),
                         None => Ok(()),
                     }
                 }

@@ -1,4 +1,5 @@
-//! Too deep a chain ends dropped: not executed, counted once, never a dead letter.
+//! A chain that is too deep is dropped: it is not executed, is counted once, and never becomes a
+//! dead letter.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
@@ -51,7 +52,7 @@ impl Checker for Depth {
                 }
                 let mut letters = snapshot.store.letters_after(DeadLetterId(i64::MIN));
                 if let Some(letter) = letters.find(|letter| letter.event.depth > MAX_DEPTH) {
-                    return Err(format!("too deep a chain became the dead letter {}", letter.id));
+                    return Err(format!("a chain that is too deep became the dead letter {}", letter.id));
                 }
             }
             _ => {}

@@ -1,5 +1,5 @@
-//! Done only after a success, under the claim that was executed, and with the effects that the handler staged; a retry
-//! only after a failure.
+//! A delivery is done only after a success under the claim that was executed, with the effects that
+//! the handler staged. It is retried only after a failure.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
@@ -10,9 +10,9 @@ use tidegate_core::{Claim, Effects, Outcome, Verdict};
 #[derive(Default)]
 pub(super) struct Done {
     executed: BTreeSet<Claim>,
-    /// Sync claims whose execution was applied: once more changes nothing.
+    /// Sync claims whose execution was applied. Applying it again changes nothing.
     applied: BTreeSet<Claim>,
-    /// The last success of a claim.
+    /// The last success of each claim.
     succeeded: BTreeMap<Claim, Effects>,
 }
 
@@ -52,7 +52,7 @@ impl Checker for Done {
                     if let Some(effects) = staged
                         && self.succeeded.get(&claim) != Some(effects)
                     {
-                        return Err(format!("{claim} is {} without such a success", settlement.verdict.name()));
+                        return Err(format!("{claim} is {} without a matching success", settlement.verdict.name()));
                     }
                 }
             }

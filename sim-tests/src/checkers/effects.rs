@@ -47,7 +47,7 @@ impl Checker for EffectsOnce {
                         effects.is_none_or(|effects| effects.writes.is_empty() && effects.events.is_empty())
                     };
                     if let Some(one) = settle.iter().filter(only_reads).find(|one| conflicted.contains(&one.claim)) {
-                        return Err(format!("{} only read, and conflicts", one.claim));
+                        return Err(format!("{} only read but conflicts", one.claim));
                     }
                     let has_read = settle.iter().filter(only_reads).any(|one| match &one.verdict {
                         Verdict::Done { effects } => !effects.reads.is_empty(),
@@ -67,7 +67,7 @@ impl Checker for EffectsOnce {
                 if counted != marks.len() as u64 {
                     return Err(format!("{counted} were counted, {} have marks", marks.len()));
                 }
-                // An answer to an Executed that is sent again is no second success.
+                // A resent `Executed` settlement is not a second success.
                 if self.successes < counted {
                     return Err(format!("{counted} were counted, {} succeeded", self.successes));
                 }

@@ -1,6 +1,6 @@
-//! No lease runs out without a reason: a daemon that lives, and has had no trouble since it claimed a row, has renewed
-//! or settled it. So every second execution, and every second success, has a cause that is on record. And none is told to
-//! be lost that holds.
+//! No lease expires in the hands of a healthy daemon, because the daemon renews or settles it. So
+//! every second execution, and every second success, has a recorded cause. No claim with a valid
+//! lease is reported lost.
 
 use super::terminal::applied;
 use super::{Checker, Life, Observation, Snapshot};
@@ -30,9 +30,9 @@ impl Expiry {
     ) -> Result<(), String> {
         let before = self.held.insert(row.id, (of, snapshot.now));
         let Some((holder, since)) = before else {
-            // It succeeded, nothing was applied, and it was given back: a second success would have no cause.
+            // A released claim that had succeeded without being applied explains a second success.
             let is_unexplained = self.succeeded.contains(&row.id) && !self.released.contains(&row.id);
-            return if is_unexplained { Err(format!("{} had succeeded, and runs again", row.id)) } else { Ok(()) };
+            return if is_unexplained { Err(format!("{} had succeeded but runs again", row.id)) } else { Ok(()) };
         };
         probes.sometimes(Probe::LeaseExpired, true);
         probes.sometimes(Probe::RanTwice, self.succeeded.contains(&row.id));
@@ -41,21 +41,21 @@ impl Expiry {
         if is_dead || trouble.until >= since || self.clock_jumped >= since {
             return Ok(());
         }
-        Err(format!("the lease of {} ran out in the hands of daemon {}, which was well", row.id, holder.daemon))
+        Err(format!("the lease of {} expired at daemon {}, which was healthy", row.id, holder.daemon))
     }
 
-    /// A claim whose answer was long on its way may not be counted on any more; another that holds may.
+    /// A claim whose answer took long may be reported lost. A claim with a valid lease may not.
     fn lost(&self, of: Life, delivery: &Delivery, snapshot: &Snapshot<'_>) -> Result<(), String> {
         let since = self.held.get(&delivery.id).map_or(0, |(_, since)| *since);
         let row = snapshot.store.row(delivery.id).filter(|row| row.lease == delivery.lease);
         let holds = row.is_some_and(|row| row.lease_until > snapshot.store.now());
         if holds && snapshot.trouble[of.daemon].until < since && self.clock_jumped < since {
-            return Err(format!("{} is told to be lost, and its lease holds", delivery.claim()));
+            return Err(format!("{} is reported lost, but its lease is valid", delivery.claim()));
         }
         Ok(())
     }
 
-    /// The store's clock ran as the world's does, or it did not.
+    /// Records whether the store's clock ran at the world's rate.
     fn watch_clock(&mut self, snapshot: &Snapshot<'_>) {
         let (store, now) = (snapshot.store.now().0, snapshot.now);
         if store - self.last_store != (now - self.last_now) as i64 {

@@ -1,6 +1,7 @@
-//! What is counted is so: how much an exchange settled and claimed, how often effects have conflicted, whether a settlement
-//! was sent before, how often in a row the store has failed. And after a failure no call is made before the wait that was
-//! told of: 50 ms at first, 2 ms after a deadlock, each time twice as long up to 2 s, half of it more or less.
+//! Reported counts are true: settled and claimed rows of an exchange, conflicts, resent
+//! settlements, consecutive store failures. After a failure no call is made before the reported
+//! delay: 50 ms at first, 2 ms after a deadlock, doubled at each failure up to 2 s, with a jitter
+//! of one half.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -17,16 +18,17 @@ pub(super) struct Facts {
 #[derive(Default)]
 struct LifeState {
     settles: BTreeMap<OpId, Vec<Claim>>,
-    /// Settlements that were sent, and nobody knows whether they were applied.
+    /// Settlements that were sent and whose fate is unknown.
     resent: BTreeSet<Claim>,
     conflicts: BTreeMap<Claim, u32>,
     failures: u32,
-    /// When the first of them was, and how long ago it is said to have been.
+    /// The time of the first failure, and the reported time since then.
     failed_at: Option<Mono>,
     recovered_after: Option<Micros>,
-    /// What has still to be told, in this order.
+    /// The facts that are still to be reported, in order.
     owed: VecDeque<ExpectedFact>,
-    /// How long no call is made, as it was told since it rested last, and until when.
+    /// The longest delay reported since the last idle period, and the time until which no call may
+    /// be made.
     waits: Micros,
     waits_until: Mono,
     has_asked: bool,
@@ -49,7 +51,7 @@ impl LifeState {
                     self.owed.push_back(ExpectedFact::Recovered { failures: std::mem::take(&mut self.failures) });
                 }
                 if let Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }) = reply {
-                    // What comes later of these is sent for the first time.
+                    // Later settlements of these claims are sent for the first time.
                     let answered = settles.iter().filter(|claim| !fenced.contains(claim));
                     answered.for_each(|claim| _ = self.resent.remove(claim));
                     let settled = (settles.len() - fenced.len() - conflicted.len()) as u32;
@@ -87,9 +89,9 @@ impl LifeState {
                         probes.sometimes(Probe::WaitsLonger, retry_in.0 > wait + wait / 4);
                         Ok(())
                     }
-                    is => {
-                        Err(format!("the store is told to have failed {failures} times, to wait {retry_in:?}: {is:?}"))
-                    }
+                    is => Err(format!(
+                        "{failures} store failures with a delay of {retry_in:?} are reported, expected {is:?}"
+                    )),
                 };
             }
             Fact::EffectsConflicted { delivery, times } => {
@@ -98,34 +100,34 @@ impl LifeState {
                 return if is == times {
                     Ok(())
                 } else {
-                    Err(format!("{times} conflicts are told of, there were {is}"))
+                    Err(format!("{times} conflicts are reported, expected {is}"))
                 };
             }
             Fact::SettlementFenced { delivery, resent } => {
                 let is = self.resent.contains(&delivery.claim());
-                let what = format!("{} is told to be fenced, resent: {resent}, and was: {is}", delivery.claim());
+                let what = format!("{} is reported fenced with resent: {resent}, expected {is}", delivery.claim());
                 return if is == *resent { Ok(()) } else { Err(what) };
             }
             _ => return Ok(()),
         };
         match self.owed.pop_front() {
             Some(is) if is == told => Ok(()),
-            is => Err(format!("{told:?} is told, and it is {is:?}")),
+            is => Err(format!("{told:?} is reported, expected {is:?}")),
         }
     }
 
     fn rests(&mut self, now: Mono) -> Result<(), String> {
         if let Some(owed) = self.owed.front() {
-            return Err(format!("{owed:?}, and nobody is told"));
+            return Err(format!("{owed:?} is not reported"));
         }
         if std::mem::take(&mut self.has_asked) && now < self.waits_until {
-            return Err(format!("asks the store at {now:?}, and has to wait until {:?}", self.waits_until));
+            return Err(format!("calls the store at {now:?} but must wait until {:?}", self.waits_until));
         }
         if let Some(after) = self.recovered_after.take()
             && let Some(since) = self.failed_at.take()
             && now.since(since) != after
         {
-            return Err(format!("the store has failed since {since:?}, and is told to have since {after:?}"));
+            return Err(format!("the store failed since {since:?}; the reported time is {after:?}"));
         }
         if self.failures > 0 {
             self.failed_at.get_or_insert(now);

@@ -1,6 +1,7 @@
-//! A claim deals what there is evenly: no lane gets more than one row more than another that wants as much. What a lane
-//! wants at least is known from outside: its share of the permits, less what of it is in hand or asked for already. And for
-//! a lane with a limit one claim at a time asks: two would wait for each other in the store.
+//! A claim deals its rows evenly: no lane gets over one row more than another lane that wants as
+//! many. The least that a lane wants is its share of the permits, less its held rows and its rows
+//! requested by claims in flight. A lane with a limit has at most one claim in flight, because two
+//! would wait for each other in the store.
 
 use super::gate::share;
 use super::{Checker, Life, Observation, Snapshot};
@@ -12,20 +13,20 @@ use tidegate_core::{Claim, Delivery, DiscoverReply, ExchangeReply, Fact, LaneQuo
 #[derive(Default)]
 pub(super) struct Fairness {
     lives: BTreeMap<Life, LifeState>,
-    /// What each lane wanted at least when this was asked.
+    /// The least that each lane wanted when the request was sent.
     asked: BTreeMap<OpId, BTreeMap<TriggerId, u32>>,
-    /// Triggers with a limit, or whose handlers have conflicted: these want less than their share.
+    /// Triggers that want less than their share: they have a limit, or their handlers have
+    /// conflicted.
     modest: BTreeSet<TriggerId>,
 }
 
 #[derive(Default)]
 struct LifeState {
     permits: u32,
-    /// Rows that were claimed, and whose settlement was not answered.
+    /// Claimed rows without an answered settlement.
     held: BTreeMap<Claim, TriggerId>,
-    /// Claims that were not answered.
     asked: BTreeMap<OpId, Vec<LaneQuota>>,
-    /// Lanes that the last discovery said have a limit.
+    /// Lanes with a limit, by the last discovery.
     limited: BTreeSet<TriggerId>,
 }
 
@@ -62,7 +63,7 @@ impl Checker for Fairness {
                 let limited = claim.iter().map(|quota| quota.trigger).filter(|lane| state.limited.contains(lane));
                 if let Some(lane) = limited.clone().find(is_asked) {
                     return Err(format!(
-                        "daemon {} asks twice at once for the lane {lane}, which has a limit",
+                        "daemon {} has two claims in flight for the lane {lane}, which has a limit",
                         of.daemon
                     ));
                 }
@@ -79,8 +80,8 @@ impl Checker for Fairness {
                     probes.sometimes(Probe::Rationed, quota.quota < *wants);
                     if quota.quota < (*wants).min(most - 1) {
                         let (lane, got) = (quota.trigger, quota.quota);
-                        let what = format!("the lane {lane} gets {got} rows, wants at least {wants}");
-                        return Err(format!("daemon {}: {what}, and another gets {most}", of.daemon));
+                        let what = format!("the lane {lane} gets {got} rows and wants at least {wants}");
+                        return Err(format!("daemon {}: {what}, but another lane gets {most}", of.daemon));
                     }
                 }
             }

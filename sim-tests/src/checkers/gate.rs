@@ -1,6 +1,6 @@
-//! No more executions run than the gate had permits when the last one of them was admitted, and no more async ones than
-//! it leaves them; no lane takes all of these, so that another one's first row finds a permit. A sync caller is admitted
-//! before its row is written: the limits of then count.
+//! Running executions never exceed the permits at the last admission, and async executions never
+//! use the sync reserve. No lane takes all async permits, so that another lane's first row finds
+//! one. A sync call is admitted before its row is written, under the limits of that time.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -16,13 +16,14 @@ pub(super) struct Gate {
 #[derive(Default)]
 struct State {
     limits: Option<GateLimits>,
-    /// What runs: the lane that it came by, or a caller's.
+    /// Running executions with their lanes. `None` for a sync call.
     running: BTreeMap<OpId, Option<TriggerId>>,
-    /// The most permits there were since each caller was admitted.
+    /// The most permits since each caller was admitted.
     admitted: BTreeMap<InboxId, u32>,
 }
 
-/// What one lane may take: an eighth of the permits is left to the others, and at least one if there is more than one.
+/// A lane's share: an eighth of the permits, and at least one of several, is left to the other
+/// lanes.
 pub(super) const fn share(permits: u32) -> u32 {
     match permits {
         0 | 1 => permits,
@@ -68,10 +69,13 @@ impl Checker for Gate {
                 let is_async = delivery.reply_to.is_none();
                 probes.sometimes(Probe::ReserveLeft, limits.sync_reserve > 0 && of_async == limits.for_async());
                 if is_async && of_lane > share(limits.for_async()) {
-                    return Err(format!("{of_lane} of one lane run, of {} async permits", limits.for_async()));
+                    return Err(format!(
+                        "{of_lane} executions of one lane run with {} async permits",
+                        limits.for_async()
+                    ));
                 }
                 if running > permits || (is_async && of_async > limits.for_async()) {
-                    return Err(format!("{running} run, {of_async} of them async, under {limits:?}"));
+                    return Err(format!("{running} executions run, {of_async} of them async, under {limits:?}"));
                 }
             }
             Observation::ExecutionEnded { op, .. } => {

@@ -1,17 +1,18 @@
-//! A dispatcher claims what it has permits for, and ahead of these no more than its handlers get done while two exchanges
-//! are under way: what one daemon hoards, no other can run.
+//! A dispatcher claims at most its free permits, plus the rows that its handlers finish during two
+//! exchanges. Other daemons could run the rest.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{Micros, Mono, OpId, Request};
 
-/// Round trips that tell how long one takes: what was before them counts for less than a thousandth.
+/// The number of round trips in the estimate. Older ones weigh less than a thousandth.
 const ROUND_TRIPS: usize = 32;
-/// How long an execution that has ended tells of the rate, and for how much of it it may pass.
+/// The period for which an ended execution counts as recent, and the microseconds for which one
+/// recent execution is counted.
 const RECENT: Micros = Micros::from_secs(2);
 const RECENT_PASSES_FOR: u64 = 20_000;
-/// What is older tells of a rate over a longer time.
+/// The period of older executions, which count for a longer time.
 const PAST: Micros = Micros::from_secs(60);
 const PAST_PASSES_FOR: u64 = 2_000_000;
 
@@ -26,24 +27,25 @@ struct LifeState {
     permits: u32,
     running: BTreeSet<OpId>,
     asked: BTreeMap<OpId, Asked>,
-    /// Exchanges that were answered since it rested last.
+    /// Exchanges answered since the last idle period.
     answered: Vec<Asked>,
     round_trips: VecDeque<u64>,
-    /// Executions that have ended since it rested last.
+    /// Executions that ended since the last idle period.
     ending: usize,
     ended: VecDeque<Mono>,
 }
 
-/// Rows that an exchange asks for.
+/// The rows that an exchange requests.
 #[derive(Clone, Copy, Debug)]
 struct Asked {
     rows: u32,
-    /// When, by the daemon's clock, and how many would have been too many; known as soon as it rests.
+    /// The daemon's time of the request, and the most rows that it may have requested. Known at the
+    /// next idle period.
     at: Option<(Mono, u64)>,
 }
 
 impl LifeState {
-    /// What its handlers get done in two round trips, at the most.
+    /// The most rows that the handlers finish in two round trips.
     fn ahead(&self, now: Mono) -> u64 {
         let round_trip = self.round_trips.iter().copied().max().unwrap_or_default() + 1_000;
         let recent = self.ended.iter().rev().take_while(|at| now.since(**at) <= RECENT).count() as u64;
@@ -51,7 +53,7 @@ impl LifeState {
         2 * round_trip * recent / RECENT_PASSES_FOR + 2 * round_trip * past / PAST_PASSES_FOR + 1
     }
 
-    /// Says if it asks for more than it has room for.
+    /// Returns a message if the dispatcher requests too many rows.
     fn rests(&mut self, now: Mono, queued: u32, probes: &mut Probes) -> Option<String> {
         let round_trips = self.answered.drain(..).filter_map(|asked| Some(now.since(asked.at?.0).0));
         self.round_trips.extend(round_trips);
@@ -69,7 +71,8 @@ impl LifeState {
         let new = self.asked.values_mut().filter(|asked| asked.at.is_none());
         for one in new {
             let others = asked - u64::from(one.rows);
-            // Rows that wait while permits are free wait for their own lane, and keep no other from a permit.
+            // Rows that wait while permits are free wait for their own lane. They do not take a
+            // permit from others.
             let most = (free + ahead.saturating_sub(u64::from(queued))).saturating_sub(others);
             one.at = Some((now, most));
             probes.sometimes(Probe::ClaimedAhead, others + u64::from(queued + one.rows) > free);
@@ -106,7 +109,11 @@ impl Checker for Hoarding {
                 if let Some((_, most)) = asked.and_then(|asked| asked.at)
                     && u64::from(rows(request)) > most
                 {
-                    return Err(format!("daemon {} claims {} rows, and has use for {most}", of.daemon, rows(request)));
+                    return Err(format!(
+                        "daemon {} claims {} rows, at most {most} are useful",
+                        of.daemon,
+                        rows(request)
+                    ));
                 }
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {

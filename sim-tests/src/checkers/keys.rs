@@ -1,4 +1,4 @@
-//! The idempotency key is the same on each attempt and redrive, and never carries two payloads.
+//! The idempotency key is the same on each attempt and redrive, and belongs to one payload.
 
 use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
@@ -21,11 +21,11 @@ impl Checker for Keys {
         let key = delivery.idempotency_key();
         let before = self.of.entry(delivery.id).or_insert_with(|| key.clone());
         if *before != key {
-            return Err(format!("{} runs under {key}, it ran under {before}", delivery.id));
+            return Err(format!("{} runs under {key}, before under {before}", delivery.id));
         }
         let carries = (delivery.trigger_id, delivery.event.clone());
         match self.carries.get(&key) {
-            Some(before) if *before != carries => Err(format!("{key} carries two payloads")),
+            Some(before) if *before != carries => Err(format!("{key} has two payloads")),
             Some(_) => Ok(()),
             None => {
                 self.carries.insert(key, carries);

@@ -1,12 +1,13 @@
-//! While nothing is wrong, no lane waits: due rows that nobody holds are claimed within a poll, as long as there are
-//! permits; and a retry is not left to its lease. A lane whose own executions run waits for those.
+//! While nothing is wrong, no lane waits: due rows without a claim are claimed within a poll if
+//! permits are free, and a retry does not wait for its lease. A lane with running executions waits
+//! for them.
 
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{DeliveryId, TriggerId};
 
-/// A poll, a claim, and the exchanges that are under way.
+/// A poll, a claim and the exchanges in flight, in microseconds.
 const WAIT_MAX: u64 = 300_000;
 
 #[derive(Default)]

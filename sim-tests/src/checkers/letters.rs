@@ -1,4 +1,4 @@
-//! A dead-letter handler runs once; its failure annotates the letter and makes no other.
+//! A dead-letter handler runs once. Its failure annotates the letter and makes no other letter.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
@@ -54,7 +54,8 @@ impl Checker for Letters {
                     let times = self.executions.entry(delivery.id).or_default();
                     *times += 1;
                     let conflicts = self.conflicts.get(&delivery.id).copied().unwrap_or_default();
-                    // A shutdown that gives a running one back has cancelled it: that execution does not count.
+                    // A shutdown that releases a running handler cancels it. That execution does
+                    // not count.
                     if delivery.attempt > 1 || *times > 1 + conflicts + delivery.lease.0 as u32 - 1 {
                         return Err(format!("the handler of {letter} is executed for the {times}th time"));
                     }
@@ -71,7 +72,7 @@ impl Checker for Letters {
                     let expected = self.expected.get(&letter.id).copied();
                     if !decided && letter.resolution != expected {
                         let is = letter.resolution;
-                        return Err(format!("letter {} is {is:?}, its handler made it {expected:?}", letter.id));
+                        return Err(format!("letter {} is {is:?}, expected {expected:?} from its handler", letter.id));
                     }
                     let told = letter.handler_failure.is_some();
                     if letter.resolution == Some(Resolution::HandlerFailed) && !told {

@@ -1,4 +1,4 @@
-//! A trigger's `max_concurrency` holds over all daemons, as far as leases tell.
+//! A trigger's `max_concurrency` holds over all daemons, as far as leases can show.
 
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};

@@ -1,5 +1,5 @@
-//! What a dispatcher says is so: each settlement whose answer it took is told once, and as what it was; nothing else is
-//! told. Logs and metrics are made of nothing but these facts.
+//! Each settlement whose answer was accepted is reported once, with its true ending. Nothing else
+//! is reported. Logs and metrics have no other source.
 
 use super::terminal::applied;
 use super::{Checker, Life, Observation, Snapshot};
@@ -11,9 +11,9 @@ type Ends = BTreeMap<Claim, &'static str>;
 
 #[derive(Default)]
 pub(super) struct Metrics {
-    /// What was applied, and is not answered yet.
+    /// Applied settlements without an accepted answer.
     applied: BTreeMap<OpId, Ends>,
-    /// What each life has still to tell.
+    /// The reports that each life still has to make.
     owed: BTreeMap<Life, Ends>,
 }
 
@@ -48,14 +48,14 @@ impl Checker for Metrics {
             Observation::Fact { of, fact: Fact::DeliverySettled { delivery, ending, .. } } => {
                 let (claim, told) = (delivery.claim(), name(ending));
                 if self.owed.get_mut(of).and_then(|owed| owed.remove(&claim)) != Some(told) {
-                    return Err(format!("{claim} is told to be {told}, and is not"));
+                    return Err(format!("{claim} is reported {told} but is not"));
                 }
                 let gone = Ending::Abandoned { cause: AbandonCause::CallerGone };
                 probes.sometimes(Probe::HungUpDuring, *ending == gone);
             }
             Observation::Idle { of, .. } => {
                 if let Some((claim, end)) = self.owed.get(of).and_then(|owed| owed.first_key_value()) {
-                    return Err(format!("{claim} is {end}, and nobody is told"));
+                    return Err(format!("{claim} is {end} but not reported"));
                 }
             }
             Observation::LifeEnded { of } => _ = self.owed.remove(of),

@@ -1,4 +1,5 @@
-//! What must hold, a file each. All of them watch one stream of moments; the first that objects ends the run.
+//! Checkers: one promise per file. All of them watch one stream of observations. The first
+//! violation ends the run.
 
 mod attempts;
 mod backoff;
@@ -38,12 +39,10 @@ use tidegate_core::{
 };
 use tidegate_io_sim::Memory;
 
-/// A promise that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// Who noticed.
+    /// The name of the checker.
     pub checker: &'static str,
-    /// What.
     pub what: String,
 }
 
@@ -53,7 +52,6 @@ impl fmt::Display for Violation {
     }
 }
 
-/// One life of one daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Life {
     pub(crate) daemon: usize,
@@ -66,7 +64,8 @@ pub(crate) enum Observation<'a> {
     Configured { of: Life, gate: GateLimits, batch_max: Option<u32> },
     /// A client changed the outbox.
     OutboxChanged,
-    /// A dispatcher calls the store. `op` is `None` for an inline claim, which no dispatcher has numbered.
+    /// A dispatcher calls the store. `op` is `None` for an inline claim, which has no number of its
+    /// own.
     StoreCalled { of: Life, op: Option<OpId>, request: &'a Request },
     /// The store has applied a request.
     StoreApplied { of: Life, op: OpId, request: &'a Request, reply: &'a Reply },
@@ -102,14 +101,15 @@ pub(crate) enum Observation<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InputKind {
     /// A sync call, with the depth of its chain.
-    Call { inbox: InboxId, depth: u32 },
+    Call {
+        inbox: InboxId,
+        depth: u32,
+    },
     /// A caller hangs up.
     HangUp(InboxId),
     /// The result of handing over a reply.
     ReplyResult,
-    /// A shutdown request.
     Shutdown,
-    /// Any other input.
     Other,
 }
 
@@ -132,12 +132,11 @@ pub(crate) struct Trouble {
     pub(crate) is_alive: bool,
 }
 
-/// One promise.
+/// A checker of one promise.
 pub(crate) trait Checker: Send {
-    /// Its name.
     fn name(&self) -> &'static str;
 
-    /// Looks at what happens, and objects.
+    /// Looks at an observation. Returns a message if the promise is broken.
     fn observe(
         &mut self,
         observation: &Observation<'_>,
@@ -146,7 +145,6 @@ pub(crate) trait Checker: Send {
     ) -> Result<(), String>;
 }
 
-/// The names of all checkers.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     all().iter().map(|checker| checker.name()).collect()
@@ -183,7 +181,7 @@ fn all() -> Vec<Box<dyn Checker>> {
     ]
 }
 
-/// All of them, but for one that may be left out to see what it was good for.
+/// All checkers, possibly without one.
 pub(crate) struct Checkers {
     all: Vec<Box<dyn Checker>>,
 }
@@ -193,13 +191,13 @@ impl Checkers {
         Self { all: all().into_iter().filter(|checker| Some(checker.name()) != name).collect() }
     }
 
-    /// All of them, but for these.
+    /// All checkers except those named.
     #[cfg(madsim)]
     pub(crate) fn but(names: &[&str]) -> Self {
         Self { all: all().into_iter().filter(|checker| !names.contains(&checker.name())).collect() }
     }
 
-    /// Shows all of them what happens.
+    /// Shows an observation to every checker.
     pub(crate) fn observe(
         &mut self,
         observation: &Observation<'_>,

@@ -1,5 +1,5 @@
-//! The tables of what things are called in SQL, in the API and in metrics, and of what each error means: what a store wrote
-//! yesterday is read by these names today.
+//! The names in SQL, in the API and in metrics, and the meaning of each error, as tables of their
+//! own. A store that was written earlier is read by these names.
 
 use tidegate_core::{AbandonCause, Backoff, DeadReason, ExecError, Request, Source, SyncOutcome};
 
@@ -22,7 +22,7 @@ const SOURCES: [(Source, &str); 6] = [
 ];
 const SHAPES: [(Backoff, &str); 3] =
     [(Backoff::Exponential, "exponential"), (Backoff::Linear, "linear"), (Backoff::Constant, "constant")];
-/// The error's code, the status that a waiting caller gets, and whether another attempt may help.
+/// The code, the status for a sync caller, and whether another attempt may help.
 const ERRORS: [(ExecError, &str, u16, bool); 18] = [
     (ExecError::Timeout, "timeout", 504, true),
     (ExecError::ScriptError, "script_error", 500, true),
@@ -44,13 +44,13 @@ const ERRORS: [(ExecError, &str, u16, bool); 18] = [
     (ExecError::IdempotencyKeyInUse, "idempotency_key_in_use", 409, false),
 ];
 
-/// Whether another attempt may help, by the table.
+/// True if another attempt may help, by the table.
 pub(super) fn may_help(error: ExecError) -> bool {
     let known = ERRORS.iter().find(|(one, ..)| *one == error);
     known.is_none_or(|(.., may_help)| *may_help)
 }
 
-/// The first thing that has another name or meaning, or that another name is read as.
+/// The first name or meaning in the code that differs from the tables.
 pub(super) fn misnamed() -> Option<String> {
     let reasons = REASONS.iter().map(|(one, name)| {
         let is_right = one.as_str() == *name && DeadReason::from_name(name) == Some(*one);
@@ -74,7 +74,10 @@ pub(super) fn misnamed() -> Option<String> {
     });
     let ended = ERRORS.iter().map(|(one, code, status, _)| {
         let outcome = |error| SyncOutcome { status: *status, error, message: None }.name();
-        (outcome(Some(*one)) == *code && outcome(None) == "succeeded", format!("a call that ended so is not {code}"))
+        (
+            outcome(Some(*one)) == *code && outcome(None) == "succeeded",
+            format!("a call with this outcome is not {code}"),
+        )
     });
     let asked = [(Request::Discover, "discover"), (Request::Tick { ticks: Vec::new() }, "tick")];
     let asked = asked.into_iter().map(|(request, name)| (request.name() == name, format!("{request:?} is not {name}")));

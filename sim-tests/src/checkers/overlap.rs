@@ -1,5 +1,6 @@
-//! A claim is executed once, but for conflicts, and by who holds it; two executions of one delivery overlap only if the
-//! first one's lease had run out, in the store's time, when the second was claimed.
+//! Only the holder of a claim executes it, once except for conflicts. Two executions of a delivery
+//! overlap only if the first lease had expired, in the store's time, when the second claim was
+//! made.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
@@ -9,7 +10,7 @@ use tidegate_core::{BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, Ren
 #[derive(Default)]
 pub(super) struct Overlap {
     claims: BTreeMap<Claim, Known>,
-    /// The claim before the last, if it had not run out when the last was made.
+    /// The end of each row's current lease.
     leased: BTreeMap<DeliveryId, Timestamp>,
 }
 
@@ -22,7 +23,7 @@ struct Known {
 impl Overlap {
     fn claimed(&mut self, by: Life, claim: Claim, now: Timestamp, until: Timestamp) -> Result<(), String> {
         if self.leased.get(&claim.delivery).is_some_and(|leased| *leased > now) {
-            return Err(format!("{} is claimed again while its lease holds", claim.delivery));
+            return Err(format!("{} is claimed again while its lease is valid", claim.delivery));
         }
         self.leased.insert(claim.delivery, until);
         self.claims.insert(claim, Known { by, executions: 0, conflicts: 0 });
@@ -75,7 +76,7 @@ impl Checker for Overlap {
             Observation::ExecutionStarted { of, delivery, .. } => {
                 let claim = delivery.claim();
                 let Some(known) = self.claims.get_mut(&claim).filter(|known| known.by == *of) else {
-                    return Err(format!("{claim} is executed by who never claimed it"));
+                    return Err(format!("{claim} is executed by a daemon that does not hold it"));
                 };
                 known.executions += 1;
                 if known.executions > 1 + known.conflicts {

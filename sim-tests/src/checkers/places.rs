@@ -1,5 +1,5 @@
-//! A committed delivery is in exactly one place: the outbox, or where its last verdict put it. None is lost, none comes
-//! from nowhere, and nothing that was rolled back is executed.
+//! A committed delivery is in exactly one place: in the outbox, or where its last verdict put it.
+//! None is lost, none appears from nowhere, and no rolled-back event is executed.
 
 use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
@@ -37,7 +37,7 @@ impl Checker for Places {
         match observation {
             Observation::OutboxChanged => self.learn(snapshot),
             Observation::ExecutionStarted { delivery, .. } if delivery.id > self.last => {
-                return Err(format!("{} is executed, and was never committed", delivery.id));
+                return Err(format!("{} is executed but was never committed", delivery.id));
             }
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {

@@ -1,4 +1,4 @@
-//! What dies, dies of what its letter says, and nothing dies that might still be tried.
+//! A dead letter names its true reason. A delivery that may still be tried does not die.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot, names};
@@ -12,14 +12,15 @@ use tidegate_core::{
 pub(super) struct Reasons {
     rows: BTreeMap<DeliveryId, Delivery>,
     executed: BTreeSet<Claim>,
-    /// Claims that the store gave when no further attempt was to begin.
+    /// Claims of rows that were already too old for another attempt.
     too_old: BTreeSet<Claim>,
 }
 
-/// How far a daemon's idea of the store's time may be off while nothing is wrong.
+/// The most that a daemon's estimate of the store's time may be off without a fault, in
+/// microseconds.
 const CLOCK_OFF: i64 = 20_000;
 
-/// What a delivery may die of after this error, while attempts were left and after the last one.
+/// The reason of a death after this error, with attempts left or after the last one.
 fn reason_of(error: ExecError, is_last: bool) -> DeadReason {
     match error {
         ExecError::PrincipalDenied => DeadReason::PrincipalDenied,
@@ -30,7 +31,7 @@ fn reason_of(error: ExecError, is_last: bool) -> DeadReason {
     }
 }
 
-/// What equal failures share, by its definition and not by the code that made it.
+/// The fingerprint by its definition, and not by the code under test.
 fn fingerprint(attempt: &Attempt) -> String {
     let line = attempt.message.split('\n').next().unwrap_or_default();
     let blotted = line.split(|char: char| char.is_ascii_digit()).collect::<Vec<_>>();
@@ -67,7 +68,7 @@ impl Reasons {
                 let is_executed = self.executed.contains(&one.claim);
                 let expected = (row.attempt - u32::from(!is_executed)).min(row.policy.max_attempts());
                 if *attempts != expected {
-                    return Err(format!("{id} died after {attempts} attempts, it had {expected}"));
+                    return Err(format!("{id} died after {attempts} attempts, expected {expected}"));
                 }
                 let error = failed.as_ref().map(|failed| failed.error);
                 let is_last = row.attempt >= row.policy.max_attempts();
@@ -80,7 +81,7 @@ impl Reasons {
                     let most = row.policy.jitter_range(row.attempt).1.0 as i64 + CLOCK_OFF;
                     !is_well || now.0 + most + 1_000_000 > row.enqueued_at.plus(age).0
                 });
-                // A first attempt is made however late it comes.
+                // A first attempt is made at any age.
                 let may_age = *attempts > 0 && may_be_too_old;
                 let is_right = *reason == expected && (*reason != DeadReason::MaxAge || may_age);
                 if !is_right {
@@ -108,9 +109,7 @@ impl Checker for Reasons {
             Observation::ExecutionStarted { delivery, .. } => {
                 let claim = delivery.claim();
                 if self.too_old.contains(&claim) {
-                    return Err(format!(
-                        "{claim} is executed, and was too old for another attempt when it was claimed"
-                    ));
+                    return Err(format!("{claim} is executed but was too old for another attempt when it was claimed"));
                 }
                 self.executed.insert(claim);
             }

@@ -1,4 +1,4 @@
-//! An answer is taken by the life that asked, once, and by nobody else.
+//! An answer is accepted once, and only by the incarnation that sent the request.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
@@ -7,7 +7,7 @@ use tidegate_core::{Disposition, OpId};
 
 #[derive(Default)]
 pub(super) struct Stale {
-    /// The questions that are not answered yet, and who asked.
+    /// Requests without an answer.
     asked: BTreeMap<OpId, Life>,
 }
 
@@ -19,7 +19,7 @@ impl Checker for Stale {
     fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, _: &mut Probes) -> Result<(), String> {
         match observation {
             Observation::StoreCalled { of, op: Some(op), .. } => match self.asked.insert(*op, *of) {
-                Some(_) => Err(format!("{op:?} is asked twice")),
+                Some(_) => Err(format!("{op:?} is sent twice")),
                 None => Ok(()),
             },
             Observation::StoreAnswered { of, op, accepted, .. } => {
@@ -28,13 +28,16 @@ impl Checker for Stale {
                     self.asked.remove(op);
                 }
                 match (is_asked, accepted) {
-                    (true, false) => Err(format!("daemon {} does not take the answer to its {op:?}", of.daemon)),
-                    (false, true) => Err(format!("daemon {} takes an answer to {op:?}, not asked or twice", of.daemon)),
+                    (true, false) => Err(format!("daemon {} does not accept the answer to its {op:?}", of.daemon)),
+                    (false, true) => Err(format!(
+                        "daemon {} accepts an answer to {op:?} that it did not request or already has",
+                        of.daemon
+                    )),
                     _ => Ok(()),
                 }
             }
             Observation::InputHandled { disposition: Disposition::Accepted, for_another_life: true, .. } => {
-                Err("an answer to a dead life was taken in".to_owned())
+                Err("an answer to an earlier life was accepted".to_owned())
             }
             _ => Ok(()),
         }

@@ -1,4 +1,5 @@
-//! What has ended stays ended: no claim, no row, no second end. A redrive is another delivery.
+//! A finished delivery stays finished: it has no row, no claim and no second end. A redrive is a
+//! new delivery.
 
 use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
@@ -21,7 +22,7 @@ pub(super) fn applied<'a>(request: &'a Request, reply: &'a Reply) -> impl Iterat
     settle.iter().filter(move |settlement| !refused.contains(&settlement.claim))
 }
 
-/// Whether a delivery is over with this verdict.
+/// True if this verdict finishes the delivery.
 pub(super) fn ends(verdict: &Verdict) -> bool {
     !matches!(verdict, Verdict::Retry { .. } | Verdict::Deferred { .. } | Verdict::Executed { .. })
 }
@@ -41,19 +42,19 @@ impl Checker for Terminal {
         for settlement in applied(request, reply) {
             let (id, name) = (settlement.claim.delivery, settlement.verdict.name());
             if let Some(before) = self.ended.get(&id) {
-                return Err(format!("{id} ended as {before}, and then again as {name}"));
+                return Err(format!("{id} ended as {before} and again as {name}"));
             }
             if ends(&settlement.verdict) {
                 self.ended.insert(id, name);
                 if snapshot.store.row(id).is_some() {
-                    return Err(format!("{id} ended as {name}, and its row is still there"));
+                    return Err(format!("{id} ended as {name} but its row still exists"));
                 }
             }
         }
         if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
             for row in claimed {
                 if let Some(before) = self.ended.get(&row.id) {
-                    return Err(format!("{} ended as {before}, and is claimed", row.id));
+                    return Err(format!("{} ended as {before} but is claimed", row.id));
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! What a dispatcher shows of itself is so: readiness, metrics and people go by it.
+//! A dispatcher's view of itself is true. Readiness, metrics and people rely on it.
 
 use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::Probes;
@@ -14,32 +14,32 @@ pub(super) struct Views {
     executions: BTreeMap<OpId, Life>,
 }
 
-/// What a life was state to do.
+/// The observed state of a life.
 #[derive(Default)]
 struct LifeState {
     running: u32,
-    /// Calls that have a permit while their rows are written, by the question.
+    /// Calls that have a permit while their rows are written, by request.
     beginning: BTreeMap<OpId, u32>,
-    /// Settlements of the exchange that is under way.
+    /// Settlements of each exchange in flight.
     settling: BTreeMap<OpId, Vec<Claim>>,
-    /// What exchanges that are under way ask for.
+    /// Quotas of each exchange in flight.
     asking: BTreeMap<OpId, Vec<LaneQuota>>,
-    /// Rows of callers.
+    /// Rows of sync calls.
     calls: BTreeSet<DeliveryId>,
-    /// Rows that were claimed for async work, and are neither started nor settled.
+    /// Rows that were claimed for async work and are neither started nor settled.
     waiting: BTreeMap<DeliveryId, Lease>,
     replying: u32,
     store_failures: u32,
-    /// A store call has failed, and none was made since: what is to be settled waits.
+    /// A store call failed and none was made since, so settlements wait.
     backs_off: bool,
     stale: u64,
     shutting_down: bool,
-    /// Callers that were told something: nobody is told twice, so a second time is another checker's.
+    /// Callers that got a reply. A second reply is reported by another checker.
     told: BTreeSet<InboxId>,
 }
 
 impl LifeState {
-    /// What it shows besides what it does.
+    /// Returns a message if the view differs from the observed state.
     fn differs(&self, view: &View) -> Option<String> {
         let sent = self.settling.values().map(Vec::len).sum::<usize>() as u32;
         let pairs = [
@@ -50,39 +50,44 @@ impl LifeState {
             ("shutting_down", view.shutting_down.into(), self.shutting_down.into()),
         ];
         if let Some((what, shown, state)) = pairs.into_iter().find(|(_, shown, state)| shown != state) {
-            return Some(format!("shows {what} {shown}, and it is {state}"));
+            return Some(format!("shows {what} {shown}, expected {state}"));
         }
-        // What waits to be sent is not state from outside. It waits for the exchange before it or for a store that failed.
+        // Settlements that wait to be sent are invisible from outside. They wait for an exchange in
+        // flight or for the back-off after a store failure.
         let is_sent = !self.settling.is_empty() || self.backs_off || view.settling == sent;
         if view.settling < sent || !is_sent {
-            return Some(format!("shows {} settlements, and has sent {sent}", view.settling));
+            return Some(format!("shows {} settlements but has sent {sent}", view.settling));
         }
-        // While an exchange is under way, some of them may have ended and wait for the next one.
+        // While an exchange is in flight, some of these rows may have ended and wait for the next
+        // one.
         let waiting = self.waiting.len() as u32;
         if view.queued > view.held || (self.settling.is_empty() && !self.backs_off && view.queued != waiting) {
-            return Some(format!("shows {} rows queued of {}, it has {waiting}", view.queued, view.held));
+            return Some(format!("shows {} of {} rows queued, expected {waiting}", view.queued, view.held));
         }
         let asked: u32 = self.asking.values().flatten().map(|quota| quota.quota).sum();
         let free = view.permits.saturating_sub(view.running).saturating_sub(asked);
         if view.inline_room > if view.shutting_down { 0 } else { free } {
-            return Some(format!("shows room for {} rows beside {asked} that it asks for: {view:?}", view.inline_room));
+            return Some(format!(
+                "shows inline room for {} rows beside {asked} requested rows: {view:?}",
+                view.inline_room
+            ));
         }
         if view.queued > 0 && view.lanes == 0 {
-            return Some(format!("shows {} rows queued and no lane", view.queued));
+            return Some(format!("shows {} queued rows and no lane", view.queued));
         }
         None
     }
 
-    /// Why an emission must not claim of one of these lanes. While an exchange is under way, or the store fails, a row that
-    /// seems to wait may have ended without a start.
+    /// Returns the reason why one of these lanes is closed to inline claims. While an exchange is
+    /// in flight or the store fails, a row that seems to wait may have ended without a start.
     fn is_closed(&self, claim: &[LaneQuota], snapshot: &Snapshot<'_>) -> Option<String> {
         let is_claimed = |trigger: TriggerId| claim.iter().any(|quota| quota.trigger == trigger);
         if let Some(asked) = self.asking.values().flatten().find(|asked| is_claimed(asked.trigger)) {
-            return Some(format!("it asks for {} of them itself", asked.quota));
+            return Some(format!("an exchange in flight requests {} rows of it", asked.quota));
         }
         let mut waiting = self.waiting.keys().filter(|_| self.settling.is_empty() && !self.backs_off);
         let row = waiting.find(|id| snapshot.store.row(**id).is_some_and(|row| is_claimed(row.trigger)));
-        row.map(|row| format!("its row {row} waits there"))
+        row.map(|row| format!("its row {row} waits in it"))
     }
 
     fn takes(&mut self, claim: Claim) {
@@ -128,7 +133,7 @@ impl Checker for Views {
         match observation {
             Observation::StoreCalled { of, op: None, request: Request::Exchange { claim, .. } } => {
                 if let Some(why) = self.lives.get(of).and_then(|state| state.is_closed(claim, snapshot)) {
-                    return Err(format!("an emission of daemon {} claims of a lane that is closed: {why}", of.daemon));
+                    return Err(format!("an inline claim of daemon {} takes rows of a closed lane: {why}", of.daemon));
                 }
             }
             Observation::StoreCalled { of, op: Some(op), request } => {

@@ -1,6 +1,6 @@
-//! Who hears of rows asks for them at once: a dispatcher that is told of a lane while it has free permits, a store that
-//! answers and one exchange under way at most does not rest before an exchange asks for it. And a second one goes for no
-//! other reason than that, or many settlements.
+//! A dispatcher with free permits, a working store and at most one exchange in flight claims from a
+//! woken lane before it becomes idle. A second exchange is sent only for a lane that the first did
+//! not request, or for many settlements.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -16,22 +16,21 @@ pub(super) struct Wakes {
 struct LifeState {
     permits: u32,
     batch_max: u32,
-    /// Lanes that it was told of, and has not asked for since.
+    /// Lanes that were woken and not requested since.
     woken: BTreeSet<TriggerId>,
-    /// Exchanges that were not answered.
     asked: BTreeMap<OpId, Vec<LaneQuota>>,
-    /// Rows that were claimed, and whose settlement was not answered.
+    /// Claimed rows without an answered settlement.
     held: BTreeMap<Claim, TriggerId>,
-    /// How long it backs off from the store since it failed, and until when.
+    /// The back-off after a store failure, and its end.
     backs_off: Micros,
     backs_off_until: Mono,
 }
 
-/// Settlements that are worth an exchange beside another.
+/// The number of settlements that justify a second exchange.
 const OVERLAP_MIN: usize = 64;
 
 impl LifeState {
-    /// A lane that it should have asked for.
+    /// Returns a woken lane that the dispatcher should have requested.
     fn forgets(&mut self, view: &View, now: Mono, probes: &mut Probes) -> Option<TriggerId> {
         self.backs_off_until = self.backs_off_until.max(now.plus(std::mem::take(&mut self.backs_off)));
         if self.asked.len() > 1 {
@@ -39,10 +38,10 @@ impl LifeState {
         }
         let asked: u32 = self.asked.values().flatten().map(|quota| quota.quota).sum();
         let free = self.permits.saturating_sub(view.running).saturating_sub(asked);
-        // Fewer rows than lanes are dealt in turn.
+        // With fewer rows than lanes, the lanes take turns.
         let has_room = free.min(self.batch_max) > view.lanes;
         if !has_room || now < self.backs_off_until || view.shutting_down {
-            // It will ask when something ends.
+            // The dispatcher claims when an execution ends.
             self.woken.clear();
             return None;
         }
@@ -72,7 +71,7 @@ impl Checker for Wakes {
                 let is_asked = |lane| state.asked.values().flatten().any(|other| other.trigger == lane);
                 let is_much = settle.len() >= OVERLAP_MIN.min(state.batch_max as usize);
                 if !state.asked.is_empty() && !is_much && claim.iter().all(|quota| is_asked(quota.trigger)) {
-                    return Err(format!("daemon {} sends an exchange beside another for nothing", of.daemon));
+                    return Err(format!("daemon {} sends a second exchange without a reason", of.daemon));
                 }
                 claim.iter().for_each(|quota| _ = state.woken.remove(&quota.trigger));
                 state.asked.insert(*op, claim.clone());
@@ -103,7 +102,10 @@ impl Checker for Wakes {
             Observation::Idle { of, view, now, .. } => {
                 let forgotten = self.lives.entry(*of).or_default().forgets(view, *now, probes);
                 if let Some(lane) = forgotten {
-                    return Err(format!("daemon {} was told of the lane {lane}, and rests without asking", of.daemon));
+                    return Err(format!(
+                        "daemon {} was woken for the lane {lane} but becomes idle without a claim",
+                        of.daemon
+                    ));
                 }
             }
             Observation::LifeEnded { of } => _ = self.lives.remove(of),

@@ -1,4 +1,4 @@
-//! What goes wrong with nodes and with the network between them.
+//! Faults of nodes and of the network between them.
 
 use super::daemon::Daemon;
 use crate::plan::Fault;
@@ -11,14 +11,15 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tidegate_driver::Command;
 
-/// Nodes that are down or paused: the runtime wants one of these at a time.
+/// Nodes that are down or paused. The runtime allows one such state per node.
 #[derive(Clone, Default)]
 pub(super) struct Busy(Arc<Mutex<BTreeSet<NodeId>>>);
 
 impl Busy {
-    /// Does `first` to a node now and `then` after a while, unless it has trouble already.
+    /// Runs `first` on a node now and `then` after `length`, unless the node is already down or
+    /// paused.
     fn trouble(&self, node: NodeId, length: Duration, first: impl FnOnce(), then: impl FnOnce() + Send + 'static) {
-        if !self.0.lock().expect("nobody panicked").insert(node) {
+        if !self.0.lock().expect("no lock is poisoned").insert(node) {
             return;
         }
         first();
@@ -26,12 +27,12 @@ impl Busy {
         madsim::task::spawn(async move {
             sleep(length).await;
             then();
-            busy.0.lock().expect("nobody panicked").remove(&node);
+            busy.0.lock().expect("no lock is poisoned").remove(&node);
         });
     }
 }
 
-/// Lets a fault happen; it is over when everything heals, at the latest.
+/// Injects a fault. It ends after `left` at the latest.
 pub(super) fn inject(fault: &Fault, left: Duration, daemons: &[Daemon], store: NodeId, busy: &Busy) {
     let at_most = |length: u64| Duration::from_micros(length).min(left);
     match fault {
@@ -55,14 +56,14 @@ pub(super) fn inject(fault: &Fault, left: Duration, daemons: &[Daemon], store: N
                 simulator::<NetSim>().unclog_link(from, to);
             });
         }
-        // The database restarts: what it was asked and has not answered, nobody ever hears of.
+        // The database restarts. Requests without an answer are lost.
         Fault::Store { .. } | Fault::Call { .. } => {
             let restart = move || Handle::current().restart(store);
             busy.trouble(store, at_most(50_000), || Handle::current().kill(store), restart);
         }
         Fault::Storm { daemon, .. } => daemons[*daemon].wake(Vec::new()),
         Fault::Drift { daemon, permille, .. } => daemons[*daemon].set_rate(u64::from(*permille)),
-        // The rest is a matter of the dispatcher and of the store alone: the other tier's.
+        // These faults concern only the dispatcher or the store. Tier 1 covers them.
         Fault::Deaf { .. }
         | Fault::Leap { .. }
         | Fault::StoreClock { .. }
@@ -71,7 +72,6 @@ pub(super) fn inject(fault: &Fault, left: Duration, daemons: &[Daemon], store: N
     }
 }
 
-/// Nothing is wrong any more.
 pub(super) fn heal(daemons: &[Daemon], store: NodeId) {
     let network = simulator::<NetSim>();
     network.update_config(|config| config.packet_loss_rate = 0.0);

@@ -1,7 +1,8 @@
-//! The real driver on a simulated runtime: daemons and the store are nodes with a network between them, and the plans are
-//! those of the other tier. What that one cannot see is here: the async shell, cancellation, lost packets.
+//! The real driver on a simulated runtime. Daemons and the store are nodes with a network between
+//! them, and the plans are those of tier 1. This tier adds the async shell, cancellation and lost
+//! packets.
 //!
-//! A process plays one seed: what the runtime keeps in global variables would make the second one another.
+//! A process plays one seed, because the runtime keeps state in global variables.
 
 mod daemon;
 mod faults;
@@ -21,29 +22,27 @@ use std::sync::{Arc, Mutex};
 use tidegate_core::{Cause, ExchangeReply, OpId, Reply, Request};
 use tidegate_ports::{Emission, EmittedEvent, InlineClaimGuard};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Played {
-    /// The first promise that was broken.
+pub struct ClusterOutcome {
     pub violation: Option<Violation>,
-    /// Store calls that were applied.
     pub applied: u64,
-    /// How long the cluster lived, in simulated microseconds.
+    /// The simulated time, in microseconds.
     pub lasted: u64,
-    /// The hash of all that the store was asked and answered.
+    /// The hash of all store requests and answers.
     pub hash: String,
-    /// The timeline, if it was asked for.
+    /// The timeline, if requested.
     pub timeline: Vec<String>,
 }
 
 type Shared = Arc<Mutex<Referee>>;
 
-/// How long everything may take to end after nothing goes wrong any more.
+/// The longest time from the end of all faults to the end of all deliveries.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
 
-/// Plays `plan` on a runtime of its own, with a bug in the store or without.
+/// Plays `plan` on a runtime of its own, optionally with a planted bug in the store.
 #[must_use]
-pub fn play_cluster(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> Played {
+pub fn play_cluster(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> ClusterOutcome {
     std::panic::set_hook(Box::new(|panic| {
         if panic.payload().downcast_ref::<String>().is_none_or(|said| said != daemon::HANDLER_PANIC) {
             eprintln!("{panic}");
@@ -57,7 +56,7 @@ pub fn play_cluster(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> Played {
     let referee: Shared = Arc::new(Mutex::new(Referee::new(&plan, mode, bug)));
     let lasted = runtime.block_on(play(Arc::clone(&plan), Arc::clone(&referee)));
     drop(runtime);
-    let mut referee = referee.lock().expect("nobody panicked");
+    let mut referee = referee.lock().expect("no lock is poisoned");
     referee.finish(lasted)
 }
 
@@ -66,10 +65,10 @@ enum Event {
     Fault(usize),
 }
 
-/// Lets everything happen in its time; when all has healed, waits for the end.
+/// Runs all events at their times, ends all faults, and waits until every delivery has ended.
 async fn play(plan: Arc<Plan>, referee: Shared) -> u64 {
     let started = Instant::now();
-    referee.lock().expect("nobody panicked").start(started);
+    referee.lock().expect("no lock is poisoned").start(started);
     let (store, busy) = (store::start(&referee), faults::Busy::default());
     let heals = started + Duration::from_micros(plan.heal_at);
     let daemons: Vec<Daemon> = (0..plan.daemons).map(|number| Daemon::start(number, &plan, &referee)).collect();
@@ -83,35 +82,35 @@ async fn play(plan: Arc<Plan>, referee: Shared) -> u64 {
             Event::Step(n) => step(&plan.steps[n].1, &daemons, &referee),
             Event::Fault(n) => {
                 let (fault, left) = (&plan.faults[n].1, heals.saturating_duration_since(Instant::now()));
-                referee.lock().expect("nobody panicked").tell(|| format!("fault: {fault:?}"));
+                referee.lock().expect("no lock is poisoned").tell(|| format!("fault: {fault:?}"));
                 faults::inject(fault, left, &daemons, store, &busy);
             }
         }
     }
-    // What ends at the same observation ends first.
+    // Faults that end at `heal_at` end first.
     madsim::time::sleep_until(heals + Duration::from_millis(2)).await;
     faults::heal(&daemons, store);
     let healed = Instant::now();
     while !is_over(&daemons, &referee) {
         if healed.elapsed() > DRAIN_MAX {
             let views: Vec<_> = daemons.iter().map(Daemon::view).collect();
-            referee.lock().expect("nobody panicked").stuck(format!("not everything has ended: {views:?}"));
+            referee.lock().expect("no lock is poisoned").stuck(format!("some deliveries have not ended: {views:?}"));
             break;
         }
         sleep(Duration::from_millis(20)).await;
     }
-    referee.lock().expect("nobody panicked").observe(&Observation::RunEnded);
+    referee.lock().expect("no lock is poisoned").observe(&Observation::RunEnded);
     daemons.iter().for_each(Daemon::kill);
     u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
 fn is_over(daemons: &[Daemon], referee: &Shared) -> bool {
-    let is_done = referee.lock().expect("nobody panicked").is_done();
-    is_done || daemons.iter().all(Daemon::is_quiet) && referee.lock().expect("nobody panicked").is_empty()
+    let is_done = referee.lock().expect("no lock is poisoned").is_done();
+    is_done || daemons.iter().all(Daemon::is_quiet) && referee.lock().expect("no lock is poisoned").is_empty()
 }
 
 fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
-    let mut world = referee.lock().expect("nobody panicked");
+    let mut world = referee.lock().expect("no lock is poisoned");
     world.tell(|| format!("clients: {step:?}"));
     let mut emitted: Vec<EmittedEvent> = match step {
         Step::Emit { to, count, .. } => {
@@ -132,25 +131,25 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
     };
     world.observe(&Observation::OutboxChanged);
     let daemon = &daemons[emitted.iter().map(|one| one.lanes.len()).sum::<usize>() % daemons.len()];
-    if let Some((of, offer)) = daemon.try_inline_claim() {
-        claim_inline(&mut world, &mut emitted, of, offer);
+    if let Some((of, guard)) = daemon.try_inline_claim() {
+        claim_inline(&mut world, &mut emitted, of, guard);
     }
     drop(world);
     daemon.wake(emitted.iter().flat_map(EmittedEvent::waiting).collect());
 }
 
-/// A daemon that emits claims what it has written in the same transaction.
-fn claim_inline(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, offer: InlineClaimGuard) {
-    let claim = offer.room().quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), world.store().now());
+/// The daemon that emits claims the rows inline, in the same transaction.
+fn claim_inline(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, guard: InlineClaimGuard) {
+    let claim = guard.room().quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), world.store().now());
     if claim.is_empty() {
         return;
     }
-    let request = Request::Exchange { settle: Vec::new(), claim, lease_for: offer.lease_for() };
+    let request = Request::Exchange { settle: Vec::new(), claim, lease_for: guard.lease_for() };
     world.observe(&Observation::StoreCalled { of, op: None, request: &request });
-    // No dispatcher has sent it, so none has numbered it.
+    // No dispatcher sent this request, so it has no number of its own.
     let op = OpId { incarnation: incarnation(of.daemon, of.life), seq: u64::MAX };
     if let Reply::Exchange(ExchangeReply { claimed, .. }) = world.apply(of, op, &request) {
         emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
-        offer.claimed(claimed);
+        guard.claimed(claimed);
     }
 }

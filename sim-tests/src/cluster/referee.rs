@@ -1,6 +1,6 @@
-//! The store and the checkers, outside of every node: what happens to a process does not happen to them.
+//! The store and the checkers. They live outside of every node and survive crashes.
 
-use super::Played;
+use super::ClusterOutcome;
 use crate::checkers::{Checkers, Life, Observation, Snapshot, Trouble, Violation};
 use crate::plan::Plan;
 use crate::probes::Probes;
@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use tidegate_core::{OpId, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 
-/// What needs the numbers of operations, or to know every trouble, is the other tier's.
-const ELSEWHERE: [&str; 11] =
+/// Checkers that need operation numbers or the trouble of each daemon. They run in tier 1 only.
+const TIER_1_ONLY: [&str; 11] =
     ["callers", "facts", "metrics", "expiry", "stale", "latency", "bounds", "views", "fairness", "hoarding", "wakes"];
 
 pub(super) struct Referee {
@@ -27,7 +27,7 @@ pub(super) struct Referee {
     trouble: Vec<Trouble>,
     violation: Option<Violation>,
     bug: Option<Bug>,
-    spoilt: BTreeSet<i64>,
+    sabotage_memory: BTreeSet<i64>,
     applied: u64,
     executions: u64,
 }
@@ -40,14 +40,14 @@ impl Referee {
             started: None,
             memory,
             page,
-            checkers: Checkers::but(&ELSEWHERE),
+            checkers: Checkers::but(&TIER_1_ONLY),
             probes: Probes::default(),
             trace: Trace::new(mode),
-            // Packets may be lost at any time: nobody is ever certainly well.
+            // Packets may be lost at any time, so no daemon is ever known to be healthy.
             trouble: vec![Trouble { until: 1, ..Trouble::default() }; plan.daemons],
             violation: None,
             bug,
-            spoilt: BTreeSet::new(),
+            sabotage_memory: BTreeSet::new(),
             applied: 0,
             executions: 0,
         }
@@ -62,7 +62,7 @@ impl Referee {
         u64::try_from(elapsed).unwrap_or(u64::MAX)
     }
 
-    /// The store, now.
+    /// The store, with its clock set.
     pub(super) fn store(&mut self) -> &mut Memory {
         let now = self.elapsed();
         self.trace.at(now);
@@ -80,12 +80,12 @@ impl Referee {
         self.violation = self.checkers.observe(observation, &snapshot, &mut self.probes).err();
     }
 
-    /// The store does what a life asks it.
+    /// Applies a request of a life to the store.
     pub(super) fn apply(&mut self, of: Life, op: OpId, request: &Request) -> Reply {
         self.store();
         let reply = match self.bug {
             None => self.memory.call(request.clone()),
-            Some(bug) => bug.apply(&mut self.memory, request.clone(), &mut self.spoilt),
+            Some(bug) => bug.apply(&mut self.memory, request.clone(), &mut self.sabotage_memory),
         };
         self.applied += 1;
         self.trace.note(&(of.daemon, of.life, request, &reply));
@@ -110,7 +110,7 @@ impl Referee {
         self.violation.get_or_insert(Violation { checker: "progress", what });
     }
 
-    /// Whether a promise was broken: then nothing more is to be seen.
+    /// True if a promise was broken. The run ends then.
     pub(super) fn is_done(&self) -> bool {
         self.violation.is_some()
     }
@@ -119,8 +119,8 @@ impl Referee {
         self.memory.outbox_len() == 0
     }
 
-    pub(super) fn finish(&mut self, lasted: u64) -> Played {
+    pub(super) fn finish(&mut self, lasted: u64) -> ClusterOutcome {
         let (timeline, hash) = std::mem::replace(&mut self.trace, Trace::new(TraceMode::Nothing)).finish();
-        Played { violation: self.violation.take(), applied: self.applied, lasted, hash, timeline }
+        ClusterOutcome { violation: self.violation.take(), applied: self.applied, lasted, hash, timeline }
     }
 }

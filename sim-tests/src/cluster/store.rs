@@ -1,4 +1,4 @@
-//! The store as a node of its own: what it was asked it finishes, whatever becomes of who asked.
+//! The store as a node. It finishes each request, even if the caller has died.
 
 use super::Shared;
 use crate::checkers::Life;
@@ -12,14 +12,14 @@ use tidegate_core::{OpId, Reply, Request};
 
 /// A store call on the wire.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Asked {
+pub(super) struct StoreCall {
     pub(super) daemon: usize,
     pub(super) life: u64,
     pub(super) op: OpId,
     pub(super) request: Request,
 }
 
-impl Rpc for Asked {
+impl Rpc for StoreCall {
     const ID: u64 = 1;
     type Response = Reply;
 }
@@ -28,7 +28,7 @@ pub(super) fn address() -> SocketAddr {
     SocketAddr::from(([10, 0, 0, 1], 5432))
 }
 
-/// Takes the address, as soon as whoever had it before a restart is gone.
+/// Binds the address as soon as an earlier process has released it.
 pub(super) async fn bind(address: SocketAddr) -> Endpoint {
     loop {
         match Endpoint::bind(address).await {
@@ -38,18 +38,18 @@ pub(super) async fn bind(address: SocketAddr) -> Endpoint {
     }
 }
 
-/// Starts the node; restarted, it has forgotten nothing that it answered.
+/// Starts the node. A restart loses nothing that was answered.
 pub(super) fn start(referee: &Shared) -> NodeId {
     let referee = Shared::clone(referee);
     let serve = move || {
         let referee = Shared::clone(&referee);
         async move {
             let endpoint = bind(address()).await;
-            endpoint.add_rpc_handler(move |asked: Asked| {
+            endpoint.add_rpc_handler(move |call: StoreCall| {
                 let referee = Shared::clone(&referee);
                 async move {
-                    let of = Life { daemon: asked.daemon, life: asked.life };
-                    referee.lock().expect("nobody panicked").apply(of, asked.op, &asked.request)
+                    let of = Life { daemon: call.daemon, life: call.life };
+                    referee.lock().expect("no lock is poisoned").apply(of, call.op, &call.request)
                 }
             });
             std::future::pending::<()>().await;

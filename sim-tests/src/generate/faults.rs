@@ -1,5 +1,5 @@
-//! What goes wrong. Some seeds leave whole classes of faults out, so that the others bite deeper: the number of faults
-//! stays the same.
+//! Faults. Some seeds leave out whole classes of faults and keep the total number, so that the
+//! remaining classes occur more often.
 
 use super::limits;
 use crate::draw::Draw;

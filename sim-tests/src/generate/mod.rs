@@ -1,4 +1,4 @@
-//! From a seed to a plan.
+//! Generates a plan from a seed.
 
 mod faults;
 mod steps;
@@ -11,13 +11,13 @@ use tidegate_core::GateLimits;
 const SECOND: u64 = 1_000_000;
 
 impl Plan {
-    /// What this seed draws of everything.
+    /// The plan of `seed` with the mixed workload.
     #[must_use]
     pub fn from_seed(seed: u64) -> Self {
         Self::of(Profile::Mixed, seed)
     }
 
-    /// What this seed draws for a workload.
+    /// The plan of `seed` for a workload.
     #[must_use]
     pub fn of(profile: Profile, seed: u64) -> Self {
         let mut draw = Draw::new(seed, "plan");
@@ -31,7 +31,8 @@ impl Plan {
 }
 
 fn settings(draw: &mut Draw, profile: Profile) -> Settings {
-    // With few permits a gate is full, with many a lane's share is more than all but one.
+    // With few permits a gate is often full. With many, a lane's share leaves more than one permit
+    // free.
     let permits_max = if profile == Profile::Gate { 3 } else { draw.one(&[4, 8, 8, 40]) };
     Settings {
         gate: limits(draw, permits_max),

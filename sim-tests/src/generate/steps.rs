@@ -1,4 +1,4 @@
-//! What clients and operators do.
+//! The steps of clients and operators.
 
 use super::limits;
 use crate::draw::Draw;
@@ -6,7 +6,7 @@ use crate::plan::Step;
 use crate::profile::Profile;
 use tidegate_core::GateLimits;
 
-/// The triggers that events are emitted for.
+/// The triggers that get events.
 const LANES: [&str; 8] = ["count", "flaky", "slow", "limited", "loop", "doomed", "owned", "aging"];
 
 pub(super) fn draw(
@@ -59,7 +59,7 @@ fn mixed(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
 }
 
 fn emit(draw: &mut Draw, lanes: &[&str], most: u64) -> Step {
-    // A transaction that took longer than the claims' floor reaches back is found by discovery alone.
+    // A transaction that took longer than the slack of a claim's floor is found by discovery alone.
     let lag = if draw.permille(100) { draw.between(1, 8_000_000) } else { 0 };
     Step::Emit { to: draw.one(lanes).to_owned(), count: draw.between(1, most) as u32, lag }
 }

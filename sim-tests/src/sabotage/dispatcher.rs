@@ -22,14 +22,14 @@ impl Bug {
         }
     }
 
-    /// Whether this fact is kept from the world.
-    pub(crate) fn hushes(self, fact: &Fact) -> bool {
+    /// True if the bug hides this fact.
+    pub(crate) fn hides(self, fact: &Fact) -> bool {
         let is_dead = matches!(fact, Fact::DeliverySettled { ending: Ending::Dead { .. }, .. });
         self == Self::FactUntold && is_dead
     }
 
-    /// What is told on top of a fact.
-    pub(crate) fn adds(self, fact: &Fact) -> Option<Fact> {
+    /// A false fact that the bug adds after a fact.
+    pub(crate) fn adds_fact(self, fact: &Fact) -> Option<Fact> {
         if let (Self::CountsWrong, Fact::ExchangeAnswered { settled, claimed, took }) = (self, fact) {
             return Some(Fact::ExchangeAnswered { settled: *settled, claimed: claimed + 1, took: *took });
         }
@@ -55,7 +55,7 @@ impl Bug {
         self == Self::FansOutTwice
     }
 
-    /// What a settlement becomes. `false`: it is forgotten.
+    /// Changes a verdict. False if the bug loses the settlement.
     fn settles(self, verdict: &mut Verdict, attempt: u32, allowed: u32) -> bool {
         match (self, &mut *verdict) {
             (Self::LostRetry, Verdict::Retry { .. }) => return false,
@@ -91,8 +91,8 @@ impl Bug {
 }
 
 impl World {
-    /// A request as a dispatcher with the bug would send it; `None` if it would not.
-    pub(crate) fn spoilt_request(&self, mut request: Request) -> Option<Request> {
+    /// The request that a dispatcher with the bug sends. `None` if it sends none.
+    pub(crate) fn sabotaged_request(&self, mut request: Request) -> Option<Request> {
         let Some(bug) = self.bug() else { return Some(request) };
         if let (Bug::Favourite, Request::Exchange { claim, .. }) = (bug, &mut request)
             && let [first, .., last] = claim.as_mut_slice()
@@ -101,7 +101,7 @@ impl World {
             last.quota = 1;
         }
         if let (Bug::ClaimsTooMuch, Request::Exchange { claim, .. }) = (bug, &mut request) {
-            // Of one lane, so that no other is treated worse.
+            // Only one lane, so that fairness between lanes is not affected.
             if let [alone] = claim.as_mut_slice() {
                 alone.quota *= 3;
             }
@@ -125,8 +125,8 @@ impl World {
         Some(request)
     }
 
-    /// An input as it would reach a dispatcher with the bug.
-    pub(crate) fn spoilt_input(&self, of: Life, input: Input) -> Input {
+    /// The input that a dispatcher with the bug receives.
+    pub(crate) fn sabotaged_input(&self, of: Life, input: Input) -> Input {
         match (self.bug(), input) {
             (Some(Bug::StaleTaken), Input::StoreAnswered { mut op, result }) => {
                 op.incarnation = crate::world::incarnation(of.daemon, of.life);
@@ -144,13 +144,13 @@ impl World {
                 if op.seq.is_multiple_of(7) =>
             {
                 let op = tidegate_core::OpId { seq: op.seq + 1_000_000, ..op };
-                Input::StoreAnswered { op, result: Err(StoreError::unknown("to another question")) }
+                Input::StoreAnswered { op, result: Err(StoreError::unknown("an answer to another request")) }
             }
             (_, input) => input,
         }
     }
 
-    pub(crate) fn spoilt_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
+    pub(crate) fn sabotaged_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
         match self.bug() {
             Some(Bug::NeverRests) => Some(now),
             Some(Bug::OversleepsCaller) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
@@ -158,20 +158,20 @@ impl World {
         }
     }
 
-    /// What a dispatcher with the bug would show of itself.
-    pub(crate) fn spoilt_view(&self, view: View) -> View {
+    /// The view that a dispatcher with the bug shows.
+    pub(crate) fn sabotaged_view(&self, view: View) -> View {
         let settling = if self.bug() == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
         let room = if self.bug() == Some(Bug::RoomForMore) { view.permits } else { view.inline_room };
         View { settling, inline_room: room, ..view }
     }
 
-    /// The lanes that a dispatcher with the bug would keep an emission from.
-    pub(crate) fn spoilt_closed(&self, closed: Vec<TriggerId>) -> Vec<TriggerId> {
+    /// The lanes that a dispatcher with the bug closes to inline claims.
+    pub(crate) fn sabotaged_closed(&self, closed: Vec<TriggerId>) -> Vec<TriggerId> {
         if self.bug() == Some(Bug::ClosesNothing) { Vec::new() } else { closed }
     }
 
-    /// A reply as a caller would get it.
-    pub(crate) fn spoilt_reply(&self, mut reply: SyncReply) -> SyncReply {
+    /// The reply that a caller receives.
+    pub(crate) fn sabotaged_reply(&self, mut reply: SyncReply) -> SyncReply {
         if self.bug() == Some(Bug::RepliesTooSoon) && reply.execution.is_some() && reply.result.is_err() {
             reply.result = Ok(None);
         }

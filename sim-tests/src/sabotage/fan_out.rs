@@ -1,11 +1,11 @@
-//! Bugs in fan-out.
+//! Bugs in the fan-out of events.
 
 use super::Bug;
 use crate::world::World;
 use tidegate_core::DeliveryId;
 
 impl World {
-    /// The last row that was emitted is there a second time.
+    /// Adds a second copy of the last emitted row.
     pub(crate) fn fan_out_again(&mut self) {
         let last = self.store().rows_after(DeliveryId(i64::MIN)).filter(|row| row.lease.0 == 0).last().cloned();
         if let Some(mut row) = last.filter(|_| self.bug() == Some(Bug::FansOutTwice)) {

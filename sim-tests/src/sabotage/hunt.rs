@@ -1,4 +1,4 @@
-//! Plays seed after seed with a planted bug until a checker objects.
+//! Plays seeds with a planted bug until a checker catches it.
 
 use super::Bug;
 use crate::plan::Plan;
@@ -6,21 +6,19 @@ use crate::probes::Probes;
 use crate::run::play;
 use crate::world::Options;
 
-/// A bug that is not caught within so many seeds counts as missed.
+/// A bug that no seed of this range shows counts as missed.
 pub const SEEDS_MAX: u64 = 5_000;
 
-/// Who caught a bug, and how soon.
+/// The checker that caught a bug, and the effort.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caught {
-    /// The checker.
     pub by: &'static str,
-    /// What it said.
     pub what: String,
-    /// With how many seeds.
+    /// The number of seeds played.
     pub seeds: u64,
 }
 
-/// Looks for `bug`, with all checkers or all but one.
+/// Plays up to `seeds_max` seeds with `bug`, with all checkers or without one.
 #[must_use]
 pub fn hunt(bug: Bug, without: Option<&str>, seeds_max: u64) -> Option<Caught> {
     let mut probes = Probes::default();

@@ -9,15 +9,15 @@ use tidegate_core::{
 use tidegate_io_sim::Memory;
 
 impl Bug {
-    /// Applies a request as a store would that has this bug. What it has to remember is in `spoilt`.
-    pub(crate) fn apply(self, store: &mut Memory, mut request: Request, spoilt: &mut BTreeSet<i64>) -> Reply {
-        let before = self.before(store, &mut request, spoilt);
+    /// Applies a request like a store with this bug. `sabotage_memory` is the bug's memory.
+    pub(crate) fn apply(self, store: &mut Memory, mut request: Request, sabotage_memory: &mut BTreeSet<i64>) -> Reply {
+        let before = self.before(store, &mut request, sabotage_memory);
         let mut reply = store.call(request.clone());
-        self.after(store, &request, &mut reply, spoilt, before);
+        self.after(store, &request, &mut reply, sabotage_memory, before);
         reply
     }
 
-    fn before(self, store: &mut Memory, request: &mut Request, spoilt: &mut BTreeSet<i64>) -> Before {
+    fn before(self, store: &mut Memory, request: &mut Request, sabotage_memory: &mut BTreeSet<i64>) -> Before {
         let mut before = Before::default();
         match request {
             Request::Exchange { settle, claim, .. } => {
@@ -25,7 +25,7 @@ impl Bug {
                     self.before_settlement(store, settlement, &mut before);
                 }
                 if self == Self::EffectsTwice {
-                    self.repeat_effects(store, settle, spoilt);
+                    self.repeat_effects(store, settle, sabotage_memory);
                 }
                 for quota in &mut *claim {
                     let lane: Vec<DeliveryId> = store
@@ -56,12 +56,12 @@ impl Bug {
                         settle.iter().filter(|one| matches!(one.verdict, Verdict::Retry { .. } | Verdict::Dead { .. }));
                     for one in poisoned {
                         if let Some(row) = store.row(one.claim.delivery) {
-                            spoilt.insert(row.trigger.0 << 32 | now);
+                            sabotage_memory.insert(row.trigger.0 << 32 | now);
                         }
                     }
                     claim.retain(|quota| {
                         let recent = (quota.trigger.0 << 32 | (now - 2))..=(quota.trigger.0 << 32 | now);
-                        spoilt.range(recent).next().is_none()
+                        sabotage_memory.range(recent).next().is_none()
                     });
                 }
             }
@@ -97,12 +97,12 @@ impl Bug {
         }
     }
 
-    /// Applies the effects of what is settled now once more, under no row at all.
-    fn repeat_effects(self, store: &mut Memory, settle: &[Settlement], spoilt: &mut BTreeSet<i64>) {
+    /// Applies the effects of these settlements a second time, without a row.
+    fn repeat_effects(self, store: &mut Memory, settle: &[Settlement], sabotage_memory: &mut BTreeSet<i64>) {
         for one in settle {
             let Verdict::Done { effects } = &one.verdict else { continue };
             let Some(mut row) = store.row(one.claim.delivery).cloned() else { continue };
-            if !spoilt.insert(row.id.0) {
+            if !sabotage_memory.insert(row.id.0) {
                 continue;
             }
             let id = row.id;
@@ -122,7 +122,7 @@ impl Bug {
         store: &mut Memory,
         request: &Request,
         reply: &mut Reply,
-        spoilt: &mut BTreeSet<i64>,
+        sabotage_memory: &mut BTreeSet<i64>,
         before: Before,
     ) {
         for (trigger, limit) in before.limits {
@@ -137,7 +137,7 @@ impl Bug {
                         settle.iter().filter(|one| !fenced.contains(&one.claim) && !conflicted.contains(&one.claim));
                     for settlement in applied {
                         let row = before.rows.iter().find(|row| row.id == settlement.claim.delivery);
-                        self.after_settlement(store, settlement, row, spoilt);
+                        self.after_settlement(store, settlement, row, sabotage_memory);
                     }
                 }
                 for row in claimed {
@@ -180,14 +180,14 @@ impl Bug {
         store: &mut Memory,
         settlement: &Settlement,
         row: Option<&tidegate_io_sim::Row>,
-        spoilt: &mut BTreeSet<i64>,
+        sabotage_memory: &mut BTreeSet<i64>,
     ) {
         let Some(row) = row else { return };
         let id = row.id;
         match (self, &settlement.verdict) {
             (Self::DeferralCounts, Verdict::Deferred { .. }) => store.spoil(id, |row| row.attempt += 1),
             (Self::DoneKeepsRow, Verdict::Done { .. }) => store.bring_back(row.clone()),
-            (Self::EndedComesBack, Verdict::Dropped) if spoilt.insert(id.0) => {
+            (Self::EndedComesBack, Verdict::Dropped) if sabotage_memory.insert(id.0) => {
                 let mut back = row.clone();
                 back.lease_until = Timestamp::EPOCH;
                 store.bring_back(back);
@@ -217,7 +217,7 @@ impl Bug {
     }
 }
 
-/// What was there before, and how claims were called.
+/// The state before a request, and the claims that the bug renamed.
 #[derive(Default)]
 struct Before {
     rows: Vec<tidegate_io_sim::Row>,

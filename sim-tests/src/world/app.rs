@@ -1,4 +1,4 @@
-//! What is deployed in every simulated world.
+//! The app of every simulated world.
 
 use tidegate_core::{
     AppName, Micros, PrincipalId, RetryPolicy, RetryPolicySpec, Role, Timestamp, TriggerId, TriggerSpec,
@@ -6,22 +6,22 @@ use tidegate_core::{
 use tidegate_io_sim::Memory;
 use tidegate_ports::{Deployment, NewPrincipal};
 
-/// When a run begins, by the store's clock: two and a half seconds before a minute, when cron ticks.
+/// The start of a run by the store's clock: 2.5 s before a full minute, at which cron ticks.
 pub(crate) const EPOCH: i64 = 1_800_000_057_500_000;
 pub(crate) const MAX_DEPTH: u32 = 4;
-/// The limit of the trigger `limited`.
+/// The `max_concurrency` of the trigger `limited`.
 pub(crate) const LIMIT: u32 = 2;
 pub(crate) const SYNC_QUEUE_MAX: u32 = 5;
-/// How long a caller waits for a permit.
+/// The longest wait of a sync call for a permit.
 pub(crate) const SYNC_WAIT: Micros = Micros::from_millis(1_000);
-/// How long a shutdown waits for what runs, and for its last settlements.
+/// The longest shutdown: the grace time for executions, and 2 s for the last settlements.
 pub(crate) const SHUTDOWN: Micros = Micros::from_millis(SHUTDOWN_GRACE_MS + 2_000);
 pub(crate) const SHUTDOWN_GRACE_MS: u64 = 1_000;
-/// Renewals that fit into a lease.
+/// Renewals within one lease.
 pub(crate) const RENEWALS: u32 = 3;
-/// What a fault leaves behind: a lease, or the longest pause between two discoveries.
+/// The longest effect of a fault after its end: a lease, or the longest pause between discoveries.
 pub(crate) const AFTER_EFFECTS: u64 = 6_000_000;
-/// Who registered `owned`.
+/// The principal that registered the trigger `owned`.
 pub(crate) const OWNER: &str = "user:carol";
 
 pub(crate) fn app() -> AppName {
@@ -33,10 +33,10 @@ pub(crate) fn principal(name: &str) -> PrincipalId {
 }
 
 fn spec(value: serde_json::Value) -> TriggerSpec {
-    serde_json::from_value(value).expect("the triggers are well written")
+    serde_json::from_value(value).expect("the triggers are valid")
 }
 
-/// A trigger on the app's events of its own name.
+/// A trigger on app events whose type is the trigger's name.
 fn on(name: &str, attempts: u32, backoff: &str, limit: Option<u32>) -> TriggerSpec {
     spec(serde_json::json!({
         "name": name, "match": {"source": "app", "type": name}, "handler": {"native": name}, "timeout_ms": 2_000,
@@ -45,14 +45,14 @@ fn on(name: &str, attempts: u32, backoff: &str, limit: Option<u32>) -> TriggerSp
     }))
 }
 
-/// No attempt begins later than this.
+/// A policy with a maximum age of 700 ms.
 fn aging() -> RetryPolicy {
     let spec =
         RetryPolicySpec { max_attempts: 100, base_ms: 100, max_ms: 300, max_age_ms: Some(700), ..Default::default() };
     RetryPolicy::try_from(spec).expect("constants within the bounds")
 }
 
-/// A trigger on anything else.
+/// A trigger with any match rule.
 fn with(name: &str, rule: serde_json::Value) -> TriggerSpec {
     spec(serde_json::json!({
         "name": name, "match": rule, "handler": {"native": name}, "timeout_ms": 2_000,
@@ -60,7 +60,7 @@ fn with(name: &str, rule: serde_json::Value) -> TriggerSpec {
     }))
 }
 
-/// A store with all triggers, and the one that callers call.
+/// A store with all triggers, and the id of the HTTP trigger that callers call.
 pub(crate) fn deployed() -> (Memory, TriggerId) {
     let mut store = Memory::new(Timestamp(EPOCH));
     let triggers = vec![

@@ -1,4 +1,4 @@
-//! What clients and operators do.
+//! The steps of clients and operators.
 
 use super::app::{MAX_DEPTH, OWNER, app, principal};
 use super::daemon::incarnation;
@@ -78,7 +78,7 @@ impl World {
         self.notify(waiting)
     }
 
-    /// What is not committed was never there, whoever was told of it.
+    /// Notifies for rows that are then rolled back.
     fn rollback(&mut self, to: &str) -> Result<(), Violation> {
         self.probes.sometimes(Probe::RolledBack, true);
         let mut copy = self.store.clone();
@@ -86,7 +86,7 @@ impl World {
         self.notify(emitted.into_iter().flat_map(|one| one.lanes).collect())
     }
 
-    /// One daemon is told at once, another maybe too; the others find it by themselves.
+    /// Notifies one daemon, and perhaps a second one. The others find the rows by discovery.
     fn notify(&mut self, lanes: Vec<TriggerId>) -> Result<(), Violation> {
         let first = self.draw.between(0, self.daemons.len() as u64 - 1) as usize;
         let times = self.draw.between(0, 2);
@@ -151,13 +151,13 @@ fn selection(limit: u32) -> LetterSelection {
     LetterSelection { limit, ..LetterSelection::default() }
 }
 
-/// What is invoked by its name.
+/// The target of an invocation.
 fn script() -> SyncTarget {
     let script = ScriptName::new("invoked").expect("a constant within the rule");
     SyncTarget::Script { app: app(), script, timeout: TimeoutMs::try_from(2_000).expect("within the bounds") }
 }
 
-/// Most callers begin a chain, some come at its end, and some from beyond.
+/// Most callers start a chain. Some are at the maximum depth, and some are beyond it.
 fn chain(caller: u64) -> Option<Parent> {
     let depth = match caller % 8 {
         3 => MAX_DEPTH,
@@ -168,12 +168,11 @@ fn chain(caller: u64) -> Option<Parent> {
     Some(Parent { root_id: id, parent_id: id, depth })
 }
 
-/// The idempotency key of that number.
 pub(crate) fn key_of(key: u32) -> IdempotencyKey {
     IdempotencyKey { key: key.to_string(), digest: "same".to_owned() }
 }
 
-/// An event of nothing but its type.
+/// An event without data.
 pub(crate) fn event(event_type: &str, subject: &str) -> NewEvent {
     NewEvent {
         event_type: EventType::new(event_type).expect("a constant within the rule"),

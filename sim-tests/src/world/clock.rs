@@ -1,15 +1,15 @@
-//! A daemon's clock: it may run at another rate, stand still or leap, and never goes back.
+//! A daemon's clock. It may run at another rate, stand still or jump ahead, and never goes back.
 
 use tidegate_core::{Micros, Mono};
 
 /// The monotonic clock of one life.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
-    /// What it read …
+    /// The reading of this clock at `at`.
     mono: u64,
-    /// … when the world's clock read this.
+    /// A time of the world's clock.
     at: u64,
-    /// Thousandths of the world's rate.
+    /// The rate in thousandths of the world's rate.
     permille: u64,
 }
 
@@ -30,7 +30,7 @@ impl Clock {
         self.mono += by;
     }
 
-    /// When it will read `at`, by the world's clock. `None` while it stands still.
+    /// The time of the world's clock at which this clock reads `at`. `None` while it stands still.
     pub(super) fn when(&self, at: Mono, now: u64) -> Option<u64> {
         let Micros(left) = at.since(self.read(now));
         (self.permille > 0).then(|| now + (left * 1_000).div_ceil(self.permille))

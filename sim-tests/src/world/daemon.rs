@@ -1,4 +1,4 @@
-//! Daemons: what reaches a dispatcher, and what comes of what it says.
+//! Daemons: the inputs of a dispatcher, and the execution of its outputs.
 
 use super::clock::Clock;
 use super::{Event, World, app};
@@ -11,44 +11,43 @@ use tidegate_core::{
     Outcome, Output, RngKey, TriggerId, View,
 };
 
-/// One daemon, and the life that it lives.
+/// A daemon and its current life.
 pub(super) struct Daemon {
     dispatcher: Dispatcher,
     pub(super) life: u64,
     pub(super) clock: Clock,
     pub(super) is_alive: bool,
     pub(super) paused_until: u64,
-    /// How the next lives are set.
+    /// The settings of the next lives.
     pub(super) settings: Settings,
-    /// What goes wrong with its next store calls.
+    /// The faults of the next store calls.
     pub(super) store_faults: VecDeque<StoreFault>,
-    /// What goes wrong with certain store calls of it, by their number.
+    /// The faults of particular store calls, by the number of the call.
     pub(super) call_faults: BTreeMap<u64, CallFault>,
-    /// How many store calls it has made, in all its lives.
+    /// The number of store calls in all lives.
     pub(super) calls: u64,
-    /// What goes wrong with its next executions.
+    /// The faults of the next executions.
     pub(super) handler_faults: VecDeque<HandlerFault>,
-    /// When it is to die, and for how long.
-    pub(super) doom: Option<(CrashPoint, u64)>,
+    /// The point of the next crash, and the downtime after it.
+    pub(super) next_crash: Option<(CrashPoint, u64)>,
     pub(super) cut_until: u64,
-    /// Whether the cut loses answers, and not questions.
+    /// True if the cut loses answers, false if it loses requests.
     pub(super) cut_answers: bool,
     pub(super) deaf_until: u64,
-    /// How long a claim of its leases.
     pub(super) lease_for: Micros,
-    /// Until when an emission is claiming rows for it.
+    /// The time until which an inline claim for this daemon is in flight.
     pub(super) inline_claim_until: u64,
-    /// When the next tick is due that counts.
+    /// The time of the timer that counts; earlier timers are ignored.
     tick_at: u64,
     running: BTreeSet<OpId>,
-    /// Those who wait for a reply from this life.
+    /// Callers that wait for a reply of this life.
     pub(super) waiting: BTreeSet<InboxId>,
     pub(super) callers: u64,
 }
 
 impl Daemon {
-    /// One that has not begun its first life.
-    pub(super) fn unborn(settings: Settings) -> Self {
+    /// A daemon before its first life.
+    pub(super) fn before_first_life(settings: Settings) -> Self {
         Self {
             dispatcher: Dispatcher::new(Config::default(), boot(0, 0, 0), Mono(0)),
             life: 0,
@@ -60,7 +59,7 @@ impl Daemon {
             call_faults: BTreeMap::new(),
             calls: 0,
             handler_faults: VecDeque::new(),
-            doom: None,
+            next_crash: None,
             cut_until: 0,
             cut_answers: false,
             deaf_until: 0,
@@ -81,19 +80,19 @@ impl Daemon {
         self.dispatcher.closed_lanes()
     }
 
-    /// Whether a lane that has nothing running could start something here.
+    /// True if this daemon could start an execution for a lane that has none.
     pub(super) fn has_room(&self) -> bool {
         let view = self.view();
         self.is_alive && !view.shutting_down && view.running == 0 && view.queued == 0
     }
 }
 
-/// Which life this is.
+/// The incarnation of a life.
 pub(crate) fn incarnation(daemon: usize, life: u64) -> Incarnation {
     Incarnation(uuid::Uuid::from_u128((daemon as u128 + 1) << 64 | u128::from(life)))
 }
 
-/// The whole configuration.
+/// The complete configuration for a plan's settings.
 pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config {
     let spec = ConfigSpec {
         gate,
@@ -107,7 +106,7 @@ pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config
         max_trigger_depth: app::MAX_DEPTH,
         ..ConfigSpec::default()
     };
-    Config::try_from(spec).expect("plans lie within the bounds")
+    Config::try_from(spec).expect("plans are within the bounds")
 }
 
 fn boot(seed: u64, daemon: usize, life: u64) -> Boot {
@@ -124,7 +123,7 @@ impl World {
         self.daemons[daemon].paused_until > self.now
     }
 
-    /// Something is wrong with a daemon until then.
+    /// Records that a fault affects a daemon until `until`.
     pub(super) fn trouble(&mut self, daemon: usize, until: u64) {
         let known = &mut self.trouble[daemon].until;
         *known = (*known).max(until);
@@ -140,20 +139,20 @@ impl World {
             Some(bug) => {
                 let mut spec = config(settings).into();
                 bug.configure(&mut spec);
-                Config::try_from(spec).expect("a planted bug keeps to the bounds")
+                Config::try_from(spec).expect("a planted bug stays within the bounds")
             }
         };
         let life = self.daemons[daemon].life + 1;
         let boot = boot(self.plan.seed, daemon, life);
-        let reborn = &mut self.daemons[daemon];
-        reborn.dispatcher = Dispatcher::new(config, boot, Mono(0));
-        reborn.life = life;
-        reborn.lease_for = config.lease_for();
-        reborn.inline_claim_until = 0;
-        reborn.clock = Clock::starting(self.now);
-        reborn.is_alive = true;
-        reborn.paused_until = 0;
-        reborn.tick_at = u64::MAX;
+        let daemon_state = &mut self.daemons[daemon];
+        daemon_state.dispatcher = Dispatcher::new(config, boot, Mono(0));
+        daemon_state.life = life;
+        daemon_state.lease_for = config.lease_for();
+        daemon_state.inline_claim_until = 0;
+        daemon_state.clock = Clock::starting(self.now);
+        daemon_state.is_alive = true;
+        daemon_state.paused_until = 0;
+        daemon_state.tick_at = u64::MAX;
         self.trouble[daemon].life = life;
         self.trouble[daemon].is_alive = true;
         self.trace.tell(|| format!("daemon {daemon}: life {life} begins"));
@@ -164,13 +163,13 @@ impl World {
         self.reach(daemon, life, Input::Tick)
     }
 
-    /// A process ends: what it ran and whom it kept waiting is gone with it.
+    /// Ends a process. Its executions and callers are gone.
     pub(super) fn die(&mut self, daemon: usize) -> Result<(), Violation> {
         let of = self.life(daemon);
         let gone = &mut self.daemons[daemon];
         gone.is_alive = false;
         gone.waiting.clear();
-        gone.doom = None;
+        gone.next_crash = None;
         self.trouble[daemon].is_alive = false;
         for op in std::mem::take(&mut self.daemons[daemon].running) {
             self.end(op, None)?;
@@ -178,9 +177,11 @@ impl World {
         self.observe(&Observation::LifeEnded { of })
     }
 
-    /// A daemon that was to die of this dies, and comes back later.
-    pub(super) fn meets(&mut self, daemon: usize, point: CrashPoint) -> Result<bool, Violation> {
-        let Some((_, down)) = self.daemons[daemon].doom.filter(|(doom, _)| *doom == point) else { return Ok(false) };
+    /// Crashes the daemon if it is to die at this point; true if it did.
+    pub(super) fn crashes_at(&mut self, daemon: usize, point: CrashPoint) -> Result<bool, Violation> {
+        let Some((_, down)) = self.daemons[daemon].next_crash.filter(|(next_crash, _)| *next_crash == point) else {
+            return Ok(false);
+        };
         if self.now >= self.plan.heal_at {
             return Ok(false);
         }
@@ -199,7 +200,7 @@ impl World {
             CrashPoint::Settled => Probe::CrashedSettled,
         };
         self.probes.sometimes(probe, true);
-        self.trace.tell(|| format!("daemon {daemon}: dies ({point:?})"));
+        self.trace.tell(|| format!("daemon {daemon}: crashes ({point:?})"));
         self.die(daemon)?;
         let at = self.until(down);
         self.at(at, Event::Begin { daemon });
@@ -212,8 +213,8 @@ impl World {
     }
 
     pub(super) fn tick(&mut self, daemon: usize, life: u64) -> Result<(), Violation> {
-        let is_the_one = self.daemons[daemon].life == life && self.daemons[daemon].tick_at == self.now;
-        if !is_the_one {
+        let is_current_timer = self.daemons[daemon].life == life && self.daemons[daemon].tick_at == self.now;
+        if !is_current_timer {
             return Ok(());
         }
         self.daemons[daemon].tick_at = u64::MAX;
@@ -243,7 +244,7 @@ impl World {
         if let Input::InlineClaim { claimed, .. } = &input {
             self.observe(&Observation::InlineClaim { of, claimed })?;
         }
-        let input = self.spoilt_input(of, input);
+        let input = self.sabotaged_input(of, input);
         if let Input::GateChanged { limits } = &input {
             self.observe(&Observation::Configured { of, gate: *limits, batch_max: None })?;
         }
@@ -275,7 +276,7 @@ impl World {
         }
         self.drain(daemon)?;
         if has_settled && self.daemons[daemon].is_alive {
-            self.meets(daemon, CrashPoint::Settled)?;
+            self.crashes_at(daemon, CrashPoint::Settled)?;
         }
         Ok(())
     }
@@ -289,7 +290,7 @@ impl World {
             self.trace.note(&output);
             match output {
                 Output::Action(action) => self.perform(daemon, action)?,
-                Output::Fact(fact) => self.hear(of, &fact)?,
+                Output::Fact(fact) => self.report_fact(of, &fact)?,
                 Output::Idle { wake_at, .. } => return self.rest(of, wake_at, steps),
                 Output::Stopped => return self.stopped(daemon),
             }
@@ -303,8 +304,8 @@ impl World {
     fn rest(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
-        let view = self.spoilt_view(self.daemons[daemon].view());
-        self.observe(&Observation::Idle { of, view, now, wake_at: self.spoilt_wake(wake_at, now), steps })?;
+        let view = self.sabotaged_view(self.daemons[daemon].view());
+        self.observe(&Observation::Idle { of, view, now, wake_at: self.sabotaged_wake(wake_at, now), steps })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
         if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
             self.daemons[daemon].tick_at = when;
@@ -314,7 +315,7 @@ impl World {
     }
 
     fn stopped(&mut self, daemon: usize) -> Result<(), Violation> {
-        self.trace.tell(|| format!("daemon {daemon}: has shut down"));
+        self.trace.tell(|| format!("daemon {daemon}: has stopped"));
         self.probes.sometimes(Probe::ShutDown, true);
         let now = self.daemons[daemon].clock.read(self.now);
         self.observe(&Observation::Stopped { of: self.life(daemon), now })?;
@@ -324,8 +325,8 @@ impl World {
         Ok(())
     }
 
-    fn hear(&mut self, of: Life, fact: &Fact) -> Result<(), Violation> {
-        if self.bug.is_some_and(|bug| bug.hushes(fact)) {
+    fn report_fact(&mut self, of: Life, fact: &Fact) -> Result<(), Violation> {
+        if self.bug.is_some_and(|bug| bug.hides(fact)) {
             return Ok(());
         }
         if let Fact::SettlementFenced { delivery, resent } = fact {
@@ -346,7 +347,7 @@ impl World {
         }
         self.probes.sometimes(Probe::Overran, matches!(fact, Fact::ExecutionOverran { .. }));
         self.observe(&Observation::Fact { of, fact })?;
-        match self.bug.and_then(|bug| bug.adds(fact)) {
+        match self.bug.and_then(|bug| bug.adds_fact(fact)) {
             Some(lie) => self.observe(&Observation::Fact { of, fact: &lie }),
             None => Ok(()),
         }
@@ -363,7 +364,7 @@ impl World {
                 self.end(op, None)
             }
             Action::Reply { op, inbox, reply } => {
-                let (of, reply) = (self.life(daemon), self.spoilt_reply(reply));
+                let (of, reply) = (self.life(daemon), self.sabotaged_reply(reply));
                 let delivered = self.daemons[daemon].waiting.remove(&inbox);
                 let is_ok = reply.result.is_ok();
                 let caller = inbox.seq;
@@ -384,7 +385,7 @@ impl World {
         self.daemons[daemon].running.insert(op);
     }
 
-    /// An execution is over, one way or another.
+    /// Ends an execution. Without an outcome it was dropped.
     fn end(&mut self, op: OpId, outcome: Option<&Outcome>) -> Result<(), Violation> {
         match self.executions.remove(&op) {
             Some(claim) => self.observe(&Observation::ExecutionEnded { op, claim, outcome }),
@@ -403,7 +404,7 @@ impl World {
         }
         self.daemons[daemon].running.remove(&op);
         self.end(op, Some(&outcome))?;
-        if self.meets(daemon, CrashPoint::Ended)? {
+        if self.crashes_at(daemon, CrashPoint::Ended)? {
             return Ok(());
         }
         self.reach(daemon, life, Input::ExecutionEnded { op, outcome })

@@ -1,4 +1,4 @@
-//! What goes wrong.
+//! The faults of daemons, of the store and of the network.
 
 use super::{Event, World};
 use crate::checkers::Violation;
@@ -16,7 +16,7 @@ impl World {
                 return self.crash(daemon, CrashPoint::Now, down);
             }
             Fault::Crash { at: CrashPoint::Now, .. } => {}
-            Fault::Crash { daemon, at, down } => self.daemons[daemon].doom = Some((at, down)),
+            Fault::Crash { daemon, at, down } => self.daemons[daemon].next_crash = Some((at, down)),
             Fault::Pause { daemon, length } => {
                 let until = self.until(length);
                 let (lease, holds) = (self.daemons[daemon].settings.lease_ms * 1_000, self.holds(daemon));
@@ -46,21 +46,22 @@ impl World {
                 self.daemons[daemon].clock.set_rate(self.now, permille);
                 self.trouble(daemon, until);
                 self.at(until, Event::ClockHeals { daemon });
-                return self.woken_up(daemon);
+                return self.reset_timer(daemon);
             }
             Fault::Leap { daemon, by } => {
                 let holds = self.holds(daemon);
                 self.probes.sometimes(Probe::Leapt, holds);
                 self.daemons[daemon].clock.leap(by);
-                // What is claimed by a question from before the leap seems to have run out when the answer comes.
+                // A claim requested before the jump seems to have expired when its answer arrives.
                 self.trouble(daemon, self.now + 2 * super::LATENCY_MAX);
-                return self.woken_up(daemon);
+                return self.reset_timer(daemon);
             }
             Fault::StoreClock { by } => {
                 self.probes.sometimes(Probe::StoreClockBack, by < 0);
                 self.probes.sometimes(Probe::StoreClockAhead, by > 0);
                 self.store_skew += by;
-                // It may seem to stand still until it has caught up with what it said before.
+                // The store's clock may seem to stand still until it has caught up with an earlier
+                // reading.
                 let until = self.now + by.unsigned_abs();
                 (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until));
             }
@@ -81,7 +82,8 @@ impl World {
     fn shut_down(&mut self, daemon: usize) -> Result<(), Violation> {
         let life = self.daemons[daemon].life;
         let input = Input::ShutdownRequested;
-        // As its driver does: what an emission is claiming for it right now goes first.
+        // Like the driver: the rows of an inline claim in flight are delivered before the shutdown
+        // request.
         if self.daemons[daemon].inline_claim_until > self.now {
             self.at(self.daemons[daemon].inline_claim_until, Event::Reach { daemon, life, input });
             return Ok(());
@@ -100,11 +102,11 @@ impl World {
 
     pub(super) fn clock_heals(&mut self, daemon: usize) -> Result<(), Violation> {
         self.daemons[daemon].clock.set_rate(self.now, 1_000);
-        self.woken_up(daemon)
+        self.reset_timer(daemon)
     }
 
-    /// A timer that was set by the clock of before is set anew.
-    fn woken_up(&mut self, daemon: usize) -> Result<(), Violation> {
+    /// Sets the timer again after the clock has changed.
+    fn reset_timer(&mut self, daemon: usize) -> Result<(), Violation> {
         let life = self.daemons[daemon].life;
         self.reach(daemon, life, Input::Tick)
     }

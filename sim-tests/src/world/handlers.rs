@@ -1,4 +1,4 @@
-//! Handlers: how long they take, how they fail, what they stage.
+//! Handlers: duration, failures and staged effects.
 
 use super::clients::event;
 use super::{Event, World, app, app::app as the_app, replies};
@@ -30,12 +30,14 @@ impl World {
             self.observe(&Observation::ExecutionStarted { of, op, delivery })?;
         }
         self.starts(daemon, op);
-        if self.meets(daemon, CrashPoint::Starting)? {
+        if self.crashes_at(daemon, CrashPoint::Starting)? {
             return Ok(());
         }
         let fault = if self.now < self.plan.heal_at { self.daemons[daemon].handler_faults.pop_front() } else { None };
         let (took, outcome) = self.handler(delivery, fault);
-        if let Some((CrashPoint::Running, down)) = self.daemons[daemon].doom.filter(|_| self.now < self.plan.heal_at) {
+        if let Some((CrashPoint::Running, down)) =
+            self.daemons[daemon].next_crash.filter(|_| self.now < self.plan.heal_at)
+        {
             self.at(self.now + took / 2, Event::DieRunning { daemon, op, down });
         }
         if fault != Some(HandlerFault::Hang) {
@@ -45,37 +47,39 @@ impl World {
         Ok(())
     }
 
-    /// What a handler does, unless something is wrong with it.
+    /// The duration and outcome of an execution, with its fault if it has one.
     fn handler(&mut self, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
         let (took, outcome) = outcome(self.plan.seed, delivery, self.cost.store_calls, &self.store);
         if let Some(fault) = fault {
-            return (took.min(1_000_000), self.goes_wrong_with(fault));
+            return (took.min(1_000_000), self.handler_failure(fault));
         }
         if self.down.get(delivery.trigger_name.as_str()).is_some_and(|until| *until > self.now) {
-            return (took, failed(ExecError::EndpointUnreachable, "its destination is down"));
+            return (took, failed(ExecError::EndpointUnreachable, "the destination is down"));
         }
         (took, outcome)
     }
 
-    fn goes_wrong_with(&mut self, fault: HandlerFault) -> Outcome {
+    fn handler_failure(&mut self, fault: HandlerFault) -> Outcome {
         self.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
         self.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
         match fault {
-            HandlerFault::Hang => failed(ExecError::Timeout, "it hangs"),
+            HandlerFault::Hang => failed(ExecError::Timeout, "the handler hangs"),
             HandlerFault::Panic => failed(ExecError::Internal, "the handler panicked"),
-            HandlerFault::SuccessAsFailure => failed(ExecError::EndpointStatus(500), "all was done, nobody is told"),
+            HandlerFault::SuccessAsFailure => {
+                failed(ExecError::EndpointStatus(500), "the work was done but a failure is reported")
+            }
             HandlerFault::RetryAfter(wish) => {
                 let failure = Failure::new(ExecError::EndpointStatus(429), "too many requests");
                 Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
             }
-            HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "never again"),
-            HandlerFault::Denied => failed(ExecError::PrincipalDenied, "who registered it is gone"),
+            HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "a permanent failure"),
+            HandlerFault::Denied => failed(ExecError::PrincipalDenied, "the principal is gone"),
             HandlerFault::Missing => failed(ExecError::HandlerMissing, "there is no such handler, line 12 of 345"),
         }
     }
 }
 
-/// What a handler does, and how long that takes: drawn for this execution alone.
+/// The duration and outcome of an execution without a fault, drawn for this execution alone.
 pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) -> (u64, Outcome) {
     let name = delivery.trigger_name.as_str();
     let mut draw = Draw::for_execution(seed, delivery.id.0, delivery.lease.0, nth);
@@ -96,14 +100,14 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
         _ => draw.permille(50),
     };
     if fails {
-        return (took, failed(ExecError::ScriptError, "it failed"));
+        return (took, failed(ExecError::ScriptError, "the handler failed"));
     }
     let answers = name == "page" || (delivery.reply_to.is_some() && draw.permille(500));
     let reply = if answers { replies::draw(&mut draw) } else { None };
     (took, Outcome::Succeeded { effects: effects(delivery, store), reply })
 }
 
-/// One more on the counter of the trigger, and on the mark of this delivery.
+/// Increments the counter of the trigger and the mark of this delivery.
 fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     let name = delivery.trigger_name.as_str();
     let mut effects = Effects::default();

@@ -1,4 +1,4 @@
-//! Emissions that claim their rows for the daemon that they are made in, in their own transaction.
+//! Inline claims: the transaction that writes rows also claims some of them for its daemon.
 
 use super::daemon::incarnation;
 use super::{Event, World};
@@ -9,8 +9,8 @@ use tidegate_core::{ExchangeReply, InlineRoom, Input, OpId, Reply, Request, Time
 use tidegate_ports::EmittedEvent;
 
 impl World {
-    /// What was `emitted` just now, at `floor`, is claimed if a daemon did it that has room. Answers the lanes in which rows
-    /// wait.
+    /// Claims the rows of `emitted` inline if a daemon with inline room wrote them. Returns the
+    /// lanes whose rows wait.
     pub(super) fn claim_inline(
         &mut self,
         mut emitted: Vec<EmittedEvent>,
@@ -23,13 +23,13 @@ impl World {
         Ok(emitted.iter().flat_map(EmittedEvent::waiting).collect())
     }
 
-    /// The room that a daemon offers, if anything is emitted by it.
+    /// The inline room of a daemon, if this emission is made in its process.
     fn room(&mut self, daemon: usize) -> Option<InlineRoom> {
         let emits = self.draw.permille(500);
         let (is_away, one) = (self.is_away(daemon), &self.daemons[daemon]);
         let is_there = one.is_alive && !is_away && one.cut_until <= self.now && one.inline_claim_until <= self.now;
-        let rows = self.spoilt_view(one.view()).inline_room;
-        let room = InlineRoom { rows, closed_lanes: self.spoilt_closed(one.closed_lanes()) };
+        let rows = self.sabotaged_view(one.view()).inline_room;
+        let room = InlineRoom { rows, closed_lanes: self.sabotaged_closed(one.closed_lanes()) };
         (emits && is_there && rows > 0).then_some(room)
     }
 
@@ -49,8 +49,8 @@ impl World {
         let request = Request::Exchange { settle: Vec::new(), claim, lease_for: self.daemons[daemon].lease_for };
         self.observe(&Observation::StoreCalled { of, op: None, request: &request })?;
         let reply = self.perform_request(&request);
-        self.tell_applied(daemon, &request, &reply);
-        // No dispatcher has sent it, so none has numbered it.
+        self.record_applied(daemon, &request, &reply);
+        // No dispatcher sent this request, so it has no number of its own.
         let op = OpId { incarnation: incarnation(daemon, of.life), seq: u64::MAX };
         self.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply })?;
         let Reply::Exchange(ExchangeReply { claimed, .. }) = reply else { return Ok(()) };
@@ -58,7 +58,7 @@ impl World {
         self.probes.sometimes(Probe::InlineClaimed, !claimed.is_empty());
         let has_rest = emitted.iter().any(|one| one.waiting().next().is_some());
         self.probes.sometimes(Probe::InlineClaimedPart, !claimed.is_empty() && has_rest);
-        if claimed.is_empty() || self.meets(daemon, CrashPoint::Applied)? {
+        if claimed.is_empty() || self.crashes_at(daemon, CrashPoint::Applied)? {
             return Ok(());
         }
         let arrives = self.now + self.latency();

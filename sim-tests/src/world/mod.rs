@@ -1,5 +1,5 @@
-//! The simulated world: a queue of events in the order of time, and what each of them does. No threads, no clock, no
-//! chance but the plan's seed.
+//! The simulated world: a queue of events ordered by time, and their effects. There are no threads,
+//! no clocks and no randomness except the plan's seed.
 
 mod app;
 mod clients;
@@ -36,25 +36,25 @@ use tidegate_core::{Claim, DeliveryId, InboxId, Input, OpId, Outcome, Request, T
 use tidegate_io_sim::Memory;
 use tidegate_ports::DeliveryFilter;
 
-/// How long everything may take to end after nothing goes wrong any more: the longest lease, the longest chain of
-/// attempts and the longest shutdown fit into it several times.
+/// The longest time from the end of all faults to the end of all deliveries. It is several times
+/// the longest lease, chain of attempts and shutdown.
 const DRAIN_MAX: u64 = 120_000_000;
-/// How often the lanes are looked at.
+/// The interval of latency samples.
 const SAMPLE_EVERY: u64 = 50_000;
 
-/// The longest that a question or an answer is on its way if nothing is wrong.
+/// The longest travel time of a request or an answer without a fault.
 const LATENCY_MAX: u64 = 600;
 
 enum Event {
     Step(usize),
     Fault(usize),
-    /// Something reaches a daemon in this life of it.
+    /// An input reaches a daemon in this life.
     Reach {
         daemon: usize,
         life: u64,
         input: Input,
     },
-    /// A store call is applied, and answered after each of these.
+    /// A store call is applied, and answered after each of the delays in `answers`.
     Apply {
         daemon: usize,
         life: u64,
@@ -62,7 +62,6 @@ enum Event {
         request: Request,
         answers: Vec<u64>,
     },
-    /// An execution ends.
     Finish {
         daemon: usize,
         life: u64,
@@ -87,7 +86,7 @@ enum Event {
     Begin {
         daemon: usize,
     },
-    /// A daemon's clock runs as it should again.
+    /// A daemon's clock runs at its normal rate again.
     ClockHeals {
         daemon: usize,
     },
@@ -99,7 +98,7 @@ enum Event {
 }
 
 impl Event {
-    /// Whether it may still make work.
+    /// True if this event may create deliveries or claims.
     fn makes_work(&self) -> bool {
         match self {
             Self::Step(_) | Self::Fault(_) | Self::Begin { .. } | Self::Resume { .. } | Self::Enable => true,
@@ -110,14 +109,12 @@ impl Event {
     }
 }
 
-/// How a plan is played.
+/// Options of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    /// How much is kept of what happens.
     pub mode: TraceMode,
-    /// A bug that is planted.
     pub bug: Option<Bug>,
-    /// A checker that looks away.
+    /// The name of a checker to leave out.
     pub without: Option<&'a str>,
 }
 
@@ -127,32 +124,32 @@ impl Default for Options<'_> {
     }
 }
 
-/// One run.
+/// The state of one run.
 pub(crate) struct World {
     plan: Plan,
     now: u64,
     order: u64,
     queue: BTreeMap<(u64, u64), Box<Event>>,
-    /// Events in the queue that may still make work.
+    /// The number of queued events that may create deliveries or claims.
     work: u32,
     store: Memory,
-    /// How far the store's clock is off.
+    /// The error of the store's clock, in microseconds.
     store_skew: i64,
     daemons: Vec<Daemon>,
-    /// What a checker may hold against each daemon.
+    /// The latest trouble of each daemon.
     trouble: Vec<Trouble>,
-    /// What each execution runs for.
+    /// The claim of each execution.
     executions: BTreeMap<OpId, Claim>,
-    /// Triggers whose destination is down, and until when.
+    /// Triggers whose destination is down, and the end of that fault.
     down: BTreeMap<String, u64>,
     page: TriggerId,
     draw: Draw,
     checkers: Checkers,
     checks_progress: bool,
     bug: Option<Bug>,
-    /// Claims of which a planted bug remembers something.
-    spoilt: BTreeSet<i64>,
-    /// Exchanges that settled something.
+    /// Ids that a planted bug remembers.
+    sabotage_memory: BTreeSet<i64>,
+    /// Exchanges that contained settlements.
     settling_ops: BTreeSet<OpId>,
     redriven: BTreeSet<DeliveryId>,
     pub(crate) probes: Probes,
@@ -180,7 +177,7 @@ impl World {
             checkers: Checkers::without(options.without),
             checks_progress: options.without != Some("progress"),
             bug: options.bug,
-            spoilt: BTreeSet::new(),
+            sabotage_memory: BTreeSet::new(),
             settling_ops: BTreeSet::new(),
             redriven: BTreeSet::new(),
             probes: Probes::default(),
@@ -188,7 +185,7 @@ impl World {
             cost: Cost::default(),
         };
         for daemon in 0..plan.daemons {
-            world.daemons.push(Daemon::unborn(plan.settings));
+            world.daemons.push(Daemon::before_first_life(plan.settings));
             world.at(0, Event::Begin { daemon });
         }
         for (n, (at, _)) in plan.steps.iter().enumerate() {
@@ -213,7 +210,7 @@ impl World {
         &mut self.store
     }
 
-    /// How long it lasted, in microseconds.
+    /// The simulated time, in microseconds.
     pub(crate) fn lasted(&self) -> u64 {
         self.now
     }
@@ -257,15 +254,15 @@ impl World {
         let filter = DeliveryFilter { limit: 3, ..DeliveryFilter::default() };
         let rows = self.store.deliveries(&app(), &filter).unwrap_or_default();
         let views: Vec<_> = self.daemons.iter().map(|daemon| (daemon.is_alive, daemon.view())).collect();
-        Violation { checker: "progress", what: format!("not everything has ended: {rows:?}, {views:?}") }
+        Violation { checker: "progress", what: format!("some deliveries have not ended: {rows:?}, {views:?}") }
     }
 
-    /// Whether nothing has gone wrong yet.
+    /// True until the first fault.
     fn is_well(&self) -> bool {
         self.trouble.iter().all(|trouble| trouble.until == 0)
     }
 
-    /// Shows the checkers what happens.
+    /// Shows an observation to all checkers.
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
         let snapshot =
             Snapshot { now: self.now, store: &self.store, settings: self.plan.settings, trouble: &self.trouble };
@@ -296,7 +293,7 @@ impl World {
         }
     }
 
-    /// Looks whether lanes wait, while no trouble has after-effects.
+    /// Takes a latency sample, unless a fault still has effects.
     fn sample(&mut self) -> Result<(), Violation> {
         self.at(self.now + SAMPLE_EVERY, Event::Sample);
         let last_trouble = self.trouble.iter().map(|trouble| trouble.until).max().unwrap_or_default();
@@ -305,7 +302,7 @@ impl World {
         self.observe(&Observation::LatencySample { has_room })
     }
 
-    /// Not later than everything heals.
+    /// The end of a fault of this length, at the latest `heal_at`.
     fn until(&self, length: u64) -> u64 {
         (self.now + length).min(self.plan.heal_at.max(self.now))
     }

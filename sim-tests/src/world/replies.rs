@@ -1,4 +1,5 @@
-//! What the page answers, and whether that can be sent: by the rules of HTTP, and not by the code that checks it.
+//! The replies of the page, and whether HTTP allows them. The table follows the rules of HTTP and
+//! not the code under test.
 
 use crate::draw::Draw;
 use tidegate_core::HandlerReply;
@@ -25,14 +26,14 @@ const REPLIES: [(u16, Option<Header>, bool); 16] = [
     (200, Some(("Transfer-Encoding", "chunked")), false),
 ];
 
-/// Mostly the first; now and then any of them, or nothing at all.
+/// Mostly the first reply; sometimes any of them, or none.
 pub(super) fn draw(draw: &mut Draw) -> Option<HandlerReply> {
     let (status, header, _) = if draw.permille(850) { REPLIES[0] } else { draw.one(&REPLIES) };
     let headers = header.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     (!draw.permille(20)).then_some(HandlerReply { status, headers, body: None })
 }
 
-/// Whether a caller may be told this.
+/// True if a caller may get this reply.
 pub(crate) fn can_be_sent(reply: Option<&HandlerReply>) -> bool {
     let Some(reply) = reply else { return false };
     let header = reply.headers.first().map(|(name, value)| (name.as_str(), value.as_str()));

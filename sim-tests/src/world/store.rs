@@ -1,4 +1,4 @@
-//! Store calls on their way, and what goes wrong with them.
+//! Store calls in flight and their faults.
 
 use super::{Event, World};
 use crate::checkers::{Life, Observation, Violation};
@@ -7,12 +7,12 @@ use crate::probes::Probe;
 use tidegate_core::{ExchangeReply, Input, OpId, Reply, Request, StoreError, StoreErrorKind, TickReply, Verdict};
 
 impl World {
-    /// How long a store call, an answer or a reply is on its way.
+    /// A travel time for a request, an answer or a reply.
     pub(super) fn latency(&mut self) -> u64 {
         self.draw.between(50, super::LATENCY_MAX)
     }
 
-    /// The next thing that is to go wrong with a store call of this daemon.
+    /// The fault of this daemon's next store call.
     fn next_fault(&mut self, daemon: usize) -> Option<StoreFault> {
         if self.now >= self.plan.heal_at {
             return None;
@@ -31,28 +31,35 @@ impl World {
         let (nth, down) = (self.daemons[daemon].calls, 100_000);
         let fault = self.daemons[daemon].call_faults.remove(&nth);
         match fault {
-            Some(CallFault::Crash(at)) => self.daemons[daemon].doom = Some((at, down)),
+            Some(CallFault::Crash(at)) => self.daemons[daemon].next_crash = Some((at, down)),
             Some(CallFault::Store(fault)) => self.daemons[daemon].store_faults.push_front(fault),
             None => {}
         }
-        if self.meets(daemon, CrashPoint::Asking)? {
+        if self.crashes_at(daemon, CrashPoint::Asking)? {
             return Ok(());
         }
         let (there, back) = (self.latency(), self.latency());
-        let Some(request) = self.spoilt_request(request) else { return Ok(()) };
+        let Some(request) = self.sabotaged_request(request) else { return Ok(()) };
         match self.next_fault(daemon) {
             None => self.sent(of, op, request, there, vec![back]),
             Some(fault) => {
                 let cut = self.daemons[daemon].cut_until > self.now;
                 self.probes.sometimes(Probe::Cut, cut);
-                self.trace.tell(|| format!("daemon {daemon}: its {} goes wrong: {fault:?}", request.name()));
-                self.goes_wrong(of, op, request, fault, (there, back));
+                self.trace.tell(|| format!("daemon {daemon}: its {} fails: {fault:?}", request.name()));
+                self.inject_store_fault(of, op, request, fault, (there, back));
             }
         }
         Ok(())
     }
 
-    fn goes_wrong(&mut self, of: Life, op: OpId, request: Request, fault: StoreFault, (there, back): (u64, u64)) {
+    fn inject_store_fault(
+        &mut self,
+        of: Life,
+        op: OpId,
+        request: Request,
+        fault: StoreFault,
+        (there, back): (u64, u64),
+    ) {
         let not_applied = |kind, what: &str| StoreError::not_applied(kind, what);
         let lease = self.daemons[of.daemon].settings.lease_ms * 1_000;
         let (probe, until) = match fault {
@@ -82,7 +89,7 @@ impl World {
                 (Probe::AnsweredTwice, there + 3 * back)
             }
             StoreFault::Late(length) => {
-                self.fails(of, op, there, StoreError::unknown("it is late"));
+                self.fails(of, op, there, StoreError::unknown("the answer is late"));
                 self.sent(of, op, request, there + length, Vec::new());
                 (Probe::AppliedLate, there + length)
             }
@@ -97,7 +104,7 @@ impl World {
             }
         };
         self.probes.sometimes(probe, probe != Probe::StoreSlow);
-        // The longest back-off after a failure belongs to it.
+        // The longest back-off after a failure counts as part of the fault.
         self.trouble(of.daemon, self.now + until + 3_000_000);
     }
 
@@ -125,10 +132,10 @@ impl World {
         let is_well = self.is_well();
         self.cost.applied(&request, &reply, is_well);
         self.trace.note(&reply);
-        self.tell_applied(daemon, &request, &reply);
+        self.record_applied(daemon, &request, &reply);
         self.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply })?;
-        let is_asker = self.daemons[daemon].life == life && self.daemons[daemon].is_alive;
-        if is_asker && self.meets(daemon, CrashPoint::Applied)? {
+        let is_caller_alive = self.daemons[daemon].life == life && self.daemons[daemon].is_alive;
+        if is_caller_alive && self.crashes_at(daemon, CrashPoint::Applied)? {
             return Ok(());
         }
         if matches!(&request, Request::Exchange { settle, .. } if !settle.is_empty()) {
@@ -144,16 +151,16 @@ impl World {
     pub(super) fn perform_request(&mut self, request: &Request) -> Reply {
         match self.bug {
             None => self.store.call(request.clone()),
-            Some(bug) => bug.apply(&mut self.store, request.clone(), &mut self.spoilt),
+            Some(bug) => bug.apply(&mut self.store, request.clone(), &mut self.sabotage_memory),
         }
     }
 
-    /// Whether this was an exchange with settlements.
+    /// True if this was an exchange with settlements.
     pub(super) fn is_settlement(&self, op: OpId) -> bool {
         self.settling_ops.contains(&op)
     }
 
-    pub(super) fn tell_applied(&mut self, daemon: usize, request: &Request, reply: &Reply) {
+    pub(super) fn record_applied(&mut self, daemon: usize, request: &Request, reply: &Reply) {
         if let Request::Exchange { settle, .. } = request {
             for one in settle {
                 let (claim, name) = (one.claim, one.verdict.name());

@@ -1,4 +1,4 @@
-//! A plan gives the same run, each time and in each process.
+//! A plan gives the same run, in each process.
 
 use std::process::Command;
 use tidegate_sim_tests::{Plan, TraceMode, run};
@@ -6,7 +6,7 @@ use tidegate_sim_tests::{Plan, TraceMode, run};
 const SEEDS: u64 = 50;
 
 #[test]
-fn two_processes_agree_on_everything_that_happened() {
+fn two_processes_agree_on_every_input_and_output() {
     let hashes = || {
         let output = Command::new(env!("CARGO_BIN_EXE_sim")).args(["hash", "--seeds", &SEEDS.to_string()]).output();
         String::from_utf8(output.expect("the runner runs").stdout).expect("hashes are text")
@@ -18,7 +18,7 @@ fn two_processes_agree_on_everything_that_happened() {
 }
 
 #[test]
-fn looking_changes_nothing() {
+fn a_timeline_does_not_change_the_run() {
     for seed in 0..SEEDS {
         let plan = Plan::from_seed(seed);
         let (blind, seen) = (run(&plan, TraceMode::Nothing), run(&plan, TraceMode::Timeline));
@@ -28,7 +28,7 @@ fn looking_changes_nothing() {
 }
 
 #[test]
-fn a_plan_survives_being_written_down() {
+fn a_plan_round_trips_through_json() {
     for seed in 0..SEEDS {
         let plan = Plan::from_seed(seed);
         let text = serde_json::to_string(&plan).expect("a plan is data");

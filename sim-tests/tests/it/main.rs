@@ -1,7 +1,7 @@
-//! Fixed ranges of seeds, plans that once failed, and the proof that a failure is seen.
+//! Fixed ranges of seeds, regressions, and tests of the checkers.
 
-mod bites;
 mod determinism;
+mod planted_bugs;
 mod quick;
 mod regressions;
 mod seeds;

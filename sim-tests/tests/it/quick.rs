@@ -1,5 +1,4 @@
-//! A quick look, enough to notice that something in the core is not what it was: the only test that mutants of the core
-//! have to pass.
+//! A short run that detects changes of the core. Mutants of the core have to pass only this test.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,14 +15,15 @@ const EXPECTED: [(&str, u64); 7] = [
     ("of a thousand executions, started promptly", 238),
 ];
 
-/// Plans that were played to their end.
+/// The number of finished plans.
 static PLAYED: AtomicU64 = AtomicU64::new(0);
-/// All plans were: the tests beside this one may take their time.
+/// True when all plans are finished. Other tests of this process may still run.
 static IS_OVER: AtomicBool = AtomicBool::new(false);
-/// A plan takes milliseconds. A core that never comes back from one input cannot be stopped but with its process.
+/// A plan takes milliseconds. A core that never returns from an input can only be ended with its
+/// process.
 const HANGS_AFTER: Duration = Duration::from_secs(10);
 
-#[expect(clippy::disallowed_methods, reason = "whoever hangs returns from nothing")]
+#[expect(clippy::disallowed_methods, reason = "a hung thread cannot return")]
 fn watch() {
     std::thread::spawn(|| {
         let mut before = u64::MAX;
@@ -33,7 +33,7 @@ fn watch() {
                 return;
             }
             if played == before {
-                eprintln!("after {played} plans the core hangs");
+                eprintln!("the core hangs after {played} plans");
                 std::process::exit(101);
             }
             before = played;
@@ -50,12 +50,13 @@ fn play(plan: &Plan, cost: &mut Cost, probes: &mut Probes) {
     PLAYED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Neither more nor less than it was, or a rule has changed that no promise speaks of.
+/// Fails if a cost differs from the recorded one by over 2 %. The change may break no promise and
+/// still be unwanted.
 #[track_caller]
 fn check(is: &[(&str, u64)], expected: &[(&str, u64)]) {
     let is_near = |(is, expected): (&(&str, u64), &(&str, u64))| is.1.abs_diff(expected.1) * 50 <= expected.1;
     let all_near = is.len() == expected.len() && is.iter().zip(expected).all(is_near);
-    assert!(all_near, "what a run costs is now {is:?}; it was {expected:?}; if that is meant, say so here");
+    assert!(all_near, "the cost of a run is {is:?}, expected {expected:?}; if the change is intended, update EXPECTED");
 }
 
 #[test]

@@ -1,9 +1,9 @@
-//! Plans that failed once.
+//! Plans that failed in the past.
 
 use tidegate_sim_tests::{Plan, TraceMode, run};
 
 #[test]
-fn what_failed_once_holds_now() {
+fn fixed_bugs_stay_fixed() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/regressions");
     let mut played = 0;
     for entry in std::fs::read_dir(folder).expect("the folder is in the repository") {

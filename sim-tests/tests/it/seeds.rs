@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use tidegate_sim_tests::{Options, Plan, Probes, Profile, TraceMode, exhaustive, one_by_one, run, shrink};
 
-/// Seeds of each run of the tests. Raise it as the simulation gets faster.
+/// Seeds of each test run. Raise it as the simulation gets faster.
 const SEEDS: u64 = 20_000;
 
-/// Plays seeds on all cores; panics with the shrunk plan of one that fails.
+/// Plays seeds on all cores. Panics with the shrunk plan of a failing seed.
 fn play(profile: Profile, seeds: u64) -> Probes {
     let next = AtomicU64::new(0);
     let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -40,7 +40,7 @@ fn play(profile: Profile, seeds: u64) -> Probes {
     all
 }
 
-/// Shows what is left of a plan that fails.
+/// Prints the shrunk form of a failing plan.
 fn fail(plan: &Plan) -> ! {
     let smallest = shrink(plan, Options::default());
     let outcome = run(&smallest, TraceMode::Timeline);
@@ -49,18 +49,18 @@ fn fail(plan: &Plan) -> ! {
 }
 
 #[test]
-fn no_seed_breaks_a_promise_and_every_probe_fires() {
+fn no_seed_breaks_a_promise() {
     assert_eq!(play(Profile::Mixed, SEEDS).silent(), []);
 }
 
 #[test]
-fn jitter_holds_its_bounds_and_is_spread_evenly() {
+fn jitter_is_uniform_within_its_bounds() {
     let probes = play(Profile::Jitter, SEEDS / 10);
-    assert!(probes.jitter().draws() > 10_000, "{} jitters tell too little", probes.jitter().draws());
+    assert!(probes.jitter().draws() > 10_000, "{} jitters are too few", probes.jitter().draws());
 }
 
 #[test]
-fn a_full_gate_admits_nobody_and_drops_nothing() {
+fn a_full_gate_admits_no_execution_and_drops_none() {
     use tidegate_sim_tests::Probe;
     let probes = play(Profile::Gate, SEEDS / 10);
     for probe in [Probe::GateFull, Probe::ReserveLeft, Probe::GateLowered, Probe::CallRefused, Probe::Deferred] {
@@ -75,7 +75,7 @@ fn loops_end_at_their_depth() {
 }
 
 #[test]
-fn answers_that_overtake_each_other_are_told_apart() {
+fn answers_that_overtake_each_other_are_distinguished() {
     use tidegate_sim_tests::Probe;
     let came_back = play(Profile::Overlap, SEEDS / 10).of(Probe::CameBack);
     assert!(came_back > 100, "{came_back} rows came back before their settlement was answered");

@@ -1,17 +1,17 @@
-//! Whole drivers on the simulated runtime: a process for each seed, because what the runtime keeps in global variables
-//! would make a second one in the same process another.
+//! Whole drivers on the simulated runtime. Each seed has its own process, because the runtime keeps
+//! state in global variables.
 
 use crate::progress::bar;
 use std::process::{Command, Output};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
-use tidegate_sim_tests::{Bug, Plan, Played, TraceMode, play_cluster};
+use tidegate_sim_tests::{Bug, ClusterOutcome, Plan, TraceMode, play_cluster};
 
-/// Plays one; the last line is for the process that started this one.
+/// Plays one seed. The last line of the output is for the parent process.
 pub(crate) fn play(seed: u64, shows: bool, bug: Option<Bug>) -> bool {
     let mode = if shows { TraceMode::Timeline } else { TraceMode::Hash };
-    let Played { violation, applied, lasted, hash, timeline } = play_cluster(&Plan::from_seed(seed), mode, bug);
+    let ClusterOutcome { violation, applied, lasted, hash, timeline } = play_cluster(&Plan::from_seed(seed), mode, bug);
     timeline.iter().for_each(|line| println!("{line}"));
     if let Some(violation) = &violation {
         println!("broken: {violation}");
@@ -27,9 +27,9 @@ struct Tally {
     failures: Vec<(u64, String)>,
 }
 
-/// Plays many, on all cores.
+/// Plays many seeds on all cores.
 pub(crate) fn many(from: u64, seeds: u64, threads: usize) -> bool {
-    println!("seeds {from} to {} of whole drivers, on {threads} cores", from + seeds - 1);
+    println!("seeds {from} to {} of whole drivers on {threads} cores", from + seeds - 1);
     let (next, tally, progress) = (AtomicU64::new(from), Mutex::new(Tally::default()), bar(seeds, "seeds"));
     let started = Instant::now();
     std::thread::scope(|scope| {
@@ -60,7 +60,7 @@ pub(crate) fn many(from: u64, seeds: u64, threads: usize) -> bool {
     failures.is_empty()
 }
 
-/// A process of this program. A run that panics or hangs is over as well.
+/// Runs this program as a child process, so that a panic or a hang ends only that run.
 fn process(args: &[&str]) -> std::io::Result<Output> {
     Command::new(std::env::current_exe()?).args(args).env("RUST_BACKTRACE", "0").output()
 }
@@ -73,7 +73,7 @@ fn count(tally: &mut Tally, seed: u64, output: std::io::Result<Output>) {
             let lasted = text.lines().last().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
             match lasted {
                 Some(lasted) => return tally.simulated += lasted,
-                None => "it did not say what it did".to_owned(),
+                None => "the process printed no result".to_owned(),
             }
         }
         Ok(output) => {
@@ -86,7 +86,7 @@ fn count(tally: &mut Tally, seed: u64, output: std::io::Result<Output>) {
     tally.failures.push((seed, said));
 }
 
-/// Whether the alarm rings, and whether two processes agree: without this, silence means nothing.
+/// Verifies that planted bugs are caught and that two processes agree.
 pub(crate) fn check() -> bool {
     let said = |args: &[&str]| process(args).map(|output| (output.status.success(), output.stdout)).ok();
     let is_broken =

@@ -1,4 +1,4 @@
-//! The runner: `cargo xtask sim`.
+//! The runner behind `cargo xtask sim`.
 
 #[cfg(madsim)]
 mod cluster;
@@ -15,84 +15,84 @@ use std::process::ExitCode;
 use tidegate_sim_tests::Bug;
 use tidegate_sim_tests::Profile;
 
-/// A seed allocates and frees ten thousand small things, all on one thread.
+/// A seed makes ten thousand small allocations on one thread.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Simulated clusters under every fault, checked at each step.
+/// Simulate clusters under every fault and check every step
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask sim", bin_name = "cargo xtask sim")]
 struct Args {
     #[command(subcommand)]
     task: Option<Task>,
-    /// How many seeds.
+    /// The number of seeds
     #[arg(long, default_value_t = 20_000)]
     seeds: u64,
-    /// Only this seed, as a timeline.
+    /// Play only this seed and print its timeline
     #[arg(long, conflicts_with = "plan")]
     seed: Option<u64>,
-    /// Only this plan, as a timeline.
+    /// Play only the plan in this file and print its timeline
     #[arg(long)]
     plan: Option<PathBuf>,
-    /// The first seed.
+    /// The number of the first seed
     #[arg(long, default_value_t = 0)]
     from: u64,
-    /// The workload.
+    /// The workload: mixed, jitter, gate, loops or overlap
     #[arg(long, default_value = "mixed", value_parser = profile)]
     profile: Profile,
-    /// How many threads; all cores if left out.
+    /// The number of threads; all cores by default
     #[arg(long)]
     threads: Option<usize>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// How often each thing happened that has to happen sometimes.
+    /// Count how often each probe fires
     Probes {
-        /// How many seeds.
+        /// The number of seeds
         #[arg(long, default_value_t = 100_000)]
         seeds: u64,
     },
-    /// Plants one bug after the other and looks who catches it.
+    /// Plant every bug and print the checker that catches it
     Sabotage {
-        /// Also leaves out one checker after the other: each must be missed.
+        /// Also leave out each checker once: its bugs must pass
         #[arg(long)]
         without: bool,
     },
-    /// Three events, with two faults at every two store calls.
+    /// Play three events with two faults at every two store calls
     Exhaustive {
-        /// How many of each daemon's first store calls.
+        /// The number of store calls per daemon that get faults
         #[arg(long, default_value_t = 24)]
         calls: u64,
     },
-    /// One seed of whole drivers on a simulated runtime.
+    /// Play one seed of whole drivers on a simulated runtime
     #[cfg(madsim)]
     Cluster {
-        /// Which.
+        /// The number of the seed
         seed: u64,
-        /// Shows the timeline.
+        /// Print the timeline of the run
         #[arg(long)]
         show: bool,
-        /// With this bug in the store.
+        /// Plant this bug in the store
         #[arg(long, value_parser = bug)]
         bug: Option<Bug>,
     },
-    /// Many seeds of whole drivers, a process for each.
+    /// Play many seeds of whole drivers, each in its own process
     #[cfg(madsim)]
     Clusters {
-        /// How many.
+        /// The number of seeds
         #[arg(long, default_value_t = 300)]
         seeds: u64,
-        /// The first one.
+        /// The number of the first seed
         #[arg(long, default_value_t = 0)]
         from: u64,
-        /// Only this one, as a timeline.
+        /// Play only this seed and print its timeline
         #[arg(long)]
         seed: Option<u64>,
     },
-    /// The hash of everything that happened, for comparing processes and builds.
+    /// Print the hash of each run, to compare processes and builds
     Hash {
-        /// How many seeds.
+        /// The number of seeds
         #[arg(long, default_value_t = 100)]
         seeds: u64,
     },

@@ -1,4 +1,4 @@
-//! Many seeds, on all cores.
+//! Plays many seeds on all cores.
 
 use crate::one;
 use crate::progress::bar;
@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tidegate_sim_tests::{Plan, Probe, Probes, Profile, TraceMode, Violation, exhaustive, one_by_one, run};
 
-/// More failures than this say nothing new.
+/// The run stops after this many failures.
 const FAILURES_MAX: usize = 5;
 
-/// What came of many seeds.
+/// The combined result of many seeds.
 pub(crate) struct Tally {
     pub(crate) probes: Probes,
     pub(crate) failures: Vec<(u64, Violation)>,
@@ -17,7 +17,7 @@ pub(crate) struct Tally {
     pub(crate) simulated: u64,
 }
 
-/// Plays `seeds` seeds from `from` on.
+/// Plays `seeds` seeds, starting with `from`.
 pub(crate) fn play(profile: Profile, from: u64, seeds: u64, threads: usize) -> Tally {
     let progress = bar(seeds, "seeds");
     let (next, stop) = (AtomicU64::new(from), AtomicBool::new(false));
@@ -57,7 +57,7 @@ pub(crate) fn play(profile: Profile, from: u64, seeds: u64, threads: usize) -> T
     whole
 }
 
-/// Plays them, and shows what went wrong.
+/// Plays seeds and prints the failures.
 pub(crate) fn show(profile: Profile, from: u64, seeds: u64, threads: usize) -> bool {
     println!("seeds {from} to {} of the workload {}, on {threads} threads", from + seeds - 1, profile.name());
     let started = Instant::now();
@@ -80,7 +80,7 @@ pub(crate) fn show(profile: Profile, from: u64, seeds: u64, threads: usize) -> b
     failed == 0
 }
 
-/// Plays the exhaustive scenario.
+/// Plays every plan of the exhaustive scenario.
 pub(crate) fn exhaust(calls: u64) -> bool {
     let mut played = 0;
     for plan in one_by_one(calls).chain(exhaustive(calls)) {

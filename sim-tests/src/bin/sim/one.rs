@@ -1,22 +1,22 @@
-//! One plan, as a timeline that a person can read.
+//! Plays one plan and prints its timeline.
 
 use std::path::Path;
 use std::time::Instant;
 use tidegate_sim_tests::{Options, Outcome, Plan, Profile, TraceMode, run, shrink};
 
-/// Plays what a seed draws.
+/// Plays the plan of a seed.
 pub(crate) fn seed(profile: Profile, seed: u64) -> bool {
     println!("seed {seed} of the workload {}", profile.name());
     show(&Plan::of(profile, seed))
 }
 
-/// Plays a plan that was kept.
+/// Plays a stored plan.
 pub(crate) fn file(path: &Path) -> bool {
     let plan = std::fs::read_to_string(path).map_err(|error| error.to_string());
     match plan.and_then(|text| serde_json::from_str::<Plan>(&text).map_err(|error| error.to_string())) {
         Ok(plan) => show(&plan),
         Err(error) => {
-            eprintln!("{} is not played: {error}", path.display());
+            eprintln!("{} cannot be played: {error}", path.display());
             false
         }
     }
@@ -43,7 +43,7 @@ fn describe(plan: &Plan) {
     println!("{daemons} daemons, {:?}; {steps} steps, {faults} faults", plan.settings);
 }
 
-/// Shrinks a plan that fails, and shows and writes what is left.
+/// Shrinks a failing plan, prints it and writes it to a file.
 pub(crate) fn explain(plan: &Plan) {
     let started = Instant::now();
     let smallest = shrink(plan, Options::default());
@@ -63,7 +63,7 @@ pub(crate) fn explain(plan: &Plan) {
     let path = format!("target/sim-{}-{}.json", violation.checker, plan.seed);
     let text = serde_json::to_string_pretty(&smallest).expect("a plan is data");
     match std::fs::write(&path, text) {
-        Ok(()) => println!("written to {path}: keep it in sim-tests/regressions/ once it is mended"),
+        Ok(()) => println!("written to {path}: keep it in sim-tests/regressions/ after the fix"),
         Err(error) => println!("{path} could not be written: {error}"),
     }
 }

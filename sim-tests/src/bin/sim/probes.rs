@@ -1,9 +1,9 @@
-//! What happened how often.
+//! Probe counts and run hashes.
 
 use crate::many::play;
 use tidegate_sim_tests::{Plan, Probe, Profile, TraceMode, run};
 
-/// Shows every probe; fails if one never fired.
+/// Prints every probe. Fails if one never fired.
 pub(crate) fn show(seeds: u64, threads: usize) -> bool {
     let tally = play(Profile::Mixed, 0, seeds, threads);
     for probe in Probe::ALL {
@@ -14,7 +14,7 @@ pub(crate) fn show(seeds: u64, threads: usize) -> bool {
     silent.is_empty() && tally.failures.is_empty()
 }
 
-/// Shows the hash of each seed's run.
+/// Prints the hash of each seed's run.
 pub(crate) fn hash(seeds: u64) -> bool {
     for seed in 0..seeds {
         println!("{seed} {}", run(&Plan::from_seed(seed), TraceMode::Hash).hash);

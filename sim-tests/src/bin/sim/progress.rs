@@ -1,4 +1,4 @@
-//! A bar, where somebody looks.
+//! A progress bar for terminals.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Proof that the proof bites.
+//! Tests of the checkers with planted bugs.
 
 use crate::progress::bar;
 use std::sync::Mutex;
@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 use tidegate_sim_tests::{Bug, Caught, Options, Plan, SEEDS_MAX, checkers, hunt, play, shrink};
 
-/// Plants every bug, then, if asked, leaves out every checker.
+/// Plants every bug. With `without`, also leaves out every checker once.
 pub(crate) fn show(without: bool, threads: usize) -> bool {
     let jobs: Vec<(Bug, Option<&'static str>)> = Bug::ALL.iter().map(|bug| (*bug, None)).collect();
     let mut caught = all(&jobs, SEEDS_MAX, threads);
     caught.sort_by_key(|(bug, _, _)| *bug);
-    println!("{:<18} {:<10} {:>6}  what is wrong, and what was said", "bug", "caught by", "seeds");
+    println!("{:<18} {:<10} {:>6}  the bug, and the checker's message", "bug", "caught by", "seeds");
     for (bug, _, caught) in &caught {
         let (by, seeds, said) = match caught {
             Some(caught) => (caught.by, caught.seeds.to_string(), caught.what.clone()),
-            None => ("nobody", format!("> {SEEDS_MAX}"), String::new()),
+            None => ("none", format!("> {SEEDS_MAX}"), String::new()),
         };
         let said: String = said.chars().take(100).collect();
         println!("{:<18} {by:<10} {seeds:>6}  {}: {said}", format!("{bug:?}"), bug.what());
@@ -24,14 +24,14 @@ pub(crate) fn show(without: bool, threads: usize) -> bool {
         caught.iter().map(|(_, _, caught)| caught.as_ref().map_or(u64::MAX, |caught| caught.seeds)).collect();
     seeds.sort_unstable();
     let found = seeds.iter().filter(|seeds| **seeds <= SEEDS_MAX).count();
-    println!("half of them within {} seeds", seeds[seeds.len() / 2]);
+    println!("median: {} seeds", seeds[seeds.len() / 2]);
     println!("{}", shrunk(&caught));
     let are_missed = !without || are_missed(threads);
     println!("caught {found} of {}", seeds.len());
     found == seeds.len() && are_missed
 }
 
-/// How small the plans get that showed the bugs.
+/// The median size of the shrunk plans that show the bugs.
 fn shrunk(caught: &[Found]) -> String {
     let (mut faults, mut steps, mut slowest) = (Vec::new(), Vec::new(), 0.0_f64);
     for (bug, _, caught) in caught {
@@ -51,7 +51,7 @@ fn shrunk(caught: &[Found]) -> String {
     format!("shrunk to a median of {} faults and {} steps, in {slowest:.1} s at most", median(&faults), median(&steps))
 }
 
-/// Whether each checker, left out, lets a bug through that it is there for.
+/// True if leaving out each checker lets at least one of its bugs pass.
 fn are_missed(threads: usize) -> bool {
     let names = checkers().into_iter().chain(["jitter", "progress"]);
     let mut every = true;
@@ -60,10 +60,10 @@ fn are_missed(threads: usize) -> bool {
         let (caught, through): (Vec<Found>, Vec<Found>) =
             all(&jobs, 1_000, threads).into_iter().partition(|(_, _, caught)| caught.is_some());
         let bugs = |found: &[Found]| found.iter().map(|(bug, _, _)| format!("{bug:?}")).collect::<Vec<_>>().join(", ");
-        println!("without {name:<10} come through: {}", bugs(&through));
+        println!("without {name:<10} passed: {}", bugs(&through));
         if through.is_empty() {
             let others: Vec<&str> = caught.iter().filter_map(|(_, _, caught)| Some(caught.as_ref()?.by)).collect();
-            println!("  not one: {} are caught by {}", bugs(&caught), others.join(", "));
+            println!("  none passed: {} are caught by {}", bugs(&caught), others.join(", "));
         }
         every &= !through.is_empty();
     }

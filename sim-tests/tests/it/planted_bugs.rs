@@ -1,4 +1,4 @@
-//! The alarm rings: planted bugs are caught, and a failing plan shrinks to what a person can read.
+//! Planted bugs are caught, and a failing plan shrinks to a readable size.
 
 use tidegate_sim_tests::{Bug, Options, Plan, hunt, play, shrink};
 
@@ -7,7 +7,7 @@ fn every_planted_bug_is_caught() {
     let mut seeds = Vec::new();
     for bug in Bug::ALL {
         let caught = hunt(*bug, None, 1_000);
-        let caught = caught.unwrap_or_else(|| panic!("nobody noticed {bug:?}: {}", bug.what()));
+        let caught = caught.unwrap_or_else(|| panic!("no checker caught {bug:?}: {}", bug.what()));
         seeds.push(caught.seeds);
     }
     seeds.sort_unstable();
@@ -15,7 +15,7 @@ fn every_planted_bug_is_caught() {
 }
 
 #[test]
-fn a_failing_plan_shrinks_to_what_it_takes() {
+fn a_failing_plan_shrinks_to_a_few_steps() {
     let options = Options { bug: Some(Bug::LostRenewal), ..Options::default() };
     let (faults, steps): (Vec<_>, Vec<_>) = (0..1_000)
         .map(Plan::from_seed)

@@ -6,6 +6,7 @@
 //! every step. `generate` draws plans from seeds, `world` contains the events, `checkers` contains
 //! one promise per file, and `sabotage` proves that the checkers catch bugs.
 
+mod app;
 mod checkers;
 #[cfg(madsim)]
 mod cluster;
@@ -17,6 +18,7 @@ mod jitter;
 mod plan;
 mod probes;
 mod profile;
+mod replies;
 mod run;
 mod sabotage;
 mod shrink;

@@ -1,8 +1,8 @@
 //! A drain of outputs ends, the next timer is in the future, and held state is bounded.
 
 use super::{Checker, Life, Observation, Snapshot};
+use crate::app::{RENEWALS, SYNC_QUEUE_MAX};
 use crate::probes::Probes;
-use crate::world::{RENEWALS, SYNC_QUEUE_MAX};
 use std::collections::BTreeMap;
 
 /// More outputs than this between two inputs are an endless loop.

@@ -2,8 +2,8 @@
 //! given, and is counted while it waits. A shutdown within its grace time leaves no caller waiting.
 
 use super::{Checker, InputKind, Life, Observation, Snapshot};
+use crate::app::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT};
 use crate::probes::{Probe, Probes};
-use crate::world::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     BeginCallsReply, DeliveryId, Disposition, ExecError, Fact, Failure, Fate, InboxId, Mono, OpId, Reply, Request,

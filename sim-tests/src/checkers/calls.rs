@@ -5,7 +5,7 @@
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
-use crate::world::can_be_sent;
+use crate::replies::can_be_sent;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     AbandonCause, BeginCallsReply, Claim, Delivery, DeliveryId, ExecError, Fact, InboxId, Kind, Outcome, Reply,

@@ -3,8 +3,8 @@
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
+use crate::app::MAX_DEPTH;
 use crate::probes::{Probe, Probes};
-use crate::world::MAX_DEPTH;
 use std::collections::BTreeSet;
 use tidegate_core::{DeadLetterId, DeliveryId, ExchangeReply, Reply, Verdict};
 

@@ -2,8 +2,8 @@
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
+use crate::app::app;
 use crate::probes::{Probe, Probes};
-use crate::world::app;
 use std::collections::BTreeMap;
 use tidegate_core::{Collection, ExchangeReply, Reply, Request, Settlement, Verdict};
 use tidegate_io_sim::Memory;

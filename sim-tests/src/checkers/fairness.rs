@@ -5,8 +5,8 @@
 
 use super::gate::share;
 use super::{Checker, Life, Observation, Snapshot};
+use crate::app::app;
 use crate::probes::{Probe, Probes};
-use crate::world::app;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, Delivery, DiscoverReply, ExchangeReply, Fact, LaneQuota, OpId, Reply, Request, TriggerId};
 

@@ -1,8 +1,8 @@
 //! A trigger's `max_concurrency` holds over all daemons, as far as leases can show.
 
 use super::{Checker, Observation, Snapshot};
+use crate::app::LIMIT;
 use crate::probes::{Probe, Probes};
-use crate::world::LIMIT;
 use std::collections::BTreeMap;
 use tidegate_core::{Claim, DeliveryId, ExchangeReply, OpId, Reply};
 

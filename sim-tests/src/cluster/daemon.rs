@@ -2,9 +2,10 @@
 
 use super::Shared;
 use super::store::{StoreCall, address, bind};
+use crate::app::principal;
 use crate::checkers::{Life, Observation};
 use crate::plan::{Plan, Settings};
-use crate::world::{config, event, incarnation, key_of, outcome, principal};
+use crate::world::{config, event, incarnation, key_of, outcome};
 use madsim::net::Endpoint;
 use madsim::runtime::{Handle, NodeHandle};
 use madsim::task::NodeId;

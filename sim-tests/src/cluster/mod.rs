@@ -9,11 +9,12 @@ mod faults;
 mod referee;
 mod store;
 
+use crate::app::{app, principal};
 use crate::checkers::{Life, Observation, Violation};
 use crate::plan::{Plan, Step};
 use crate::sabotage::Bug;
 use crate::trace::TraceMode;
-use crate::world::{event, incarnation, principal};
+use crate::world::{event, incarnation};
 use daemon::Daemon;
 use madsim::runtime::Runtime;
 use madsim::time::{Duration, Instant, sleep};
@@ -116,7 +117,7 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
         Step::Emit { to, count, .. } => {
             let events = vec![event(to, ""); *count as usize];
             let cause = Cause::outside(principal("admin"));
-            let emission = Emission { app: crate::world::app(), events, cause, idempotency_key: None };
+            let emission = Emission { app: app(), events, cause, idempotency_key: None };
             world.store().emit(&emission).expect("the app is there")
         }
         Step::Call { count, daemon, patience, key } => {

@@ -1,12 +1,12 @@
 //! The store and the checkers. They live outside of every node and survive crashes.
 
 use super::ClusterOutcome;
+use crate::app::{EPOCH, deployed};
 use crate::checkers::{Checkers, Life, Observation, Snapshot, Trouble, Violation};
 use crate::plan::Plan;
 use crate::probes::Probes;
 use crate::sabotage::Bug;
 use crate::trace::{Trace, TraceMode};
-use crate::world::{EPOCH, deployed};
 use madsim::time::Instant;
 use std::collections::BTreeSet;
 use tidegate_core::{OpId, Reply, Request, Timestamp, TriggerId};

@@ -165,7 +165,7 @@ impl Bug {
             }
             Reply::Discover(DiscoverReply { lanes, .. }) if self == Self::DiscoverBlind => {
                 let slow = store
-                    .triggers_of(&crate::world::app())
+                    .triggers_of(&crate::app::app())
                     .into_iter()
                     .find(|trigger| trigger.spec.name.as_str() == "slow")
                     .map(|trigger| trigger.id);

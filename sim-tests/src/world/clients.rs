@@ -1,8 +1,8 @@
 //! The steps of clients and operators.
 
-use super::app::{MAX_DEPTH, OWNER, app, principal};
 use super::daemon::incarnation;
 use super::{Event, World};
+use crate::app::{MAX_DEPTH, OWNER, app, principal};
 use crate::checkers::{Observation, Violation};
 use crate::plan::Step;
 use crate::probes::Probe;

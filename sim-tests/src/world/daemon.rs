@@ -1,7 +1,8 @@
 //! Daemons: the inputs of a dispatcher, and the execution of its outputs.
 
 use super::clock::Clock;
-use super::{Event, World, app};
+use super::{Event, World};
+use crate::app;
 use crate::checkers::{InputKind, Life, Observation, STEPS_MAX, Violation};
 use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault};
 use crate::probes::Probe;

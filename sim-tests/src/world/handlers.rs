@@ -1,11 +1,13 @@
 //! Handlers: duration, failures and staged effects.
 
 use super::clients::event;
-use super::{Event, World, app, app::app as the_app, replies};
+use super::{Event, World};
+use crate::app::{self, app as the_app};
 use crate::checkers::{Observation, Violation};
 use crate::draw::Draw;
 use crate::plan::{CrashPoint, HandlerFault};
 use crate::probes::Probe;
+use crate::replies;
 use std::sync::Arc;
 use tidegate_core::{
     Collection, Delivery, Effects, ExecError, Failure, Json, Key, KvWrite, Micros, OpId, Outcome, ReadVersion,

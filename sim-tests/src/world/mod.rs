@@ -1,19 +1,14 @@
 //! The simulated world: a queue of events ordered by time, and their effects. There are no threads,
 //! no clocks and no randomness except the plan's seed.
 
-mod app;
 mod clients;
 mod clock;
 mod daemon;
 mod faults;
 mod handlers;
 mod inline_claims;
-mod replies;
 mod store;
 
-#[cfg(madsim)]
-pub(crate) use app::{EPOCH, deployed, principal};
-pub(crate) use app::{LIMIT, MAX_DEPTH, RENEWALS, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT, app};
 #[cfg(madsim)]
 pub(crate) use clients::{event, key_of};
 #[cfg(madsim)]
@@ -21,8 +16,8 @@ pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
 #[cfg(madsim)]
 pub(crate) use handlers::outcome;
-pub(crate) use replies::can_be_sent;
 
+use crate::app::{self, app};
 use crate::checkers::{Checkers, Observation, Snapshot, Trouble, Violation};
 use crate::cost::Cost;
 use crate::draw::Draw;

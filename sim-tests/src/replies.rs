@@ -27,7 +27,7 @@ const REPLIES: [(u16, Option<Header>, bool); 16] = [
 ];
 
 /// Mostly the first reply; sometimes any of them, or none.
-pub(super) fn draw(draw: &mut Draw) -> Option<HandlerReply> {
+pub(crate) fn draw(draw: &mut Draw) -> Option<HandlerReply> {
     let (status, header, _) = if draw.permille(850) { REPLIES[0] } else { draw.one(&REPLIES) };
     let headers = header.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
     (!draw.permille(20)).then_some(HandlerReply { status, headers, body: None })

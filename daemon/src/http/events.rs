@@ -1,7 +1,6 @@
 //! `POST …/events`: CloudEvents 1.0, one or a batch, emitted together or not at all.
 
 use super::extract::{By, Params, Plain, Ready, Text, cause, name};
-use super::paging::hex;
 use super::problem::{Part, Problem};
 use super::state::ApiState;
 use axum::Json;
@@ -136,6 +135,6 @@ pub(super) fn idempotency_key(headers: &HeaderMap, what: &str, body: &str) -> Re
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
     Ok(Some(IdempotencyKey {
         key: key.to_owned(),
-        digest: hex(&Sha256::new().chain_update(what).chain_update(body).finalize()),
+        digest: hex::encode(Sha256::new().chain_update(what).chain_update(body).finalize()),
     }))
 }

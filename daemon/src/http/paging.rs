@@ -39,23 +39,17 @@ pub(super) fn row(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
 
 /// A key as a cursor: in hex, so that it needs no escapes in a query.
 pub(super) fn key_cursor(key: &Key) -> String {
-    hex(key.as_str().as_bytes())
+    hex::encode(key.as_str())
 }
 
 /// The key that an earlier page gave as its cursor.
 pub(super) fn key(cursor: Option<&str>) -> Result<Option<Key>, Problem> {
-    cursor.map(|text| unhex(text).and_then(|key| Key::new(key).ok()).ok_or_else(|| unknown(text))).transpose()
+    cursor.map(|text| decode_key(text).ok_or_else(|| unknown(text))).transpose()
 }
 
-/// Bytes as lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<String> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-    let (pairs, []) = digits.as_deref()?.as_chunks::<2>() else { return None };
-    String::from_utf8(pairs.iter().map(|[high, low]| high << 4 | low).collect()).ok()
+fn decode_key(cursor: &str) -> Option<Key> {
+    let bytes = hex::decode(cursor).ok()?;
+    Key::new(String::from_utf8(bytes).ok()?).ok()
 }
 
 fn unknown(text: &str) -> Problem {

@@ -50,12 +50,9 @@ pub(super) fn data(asked: &Asked<'_>) -> Json {
 
 fn query(text: &str) -> Map<String, Value> {
     let mut query = Map::new();
-    for (name, value) in
-        text.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    {
-        let decode =
-            |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().replace('\0', "\u{fffd}");
-        query.entry(decode(name)).or_insert_with(|| Value::from(decode(value)));
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let without_nul = |text: &str| text.replace('\0', "\u{fffd}");
+        query.entry(without_nul(&name)).or_insert_with(|| Value::from(without_nul(&value)));
     }
     query
 }

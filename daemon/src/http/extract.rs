@@ -178,35 +178,9 @@ fn is_traceparent(text: &str) -> bool {
             && parts.iter().all(|part| is_hex(part)) && is_set(trace) && is_set(span))
 }
 
-/// Whether every `%` of a path begins an escape, and the escapes give UTF-8. What does not would be read as written.
-pub(super) fn is_well_escaped(path: &str) -> bool {
-    let mut bytes = path.bytes();
-    let mut decoded = Vec::with_capacity(path.len());
-    while let Some(byte) = bytes.next() {
-        let digit = |byte: Option<u8>| byte.and_then(|byte| char::from(byte).to_digit(16));
-        match byte {
-            b'%' => match (digit(bytes.next()), digit(bytes.next())) {
-                (Some(high), Some(low)) => decoded.push((high * 16 + low) as u8),
-                _ => return false,
-            },
-            byte => decoded.push(byte),
-        }
-    }
-    std::str::from_utf8(&decoded).is_ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn escapes() {
-        for (path, ok) in
-            [("/a%2Fb", true), ("/%c3%bc", true), ("/%", false), ("/%2", false), ("/%zz", false), ("/%ff", false)]
-        {
-            assert_eq!(is_well_escaped(path), ok, "{path}");
-        }
-    }
 
     #[test]
     fn trace_contexts() {

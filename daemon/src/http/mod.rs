@@ -7,6 +7,7 @@ mod auth;
 mod check;
 mod dead_letters;
 mod deliveries;
+mod escapes;
 mod etag;
 mod events;
 mod extract;
@@ -19,6 +20,7 @@ mod ledgers;
 mod letter_actions;
 mod metrics;
 mod paging;
+mod panics;
 mod password;
 mod permissions;
 mod problem;
@@ -39,12 +41,9 @@ pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, delete, get, post, put};
-use futures_util::FutureExt;
 use problem::Problem;
-use std::panic::AssertUnwindSafe;
 
 /// The whole API. It can be tested without a socket.
 pub fn app(state: ApiState) -> Router {
@@ -98,8 +97,8 @@ pub fn app(state: ApiState) -> Router {
         .route("/http/{app}/{*path}", any(hooks::answer))
         .merge(api)
         .fallback(not_found)
-        .layer(from_fn(check_path))
-        .layer(from_fn(catch_panics))
+        .layer(from_fn(escapes::refuse_malformed_escapes))
+        .layer(from_fn(panics::catch_panic))
         .layer(from_fn(unread::read_over))
         .with_state(state)
 }
@@ -110,27 +109,4 @@ async fn not_found(request: Request) -> Problem {
 
 async fn method_not_allowed(request: Request) -> Problem {
     Problem::not_allowed(format!("{} is not possible at {}", request.method(), request.uri().path()))
-}
-
-/// A path that cannot be decoded names nothing.
-async fn check_path(request: Request, next: Next) -> Response {
-    if extract::is_well_escaped(request.uri().path()) {
-        next.run(request).await
-    } else {
-        Problem::invalid("the path has a % that begins no escape, or escapes that are not UTF-8").into_response()
-    }
-}
-
-/// A bug of ours is an answer, too.
-async fn catch_panics(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
-            tracing::error!(http.path = path, "a request handler panicked: {text}");
-            Problem::internal("an error of the daemon; its log has more").into_response()
-        }
-    }
 }

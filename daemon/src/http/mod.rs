@@ -4,6 +4,7 @@
 
 mod apps;
 mod auth;
+mod body;
 mod check;
 mod dead_letters;
 mod deliveries;
@@ -99,7 +100,7 @@ pub fn app(state: ApiState) -> Router {
         .fallback(not_found)
         .layer(from_fn(escapes::refuse_malformed_escapes))
         .layer(from_fn(panics::catch_panic))
-        .layer(from_fn(unread::read_over))
+        .layer(from_fn(unread::drain_request_body))
         .with_state(state)
 }
 

@@ -1,7 +1,7 @@
 //! What a handler answered, as an HTTP response.
 
 use super::problem::{EXECUTION_ID, Problem, execution_id};
-use super::receipt::signed_for;
+use super::receipt::confirm_when_taken;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -13,7 +13,7 @@ use tidegate_ports::Receipt;
 /// A text is sent as it is, all else as JSON, unless the handler says what it is.
 pub(super) fn response(replied: Result<(SyncReply, Receipt), DispatcherEnded>) -> Response {
     match replied {
-        Ok((reply, receipt)) => signed_for(of_reply(reply), receipt),
+        Ok((reply, receipt)) => confirm_when_taken(of_reply(reply), receipt),
         Err(ended) => Problem::unavailable(ended.to_string()).into_response(),
     }
 }

@@ -20,6 +20,7 @@ mod kv;
 mod ledgers;
 mod letter_actions;
 mod metrics;
+mod names;
 mod paging;
 mod panics;
 mod password;
@@ -30,6 +31,7 @@ mod reply;
 mod request;
 mod roles;
 mod scripts;
+mod sessions;
 mod state;
 mod tokens;
 mod triggers;
@@ -51,8 +53,8 @@ pub fn app(state: ApiState) -> Router {
     let app = "/v1/apps/{app}";
     let api = Router::new()
         .route("/v1/version", get(health::version))
-        .route("/v1/whoami", get(users::whoami))
-        .route("/v1/logout", post(users::logout))
+        .route("/v1/whoami", get(sessions::whoami))
+        .route("/v1/logout", post(sessions::logout))
         .route("/v1/users", get(users::list))
         .route("/v1/users/{name}", get(users::get).put(users::put).delete(users::delete))
         .route("/v1/users/{name}/disable", post(users::disable))
@@ -92,7 +94,7 @@ pub fn app(state: ApiState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(method_not_allowed)
-        .route("/v1/login", post(users::login))
+        .route("/v1/login", post(sessions::login))
         .route("/http/{app}", any(hooks::answer))
         .route("/http/{app}/", any(hooks::answer))
         .route("/http/{app}/{*path}", any(hooks::answer))

@@ -12,7 +12,8 @@ pub(super) async fn refuse_malformed_escapes(request: Request, next: Next) -> Re
     if is_well_escaped(request.uri().path()) {
         next.run(request).await
     } else {
-        Problem::invalid("the path has a % that begins no escape, or escapes that are not UTF-8").into_response()
+        let rule = "each % must begin an escape of two hex digits, and the decoded path must be UTF-8";
+        Problem::invalid(format!("the path cannot be decoded: {rule}")).into_response()
     }
 }
 

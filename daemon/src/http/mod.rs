@@ -1,6 +1,7 @@
-//! The HTTP API: JSON, bearer token, `application/problem+json` for every error.
+//! The HTTP API: JSON bodies, bearer tokens, and `application/problem+json` for every error.
 //!
-//! Each resource has a file. What all share is in `problem` (errors), `auth` (tokens) and `extract` (requests).
+//! Each resource has a file. All resources use `problem` for errors, `auth` for tokens and
+//! `extract` for requests.
 
 mod apps;
 mod auth;
@@ -34,6 +35,7 @@ mod scripts;
 mod sessions;
 mod state;
 mod tokens;
+mod trace_context;
 mod triggers;
 mod unread;
 mod users;
@@ -48,7 +50,7 @@ use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, delete, get, post, put};
 use problem::Problem;
 
-/// The whole API. It can be tested without a socket.
+/// The router of the whole API. Tests call it without a socket.
 pub fn app(state: ApiState) -> Router {
     let app = "/v1/apps/{app}";
     let api = Router::new()
@@ -107,9 +109,9 @@ pub fn app(state: ApiState) -> Router {
 }
 
 async fn not_found(request: Request) -> Problem {
-    Problem::missing("not_found", format!("there is nothing at {}", request.uri().path()))
+    Problem::missing("not_found", format!("no route matches the path {}", request.uri().path()))
 }
 
 async fn method_not_allowed(request: Request) -> Problem {
-    Problem::not_allowed(format!("{} is not possible at {}", request.method(), request.uri().path()))
+    Problem::not_allowed(format!("the path {} does not accept the method {}", request.uri().path(), request.method()))
 }

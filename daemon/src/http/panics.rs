@@ -28,6 +28,7 @@ impl ResponseForPanic for PanicReporter {
         let text = panic.downcast_ref::<&str>().copied();
         let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
         tracing::error!(http.path = self.path, "a request handler panicked: {text}");
-        Problem::internal("an error of the daemon; its log has more").into_response()
+        Problem::internal("the request handler panicked; the request may have been applied; see the log of the daemon")
+            .into_response()
     }
 }

@@ -31,12 +31,12 @@ pub(super) async fn login(Ready(services): Ready, _: Plain, Text(body): Text) ->
     let Login { user: name, password } = object(&body, "a login")?;
     let id = user_id(&name).ok();
     let hash = match &id {
-        Some(id) => services.principals.password_hash(id).await.map_err(|error| Problem::portless(&error))?,
+        Some(id) => services.principals.password_hash(id).await.map_err(|error| Problem::without_app(&error))?,
         None => None,
     };
     let is_correct = password::is_correct(password, hash).await?;
     let record = match id {
-        Some(id) if is_correct => services.principals.get(&id).await.map_err(|error| Problem::portless(&error))?,
+        Some(id) if is_correct => services.principals.get(&id).await.map_err(|error| Problem::without_app(&error))?,
         _ => None,
     };
     let Some(principal) = record.and_then(PrincipalRecord::active) else {
@@ -57,7 +57,7 @@ pub(super) async fn logout(
         let detail = "the token of the request is not a session; an admin can revoke it by `DELETE /v1/tokens/{name}`";
         return Err(Problem::new(StatusCode::CONFLICT, "no_session", detail));
     };
-    services.tokens.delete_token(&name).await.map_err(|error| Problem::portless(&error))?;
+    services.tokens.delete_token(&name).await.map_err(|error| Problem::without_app(&error))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -16,8 +16,7 @@ use tidegate_ports::{NewPrincipal, NewToken, TokenRecord};
 
 /// Begins the name of each session. No other token may have such a name.
 const SESSION_PREFIX: &str = "session.";
-/// Ten years.
-const VALID_FOR_DAYS_MAX: u64 = 3_650;
+const VALID_FOR_DAYS_MAX: u64 = 10 * 365;
 
 pub(super) fn is_session(name: &str) -> bool {
     name.starts_with(SESSION_PREFIX)
@@ -45,11 +44,11 @@ impl CreatedToken {
         })?;
         let digest = Sha256::digest(&text).into();
         let new = NewToken { name: name.clone(), principal, digest, valid_for };
-        if !services.tokens.add_token(&new).await.map_err(|error| Problem::portless(&error))? {
+        if !services.tokens.add_token(&new).await.map_err(|error| Problem::without_app(&error))? {
             let detail = format!("the token {name} exists already; nothing was changed");
             return Err(Problem::new(StatusCode::CONFLICT, "token_exists", detail));
         }
-        let all = services.tokens.tokens().await.map_err(|error| Problem::portless(&error))?;
+        let all = services.tokens.tokens().await.map_err(|error| Problem::without_app(&error))?;
         let record = all.into_iter().find(|token| token.name == name);
         record.map(|record| Self { record, text }).ok_or_else(|| missing(&name))
     }
@@ -75,7 +74,7 @@ fn missing(name: &str) -> Problem {
 }
 
 pub(super) async fn list(Ready(services): Ready, _: Plain) -> Result<Json<Value>, Problem> {
-    let all = services.tokens.tokens().await.map_err(|error| Problem::portless(&error))?;
+    let all = services.tokens.tokens().await.map_err(|error| Problem::without_app(&error))?;
     Ok(Json(json!({ "tokens": all.iter().map(view).collect::<Vec<_>>() })))
 }
 
@@ -105,13 +104,14 @@ pub(super) async fn create(Ready(services): Ready, _: Plain, Text(body): Text) -
             return Err(Problem::invalid("a user's token has the permissions of the user; leave \"admin\" out"));
         }
         Some(user) => {
-            let found = services.principals.get(&user_id(&user)?).await.map_err(|error| Problem::portless(&error))?;
+            let found =
+                services.principals.get(&user_id(&user)?).await.map_err(|error| Problem::without_app(&error))?;
             found.ok_or_else(|| Problem::missing("user_not_found", format!("there is no user {user}")))?.id
         }
         None => {
             let id = PrincipalId::new(format!("token:{name}")).expect("a checked name makes a valid principal id");
             let new = NewPrincipal { id: id.clone(), admin, password_hash: None };
-            services.principals.add(&new).await.map_err(|error| Problem::portless(&error))?;
+            services.principals.add(&new).await.map_err(|error| Problem::without_app(&error))?;
             services.resolver.forget(&id);
             id
         }
@@ -125,7 +125,7 @@ pub(super) async fn delete(
     _: Plain,
     Params(name): Params<String>,
 ) -> Result<StatusCode, Problem> {
-    let existed = services.tokens.delete_token(&name).await.map_err(|error| Problem::portless(&error))?;
+    let existed = services.tokens.delete_token(&name).await.map_err(|error| Problem::without_app(&error))?;
     if let Ok(id) = PrincipalId::new(format!("token:{name}")) {
         services.resolver.forget(&id);
     }

@@ -15,13 +15,10 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// The longest wait for the next frame of the rest.
-///
-/// Beyond any of these three limits the connection is closed. A client that is still sending then
-/// may not receive the response.
-const NEXT_FRAME_WITHIN: Duration = Duration::from_secs(2);
-/// The longest time for all of the rest.
-const REST_WITHIN: Duration = Duration::from_secs(30);
+// Beyond any of these three limits the connection is closed. A client that is still sending then
+// may not receive the response.
+const NEXT_FRAME_TIMEOUT: Duration = Duration::from_secs(2);
+const REST_TIMEOUT: Duration = Duration::from_secs(30);
 const REST_BYTES_MAX: usize = 8 << 20;
 
 /// Reads the rest before the response is sent. If the rest cannot be read, the response says
@@ -48,7 +45,7 @@ async fn drain(body: Body) -> bool {
     let read = async {
         let (mut frames, mut length) = (body.into_data_stream(), 0_usize);
         loop {
-            match tokio::time::timeout(NEXT_FRAME_WITHIN, frames.next()).await {
+            match tokio::time::timeout(NEXT_FRAME_TIMEOUT, frames.next()).await {
                 Ok(None) => return true,
                 Ok(Some(Ok(frame))) if length <= REST_BYTES_MAX => length = length.saturating_add(frame.len()),
                 // Too many bytes, a broken body or a frame that did not come in time.
@@ -56,7 +53,7 @@ async fn drain(body: Body) -> bool {
             }
         }
     };
-    tokio::time::timeout(REST_WITHIN, read).await.unwrap_or(false)
+    tokio::time::timeout(REST_TIMEOUT, read).await.unwrap_or(false)
 }
 
 /// Sends the body back when the handler drops it before its end.

@@ -28,7 +28,7 @@ fn missing(name: &str) -> Problem {
 }
 
 pub(super) async fn list(Ready(services): Ready, _: Plain) -> Result<Json<Value>, Problem> {
-    let all = services.principals.list().await.map_err(|error| Problem::portless(&error))?;
+    let all = services.principals.list().await.map_err(|error| Problem::without_app(&error))?;
     let users: Vec<Value> = all.iter().filter(|record| record.id.as_str().starts_with("user:")).map(view).collect();
     Ok(Json(json!({ "users": users })))
 }
@@ -38,7 +38,7 @@ pub(super) async fn get(
     _: Plain,
     Params(name): Params<String>,
 ) -> Result<Json<Value>, Problem> {
-    let found = services.principals.get(&user_id(&name)?).await.map_err(|error| Problem::portless(&error))?;
+    let found = services.principals.get(&user_id(&name)?).await.map_err(|error| Problem::without_app(&error))?;
     found.as_ref().map(|found| Json(view(found))).ok_or_else(|| missing(&name))
 }
 
@@ -63,12 +63,12 @@ pub(super) async fn put(
         None => None,
     };
     let new = NewPrincipal { id: id.clone(), admin: new.admin, password_hash };
-    if !services.principals.add(&new).await.map_err(|error| Problem::portless(&error))? {
+    if !services.principals.add(&new).await.map_err(|error| Problem::without_app(&error))? {
         let detail = format!("the user {name} exists already; nothing was changed");
         return Err(Problem::new(StatusCode::CONFLICT, "user_exists", detail));
     }
     services.resolver.forget(&id);
-    let created = services.principals.get(&id).await.map_err(|error| Problem::portless(&error))?;
+    let created = services.principals.get(&id).await.map_err(|error| Problem::without_app(&error))?;
     let created = created.ok_or_else(|| missing(&name))?;
     Ok((StatusCode::CREATED, Json(view(&created))).into_response())
 }
@@ -79,7 +79,7 @@ pub(super) async fn delete(
     Params(name): Params<String>,
 ) -> Result<StatusCode, Problem> {
     let id = user_id(&name)?;
-    let existed = services.principals.delete(&id).await.map_err(|error| Problem::portless(&error))?;
+    let existed = services.principals.delete(&id).await.map_err(|error| Problem::without_app(&error))?;
     services.resolver.forget(&id);
     if existed { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
 }
@@ -102,7 +102,8 @@ pub(super) async fn enable(
 
 async fn set_disabled(services: &Services, name: &str, disabled: bool) -> Result<StatusCode, Problem> {
     let id = user_id(name)?;
-    let changed = services.principals.set_disabled(&id, disabled).await.map_err(|error| Problem::portless(&error))?;
+    let changed =
+        services.principals.set_disabled(&id, disabled).await.map_err(|error| Problem::without_app(&error))?;
     services.resolver.forget(&id);
     if changed { Ok(StatusCode::NO_CONTENT) } else { Err(missing(name)) }
 }
@@ -121,6 +122,6 @@ pub(super) async fn set_password(
 ) -> Result<StatusCode, Problem> {
     let (id, new): (_, NewPassword) = (user_id(&name)?, object(&body, "a password")?);
     let hash = password::hash(new.password).await?;
-    let changed = services.principals.set_password(&id, &hash).await.map_err(|error| Problem::portless(&error))?;
+    let changed = services.principals.set_password(&id, &hash).await.map_err(|error| Problem::without_app(&error))?;
     if changed { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
 }

@@ -70,7 +70,7 @@ fn all_that_is_wrong_with_a_deployment_is_named_at_once() {
     let errors = answer.json()["errors"].clone();
     let detail = answer.refused(400, "invalid_request");
     assert!(
-        detail.contains("the name invoke is the engine's own") && detail.contains("nothing was changed"),
+        detail.contains("the name invoke is reserved for invocations") && detail.contains("nothing was changed"),
         "{detail}"
     );
     let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();

@@ -89,6 +89,8 @@ impl FromRequest<ApiState> for Text {
 }
 
 /// Reads a body of at most `max` bytes.
+///
+/// The error of `axum::body::to_bytes` does not say whether the body was too long or broken.
 pub(super) async fn read_body(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
     let (mut bytes, mut frames) = (Vec::new(), body.into_data_stream());
     while let Some(frame) = frames.next().await {

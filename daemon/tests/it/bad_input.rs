@@ -26,16 +26,11 @@ fn bad(
 }
 
 fn bad_requests() -> Vec<BadRequest> {
-    let trigger = |field: &str, value: Value| {
-        let mut spec = on("t", "unused", json!({"script": "fine"}), json!({}));
-        spec.as_object_mut().expect("a specification is an object").remove("name");
-        spec[field] = value;
-        spec.to_string()
-    };
-    let deployment = |source: &str| json!({"scripts": [{"name": "s", "source": source}], "triggers": []}).to_string();
-    let put_trigger = |body: String| ("PUT", "/v1/apps/bad/triggers/new", body);
+    [bad_bodies(), bad_specifications(), bad_paths()].into_iter().flatten().collect()
+}
+
+fn bad_bodies() -> Vec<BadRequest> {
     let too_long = Value::from("x".repeat(300 << 10)).to_string();
-    let invalid = |detail_part| (400, "invalid_request", detail_part);
     vec![
         bad("broken JSON", ("PUT", "/v1/apps/bad/kv/c/k", "{\"a\":".into()), (400, "invalid_json", "")),
         bad("an empty body", ("PUT", "/v1/apps/bad/kv/c/k", String::new()), (400, "invalid_json", "")),
@@ -46,32 +41,31 @@ fn bad_requests() -> Vec<BadRequest> {
             ("PUT", "/v1/apps/bad/kv/c/k", too_long.repeat(8)),
             (413, "payload_too_large", ""),
         ),
-        bad("an unknown app", ("PUT", "/v1/apps/absent/kv/c/k", "1".into()), (404, "unknown_app", "absent")),
-        bad("events of an unknown app", ("POST", "/v1/apps/absent/events", event()), (404, "unknown_app", "absent")),
-        bad(
-            "triggers of an unknown app",
-            ("GET", "/v1/apps/absent/triggers", "".into()),
-            (404, "unknown_app", "absent"),
-        ),
-        bad("a bad app name", ("PUT", "/v1/apps/No.App", "{}".into()), invalid("No.App")),
-        bad("a bad collection name", ("PUT", "/v1/apps/bad/kv/.c/k", "1".into()), invalid("collection")),
         bad(
             "an event without a type",
             ("POST", "/v1/apps/bad/events", "{\"specversion\":\"1.0\"}".into()),
             invalid("type"),
         ),
-        bad("an empty pattern", put_trigger(trigger("match", json!({"source": "app", "type": ""}))), invalid("")),
-        bad("an unknown field", put_trigger(trigger("retries", json!(3))), invalid("retries")),
-        bad("zero attempts", put_trigger(trigger("retry", json!({"max_attempts": 0}))), invalid("max_attempts")),
-        bad("too many attempts", put_trigger(trigger("retry", json!({"max_attempts": 101}))), invalid("max_attempts")),
-        bad("too much jitter", put_trigger(trigger("retry", json!({"jitter": 1.5}))), invalid("jitter")),
-        bad(
-            "max_ms below base_ms",
-            put_trigger(trigger("retry", json!({"base_ms": 5, "max_ms": 4}))),
-            invalid("max_ms"),
-        ),
-        bad("a timeout of zero", put_trigger(trigger("timeout_ms", json!(0))), invalid("timeout_ms")),
-        bad("a concurrency of zero", put_trigger(trigger("max_concurrency", json!(0))), invalid("max_concurrency")),
+    ]
+}
+
+fn bad_specifications() -> Vec<BadRequest> {
+    let trigger = |field: &str, value: Value| {
+        let mut spec = on("t", "unused", json!({"script": "fine"}), json!({}));
+        spec.as_object_mut().expect("a specification is an object").remove("name");
+        spec[field] = value;
+        ("PUT", "/v1/apps/bad/triggers/new", spec.to_string())
+    };
+    let deployment = |source: &str| json!({"scripts": [{"name": "s", "source": source}], "triggers": []}).to_string();
+    vec![
+        bad("an empty pattern", trigger("match", json!({"source": "app", "type": ""})), invalid("")),
+        bad("an unknown field", trigger("retries", json!(3)), invalid("retries")),
+        bad("zero attempts", trigger("retry", json!({"max_attempts": 0})), invalid("max_attempts")),
+        bad("too many attempts", trigger("retry", json!({"max_attempts": 101})), invalid("max_attempts")),
+        bad("too much jitter", trigger("retry", json!({"jitter": 1.5})), invalid("jitter")),
+        bad("max_ms below base_ms", trigger("retry", json!({"base_ms": 5, "max_ms": 4})), invalid("max_ms")),
+        bad("a timeout of zero", trigger("timeout_ms", json!(0)), invalid("timeout_ms")),
+        bad("a concurrency of zero", trigger("max_concurrency", json!(0)), invalid("max_concurrency")),
         bad(
             "a script that does not compile",
             ("PUT", "/v1/apps/bad/scripts/new", "export default async function (event {\n".into()),
@@ -83,6 +77,20 @@ fn bad_requests() -> Vec<BadRequest> {
             (422, "script_invalid", "s:1:"),
         ),
         bad("a deployment with an unknown field", ("PUT", "/v1/apps/bad", "{\"script\":[]}".into()), invalid("script")),
+    ]
+}
+
+fn bad_paths() -> Vec<BadRequest> {
+    vec![
+        bad("an unknown app", ("PUT", "/v1/apps/absent/kv/c/k", "1".into()), (404, "unknown_app", "absent")),
+        bad("events of an unknown app", ("POST", "/v1/apps/absent/events", event()), (404, "unknown_app", "absent")),
+        bad(
+            "triggers of an unknown app",
+            ("GET", "/v1/apps/absent/triggers", "".into()),
+            (404, "unknown_app", "absent"),
+        ),
+        bad("a bad app name", ("PUT", "/v1/apps/No.App", "{}".into()), invalid("No.App")),
+        bad("a bad collection name", ("PUT", "/v1/apps/bad/kv/.c/k", "1".into()), invalid("collection")),
         bad("an unknown key", ("GET", "/v1/apps/bad/kv/c/none", "".into()), (404, "key_not_found", "")),
         bad("an unknown trigger", ("GET", "/v1/apps/bad/triggers/none", "".into()), (404, "trigger_not_found", "")),
         bad(
@@ -112,6 +120,10 @@ fn bad_requests() -> Vec<BadRequest> {
         bad("an unknown path", ("GET", "/v1/nothing", "".into()), (404, "not_found", "")),
         bad("a wrong method", ("PATCH", "/v1/apps/bad/kv/c/k", "1".into()), (405, "method_not_allowed", "")),
     ]
+}
+
+const fn invalid(detail_part: &'static str) -> (u16, &'static str, &'static str) {
+    (400, "invalid_request", detail_part)
 }
 
 fn event() -> String {

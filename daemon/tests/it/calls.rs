@@ -1,15 +1,10 @@
 //! Sync calls through the real program, on both stores: their answers, and the rows that remain.
 
-use crate::world::{
-    Answer, App, Client, MachineLock, StoreKind, TESTBED, World, client, event, on, tidegate, wait_for,
-};
+use crate::world::{Answer, App, Client, MachineLock, StoreKind, TESTBED, World, client, event, on, wait_for};
 use serde_json::{Value, json};
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use testkit::Daemon;
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 const GREET: &str = "export default async function (request, ctx) {
     const { name } = request.json();
@@ -21,16 +16,19 @@ const GREET: &str = "export default async function (request, ctx) {
 /// Answers with the request as text.
 const ECHO: &str = "export default (request) => ({ body: JSON.stringify(request) })";
 
-const SUM: &str = "export default async function (event, ctx) {
-    const seen = (await ctx.kv.get('sums', 'all')) ?? 0;
-    await ctx.kv.put('sums', 'all', seen + event.data.n);
-    return { sum: seen + event.data.n, type: event.type };
+pub(super) const SUM: &str = "export default async function (event, ctx) {
+    const before = (await ctx.kv.get('sums', 'all')) ?? 0;
+    await ctx.kv.put('sums', 'all', before + event.data.n);
+    return { sum: before + event.data.n, type: event.type };
 }";
 
-fn http(name: &str, rule: Value, handler: Value, more: Value) -> Value {
+pub(super) fn http(name: &str, rule: Value, handler: Value, more: Value) -> Value {
     let mut spec = on("", name, handler, more);
     spec["match"] = json!({"source": "http"});
-    spec["match"].as_object_mut().expect("it is an object").extend(rule.as_object().expect("a rule is one").clone());
+    spec["match"]
+        .as_object_mut()
+        .expect("it is an object")
+        .extend(rule.as_object().expect("a rule is an object").clone());
     spec
 }
 
@@ -38,7 +36,7 @@ fn post(client: &Client, path: &str, body: &str) -> Answer {
     client.send("POST", path, &[], Some(body.as_bytes())).unwrap_or_else(|error| panic!("POST {path}: {error}"))
 }
 
-fn on_both(test: impl Fn(&World)) {
+pub(super) fn on_both(test: impl Fn(&World)) {
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let _lock = MachineLock::shared();
         test(&World::new(kind));
@@ -279,127 +277,8 @@ fn the_gate_limits_can_be_changed_while_the_daemon_runs() {
     assert_eq!((&gate["permits"], &gate["sync_reserve"]), (&json!(40), &json!(3)), "a bad change changes nothing");
 }
 
-/// Sends a request and disconnects as soon as its execution begins.
-fn disconnect_during(daemon: &Daemon, path: &str) {
-    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port())).expect("the daemon listens");
-    write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").expect("the daemon reads");
-    wait_for("the execution to begin", TIMEOUT, || daemon.log().contains("started").then_some(()));
-}
-
-#[test]
-fn a_caller_that_disconnects_leaves_one_abandoned_execution_and_its_effects() {
-    const SLOW: &str = "export default async function (request, ctx) {
-        const from = Date.now();
-        while (Date.now() - from < 1000) {}
-        await ctx.kv.put('slow', 'key', 1);
-        return { status: 202 };
-    }";
-    on_both(|world| {
-        let daemon = world.daemon("hangup", TESTBED, &[("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")]);
-        let app = App::new(client(&daemon), "hangup");
-        let rule = json!({"method": "POST", "path": "/slow", "public": true});
-        app.deploy(&[("slow", SLOW)], &[http("slow", rule, json!({"script": "slow"}), json!({}))]);
-        disconnect_during(&daemon, "/http/hangup/slow");
-        let abandoned = wait_for("the abandoned execution", TIMEOUT, || {
-            let found = app.client.list(&app.path("/abandoned"), "abandoned");
-            (!found.is_empty()).then_some(found)
-        });
-        assert_eq!(abandoned.len(), 1);
-        let row = &abandoned[0];
-        let fields = (&row["trigger"], &row["cause"], &row["outcome"], &row["status"]);
-        assert_eq!(fields, (&json!("slow"), &json!("caller_gone"), &json!("succeeded"), &json!(202)), "{row}");
-        assert_eq!(app.entries("slow"), [("key".to_owned(), json!(1))]);
-        assert!(app.is_drained() && app.dead_letters().is_empty());
-        let output = tidegate(&daemon, &["abandoned", "--app", "hangup"]);
-        assert!(String::from_utf8_lossy(&output.stdout).contains("caller_gone"), "{output:?}");
-    });
-}
-
-#[test]
-fn a_call_of_a_killed_daemon_is_abandoned_and_not_executed_again() {
-    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
-        let _lock = MachineLock::shared();
-        let world = World::new(kind);
-        let settings =
-            [("TIDEGATE_DISPATCHER_LEASE_MS", "1000"), ("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")];
-        let mut victim = world.daemon("victim", TESTBED, &settings);
-        let other = (kind == StoreKind::Postgres).then(|| world.daemon("other", TESTBED, &settings));
-        let app = App::new(client(&victim), "lost");
-        let rule = json!({"method": "POST", "path": "/long"});
-        app.deploy(&[], &[http("long", rule, json!({"native": "sleep_5s"}), json!({}))]);
-        let calling = std::thread::spawn({
-            let client = app.client.clone();
-            move || client.send("POST", "/http/lost/long", &[], None).is_err()
-        });
-        wait_for("the execution to begin", TIMEOUT, || victim.log().contains("started").then_some(()));
-        victim.kill9();
-        assert!(calling.join().expect("the thread does not panic"), "the caller gets no answer");
-        let survivor = match &other {
-            Some(other) => other,
-            None => {
-                victim.restart();
-                &victim
-            }
-        };
-        let app = App::new(client(survivor), "lost");
-        let abandoned = wait_for("the abandoned execution", TIMEOUT, || {
-            let found = app.client.list(&app.path("/abandoned"), "abandoned");
-            (!found.is_empty()).then_some(found)
-        });
-        let row = &abandoned[0];
-        assert_eq!((&row["cause"], &row["outcome"], &row["status"]), (&json!("node_lost"), &json!(null), &json!(null)));
-        assert!(app.is_drained());
-        let starts =
-            victim.log().matches("started").count() + other.map_or(0, |other| other.log().matches("started").count());
-        assert_eq!(starts, 1, "the call was executed once");
-    }
-}
-
-#[test]
-fn a_call_with_an_idempotency_key_is_executed_once() {
-    on_both(|world| {
-        let mut daemon = world.daemon("keys", TESTBED, &[]);
-        let app = App::new(client(&daemon), "keys");
-        app.deploy(&[("sum", SUM), ("throws", "export default () => { throw new Error('no') }")], &[]);
-        let path = app.path("/invoke/sum");
-        let keyed = |path: &str, body: &str| {
-            app.client
-                .send("POST", path, &[("idempotency-key", "k")], Some(body.as_bytes()))
-                .expect("the daemon answers")
-        };
-        let first = keyed(&path, r#"{"n": 2}"#);
-        daemon.kill9();
-        daemon.restart();
-        let again = keyed(&path, r#"{"n": 2}"#);
-        assert_eq!((again.status, &again.text), (200, &first.text));
-        let execution = |answer: &Answer| answer.header("tidegate-execution-id").map(str::to_owned);
-        assert_eq!((execution(&again), execution(&first).is_some()), (execution(&first), true));
-        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(2))], "the script ran once");
-        for (path, body) in [(&path, r#"{"n": 3}"#), (&app.path("/invoke/throws"), r#"{"n": 2}"#)] {
-            let other = keyed(path, body);
-            assert_eq!(
-                (other.status, other.header("tidegate-code")),
-                (422, Some("idempotency_key_reused")),
-                "{other:?}"
-            );
-        }
-        let callers: Vec<_> = (0..8)
-            .map(|_| {
-                let (client, path) = (app.client.clone(), path.clone());
-                std::thread::spawn(move || {
-                    let headers = [("idempotency-key", "at once")];
-                    client.send("POST", &path, &headers, Some(br#"{"n": 5}"#)).expect("the daemon answers").status
-                })
-            })
-            .collect();
-        let statuses: Vec<u16> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
-        assert!(statuses.iter().all(|status| matches!(status, 200 | 409)) && statuses.contains(&200), "{statuses:?}");
-        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(7))], "only one of the concurrent calls ran");
-    });
-}
-
-/// A call counts against `max_concurrency` until its answer is sent. A client that has its answer
-/// can call again.
+/// A call counts against `max_concurrency` only while it is executed. A client that has its answer
+/// can call again at once.
 #[test]
 fn sequential_calls_stay_within_a_limit_of_one() {
     on_both(|world| {

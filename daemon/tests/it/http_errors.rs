@@ -187,7 +187,7 @@ struct FailingStore(Option<PortError>);
 
 impl FailingStore {
     fn fail<T>(&self) -> Result<T, PortError> {
-        Err(self.0.clone().expect("the test asked for a panic"))
+        Err(self.0.clone().expect("without an error this store panics"))
     }
 }
 

@@ -21,6 +21,7 @@ mod http_rows;
 mod http_wakes;
 mod identity;
 mod letters;
+mod lost_calls;
 mod metrics;
 mod nothing_is_lost;
 mod outage;

@@ -84,7 +84,7 @@ pub(super) async fn authenticate(
         return Ok((Principal::admin(PrincipalId::new("admin").expect("the constant is a valid id")), None));
     }
     let invalid = || Problem::unauthorized("the bearer token is not valid");
-    // All tokens of the store begin so. Others need no store call.
+    // All tokens in the store begin with `tg_`. Other texts need no store call.
     if !token.starts_with("tg_") {
         return Err(invalid());
     }

@@ -57,7 +57,7 @@ pub(super) async fn scripts(scripts: Vec<DeploymentScript>, state: &ApiState) ->
         let line = error.line.map_or_else(String::new, |line| format!(", line {line}"));
         Some(Part::new(format!("script {}{line}", script.name), error.message))
     };
-    // The check compiles each script and runs its top level, which may take two seconds.
+    // The check compiles each script and runs its top level for up to two seconds.
     let checked = tokio::task::spawn_blocking(move || scripts.iter().filter_map(check).collect::<Vec<_>>()).await;
     let errors = checked.map_err(|_| Problem::internal("the check of the scripts failed; nothing was changed"))?;
     match errors.first() {

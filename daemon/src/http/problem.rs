@@ -9,8 +9,8 @@ use tidegate_ports::PortError;
 
 /// An error response.
 ///
-/// The request changed nothing, except where the detail says otherwise: with the code
-/// `store_outcome_unknown` the request may have been applied.
+/// The request changed nothing, unless the detail says that it may have been applied. That is the
+/// case for the code `store_outcome_unknown` and for a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     status: StatusCode,

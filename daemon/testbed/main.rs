@@ -1,4 +1,4 @@
-//! The program with native handlers that tests need: one that kills the process, some that take their time.
+//! The program with the native handlers that tests need.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
         NativeHandlers::default()
             .with("abort", |_| async { std::process::abort() })
             .with("noop", |_| async { done() })
-            .with("fail", |_| async { Outcome::Failed(Failure::new(ExecError::ScriptError, "it was told to fail")) })
+            .with("fail", |_| async { Outcome::Failed(Failure::new(ExecError::ScriptError, "the test handler fails")) })
             .with("fail_with", |delivery| async move { fail_with(&delivery) })
             .with("answer_204", |_| async { answer(204) })
             .with("sleep_5s", |_| async { sleep(5_000).await })
@@ -33,14 +33,14 @@ fn answer(status: u16) -> Outcome {
     Outcome::Succeeded { effects: Effects::default(), reply: Some(reply) }
 }
 
-/// Fails with the class that the request's body names.
+/// Fails with the error that the body of the request names.
 fn fail_with(delivery: &Delivery) -> Outcome {
-    let asked = serde_json::from_str::<serde_json::Value>(delivery.event.data.as_str()).unwrap_or_default();
-    let class = serde_json::from_str(asked["body"].as_str().unwrap_or_default()).unwrap_or(ExecError::Internal);
-    Outcome::Failed(Failure::new(class, "it was told to fail"))
+    let request = serde_json::from_str::<serde_json::Value>(delivery.event.data.as_str()).unwrap_or_default();
+    let error = serde_json::from_str(request["body"].as_str().unwrap_or_default()).unwrap_or(ExecError::Internal);
+    Outcome::Failed(Failure::new(error, "the test handler fails"))
 }
 
-/// Calls its own trigger and answers with the status that it got.
+/// Calls its own trigger and answers with the status of that call.
 async fn again(context: NativeContext) -> Outcome {
     let event = NewEvent {
         event_type: context.delivery.event.event_type.clone(),

@@ -1,7 +1,7 @@
-//! `/v1/apps`: which there are, and the deployment of one as a whole.
+//! `/v1/apps`: the list of apps, and the deployment of a whole app.
 
 use super::check;
-use super::extract::{By, Params, Plain, Ready, Text, name, object};
+use super::extract::{Params, Plain, Ready, Requester, Text, name, object};
 use super::problem::Problem;
 use super::state::ApiState;
 use axum::extract::State;
@@ -16,7 +16,7 @@ pub(super) async fn list(
     _: Plain,
     Extension(principal): Extension<Principal>,
 ) -> Result<Json<Value>, Problem> {
-    let apps = services.apps.list().await.map_err(|error| Problem::portless(&error))?;
+    let apps = services.apps.list().await.map_err(|error| Problem::without_app(&error))?;
     let apps: Vec<Value> = apps
         .iter()
         .filter(|app| principal.may(Access::Read, Some(&app.name)))
@@ -25,11 +25,11 @@ pub(super) async fn list(
     Ok(Json(json!({ "apps": apps })))
 }
 
-/// Makes the app's scripts and triggers exactly those of the body, all or nothing.
+/// Replaces the scripts and triggers of an app by those of the body, in one transaction.
 pub(super) async fn deploy(
     Ready(services): Ready,
     State(state): State<ApiState>,
-    By(principal): By,
+    Requester(principal): Requester,
     _: Plain,
     Params(app): Params<String>,
     Text(body): Text,
@@ -38,8 +38,9 @@ pub(super) async fn deploy(
     let deployment: Deployment = object(&body, "a deployment")?;
     check::deployment(&deployment, &state).await?;
     let report =
-        services.apps.deploy(&app, &deployment, &principal).await.map_err(|error| Problem::port(&app, error))?;
-    // A trigger may have been enabled, and rows of deleted ones have to die.
+        services.apps.deploy(&app, &deployment, &principal).await.map_err(|error| Problem::in_app(&app, error))?;
+    // The deployment may enable a trigger that has rows. Rows of deleted triggers become dead
+    // letters. Both need a discovery.
     services.wake.wake_for_discovery();
     let changes = |changes: &[(String, Change)]| -> Vec<Value> {
         changes.iter().map(|(name, change)| json!({ "name": name, "change": change })).collect()

@@ -1,4 +1,4 @@
-//! What is checked of scripts and triggers before anything of them is stored: that they can run at all.
+//! Checks scripts and triggers before they are stored.
 
 use super::problem::{Part, Problem};
 use super::state::ApiState;
@@ -6,38 +6,38 @@ use std::collections::BTreeSet;
 use tidegate_core::{Handler, ScriptName, TriggerSpec};
 use tidegate_ports::{Deployment, DeploymentScript};
 
-/// All that is wrong with a deployment at once.
+/// Refuses a deployment that has errors, and lists all of them.
 pub(super) async fn deployment(deployment: &Deployment, state: &ApiState) -> Result<(), Problem> {
-    let (mut scripts, mut triggers, mut wrong) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+    let (mut scripts, mut triggers, mut errors) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
     for script in &deployment.scripts {
         if !scripts.insert(&script.name) {
-            wrong.push(Part::new(format!("script {}", script.name), "is there twice"));
+            errors.push(Part::new(format!("script {}", script.name), "appears twice in the deployment"));
         }
     }
     for spec in &deployment.triggers {
         let at = format!("trigger {}", spec.name);
         if !triggers.insert(&spec.name) {
-            wrong.push(Part::new(at.clone(), "is there twice"));
+            errors.push(Part::new(at.clone(), "appears twice in the deployment"));
         }
         if let Err(message) = trigger(spec, state, |script| scripts.contains(script)) {
-            wrong.push(Part::new(at, message));
+            errors.push(Part::new(at, message));
         }
     }
-    if let Some(first) = wrong.first() {
+    if let Some(first) = errors.first() {
         let detail = format!("{}: {}; nothing was changed", first.at, first.message);
-        return Err(Problem::invalid(detail).with_parts(wrong));
+        return Err(Problem::invalid(detail).with_parts(errors));
     }
     self::scripts(deployment.scripts.clone(), state).await
 }
 
-/// That a trigger can fire and its handler is there; what is wrong if not.
+/// Checks that a trigger can fire and that its handler exists. The error is the reason.
 pub(super) fn trigger(
     spec: &TriggerSpec,
     state: &ApiState,
     has_script: impl FnOnce(&ScriptName) -> bool,
 ) -> Result<(), String> {
     if spec.name.as_str() == "invoke" {
-        return Err("the name invoke is the engine's own: invocations run under it".to_owned());
+        return Err("the name invoke is reserved for invocations of scripts".to_owned());
     }
     match &spec.handler {
         Handler::Script(script) if !has_script(script) => Err(format!("there is no script {script}")),
@@ -49,7 +49,7 @@ pub(super) fn trigger(
     }
 }
 
-/// That each script compiles and has a handler.
+/// Refuses scripts that do not compile or do not export a handler.
 pub(super) async fn scripts(scripts: Vec<DeploymentScript>, state: &ApiState) -> Result<(), Problem> {
     let limits = state.scripts;
     let check = move |script: &DeploymentScript| {
@@ -57,15 +57,15 @@ pub(super) async fn scripts(scripts: Vec<DeploymentScript>, state: &ApiState) ->
         let line = error.line.map_or_else(String::new, |line| format!(", line {line}"));
         Some(Part::new(format!("script {}{line}", script.name), error.message))
     };
-    // It compiles and runs a module's top level, for up to two seconds each.
+    // The check compiles each script and runs its top level for up to two seconds.
     let checked = tokio::task::spawn_blocking(move || scripts.iter().filter_map(check).collect::<Vec<_>>()).await;
-    let wrong = checked.map_err(|_| Problem::internal("the scripts could not be checked"))?;
-    match wrong.first() {
+    let errors = checked.map_err(|_| Problem::internal("the check of the scripts failed; nothing was changed"))?;
+    match errors.first() {
         None => Ok(()),
         Some(first) => {
             let message = first.message.lines().next().unwrap_or_default();
             let detail = format!("{}: {message}; nothing was changed", first.at);
-            Err(Problem::script_invalid(detail).with_parts(wrong))
+            Err(Problem::script_invalid(detail).with_parts(errors))
         }
     }
 }

@@ -1,6 +1,6 @@
-//! `…/dead-letters`: what will not be tried again by itself.
+//! `…/dead-letters`: lists and shows dead letters.
 
-use super::extract::{Filter, Params, Plain, Ready, name, number, searched};
+use super::extract::{Filter, Params, Plain, Ready, name, row_number, search_text};
 use super::paging::{self, Limit};
 use super::problem::Problem;
 use super::view::{DeadLetterView, DeadLetters};
@@ -32,14 +32,14 @@ pub(super) async fn list(
     let limit = Limit::new(query.limit)?;
     let filter = DeadLetterFilter {
         trigger: query.trigger.map(name).transpose()?,
-        fingerprint: query.fingerprint.map(|text| searched("fingerprint", text)).transpose()?,
+        fingerprint: query.fingerprint.map(|text| search_text("fingerprint", text)).transpose()?,
         reason: query.reason,
         resolution: query.resolution,
         open_only: query.open,
         before: paging::row(query.cursor.as_deref())?.map(DeadLetterId),
         limit: limit.and_one(),
     };
-    let found = services.dead_letters.list(&app, &filter).await.map_err(|error| Problem::port(&app, error))?;
+    let found = services.dead_letters.list(&app, &filter).await.map_err(|error| Problem::in_app(&app, error))?;
     let (found, cursor) = limit.cut(found, |row| row.id.to_string());
     Ok(Json(DeadLetters { dead_letters: found.iter().map(DeadLetterView::from).collect(), cursor }).into_response())
 }
@@ -49,8 +49,9 @@ pub(super) async fn get(
     _: Plain,
     Params((app, id)): Params<(String, String)>,
 ) -> Result<Response, Problem> {
-    let (app, id): (AppName, _) = (name(app)?, number(&id)?);
-    let found = services.dead_letters.get(&app, DeadLetterId(id)).await.map_err(|error| Problem::port(&app, error))?;
+    let (app, id): (AppName, _) = (name(app)?, row_number(&id)?);
+    let found =
+        services.dead_letters.get(&app, DeadLetterId(id)).await.map_err(|error| Problem::in_app(&app, error))?;
     let missing = || Problem::missing("dead_letter_not_found", format!("there is no dead letter {id} in {app}"));
     found.as_ref().map(|found| Json(DeadLetterView::from(found)).into_response()).ok_or_else(missing)
 }

@@ -1,6 +1,6 @@
-//! `…/deliveries`: what waits or runs.
+//! `…/deliveries`: lists and shows deliveries that are waiting or running.
 
-use super::extract::{Filter, Params, Plain, Ready, name, number};
+use super::extract::{Filter, Params, Plain, Ready, name, row_number};
 use super::paging::{self, Limit};
 use super::problem::Problem;
 use super::view::{Deliveries, DeliveryView};
@@ -32,7 +32,7 @@ pub(super) async fn list(
         after: paging::row(query.cursor.as_deref())?.map(DeliveryId),
         limit: limit.and_one(),
     };
-    let found = services.deliveries.list(&app, &filter).await.map_err(|error| Problem::port(&app, error))?;
+    let found = services.deliveries.list(&app, &filter).await.map_err(|error| Problem::in_app(&app, error))?;
     let (found, cursor) = limit.cut(found, |row| row.id.to_string());
     Ok(Json(Deliveries { deliveries: found.iter().map(DeliveryView::from).collect(), cursor }).into_response())
 }
@@ -42,8 +42,8 @@ pub(super) async fn get(
     _: Plain,
     Params((app, id)): Params<(String, String)>,
 ) -> Result<Response, Problem> {
-    let (app, id): (AppName, _) = (name(app)?, number(&id)?);
-    let found = services.deliveries.get(&app, DeliveryId(id)).await.map_err(|error| Problem::port(&app, error))?;
-    let missing = || Problem::missing("delivery_not_found", format!("no delivery {id} waits or runs in {app}"));
+    let (app, id): (AppName, _) = (name(app)?, row_number(&id)?);
+    let found = services.deliveries.get(&app, DeliveryId(id)).await.map_err(|error| Problem::in_app(&app, error))?;
+    let missing = || Problem::missing("delivery_not_found", format!("no delivery {id} is waiting or running in {app}"));
     found.as_ref().map(|found| Json(DeliveryView::from(found)).into_response()).ok_or_else(missing)
 }

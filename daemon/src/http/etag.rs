@@ -1,4 +1,4 @@
-//! Versions as `ETag`s, and the preconditions that name them.
+//! Versions as `ETag` headers, and preconditions on them.
 
 use super::problem::Problem;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -6,33 +6,34 @@ use axum::response::{IntoResponse, Response};
 use tidegate_core::Version;
 use tidegate_ports::Guard;
 
-/// A version in quotes.
 pub(super) fn etag(version: i64) -> HeaderValue {
     HeaderValue::from_str(&format!("\"{version}\"")).expect("digits and quotes are visible ASCII")
 }
 
-/// Whether the caller has this version already.
+/// Whether `If-None-Match` has this ETag, so that the caller needs no body.
 pub(super) fn is_unchanged(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
-    known.flat_map(|value| value.split(',')).map(str::trim).any(|one| one == "*" || one.as_bytes() == etag.as_bytes())
+    known
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.as_bytes() == etag.as_bytes())
 }
 
-/// The caller's copy is the newest.
 pub(super) fn not_modified(etag: HeaderValue) -> Response {
     (StatusCode::NOT_MODIFIED, [(header::ETAG, etag)]).into_response()
 }
 
-/// What must be true of a key: `If-Match: "7"`, or `If-None-Match: *` on a put.
+/// The precondition of a mutation: `If-Match: "7"`, or `If-None-Match: *` on a put.
 pub(super) fn guard(method: &Method, headers: &HeaderMap) -> Result<Guard, Problem> {
     let text = |name: HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default().trim());
     match (text(header::IF_MATCH), text(header::IF_NONE_MATCH)) {
         (None, None) => Ok(Guard::Any),
         (None, Some("*")) if method == Method::PUT => Ok(Guard::Absent),
-        (Some(tag), None) => version(tag)
-            .map(Guard::Version)
-            .ok_or_else(|| Problem::invalid("If-Match takes one version as an ETag gave it, such as \"7\" in quotes")),
+        (Some(tag), None) => version(tag).map(Guard::Version).ok_or_else(|| {
+            Problem::invalid("If-Match must be one ETag of an earlier response with its quotes, such as \"7\"")
+        }),
         (None, Some(_)) => {
-            Err(Problem::invalid("If-None-Match takes only * and only on a PUT: the key must be absent"))
+            Err(Problem::invalid("If-None-Match is supported only on PUT and only as *: the key must not exist"))
         }
         (Some(_), Some(_)) => Err(Problem::invalid("send If-Match or If-None-Match, not both")),
     }
@@ -47,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn preconditions() {
+    fn a_guard_is_read_from_the_headers() {
         let guard = |method, if_match: Option<&str>, if_none_match: Option<&str>| {
             let mut headers = HeaderMap::new();
             for (name, value) in [(header::IF_MATCH, if_match), (header::IF_NONE_MATCH, if_none_match)] {

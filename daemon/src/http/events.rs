@@ -1,9 +1,11 @@
-//! `POST …/events`: CloudEvents 1.0, one or a batch, emitted together or not at all.
+//! `POST …/events`: one event of CloudEvents 1.0, or a batch.
+//!
+//! The events of a batch are emitted together or not at all.
 
-use super::extract::{By, Params, Plain, Ready, Text, cause, name};
-use super::paging::hex;
+use super::extract::{Params, Plain, Ready, Requester, Text, name};
 use super::problem::{Part, Problem};
 use super::state::ApiState;
+use super::trace_context::cause;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -13,13 +15,13 @@ use sha2::{Digest, Sha256};
 use tidegate_core::{AppName, IdempotencyKey, IncomingCloudEvent, NewEvent};
 use tidegate_ports::Emission;
 
-/// The most events of one request: they share a transaction.
+/// The most events of one request, because they share a transaction.
 const BATCH_MAX: usize = 1_000;
 
 pub(super) async fn emit(
     Ready(services): Ready,
     State(state): State<ApiState>,
-    By(principal): By,
+    Requester(principal): Requester,
     _: Plain,
     Params(app): Params<String>,
     headers: HeaderMap,
@@ -27,38 +29,38 @@ pub(super) async fn emit(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let app: AppName = name(app)?;
     let events = match shape(&headers, &body)? {
-        Shape::One => vec![one(&body, state.limits.data_bytes_max).map_err(Wrong::problem)?],
-        Shape::Batch => batch(&body, state.limits.data_bytes_max)?,
+        Shape::Single => vec![parse_event(&body, state.limits.data_bytes_max).map_err(EventError::problem)?],
+        Shape::Batch => parse_batch(&body, state.limits.data_bytes_max)?,
     };
     let idempotency_key = idempotency_key(&headers, "", &body)?;
     let emission = Emission { app: app.clone(), events, cause: cause(principal, &headers), idempotency_key };
-    let emitted = services.emitter.emit(emission).await.map_err(|error| Problem::port(&app, error))?;
+    let emitted = services.emitter.emit(emission).await.map_err(|error| Problem::in_app(&app, error))?;
     let events: Vec<Value> =
-        emitted.iter().map(|one| json!({ "id": one.event_id, "deliveries": one.lanes.len() })).collect();
+        emitted.iter().map(|event| json!({ "id": event.event_id, "deliveries": event.lanes.len() })).collect();
     Ok((StatusCode::ACCEPTED, Json(json!({ "events": events }))))
 }
 
 enum Shape {
-    One,
+    Single,
     Batch,
 }
 
-/// What the content type says that the body is; plain JSON says it by itself.
+/// Reads the shape from the content type. With `application/json` the body decides.
 fn shape(headers: &HeaderMap, body: &str) -> Result<Shape, Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_array = body.trim_start().starts_with('[');
     match (essence.as_str(), is_array) {
-        ("application/cloudevents+json" | "application/json" | "", false) => Ok(Shape::One),
+        ("application/cloudevents+json" | "application/json" | "", false) => Ok(Shape::Single),
         ("application/cloudevents-batch+json" | "application/json" | "", true) => Ok(Shape::Batch),
         ("application/cloudevents+json", true) => {
-            Err(Problem::invalid("content-type: several events are application/cloudevents-batch+json"))
+            Err(Problem::invalid("the body is an array; send it with content-type application/cloudevents-batch+json"))
         }
-        // What is no JSON at all is said so, rather than that it is no array.
+        // A body that is not JSON gets the error `invalid_json`, not an error about its shape.
         ("application/cloudevents-batch+json", false) => match serde_json::from_str::<&RawValue>(body) {
-            Ok(_) => {
-                Err(Problem::invalid("content-type: a batch is an array; one event is application/cloudevents+json"))
-            }
+            Ok(_) => Err(Problem::invalid(
+                "the body is not an array; send it with content-type application/cloudevents+json",
+            )),
             Err(error) => Err(Problem::json(&error)),
         },
         _ => {
@@ -71,14 +73,13 @@ fn shape(headers: &HeaderMap, body: &str) -> Result<Shape, Problem> {
     }
 }
 
-/// Why an event cannot be emitted.
-enum Wrong {
+enum EventError {
     Json(serde_json::Error),
     TooLarge(String),
     Invalid(String),
 }
 
-impl Wrong {
+impl EventError {
     fn problem(self) -> Problem {
         match self {
             Self::Json(error) => Problem::json(&error),
@@ -95,31 +96,33 @@ impl Wrong {
     }
 }
 
-fn one(text: &str, data_bytes_max: usize) -> Result<NewEvent, Wrong> {
-    let event: IncomingCloudEvent = serde_json::from_str(text).map_err(Wrong::Json)?;
-    // A derived reader would take an array for an object, field by field.
+fn parse_event(text: &str, data_bytes_max: usize) -> Result<NewEvent, EventError> {
+    let event: IncomingCloudEvent = serde_json::from_str(text).map_err(EventError::Json)?;
+    // The derived `Deserialize` would also accept an array with one element for each field.
     if !text.trim_start().starts_with('{') {
-        return Err(Wrong::Invalid("an event is a JSON object".to_owned()));
+        return Err(EventError::Invalid("an event must be a JSON object".to_owned()));
     }
     let length = event.data.as_str().len();
     if length > data_bytes_max {
-        return Err(Wrong::TooLarge(format!("data is {length} bytes long, at most {data_bytes_max} are allowed")));
+        return Err(EventError::TooLarge(format!(
+            "data is {length} bytes long, but at most {data_bytes_max} bytes are allowed"
+        )));
     }
-    NewEvent::try_from(event).map_err(|error| Wrong::Invalid(error.to_string()))
+    NewEvent::try_from(event).map_err(|error| EventError::Invalid(error.to_string()))
 }
 
-fn batch(body: &str, data_bytes_max: usize) -> Result<Vec<NewEvent>, Problem> {
+fn parse_batch(body: &str, data_bytes_max: usize) -> Result<Vec<NewEvent>, Problem> {
     let texts: Vec<&RawValue> = serde_json::from_str(body).map_err(|error| Problem::json(&error))?;
     if !(1..=BATCH_MAX).contains(&texts.len()) {
-        return Err(Problem::invalid(format!("a batch has 1 to {BATCH_MAX} events, this one has {}", texts.len())));
+        return Err(Problem::invalid(format!("a batch must have 1 to {BATCH_MAX} events, but has {}", texts.len())));
     }
     let (mut events, mut parts, mut is_too_large) = (Vec::with_capacity(texts.len()), Vec::new(), false);
     for (at, text) in texts.iter().enumerate() {
-        match one(text.get(), data_bytes_max) {
+        match parse_event(text.get(), data_bytes_max) {
             Ok(event) => events.push(event),
-            Err(wrong) => {
-                is_too_large |= matches!(wrong, Wrong::TooLarge(_));
-                parts.push(Part::new(format!("[{at}]"), wrong.message()));
+            Err(error) => {
+                is_too_large |= matches!(error, EventError::TooLarge(_));
+                parts.push(Part::new(format!("[{at}]"), error.message()));
             }
         }
     }
@@ -129,13 +132,17 @@ fn batch(body: &str, data_bytes_max: usize) -> Result<Vec<NewEvent>, Problem> {
     Err(problem.with_parts(parts))
 }
 
-/// The key of a request for `what` with this body.
-pub(super) fn idempotency_key(headers: &HeaderMap, what: &str, body: &str) -> Result<Option<IdempotencyKey>, Problem> {
+/// The idempotency key of a request, with a digest of `operation` and the body.
+pub(super) fn idempotency_key(
+    headers: &HeaderMap,
+    operation: &str,
+    body: &str,
+) -> Result<Option<IdempotencyKey>, Problem> {
     let Some(value) = headers.get("idempotency-key") else { return Ok(None) };
     let key = value.to_str().ok().filter(|key| (1..=255).contains(&key.len()));
     let key = key.ok_or_else(|| Problem::invalid("Idempotency-Key must be 1 to 255 visible ASCII characters"))?;
     Ok(Some(IdempotencyKey {
         key: key.to_owned(),
-        digest: hex(&Sha256::new().chain_update(what).chain_update(body).finalize()),
+        digest: hex::encode(Sha256::new().chain_update(operation).chain_update(body).finalize()),
     }))
 }

@@ -1,4 +1,4 @@
-//! `/v1/gate`: how much runs at once, and how much may.
+//! `/v1/gate`: the limits of the execution gate, and how much of them is used.
 
 use super::extract::{Plain, Ready, Text, object};
 use super::problem::Problem;
@@ -15,10 +15,12 @@ struct Change {
 }
 
 pub(super) async fn get(Ready(services): Ready, _: Plain) -> Json<Value> {
-    Json(shown(services.gate.view()))
+    Json(gate_view(services.gate.view()))
 }
 
-/// In force at once, for this daemon, until it ends. What runs beyond a lower limit finishes.
+/// Changes the limits at once, for this daemon, until it stops.
+///
+/// If more executions run than a lowered limit permits, they finish.
 pub(super) async fn patch(Ready(services): Ready, _: Plain, Text(body): Text) -> Result<Json<Value>, Problem> {
     let change: Change = object(&body, "a change of the gate")?;
     let now = services.gate.limits();
@@ -29,10 +31,10 @@ pub(super) async fn patch(Ready(services): Ready, _: Plain, Text(body): Text) ->
     Config::try_from(ConfigSpec { gate: limits, ..ConfigSpec::default() })
         .map_err(|error| Problem::invalid(format!("{error}; nothing was changed")))?;
     services.gate.change(limits).await.map_err(|error| Problem::unavailable(error.to_string()))?;
-    Ok(Json(shown(services.gate.view())))
+    Ok(Json(gate_view(services.gate.view())))
 }
 
-fn shown(view: View) -> Value {
+fn gate_view(view: View) -> Value {
     json!({
         "permits": view.permits,
         "sync_reserve": view.sync_reserve,

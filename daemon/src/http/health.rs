@@ -1,4 +1,4 @@
-//! Whether the process lives, and whether it can work.
+//! `/healthz`, `/readyz` and `/v1/version`.
 
 use super::extract::Plain;
 use super::state::{ApiState, Readiness};
@@ -8,12 +8,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-/// 200 while the process lives.
+/// Answers 200 while the process runs.
 pub(super) async fn healthz() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// 200 when the store answers, 503 with the reason when it does not or when the daemon is shutting down.
+/// Answers 200 while the store answers.
+///
+/// Answers 503 with the reason if the store does not answer or the daemon is shutting down.
 pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
     let services = match &*state.readiness.borrow() {
         Readiness::Ready(services) => Ok(services.clone()),

@@ -1,10 +1,11 @@
-//! `…/kv/{collection}/{key}`: values, with their version as `ETag`.
+//! `…/kv/{collection}/{key}`: values. The `ETag` of a value is its version.
 
 use super::etag::{etag, guard, is_unchanged, not_modified};
-use super::extract::{By, Filter, NoQuery, Params, Ready, Text, cause, name, searched};
+use super::extract::{Filter, NoQuery, Params, Ready, Requester, Text, name, search_text};
 use super::paging::{self, Limit, key_cursor};
 use super::problem::Problem;
 use super::state::ApiState;
+use super::trace_context::cause;
 use super::view::{Entries, EntryView};
 use axum::Json;
 use axum::extract::State;
@@ -17,32 +18,32 @@ use tidegate_ports::KvPage;
 
 const UPDATED_AT: HeaderName = HeaderName::from_static("tidegate-updated-at");
 
-struct At {
+struct KeyPath {
     app: AppName,
     collection: Collection,
     key: Key,
 }
 
-impl At {
+impl KeyPath {
     fn parse((app, collection, key): (String, String, String)) -> Result<Self, Problem> {
         Ok(Self { app: name(app)?, collection: name(collection)?, key: name(key)? })
     }
 
     fn missing(&self) -> Problem {
-        Problem::missing("key_not_found", format!("there is no {}/{} in {}", self.collection, self.key, self.app))
+        Problem::missing("key_not_found", format!("there is no key {}/{} in {}", self.collection, self.key, self.app))
     }
 }
 
-/// Answers the value byte for byte as it was put.
+/// The body is the value, byte for byte as it was put.
 pub(super) async fn get(
     Ready(services): Ready,
     _: NoQuery,
     Params(at): Params<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let at = At::parse(at)?;
+    let at = KeyPath::parse(at)?;
     let entry =
-        services.kv.get(&at.app, &at.collection, &at.key).await.map_err(|error| Problem::port(&at.app, error))?;
+        services.kv.get(&at.app, &at.collection, &at.key).await.map_err(|error| Problem::in_app(&at.app, error))?;
     let entry = entry.ok_or_else(|| at.missing())?;
     let etag = etag(entry.version.0);
     if is_unchanged(&headers, &etag) {
@@ -58,44 +59,45 @@ pub(super) async fn get(
 pub(super) async fn put(
     Ready(services): Ready,
     State(state): State<ApiState>,
-    By(principal): By,
+    Requester(principal): Requester,
     _: NoQuery,
     Params(at): Params<(String, String, String)>,
     headers: HeaderMap,
     Text(body): Text,
 ) -> Result<Response, Problem> {
-    let at = At::parse(at)?;
+    let at = KeyPath::parse(at)?;
     let guard = guard(&Method::PUT, &headers)?;
     let (length, max) = (body.trim().len(), state.limits.data_bytes_max);
     if length > max {
-        let detail = format!("the value is {length} bytes long, at most {max} are allowed; nothing was changed");
+        let detail =
+            format!("the value is {length} bytes long, but at most {max} bytes are allowed; nothing was changed");
         return Err(Problem::too_large(detail));
     }
     let value = JsonText::parse(&body).map_err(|error| Problem::invalid_json(error.to_string()))?;
     let cause = cause(principal, &headers);
-    let done = services.kv.put(&at.app, &at.collection, &at.key, value, guard, &cause).await;
-    let done = done.map_err(|error| Problem::port(&at.app, error))?;
+    let mutation = services.kv.put(&at.app, &at.collection, &at.key, value, guard, &cause).await;
+    let mutation = mutation.map_err(|error| Problem::in_app(&at.app, error))?;
     let body = json!({
-        "version": done.version,
-        "updated_at": done.updated_at.to_rfc3339(),
-        "event_id": done.emitted.event_id,
-        "deliveries": done.emitted.lanes.len(),
+        "version": mutation.version,
+        "updated_at": mutation.updated_at.to_rfc3339(),
+        "event_id": mutation.emitted.event_id,
+        "deliveries": mutation.emitted.lanes.len(),
     });
-    Ok(([(header::ETAG, etag(done.version.0))], Json(body)).into_response())
+    Ok(([(header::ETAG, etag(mutation.version.0))], Json(body)).into_response())
 }
 
 pub(super) async fn delete(
     Ready(services): Ready,
-    By(principal): By,
+    Requester(principal): Requester,
     _: NoQuery,
     Params(at): Params<(String, String, String)>,
     headers: HeaderMap,
 ) -> Result<StatusCode, Problem> {
-    let at = At::parse(at)?;
+    let at = KeyPath::parse(at)?;
     let guard = guard(&Method::DELETE, &headers)?;
     let cause = cause(principal, &headers);
-    let done = services.kv.delete(&at.app, &at.collection, &at.key, guard, &cause).await;
-    done.map_err(|error| Problem::port(&at.app, error))?.ok_or_else(|| at.missing())?;
+    let mutation = services.kv.delete(&at.app, &at.collection, &at.key, guard, &cause).await;
+    mutation.map_err(|error| Problem::in_app(&at.app, error))?.ok_or_else(|| at.missing())?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -116,8 +118,8 @@ pub(super) async fn list(
     let (app, collection): (AppName, Collection) = (name(app)?, name(collection)?);
     let limit = Limit::new(query.limit)?;
     let after = paging::key(query.cursor.as_deref())?;
-    let page = KvPage { prefix: searched("prefix", query.prefix)?, after, limit: limit.and_one() };
-    let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::port(&app, error))?;
+    let page = KvPage { prefix: search_text("prefix", query.prefix)?, after, limit: limit.and_one() };
+    let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::in_app(&app, error))?;
     let (entries, cursor) = limit.cut(entries, |entry| key_cursor(&entry.key));
     Ok(Json(Entries { entries: entries.iter().map(EntryView::from).collect(), cursor }).into_response())
 }

@@ -1,4 +1,4 @@
-//! `…/loops` and `…/abandoned`: what ended without a dead letter.
+//! `…/loops` and `…/abandoned`: deliveries that ended without a dead letter.
 
 use super::extract::{Filter, Params, Ready, name};
 use super::paging::{self, Limit};
@@ -15,7 +15,7 @@ pub(super) struct LoopsQuery {
     limit: Option<u32>,
 }
 
-/// The last ones first.
+/// Lists the loops that were stopped, the most recent first.
 pub(super) async fn loops(
     Ready(services): Ready,
     Params(app): Params<String>,
@@ -23,8 +23,8 @@ pub(super) async fn loops(
 ) -> Result<Json<Value>, Problem> {
     let app: AppName = name(app)?;
     let limit = Limit::new(query.limit)?;
-    let found = services.ledgers.loops(&app, limit.and_one()).await.map_err(|error| Problem::port(&app, error))?;
-    let (found, more) = limit.cut(found, |_| String::new());
+    let found = services.ledgers.loops(&app, limit.and_one()).await.map_err(|error| Problem::in_app(&app, error))?;
+    let (found, next) = limit.cut(found, |_| String::new());
     let view = |entry: &LoopEntry| {
         json!({
             "trigger": entry.trigger,
@@ -34,7 +34,7 @@ pub(super) async fn loops(
             "last_at": entry.last_at.to_rfc3339(),
         })
     };
-    Ok(Json(json!({ "loops": found.iter().map(view).collect::<Vec<_>>(), "more": more.is_some() })))
+    Ok(Json(json!({ "loops": found.iter().map(view).collect::<Vec<_>>(), "more": next.is_some() })))
 }
 
 #[derive(Deserialize)]
@@ -44,7 +44,7 @@ pub(super) struct AbandonedQuery {
     limit: Option<u32>,
 }
 
-/// Newest first.
+/// Lists abandoned executions, the newest first.
 pub(super) async fn abandoned(
     Ready(services): Ready,
     Params(app): Params<String>,
@@ -54,18 +54,18 @@ pub(super) async fn abandoned(
     let limit = Limit::new(query.limit)?;
     let before = paging::row(query.cursor.as_deref())?.map(DeliveryId);
     let found = services.ledgers.abandoned(&app, before, limit.and_one()).await;
-    let found = found.map_err(|error| Problem::port(&app, error))?;
-    let (found, cursor) = limit.cut(found, |one| one.delivery_id.to_string());
-    let view = |one: &AbandonedExecution| {
+    let found = found.map_err(|error| Problem::in_app(&app, error))?;
+    let (found, cursor) = limit.cut(found, |row| row.delivery_id.to_string());
+    let view = |row: &AbandonedExecution| {
         json!({
-            "delivery_id": one.delivery_id,
-            "trigger": one.trigger,
-            "event_id": one.event_id,
-            "cause": one.cause,
-            "outcome": one.outcome,
-            "status": one.status,
-            "message": one.message,
-            "at": one.at.to_rfc3339(),
+            "delivery_id": row.delivery_id,
+            "trigger": row.trigger,
+            "event_id": row.event_id,
+            "cause": row.cause,
+            "outcome": row.outcome,
+            "status": row.status,
+            "message": row.message,
+            "at": row.at.to_rfc3339(),
         })
     };
     Ok(Json(json!({ "abandoned": found.iter().map(view).collect::<Vec<_>>(), "cursor": cursor })))

@@ -1,6 +1,8 @@
-//! `POST …/dead-letters/redrive` and `…/discard`: of letters by their ids, by a filter, or of all that are open.
+//! `POST …/dead-letters/redrive` and `…/discard`.
+//!
+//! A request selects dead letters by their ids, by a filter, or all that are open.
 
-use super::extract::{Params, Plain, Ready, Text, name, number, object, searched};
+use super::extract::{Params, Plain, Ready, Text, name, object, row_number, search_text};
 use super::paging;
 use super::problem::Problem;
 use crate::server::Services;
@@ -11,20 +13,24 @@ use serde_json::{Value, json};
 use tidegate_core::{AppName, DeadLetterId, DeadReason, Timestamp};
 use tidegate_ports::{LetterBatch, LetterSelection, Resolution};
 
-/// Letters of one transaction. A request for more is many of them: each is applied whole, and a request that ends in the
-/// middle is finished by repeating it.
-const BATCH: u32 = 500;
+const IDS_MAX: usize = 10_000;
+
+/// The most dead letters of one transaction.
+///
+/// A request for more letters makes several transactions. If it fails between two of them, the
+/// client repeats the request to finish it.
+const BATCH_MAX: u32 = 500;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct ActionSpec {
     ids: Option<Vec<i64>>,
     filter: Option<Filter>,
     #[serde(default)]
     all: bool,
     #[serde(default)]
     dry_run: bool,
-    /// Where a request with a `limit` ended.
+    /// The cursor that an earlier request with a `limit` returned.
     cursor: Option<String>,
     limit: Option<u32>,
 }
@@ -47,7 +53,7 @@ enum Action {
 }
 
 impl Action {
-    const fn done(self) -> &'static str {
+    const fn result_field(self) -> &'static str {
         match self {
             Self::Redrive => "redriven",
             Self::Discard => "discarded",
@@ -61,7 +67,7 @@ pub(super) async fn redrive(
     Params(app): Params<String>,
     Text(body): Text,
 ) -> Result<Json<Value>, Problem> {
-    many(&services, Action::Redrive, &name(app)?, &body).await
+    act_on_selection(&services, Action::Redrive, &name(app)?, &body).await
 }
 
 pub(super) async fn discard(
@@ -70,7 +76,7 @@ pub(super) async fn discard(
     Params(app): Params<String>,
     Text(body): Text,
 ) -> Result<Json<Value>, Problem> {
-    many(&services, Action::Discard, &name(app)?, &body).await
+    act_on_selection(&services, Action::Discard, &name(app)?, &body).await
 }
 
 pub(super) async fn redrive_one(
@@ -78,7 +84,7 @@ pub(super) async fn redrive_one(
     _: Plain,
     Params((app, id)): Params<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
-    one(&services, Action::Redrive, &name(app)?, DeadLetterId(number(&id)?)).await
+    act_on_one(&services, Action::Redrive, &name(app)?, DeadLetterId(row_number(&id)?)).await
 }
 
 pub(super) async fn discard_one(
@@ -86,59 +92,69 @@ pub(super) async fn discard_one(
     _: Plain,
     Params((app, id)): Params<(String, String)>,
 ) -> Result<Json<Value>, Problem> {
-    one(&services, Action::Discard, &name(app)?, DeadLetterId(number(&id)?)).await
+    act_on_one(&services, Action::Discard, &name(app)?, DeadLetterId(row_number(&id)?)).await
 }
 
-async fn many(services: &Services, action: Action, app: &AppName, body: &str) -> Result<Json<Value>, Problem> {
-    let asked: Asked = object(body, "what to do about dead letters")?;
-    let (dry_run, limit) = (asked.dry_run, asked.limit);
-    let mut selection = selection(asked)?;
+async fn act_on_selection(
+    services: &Services,
+    action: Action,
+    app: &AppName,
+    body: &str,
+) -> Result<Json<Value>, Problem> {
+    let spec: ActionSpec = object(body, "a request about dead letters")?;
+    let (dry_run, limit) = (spec.dry_run, spec.limit);
+    let mut selection = selection(spec)?;
     if dry_run {
         let store = &services.dead_letters;
-        let mut found = store.count(app, &selection).await.map_err(|error| Problem::port(app, error))?;
+        let mut found = store.count(app, &selection).await.map_err(|error| Problem::in_app(app, error))?;
         if action == Action::Discard {
             found.skipped = 0;
         }
         return Ok(report(action, &found, None, true));
     }
     let mut total = LetterBatch::default();
-    let mut left = limit.unwrap_or(u32::MAX);
+    let mut remaining = limit.unwrap_or(u32::MAX);
     loop {
-        selection.limit = left.min(BATCH);
-        let batch = act(services, action, app, &selection).await?;
+        selection.limit = remaining.min(BATCH_MAX);
+        let batch = run_batch(services, action, app, &selection).await?;
         total.matched += batch.matched;
         total.skipped += batch.skipped;
-        left = left.saturating_sub(u32::try_from(batch.matched).unwrap_or(u32::MAX));
+        remaining = remaining.saturating_sub(u32::try_from(batch.matched).unwrap_or(u32::MAX));
         if batch.matched < u64::from(selection.limit) {
             return Ok(report(action, &total, None, false));
         }
         selection.after = batch.last;
-        if left == 0 {
+        if remaining == 0 {
             return Ok(report(action, &total, batch.last, false));
         }
     }
 }
 
-/// A letter that is not there, or of which nothing can be made, is told from one that is done.
-async fn one(services: &Services, action: Action, app: &AppName, id: DeadLetterId) -> Result<Json<Value>, Problem> {
+/// Unlike a request for many letters, this fails if the letter does not exist or cannot be changed.
+async fn act_on_one(
+    services: &Services,
+    action: Action,
+    app: &AppName,
+    id: DeadLetterId,
+) -> Result<Json<Value>, Problem> {
     let store = &services.dead_letters;
-    let letter = store.get(app, id).await.map_err(|error| Problem::port(app, error))?;
+    let letter = store.get(app, id).await.map_err(|error| Problem::in_app(app, error))?;
     let missing = || Problem::missing("dead_letter_not_found", format!("there is no dead letter {id} in {app}"));
     let letter = letter.ok_or_else(missing)?;
     let selection = LetterSelection { ids: Some(vec![id]), limit: 1, ..LetterSelection::default() };
-    let batch = act(services, action, app, &selection).await?;
+    let batch = run_batch(services, action, app, &selection).await?;
     if batch.matched == 0 {
-        let detail = format!("dead letter {id} is redriven already; nothing was changed");
+        let detail = format!("dead letter {id} was redriven already; nothing was changed");
         return Err(Problem::new(StatusCode::CONFLICT, "already_redriven", detail));
     }
     if batch.skipped > 0 {
-        let detail = format!("the trigger {} of dead letter {id} is deleted; nothing was changed", letter.trigger);
+        let detail = format!("the trigger {} of dead letter {id} was deleted; nothing was changed", letter.trigger);
         return Err(Problem::new(StatusCode::CONFLICT, "trigger_deleted", detail));
     }
     Ok(report(action, &batch, None, false))
 }
 
-async fn act(
+async fn run_batch(
     services: &Services,
     action: Action,
     app: &AppName,
@@ -149,7 +165,7 @@ async fn act(
         Action::Redrive => store.redrive(app, selection).await,
         Action::Discard => store.discard(app, selection).await,
     };
-    let batch = batch.map_err(|error| Problem::port(app, error))?;
+    let batch = batch.map_err(|error| Problem::in_app(app, error))?;
     services.wake.wake(batch.woken_lanes.iter().copied());
     Ok(batch)
 }
@@ -158,43 +174,47 @@ fn report(action: Action, batch: &LetterBatch, cursor: Option<DeadLetterId>, dry
     let done = if dry_run { 0 } else { batch.matched - batch.skipped };
     Json(json!({
         "matched": batch.matched,
-        action.done(): done,
+        action.result_field(): done,
         "skipped": batch.skipped,
         "dry_run": dry_run,
         "cursor": cursor.map(|cursor| cursor.to_string()),
     }))
 }
 
-fn selection(asked: Asked) -> Result<LetterSelection, Problem> {
-    let Asked { ids, filter, all, cursor, limit, .. } = asked;
+fn selection(spec: ActionSpec) -> Result<LetterSelection, Problem> {
+    let ActionSpec { ids, filter, all, cursor, limit, .. } = spec;
     if limit == Some(0) {
         return Err(Problem::invalid("limit must be at least 1"));
     }
     let after = paging::row(cursor.as_deref())?.map(DeadLetterId);
-    let base = LetterSelection { after, limit: BATCH, ..LetterSelection::default() };
+    let base = LetterSelection { after, limit: BATCH_MAX, ..LetterSelection::default() };
     match (ids, filter, all) {
-        (Some(ids), None, false) if ids.len() <= 10_000 => {
+        (Some(ids), None, false) if ids.len() <= IDS_MAX => {
             Ok(LetterSelection { ids: Some(ids.into_iter().map(DeadLetterId).collect()), ..base })
         }
-        (Some(_), None, false) => Err(Problem::invalid("ids must be at most 10,000")),
-        (None, Some(filter), false) => filtered(filter, base),
+        (Some(ids), None, false) => {
+            Err(Problem::invalid(format!("\"ids\" may have at most {IDS_MAX} ids, but has {}", ids.len())))
+        }
+        (None, Some(filter), false) => selection_by_filter(filter, base),
         (None, None, true) => Ok(base),
-        _ => Err(Problem::invalid("say which letters by one of \"ids\", \"filter\" and \"all\": true")),
+        _ => Err(Problem::invalid("select the dead letters by exactly one of \"ids\", \"filter\" and \"all\": true")),
     }
 }
 
-fn filtered(filter: Filter, base: LetterSelection) -> Result<LetterSelection, Problem> {
+fn selection_by_filter(filter: Filter, base: LetterSelection) -> Result<LetterSelection, Problem> {
     let Filter { trigger, fingerprint, reason, resolution, created_from, created_before } = filter;
     let is_empty = trigger.is_none() && fingerprint.is_none() && reason.is_none() && resolution.is_none();
     if is_empty && created_from.is_none() && created_before.is_none() {
-        return Err(Problem::invalid("an empty filter would be all letters; say \"all\": true"));
+        return Err(Problem::invalid("an empty filter would select all dead letters; send \"all\": true instead"));
     }
     if resolution == Some(Resolution::Redriven) {
-        return Err(Problem::invalid("a letter that is redriven already is not redriven or discarded again"));
+        return Err(Problem::invalid(
+            "dead letters that were redriven cannot be redriven or discarded again; filter by another \"resolution\"",
+        ));
     }
     Ok(LetterSelection {
         trigger: trigger.map(name).transpose()?,
-        fingerprint: fingerprint.map(|text| searched("fingerprint", text)).transpose()?,
+        fingerprint: fingerprint.map(|text| search_text("fingerprint", text)).transpose()?,
         reason,
         resolution,
         created_from: time("created_from", created_from)?,
@@ -205,9 +225,9 @@ fn filtered(filter: Filter, base: LetterSelection) -> Result<LetterSelection, Pr
 
 fn time(field: &str, text: Option<String>) -> Result<Option<Timestamp>, Problem> {
     let read = |text: String| {
-        let wrong =
-            || Problem::invalid(format!("{field} {text:?} is no time in RFC 3339, such as 2026-01-31T12:00:00Z"));
-        Timestamp::from_rfc3339(&text).ok_or_else(wrong)
+        let invalid =
+            || Problem::invalid(format!("{field} {text:?} is not a time in RFC 3339, such as 2026-01-31T12:00:00Z"));
+        Timestamp::from_rfc3339(&text).ok_or_else(invalid)
     };
     text.map(read).transpose()
 }

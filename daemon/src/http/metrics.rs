@@ -1,4 +1,4 @@
-//! `/metrics`, for Prometheus.
+//! `/metrics`, in the text format of Prometheus.
 
 use super::extract::{NoQuery, Ready};
 use axum::http::header;

@@ -1,12 +1,15 @@
-//! The HTTP API: JSON, bearer token, `application/problem+json` for every error.
+//! The HTTP API: JSON bodies, bearer tokens, and `application/problem+json` for every error.
 //!
-//! Each resource has a file. What all share is in `problem` (errors), `auth` (tokens) and `extract` (requests).
+//! Each resource has a file. All resources use `problem` for errors, `auth` for tokens and
+//! `extract` for requests.
 
 mod apps;
 mod auth;
+mod body;
 mod check;
 mod dead_letters;
 mod deliveries;
+mod escapes;
 mod etag;
 mod events;
 mod extract;
@@ -18,7 +21,9 @@ mod kv;
 mod ledgers;
 mod letter_actions;
 mod metrics;
+mod names;
 mod paging;
+mod panics;
 mod password;
 mod permissions;
 mod problem;
@@ -27,8 +32,10 @@ mod reply;
 mod request;
 mod roles;
 mod scripts;
+mod sessions;
 mod state;
 mod tokens;
+mod trace_context;
 mod triggers;
 mod unread;
 mod users;
@@ -39,20 +46,17 @@ pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
 
 use axum::Router;
 use axum::extract::Request;
-use axum::middleware::{Next, from_fn, from_fn_with_state};
-use axum::response::{IntoResponse, Response};
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{any, delete, get, post, put};
-use futures_util::FutureExt;
 use problem::Problem;
-use std::panic::AssertUnwindSafe;
 
-/// The whole API. It can be tested without a socket.
+/// The router of the whole API. Tests call it without a socket.
 pub fn app(state: ApiState) -> Router {
     let app = "/v1/apps/{app}";
     let api = Router::new()
         .route("/v1/version", get(health::version))
-        .route("/v1/whoami", get(users::whoami))
-        .route("/v1/logout", post(users::logout))
+        .route("/v1/whoami", get(sessions::whoami))
+        .route("/v1/logout", post(sessions::logout))
         .route("/v1/users", get(users::list))
         .route("/v1/users/{name}", get(users::get).put(users::put).delete(users::delete))
         .route("/v1/users/{name}/disable", post(users::disable))
@@ -92,45 +96,22 @@ pub fn app(state: ApiState) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(method_not_allowed)
-        .route("/v1/login", post(users::login))
+        .route("/v1/login", post(sessions::login))
         .route("/http/{app}", any(hooks::answer))
         .route("/http/{app}/", any(hooks::answer))
         .route("/http/{app}/{*path}", any(hooks::answer))
         .merge(api)
         .fallback(not_found)
-        .layer(from_fn(check_path))
-        .layer(from_fn(catch_panics))
-        .layer(from_fn(unread::read_over))
+        .layer(from_fn(escapes::refuse_malformed_escapes))
+        .layer(from_fn(panics::catch_panic))
+        .layer(from_fn(unread::drain_request_body))
         .with_state(state)
 }
 
 async fn not_found(request: Request) -> Problem {
-    Problem::missing("not_found", format!("there is nothing at {}", request.uri().path()))
+    Problem::missing("not_found", format!("no route matches the path {}", request.uri().path()))
 }
 
 async fn method_not_allowed(request: Request) -> Problem {
-    Problem::not_allowed(format!("{} is not possible at {}", request.method(), request.uri().path()))
-}
-
-/// A path that cannot be decoded names nothing.
-async fn check_path(request: Request, next: Next) -> Response {
-    if extract::is_well_escaped(request.uri().path()) {
-        next.run(request).await
-    } else {
-        Problem::invalid("the path has a % that begins no escape, or escapes that are not UTF-8").into_response()
-    }
-}
-
-/// A bug of ours is an answer, too.
-async fn catch_panics(request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
-        Ok(response) => response,
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
-            tracing::error!(http.path = path, "a request handler panicked: {text}");
-            Problem::internal("an error of the daemon; its log has more").into_response()
-        }
-    }
+    Problem::not_allowed(format!("the path {} does not accept the method {}", request.uri().path(), request.method()))
 }

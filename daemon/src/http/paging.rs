@@ -1,4 +1,4 @@
-//! Lists in pages: how long one is, and where the next one begins.
+//! Pages of lists: their length, and the cursor of the next page.
 
 use super::problem::Problem;
 use tidegate_core::Key;
@@ -6,60 +6,54 @@ use tidegate_core::Key;
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
 
-/// How many entries a page has.
+/// The most entries of a page.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit(u32);
 
 impl Limit {
-    pub(super) fn new(asked: Option<u32>) -> Result<Self, Problem> {
-        match asked.unwrap_or(LIMIT_DEFAULT) {
+    pub(super) fn new(limit: Option<u32>) -> Result<Self, Problem> {
+        match limit.unwrap_or(LIMIT_DEFAULT) {
             limit @ 1..=LIMIT_MAX => Ok(Self(limit)),
-            limit => Err(Problem::invalid(format!("limit must be from 1 to {LIMIT_MAX}, it is {limit}"))),
+            limit => Err(Problem::invalid(format!("limit must be from 1 to {LIMIT_MAX}, but is {limit}"))),
         }
     }
 
-    /// What to ask a store for: one more than the page has, which tells whether there is another.
+    /// One more than the page has. The additional row shows that there is a next page.
     pub(super) fn and_one(self) -> u32 {
         self.0 + 1
     }
 
-    /// The page, and the cursor of the next one if there is another.
+    /// The page, and the cursor of the next page if there is one.
     pub(super) fn cut<T>(self, mut found: Vec<T>, cursor: impl Fn(&T) -> String) -> (Vec<T>, Option<String>) {
-        let is_more = found.len() > self.0 as usize;
+        let has_next = found.len() > self.0 as usize;
         found.truncate(self.0 as usize);
-        let next = found.last().filter(|_| is_more).map(cursor);
+        let next = found.last().filter(|_| has_next).map(cursor);
         (found, next)
     }
 }
 
-/// A row's number that an earlier page gave as its cursor.
+/// The number of a row that a cursor holds.
 pub(super) fn row(cursor: Option<&str>) -> Result<Option<i64>, Problem> {
-    cursor.map(|text| text.parse().map_err(|_| unknown(text))).transpose()
+    cursor.map(|text| text.parse().map_err(|_| invalid_cursor(text))).transpose()
 }
 
-/// A key as a cursor: in hex, so that it needs no escapes in a query.
+/// A key as a cursor. Hex digits need no escapes in a query.
 pub(super) fn key_cursor(key: &Key) -> String {
-    hex(key.as_str().as_bytes())
+    hex::encode(key.as_str())
 }
 
-/// The key that an earlier page gave as its cursor.
+/// The key that a cursor holds.
 pub(super) fn key(cursor: Option<&str>) -> Result<Option<Key>, Problem> {
-    cursor.map(|text| unhex(text).and_then(|key| Key::new(key).ok()).ok_or_else(|| unknown(text))).transpose()
+    cursor.map(|text| decode_key(text).ok_or_else(|| invalid_cursor(text))).transpose()
 }
 
-/// Bytes as lower-case hex digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn decode_key(cursor: &str) -> Option<Key> {
+    let bytes = hex::decode(cursor).ok()?;
+    Key::new(String::from_utf8(bytes).ok()?).ok()
 }
 
-fn unhex(text: &str) -> Option<String> {
-    let digits: Option<Vec<u8>> = text.chars().map(|c| c.to_digit(16).map(|digit| digit as u8)).collect();
-    let (pairs, []) = digits.as_deref()?.as_chunks::<2>() else { return None };
-    String::from_utf8(pairs.iter().map(|[high, low]| high << 4 | low).collect()).ok()
-}
-
-fn unknown(text: &str) -> Problem {
-    Problem::invalid(format!("cursor {text:?} is not one that a page of this list gave"))
+fn invalid_cursor(text: &str) -> Problem {
+    Problem::invalid(format!("the cursor {text:?} is not valid; use the cursor of an earlier page of the same list"))
 }
 
 #[cfg(test)]
@@ -67,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_survives_as_a_cursor() {
+    fn a_cursor_decodes_to_its_key() {
         for text in ["a", "a/b c%&+", "ü\u{10ffff}"] {
             let key_of_page = Key::new(text).unwrap();
             assert_eq!(key(Some(&key_cursor(&key_of_page))), Ok(Some(key_of_page)));

@@ -1,10 +1,12 @@
-//! What each route asks of its caller. A route that is not here is refused to everybody.
+//! The permission that each route needs.
+//!
+//! Every request to a route that is not in the table is refused.
 
 use axum::http::Method;
 use tidegate_core::Access::{self, Administer, Known, Manage, Read, Write};
 
-/// A route, and what each of its methods asks for.
-type Line = (&'static str, &'static [(Method, Access)]);
+/// A route, and the permission that each of its methods needs.
+type RoutePermissions = (&'static str, &'static [(Method, Access)]);
 
 const GET: Method = Method::GET;
 const PUT: Method = Method::PUT;
@@ -12,8 +14,8 @@ const POST: Method = Method::POST;
 const PATCH: Method = Method::PATCH;
 const DELETE: Method = Method::DELETE;
 
-/// The whole API that needs a token.
-pub const PERMISSIONS: &[Line] = &[
+/// All routes that need a token.
+pub const PERMISSIONS: &[RoutePermissions] = &[
     ("/metrics", &[(GET, Administer)]),
     ("/v1/version", &[(GET, Known)]),
     ("/v1/whoami", &[(GET, Known)]),
@@ -26,7 +28,7 @@ pub const PERMISSIONS: &[Line] = &[
     ("/v1/users/{name}/password", &[(PUT, Administer)]),
     ("/v1/tokens", &[(GET, Administer), (POST, Administer)]),
     ("/v1/tokens/{name}", &[(DELETE, Administer)]),
-    // Only the apps that the caller may read are listed.
+    // The list has only the apps that the principal may read.
     ("/v1/apps", &[(GET, Known)]),
     ("/v1/apps/{app}", &[(PUT, Write)]),
     ("/v1/apps/{app}/roles", &[(GET, Manage)]),
@@ -53,7 +55,9 @@ pub const PERMISSIONS: &[Line] = &[
     ("/v1/apps/{app}/abandoned", &[(GET, Read)]),
 ];
 
-/// What a request needs. A method that a known route does not have needs no more than to be known: it is told so.
+/// The permission that a request needs. `None` if the route is not in the table.
+///
+/// A method that the route does not have needs only a valid token. The router answers 405.
 pub(super) fn required(method: &Method, route: &str) -> Option<Access> {
     let (_, methods) = PERMISSIONS.iter().find(|(known, _)| *known == route)?;
     let method = if method == Method::HEAD { &Method::GET } else { method };

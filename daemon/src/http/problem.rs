@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457), with a code that programs can rely on.
+//! Errors as `application/problem+json` (RFC 9457), with a stable code for programs.
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,7 +7,10 @@ use serde_json::json;
 use tidegate_core::{AppName, Claim, Failure, Fate, InboxFailureKind, StoreError, StoreErrorKind};
 use tidegate_ports::PortError;
 
-/// Why a request was refused. Nothing was changed, but where the code is `store_outcome_unknown`.
+/// An error response.
+///
+/// The request changed nothing, unless the detail says that it may have been applied. That is the
+/// case for the code `store_outcome_unknown` and for a panic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     status: StatusCode,
@@ -18,16 +21,17 @@ pub(super) struct Problem {
     execution: Option<Claim>,
 }
 
-/// Names the execution behind a reply.
+/// The header with the id of the execution that made the reply.
 pub(super) const EXECUTION_ID: HeaderName = HeaderName::from_static("tidegate-execution-id");
 
 pub(super) fn execution_id(execution: Claim) -> HeaderValue {
-    HeaderValue::from_str(&execution.to_string()).expect("two numbers and a dash are visible ASCII")
+    HeaderValue::from_str(&execution.to_string()).expect("an execution id is two numbers and a dash")
 }
 
-/// One of several things that are wrong.
+/// One of several errors in a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Part {
+    /// The place of the error in the request, such as `trigger receipt`.
     pub(super) at: String,
     pub(super) message: String,
 }
@@ -38,7 +42,7 @@ impl Part {
     }
 }
 
-/// How long a caller should wait for a store that does not answer.
+/// The `retry-after` header of an unavailable store, in seconds.
 const RETRY_AFTER_S: u32 = 1;
 
 impl Problem {
@@ -87,22 +91,23 @@ impl Problem {
         Self { retry_after_s, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail) }
     }
 
-    /// Why an execution gave its caller no reply.
+    /// A sync call that failed.
     pub(super) fn execution(failure: &Failure, execution: Option<Claim>) -> Self {
         let InboxFailureKind { code, status } = failure.error.into();
-        let status = StatusCode::from_u16(status).expect("the core's table holds statuses");
-        let wish = failure.retry_after.map(|wish| u32::try_from(wish.0.div_ceil(1_000_000)).unwrap_or(u32::MAX).max(1));
-        let is_passing = status == StatusCode::SERVICE_UNAVAILABLE;
-        let retry_after_s = wish.or(Some(RETRY_AFTER_S)).filter(|_| is_passing);
+        let status = StatusCode::from_u16(status).expect("the core maps each error to a valid status");
+        let requested_s =
+            failure.retry_after.map(|delay| u32::try_from(delay.0.div_ceil(1_000_000)).unwrap_or(u32::MAX).max(1));
+        let is_temporary = status == StatusCode::SERVICE_UNAVAILABLE;
+        let retry_after_s = requested_s.or(Some(RETRY_AFTER_S)).filter(|_| is_temporary);
         Self { retry_after_s, execution, ..Self::new(status, code.code(), failure.message.clone()) }
     }
 
-    /// The same with each thing that is wrong, in the order of the request.
+    /// Adds all errors, in the order of the request.
     pub(super) fn with_parts(self, parts: Vec<Part>) -> Self {
         Self { parts, ..self }
     }
 
-    /// JSON that does not parse, or parses into something else.
+    /// `invalid_json` if the text is not JSON, `invalid_request` if the JSON has a wrong shape.
     pub(super) fn json(error: &serde_json::Error) -> Self {
         match error.classify() {
             serde_json::error::Category::Data => Self::invalid(error.to_string()),
@@ -110,19 +115,19 @@ impl Problem {
         }
     }
 
-    /// What a store said about a request for `app`.
-    pub(super) fn port(app: &AppName, error: PortError) -> Self {
+    /// An error of the store for a request in `app`.
+    pub(super) fn in_app(app: &AppName, error: PortError) -> Self {
         match error {
             PortError::UnknownApp => {
-                Self::missing("unknown_app", format!("there is no app {app}; `tidegate deploy` makes one"))
+                Self::missing("unknown_app", format!("there is no app {app}; `tidegate deploy` creates it"))
             }
             PortError::PreconditionFailed { current } => {
                 let current = current.map_or("absent".to_owned(), |version| format!("at version {}", version.0));
-                let detail = format!("the key is {current}; nothing was changed");
+                let detail = format!("the precondition failed: the key is {current}; nothing was changed");
                 Self::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail)
             }
             PortError::IdempotencyKeyReused => {
-                let detail = "this Idempotency-Key was used for another request; nothing was emitted";
+                let detail = "this Idempotency-Key was used for a different request; nothing was emitted";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused", detail)
             }
             PortError::Store(error) => Self::store(&error),
@@ -130,8 +135,8 @@ impl Problem {
         }
     }
 
-    /// What a store said about a request that is for no app.
-    pub(super) fn portless(error: &PortError) -> Self {
+    /// An error of the store for a request outside of any app.
+    pub(super) fn without_app(error: &PortError) -> Self {
         match error {
             PortError::Store(error) => Self::store(error),
             other => Self::unexpected(other),
@@ -139,19 +144,23 @@ impl Problem {
     }
 
     fn unexpected(error: &PortError) -> Self {
-        tracing::error!("the store gave an answer that the API does not know: {error}");
+        tracing::error!("the store returned an error that the API does not expect: {error}");
         Self::internal(error.to_string())
     }
 
     fn store(error: &StoreError) -> Self {
         if error.kind == StoreErrorKind::Refused {
             tracing::error!("the store refused a request of the API: {error}");
-            return Self::internal("the store refused the request, nothing was changed; the daemon's log has more");
+            return Self::internal("the store refused the request; nothing was changed; see the log of the daemon");
         }
         match error.fate {
-            Fate::NotApplied => Self::unavailable(format!("the store: {}; nothing was changed", error.message)),
+            Fate::NotApplied => Self::unavailable(format!(
+                "the store did not apply the request: {}; nothing was changed",
+                error.message
+            )),
             Fate::Unknown => {
-                let detail = format!("it may have been done all the same; the store: {}", error.message);
+                let detail =
+                    format!("the store did not confirm the request: {}; it may have been applied", error.message);
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_outcome_unknown", detail)
             }
         }

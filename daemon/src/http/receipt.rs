@@ -1,47 +1,24 @@
-//! A reply is delivered when the connection has taken it. Until then its row stays, so that a daemon that dies with a reply
-//! in its hands leaves an abandoned execution.
+//! Confirms the receipt of a reply when the connection has taken the reply.
+//!
+//! Until then the row of the call stays. A daemon that dies before the connection has taken the
+//! reply leaves an abandoned execution.
 
-use axum::body::{Body, Bytes, HttpBody};
+use super::body::{BodyObserver, observed};
+use axum::body::Body;
 use axum::response::Response;
-use http_body::{Frame, SizeHint};
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use tidegate_ports::Receipt;
 
-/// Signs `receipt` as the connection takes the body of `response`, which has come to its end then.
-pub(super) fn signed_for(response: Response, receipt: Receipt) -> Response {
-    response.map(|body| Body::new(SignedFor { body, receipt: Some(receipt) }))
+/// Confirms `receipt` when the connection has taken the body of `response`.
+pub(super) fn confirm_when_taken(response: Response, receipt: Receipt) -> Response {
+    response.map(|body| observed(body, ReceiptGuard(Some(receipt))))
 }
 
-struct SignedFor {
-    body: Body,
-    receipt: Option<Receipt>,
-}
+struct ReceiptGuard(Option<Receipt>);
 
-impl HttpBody for SignedFor {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// The connection drops a body when it has taken all of it, which may be nothing.
-impl Drop for SignedFor {
-    fn drop(&mut self) {
-        if let Some(receipt) = self.receipt.take() {
+impl BodyObserver for ReceiptGuard {
+    /// The connection drops a body when it has taken all of it, also if the body is empty.
+    fn body_dropped(&mut self, _: Body) {
+        if let Some(receipt) = self.0.take() {
             receipt.confirm();
         }
     }

@@ -1,7 +1,7 @@
-//! What a handler answered, as an HTTP response.
+//! Converts the reply of a handler to an HTTP response.
 
 use super::problem::{EXECUTION_ID, Problem, execution_id};
-use super::receipt::signed_for;
+use super::receipt::confirm_when_taken;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,18 +10,19 @@ use tidegate_core::{HandlerReply, Json, SyncReply};
 use tidegate_driver::DispatcherEnded;
 use tidegate_ports::Receipt;
 
-/// A text is sent as it is, all else as JSON, unless the handler says what it is.
-pub(super) fn response(replied: Result<(SyncReply, Receipt), DispatcherEnded>) -> Response {
-    match replied {
-        Ok((reply, receipt)) => signed_for(of_reply(reply), receipt),
+/// A JSON string is sent as plain text and any other value as JSON. A `content-type` header of the
+/// reply has precedence.
+pub(super) fn response(result: Result<(SyncReply, Receipt), DispatcherEnded>) -> Response {
+    match result {
+        Ok((reply, receipt)) => confirm_when_taken(reply_response(reply), receipt),
         Err(ended) => Problem::unavailable(ended.to_string()).into_response(),
     }
 }
 
-fn of_reply(SyncReply { execution, result }: SyncReply) -> Response {
+fn reply_response(SyncReply { execution, result }: SyncReply) -> Response {
     let mut response = match result {
         Ok(None) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Some(reply)) => of_handler(reply),
+        Ok(Some(reply)) => handler_response(reply),
         Err(failure) => return Problem::execution(&failure, execution).into_response(),
     };
     if let Some(execution) = execution {
@@ -30,7 +31,7 @@ fn of_reply(SyncReply { execution, result }: SyncReply) -> Response {
     response
 }
 
-fn of_handler(reply: HandlerReply) -> Response {
+fn handler_response(reply: HandlerReply) -> Response {
     let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::OK);
     let (body, content_type) = reply.body.as_ref().map_or((String::new(), None), body);
     let may_have_body = !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -38,7 +39,7 @@ fn of_handler(reply: HandlerReply) -> Response {
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
     for (name, value) in reply.headers {
-        // The core has checked both before the effects were applied.
+        // The core checked both before the effects were applied.
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             headers.append(name, value);
         }

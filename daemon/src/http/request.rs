@@ -1,4 +1,4 @@
-//! An HTTP request as the data of an event.
+//! Converts an HTTP request to the data of an event.
 
 use axum::http::request::Parts;
 use axum::http::{HeaderName, header};
@@ -9,16 +9,16 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use tidegate_core::{AppName, Json};
 
-pub(super) struct Asked<'a> {
+pub(super) struct HttpCall<'a> {
     pub(super) parts: &'a Parts,
     pub(super) app: &'a AppName,
     pub(super) params: &'a BTreeMap<String, String>,
     pub(super) body: &'a [u8],
-    /// The token is one of ours, and no handler's business.
+    /// Leaves `authorization` out of the headers: its token is for the daemon, not for the handler.
     pub(super) hide_token: bool,
 }
 
-/// The app and the decoded segments after it, of a path that begins with `/http/`.
+/// The app and the decoded segments after it, of a path `/http/{app}/{segments}`.
 pub(super) fn segments(path: &str) -> (String, Vec<String>) {
     let path = path.strip_prefix("/http/").unwrap_or_default();
     let (app, rest) = path.split_once('/').unwrap_or((path, ""));
@@ -26,49 +26,53 @@ pub(super) fn segments(path: &str) -> (String, Vec<String>) {
     (decode(app), rest.split('/').map(decode).collect())
 }
 
-/// `method`, `path` (from the app on), `url` (the path with its query), `params`, `query` (the first value of each name),
-/// `headers` (in lower case, several values joined by a comma) and `body`, or `bodyBase64` if it is no text.
-pub(super) fn data(asked: &Asked<'_>) -> Json {
-    let uri = &asked.parts.uri;
-    let prefix = format!("/http/{}", asked.app);
+/// An object with these fields:
+///
+/// * `method`.
+/// * `path`: the path after the app.
+/// * `url`: `path` with the query.
+/// * `params`: the parameters of the trigger's path.
+/// * `query`: the first value of each name.
+/// * `headers`: names in lower case. Several values of one name are joined by a comma.
+/// * `body`, or `bodyBase64` if the body is not UTF-8 or contains a NUL.
+pub(super) fn data(call: &HttpCall<'_>) -> Json {
+    let uri = &call.parts.uri;
+    let prefix = format!("/http/{}", call.app);
     let path = uri.path().strip_prefix(&prefix).filter(|path| !path.is_empty()).unwrap_or("/");
     let url = uri.query().map_or_else(|| path.to_owned(), |query| format!("{path}?{query}"));
     let mut data = json!({
-        "method": asked.parts.method.as_str(),
+        "method": call.parts.method.as_str(),
         "path": path,
         "url": url,
-        "params": asked.params,
+        "params": call.params,
         "query": query(uri.query().unwrap_or_default()),
-        "headers": headers(asked),
+        "headers": headers(call),
     });
-    match std::str::from_utf8(asked.body) {
+    match std::str::from_utf8(call.body) {
         Ok(text) if !text.contains('\0') => data["body"] = json!(text),
-        _ => data["bodyBase64"] = json!(STANDARD.encode(asked.body)),
+        _ => data["bodyBase64"] = json!(STANDARD.encode(call.body)),
     }
     Json::from(data)
 }
 
 fn query(text: &str) -> Map<String, Value> {
     let mut query = Map::new();
-    for (name, value) in
-        text.split('&').filter(|pair| !pair.is_empty()).map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-    {
-        let decode =
-            |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().replace('\0', "\u{fffd}");
-        query.entry(decode(name)).or_insert_with(|| Value::from(decode(value)));
+    for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+        let without_nul = |text: &str| text.replace('\0', "\u{fffd}");
+        query.entry(without_nul(&name)).or_insert_with(|| Value::from(without_nul(&value)));
     }
     query
 }
 
-fn headers(asked: &Asked<'_>) -> Map<String, Value> {
+fn headers(call: &HttpCall<'_>) -> Map<String, Value> {
     const HOP_BY_HOP: [HeaderName; 5] =
         [header::CONNECTION, header::TE, header::TRAILER, header::TRANSFER_ENCODING, header::UPGRADE];
     let mut headers = Map::new();
-    for name in asked.parts.headers.keys() {
-        if HOP_BY_HOP.contains(name) || (asked.hide_token && *name == header::AUTHORIZATION) {
+    for name in call.parts.headers.keys() {
+        if HOP_BY_HOP.contains(name) || (call.hide_token && *name == header::AUTHORIZATION) {
             continue;
         }
-        let values = asked.parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let values = call.parts.headers.get_all(name).iter().map(|value| String::from_utf8_lossy(value.as_bytes()));
         headers.insert(name.to_string(), Value::from(values.collect::<Vec<_>>().join(", ")));
     }
     headers

@@ -1,4 +1,4 @@
-//! `…/scripts/{name}`: sources, compiled before they are stored.
+//! `…/scripts/{name}`: sources of scripts. A script is compiled before it is stored.
 
 use super::check;
 use super::etag::{etag, is_unchanged, not_modified};
@@ -19,7 +19,7 @@ pub(super) async fn list(
     Params(app): Params<String>,
 ) -> Result<Json<Value>, Problem> {
     let app: AppName = name(app)?;
-    let scripts = services.scripts.list(&app).await.map_err(|error| Problem::port(&app, error))?;
+    let scripts = services.scripts.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
     Ok(Json(json!({ "scripts": scripts.iter().map(summary).collect::<Vec<_>>() })))
 }
 
@@ -30,7 +30,7 @@ pub(super) async fn get(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (app, script) = parse(at)?;
-    let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::port(&app, error))?;
+    let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::in_app(&app, error))?;
     let found = found.ok_or_else(|| missing(&app, &script))?;
     let etag = etag(found.version);
     if is_unchanged(&headers, &etag) {
@@ -50,7 +50,7 @@ pub(super) async fn put(
     let (app, script) = parse(at)?;
     let candidate = DeploymentScript { name: script.clone(), source: source.clone() };
     check::scripts(vec![candidate], &state).await?;
-    let stored = services.scripts.put(&app, &script, &source).await.map_err(|error| Problem::port(&app, error))?;
+    let stored = services.scripts.put(&app, &script, &source).await.map_err(|error| Problem::in_app(&app, error))?;
     Ok(([(header::ETAG, etag(stored.version))], Json(summary(&stored))).into_response())
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn delete(
     Params(at): Params<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let (app, script) = parse(at)?;
-    match services.scripts.delete(&app, &script).await.map_err(|error| Problem::port(&app, error))? {
+    match services.scripts.delete(&app, &script).await.map_err(|error| Problem::in_app(&app, error))? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing(&app, &script)),
     }

@@ -1,4 +1,4 @@
-//! What requests are answered with.
+//! The state that all request handlers share.
 
 use crate::NativeHandlers;
 use crate::server::Services;
@@ -9,38 +9,33 @@ use subtle::ConstantTimeEq;
 use tidegate_exec_script::Limits;
 use tokio::sync::watch;
 
-/// What every request handler gets. Cheap to clone.
+/// The state of the API. Clones share it.
 #[derive(Clone, Debug)]
 pub struct ApiState {
-    /// The services, once the store is there.
+    /// Has the services once the store is open.
     pub readiness: watch::Receiver<Readiness>,
-    /// Who may ask.
     pub admin_token: AdminToken,
-    /// How large requests may be.
     pub limits: HttpLimits,
-    /// What deployed scripts are checked with.
+    /// The limits under which deployed scripts are checked.
     pub scripts: Limits,
-    /// Which native handlers triggers may name.
+    /// The native handlers that triggers may name.
     pub native: NativeHandlers,
 }
 
-/// Whether requests can be answered.
+/// Whether the daemon can serve requests.
 #[derive(Clone, Debug)]
 pub enum Readiness {
-    /// The store is not there yet, or not any more: why.
+    /// The store is not open. The text is the reason.
     Unavailable(String),
-    /// They can.
     Ready(Arc<Services>),
-    /// The daemon ends.
     ShuttingDown,
 }
 
-/// How large requests may be, in bytes.
+/// The size limits of requests, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// A request body.
     pub body_bytes_max: usize,
-    /// An event's data, and a KV value.
+    /// The most bytes of the data of an event, and of a KV value.
     pub data_bytes_max: usize,
 }
 
@@ -50,18 +45,17 @@ impl Default for HttpLimits {
     }
 }
 
-/// The admin's bearer token. Only its digest is kept.
+/// The bearer token of the admin. Only its digest is kept.
 #[derive(Clone)]
 pub struct AdminToken(Arc<[u8; 32]>);
 
 impl AdminToken {
-    /// Of the token's text.
     #[must_use]
     pub fn new(token: &str) -> Self {
         Self(Arc::new(Sha256::digest(token).into()))
     }
 
-    /// Whether `token` is the one. It takes the same time whatever the answer.
+    /// Whether `token` is the admin token. The comparison takes constant time.
     #[must_use]
     pub fn is(&self, token: &str) -> bool {
         let digest: [u8; 32] = Sha256::digest(token).into();

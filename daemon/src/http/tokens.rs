@@ -1,8 +1,8 @@
-//! `/v1/tokens`: made once, shown once, kept as their digest.
+//! `/v1/tokens`. The text of a token is shown once, when it is created. The store keeps its digest.
 
 use super::extract::{Params, Plain, Ready, Text, object};
+use super::names::{checked_name, user_id};
 use super::problem::Problem;
-use super::users::user;
 use crate::dev::token_file::new_token;
 use crate::server::Services;
 use axum::Json;
@@ -14,48 +14,41 @@ use sha2::{Digest, Sha256};
 use tidegate_core::{Micros, PrincipalId, Timestamp};
 use tidegate_ports::{NewPrincipal, NewToken, TokenRecord};
 
-/// Sessions have names of their own, which nobody else's token can have.
+/// Begins the name of each session. No other token may have such a name.
 const SESSION_PREFIX: &str = "session.";
-/// Ten years.
-const DAYS_MAX: u64 = 3_650;
-
-/// A name that is one word of a path.
-pub(super) fn checked_name<'a>(what: &str, name: &'a str) -> Result<&'a str, Problem> {
-    let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"_-@.".contains(&byte);
-    let is_name = (1..=64).contains(&name.len()) && name.bytes().all(is_word) && !name.starts_with('.');
-    let rule = "is 1–64 of letters, digits, '.', '_', '-' and '@', not beginning with '.'";
-    if is_name { Ok(name) } else { Err(Problem::invalid(format!("the name of {what} {rule}"))) }
-}
+const VALID_FOR_DAYS_MAX: u64 = 10 * 365;
 
 pub(super) fn is_session(name: &str) -> bool {
     name.starts_with(SESSION_PREFIX)
 }
 
-pub(super) fn session_name() -> String {
+pub(super) fn new_session_name() -> String {
     format!("{SESSION_PREFIX}{}", uuid::Uuid::new_v4())
 }
 
-/// A token that was made just now: the only moment at which its text is known.
-pub(super) struct MadeToken {
+/// A token that was created by this request. Its text is not known later.
+pub(super) struct CreatedToken {
     record: TokenRecord,
     text: String,
 }
 
-impl MadeToken {
-    pub(super) async fn of(
+impl CreatedToken {
+    pub(super) async fn create(
         services: &Services,
         name: String,
         principal: PrincipalId,
         valid_for: Option<Micros>,
     ) -> Result<Self, Problem> {
-        let text = new_token().map_err(|error| Problem::internal(format!("there is no randomness: {error}")))?;
+        let text = new_token().map_err(|error| {
+            Problem::internal(format!("the system gave no random bytes: {error}; no token was created"))
+        })?;
         let digest = Sha256::digest(&text).into();
         let new = NewToken { name: name.clone(), principal, digest, valid_for };
-        if !services.tokens.add_token(&new).await.map_err(|error| Problem::portless(&error))? {
-            let detail = format!("there is a token {name} already; nothing was changed");
+        if !services.tokens.add_token(&new).await.map_err(|error| Problem::without_app(&error))? {
+            let detail = format!("the token {name} exists already; nothing was changed");
             return Err(Problem::new(StatusCode::CONFLICT, "token_exists", detail));
         }
-        let all = services.tokens.tokens().await.map_err(|error| Problem::portless(&error))?;
+        let all = services.tokens.tokens().await.map_err(|error| Problem::without_app(&error))?;
         let record = all.into_iter().find(|token| token.name == name);
         record.map(|record| Self { record, text }).ok_or_else(|| missing(&name))
     }
@@ -81,15 +74,15 @@ fn missing(name: &str) -> Problem {
 }
 
 pub(super) async fn list(Ready(services): Ready, _: Plain) -> Result<Json<Value>, Problem> {
-    let all = services.tokens.tokens().await.map_err(|error| Problem::portless(&error))?;
+    let all = services.tokens.tokens().await.map_err(|error| Problem::without_app(&error))?;
     Ok(Json(json!({ "tokens": all.iter().map(view).collect::<Vec<_>>() })))
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct TokenSpec {
     name: String,
-    /// Whose it is. Without one it acts for itself, as `token:NAME`.
+    /// The user that the token acts as. Without a user the token acts as `token:NAME`.
     user: Option<String>,
     #[serde(default)]
     admin: bool,
@@ -97,34 +90,34 @@ struct Asked {
 }
 
 pub(super) async fn create(Ready(services): Ready, _: Plain, Text(body): Text) -> Result<Response, Problem> {
-    let Asked { name, user: owner, admin, valid_for_days } = object(&body, "a token")?;
+    let TokenSpec { name, user, admin, valid_for_days } = object(&body, "a token")?;
     checked_name("a token", &name)?;
     if is_session(&name) {
-        return Err(Problem::invalid(format!("names that begin with {SESSION_PREFIX} are those of sessions")));
+        return Err(Problem::invalid(format!("names that begin with {SESSION_PREFIX} are reserved for sessions")));
     }
-    if valid_for_days.is_some_and(|days| !(1..=DAYS_MAX).contains(&days)) {
-        return Err(Problem::invalid(format!("valid_for_days must be from 1 to {DAYS_MAX}")));
+    if valid_for_days.is_some_and(|days| !(1..=VALID_FOR_DAYS_MAX).contains(&days)) {
+        return Err(Problem::invalid(format!("valid_for_days must be from 1 to {VALID_FOR_DAYS_MAX}")));
     }
     let valid_for = valid_for_days.map(|days| Micros::from_secs(days * 24 * 3_600));
-    let principal = match owner {
+    let principal = match user {
         Some(_) if admin => {
-            return Err(Problem::invalid("a user's token may do what the user may; leave \"admin\" out"));
+            return Err(Problem::invalid("a user's token has the permissions of the user; leave \"admin\" out"));
         }
-        Some(owner) => {
-            let id = user(&owner)?;
-            let found = services.principals.get(&id).await.map_err(|error| Problem::portless(&error))?;
-            found.ok_or_else(|| Problem::missing("user_not_found", format!("there is no user {owner}")))?.id
+        Some(user) => {
+            let found =
+                services.principals.get(&user_id(&user)?).await.map_err(|error| Problem::without_app(&error))?;
+            found.ok_or_else(|| Problem::missing("user_not_found", format!("there is no user {user}")))?.id
         }
         None => {
-            let id = PrincipalId::new(format!("token:{name}")).expect("a short word");
+            let id = PrincipalId::new(format!("token:{name}")).expect("a checked name makes a valid principal id");
             let new = NewPrincipal { id: id.clone(), admin, password_hash: None };
-            services.principals.add(&new).await.map_err(|error| Problem::portless(&error))?;
+            services.principals.add(&new).await.map_err(|error| Problem::without_app(&error))?;
             services.resolver.forget(&id);
             id
         }
     };
-    let made = MadeToken::of(&services, name, principal, valid_for).await?;
-    Ok((StatusCode::CREATED, Json(made.view())).into_response())
+    let created = CreatedToken::create(&services, name, principal, valid_for).await?;
+    Ok((StatusCode::CREATED, Json(created.view())).into_response())
 }
 
 pub(super) async fn delete(
@@ -132,9 +125,9 @@ pub(super) async fn delete(
     _: Plain,
     Params(name): Params<String>,
 ) -> Result<StatusCode, Problem> {
-    let was_there = services.tokens.delete_token(&name).await.map_err(|error| Problem::portless(&error))?;
+    let existed = services.tokens.delete_token(&name).await.map_err(|error| Problem::without_app(&error))?;
     if let Ok(id) = PrincipalId::new(format!("token:{name}")) {
         services.resolver.forget(&id);
     }
-    if was_there { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
+    if existed { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
 }

@@ -1,8 +1,8 @@
-//! `…/triggers/{name}`.
+//! `…/triggers/{name}`: triggers, and whether they are paused.
 
 use super::check;
 use super::etag::etag;
-use super::extract::{By, Params, Plain, Ready, Text, name};
+use super::extract::{Params, Plain, Ready, Requester, Text, name};
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::server::Services;
@@ -20,7 +20,7 @@ pub(super) async fn list(
     Params(app): Params<String>,
 ) -> Result<Json<Value>, Problem> {
     let app: AppName = name(app)?;
-    let triggers = services.triggers.list(&app).await.map_err(|error| Problem::port(&app, error))?;
+    let triggers = services.triggers.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
     Ok(Json(json!({ "triggers": triggers })))
 }
 
@@ -30,33 +30,33 @@ pub(super) async fn get(
     Params(at): Params<(String, String)>,
 ) -> Result<Response, Problem> {
     let (app, trigger) = parse(at)?;
-    let found = services.triggers.get(&app, &trigger).await.map_err(|error| Problem::port(&app, error))?;
-    found.map(answer).ok_or_else(|| missing(&app, &trigger))
+    let found = services.triggers.get(&app, &trigger).await.map_err(|error| Problem::in_app(&app, error))?;
+    found.map(response).ok_or_else(|| missing(&app, &trigger))
 }
 
-/// The body is the trigger's specification without its name, which the path gives.
+/// The body is the specification of the trigger without its name, which is in the path.
 pub(super) async fn put(
     Ready(services): Ready,
     State(state): State<ApiState>,
-    By(principal): By,
+    Requester(principal): Requester,
     _: Plain,
     Params(at): Params<(String, String)>,
     Text(body): Text,
 ) -> Result<Response, Problem> {
     let (app, trigger) = parse(at)?;
     let mut body: Value = serde_json::from_str(&body).map_err(|error| Problem::json(&error))?;
-    let fields = body.as_object_mut().ok_or_else(|| Problem::invalid("a trigger is a JSON object"))?;
+    let fields = body.as_object_mut().ok_or_else(|| Problem::invalid("a trigger must be a JSON object"))?;
     if fields.insert("name".to_owned(), json!(trigger)).is_some_and(|name| name != json!(trigger)) {
         return Err(Problem::invalid("the trigger's name is in the path; leave \"name\" out of the body"));
     }
     let spec: TriggerSpec = serde_json::from_value(body).map_err(|error| Problem::invalid(error.to_string()))?;
-    let scripts = services.scripts.list(&app).await.map_err(|error| Problem::port(&app, error))?;
+    let scripts = services.scripts.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
     let scripts: BTreeSet<ScriptName> = scripts.into_iter().map(|script| script.name).collect();
     check::trigger(&spec, &state, |script| scripts.contains(script))
-        .map_err(|wrong| Problem::invalid(format!("trigger {trigger}: {wrong}; nothing was changed")))?;
-    let stored = services.triggers.put(&app, &spec, &principal).await.map_err(|error| Problem::port(&app, error))?;
+        .map_err(|reason| Problem::invalid(format!("trigger {trigger}: {reason}; nothing was changed")))?;
+    let stored = services.triggers.put(&app, &spec, &principal).await.map_err(|error| Problem::in_app(&app, error))?;
     services.wake.wake_for_discovery();
-    Ok(answer(stored))
+    Ok(response(stored))
 }
 
 pub(super) async fn delete(
@@ -65,7 +65,7 @@ pub(super) async fn delete(
     Params(at): Params<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let (app, trigger) = parse(at)?;
-    match services.triggers.delete(&app, &trigger).await.map_err(|error| Problem::port(&app, error))? {
+    match services.triggers.delete(&app, &trigger).await.map_err(|error| Problem::in_app(&app, error))? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing(&app, &trigger)),
     }
@@ -90,19 +90,19 @@ pub(super) async fn resume(
 async fn set_paused(services: &Services, at: (String, String), paused: bool) -> Result<Response, Problem> {
     let (app, trigger) = parse(at)?;
     let changed = services.triggers.set_paused(&app, &trigger, paused).await;
-    let changed = changed.map_err(|error| Problem::port(&app, error))?;
+    let changed = changed.map_err(|error| Problem::in_app(&app, error))?;
     if !paused {
-        // Rows that waited may be due.
+        // The lane may have rows that are due.
         services.wake.wake_for_discovery();
     }
-    changed.map(answer).ok_or_else(|| missing(&app, &trigger))
+    changed.map(response).ok_or_else(|| missing(&app, &trigger))
 }
 
 fn parse((app, trigger): (String, String)) -> Result<(AppName, TriggerName), Problem> {
     Ok((name(app)?, name(trigger)?))
 }
 
-fn answer(trigger: Trigger) -> Response {
+fn response(trigger: Trigger) -> Response {
     ([(header::ETAG, etag(trigger.version))], Json(trigger)).into_response()
 }
 

@@ -1,109 +1,92 @@
-//! What nobody read of a request's body, as a request may be refused by its head. hyper closes a connection on which such a
-//! rest is still to come, without a word in the answer: the client sends its next request there, and gets none.
+//! Reads the rest of a request's body that its handler did not read.
+//!
+//! A request may be refused before its body is read. hyper closes a connection that still carries
+//! unread body bytes, and the response does not say so: a client that sends its next request on
+//! this connection gets no response.
 
-use axum::body::{Body, Bytes, HttpBody};
+use super::body::{BodyObserver, FramePoll, observed};
+use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt;
-use http_body::{Frame, SizeHint};
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long more of the rest is waited for, how long all of it may take, and how many bytes of it are read over. Beyond it
-/// the connection is not worth it, and who still sends when it is closed may not get to see why.
-const MORE_WITHIN: Duration = Duration::from_secs(2);
-const REST_WITHIN: Duration = Duration::from_secs(30);
+// Beyond any of these three limits the connection is closed. A client that is still sending then
+// may not receive the response.
+const NEXT_FRAME_TIMEOUT: Duration = Duration::from_secs(2);
+const REST_TIMEOUT: Duration = Duration::from_secs(30);
 const REST_BYTES_MAX: usize = 8 << 20;
 
-/// Reads the rest over before the request is answered, or says in the answer that the connection ends with it.
-pub(super) async fn read_over(request: Request, next: Next) -> Response {
+/// Reads the rest before the response is sent. If the rest cannot be read, the response says
+/// `connection: close`.
+pub(super) async fn drain_request_body(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let asks_first = request.headers().contains_key(header::EXPECT);
-    let (give_back, mut given_back) = oneshot::channel();
-    let request =
-        request.map(|body| Body::new(Lent { body, is_begun: false, is_broken: false, give_back: Some(give_back) }));
-    let mut response = next.run(request).await;
-    if let Ok(Rest { body, is_begun, is_broken }) = given_back.try_recv()
-        // Reading would ask for what the caller has not begun to send.
-        && (is_broken || (asks_first && !is_begun) || !is_read_over(body).await)
+    let expects_continue = request.headers().contains_key(header::EXPECT);
+    let (sender, mut receiver) = oneshot::channel();
+    let lender = BodyLender { was_polled: false, is_broken: false, sender: Some(sender) };
+    let mut response = next.run(request.map(|body| observed(body, lender))).await;
+    if let Ok(UnreadBody { body, was_polled, is_broken }) = receiver.try_recv()
+        // Polling would send `100 Continue` and make the client send the body.
+        && (is_broken || (expects_continue && !was_polled) || !drain(body).await)
     {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-async fn is_read_over(body: Body) -> bool {
+/// Whether the body came to its end within the limits.
+async fn drain(body: Body) -> bool {
     let read = async {
         let (mut frames, mut length) = (body.into_data_stream(), 0_usize);
         loop {
-            match tokio::time::timeout(MORE_WITHIN, frames.next()).await {
+            match tokio::time::timeout(NEXT_FRAME_TIMEOUT, frames.next()).await {
                 Ok(None) => return true,
                 Ok(Some(Ok(frame))) if length <= REST_BYTES_MAX => length = length.saturating_add(frame.len()),
-                // Too much, broken, or nothing for too long.
+                // Too many bytes, a broken body or a frame that did not come in time.
                 _ => return false,
             }
         }
     };
-    tokio::time::timeout(REST_WITHIN, read).await.unwrap_or(false)
+    tokio::time::timeout(REST_TIMEOUT, read).await.unwrap_or(false)
 }
 
-/// A body that comes back when whoever had it has read enough.
-struct Lent {
-    body: Body,
-    is_begun: bool,
+/// Sends the body back when the handler drops it before its end.
+struct BodyLender {
+    was_polled: bool,
     is_broken: bool,
-    give_back: Option<oneshot::Sender<Rest>>,
+    sender: Option<oneshot::Sender<UnreadBody>>,
 }
 
-struct Rest {
+struct UnreadBody {
     body: Body,
-    /// Somebody has asked for it.
-    is_begun: bool,
-    /// What came is no body.
+    was_polled: bool,
+    /// The client sent bytes that are not a valid body.
     is_broken: bool,
 }
 
-impl HttpBody for Lent {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.is_begun = true;
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        match &frame {
-            Poll::Ready(None) => self.give_back = None,
+impl BodyObserver for BodyLender {
+    fn frame_polled(&mut self, frame: &FramePoll) {
+        self.was_polled = true;
+        match frame {
+            Poll::Ready(None) => self.sender = None,
             Poll::Ready(Some(Err(_))) => self.is_broken = true,
             _ => {}
         }
-        frame
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let Self { is_begun, is_broken, .. } = *self;
-        if let Some(give_back) = self.give_back.take()
-            && (is_broken || !self.body.is_end_stream())
+    fn body_dropped(&mut self, body: Body) {
+        let Self { was_polled, is_broken, .. } = *self;
+        if let Some(sender) = self.sender.take()
+            && (is_broken || !body.is_end_stream())
         {
-            // Whoever lent it may have been dropped with its caller.
-            give_back.send(Rest { body: std::mem::take(&mut self.body), is_begun, is_broken }).ok();
+            // Sending fails if the request was dropped with its connection.
+            sender.send(UnreadBody { body, was_polled, is_broken }).ok();
         }
     }
 }

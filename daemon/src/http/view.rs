@@ -1,7 +1,8 @@
-//! What the API shows of stored things: times in RFC 3339, durations in milliseconds, events as CloudEvents.
+//! The JSON of stored rows in responses.
 //!
-//! These are structs and not `json!` values, because a value's text must go through byte for byte: as a
-//! `serde_json::Value`, `12.50` would become `12.5` and a long integer a float.
+//! Times are in RFC 3339, durations in milliseconds, events are CloudEvents. The types are structs
+//! and not `json!` values, because the text of a value must not change. As a `serde_json::Value`,
+//! `12.50` would become `12.5` and a long integer would become a float.
 
 use serde::Serialize;
 use tidegate_core::{
@@ -9,21 +10,18 @@ use tidegate_core::{
 };
 use tidegate_ports::{DeadLetter, DeliveryState, DeliverySummary, KvEntry, Resolution};
 
-/// One page of a list.
 #[derive(Serialize)]
 pub(super) struct Entries<'a> {
     pub(super) entries: Vec<EntryView<'a>>,
     pub(super) cursor: Option<String>,
 }
 
-/// One page of a list.
 #[derive(Serialize)]
 pub(super) struct Deliveries<'a> {
     pub(super) deliveries: Vec<DeliveryView<'a>>,
     pub(super) cursor: Option<String>,
 }
 
-/// One page of a list.
 #[derive(Serialize)]
 pub(super) struct DeadLetters<'a> {
     pub(super) dead_letters: Vec<DeadLetterView<'a>>,
@@ -77,7 +75,7 @@ pub(super) struct DeadLetterView<'a> {
 struct AttemptView<'a> {
     attempt: u32,
     started_at: String,
-    /// `null` if it was lost.
+    /// `null` if the attempt was lost.
     duration_ms: Option<f64>,
     error: &'static str,
     message: &'a str,

@@ -1,44 +1,39 @@
-//! What a caller gets wrong is answered with the status and the code that say so, and changes nothing.
+//! A bad request is answered with its status and its code, and changes nothing.
 
-use crate::world::{App, Client, Kind, TIDEGATE, Turn, World, client, on, tidegate};
+use crate::world::{App, Client, MachineLock, StoreKind, TIDEGATE, World, client, on, tidegate};
 use serde_json::{Value, json};
 
 /// A request that must be refused.
-struct Bad {
-    what: &'static str,
+struct BadRequest {
+    description: &'static str,
     method: &'static str,
     path: &'static str,
     body: String,
     status: u16,
     code: &'static str,
-    /// What the detail must name.
-    names: &'static str,
+    /// A part of the expected detail.
+    detail_part: &'static str,
 }
 
 fn bad(
-    what: &'static str,
+    description: &'static str,
     request: (&'static str, &'static str, String),
     expected: (u16, &'static str, &'static str),
-) -> Bad {
+) -> BadRequest {
     let (method, path, body) = request;
-    let (status, code, names) = expected;
-    Bad { what, method, path, body, status, code, names }
+    let (status, code, detail_part) = expected;
+    BadRequest { description, method, path, body, status, code, detail_part }
 }
 
-fn table() -> Vec<Bad> {
-    let trigger = |field: &str, value: Value| {
-        let mut spec = on("t", "unused", json!({"script": "fine"}), json!({}));
-        spec.as_object_mut().expect("a specification is an object").remove("name");
-        spec[field] = value;
-        spec.to_string()
-    };
-    let deployment = |source: &str| json!({"scripts": [{"name": "s", "source": source}], "triggers": []}).to_string();
-    let put_trigger = |body: String| ("PUT", "/v1/apps/bad/triggers/new", body);
+fn bad_requests() -> Vec<BadRequest> {
+    [bad_bodies(), bad_specifications(), bad_paths()].into_iter().flatten().collect()
+}
+
+fn bad_bodies() -> Vec<BadRequest> {
     let too_long = Value::from("x".repeat(300 << 10)).to_string();
-    let invalid = |names| (400, "invalid_request", names);
     vec![
         bad("broken JSON", ("PUT", "/v1/apps/bad/kv/c/k", "{\"a\":".into()), (400, "invalid_json", "")),
-        bad("no JSON at all", ("PUT", "/v1/apps/bad/kv/c/k", String::new()), (400, "invalid_json", "")),
+        bad("an empty body", ("PUT", "/v1/apps/bad/kv/c/k", String::new()), (400, "invalid_json", "")),
         bad("broken events", ("POST", "/v1/apps/bad/events", "[{]".into()), (400, "invalid_json", "")),
         bad("a value over the limit", ("PUT", "/v1/apps/bad/kv/c/k", too_long.clone()), (413, "payload_too_large", "")),
         bad(
@@ -46,35 +41,56 @@ fn table() -> Vec<Bad> {
             ("PUT", "/v1/apps/bad/kv/c/k", too_long.repeat(8)),
             (413, "payload_too_large", ""),
         ),
-        bad("an unknown app", ("PUT", "/v1/apps/nobody/kv/c/k", "1".into()), (404, "unknown_app", "nobody")),
-        bad("an unknown app's events", ("POST", "/v1/apps/nobody/events", event()), (404, "unknown_app", "nobody")),
-        bad("an unknown app's trigger", ("GET", "/v1/apps/nobody/triggers", "".into()), (404, "unknown_app", "nobody")),
-        bad("an app's bad name", ("PUT", "/v1/apps/No.App", "{}".into()), invalid("No.App")),
-        bad("a collection's bad name", ("PUT", "/v1/apps/bad/kv/.c/k", "1".into()), invalid("collection")),
         bad(
             "an event without a type",
             ("POST", "/v1/apps/bad/events", "{\"specversion\":\"1.0\"}".into()),
             invalid("type"),
         ),
-        bad("an empty pattern", put_trigger(trigger("match", json!({"source": "app", "type": ""}))), invalid("")),
-        bad("an unknown field", put_trigger(trigger("retries", json!(3))), invalid("retries")),
-        bad("no attempts", put_trigger(trigger("retry", json!({"max_attempts": 0}))), invalid("max_attempts")),
-        bad("too many attempts", put_trigger(trigger("retry", json!({"max_attempts": 101}))), invalid("max_attempts")),
-        bad("too much jitter", put_trigger(trigger("retry", json!({"jitter": 1.5}))), invalid("jitter")),
-        bad("max below base", put_trigger(trigger("retry", json!({"base_ms": 5, "max_ms": 4}))), invalid("max_ms")),
-        bad("no time", put_trigger(trigger("timeout_ms", json!(0))), invalid("timeout_ms")),
-        bad("no concurrency", put_trigger(trigger("max_concurrency", json!(0))), invalid("max_concurrency")),
+    ]
+}
+
+fn bad_specifications() -> Vec<BadRequest> {
+    let trigger = |field: &str, value: Value| {
+        let mut spec = on("t", "unused", json!({"script": "fine"}), json!({}));
+        spec.as_object_mut().expect("a specification is an object").remove("name");
+        spec[field] = value;
+        ("PUT", "/v1/apps/bad/triggers/new", spec.to_string())
+    };
+    let deployment = |source: &str| json!({"scripts": [{"name": "s", "source": source}], "triggers": []}).to_string();
+    vec![
+        bad("an empty pattern", trigger("match", json!({"source": "app", "type": ""})), invalid("")),
+        bad("an unknown field", trigger("retries", json!(3)), invalid("retries")),
+        bad("zero attempts", trigger("retry", json!({"max_attempts": 0})), invalid("max_attempts")),
+        bad("too many attempts", trigger("retry", json!({"max_attempts": 101})), invalid("max_attempts")),
+        bad("too much jitter", trigger("retry", json!({"jitter": 1.5})), invalid("jitter")),
+        bad("max_ms below base_ms", trigger("retry", json!({"base_ms": 5, "max_ms": 4})), invalid("max_ms")),
+        bad("a timeout of zero", trigger("timeout_ms", json!(0)), invalid("timeout_ms")),
+        bad("a concurrency of zero", trigger("max_concurrency", json!(0)), invalid("max_concurrency")),
         bad(
             "a script that does not compile",
             ("PUT", "/v1/apps/bad/scripts/new", "export default async function (event {\n".into()),
             (422, "script_invalid", "new:1:"),
         ),
         bad(
-            "a deployment with such a script",
+            "a deployment with a script that does not compile",
             ("PUT", "/v1/apps/bad", deployment("let x = ;")),
             (422, "script_invalid", "s:1:"),
         ),
         bad("a deployment with an unknown field", ("PUT", "/v1/apps/bad", "{\"script\":[]}".into()), invalid("script")),
+    ]
+}
+
+fn bad_paths() -> Vec<BadRequest> {
+    vec![
+        bad("an unknown app", ("PUT", "/v1/apps/absent/kv/c/k", "1".into()), (404, "unknown_app", "absent")),
+        bad("events of an unknown app", ("POST", "/v1/apps/absent/events", event()), (404, "unknown_app", "absent")),
+        bad(
+            "triggers of an unknown app",
+            ("GET", "/v1/apps/absent/triggers", "".into()),
+            (404, "unknown_app", "absent"),
+        ),
+        bad("a bad app name", ("PUT", "/v1/apps/No.App", "{}".into()), invalid("No.App")),
+        bad("a bad collection name", ("PUT", "/v1/apps/bad/kv/.c/k", "1".into()), invalid("collection")),
         bad("an unknown key", ("GET", "/v1/apps/bad/kv/c/none", "".into()), (404, "key_not_found", "")),
         bad("an unknown trigger", ("GET", "/v1/apps/bad/triggers/none", "".into()), (404, "trigger_not_found", "")),
         bad(
@@ -93,11 +109,11 @@ fn table() -> Vec<Bad> {
             ("GET", "/v1/apps/bad/dead-letters/999999", "".into()),
             (404, "dead_letter_not_found", ""),
         ),
-        bad("a number that is none", ("GET", "/v1/apps/bad/deliveries?limit=many", "".into()), invalid("limit")),
-        bad("a state that is none", ("GET", "/v1/apps/bad/deliveries?state=gone", "".into()), invalid("state")),
-        bad("a prefix that no key has", ("GET", "/v1/apps/bad/kv/c?prefix=%00", "".into()), invalid("prefix")),
+        bad("a limit that is not a number", ("GET", "/v1/apps/bad/deliveries?limit=many", "".into()), invalid("limit")),
+        bad("an unknown state", ("GET", "/v1/apps/bad/deliveries?state=gone", "".into()), invalid("state")),
+        bad("a prefix with a control character", ("GET", "/v1/apps/bad/kv/c?prefix=%00", "".into()), invalid("prefix")),
         bad(
-            "a fingerprint that is none",
+            "a fingerprint with a control character",
             ("GET", "/v1/apps/bad/dead-letters?fingerprint=%00", "".into()),
             invalid("fingerprint"),
         ),
@@ -106,14 +122,18 @@ fn table() -> Vec<Bad> {
     ]
 }
 
+const fn invalid(detail_part: &'static str) -> (u16, &'static str, &'static str) {
+    (400, "invalid_request", detail_part)
+}
+
 fn event() -> String {
     json!({"specversion": "1.0", "type": "t"}).to_string()
 }
 
 #[test]
-fn is_refused_and_changes_nothing() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
-        let _turn = Turn::shared();
+fn a_bad_request_is_refused_and_changes_nothing() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::shared();
         let world = World::new(kind);
         let daemon = world.daemon("strict", TIDEGATE, &[("TIDEGATE_HTTP_BODY_BYTES_MAX", "1048576")]);
         let app = App::new(client(&daemon), "bad");
@@ -121,62 +141,64 @@ fn is_refused_and_changes_nothing() {
         app.deploy(&[("fine", fine)], &[on("t", "fine", json!({"script": "fine"}), json!({}))]);
         app.switch("fine", "pause");
         app.client.put(&app.path("/kv/c/kept"), &json!({"n": 1})).ok();
-        let before = everything(&app);
-        let problems: Vec<String> = table().iter().filter_map(|bad| problem(&app.client, bad)).collect();
-        assert!(problems.is_empty(), "{kind:?}:\n{}", problems.join("\n"));
-        assert_eq!(everything(&app), before, "{kind:?}");
+        let before = state(&app);
+        let wrong: Vec<String> = bad_requests().iter().filter_map(|bad| wrong_answer(&app.client, bad)).collect();
+        assert!(wrong.is_empty(), "{kind:?}:\n{}", wrong.join("\n"));
+        assert_eq!(state(&app), before, "{kind:?}");
     }
 }
 
 #[test]
-fn a_wrong_token_opens_nothing() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Sqlite);
+fn a_request_with_a_wrong_token_is_refused_and_changes_nothing() {
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Sqlite);
     let daemon = world.daemon("locked", TIDEGATE, &[]);
     let app = App::new(client(&daemon), "locked");
     app.deploy(&[], &[]);
-    let before = everything(&app);
+    let before = state(&app);
     for token in ["", "wrong", "tg_acceptance_0123456789abcdef0123456789abcdeF"] {
-        let stranger = app.client.with_token(token);
+        let client = app.client.with_token(token);
         for (method, path) in [("GET", "/v1/apps"), ("PUT", "/v1/apps/locked/kv/c/k"), ("PUT", "/v1/apps/mine")] {
             let body = (method == "PUT").then_some(&b"{}"[..]);
-            let answer = stranger.send(method, path, &[("content-type", "application/json")], body).expect("an answer");
+            let answer =
+                client.send(method, path, &[("content-type", "application/json")], body).expect("the daemon answers");
             assert_eq!(answer.status, 401, "{token:?} {method} {path}: {answer:?}");
             assert_eq!(answer.json()["code"], "unauthorized");
             assert_eq!(answer.header("www-authenticate").and_then(|value| value.get(..6)), Some("Bearer"));
         }
     }
-    assert_eq!(everything(&app), before);
+    assert_eq!(state(&app), before);
     assert_eq!(app.client.get("/healthz").status, 200);
 }
 
 #[test]
 fn a_misspelt_manifest_is_refused_with_the_nearest_known_key() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Sqlite);
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Sqlite);
     let daemon = world.daemon("strict", TIDEGATE, &[]);
     let directory = world.folder().join("app");
-    std::fs::create_dir(&directory).expect("the folder is ours");
-    std::fs::write(directory.join("receipt.js"), "export default async function () {}\n").expect("the folder is ours");
+    std::fs::create_dir(&directory).expect("the temporary folder can be written to");
+    std::fs::write(directory.join("receipt.js"), "export default async function () {}\n")
+        .expect("the temporary folder can be written to");
     let manifest = "[app]\nname = \"shop\"\n\n[[trigger]]\nname = \"receipt\"\nsource = \"kv\"\ncolection = \"orders\"\nscript = \"receipt.js\"\n";
-    std::fs::write(directory.join("tidegate.toml"), manifest).expect("the folder is ours");
+    std::fs::write(directory.join("tidegate.toml"), manifest).expect("the temporary folder can be written to");
 
     let directory = directory.to_str().expect("a temporary path is UTF-8");
     let output = tidegate(&daemon, &["deploy", directory]);
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success(), "{said}");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{stderr}");
     for word in ["line 7", "colection", "collection"] {
-        assert!(said.contains(word), "{word:?} is not in: {said}");
+        assert!(stderr.contains(word), "{word:?} is not in: {stderr}");
     }
     assert_eq!(client(&daemon).get("/v1/apps").ok()["apps"], json!([]), "nothing was deployed");
 }
 
-/// What is wrong with the answer to a bad request, if something is.
-fn problem(client: &Client, bad: &Bad) -> Option<String> {
+/// Describes a wrong answer to a bad request. `None` if the answer is right.
+fn wrong_answer(client: &Client, bad: &BadRequest) -> Option<String> {
     let body = (!bad.body.is_empty() || bad.method == "PUT").then_some(bad.body.as_bytes());
     let answer = match client.send(bad.method, bad.path, &[("content-type", "application/json")], body) {
         Ok(answer) => answer,
-        Err(error) => return Some(format!("{}: no answer: {error}", bad.what)),
+        Err(error) => return Some(format!("{}: no answer: {error}", bad.description)),
     };
     let is_problem = answer.header("content-type").is_some_and(|value| value.starts_with("application/problem+json"));
     let document: Value = serde_json::from_str(&answer.text).unwrap_or_default();
@@ -185,12 +207,12 @@ fn problem(client: &Client, bad: &Bad) -> Option<String> {
         && document["code"] == bad.code
         && document["status"] == bad.status
         && answer.header("tidegate-code") == Some(bad.code)
-        && document.to_string().contains(bad.names);
-    (!is_right).then(|| format!("{} ({} {}): {answer:?}", bad.what, bad.method, bad.path))
+        && document.to_string().contains(bad.detail_part);
+    (!is_right).then(|| format!("{} ({} {}): {answer:?}", bad.description, bad.method, bad.path))
 }
 
-/// All that a request could have changed.
-fn everything(app: &App) -> Vec<Value> {
+/// All state that a request could change.
+fn state(app: &App) -> Vec<Value> {
     let paths = ["/v1/apps".to_owned(), app.path("/triggers"), app.path("/scripts"), app.path("/kv/c")];
     let more = [app.path("/deliveries"), app.path("/dead-letters")];
     paths.iter().chain(&more).map(|path| app.client.get(path).ok()).collect()

@@ -1,13 +1,10 @@
-//! Sync calls through the real program, on both stores: what a caller is answered, and what is left of it.
+//! Sync calls through the real program, on both stores: their answers, and the rows that remain.
 
-use crate::world::{Answer, App, Client, Kind, TESTBED, Turn, World, client, event, on, tidegate, wait_for};
+use crate::world::{Answer, App, Client, MachineLock, StoreKind, TESTBED, World, client, event, on, wait_for};
 use serde_json::{Value, json};
-use std::io::Write as _;
-use std::net::TcpStream;
 use std::time::{Duration, Instant};
-use testkit::Daemon;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 const GREET: &str = "export default async function (request, ctx) {
     const { name } = request.json();
@@ -16,19 +13,22 @@ const GREET: &str = "export default async function (request, ctx) {
     return { status: 201, headers: { 'x-greeting': 'hi' }, body: { hello: name, id: request.params.id, q: request.query.q } };
 }";
 
-/// Answers what it was asked, as text.
+/// Answers with the request as text.
 const ECHO: &str = "export default (request) => ({ body: JSON.stringify(request) })";
 
-const SUM: &str = "export default async function (event, ctx) {
-    const seen = (await ctx.kv.get('sums', 'all')) ?? 0;
-    await ctx.kv.put('sums', 'all', seen + event.data.n);
-    return { sum: seen + event.data.n, type: event.type };
+pub(super) const SUM: &str = "export default async function (event, ctx) {
+    const before = (await ctx.kv.get('sums', 'all')) ?? 0;
+    await ctx.kv.put('sums', 'all', before + event.data.n);
+    return { sum: before + event.data.n, type: event.type };
 }";
 
-fn http(name: &str, rule: Value, handler: Value, more: Value) -> Value {
+pub(super) fn http(name: &str, rule: Value, handler: Value, more: Value) -> Value {
     let mut spec = on("", name, handler, more);
     spec["match"] = json!({"source": "http"});
-    spec["match"].as_object_mut().expect("it is one").extend(rule.as_object().expect("a rule is one").clone());
+    spec["match"]
+        .as_object_mut()
+        .expect("it is an object")
+        .extend(rule.as_object().expect("a rule is an object").clone());
     spec
 }
 
@@ -36,9 +36,9 @@ fn post(client: &Client, path: &str, body: &str) -> Answer {
     client.send("POST", path, &[], Some(body.as_bytes())).unwrap_or_else(|error| panic!("POST {path}: {error}"))
 }
 
-fn on_both(test: impl Fn(&World)) {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
-        let _turn = Turn::shared();
+pub(super) fn on_both(test: impl Fn(&World)) {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::shared();
         test(&World::new(kind));
     }
 }
@@ -58,38 +58,44 @@ fn a_request_is_answered_after_its_effects_are_committed() {
                     json!({"script": "echo"}),
                     json!({}),
                 ),
-                on("greeted", "heard", json!({"native": "noop"}), json!({})),
+                on("greeted", "greeted", json!({"native": "noop"}), json!({})),
             ],
         );
         let answer = post(&app.client, "/http/calls/greet/a%2Fb?q=1&q=2", r#"{"name": "ann"}"#);
         assert_eq!((answer.status, answer.header("x-greeting")), (201, Some("hi")), "{answer:?}");
         assert_eq!(answer.json(), json!({"hello": "ann", "id": "a/b", "q": "1"}));
         let execution = answer.header("tidegate-execution-id").expect("the execution is named").to_owned();
-        assert_eq!(app.entries("greeted"), [("ann".to_owned(), json!({"by": execution}))], "at once");
+        assert_eq!(app.entries("greeted"), [("ann".to_owned(), json!({"by": execution}))], "before the answer");
 
-        let stranger = app.client.with_token("tg_nobody");
-        let seen = stranger.send("PUT", "/http/calls/x/y?z=%C3%BC", &[("x-one", "1")], Some(b"\xff\x00")).unwrap();
-        assert_eq!(seen.header("content-type"), Some("text/plain; charset=utf-8"));
-        let seen: Value = seen.json();
-        let found =
-            (&seen["method"], &seen["path"], &seen["url"], &seen["params"], &seen["query"], &seen["bodyBase64"]);
+        let unknown = app.client.with_token("tg_unknown");
+        let echoed = unknown.send("PUT", "/http/calls/x/y?z=%C3%BC", &[("x-one", "1")], Some(b"\xff\x00")).unwrap();
+        assert_eq!(echoed.header("content-type"), Some("text/plain; charset=utf-8"));
+        let echoed: Value = echoed.json();
+        let found = (
+            &echoed["method"],
+            &echoed["path"],
+            &echoed["url"],
+            &echoed["params"],
+            &echoed["query"],
+            &echoed["bodyBase64"],
+        );
         let (path, url, params) = (json!("/x/y"), json!("/x/y?z=%C3%BC"), json!({"rest": "x/y"}));
         assert_eq!(found, (&json!("PUT"), &path, &url, &params, &json!({"z": "ü"}), &json!("/wA=")));
         assert_eq!(
-            (&seen["headers"]["x-one"], &seen["headers"]["authorization"]),
-            (&json!("1"), &json!("Bearer tg_nobody"))
+            (&echoed["headers"]["x-one"], &echoed["headers"]["authorization"]),
+            (&json!("1"), &json!("Bearer tg_unknown"))
         );
-        let refused = post(&stranger, "/http/calls/greet/1", "{}");
+        let refused = post(&unknown, "/http/calls/greet/1", "{}");
         assert_eq!((refused.status, refused.header("tidegate-code")), (401, Some("unauthorized")));
-        wait_for("the event that it emitted", PATIENCE, || app.is_drained().then_some(()));
+        wait_for("the delivery of the emitted event", TIMEOUT, || app.is_drained().then_some(()));
         assert_eq!(app.dead_letters(), Vec::<Value>::new());
     });
 }
 
 #[test]
-fn a_route_that_is_not_there_is_told_from_a_method_that_is_not() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Sqlite);
+fn an_unknown_path_gets_404_and_an_unknown_method_gets_405() {
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Sqlite);
     let daemon = world.daemon("routes", TESTBED, &[]);
     let app = App::new(client(&daemon), "routes");
     let get = http("get", json!({"method": "GET", "path": "/a"}), json!({"native": "answer_204"}), json!({}));
@@ -100,7 +106,7 @@ fn a_route_that_is_not_there_is_told_from_a_method_that_is_not() {
         (other.status, other.header("allow"), other.header("tidegate-code")),
         (405, Some("GET"), Some("method_not_allowed"))
     );
-    for path in ["/http/routes/b", "/http/routes/a/", "/http/nobody/a", "/http/routes", "/http/No.App/a"] {
+    for path in ["/http/routes/b", "/http/routes/a/", "/http/absent/a", "/http/routes", "/http/No.App/a"] {
         let answer = app.client.get(path);
         assert_eq!((answer.status, answer.header("tidegate-code")), (404, Some("not_found")), "{path}");
     }
@@ -108,11 +114,11 @@ fn a_route_that_is_not_there_is_told_from_a_method_that_is_not() {
     let paused = app.client.get("/http/routes/a");
     assert_eq!((paused.status, paused.header("tidegate-code")), (503, Some("overloaded")), "{paused:?}");
     assert!(paused.header("retry-after").is_some());
-    assert!(app.is_drained(), "nothing was written");
+    assert!(app.is_drained(), "no row was written");
 }
 
 #[test]
-fn a_script_is_invoked_by_its_name_and_answers_what_it_returns() {
+fn an_invoked_script_answers_with_its_return_value() {
     on_both(|world| {
         let daemon = world.daemon("invoke", TESTBED, &[]);
         let app = App::new(client(&daemon), "invoke");
@@ -124,9 +130,11 @@ fn a_script_is_invoked_by_its_name_and_answers_what_it_returns() {
         assert_eq!((missing.status, missing.header("tidegate-code")), (404, Some("script_not_found")));
         let broken = post(&app.client, &app.path("/invoke/sum"), "{");
         assert_eq!((broken.status, broken.header("tidegate-code")), (400, Some("invalid_json")));
-        wait_for("the rows of what was answered to go", Duration::from_secs(10), || app.is_drained().then_some(()));
+        wait_for("the rows of the answered calls to be deleted", Duration::from_secs(10), || {
+            app.is_drained().then_some(())
+        });
 
-        // Concurrent ones conflict on what they read, and none is lost for it.
+        // Concurrent calls conflict on the value that they read. No increment is lost.
         let callers: Vec<_> = (0..8)
             .map(|_| {
                 let (client, path) = (app.client.clone(), app.path("/invoke/sum"));
@@ -186,20 +194,20 @@ fn each_failure_has_its_status_and_its_code() {
             assert_eq!((answer.status, answer.header("tidegate-code")), (status, Some(code)), "{answer:?}");
             assert_eq!(answer.header("content-type"), Some("application/problem+json"));
             assert_eq!((&problem["code"], &problem["status"]), (&json!(code), &json!(status)));
-            let execution = answer.header("tidegate-execution-id").expect("it was executed");
+            let execution = answer.header("tidegate-execution-id").expect("the call was executed");
             assert_eq!(problem["execution_id"], execution);
             assert_eq!(answer.header("retry-after").is_some(), status == 503, "{answer:?}");
         }
-        assert_eq!(app.entries("c"), [], "a reply that cannot be sent applies nothing");
-        let around = post(&app.client, "/http/statuses/again", "");
-        assert_eq!(around.status, 508, "a handler that calls itself is refused in the end: {around:?}");
-        wait_for("the rows to go", PATIENCE, || app.is_drained().then_some(()));
+        assert_eq!(app.entries("c"), [], "the effects of an invalid reply are not applied");
+        let loop_answer = post(&app.client, "/http/statuses/again", "");
+        assert_eq!(loop_answer.status, 508, "a handler that calls itself is stopped: {loop_answer:?}");
+        wait_for("the rows to be deleted", TIMEOUT, || app.is_drained().then_some(()));
         assert_eq!(app.dead_letters(), Vec::<Value>::new(), "a call is never dead-lettered");
     });
 }
 
 #[test]
-fn callers_and_async_work_share_the_gate_and_nobody_is_forgotten() {
+fn sync_calls_and_async_work_share_the_gate_and_all_of_them_end() {
     const ASYNC: usize = 200;
     const CALLERS: usize = 50;
     const WAIT_MS: u64 = 3_000;
@@ -215,7 +223,7 @@ fn callers_and_async_work_share_the_gate_and_nobody_is_forgotten() {
         let app = App::new(client(&daemon), "gate");
         let slow =
             http("slow", json!({"method": "POST", "path": "/slow"}), json!({"native": "answer_in_200ms"}), json!({}));
-        // Several lanes, so that more rows are claimed than there are permits and some are deferred.
+        // With several lanes more rows are claimed than there are permits, so some are deferred.
         let lanes: Vec<Value> =
             (0..4).map(|n| on("work", &format!("work{n}"), json!({"native": "sleep_20ms"}), json!({}))).collect();
         app.deploy(&[], &[lanes, vec![slow]].concat());
@@ -224,22 +232,22 @@ fn callers_and_async_work_share_the_gate_and_nobody_is_forgotten() {
             .map(|_| {
                 let client = app.client.clone();
                 std::thread::spawn(move || {
-                    let asked = Instant::now();
+                    let start = Instant::now();
                     let answer = post(&client, "/http/gate/slow", "");
-                    (answer.status, answer.header("tidegate-code").map(str::to_owned), asked.elapsed())
+                    (answer.status, answer.header("tidegate-code").map(str::to_owned), start.elapsed())
                 })
             })
             .collect();
-        let most = wait_for("the work and the callers", Duration::from_secs(60), || {
+        let gate = wait_for("the work and the callers to end", Duration::from_secs(60), || {
             let gate = app.client.get("/v1/gate").ok();
             assert!(gate["running"].as_u64().is_some_and(|running| running <= 4), "{gate}");
             (app.is_drained() && callers.iter().all(|caller| caller.is_finished())).then_some(gate)
         });
-        assert_eq!((&most["permits"], &most["sync_reserve"]), (&json!(4), &json!(1)));
+        assert_eq!((&gate["permits"], &gate["sync_reserve"]), (&json!(4), &json!(1)));
         let answers: Vec<_> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
         for (status, code, took) in &answers {
-            let refused = *status == 503 && code.as_deref() == Some("overloaded");
-            assert!(*status == 204 || refused, "{status} {code:?}");
+            let is_refused = *status == 503 && code.as_deref() == Some("overloaded");
+            assert!(*status == 204 || is_refused, "{status} {code:?}");
             assert!(*took < Duration::from_millis(WAIT_MS + 2_500), "{took:?}");
         }
         assert!(answers.iter().any(|(status, ..)| *status == 204));
@@ -248,14 +256,14 @@ fn callers_and_async_work_share_the_gate_and_nobody_is_forgotten() {
         let done: Vec<&str> =
             log.lines().filter(|line| line.contains("done in") && line.contains("trigger=\"work")).collect();
         assert_eq!(done.len(), ASYNC);
-        assert!(done.iter().all(|line| line.contains("delivery.attempt=1 ")), "a deferral counts no attempt");
+        assert!(done.iter().all(|line| line.contains("delivery.attempt=1 ")), "a deferral does not count an attempt");
     });
 }
 
 #[test]
-fn the_gate_is_changed_while_it_runs() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Sqlite);
+fn the_gate_limits_can_be_changed_while_the_daemon_runs() {
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Sqlite);
     let daemon = world.daemon("gate", TESTBED, &[]);
     let client = client(&daemon);
     let patch = |body: &str| client.send("PATCH", "/v1/gate", &[], Some(body.as_bytes())).unwrap();
@@ -269,126 +277,10 @@ fn the_gate_is_changed_while_it_runs() {
     assert_eq!((&gate["permits"], &gate["sync_reserve"]), (&json!(40), &json!(3)), "a bad change changes nothing");
 }
 
-/// Begins a request and goes away as soon as it is executed.
-fn hang_up(daemon: &Daemon, path: &str) {
-    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port())).expect("it listens");
-    write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").expect("it reads");
-    wait_for("its execution", PATIENCE, || daemon.log().contains("started").then_some(()));
-}
-
+/// A call counts against `max_concurrency` only while it is executed. A client that has its answer
+/// can call again at once.
 #[test]
-fn a_caller_who_hangs_up_leaves_one_abandoned_row_and_the_effects_stay() {
-    const SLOW: &str = "export default async function (request, ctx) {
-        const from = Date.now();
-        while (Date.now() - from < 1000) {}
-        await ctx.kv.put('slow', 'key', 1);
-        return { status: 202 };
-    }";
-    on_both(|world| {
-        let daemon = world.daemon("hangup", TESTBED, &[("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")]);
-        let app = App::new(client(&daemon), "hangup");
-        let rule = json!({"method": "POST", "path": "/slow", "public": true});
-        app.deploy(&[("slow", SLOW)], &[http("slow", rule, json!({"script": "slow"}), json!({}))]);
-        hang_up(&daemon, "/http/hangup/slow");
-        let abandoned = wait_for("the row", PATIENCE, || {
-            let found = app.client.list(&app.path("/abandoned"), "abandoned");
-            (!found.is_empty()).then_some(found)
-        });
-        assert_eq!(abandoned.len(), 1);
-        let row = &abandoned[0];
-        let told = (&row["trigger"], &row["cause"], &row["outcome"], &row["status"]);
-        assert_eq!(told, (&json!("slow"), &json!("caller_gone"), &json!("succeeded"), &json!(202)), "{row}");
-        assert_eq!(app.entries("slow"), [("key".to_owned(), json!(1))]);
-        assert!(app.is_drained() && app.dead_letters().is_empty());
-        let said = tidegate(&daemon, &["abandoned", "--app", "hangup"]);
-        assert!(String::from_utf8_lossy(&said.stdout).contains("caller_gone"), "{said:?}");
-    });
-}
-
-#[test]
-fn a_call_whose_daemon_is_killed_is_abandoned_and_executed_by_no_other() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
-        let _turn = Turn::shared();
-        let world = World::new(kind);
-        let settings =
-            [("TIDEGATE_DISPATCHER_LEASE_MS", "1000"), ("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")];
-        let mut victim = world.daemon("victim", TESTBED, &settings);
-        let other = (kind == Kind::Postgres).then(|| world.daemon("other", TESTBED, &settings));
-        let app = App::new(client(&victim), "lost");
-        let rule = json!({"method": "POST", "path": "/long"});
-        app.deploy(&[], &[http("long", rule, json!({"native": "sleep_5s"}), json!({}))]);
-        let calling = std::thread::spawn({
-            let client = app.client.clone();
-            move || client.send("POST", "/http/lost/long", &[], None).is_err()
-        });
-        wait_for("its execution", PATIENCE, || victim.log().contains("started").then_some(()));
-        victim.kill9();
-        assert!(calling.join().expect("it does not panic"), "the caller gets no answer");
-        let survivor = match &other {
-            Some(other) => other,
-            None => {
-                victim.restart();
-                &victim
-            }
-        };
-        let app = App::new(client(survivor), "lost");
-        let abandoned = wait_for("the row", PATIENCE, || {
-            let found = app.client.list(&app.path("/abandoned"), "abandoned");
-            (!found.is_empty()).then_some(found)
-        });
-        let row = &abandoned[0];
-        assert_eq!((&row["cause"], &row["outcome"], &row["status"]), (&json!("node_lost"), &json!(null), &json!(null)));
-        assert!(app.is_drained());
-        let starts =
-            victim.log().matches("started").count() + other.map_or(0, |other| other.log().matches("started").count());
-        assert_eq!(starts, 1, "it was executed once");
-    }
-}
-
-#[test]
-fn a_call_with_an_idempotency_key_happens_once() {
-    on_both(|world| {
-        let mut daemon = world.daemon("keys", TESTBED, &[]);
-        let app = App::new(client(&daemon), "keys");
-        app.deploy(&[("sum", SUM), ("throws", "export default () => { throw new Error('no') }")], &[]);
-        let path = app.path("/invoke/sum");
-        let keyed = |path: &str, body: &str| {
-            app.client.send("POST", path, &[("idempotency-key", "k")], Some(body.as_bytes())).expect("an answer")
-        };
-        let first = keyed(&path, r#"{"n": 2}"#);
-        daemon.kill9();
-        daemon.restart();
-        let again = keyed(&path, r#"{"n": 2}"#);
-        assert_eq!((again.status, &again.text), (200, &first.text));
-        let execution = |answer: &Answer| answer.header("tidegate-execution-id").map(str::to_owned);
-        assert_eq!((execution(&again), execution(&first).is_some()), (execution(&first), true));
-        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(2))], "it ran once");
-        for (path, body) in [(&path, r#"{"n": 3}"#), (&app.path("/invoke/throws"), r#"{"n": 2}"#)] {
-            let other = keyed(path, body);
-            assert_eq!(
-                (other.status, other.header("tidegate-code")),
-                (422, Some("idempotency_key_reused")),
-                "{other:?}"
-            );
-        }
-        let callers: Vec<_> = (0..8)
-            .map(|_| {
-                let (client, path) = (app.client.clone(), path.clone());
-                std::thread::spawn(move || {
-                    let headers = [("idempotency-key", "at once")];
-                    client.send("POST", &path, &headers, Some(br#"{"n": 5}"#)).expect("an answer").status
-                })
-            })
-            .collect();
-        let statuses: Vec<u16> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
-        assert!(statuses.iter().all(|status| matches!(status, 200 | 409)) && statuses.contains(&200), "{statuses:?}");
-        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(7))], "of many at the same moment one ran");
-    });
-}
-
-/// A place is taken while something runs. Whoever has an answer may call again.
-#[test]
-fn one_after_the_other_is_not_too_much_for_a_limit_of_one() {
+fn sequential_calls_stay_within_a_limit_of_one() {
     on_both(|world| {
         let daemon = world.daemon("limit", TESTBED, &[]);
         let app = App::new(client(&daemon), "limit");

@@ -1,26 +1,26 @@
-//! The command line through the real program: what a person types, sees and gets as an exit code.
+//! The command line of the real program: commands, their output and their exit codes.
 
-use crate::cli_support::{self as support, Dev, PATIENCE, Said, wait_for};
+use crate::cli_support::{self as support, CommandOutput, Dev, TIMEOUT, wait_for};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::process::Stdio;
 
 #[test]
-fn an_order_gets_its_receipt_and_a_bad_one_is_explained() {
+fn an_order_gets_a_receipt_and_a_bad_order_becomes_a_dead_letter() {
     let dev = Dev::start();
 
-    let said = dev.tidegate(&["kv", "put", "orders/1", r#"{"customer": "ann", "total": 12.50}"#]);
-    assert!(said.code == 0 && said.out.contains("1 trigger will run"), "{said:?}");
-    let receipt = wait_for("the receipt", PATIENCE, || dev.json(&["kv", "get", "receipts/1"]));
+    let output = dev.tidegate(&["kv", "put", "orders/1", r#"{"customer": "ann", "total": 12.50}"#]);
+    assert!(output.code == 0 && output.out.contains("1 trigger will run"), "{output:?}");
+    let receipt = wait_for("the receipt", TIMEOUT, || dev.json(&["kv", "get", "receipts/1"]));
     assert_eq!((&receipt["order"], &receipt["customer"], &receipt["attempt"]), (&json!("1"), &json!("ann"), &json!(1)));
-    let count = wait_for("the count", PATIENCE, || dev.json(&["kv", "get", "counts/ann"]));
+    let count = wait_for("the count", TIMEOUT, || dev.json(&["kv", "get", "counts/ann"]));
     assert_eq!(count, json!({"orders": 1}));
 
     assert_eq!(dev.tidegate(&["kv", "put", "orders/bad-1", r#"{"customer": "eve", "total": 3}"#]).code, 0);
-    // In another shell, in a directory that is not the app's, with no flag and no variable.
-    let letters = wait_for("the dead letter", PATIENCE, || {
-        let said = Said::of(&dev.command(&["dead-letters"]).current_dir("/").output().unwrap());
-        said.out.starts_with("dead letter ").then_some(said.out)
+    // In another directory, without flags and variables.
+    let letters = wait_for("the dead letter", TIMEOUT, || {
+        let output = CommandOutput::of(&dev.command(&["dead-letters"]).current_dir("/").output().unwrap());
+        output.out.starts_with("dead letter ").then_some(output.out)
     });
     for line in [
         "attempts_exhausted  open",
@@ -36,42 +36,42 @@ fn an_order_gets_its_receipt_and_a_bad_one_is_explained() {
     assert_eq!(letters.matches("script_error\n      Error: order bad-1 cannot be processed").count(), 3, "{letters}");
     let brief = dev.tidegate(&["dead-letters", "list", "--brief"]).out;
     assert_eq!(brief.lines().count(), 2, "{brief}");
-    let list = dev.json(&["dead-letters", "--json"]).expect("the API's JSON");
+    let list = dev.json(&["dead-letters", "--json"]).expect("the JSON of the API");
     assert_eq!(list["dead_letters"][0]["failed"].as_array().map(Vec::len), Some(3), "{list}");
-    let receipts = dev.json(&["kv", "list", "receipts", "--json"]).expect("the API's JSON");
+    let receipts = dev.json(&["kv", "list", "receipts", "--json"]).expect("the JSON of the API");
     assert_eq!(receipts["entries"].as_array().map(Vec::len), Some(1), "a bad order has no receipt");
 }
 
 #[test]
-fn what_is_saved_is_deployed_and_what_is_broken_is_not() {
+fn dev_deploys_a_saved_file_unless_it_is_broken() {
     let dev = Dev::start();
     let receipt_of = |order: &str| {
         let path = format!("orders/{order}");
         assert_eq!(dev.tidegate(&["kv", "put", &path, "{}"]).code, 0);
-        wait_for("the receipt", PATIENCE, || dev.json(&["kv", "get", &format!("receipts/{order}")]))
+        wait_for("the receipt", TIMEOUT, || dev.json(&["kv", "get", &format!("receipts/{order}")]))
     };
     assert_eq!(receipt_of("1").get("edited"), None);
 
     dev.edit("receipt.js", "{ order: id,", "{ order: id, edited: true,");
-    wait_for("the edit", PATIENCE, || dev.out().contains("deployed: script receipt updated").then_some(()));
+    wait_for("the edit", TIMEOUT, || dev.out().contains("deployed: script receipt updated").then_some(()));
     assert_eq!(receipt_of("2")["edited"], true);
 
     dev.edit("receipt.js", "export default", "export default (");
-    wait_for("the refusal", PATIENCE, || dev.err().contains("error[script_invalid]").then_some(()));
+    wait_for("the refusal", TIMEOUT, || dev.err().contains("error[script_invalid]").then_some(()));
     assert!(dev.err().contains("the last good deployment stays"), "{}", dev.err());
     assert_eq!(receipt_of("3")["edited"], true);
 
     dev.edit("receipt.js", "export default (", "export default");
-    wait_for("the repair", PATIENCE, || dev.out().contains("as it is deployed again").then_some(()));
+    wait_for("the repair", TIMEOUT, || dev.out().contains("as it is deployed again").then_some(()));
 
     dev.edit("tidegate.toml", "collection", "colection");
     let hint = "unknown key `colection`; did you mean `collection`?";
-    wait_for("the hint", PATIENCE, || dev.err().contains(hint).then_some(()));
+    wait_for("the hint", TIMEOUT, || dev.err().contains(hint).then_some(()));
     assert_eq!(receipt_of("4")["edited"], true);
 }
 
 #[test]
-fn events_triggers_and_deliveries_are_at_hand() {
+fn commands_handle_events_triggers_and_deliveries() {
     let dev = Dev::start();
     assert_eq!(dev.tidegate(&["triggers", "pause", "count"]).code, 0);
     let event = |key: &str| {
@@ -81,8 +81,8 @@ fn events_triggers_and_deliveries_are_at_hand() {
     let (first, again) = (event("k"), event("k"));
     assert!(first.code == 0 && first.out.ends_with(" emitted; 1 trigger will run\n"), "{first:?}");
     let id = first.out.strip_suffix("1 trigger will run\n").unwrap();
-    assert!(again.out.starts_with(id), "the same key is the same event: {again:?}");
-    let waiting = dev.json(&["deliveries", "--json"]).expect("the API's JSON");
+    assert!(again.out.starts_with(id), "the same key gives the same event: {again:?}");
+    let waiting = dev.json(&["deliveries", "--json"]).expect("the JSON of the API");
     assert_eq!(waiting["deliveries"].as_array().map(Vec::len), Some(1), "{waiting}");
     let id = waiting["deliveries"][0]["id"].to_string();
     let shown = dev.tidegate(&["deliveries", "show", &id]).out;
@@ -92,7 +92,7 @@ fn events_triggers_and_deliveries_are_at_hand() {
     );
 
     assert_eq!(dev.tidegate(&["triggers", "resume", "count"]).code, 0);
-    let count = wait_for("the count", PATIENCE, || dev.json(&["kv", "get", "counts/bob"]));
+    let count = wait_for("the count", TIMEOUT, || dev.json(&["kv", "get", "counts/bob"]));
     assert_eq!(count, json!({"orders": 1}));
 
     let deployed = dev.tidegate(&["deploy", "."]);
@@ -105,7 +105,7 @@ fn events_triggers_and_deliveries_are_at_hand() {
 }
 
 #[test]
-fn exit_codes_tell_what_went_wrong() {
+fn each_failure_has_its_exit_code() {
     let dev = Dev::start();
     for (args, code, words) in [
         (&["kv", "get", "orders/none"][..], 4, "error[key_not_found]: "),
@@ -125,71 +125,71 @@ fn exit_codes_tell_what_went_wrong() {
         (&["triggers", "--bogus"], 2, "unexpected argument '--bogus'"),
         (&["deploy", "nowhere"], 1, "nowhere is not a directory"),
     ] {
-        let said = dev.tidegate(args);
-        assert!(said.code == code && said.err.contains(words) && said.out.is_empty(), "{args:?}: {said:?}");
+        let output = dev.tidegate(args);
+        assert!(output.code == code && output.err.contains(words) && output.out.is_empty(), "{args:?}: {output:?}");
     }
-    let said = dev.tidegate(&["kv", "get", "orders/none", "--json"]);
-    let error: Value = serde_json::from_str(&said.err).expect("one JSON object");
+    let output = dev.tidegate(&["kv", "get", "orders/none", "--json"]);
+    let error: Value = serde_json::from_str(&output.err).expect("one JSON object");
     assert_eq!(error["code"], "key_not_found");
 }
 
 #[test]
-fn a_second_daemon_on_the_same_port_says_what_to_do() {
+fn a_second_daemon_on_the_same_port_names_the_listen_flag() {
     let dev = Dev::start();
     let other = support::example();
     let address = dev.url.trim_start_matches("http://");
-    let said = dev.tidegate(&["dev", other.path().to_str().unwrap(), "--listen", address]);
-    assert!(said.code == 1 && said.err.contains(address) && said.err.contains("--listen"), "{said:?}");
+    let output = dev.tidegate(&["dev", other.path().to_str().unwrap(), "--listen", address]);
+    assert!(output.code == 1 && output.err.contains(address) && output.err.contains("--listen"), "{output:?}");
 }
 
 #[test]
-fn a_daemon_that_is_asked_to_stop_leaves_nothing_behind() {
+fn a_stopped_daemon_removes_its_record() {
     let mut dev = Dev::start();
     assert_eq!(dev.records().len(), 1);
     assert!(dev.terminate().success(), "{}", dev.err());
     assert_eq!(dev.records(), Vec::<String>::new());
-    let said = dev.tidegate(&["triggers"]);
-    assert_eq!(said.code, 3, "{said:?}");
+    let output = dev.tidegate(&["triggers"]);
+    assert_eq!(output.code, 3, "{output:?}");
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn a_reader_that_closes_its_pipe_is_not_an_error() {
     let dev = Dev::start();
     let value = format!("\"{}\"", "x".repeat(200_000));
     assert_eq!(dev.tidegate(&["kv", "put", "big/1", &format!("@{}", dev.write("value.json", &value))]).code, 0);
     let mut reader =
         dev.command(&["kv", "get", "big/1"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // More than a pipe holds is written to nobody.
+    // The value is longer than the buffer of a pipe, and the read end is closed.
     drop(reader.stdout.take());
     let output = reader.wait_with_output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[test]
-fn the_doctor_tells_the_sick_from_the_healthy() {
+fn doctor_finds_a_bad_setting_and_a_port_in_use() {
     let dev = Dev::start();
     let healthy = dev.tidegate(&["doctor", "."]);
     assert!(healthy.code == 0 && !healthy.out.contains("FAIL"), "{healthy:?}");
     assert!(healthy.out.contains(&format!("a daemon on this store answers at {}", dev.url)), "{healthy:?}");
 
-    let sick = dev.tidegate(&["doctor", "--set", "gate.permits=0", "--json"]);
-    let report: Value = serde_json::from_str(&sick.out).expect("one JSON object");
-    assert_eq!((sick.code, &report["checks"][0]["status"]), (1, &json!("fail")), "{sick:?}");
+    let broken = dev.tidegate(&["doctor", "--set", "gate.permits=0", "--json"]);
+    let report: Value = serde_json::from_str(&broken.out).expect("one JSON object");
+    assert_eq!((broken.code, &report["checks"][0]["status"]), (1, &json!("fail")), "{broken:?}");
 
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("new/t.db").display());
     assert_eq!(dev.tidegate(&["migrate", "--database-url", &url]).code, 0);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("http.listen={}", port.local_addr().unwrap());
-    let taken = dev.tidegate(&["doctor", "--database-url", &url, "--set", &listen]);
-    assert!(taken.code == 1 && taken.out.contains("something that is no Tidegate listens"), "{taken:?}");
+    let in_use = dev.tidegate(&["doctor", "--database-url", &url, "--set", &listen]);
+    assert!(in_use.code == 1 && in_use.out.contains("something that is no Tidegate listens"), "{in_use:?}");
     drop(port);
     let fine = dev.tidegate(&["doctor", "--database-url", &url, "--set", &listen]);
     assert!(fine.code == 0 && fine.out.contains("this version understands it"), "{fine:?}");
 }
 
 #[test]
-fn serve_refuses_what_it_does_not_understand() {
+fn serve_refuses_settings_that_are_not_valid() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("t.toml");
     std::fs::write(&file, "[gate]\npermit = 3\n").unwrap();
@@ -207,16 +207,16 @@ fn serve_refuses_what_it_does_not_understand() {
     ] {
         let mut command = support::tidegate(args);
         let output = command.env(variable.0, variable.1).current_dir(folder.path()).output().unwrap();
-        let said = Said::of(&output);
-        assert!(said.code == 2 && said.err.contains(words), "{args:?} {variable:?}: {said:?}");
+        let output = CommandOutput::of(&output);
+        assert!(output.code == 2 && output.err.contains(words), "{args:?} {variable:?}: {output:?}");
     }
 }
 
 #[test]
-fn a_missing_manifest_is_shown_what_one_looks_like() {
+fn a_missing_manifest_is_reported_with_an_example() {
     let folder = tempfile::tempdir().unwrap();
     let output = support::tidegate(&["dev", "."]).current_dir(folder.path()).output().unwrap();
-    let said = Said::of(&output);
-    assert!(said.code == 1 && said.err.contains("[[trigger]]"), "{said:?}");
-    assert!(!folder.path().join(".tidegate").exists(), "nothing was made");
+    let output = CommandOutput::of(&output);
+    assert!(output.code == 1 && output.err.contains("[[trigger]]"), "{output:?}");
+    assert!(!folder.path().join(".tidegate").exists(), "no folder was created");
 }

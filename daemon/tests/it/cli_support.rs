@@ -1,13 +1,15 @@
-//! A copy of the example app with `tidegate dev` on it, and commands typed beside it.
+//! A copy of the example app, `tidegate dev` on it, and commands for it.
 
 use serde_json::Value;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tempfile::TempDir;
 
-/// How long anything may take in a debug build on a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) use crate::world::wait_for;
+
+/// The longest wait for one step. A debug build on a busy machine is slow.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running `tidegate dev`. It is killed when this is dropped.
 pub(super) struct Dev {
@@ -17,15 +19,15 @@ pub(super) struct Dev {
     child: Child,
 }
 
-/// What a command said.
+/// The exit code and the output of a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Said {
+pub(super) struct CommandOutput {
     pub(super) code: i32,
     pub(super) out: String,
     pub(super) err: String,
 }
 
-impl Said {
+impl CommandOutput {
     pub(super) fn of(output: &Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
@@ -33,7 +35,7 @@ impl Said {
 }
 
 impl Dev {
-    /// Starts it on a port that the system chooses, and waits until its app is deployed.
+    /// Starts `tidegate dev` on a free port and waits until its app is deployed.
     pub(super) fn start() -> Self {
         let (app, home) = (example(), TempDir::new().unwrap());
         let log = |name: &str| std::fs::File::create(home.path().join(name)).unwrap();
@@ -46,16 +48,19 @@ impl Dev {
             .spawn()
             .unwrap();
         let mut dev = Self { url: String::new(), app, home, child };
-        let banner = wait_for("the banner", PATIENCE, || Some(dev.out()).filter(|out| out.contains("try it:")));
+        let banner = wait_for("the banner", TIMEOUT, || Some(dev.out()).filter(|out| out.contains("try it:")));
         let shown = banner.lines().find_map(|line| line.trim().strip_prefix("url ")).expect("the banner has the URL");
         dev.url = shown.trim().to_owned();
-        assert!(dev.url.starts_with("http://127.0.0.1:") && !dev.url.ends_with(":0"), "the real port: {banner}");
+        assert!(
+            dev.url.starts_with("http://127.0.0.1:") && !dev.url.ends_with(":0"),
+            "the banner has the real port: {banner}"
+        );
         dev
     }
 
-    /// Types a command in the app's directory; it has to find the daemon by itself.
-    pub(super) fn tidegate(&self, args: &[&str]) -> Said {
-        Said::of(&self.command(args).stdin(Stdio::null()).output().unwrap())
+    /// Runs a command in the directory of the app. The command finds the daemon by itself.
+    pub(super) fn tidegate(&self, args: &[&str]) -> CommandOutput {
+        CommandOutput::of(&self.command(args).stdin(Stdio::null()).output().unwrap())
     }
 
     pub(super) fn command(&self, args: &[&str]) -> Command {
@@ -64,13 +69,13 @@ impl Dev {
         command
     }
 
-    /// What a command answers in JSON; `None` if it fails.
+    /// The JSON output of a command. `None` if the command fails.
     pub(super) fn json(&self, args: &[&str]) -> Option<Value> {
-        let said = self.tidegate(args);
-        (said.code == 0).then(|| serde_json::from_str(&said.out).expect("a command that succeeds answers JSON"))
+        let output = self.tidegate(args);
+        (output.code == 0).then(|| serde_json::from_str(&output.out).expect("a command that succeeds prints JSON"))
     }
 
-    /// Replaces the first `old` of a file of the app by `new`.
+    /// Replaces the first `old` in a file of the app by `new`.
     pub(super) fn edit(&self, file: &str, old: &str, new: &str) {
         let path = self.app.path().join(file);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -78,7 +83,7 @@ impl Dev {
         std::fs::write(path, text.replacen(old, new, 1)).unwrap();
     }
 
-    /// Writes a file outside of the app and answers its path.
+    /// Writes a file outside of the app and returns its path.
     pub(super) fn write(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);
         std::fs::write(&path, text).unwrap();
@@ -99,11 +104,11 @@ impl Dev {
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has.
+    /// Sends SIGTERM and waits for the end of the process.
     pub(super) fn terminate(&mut self) -> ExitStatus {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
-        wait_for("its end", PATIENCE, || self.child.try_wait().unwrap())
+        wait_for("the end of the process", TIMEOUT, || self.child.try_wait().unwrap())
     }
 }
 
@@ -112,7 +117,7 @@ impl Drop for Dev {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            eprintln!("what dev wrote:\n{}\n{}", self.out(), self.err());
+            eprintln!("the output of dev:\n{}\n{}", self.out(), self.err());
         }
     }
 }
@@ -140,16 +145,4 @@ pub(super) fn example() -> TempDir {
         }
     }
     copy
-}
-
-/// Waits until `look` finds something, at most `patience`; then says `what` was waited for.
-pub(super) fn wait_for<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
-    let start = Instant::now();
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(start.elapsed() < patience, "waited {patience:?} for {what}, in vain");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

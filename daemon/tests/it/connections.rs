@@ -1,4 +1,4 @@
-//! Connections that several requests go over, some of them refused before their body was read.
+//! Connections with several requests, of which some are refused before their body is read.
 
 use crate::serving::Running;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// Long enough for the daemon to have answered what it does not wait for.
-const LATER: Duration = Duration::from_millis(200);
+/// Longer than the daemon needs for an answer that does not wait for the body.
+const ANSWER_TIME: Duration = Duration::from_millis(200);
 
 const REFUSED: &str =
     "PUT /v1/apps/shop/kv/c/k HTTP/1.1\r\nhost: x\r\nauthorization: Bearer wrong\r\ncontent-length: 4\r\n";
@@ -16,24 +16,25 @@ struct Connection(BufReader<TcpStream>);
 
 impl Connection {
     fn send(&mut self, text: &str) {
-        self.0.get_mut().write_all(text.as_bytes()).expect("the daemon takes it");
+        self.0.get_mut().write_all(text.as_bytes()).expect("the daemon reads");
     }
 
     /// The head of the next answer, in lower case.
     fn head(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
-            let read = self.0.read_line(&mut head).expect("it is HTTP");
+            let read = self.0.read_line(&mut head).expect("the head is UTF-8 and comes in time");
             assert!(read > 0, "the connection was closed after {head:?}");
         }
         head.to_lowercase()
     }
 
-    /// The same, and its body is read over.
+    /// The head of the next answer. Its body is read and dropped.
     fn answer(&mut self) -> String {
         let head = self.head();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("there is a body");
-        self.0.read_exact(&mut vec![0; length.parse().expect("a number")]).expect("all of it");
+        let length =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")).expect("the answer has a body");
+        self.0.read_exact(&mut vec![0; length.parse().expect("the length is a number")]).expect("the whole body comes");
         head
     }
 
@@ -53,11 +54,11 @@ fn with_connection(check: impl FnOnce(Connection)) {
 }
 
 #[test]
-fn a_request_that_is_refused_before_its_body_came_leaves_the_connection_to_the_next() {
+fn a_refusal_before_the_body_arrives_leaves_the_connection_usable() {
     with_connection(|mut connection| {
         for _ in 0..2 {
             connection.send(&format!("{REFUSED}\r\n"));
-            std::thread::sleep(LATER);
+            std::thread::sleep(ANSWER_TIME);
             connection.send("true");
             let head = connection.answer();
             assert!(head.starts_with("http/1.1 401") && !head.contains("connection: close"), "{head}");
@@ -68,7 +69,7 @@ fn a_request_that_is_refused_before_its_body_came_leaves_the_connection_to_the_n
 }
 
 #[test]
-fn a_body_that_does_not_come_is_not_waited_for_and_the_answer_says_that_the_connection_ends() {
+fn a_refusal_without_the_rest_of_the_body_closes_the_connection() {
     with_connection(|mut connection| {
         connection.send(&format!("{REFUSED}\r\ntru"));
         let head = connection.answer();
@@ -78,7 +79,7 @@ fn a_body_that_does_not_come_is_not_waited_for_and_the_answer_says_that_the_conn
 }
 
 #[test]
-fn who_asks_before_sending_a_body_is_refused_without_it() {
+fn a_refused_client_that_expects_100_continue_does_not_send_its_body() {
     with_connection(|mut connection| {
         connection.send(&format!("{REFUSED}expect: 100-continue\r\n\r\n"));
         let head = connection.answer();
@@ -87,9 +88,9 @@ fn who_asks_before_sending_a_body_is_refused_without_it() {
     });
 }
 
-/// curl asks first for all that is longer than 1 MiB.
+/// curl sends `expect: 100-continue` with bodies of more than 1 MiB.
 #[test]
-fn who_asked_first_and_sends_too_much_gets_to_see_why() {
+fn a_client_that_sends_too_much_after_100_continue_receives_the_refusal() {
     with_connection(|mut connection| {
         let long = 3 << 20;
         connection.send(&format!(
@@ -106,7 +107,7 @@ fn who_asked_first_and_sends_too_much_gets_to_see_why() {
 }
 
 #[test]
-fn after_what_is_no_body_the_answer_says_that_the_connection_ends() {
+fn a_malformed_body_closes_the_connection() {
     with_connection(|mut connection| {
         connection.send(
             "PUT /v1/apps/shop/kv/c/k HTTP/1.1\r\nhost: x\r\nauthorization: Bearer tg_serving\r\n\

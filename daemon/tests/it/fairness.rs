@@ -1,6 +1,9 @@
-//! A trigger with a huge and slow backlog delays no other; a paused one waits; a limited one stays within its limit.
+//! Fairness between triggers.
+//!
+//! A trigger with a large and slow backlog delays no other trigger, a paused trigger waits, and a
+//! trigger with a concurrency limit stays within it.
 
-use crate::world::{App, Kind, TESTBED, TIDEGATE, Turn, World, client, event, on, wait_for};
+use crate::world::{App, MachineLock, StoreKind, TESTBED, TIDEGATE, World, client, event, on, wait_for};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -9,14 +12,14 @@ const EVENTS_PER_REQUEST: usize = 1_000;
 const PROBES: usize = 15;
 const DELAY_MAX_MS: f64 = 300.0;
 
-/// Writes down when it was emitted, by the store's clock, and when its execution began, by the clock of the machine that
-/// both run on.
+/// Stores the time of its event, by the clock of the store, and the start of its execution, by the
+/// clock of the machine. Both are the same clock here.
 const PROBE: &str = "export default async function (event, ctx) {
     const started = Date.now();
     await ctx.kv.put('starts', event.id, { emitted: event.time, started });
 }";
 
-/// Works for 20 ms and writes down from when to when.
+/// Runs for 20 ms and stores its start and its end.
 const WORKER: &str = "export default async function (event, ctx) {
     const from = Date.now();
     while (Date.now() - from < 20) {}
@@ -25,16 +28,16 @@ const WORKER: &str = "export default async function (event, ctx) {
 
 #[test]
 fn a_backlog_delays_no_other_trigger_on_sqlite() {
-    a_backlog_delays_no_other_trigger(Kind::Sqlite);
+    a_backlog_delays_no_other_trigger(StoreKind::Sqlite);
 }
 
 #[test]
 fn a_backlog_delays_no_other_trigger_on_postgres() {
-    a_backlog_delays_no_other_trigger(Kind::Postgres);
+    a_backlog_delays_no_other_trigger(StoreKind::Postgres);
 }
 
-fn a_backlog_delays_no_other_trigger(kind: Kind) {
-    let _turn = Turn::alone();
+fn a_backlog_delays_no_other_trigger(kind: StoreKind) {
+    let _lock = MachineLock::exclusive();
     let world = World::new(kind);
     let daemon = world.daemon("testbed", TESTBED, &[]);
     let app = App::new(client(&daemon), "fair");
@@ -45,14 +48,15 @@ fn a_backlog_delays_no_other_trigger(kind: Kind) {
             on("probe", "probe", json!({"script": "probe"}), json!({})),
         ],
     );
-    // Loaded while the trigger is paused, so that all of it waits when the measurement begins.
+    // The trigger is paused while its backlog is loaded, so that the whole backlog waits when the
+    // measurement begins.
     app.switch("slow", "pause");
     let batch = vec![event("slow", json!({"padding": "x".repeat(100)})); EVENTS_PER_REQUEST];
     for _ in 0..BACKLOG / EVENTS_PER_REQUEST {
         app.emit(&batch);
     }
     app.switch("slow", "resume");
-    wait_for("the backlog to be worked on", Duration::from_secs(10), || (leased(&app, "slow") > 0).then_some(()));
+    wait_for("the first claim of the backlog", Duration::from_secs(10), || (leased(&app, "slow") > 0).then_some(()));
 
     for _ in 0..PROBES {
         app.emit(&[event("probe", Value::Null)]);
@@ -66,13 +70,13 @@ fn a_backlog_delays_no_other_trigger(kind: Kind) {
     println!("from emit to start under a backlog, in ms: {delays:.1?}");
     assert!(delays.iter().all(|&delay| delay <= DELAY_MAX_MS), "{delays:.1?}");
     let waiting = app.client.get(&app.path("/deliveries?trigger=slow&state=ready&limit=1")).ok();
-    assert_ne!(waiting["deliveries"], json!([]), "the backlog was there all the time");
+    assert_ne!(waiting["deliveries"], json!([]), "the backlog lasted until the end");
 }
 
 #[test]
 fn a_paused_trigger_waits_and_resumes() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
-        let _turn = Turn::shared();
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::shared();
         let world = World::new(kind);
         let daemon = world.daemon("testbed", TESTBED, &[]);
         let app = App::new(client(&daemon), "paused");
@@ -85,7 +89,7 @@ fn a_paused_trigger_waits_and_resumes() {
         );
         app.switch("held", "pause");
         app.emit(&vec![event("held", Value::Null); 20]);
-        // Ten probes, one after the other, give the dispatcher ten occasions to take the wrong rows.
+        // Ten probes give the dispatcher ten occasions to claim rows of the paused trigger.
         for count in 1..=10 {
             app.emit(&[event("probe", Value::Null)]);
             wait_for("a probe", Duration::from_secs(10), || (app.entries("starts").len() == count).then_some(()));
@@ -102,8 +106,8 @@ fn a_paused_trigger_waits_and_resumes() {
 
 #[test]
 fn a_limit_holds_over_two_daemons_on_postgres() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Postgres);
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Postgres);
     let daemons = ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[]));
     let apps = daemons.each_ref().map(|daemon| App::new(client(daemon), "limited"));
     let trigger = on("work", "worker", json!({"script": "worker"}), json!({"max_concurrency": 2}));
@@ -122,13 +126,13 @@ fn a_limit_holds_over_two_daemons_on_postgres() {
     let spans = apps[0].entries("spans");
     assert_eq!(spans.len(), EVENTS);
     assert!(leased_max <= 2, "{leased_max} rows were leased at once");
-    assert_eq!(most_at_once(&spans), 2, "as many as allowed, and never more");
+    assert_eq!(overlap_max(&spans), 2, "two executions run at once, never more");
 }
 
 #[test]
 fn a_limit_holds_on_sqlite() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Sqlite);
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Sqlite);
     let daemon = world.daemon("a", TIDEGATE, &[]);
     let app = App::new(client(&daemon), "limited");
     let trigger = on("work", "worker", json!({"script": "worker"}), json!({"max_concurrency": 2}));
@@ -137,7 +141,7 @@ fn a_limit_holds_on_sqlite() {
     wait_for("the work to be done", Duration::from_secs(60), || app.is_drained().then_some(()));
     let spans = app.entries("spans");
     assert_eq!(spans.len(), 100);
-    assert_eq!(most_at_once(&spans), 2, "as many as allowed, and never more");
+    assert_eq!(overlap_max(&spans), 2, "two executions run at once, never more");
 }
 
 fn leased(app: &App, trigger: &str) -> usize {
@@ -145,8 +149,9 @@ fn leased(app: &App, trigger: &str) -> usize {
     page["deliveries"].as_array().map_or(0, Vec::len)
 }
 
-/// The most spans that have a moment in common. One that begins in the millisecond in which another ends has none with it.
-fn most_at_once(spans: &[(String, Value)]) -> i32 {
+/// The most spans that overlap at one time. A span that begins in the millisecond in which another
+/// span ends does not overlap it.
+fn overlap_max(spans: &[(String, Value)]) -> i32 {
     let at = |span: &Value, field: &str| span[field].as_i64().expect("a time is a whole number of milliseconds");
     let mut changes: Vec<(i64, i32)> =
         spans.iter().flat_map(|(_, span)| [(at(span, "from"), 1), (at(span, "to"), -1)]).collect();
@@ -158,7 +163,7 @@ fn most_at_once(spans: &[(String, Value)]) -> i32 {
     running.max().unwrap_or(0)
 }
 
-/// From the event's time to the start of its execution.
+/// The time from the event to the start of its execution.
 fn delay_ms(probe: &Value) -> f64 {
     let emitted = probe["emitted"].as_str().and_then(tidegate_core::Timestamp::from_rfc3339).expect("RFC 3339");
     let started = probe["started"].as_f64().expect("milliseconds since 1970");

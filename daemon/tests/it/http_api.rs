@@ -1,4 +1,4 @@
-//! The API on a store in memory, asked without a socket.
+//! The API on a store in memory, called without a socket.
 
 use async_trait::async_trait;
 use axum::Router;
@@ -20,18 +20,18 @@ use tokio::sync::{mpsc, watch};
 use tower::ServiceExt;
 
 pub(crate) const TOKEN: &str = "tg_of_the_router_tests_0123456789";
-/// When everything happens: 2026-01-02T03:04:05.000006Z.
+/// The time of the store's clock: 2026-01-02T03:04:05.000006Z.
 pub(crate) const NOW: Timestamp = Timestamp(1_767_323_045_000_006);
 pub(crate) const NOW_TEXT: &str = "2026-01-02T03:04:05.000006Z";
-/// A script that does nothing.
+/// A script that compiles and has no effects.
 pub(crate) const FINE: &str = "export default async function () {}\n";
-/// Small, so that tests need not send much.
+/// Small limits, so that tests send short bodies.
 pub(crate) const LIMITS: HttpLimits = HttpLimits { body_bytes_max: 4_096, data_bytes_max: 256 };
 
-/// A header's name and its value.
+/// The name and the value of a header.
 pub(crate) type Header<'a> = (&'a str, &'a str);
 
-/// The API and all that it stands on.
+/// The API with its store, its readiness and its clock.
 pub(crate) struct Api {
     pub(crate) memory: SharedMemory,
     pub(crate) readiness: watch::Sender<Readiness>,
@@ -42,25 +42,24 @@ pub(crate) struct Api {
     clock: Arc<AtomicI64>,
 }
 
-/// A store that is healthy until it is told otherwise.
+/// The health of the store. Tests set `is_down`.
 #[derive(Default)]
 pub(crate) struct Pings {
     pub(crate) is_down: AtomicBool,
-    pub(crate) asked: Mutex<u32>,
+    pub(crate) pings: Mutex<u32>,
 }
 
 #[async_trait]
 impl Health for Pings {
     async fn ping(&self) -> Result<(), StoreError> {
-        *self.asked.lock().unwrap() += 1;
+        *self.pings.lock().unwrap() += 1;
         if self.is_down.load(Ordering::Relaxed) {
-            return Err(StoreError::not_applied(StoreErrorKind::Unavailable, "nobody there"));
+            return Err(StoreError::not_applied(StoreErrorKind::Unavailable, "no answer"));
         }
         Ok(())
     }
 }
 
-/// What the API answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -77,16 +76,16 @@ impl Answer {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 
-    /// The JSON of an answer with this status.
+    /// Checks the status and returns the body as JSON. An empty body is `null`.
     #[track_caller]
-    pub(crate) fn is(self, status: u16) -> Value {
+    pub(crate) fn expect_status(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
         if self.text.is_empty() { Value::Null } else { self.json() }
     }
 
-    /// The detail of a problem with this status and code, whose form is checked.
+    /// Checks the form, the status and the code of a problem, and returns its detail.
     #[track_caller]
-    pub(crate) fn refused(self, status: u16, code: &str) -> String {
+    pub(crate) fn expect_problem(self, status: u16, code: &str) -> String {
         let json = self.json();
         let found = (self.status, json["code"].as_str(), self.header("tidegate-code"), self.header("content-type"));
         assert_eq!(found, (status, Some(code), Some(code), Some("application/problem+json")), "{self:?}");
@@ -97,14 +96,14 @@ impl Answer {
 }
 
 impl Api {
-    /// With the app `shop`, which has the script `fine` and no triggers.
+    /// An API with the app `shop`, which has the script `fine` and no triggers.
     pub(crate) fn new() -> Self {
         let api = Self::empty();
-        api.put("/v1/apps/shop", json!({"scripts": [{"name": "fine", "source": FINE}]})).is(200);
+        api.put("/v1/apps/shop", json!({"scripts": [{"name": "fine", "source": FINE}]})).expect_status(200);
         api
     }
 
-    /// Without any app.
+    /// An API without apps.
     pub(crate) fn empty() -> Self {
         let clock = Arc::new(AtomicI64::new(NOW.0));
         let memory = SharedMemory::new({
@@ -112,7 +111,7 @@ impl Api {
             move || Timestamp(clock.load(Ordering::Relaxed))
         });
         let health = Arc::new(Pings::default());
-        // Without a dispatcher: what needs one is tested with a whole daemon.
+        // There is no dispatcher. Tests that need one run a whole daemon.
         let (commands, _) = mpsc::channel(1);
         let (_, view) = watch::channel(View::default());
         let caller = SyncCaller::new(commands.clone(), InboxRegistry::new(Incarnation(uuid::Uuid::nil())));
@@ -145,19 +144,19 @@ impl Api {
         &self.runtime
     }
 
-    /// Lets time pass.
+    /// Advances the clock of the store.
     pub(crate) fn advance(&self, micros: i64) {
         self.clock.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// One request as the admin.
+    /// Sends one request as the admin.
     pub(crate) fn send(&self, method: &str, path: &str, headers: &[Header], body: impl Into<Body>) -> Answer {
         let authorization = format!("Bearer {TOKEN}");
         let request = Request::builder().method(method).uri(path).header("authorization", authorization);
         self.raw(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)), body)
     }
 
-    /// One request as it stands.
+    /// Sends one request without adding a header.
     pub(crate) fn raw(&self, request: axum::http::request::Builder, body: impl Into<Body>) -> Answer {
         let request = request.body(body.into()).unwrap();
         self.runtime.block_on(async {
@@ -185,10 +184,10 @@ impl Api {
         self.send("DELETE", path, &[], "")
     }
 
-    /// All that a request could have changed.
-    pub(crate) fn everything(&self) -> Vec<Value> {
+    /// All state that a request could change.
+    pub(crate) fn state(&self) -> Vec<Value> {
         let of_app = ["/triggers", "/scripts", "/kv/c", "/deliveries", "/dead-letters"];
         let paths = of_app.iter().map(|rest| format!("/v1/apps/shop{rest}"));
-        std::iter::once("/v1/apps".to_owned()).chain(paths).map(|path| self.get(&path).is(200)).collect()
+        std::iter::once("/v1/apps".to_owned()).chain(paths).map(|path| self.get(&path).expect_status(200)).collect()
     }
 }

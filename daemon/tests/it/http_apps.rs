@@ -1,4 +1,4 @@
-//! Deployments, scripts and triggers: checked whole before anything is stored.
+//! Deployments, scripts and triggers. Each request is checked completely before anything is stored.
 
 use crate::http_api::{Api, FINE, NOW_TEXT};
 use serde_json::{Value, json};
@@ -15,9 +15,9 @@ fn named(name: &str, mut spec: Value) -> Value {
 }
 
 #[test]
-fn a_deployment_makes_the_app_exactly_that() {
+fn a_deployment_replaces_the_scripts_and_triggers_of_an_app() {
     let api = Api::empty();
-    assert_eq!(api.get("/v1/apps").is(200), json!({"apps": []}));
+    assert_eq!(api.get("/v1/apps").expect_status(200), json!({"apps": []}));
     let deployment = json!({
         "scripts": [{"name": "a", "source": FINE}, {"name": "b", "source": FINE}],
         "triggers": [named("t", on(json!({"script": "a"})))],
@@ -25,23 +25,24 @@ fn a_deployment_makes_the_app_exactly_that() {
     let changes = |pairs: &[(&str, &str)]| -> Value {
         pairs.iter().map(|(name, change)| json!({"name": name, "change": change})).collect()
     };
-    let report = api.put(SHOP, deployment.clone()).is(200);
+    let report = api.put(SHOP, deployment.clone()).expect_status(200);
     assert_eq!(report["scripts"], changes(&[("a", "created"), ("b", "created")]));
     assert_eq!(report["triggers"], changes(&[("t", "created")]));
-    assert_eq!(api.get("/v1/apps").is(200), json!({"apps": [{"name": "shop", "created_at": NOW_TEXT}]}));
-    assert_eq!(api.put(SHOP, deployment).is(200)["triggers"], changes(&[("t", "unchanged")]));
-    let report = api.put(SHOP, json!({"scripts": [{"name": "a", "source": "export default () => {}"}]})).is(200);
+    assert_eq!(api.get("/v1/apps").expect_status(200), json!({"apps": [{"name": "shop", "created_at": NOW_TEXT}]}));
+    assert_eq!(api.put(SHOP, deployment).expect_status(200)["triggers"], changes(&[("t", "unchanged")]));
+    let report =
+        api.put(SHOP, json!({"scripts": [{"name": "a", "source": "export default () => {}"}]})).expect_status(200);
     assert_eq!(report["scripts"], changes(&[("a", "updated"), ("b", "deleted")]));
     assert_eq!(report["triggers"], changes(&[("t", "deleted")]));
 }
 
 #[test]
-fn a_deployment_with_anything_wrong_changes_nothing() {
+fn an_invalid_deployment_changes_nothing() {
     let api = Api::new();
-    api.put("/v1/apps/shop/triggers/kept", on(json!({"script": "fine"}))).is(200);
-    let before = api.everything();
+    api.put("/v1/apps/shop/triggers/kept", on(json!({"script": "fine"}))).expect_status(200);
+    let before = api.state();
     let good = json!({"name": "s", "source": FINE});
-    for (deployment, status, code, names) in [
+    for (deployment, status, code, detail_part) in [
         (
             json!({"scripts": [good, {"name": "bad", "source": "let x = ;"}]}),
             422,
@@ -55,29 +56,29 @@ fn a_deployment_with_anything_wrong_changes_nothing() {
         (json!({"scripts": [{"name": ".s", "source": FINE}]}), 400, "invalid_request", ".s"),
         (json!([]), 400, "invalid_request", "object"),
     ] {
-        let detail = api.put(SHOP, deployment).refused(status, code);
-        assert!(detail.contains(names), "{detail}");
-        assert_eq!(api.everything(), before, "{detail}");
+        let detail = api.put(SHOP, deployment).expect_problem(status, code);
+        assert!(detail.contains(detail_part), "{detail}");
+        assert_eq!(api.state(), before, "{detail}");
     }
 }
 
 #[test]
-fn all_that_is_wrong_with_a_deployment_is_named_at_once() {
+fn all_errors_of_a_deployment_are_listed() {
     let api = Api::new();
     let reserved = named("invoke", on(json!({"native": "noop"})));
     let webhook = named("w", on(json!({"webhook": "https://example.org"})));
     let answer = api.put(SHOP, json!({"triggers": [reserved, webhook, named("n", on(json!({"native": "none"})))]}));
     let errors = answer.json()["errors"].clone();
-    let detail = answer.refused(400, "invalid_request");
+    let detail = answer.expect_problem(400, "invalid_request");
     assert!(
-        detail.contains("the name invoke is the engine's own") && detail.contains("nothing was changed"),
+        detail.contains("the name invoke is reserved for invocations") && detail.contains("nothing was changed"),
         "{detail}"
     );
     let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
     assert_eq!(at, ["trigger invoke", "trigger w", "trigger n"]);
     let answer = api.put(SHOP, json!({"scripts": [{"name": "a", "source": "("}, {"name": "b", "source": "\n)"}]}));
     let errors = answer.json()["errors"].clone();
-    answer.refused(422, "script_invalid");
+    answer.expect_problem(422, "script_invalid");
     assert_eq!((&errors[0]["at"], &errors[1]["at"]), (&json!("script a, line 1"), &json!("script b, line 2")));
 }
 
@@ -87,42 +88,42 @@ fn a_script_is_stored_if_it_compiles() {
     let path = "/v1/apps/shop/scripts/new";
     let stored = api.send("PUT", path, &[("content-type", "text/plain")], FINE);
     let etag = stored.header("etag").unwrap().to_owned();
-    let stored = stored.is(200);
+    let stored = stored.expect_status(200);
     assert_eq!((&stored["name"], &stored["updated_at"]), (&json!("new"), &json!(NOW_TEXT)));
     assert_eq!(etag, format!("\"{}\"", stored["version"]));
     let got = api.get(path);
     assert_eq!((got.status, got.text.as_str(), got.header("etag")), (200, FINE, Some(etag.as_str())));
     assert!(got.header("content-type").unwrap().starts_with("text/javascript"));
-    let list = api.get("/v1/apps/shop/scripts").is(200);
+    let list = api.get("/v1/apps/shop/scripts").expect_status(200);
     assert_eq!(list["scripts"].as_array().unwrap().len(), 2);
-    assert_eq!(list["scripts"][1], stored, "without its source");
+    assert_eq!(list["scripts"][1], stored, "the list has no sources");
 
-    let detail = api.send("PUT", path, &[], "\nlet x = ;").refused(422, "script_invalid");
+    let detail = api.send("PUT", path, &[], "\nlet x = ;").expect_problem(422, "script_invalid");
     assert!(detail.contains("line 2"), "{detail}");
-    assert_eq!(api.get(path).text, FINE, "it is kept");
-    api.delete(path).is(204);
-    api.delete(path).refused(404, "script_not_found");
-    api.get(path).refused(404, "script_not_found");
+    assert_eq!(api.get(path).text, FINE, "the stored script is kept");
+    api.delete(path).expect_status(204);
+    api.delete(path).expect_problem(404, "script_not_found");
+    api.get(path).expect_problem(404, "script_not_found");
 }
 
 #[test]
-fn a_trigger_lives_from_put_to_delete() {
+fn a_trigger_can_be_put_paused_resumed_and_deleted() {
     let api = Api::new();
     let path = "/v1/apps/shop/triggers/t";
     let put = api.put(path, on(json!({"script": "fine"})));
     assert_eq!(put.header("etag"), Some("\"1\""));
-    let made = put.is(200);
+    let made = put.expect_status(200);
     assert_eq!((&made["name"], &made["app"], &made["paused"]), (&json!("t"), &json!("shop"), &json!(false)));
     assert_eq!((&made["registered_by"], &made["version"]), (&json!("admin"), &json!(1)));
-    assert_eq!(api.get(path).is(200), made);
-    assert_eq!(api.get("/v1/apps/shop/triggers").is(200), json!({"triggers": [made]}));
-    assert_eq!(api.send("POST", &format!("{path}/pause"), &[], "").is(200)["paused"], json!(true));
-    assert_eq!(api.get(path).is(200)["paused"], json!(true));
-    assert_eq!(api.send("POST", &format!("{path}/resume"), &[], "").is(200), made);
-    assert_eq!(api.put(path, on(json!({"native": "noop"}))).is(200)["version"], json!(2));
-    api.delete(path).is(204);
+    assert_eq!(api.get(path).expect_status(200), made);
+    assert_eq!(api.get("/v1/apps/shop/triggers").expect_status(200), json!({"triggers": [made]}));
+    assert_eq!(api.send("POST", &format!("{path}/pause"), &[], "").expect_status(200)["paused"], json!(true));
+    assert_eq!(api.get(path).expect_status(200)["paused"], json!(true));
+    assert_eq!(api.send("POST", &format!("{path}/resume"), &[], "").expect_status(200), made);
+    assert_eq!(api.put(path, on(json!({"native": "noop"}))).expect_status(200)["version"], json!(2));
+    api.delete(path).expect_status(204);
     for (method, rest) in [("GET", ""), ("DELETE", ""), ("POST", "/pause"), ("POST", "/resume")] {
-        api.send(method, &format!("{path}{rest}"), &[], "").refused(404, "trigger_not_found");
+        api.send(method, &format!("{path}{rest}"), &[], "").expect_problem(404, "trigger_not_found");
     }
 }
 
@@ -134,7 +135,7 @@ fn a_trigger_that_cannot_fire_is_refused() {
         spec[field] = value;
         spec
     };
-    for (spec, names) in [
+    for (spec, detail_part) in [
         (on(json!({"script": "none"})), "no script none"),
         (on(json!({"native": "none"})), "no native handler none"),
         (on(json!({"webhook": "https://example.org"})), "webhooks are not supported yet; nothing was changed"),
@@ -149,10 +150,10 @@ fn a_trigger_that_cannot_fire_is_refused() {
         (with("name", json!("other")), "path"),
         (json!("t"), "object"),
     ] {
-        let detail = api.put("/v1/apps/shop/triggers/t", spec).refused(400, "invalid_request");
-        assert!(detail.contains(names), "{names:?} is not in {detail:?}");
+        let detail = api.put("/v1/apps/shop/triggers/t", spec).expect_problem(400, "invalid_request");
+        assert!(detail.contains(detail_part), "{detail_part:?} is not in {detail:?}");
     }
-    assert_eq!(api.get("/v1/apps/shop/triggers").is(200), json!({"triggers": []}));
+    assert_eq!(api.get("/v1/apps/shop/triggers").expect_status(200), json!({"triggers": []}));
     let cron = with("match", json!({"source": "cron", "expression": "*/5 * * * *", "time_zone": "Europe/Berlin"}));
-    api.put("/v1/apps/shop/triggers/t", cron).is(200);
+    api.put("/v1/apps/shop/triggers/t", cron).expect_status(200);
 }

@@ -1,4 +1,4 @@
-//! Whatever is wrong is a problem document with its code, and changes nothing.
+//! Each error is a problem document with its code, and the request changes nothing.
 
 use crate::http_api::{Api, FINE, Header, TOKEN};
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use tidegate::server::Services;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, StoreError, StoreErrorKind};
 use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
-/// Every route of the API that has something behind it.
+/// The routes that these tests call.
 const ROUTES: [(&str, &str); 22] = [
     ("GET", "/v1/version"),
     ("GET", "/v1/apps"),
@@ -36,7 +36,7 @@ const ROUTES: [(&str, &str); 22] = [
     ("GET", "/v1/apps/shop/dead-letters/1"),
 ];
 
-/// A body that the route would take.
+/// A body that the route accepts.
 fn body(method: &str, path: &str) -> String {
     match (method, path.rsplit('/').next()) {
         ("PUT", Some("fine")) => FINE.to_owned(),
@@ -50,9 +50,9 @@ fn body(method: &str, path: &str) -> String {
 }
 
 #[test]
-fn every_route_wants_the_token() {
+fn every_route_requires_a_valid_token() {
     let api = Api::new();
-    let before = api.everything();
+    let before = api.state();
     let wrong_case = TOKEN.to_uppercase();
     let others = ["", "Bearer", "Bearer ", "Bearer wrong", "Basic wrong"].map(str::to_owned);
     let others = others.into_iter().chain([format!("Bearer {wrong_case}"), format!("Basic {TOKEN}"), TOKEN.to_owned()]);
@@ -61,57 +61,58 @@ fn every_route_wants_the_token() {
             let request = Request::builder().method(method).uri(path).header("authorization", &authorization);
             let answer = api.raw(request, body(method, path));
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"), "{method} {path} {authorization:?}");
-            answer.refused(401, "unauthorized");
+            answer.expect_problem(401, "unauthorized");
         }
     }
-    api.raw(Request::builder().uri("/v1/apps"), "").refused(401, "unauthorized");
-    assert_eq!(api.everything(), before);
+    api.raw(Request::builder().uri("/v1/apps"), "").expect_problem(401, "unauthorized");
+    assert_eq!(api.state(), before);
     let request = Request::builder().uri("/v1/apps").header("authorization", format!("bearer {TOKEN}"));
-    api.raw(request, "").is(200);
+    api.raw(request, "").expect_status(200);
 }
 
 #[test]
-fn every_route_refuses_a_parameter_that_it_does_not_know() {
+fn every_route_refuses_unknown_query_parameters() {
     let api = Api::new();
-    let before = api.everything();
+    let before = api.state();
     for (method, path) in ROUTES {
-        let detail = api.send(method, &format!("{path}?x=1"), &[], body(method, path)).refused(400, "invalid_request");
+        let detail =
+            api.send(method, &format!("{path}?x=1"), &[], body(method, path)).expect_problem(400, "invalid_request");
         assert!(detail.contains("`x`"), "{method} {path}: {detail}");
     }
-    assert_eq!(api.everything(), before);
+    assert_eq!(api.state(), before);
 }
 
 #[test]
 fn a_precondition_is_checked_or_refused() {
     let api = Api::new();
-    let before = api.everything();
+    let before = api.state();
     for (method, path) in ROUTES.iter().filter(|(method, path)| *method != "GET" && !path.contains("/kv/")) {
         for guard in [("if-match", "\"1\""), ("if-none-match", "*")] {
-            let detail = api.send(method, path, &[guard], body(method, path)).refused(400, "invalid_request");
+            let detail = api.send(method, path, &[guard], body(method, path)).expect_problem(400, "invalid_request");
             assert!(detail.contains(guard.0), "{detail}");
         }
     }
-    assert_eq!(api.everything(), before);
+    assert_eq!(api.state(), before);
 }
 
 #[test]
-fn every_route_of_an_app_knows_whether_there_is_one() {
+fn every_route_of_an_app_answers_404_if_the_app_does_not_exist() {
     let api = Api::empty();
     for (method, path) in ROUTES.iter().filter(|(_, path)| path.starts_with("/v1/apps/shop/")) {
-        let detail = api.send(method, path, &[], body(method, path)).refused(404, "unknown_app");
+        let detail = api.send(method, path, &[], body(method, path)).expect_problem(404, "unknown_app");
         assert!(detail.contains("shop"), "{method} {path}: {detail}");
     }
-    assert_eq!(api.get("/v1/apps").is(200), json!({"apps": []}));
+    assert_eq!(api.get("/v1/apps").expect_status(200), json!({"apps": []}));
 }
 
 #[test]
-fn what_is_wrong_has_its_code() {
+fn each_error_has_its_code() {
     let api = Api::new();
-    let before = api.everything();
+    let before = api.state();
     let long = format!("\"{}\"", "x".repeat(300));
     let too_long = "x".repeat(5_000);
     let k = "/v1/apps/shop/kv/c/k";
-    for (method, path, body, status, code, names) in [
+    for (method, path, body, status, code, detail_part) in [
         ("GET", "/", "", 404, "not_found", "/"),
         ("GET", "/v1/nothing", "", 404, "not_found", "/v1/nothing"),
         ("GET", "/v1/apps/shop/kv/c/", "", 404, "not_found", ""),
@@ -145,14 +146,14 @@ fn what_is_wrong_has_its_code() {
         ("GET", "/v1/apps/shop/deliveries?trigger=.t", "", 400, "invalid_request", "trigger"),
         ("GET", "/v1/apps/shop/dead-letters?open=maybe", "", 400, "invalid_request", "open"),
     ] {
-        let detail = api.send(method, path, &[], body.to_owned()).refused(status, code);
-        assert!(detail.contains(names), "{method} {path}: {names:?} is not in {detail:?}");
+        let detail = api.send(method, path, &[], body.to_owned()).expect_problem(status, code);
+        assert!(detail.contains(detail_part), "{method} {path}: {detail_part:?} is not in {detail:?}");
     }
-    assert_eq!(api.everything(), before);
+    assert_eq!(api.state(), before);
 }
 
 #[test]
-fn a_method_that_is_not_possible_is_told_which_are() {
+fn a_refused_method_gets_the_allowed_methods() {
     let api = Api::new();
     let answer = api.send("PATCH", "/v1/apps/shop/kv/c/k", &[], "");
     let allowed = answer.header("allow").unwrap_or_default();
@@ -160,38 +161,38 @@ fn a_method_that_is_not_possible_is_told_which_are() {
 }
 
 #[test]
-fn every_list_checks_its_page() {
+fn every_list_checks_limit_and_cursor() {
     let api = Api::new();
     for list in ["kv/c", "deliveries", "dead-letters"] {
         for limit in ["0", "1001", "-1", "many", ""] {
-            let detail = api.get(&format!("/v1/apps/shop/{list}?limit={limit}")).refused(400, "invalid_request");
+            let detail = api.get(&format!("/v1/apps/shop/{list}?limit={limit}")).expect_problem(400, "invalid_request");
             assert!(detail.contains("limit"), "{list} {limit:?}: {detail}");
         }
-        let detail = api.get(&format!("/v1/apps/shop/{list}?cursor=xyz")).refused(400, "invalid_request");
+        let detail = api.get(&format!("/v1/apps/shop/{list}?cursor=xyz")).expect_problem(400, "invalid_request");
         assert!(detail.contains("cursor"), "{list}: {detail}");
-        api.get(&format!("/v1/apps/shop/{list}?limit=1000")).is(200);
+        api.get(&format!("/v1/apps/shop/{list}?limit=1000")).expect_status(200);
     }
 }
 
 #[test]
-fn a_body_that_is_no_text_is_refused() {
+fn a_body_that_is_not_utf8_is_refused() {
     let api = Api::new();
     for path in ["/v1/apps/shop/kv/c/k", "/v1/apps/shop/scripts/s", "/v1/apps/shop"] {
-        api.send("PUT", path, &[], vec![b'"', 0xff, b'"']).refused(400, "invalid_json");
+        api.send("PUT", path, &[], vec![b'"', 0xff, b'"']).expect_problem(400, "invalid_json");
     }
 }
 
-/// A store whose every answer is this error, or a panic.
-struct Failing(Option<PortError>);
+/// A store that answers every call with this error. Without an error it panics.
+struct FailingStore(Option<PortError>);
 
-impl Failing {
+impl FailingStore {
     fn fail<T>(&self) -> Result<T, PortError> {
-        Err(self.0.clone().expect("a panic is what this test wants"))
+        Err(self.0.clone().expect("without an error this store panics"))
     }
 }
 
 #[async_trait]
-impl KvStore for Failing {
+impl KvStore for FailingStore {
     async fn get(&self, _: &AppName, _: &Collection, _: &Key) -> Result<Option<KvEntry>, PortError> {
         self.fail()
     }
@@ -225,7 +226,7 @@ impl KvStore for Failing {
 }
 
 #[test]
-fn a_failing_store_is_told_from_an_unknown_outcome() {
+fn an_unapplied_request_and_an_unknown_outcome_have_different_codes() {
     let api = Api::new();
     let not_applied = PortError::Store(StoreError::not_applied(StoreErrorKind::Unavailable, "gone"));
     let contention = PortError::Store(StoreError::not_applied(StoreErrorKind::Contention, "gone"));
@@ -236,26 +237,26 @@ fn a_failing_store_is_told_from_an_unknown_outcome() {
         (Some(unknown), 503, "store_outcome_unknown", None),
         (None, 500, "internal", None),
     ] {
-        let kv = Arc::new(Failing(error));
+        let kv = Arc::new(FailingStore(error));
         api.readiness.send_replace(Readiness::Ready(Arc::new(Services { kv, ..api.services.clone() })));
         for (method, path) in [("GET", "c"), ("GET", "c/k"), ("PUT", "c/k"), ("DELETE", "c/k")] {
             let answer = api.send(method, &format!("/v1/apps/shop/kv/{path}"), &[], "1");
             assert_eq!(answer.header("retry-after"), retry_after, "{method} {path}: {answer:?}");
-            answer.refused(status, code);
+            answer.expect_problem(status, code);
         }
     }
 }
 
 #[test]
-fn without_a_store_every_route_says_so() {
+fn every_route_answers_503_without_a_store() {
     let api = Api::new();
     for readiness in [Readiness::Unavailable("starting".to_owned()), Readiness::ShuttingDown] {
         api.readiness.send_replace(readiness);
         for (method, path) in ROUTES.iter().skip(1) {
             let answer = api.send(method, path, &[] as &[Header], body(method, path));
             assert_eq!(answer.header("retry-after"), Some("1"), "{method} {path}");
-            answer.refused(503, "store_unavailable");
+            answer.expect_problem(503, "store_unavailable");
         }
-        api.get("/v1/version").is(200);
+        api.get("/v1/version").expect_status(200);
     }
 }

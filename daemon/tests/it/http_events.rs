@@ -1,4 +1,4 @@
-//! The app's own events: one or a batch, all or none, once per idempotency key.
+//! `POST …/events`: one event or a batch, all events or none, once for each idempotency key.
 
 use crate::http_api::{Answer, Api, Header};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ const BATCH: Header<'static> = ("content-type", "application/cloudevents-batch+j
 fn with_trigger() -> Api {
     let api = Api::new();
     let spec = json!({"match": {"source": "app", "type": "order.*"}, "handler": {"script": "fine"}});
-    api.put("/v1/apps/shop/triggers/t", spec).is(200);
+    api.put("/v1/apps/shop/triggers/t", spec).expect_status(200);
     api
 }
 
@@ -23,11 +23,11 @@ fn emit(api: &Api, header: Header, body: &Value) -> Answer {
 }
 
 fn rows(api: &Api) -> Vec<Value> {
-    api.get("/v1/apps/shop/deliveries").is(200)["deliveries"].as_array().unwrap().clone()
+    api.get("/v1/apps/shop/deliveries").expect_status(200)["deliveries"].as_array().unwrap().clone()
 }
 
 #[test]
-fn each_content_type_has_its_shape() {
+fn each_content_type_is_accepted_with_its_shape() {
     let api = with_trigger();
     let (one, batch) = (event("order.made"), json!([event("order.made"), event("other")]));
     for (header, body, deliveries) in [
@@ -36,7 +36,7 @@ fn each_content_type_has_its_shape() {
         (("content-type", "application/json"), &one, vec![1]),
         (("content-type", "application/json"), &batch, vec![1, 0]),
     ] {
-        let emitted = emit(&api, header, body).is(202);
+        let emitted = emit(&api, header, body).expect_status(202);
         let events = emitted["events"].as_array().unwrap();
         assert_eq!(events.iter().map(|event| event["deliveries"].as_i64().unwrap()).collect::<Vec<_>>(), deliveries);
         assert!(events.iter().all(|event| event["id"].as_str().is_some_and(|id| id.len() == 36)), "{emitted}");
@@ -48,12 +48,12 @@ fn each_content_type_has_its_shape() {
 }
 
 #[test]
-fn what_is_wrong_is_refused_whole() {
+fn an_invalid_event_refuses_the_whole_request() {
     let api = with_trigger();
     let good = event("order.made");
     let large = json!({"specversion": "1.0", "type": "t", "data": "x".repeat(300)});
     let empty = json!([]);
-    for (header, body, status, code, names) in [
+    for (header, body, status, code, detail_part) in [
         (ONE, &json!([good]), 400, "invalid_request", "content-type"),
         (BATCH, &good, 400, "invalid_request", "content-type"),
         (("content-type", "text/plain"), &good, 400, "invalid_request", "text/plain"),
@@ -65,22 +65,22 @@ fn what_is_wrong_is_refused_whole() {
         (BATCH, &json!([good, 7]), 400, "invalid_request", "[1]"),
         (BATCH, &json!([good, ["1.0", "order.made"]]), 400, "invalid_request", "object"),
     ] {
-        let detail = emit(&api, header, body).refused(status, code);
-        assert!(detail.contains(names), "{detail}");
+        let detail = emit(&api, header, body).expect_problem(status, code);
+        assert!(detail.contains(detail_part), "{detail}");
     }
     for (header, body) in [(ONE, "{"), (BATCH, "[{]"), (BATCH, "nothing"), (ONE, "")] {
-        api.send("POST", EVENTS, &[header], body).refused(400, "invalid_json");
+        api.send("POST", EVENTS, &[header], body).expect_problem(400, "invalid_json");
     }
     assert_eq!(rows(&api), Vec::<Value>::new());
 }
 
 #[test]
-fn everything_that_is_wrong_in_a_batch_is_named() {
+fn all_errors_of_a_batch_are_listed() {
     let api = with_trigger();
     let bad_name = json!({"specversion": "1.0", "type": ""});
     let answer = emit(&api, BATCH, &json!([bad_name, event("order.made"), {"specversion": "1.0"}]));
     let errors = answer.json()["errors"].clone();
-    answer.refused(400, "invalid_request");
+    answer.expect_problem(400, "invalid_request");
     let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
     assert_eq!(at, ["[0]", "[2]"]);
     assert!(errors[1]["message"].as_str().unwrap().contains("type"), "{errors}");
@@ -90,25 +90,25 @@ fn everything_that_is_wrong_in_a_batch_is_named() {
 fn a_batch_has_at_most_a_thousand_events() {
     let api = Api::new();
     let batch = |many: usize| Value::from(vec![json!(0); many]).to_string();
-    // All of them are wrong, which is found only when there are not too many.
-    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_000)).refused(400, "invalid_request");
+    // All events are invalid. The length of the batch is checked before the events.
+    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_000)).expect_problem(400, "invalid_request");
     assert!(detail.contains("[0]"), "{detail}");
-    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_001)).refused(400, "invalid_request");
+    let detail = api.send("POST", EVENTS, &[BATCH], batch(1_001)).expect_problem(400, "invalid_request");
     assert!(detail.contains("1001"), "{detail}");
 }
 
 #[test]
-fn a_request_that_is_repeated_under_its_key_is_done_once() {
+fn a_request_with_an_idempotency_key_is_applied_once() {
     let api = with_trigger();
     let key = ("idempotency-key", "k1");
     let send = |key, body: &Value| api.send("POST", EVENTS, &[ONE, key], body.to_string());
-    let first = send(key, &event("order.made")).is(202);
-    let again = send(key, &event("order.made")).is(202);
+    let first = send(key, &event("order.made")).expect_status(202);
+    let again = send(key, &event("order.made")).expect_status(202);
     assert_eq!(first["events"][0]["id"], again["events"][0]["id"]);
     assert_eq!(rows(&api).len(), 1);
-    send(key, &event("order.gone")).refused(422, "idempotency_key_reused");
-    send(("idempotency-key", ""), &event("order.gone")).refused(400, "invalid_request");
+    send(key, &event("order.gone")).expect_problem(422, "idempotency_key_reused");
+    send(("idempotency-key", ""), &event("order.gone")).expect_problem(400, "invalid_request");
     assert_eq!(rows(&api).len(), 1);
-    send(("idempotency-key", "k2"), &event("order.gone")).is(202);
+    send(("idempotency-key", "k2"), &event("order.gone")).expect_status(202);
     assert_eq!(rows(&api).len(), 2);
 }

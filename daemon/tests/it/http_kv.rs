@@ -1,4 +1,4 @@
-//! Values: verbatim, versioned, guarded, listed in pages.
+//! `…/kv`: values are kept byte for byte, have versions and preconditions, and are listed in pages.
 
 use crate::http_api::{Api, NOW_TEXT};
 use serde_json::json;
@@ -10,7 +10,7 @@ fn a_value_reads_back_byte_for_byte_with_its_version() {
     let api = Api::new();
     let put = api.send("PUT", K, &[], " {\"b\": 1.50, \"a\":[ ]}\n");
     let etag = put.header("etag").unwrap().to_owned();
-    let body = put.is(200);
+    let body = put.expect_status(200);
     assert_eq!((&body["updated_at"], &body["deliveries"]), (&json!(NOW_TEXT), &json!(0)));
     assert!(body["event_id"].as_str().is_some_and(|id| id.len() == 36), "{body}");
     assert_eq!(etag, format!("\"{}\"", body["version"]));
@@ -24,39 +24,44 @@ fn a_value_reads_back_byte_for_byte_with_its_version() {
 }
 
 #[test]
-fn a_key_may_hold_slashes_and_anything_else_that_is_escaped() {
+fn a_key_may_contain_slashes_and_escaped_characters() {
     let api = Api::new();
     for (path, key) in [("a/b", "a/b"), ("a%2Fc", "a/c"), ("%C3%BC%20%25", "ü %"), ("x//y", "x//y")] {
-        api.put(&format!("/v1/apps/shop/kv/keys/{path}"), json!(key)).is(200);
-        assert_eq!(api.get(&format!("/v1/apps/shop/kv/keys/{path}")).is(200), json!(key));
+        api.put(&format!("/v1/apps/shop/kv/keys/{path}"), json!(key)).expect_status(200);
+        assert_eq!(api.get(&format!("/v1/apps/shop/kv/keys/{path}")).expect_status(200), json!(key));
         let query = format!("/v1/apps/shop/kv/keys?prefix={}", path.replace('/', "%2F"));
-        assert_eq!(api.get(&query).is(200)["entries"][0]["key"], json!(key));
+        assert_eq!(api.get(&query).expect_status(200)["entries"][0]["key"], json!(key));
     }
 }
 
 #[test]
 fn a_mutation_happens_only_if_its_precondition_holds() {
     let api = Api::new();
-    let first = api.send("PUT", K, &[("if-none-match", "*")], "1").is(200)["version"].clone();
-    assert!(api.send("PUT", K, &[("if-none-match", "*")], "2").refused(412, "precondition_failed").contains("version"));
+    let first = api.send("PUT", K, &[("if-none-match", "*")], "1").expect_status(200)["version"].clone();
+    assert!(
+        api.send("PUT", K, &[("if-none-match", "*")], "2")
+            .expect_problem(412, "precondition_failed")
+            .contains("version")
+    );
     for method in ["PUT", "DELETE"] {
-        api.send(method, K, &[("if-match", "\"99999\"")], "2").refused(412, "precondition_failed");
-        api.send(method, "/v1/apps/shop/kv/c/none", &[("if-match", "\"1\"")], "2").refused(412, "precondition_failed");
+        api.send(method, K, &[("if-match", "\"99999\"")], "2").expect_problem(412, "precondition_failed");
+        api.send(method, "/v1/apps/shop/kv/c/none", &[("if-match", "\"1\"")], "2")
+            .expect_problem(412, "precondition_failed");
     }
-    assert_eq!(api.get(K).is(200), json!(1));
+    assert_eq!(api.get(K).expect_status(200), json!(1));
     let tag = format!("\"{first}\"");
-    let second = api.send("PUT", K, &[("if-match", &tag)], "2").is(200)["version"].clone();
+    let second = api.send("PUT", K, &[("if-match", &tag)], "2").expect_status(200)["version"].clone();
     assert!(second.as_i64() > first.as_i64());
-    api.send("DELETE", K, &[("if-match", &tag)], "").refused(412, "precondition_failed");
-    api.send("DELETE", K, &[("if-match", &format!("\"{second}\""))], "").is(204);
-    api.put(K, json!(3)).is(200);
-    api.delete(K).is(204);
-    api.delete(K).refused(404, "key_not_found");
-    api.get(K).refused(404, "key_not_found");
+    api.send("DELETE", K, &[("if-match", &tag)], "").expect_problem(412, "precondition_failed");
+    api.send("DELETE", K, &[("if-match", &format!("\"{second}\""))], "").expect_status(204);
+    api.put(K, json!(3)).expect_status(200);
+    api.delete(K).expect_status(204);
+    api.delete(K).expect_problem(404, "key_not_found");
+    api.get(K).expect_problem(404, "key_not_found");
 }
 
 #[test]
-fn a_precondition_that_cannot_be_read_changes_nothing() {
+fn an_invalid_precondition_changes_nothing() {
     let api = Api::new();
     for (method, header) in [
         ("PUT", ("if-match", "1")),
@@ -64,32 +69,32 @@ fn a_precondition_that_cannot_be_read_changes_nothing() {
         ("PUT", ("if-none-match", "\"1\"")),
         ("DELETE", ("if-none-match", "*")),
     ] {
-        api.send(method, K, &[header], "1").refused(400, "invalid_request");
+        api.send(method, K, &[header], "1").expect_problem(400, "invalid_request");
     }
-    api.send("PUT", K, &[("if-match", "\"1\""), ("if-none-match", "*")], "1").refused(400, "invalid_request");
-    api.get(K).refused(404, "key_not_found");
+    api.send("PUT", K, &[("if-match", "\"1\""), ("if-none-match", "*")], "1").expect_problem(400, "invalid_request");
+    api.get(K).expect_problem(404, "key_not_found");
 }
 
 #[test]
 fn a_caller_with_the_newest_version_gets_no_body() {
     let api = Api::new();
-    let tag = format!("\"{}\"", api.put(K, json!(1)).is(200)["version"]);
+    let tag = format!("\"{}\"", api.put(K, json!(1)).expect_status(200)["version"]);
     let unchanged = api.send("GET", K, &[("if-none-match", &format!("\"99\", {tag}"))], "");
     assert_eq!((unchanged.status, unchanged.text.as_str()), (304, ""));
     assert_eq!(unchanged.header("etag"), Some(tag.as_str()));
-    assert_eq!(api.send("GET", K, &[("if-none-match", "\"99\"")], "").is(200), json!(1));
+    assert_eq!(api.send("GET", K, &[("if-none-match", "\"99\"")], "").expect_status(200), json!(1));
 }
 
 #[test]
 fn a_list_comes_in_pages_in_the_order_of_keys() {
     let api = Api::new();
     for key in ["b/2", "b/1", "a", "b/%C3%BC"] {
-        api.put(&format!("/v1/apps/shop/kv/c/{key}"), json!({"n": key})).is(200);
+        api.put(&format!("/v1/apps/shop/kv/c/{key}"), json!({"n": key})).expect_status(200);
     }
     let mut keys = Vec::new();
     let mut cursor = String::new();
     loop {
-        let page = api.get(&format!("/v1/apps/shop/kv/c?prefix=b/&limit=2{cursor}")).is(200);
+        let page = api.get(&format!("/v1/apps/shop/kv/c?prefix=b/&limit=2{cursor}")).expect_status(200);
         let entries = page["entries"].as_array().unwrap();
         assert!(entries.iter().all(|entry| entry["updated_at"] == NOW_TEXT && entry["version"].is_i64()), "{page}");
         keys.push(entries.iter().map(|entry| entry["key"].as_str().unwrap().to_owned()).collect::<Vec<_>>());
@@ -99,24 +104,31 @@ fn a_list_comes_in_pages_in_the_order_of_keys() {
         }
     }
     assert_eq!(keys, [vec!["b/1", "b/2"], vec!["b/ü"]]);
-    assert_eq!(api.get("/v1/apps/shop/kv/c?limit=4").is(200)["cursor"], json!(null), "a full last page is the last");
-    api.send("PUT", "/v1/apps/shop/kv/verbatim/k", &[], "12.50").is(200);
-    assert!(api.get("/v1/apps/shop/kv/verbatim").text.contains("\"value\":12.50,"), "as it was put");
-    assert_eq!(api.get("/v1/apps/shop/kv/empty").is(200), json!({"entries": [], "cursor": null}));
+    assert_eq!(
+        api.get("/v1/apps/shop/kv/c?limit=4").expect_status(200)["cursor"],
+        json!(null),
+        "a full last page has no cursor"
+    );
+    api.send("PUT", "/v1/apps/shop/kv/verbatim/k", &[], "12.50").expect_status(200);
+    assert!(
+        api.get("/v1/apps/shop/kv/verbatim").text.contains("\"value\":12.50,"),
+        "the value is the one that was put"
+    );
+    assert_eq!(api.get("/v1/apps/shop/kv/empty").expect_status(200), json!({"entries": [], "cursor": null}));
 }
 
 #[test]
-fn a_mutation_says_how_many_triggers_it_woke() {
+fn a_mutation_returns_the_number_of_its_deliveries() {
     let api = Api::new();
     let spec = json!({"match": {"source": "kv", "ops": ["set"], "collection": "c"}, "handler": {"script": "fine"}});
     for name in ["one", "two"] {
-        api.put(&format!("/v1/apps/shop/triggers/{name}"), spec.clone()).is(200);
+        api.put(&format!("/v1/apps/shop/triggers/{name}"), spec.clone()).expect_status(200);
     }
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    assert_eq!(api.send("PUT", K, &[("traceparent", trace)], "1").is(200)["deliveries"], json!(2));
-    api.delete(K).is(204);
-    let rows = api.get("/v1/apps/shop/deliveries").is(200)["deliveries"].clone();
-    assert_eq!(rows.as_array().unwrap().len(), 2, "only of the set: {rows}");
+    assert_eq!(api.send("PUT", K, &[("traceparent", trace)], "1").expect_status(200)["deliveries"], json!(2));
+    api.delete(K).expect_status(204);
+    let rows = api.get("/v1/apps/shop/deliveries").expect_status(200)["deliveries"].clone();
+    assert_eq!(rows.as_array().unwrap().len(), 2, "only the set fires a trigger: {rows}");
     assert_eq!(rows[0]["event"]["traceparent"], json!(trace));
     assert_eq!(rows[0]["event"]["actor"], json!("admin"));
 }

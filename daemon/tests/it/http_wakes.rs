@@ -1,4 +1,6 @@
-//! Every mutation that makes rows wakes the dispatcher of its process: here it looks by itself only once a minute.
+//! Every mutation that writes rows wakes the dispatcher of its process.
+//!
+//! The dispatcher of these tests polls only once a minute.
 
 use crate::http_api::Api;
 use serde_json::{Value, json};
@@ -18,10 +20,10 @@ impl Executor for Noop {
     }
 }
 
-/// Counts the exchanges.
-struct Exchanges(Arc<AtomicU64>);
+/// Counts the exchanges of the dispatcher.
+struct ExchangeCounter(Arc<AtomicU64>);
 
-impl Observer for Exchanges {
+impl Observer for ExchangeCounter {
     fn observe(&mut self, fact: &Fact) {
         if let Fact::ExchangeAnswered { .. } = fact {
             self.0.fetch_add(1, Ordering::SeqCst);
@@ -29,68 +31,69 @@ impl Observer for Exchanges {
     }
 }
 
-/// An API with a dispatcher on its store, which has looked around and sleeps.
-fn driven() -> (Api, mpsc::Sender<Command>, Arc<AtomicU64>) {
+/// An API with a dispatcher on its store.
+fn api_with_dispatcher() -> (Api, mpsc::Sender<Command>, Arc<AtomicU64>) {
     let exchanges = Arc::default();
     let api = Api::new();
     let config = Config::try_from(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }).unwrap();
     let boot = Boot { incarnation: Incarnation(uuid::Uuid::new_v4()), rng_key: RngKey(1) };
-    let (commands, commanded) = mpsc::channel(1);
+    let (commands, receiver) = mpsc::channel(1);
     let ports = DriverPorts {
         store: Arc::new(api.memory.clone()),
         executor: Arc::new(Noop),
         clock: Box::new(ProcessClock::start()),
-        observer: Box::new(Exchanges(Arc::clone(&exchanges))),
+        observer: Box::new(ExchangeCounter(Arc::clone(&exchanges))),
         wake: api.services.wake.clone(),
         inboxes: Arc::new(NoopInboxResolver),
         view: watch::channel(View::default()).0,
     };
-    api.runtime().spawn(drive(config, boot, ports, commanded));
+    api.runtime().spawn(drive(config, boot, ports, receiver));
     (api, commands, exchanges)
 }
 
 #[track_caller]
-fn drains(api: &Api) {
-    wait_for("the dispatcher, which nobody woke", || api.memory.transaction().outbox_len() == 0);
+fn wait_until_drained(api: &Api) {
+    wait_for("the outbox to be empty", || api.memory.transaction().outbox_len() == 0);
 }
 
 #[track_caller]
-fn wait_for(what: &str, is_so: impl Fn() -> bool) {
+fn wait_for(event: &str, has_happened: impl Fn() -> bool) {
     let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+    while !has_happened() {
+        assert!(start.elapsed() < Duration::from_secs(20), "timed out waiting for {event}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
 fn trigger(api: &Api, name: &str, rule: Value) {
-    api.put(&format!("/v1/apps/shop/triggers/{name}"), json!({"match": rule, "handler": {"script": "fine"}})).is(200);
+    api.put(&format!("/v1/apps/shop/triggers/{name}"), json!({"match": rule, "handler": {"script": "fine"}}))
+        .expect_status(200);
 }
 
 #[test]
-fn a_row_does_not_wait_for_the_next_look() {
-    let (api, _commands, _) = driven();
+fn a_mutation_wakes_the_dispatcher() {
+    let (api, _commands, _) = api_with_dispatcher();
     trigger(&api, "kv", json!({"source": "kv"}));
     trigger(&api, "app", json!({"source": "app", "type": "t"}));
-    assert_eq!(api.put("/v1/apps/shop/kv/c/k", json!(1)).is(200)["deliveries"], json!(1));
-    drains(&api);
-    api.delete("/v1/apps/shop/kv/c/k").is(204);
-    drains(&api);
-    let emitted = api.post("/v1/apps/shop/events", json!({"specversion": "1.0", "type": "t"})).is(202);
+    assert_eq!(api.put("/v1/apps/shop/kv/c/k", json!(1)).expect_status(200)["deliveries"], json!(1));
+    wait_until_drained(&api);
+    api.delete("/v1/apps/shop/kv/c/k").expect_status(204);
+    wait_until_drained(&api);
+    let emitted = api.post("/v1/apps/shop/events", json!({"specversion": "1.0", "type": "t"})).expect_status(202);
     assert_eq!(emitted["events"][0]["deliveries"], json!(1));
-    drains(&api);
+    wait_until_drained(&api);
 }
 
 #[test]
-fn a_resumed_trigger_runs_what_waited() {
-    let (api, _commands, exchanges) = driven();
+fn a_resumed_trigger_wakes_the_dispatcher() {
+    let (api, _commands, exchanges) = api_with_dispatcher();
     trigger(&api, "app", json!({"source": "app", "type": "t"}));
-    api.send("POST", "/v1/apps/shop/triggers/app/pause", &[], "").is(200);
-    api.post("/v1/apps/shop/events", json!({"specversion": "1.0", "type": "t"})).is(202);
-    wait_for("a look at the paused trigger", || exchanges.load(Ordering::SeqCst) > 0);
-    // Whatever that look has led to is done: nothing else happens for a minute.
+    api.send("POST", "/v1/apps/shop/triggers/app/pause", &[], "").expect_status(200);
+    api.post("/v1/apps/shop/events", json!({"specversion": "1.0", "type": "t"})).expect_status(202);
+    wait_for("an exchange after the emission", || exchanges.load(Ordering::SeqCst) > 0);
+    // The reaction to the exchange is over by then. The next poll is a minute away.
     std::thread::sleep(Duration::from_millis(300));
-    assert_eq!(api.memory.transaction().outbox_len(), 1, "a paused trigger's row waits");
-    api.send("POST", "/v1/apps/shop/triggers/app/resume", &[], "").is(200);
-    drains(&api);
+    assert_eq!(api.memory.transaction().outbox_len(), 1, "the row of a paused trigger waits");
+    api.send("POST", "/v1/apps/shop/triggers/app/resume", &[], "").expect_status(200);
+    wait_until_drained(&api);
 }

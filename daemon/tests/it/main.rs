@@ -1,5 +1,7 @@
-//! The daemon from outside: the real program on both stores, reached as its users reach it. `http_*` ask the API without a
-//! socket, on a store in memory; `serving` runs a daemon in this process.
+//! Tests of the daemon from outside.
+//!
+//! Most of them run the real program on both stores. The modules `http_*` call the API without a
+//! socket, on a store in memory. `serving` runs a daemon in this process.
 
 mod bad_input;
 mod calls;
@@ -19,6 +21,7 @@ mod http_rows;
 mod http_wakes;
 mod identity;
 mod letters;
+mod lost_calls;
 mod metrics;
 mod nothing_is_lost;
 mod outage;

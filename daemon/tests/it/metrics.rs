@@ -1,12 +1,12 @@
-//! Metrics of the real program: at rest they are what happened.
+//! Metrics of the real program. When all deliveries have ended, they equal the number of events.
 
-use crate::world::{App, Kind, TESTBED, Turn, World, client, event, on, wait_for};
+use crate::world::{App, MachineLock, StoreKind, TESTBED, World, client, event, on, wait_for};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The values of a metric, of all whose labels contain each of `labels`, added up.
+/// The sum of a metric over all lines that contain each of `labels`.
 fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
     let lines = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
     let of_name = lines.filter(|line| matches!(line.as_bytes().get(name.len()), Some(b' ' | b'{')));
@@ -15,9 +15,9 @@ fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
 }
 
 #[test]
-fn they_are_what_happened() {
-    for kind in [Kind::Sqlite, Kind::Postgres] {
-        let _turn = Turn::shared();
+fn metrics_count_each_delivery_and_each_execution() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::shared();
         let world = World::new(kind);
         let daemon = world.daemon("metrics", TESTBED, &[("TIDEGATE_GATE_PERMITS", "12")]);
         let app = App::new(client(&daemon), "metrics");
@@ -38,7 +38,7 @@ fn they_are_what_happened() {
         for _ in 0..5 {
             assert_eq!(app.client.get("/http/metrics/").status, 204);
         }
-        let text = wait_for("all to end", PATIENCE, || {
+        let text = wait_for("all deliveries to end", TIMEOUT, || {
             let text = app.client.get("/metrics").text;
             let ended = value(&text, "tidegate_deliveries_settled_total", &["ending=\"d"]);
             (ended >= 34.0 && value(&text, "tidegate_deliveries_settled_total", &["replied"]) >= 5.0).then_some(text)
@@ -66,13 +66,13 @@ fn they_are_what_happened() {
         assert!(value(&text, "tidegate_queue_oldest_due_seconds", &["held"]) > 0.0, "{text}");
         assert!(value(&text, "tidegate_store_requests_total", &["begin_calls", "ok"]) >= 1.0, "{text}");
         assert!(value(&text, "tidegate_store_request_seconds_count", &["exchange"]) >= 1.0, "{text}");
-        assert_eq!(app.client.with_token("tg_nobody").get("/metrics").status, 401);
+        assert_eq!(app.client.with_token("tg_unknown").get("/metrics").status, 401);
 
         app.switch("held", "resume");
-        wait_for("the queue to be shown empty", PATIENCE, || {
+        wait_for("an empty queue in the metrics", TIMEOUT, || {
             let text = app.client.get("/metrics").text;
-            let told = text.contains("tidegate_queue_depth{app=\"metrics\",trigger=\"held\"} 0");
-            (told && value(&text, "tidegate_deliveries_settled_total", &["held"]) == 7.0).then_some(())
+            let is_empty = text.contains("tidegate_queue_depth{app=\"metrics\",trigger=\"held\"} 0");
+            (is_empty && value(&text, "tidegate_deliveries_settled_total", &["held"]) == 7.0).then_some(())
         });
     }
 }

@@ -1,7 +1,9 @@
-//! Daemons are killed under load; afterwards each acknowledged order has its receipt, and each customer's count is the
-//! number of that customer's orders, exactly.
+//! Daemons and database servers are killed under load.
+//!
+//! Afterwards each acknowledged order has its receipt, and the count of each customer is exactly
+//! the number of that customer's orders.
 
-use crate::world::{App, Kind, TIDEGATE, Turn, World, client, deploy_example, wait_for};
+use crate::world::{App, MachineLock, StoreKind, TIDEGATE, World, client, deploy_example, wait_for};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -13,15 +15,15 @@ const ORDERS: usize = 2_000;
 const CLIENTS: usize = 8;
 const CUSTOMERS: usize = 10;
 const KILLS: usize = 5;
-/// For the whole load, and again for what is left of it then.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// A killed daemon's work is free again after this, so that a test need not wait for the default of 10 s.
+/// The limit for the load, and again for the deliveries that remain after it.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The claims of a killed daemon expire after 2 s instead of the default of 10 s.
 const SHORT_LEASE: (&str, &str) = ("TIDEGATE_DISPATCHER_LEASE_MS", "2000");
 
 #[test]
-fn on_sqlite_when_the_daemon_is_killed() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Sqlite);
+fn no_order_is_lost_on_sqlite_when_the_daemon_is_killed() {
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Sqlite);
     let mut daemons = [world.daemon("a", TIDEGATE, &[SHORT_LEASE])];
     load_and_check(&mut daemons, |daemons, _| {
         daemons[0].kill9();
@@ -30,9 +32,9 @@ fn on_sqlite_when_the_daemon_is_killed() {
 }
 
 #[test]
-fn on_postgres_when_the_daemon_is_killed() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Postgres);
+fn no_order_is_lost_on_postgres_when_the_daemon_is_killed() {
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Postgres);
     let mut daemons = [world.daemon("a", TIDEGATE, &[SHORT_LEASE])];
     load_and_check(&mut daemons, |daemons, _| {
         daemons[0].kill9();
@@ -41,9 +43,9 @@ fn on_postgres_when_the_daemon_is_killed() {
 }
 
 #[test]
-fn on_postgres_when_one_of_two_daemons_is_killed() {
-    let _turn = Turn::shared();
-    let world = World::new(Kind::Postgres);
+fn no_order_is_lost_on_postgres_when_one_of_two_daemons_is_killed() {
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Postgres);
     let mut daemons = ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[SHORT_LEASE]));
     load_and_check(&mut daemons, |daemons, time| {
         let victim = &mut daemons[time % 2];
@@ -53,42 +55,43 @@ fn on_postgres_when_one_of_two_daemons_is_killed() {
 }
 
 #[test]
-fn on_postgres_when_the_database_server_crashes() {
-    let _turn = Turn::shared();
+fn no_order_is_lost_on_postgres_when_the_database_server_crashes() {
+    let _lock = MachineLock::shared();
     let world = World::on_own_server();
     let mut daemons = ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[SHORT_LEASE]));
     load_and_check(&mut daemons, |daemons, _| {
         world.server().restart_immediate().unwrap_or_else(|error| panic!("{error}"));
         for daemon in daemons {
-            assert!(daemon.is_running(), "a daemon survives its database's crash");
+            assert!(daemon.is_running(), "a daemon survives a crash of its database");
         }
     });
 }
 
-/// Puts [`ORDERS`] orders while `disturb` is called [`KILLS`] times, spread over the load; then checks what is there.
+/// Puts [`ORDERS`] orders and calls `disturb` [`KILLS`] times, evenly spread over the load. Then
+/// checks the stored values.
 fn load_and_check(daemons: &mut [Daemon], disturb: impl Fn(&mut [Daemon], usize)) {
-    deploy_example(&daemons[0], "orders", outlives_the_kills);
+    deploy_example(&daemons[0], "orders", with_enough_attempts);
     let apps: Vec<App> = daemons.iter().map(|daemon| App::new(client(daemon), "orders")).collect();
     let acknowledged = AtomicUsize::new(0);
     let next = AtomicUsize::new(0);
-    let first_problem = Mutex::new(None);
-    let deadline = Instant::now() + PATIENCE;
+    let first_error = Mutex::new(None);
+    let deadline = Instant::now() + TIMEOUT;
     std::thread::scope(|scope| {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= ORDERS || first_problem.lock().expect("no client panics").is_some() {
+                    if number >= ORDERS || first_error.lock().expect("no client panics").is_some() {
                         return;
                     }
                     match put_until_acknowledged(&apps, number, deadline) {
                         Ok(()) => _ = acknowledged.fetch_add(1, Ordering::Relaxed),
-                        Err(problem) => *first_problem.lock().expect("no client panics") = Some(problem),
+                        Err(error) => *first_error.lock().expect("no client panics") = Some(error),
                     }
                 }
             });
         }
-        let has_failed = || first_problem.lock().expect("no client panics").is_some();
+        let has_failed = || first_error.lock().expect("no client panics").is_some();
         for time in 0..KILLS {
             let at = ORDERS * (time + 1) / (KILLS + 1);
             while acknowledged.load(Ordering::Relaxed) < at && !has_failed() && Instant::now() < deadline {
@@ -97,18 +100,19 @@ fn load_and_check(daemons: &mut [Daemon], disturb: impl Fn(&mut [Daemon], usize)
             disturb(daemons, time);
         }
     });
-    assert_eq!(first_problem.into_inner().expect("no client panics"), None);
+    assert_eq!(first_error.into_inner().expect("no client panics"), None);
     assert_eq!(acknowledged.into_inner(), ORDERS);
-    wait_for("all deliveries to be done", PATIENCE, || apps[0].is_drained().then_some(()));
+    wait_for("all deliveries to be done", TIMEOUT, || apps[0].is_drained().then_some(()));
     check(&apps[0]);
 }
 
-/// Each kill may take one attempt of a delivery, and a lease that ends just before the next kill lets that one take the
-/// next: with the example's three attempts a slow machine makes dead letters of orders that nothing is wrong with.
-fn outlives_the_kills(manifest: String) -> String {
-    let (of_the_example, enough) = ("max_attempts = 3\n", format!("max_attempts = {}\n", KILLS + 1));
-    assert!(manifest.contains(of_the_example), "{manifest}");
-    manifest.replace(of_the_example, &enough)
+/// Allows one attempt more than there are kills, because each kill may lose one attempt of a
+/// delivery. With the three attempts of the example, good orders become dead letters on a slow
+/// machine.
+fn with_enough_attempts(manifest: String) -> String {
+    let (original, replacement) = ("max_attempts = 3\n", format!("max_attempts = {}\n", KILLS + 1));
+    assert!(manifest.contains(original), "{manifest}");
+    manifest.replace(original, &replacement)
 }
 
 fn order(number: usize) -> (String, Value) {
@@ -116,8 +120,10 @@ fn order(number: usize) -> (String, Value) {
     (format!("order-{number:04}"), json!({"customer": customer, "total": number}))
 }
 
-/// Puts one order, again and again until a daemon says that it is there. A put that was applied but whose answer was lost
-/// is told from a new one by its precondition: it answers 412.
+/// Repeats the put of one order until a daemon acknowledges it.
+///
+/// The precondition makes the repetition safe. If an earlier put was applied and its answer was
+/// lost, the next put answers 412.
 fn put_until_acknowledged(apps: &[App], number: usize, deadline: Instant) -> Result<(), String> {
     let (key, value) = order(number);
     let body = value.to_string();
@@ -136,7 +142,7 @@ fn put_until_acknowledged(apps: &[App], number: usize, deadline: Instant) -> Res
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    Err(format!("{key} was never acknowledged; at last: {last}"))
+    Err(format!("{key} was never acknowledged; the last answer: {last}"))
 }
 
 fn check(app: &App) {

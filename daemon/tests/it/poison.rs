@@ -1,26 +1,26 @@
-//! An event whose handler kills the process ends as a dead letter, and everything else goes on.
+//! An event whose handler kills the process becomes a dead letter. Other triggers continue.
 
-use crate::world::{App, Kind, TESTBED, Turn, World, client, event, on};
+use crate::world::{App, MachineLock, StoreKind, TESTBED, World, client, event, on};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use testkit::Daemon;
 
-/// Each attempt costs a start of the daemon and, on Postgres, a lease.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Each attempt takes a start of the daemon and, on Postgres, the expiry of a lease.
+const TIMEOUT: Duration = Duration::from_secs(60);
 const SHORT_LEASE: (&str, &str) = ("TIDEGATE_DISPATCHER_LEASE_MS", "1000");
 
 #[test]
-fn on_sqlite() {
-    ends_as_a_dead_letter(Kind::Sqlite);
+fn a_crashing_event_becomes_a_dead_letter_on_sqlite() {
+    a_crashing_event_becomes_a_dead_letter(StoreKind::Sqlite);
 }
 
 #[test]
-fn on_postgres() {
-    ends_as_a_dead_letter(Kind::Postgres);
+fn a_crashing_event_becomes_a_dead_letter_on_postgres() {
+    a_crashing_event_becomes_a_dead_letter(StoreKind::Postgres);
 }
 
-fn ends_as_a_dead_letter(kind: Kind) {
-    let _turn = Turn::shared();
+fn a_crashing_event_becomes_a_dead_letter(kind: StoreKind) {
+    let _lock = MachineLock::shared();
     let world = World::new(kind);
     let mut daemon = world.daemon("testbed", TESTBED, &[SHORT_LEASE]);
     let app = App::new(client(&daemon), "poison");
@@ -34,51 +34,53 @@ fn ends_as_a_dead_letter(kind: Kind) {
     );
 
     let mut crashes = 0;
-    supervised(&mut daemon, &mut crashes, |daemon| emit(&App::new(client(daemon), "poison"), "poison"));
-    let letter = supervised(&mut daemon, &mut crashes, |_| dead_letters(&app).into_iter().flatten().next());
+    poll_with_restarts(&mut daemon, &mut crashes, |daemon| emit(&App::new(client(daemon), "poison"), "poison"));
+    let letter = poll_with_restarts(&mut daemon, &mut crashes, |_| dead_letters(&app).into_iter().flatten().next());
 
-    assert_eq!(crashes, 3, "once for each attempt");
+    assert_eq!(crashes, 3, "one crash for each attempt");
     assert_eq!(letter["trigger"], "crasher");
     assert_eq!(letter["reason"], "attempts_exhausted");
     assert_eq!(letter["attempts"], 3);
     assert_eq!(letter["event"]["type"], "poison");
     let failed = letter["failed"].as_array().expect("the failed attempts are a list");
-    let failed: Vec<_> = failed.iter().map(|one| (&one["attempt"], &one["error"], &one["duration_ms"])).collect();
+    let failed: Vec<_> =
+        failed.iter().map(|failed| (&failed["attempt"], &failed["error"], &failed["duration_ms"])).collect();
     let (lost, null) = (json!("lost"), Value::Null);
     assert_eq!(failed, [(&json!(1), &lost, &null), (&json!(2), &lost, &null), (&json!(3), &lost, &null)]);
 
-    // From now on nothing crashes any more, and others were never harmed.
+    // No handler crashes from here on. The other trigger still works.
     app.emit(&[event("harmless", json!(null))]);
-    crate::world::wait_for("the bystander's delivery", PATIENCE, || app.is_drained().then_some(()));
+    crate::world::wait_for("the bystander's delivery", TIMEOUT, || app.is_drained().then_some(()));
     assert!(daemon.is_running());
     assert_eq!(app.dead_letters().len(), 1);
 }
 
-/// Looks until something is found, and starts the daemon again whenever it is down, as a supervisor would.
-fn supervised<T>(daemon: &mut Daemon, crashes: &mut u32, mut look: impl FnMut(&Daemon) -> Option<T>) -> T {
+/// Repeats `poll` until it returns a value. Restarts the daemon whenever it is down.
+fn poll_with_restarts<T>(daemon: &mut Daemon, crashes: &mut u32, mut poll: impl FnMut(&Daemon) -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if !daemon.is_running() {
             *crashes += 1;
             daemon.relaunch();
         }
-        if let Some(found) = look(daemon) {
+        if let Some(found) = poll(daemon) {
             return found;
         }
-        assert!(start.elapsed() < PATIENCE, "after {crashes} crashes it is still not there\n{}", daemon.log());
+        assert!(start.elapsed() < TIMEOUT, "timed out after {crashes} crashes\n{}", daemon.log());
         std::thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// `None` if no answer came, or the next life is not ready yet: the daemon may have died of the event before it could say
-/// that it took it. The key makes another try harmless.
+/// Emits the event. `None` if no answer came or the restarted daemon is not ready yet.
+///
+/// The event may kill the daemon before it answers. The idempotency key makes a repetition safe.
 fn emit(app: &App, event_type: &str) -> Option<()> {
     let answer = app.try_emit(&[event(event_type, json!({"n": 1}))], Some("once")).ok()?;
     assert!(matches!(answer.status, 202 | 503), "{answer:?}");
     (answer.status == 202).then_some(())
 }
 
-/// `None` while nobody answers.
+/// The dead letters. `None` while the daemon does not answer.
 fn dead_letters(app: &App) -> Option<Vec<Value>> {
     let answer = app.client.send("GET", &app.path("/dead-letters"), &[], None).ok()?;
     (answer.status == 200).then(|| answer.json()["dead_letters"].as_array().cloned().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! A daemon in this process: its listener, its store and its end.
+//! A daemon in this process: its listener, its store and its shutdown.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -26,7 +26,7 @@ fn config(listen: &str, store: PathBuf) -> ServerConfig {
     }
 }
 
-/// A daemon that runs until it is told to stop.
+/// A daemon that runs until [`Self::stop`].
 pub(crate) struct Running {
     runtime: Runtime,
     pub(crate) address: SocketAddr,
@@ -37,18 +37,18 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) fn start(store: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let (tell, told) = std::sync::mpsc::channel();
+        let (stop, stop_requested) = oneshot::channel::<()>();
+        let (sender, receiver) = std::sync::mpsc::channel();
         let config = config("127.0.0.1:0", store.to_owned());
-        let on_listening = move |address| tell.send(address).unwrap();
+        let on_listening = move |address| sender.send(address).unwrap();
         let task = runtime.spawn(serve(config, on_listening, async {
-            stopped.await.ok();
+            stop_requested.await.ok();
         }));
-        let address = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        let address = receiver.recv_timeout(Duration::from_secs(20)).unwrap();
         Self { runtime, address, stop, task }
     }
 
-    /// The status line and all else that is answered.
+    /// The whole response: status line, headers and body.
     fn get(&self, path: &str) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").unwrap();
@@ -68,12 +68,12 @@ impl Running {
     pub(crate) fn stop(self) -> Result<(), ServeError> {
         self.stop.send(()).unwrap();
         let ended = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), self.task).await });
-        ended.expect("it ends in time").expect("it does not panic")
+        ended.expect("the daemon stops in time").expect("the daemon does not panic")
     }
 }
 
 #[test]
-fn it_starts_serves_and_leaves_its_store_to_the_next() {
+fn a_stopped_daemon_releases_its_port_and_its_store() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("t.db");
     for _ in 0..2 {
@@ -82,12 +82,12 @@ fn it_starts_serves_and_leaves_its_store_to_the_next() {
         assert!(running.get("/v1/apps").starts_with("HTTP/1.1 401"));
         let address = running.address;
         running.stop().unwrap();
-        assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+        assert!(TcpStream::connect(address).is_err(), "the port is closed");
     }
 }
 
 #[test]
-fn a_store_that_cannot_be_opened_yet_is_waited_for() {
+fn a_daemon_waits_for_a_store_that_cannot_be_opened_yet() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("t.db");
     let first = Running::start(&store);
@@ -113,14 +113,14 @@ fn a_daemon_stops_while_it_waits_for_its_store() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+fn a_port_in_use_is_named_in_the_error() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     let folder = TempDir::new().unwrap();
     let config = config(&address.to_string(), folder.path().join("t.db"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let served = runtime.block_on(serve(config, |_| panic!("it does not listen"), async {}));
+    let served = runtime.block_on(serve(config, |_| panic!("the port is in use"), async {}));
     let error = served.unwrap_err().to_string();
     assert!(error.contains(&address.to_string()) && error.contains("--listen"), "{error}");
-    assert!(!folder.path().join("t.db").exists(), "no store is made");
+    assert!(!folder.path().join("t.db").exists(), "no store is created");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::Request;
 
-/// Speaks to one daemon. Clones share their connections.
+/// A client of one daemon. Clones share its connections.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: Agent,
@@ -12,11 +12,10 @@ pub(crate) struct Client {
     authorization: String,
 }
 
-/// What a daemon answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// By name in lower case.
+    /// The names are in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) text: String,
 }
@@ -30,7 +29,7 @@ impl Answer {
         self.headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body, if the request succeeded.
+    /// Checks that the request succeeded, and returns its body as JSON.
     pub(crate) fn ok(self) -> Value {
         assert!((200..300).contains(&self.status), "{self:?}");
         if self.text.is_empty() { Value::Null } else { self.json() }
@@ -39,18 +38,18 @@ impl Answer {
 
 impl Client {
     pub(crate) fn new(port: u16, token: &str) -> Self {
-        // A daemon that was killed in the middle of an answer must not hold a client for long.
+        // A client must not wait long for a daemon that was killed during an answer.
         let config = Agent::config_builder().http_status_as_error(false).proxy(None);
         let agent = config.timeout_global(Some(Duration::from_secs(20))).build().new_agent();
         Self { agent, base: format!("http://127.0.0.1:{port}"), authorization: format!("Bearer {token}") }
     }
 
-    /// The same daemon, with another token.
+    /// A client of the same daemon with another token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { authorization: format!("Bearer {token}"), ..self.clone() }
     }
 
-    /// One request. An error means that no answer came, and nothing is known of what was done.
+    /// Sends one request. After an error the outcome is unknown.
     pub(crate) fn send(
         &self,
         method: &str,
@@ -85,7 +84,7 @@ impl Client {
         sent.unwrap_or_else(|error| panic!("PUT {path}: {error}"))
     }
 
-    /// All entries of a paged list, page by page.
+    /// All entries of a paged list.
     pub(crate) fn list(&self, path: &str, entries: &str) -> Vec<Value> {
         let mut found = Vec::new();
         let mut cursor = None;

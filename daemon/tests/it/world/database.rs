@@ -2,7 +2,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::{Builder, Runtime};
 
-/// A database of its own on the shared server; dropped with this value.
+/// A new database on the shared server. It is dropped with this value.
 pub(super) struct Database {
     server: String,
     name: String,
@@ -14,8 +14,8 @@ impl Database {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let server = std::env::var("TIDEGATE_TEST_POSTGRES").unwrap_or_else(|_| {
             panic!(
-                "TIDEGATE_TEST_POSTGRES is not set: run `cargo xtask test`, which starts a server, or `cargo xtask \
-                 postgres` and export what it prints"
+                "TIDEGATE_TEST_POSTGRES is not set: run `cargo xtask test`, which starts a server, or evaluate the \
+                 output of `cargo xtask postgres`"
             )
         });
         let name = format!("acceptance_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
@@ -31,7 +31,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // While a test fails its server may be gone too; the database is a temporary one in any case.
+        // If a test fails, the server may be down. The server itself is temporary.
         let _ = execute(&self.server, format!("drop database {} with (force)", self.name));
     }
 }
@@ -53,11 +53,11 @@ fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {
 }
 
 fn runtime() -> Runtime {
-    Builder::new_current_thread().enable_all().build().expect("a runtime can be made")
+    Builder::new_current_thread().enable_all().build().expect("a runtime can be created")
 }
 
 #[test]
-fn a_url_names_another_database() {
+fn with_database_replaces_only_the_database() {
     for (url, expected) in [
         ("postgres://u:p@h:5/postgres", "postgres://u:p@h:5/x"),
         ("postgres://u:p@h:5", "postgres://u:p@h:5/x"),

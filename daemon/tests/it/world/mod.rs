@@ -1,13 +1,16 @@
-//! A world of its own for each acceptance test: a store, and daemons as real processes on it, reached over HTTP.
+//! The environment of an acceptance test.
+//!
+//! Each test has its own store, and daemons on it. A daemon is a real process that the test calls
+//! over HTTP.
 
 mod app;
 mod client;
 mod database;
-mod turn;
+mod machine_lock;
 
 pub(crate) use app::{App, event, on};
 pub(crate) use client::{Answer, Client};
-pub(crate) use turn::Turn;
+pub(crate) use machine_lock::MachineLock;
 
 use database::Database;
 use std::path::{Path, PathBuf};
@@ -16,24 +19,23 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use testkit::{Daemon, DaemonSpec, PgCluster, PgOptions, free_port};
 
-/// The program as it is shipped.
+/// The program that is shipped.
 pub(crate) const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
-/// The same program with the native handlers `abort`, `sleep_200ms`, `sleep_20ms`, `noop` and `fail`.
+/// The same program with the native handlers of `testbed/main.rs`.
 pub(crate) const TESTBED: &str = env!("CARGO_BIN_EXE_tidegate-testbed");
 
 pub(crate) const TOKEN: &str = "tg_acceptance_0123456789abcdef0123456789abcdef";
 
-/// Which store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum StoreKind {
     Sqlite,
-    /// A database of its own on the server that `TIDEGATE_TEST_POSTGRES` names.
+    /// A new database on the server that `TIDEGATE_TEST_POSTGRES` names.
     Postgres,
 }
 
-/// A store and what runs on it. All of it is gone when this is dropped.
+/// A store, and a folder for the files of its daemons. Both are deleted with this value.
 pub(crate) struct World {
-    // In this order: the database is dropped before its server.
+    // Fields are dropped in this order: the database before its server.
     _database: Option<Database>,
     cluster: Option<PgCluster>,
     url: String,
@@ -41,32 +43,32 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// An empty store.
-    pub(crate) fn new(kind: Kind) -> Self {
-        let folder = TempDir::new().expect("a temporary folder can be made");
+    /// A world with an empty store.
+    pub(crate) fn new(kind: StoreKind) -> Self {
+        let folder = TempDir::new().expect("a temporary folder can be created");
         match kind {
-            Kind::Sqlite => {
+            StoreKind::Sqlite => {
                 let url = format!("sqlite:{}", folder.path().join("tidegate.db").display());
                 Self { _database: None, cluster: None, url, folder }
             }
-            Kind::Postgres => {
+            StoreKind::Postgres => {
                 let database = Database::create();
                 Self { url: database.url().to_owned(), _database: Some(database), cluster: None, folder }
             }
         }
     }
 
-    /// An empty store on a Postgres server of its own, which the test may stop and crash.
+    /// A world with its own Postgres server, which the test may stop and crash.
     pub(crate) fn on_own_server() -> Self {
         let options = PgOptions { max_connections: 100, shared_buffers_mb: 64, settings: Vec::new() };
         let cluster = PgCluster::create(&options).unwrap_or_else(|error| panic!("{error}"));
-        let folder = TempDir::new().expect("a temporary folder can be made");
+        let folder = TempDir::new().expect("a temporary folder can be created");
         Self { _database: None, url: cluster.url(), cluster: Some(cluster), folder }
     }
 
     /// The server of [`Self::on_own_server`].
     pub(crate) fn server(&self) -> &PgCluster {
-        self.cluster.as_ref().expect("only tests of on_own_server ask")
+        self.cluster.as_ref().expect("the world has its own server")
     }
 
     /// Starts a daemon and waits until it is ready.
@@ -74,7 +76,7 @@ impl World {
         Daemon::start(self.spec(name, binary, settings))
     }
 
-    /// How such a daemon is started.
+    /// The specification of a daemon on this store.
     pub(crate) fn spec(&self, name: &str, binary: &str, settings: &[(&str, &str)]) -> DaemonSpec {
         let port = free_port();
         let own = [
@@ -93,18 +95,18 @@ impl World {
         }
     }
 
-    /// The folder that is gone with this world.
+    /// A temporary folder that is deleted with this world.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// A client of the daemon at `port`, as the admin.
+/// A client with the admin token.
 pub(crate) fn client(daemon: &Daemon) -> Client {
     Client::new(daemon.port(), TOKEN)
 }
 
-/// Runs the command line's client against the daemon.
+/// Runs a command of the program against the daemon.
 pub(crate) fn tidegate(daemon: &Daemon, args: &[&str]) -> Output {
     let mut command = Command::new(TIDEGATE);
     for (name, _) in std::env::vars_os() {
@@ -116,12 +118,12 @@ pub(crate) fn tidegate(daemon: &Daemon, args: &[&str]) -> Output {
     command.args(args).output().expect("the program was built for this test")
 }
 
-/// Deploys the app directory `examples/{name}`, its manifest as `change` leaves it.
+/// Deploys the app directory `examples/{name}`. `change` edits its manifest.
 pub(crate) fn deploy_example(daemon: &Daemon, name: &str, change: impl Fn(String) -> String) {
     let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name);
-    let copy = TempDir::new().expect("a temporary folder can be made");
-    for file in std::fs::read_dir(&example).expect("the example is there") {
-        let from = file.expect("its files can be listed").path();
+    let copy = TempDir::new().expect("a temporary folder can be created");
+    for file in std::fs::read_dir(&example).expect("the example exists") {
+        let from = file.expect("the files of the example can be listed").path();
         let file_name = from.file_name().expect("a listed file has a name");
         let text = std::fs::read_to_string(&from).expect("an example is text");
         let text = if file_name == "tidegate.toml" { change(text) } else { text };
@@ -131,14 +133,15 @@ pub(crate) fn deploy_example(daemon: &Daemon, name: &str, change: impl Fn(String
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Waits until `look` finds something, at most `patience`; then says `what` was waited for.
-pub(crate) fn wait_for<T>(what: &str, patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+/// Repeats `poll` until it returns a value, for at most `timeout`. The panic message names
+/// `event`.
+pub(crate) fn wait_for<T>(event: &str, timeout: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
-        if let Some(found) = look() {
+        if let Some(found) = poll() {
             return found;
         }
-        assert!(start.elapsed() < patience, "waited {patience:?} for {what}, in vain");
+        assert!(start.elapsed() < timeout, "timed out after {timeout:?} waiting for {event}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

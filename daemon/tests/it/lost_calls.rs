@@ -1,0 +1,128 @@
+//! Sync calls that lose their caller or their daemon, and calls that are repeated under an
+//! idempotency key.
+
+use crate::calls::{SUM, TIMEOUT, http, on_both};
+use crate::world::{Answer, App, MachineLock, StoreKind, TESTBED, World, client, tidegate, wait_for};
+use serde_json::json;
+use std::io::Write as _;
+use std::net::TcpStream;
+use testkit::Daemon;
+
+/// Sends a request and disconnects as soon as its execution begins.
+fn disconnect_during(daemon: &Daemon, path: &str) {
+    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port())).expect("the daemon listens");
+    write!(stream, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n").expect("the daemon reads");
+    wait_for("the execution to begin", TIMEOUT, || daemon.log().contains("started").then_some(()));
+}
+
+#[test]
+fn a_caller_that_disconnects_leaves_one_abandoned_execution_and_its_effects() {
+    const SLOW: &str = "export default async function (request, ctx) {
+        const from = Date.now();
+        while (Date.now() - from < 1000) {}
+        await ctx.kv.put('slow', 'key', 1);
+        return { status: 202 };
+    }";
+    on_both(|world| {
+        let daemon = world.daemon("hangup", TESTBED, &[("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")]);
+        let app = App::new(client(&daemon), "hangup");
+        let rule = json!({"method": "POST", "path": "/slow", "public": true});
+        app.deploy(&[("slow", SLOW)], &[http("slow", rule, json!({"script": "slow"}), json!({}))]);
+        disconnect_during(&daemon, "/http/hangup/slow");
+        let abandoned = wait_for("the abandoned execution", TIMEOUT, || {
+            let found = app.client.list(&app.path("/abandoned"), "abandoned");
+            (!found.is_empty()).then_some(found)
+        });
+        assert_eq!(abandoned.len(), 1);
+        let row = &abandoned[0];
+        let fields = (&row["trigger"], &row["cause"], &row["outcome"], &row["status"]);
+        assert_eq!(fields, (&json!("slow"), &json!("caller_gone"), &json!("succeeded"), &json!(202)), "{row}");
+        assert_eq!(app.entries("slow"), [("key".to_owned(), json!(1))]);
+        assert!(app.is_drained() && app.dead_letters().is_empty());
+        let output = tidegate(&daemon, &["abandoned", "--app", "hangup"]);
+        assert!(String::from_utf8_lossy(&output.stdout).contains("caller_gone"), "{output:?}");
+    });
+}
+
+#[test]
+fn a_call_of_a_killed_daemon_is_abandoned_and_not_executed_again() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::shared();
+        let world = World::new(kind);
+        let settings =
+            [("TIDEGATE_DISPATCHER_LEASE_MS", "1000"), ("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")];
+        let mut victim = world.daemon("victim", TESTBED, &settings);
+        let other = (kind == StoreKind::Postgres).then(|| world.daemon("other", TESTBED, &settings));
+        let app = App::new(client(&victim), "lost");
+        let rule = json!({"method": "POST", "path": "/long"});
+        app.deploy(&[], &[http("long", rule, json!({"native": "sleep_5s"}), json!({}))]);
+        let calling = std::thread::spawn({
+            let client = app.client.clone();
+            move || client.send("POST", "/http/lost/long", &[], None).is_err()
+        });
+        wait_for("the execution to begin", TIMEOUT, || victim.log().contains("started").then_some(()));
+        victim.kill9();
+        assert!(calling.join().expect("the thread does not panic"), "the caller gets no answer");
+        let survivor = match &other {
+            Some(other) => other,
+            None => {
+                victim.restart();
+                &victim
+            }
+        };
+        let app = App::new(client(survivor), "lost");
+        let abandoned = wait_for("the abandoned execution", TIMEOUT, || {
+            let found = app.client.list(&app.path("/abandoned"), "abandoned");
+            (!found.is_empty()).then_some(found)
+        });
+        let row = &abandoned[0];
+        assert_eq!((&row["cause"], &row["outcome"], &row["status"]), (&json!("node_lost"), &json!(null), &json!(null)));
+        assert!(app.is_drained());
+        let starts =
+            victim.log().matches("started").count() + other.map_or(0, |other| other.log().matches("started").count());
+        assert_eq!(starts, 1, "the call was executed once");
+    }
+}
+
+#[test]
+fn a_call_with_an_idempotency_key_is_executed_once() {
+    on_both(|world| {
+        let mut daemon = world.daemon("keys", TESTBED, &[]);
+        let app = App::new(client(&daemon), "keys");
+        app.deploy(&[("sum", SUM), ("throws", "export default () => { throw new Error('no') }")], &[]);
+        let path = app.path("/invoke/sum");
+        let keyed = |path: &str, body: &str| {
+            app.client
+                .send("POST", path, &[("idempotency-key", "k")], Some(body.as_bytes()))
+                .expect("the daemon answers")
+        };
+        let first = keyed(&path, r#"{"n": 2}"#);
+        daemon.kill9();
+        daemon.restart();
+        let again = keyed(&path, r#"{"n": 2}"#);
+        assert_eq!((again.status, &again.text), (200, &first.text));
+        let execution = |answer: &Answer| answer.header("tidegate-execution-id").map(str::to_owned);
+        assert_eq!((execution(&again), execution(&first).is_some()), (execution(&first), true));
+        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(2))], "the script ran once");
+        for (path, body) in [(&path, r#"{"n": 3}"#), (&app.path("/invoke/throws"), r#"{"n": 2}"#)] {
+            let other = keyed(path, body);
+            assert_eq!(
+                (other.status, other.header("tidegate-code")),
+                (422, Some("idempotency_key_reused")),
+                "{other:?}"
+            );
+        }
+        let callers: Vec<_> = (0..8)
+            .map(|_| {
+                let (client, path) = (app.client.clone(), path.clone());
+                std::thread::spawn(move || {
+                    let headers = [("idempotency-key", "at once")];
+                    client.send("POST", &path, &headers, Some(br#"{"n": 5}"#)).expect("the daemon answers").status
+                })
+            })
+            .collect();
+        let statuses: Vec<u16> = callers.into_iter().map(|caller| caller.join().unwrap()).collect();
+        assert!(statuses.iter().all(|status| matches!(status, 200 | 409)) && statuses.contains(&200), "{statuses:?}");
+        assert_eq!(app.entries("sums"), [("all".to_owned(), json!(7))], "only one of the concurrent calls ran");
+    });
+}

@@ -2,11 +2,13 @@
 
 pub mod cli;
 pub mod config;
-mod dev;
 pub mod http;
 mod manifest;
 mod native;
 pub mod server;
+pub mod services;
+mod token;
+mod wall_clock;
 
 pub use native::{NativeContext, NativeHandlers};
 

@@ -2,12 +2,14 @@
 
 use super::args::DoctorArgs;
 use super::client::{Call, Client};
-use super::daemon::{describe, settings, store_url, token_path, url_of};
 use super::error::CliError;
-use super::{now, output, stores, text};
+use super::instance::Instance;
+use super::places::{dev_store_path, dev_token_path, store_url, token_path, url_of};
+use super::settings::settings;
+use super::{output, stores, text};
 use crate::config::{Environment, Settings};
-use crate::dev::{self, Instance, token_file};
 use crate::server::StoreUrl;
+use crate::{token as token_file, wall_clock};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -46,7 +48,7 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
         Ok((store, settings)) => {
             checks.push(ok("config", "every setting is known and within its bounds"));
             // An app directory's daemon keeps its token there, whatever its store is.
-            let of_directory = args.directory.as_deref().map(dev::token_path);
+            let of_directory = args.directory.as_deref().map(dev_token_path);
             let token_file = of_directory.or_else(|| token_path(&settings, &store));
             checks.push(token(token_file.as_deref(), environment));
             let (port, running) = match token_file.as_deref().and_then(|path| running_with(path, environment)) {
@@ -85,7 +87,7 @@ fn show(checks: &[Check], json: bool) -> Result<(), CliError> {
 /// The store of the directory that was named, or of the settings.
 fn store(args: &DoctorArgs, settings: &Settings) -> Result<StoreUrl, CliError> {
     match &args.directory {
-        Some(directory) if settings.store.url.is_none() => Ok(StoreUrl::Sqlite(dev::store_path(directory))),
+        Some(directory) if settings.store.url.is_none() => Ok(StoreUrl::Sqlite(dev_store_path(directory))),
         _ => store_url(settings),
     }
 }
@@ -153,7 +155,7 @@ fn ready(client: &Client) -> Check {
 }
 
 fn look_at(url: &StoreUrl) -> Vec<Check> {
-    let name = describe(url);
+    let name = url.without_password();
     if let StoreUrl::Sqlite(path) = url
         && !path.exists()
     {
@@ -172,7 +174,7 @@ fn look_at(url: &StoreUrl) -> Vec<Check> {
         Ok(clock) => vec![
             ok("store", format!("{name} answers")),
             ok("schema", "this version understands it"),
-            clocks(clock, now()),
+            clocks(clock, wall_clock::now()),
         ],
         Err(error) if error.kind == StoreErrorKind::Refused => vec![
             ok("store", format!("{name} answers")),

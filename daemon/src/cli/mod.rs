@@ -7,38 +7,34 @@ mod attempts;
 mod client;
 mod commands;
 mod daemon;
+mod dev;
 mod doctor;
 mod error;
+mod instance;
 mod migrate;
 mod output;
+mod places;
 mod problem;
+mod serve;
+mod settings;
 mod stores;
 mod target;
 mod text;
 
-pub(crate) use args::DevArgs;
-pub(crate) use client::{Call, Client};
-pub(crate) use commands::deploy::{Report, call as deploy_call};
-pub(crate) use commands::triggers::table as triggers_table;
-pub(crate) use daemon::{Daemon, describe, open_token, url_of};
-pub(crate) use error::CliError;
-pub(crate) use output::{note, print};
-
 use crate::NativeHandlers;
 use crate::config::Environment;
-use crate::dev;
+use crate::wall_clock;
 use args::{
     Cli, Command, DeadLettersCommand, DeliveriesCommand, Global, RolesCommand, TokensCommand, TriggersCommand,
     UsersCommand,
 };
 use clap::Parser;
 use commands::Context;
+use error::CliError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 use target::Target;
-use tidegate_core::Timestamp;
 
 /// Does what the command line `args` says, the program's name first, and answers how it went: 0 done, 1 refused or
 /// failed, 2 wrong usage, 3 no daemon reached, 4 not found, 130 interrupted while it was finishing.
@@ -55,7 +51,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> 
     match dispatch(cli, native) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&if json { error.to_json() } else { error.to_string() });
+            output::note(&if json { error.to_json() } else { error.to_string() });
             ExitCode::from(error.exit_code())
         }
     }
@@ -67,7 +63,7 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
     let asking = |here: Option<&Path>| context(global, &environment, here);
     match cli.command {
         Command::Dev(args) => dev::run(&args, global.json, &environment, native),
-        Command::Serve(args) => daemon::serve(&args, global.json, &environment, native),
+        Command::Serve(args) => serve::run(&args, global.json, &environment, native),
         Command::Migrate(args) => migrate::run(&args, global.json, &environment),
         Command::Doctor(args) => doctor::run(&args, global.json, &environment),
         Command::Deploy { directory } => {
@@ -103,10 +99,5 @@ fn context(global: &Global, environment: &Environment, here: Option<&Path>) -> R
     let current = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let here = here.map_or_else(|| current.clone(), |here| current.join(here));
     let target = Target::find(global, environment, &here.canonicalize().unwrap_or(here))?;
-    Ok(Context { target, json: global.json, now: now() })
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    Ok(Context { target, json: global.json, now: wall_clock::now() })
 }

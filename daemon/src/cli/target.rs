@@ -1,9 +1,10 @@
 use super::args::Global;
 use super::client::{Call, Client, is_loopback, segment};
 use super::error::CliError;
+use super::instance::Instance;
 use crate::config::Environment;
-use crate::dev::{Instance, token_file};
 use crate::manifest;
+use crate::token;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
@@ -132,7 +133,7 @@ fn local_token_file(here: &Path) -> Option<PathBuf> {
 }
 
 fn read_token(path: &Path) -> Result<String, CliError> {
-    token_file::read(path).map_err(|error| {
+    token::read(path).map_err(|error| {
         CliError::failed(format!("cannot read the token in {}: {error}", path.display()))
             .hint("pass --token or set TIDEGATE_TOKEN")
     })

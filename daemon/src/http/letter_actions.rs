@@ -3,7 +3,7 @@
 use super::extract::{Params, Plain, Ready, Text, name, number, object, searched};
 use super::paging;
 use super::problem::Problem;
-use crate::server::Services;
+use crate::services::Services;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;

@@ -2,7 +2,7 @@
 
 use super::extract::{By, Params, Plain, Ready, Text, name, object};
 use super::problem::Problem;
-use crate::server::Services;
+use crate::services::Services;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! What requests are answered with.
 
 use crate::NativeHandlers;
-use crate::server::Services;
+use crate::services::Services;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use super::extract::{Params, Plain, Ready, Text, object};
 use super::password;
 use super::problem::Problem;
 use super::tokens::{self, MadeToken};
-use crate::server::Services;
+use crate::services::Services;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};

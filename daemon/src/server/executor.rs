@@ -1,6 +1,6 @@
 //! Which executor runs a delivery: scripts, or functions of the embedding program.
 
-use super::principals::AdminPrincipalResolver;
+use crate::services::AdminPrincipalResolver;
 use crate::{NativeContext, NativeHandlers};
 use std::sync::Arc;
 use std::time::Duration;

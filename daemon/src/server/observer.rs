@@ -2,7 +2,7 @@
 
 use super::lines::Lines;
 use super::log::LogStyle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::wall_clock;
 use tidegate_core::{Delivery, Ending, Fact, Micros, Timestamp};
 use tidegate_ports::Observer;
 
@@ -26,16 +26,11 @@ impl Observer for LogObserver {
     fn observe(&mut self, fact: &Fact) {
         match (&mut self.lines, fact) {
             (Some((lines, coloured)), Fact::DeliverySettled { delivery, ending, took }) => {
-                lines.write(line(now(), delivery, ending, *took, *coloured));
+                lines.write(line(wall_clock::now(), delivery, ending, *took, *coloured));
             }
             _ => log(fact),
         }
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// What is shown of a delivery that ended, for now or for good: when (UTC), of which trigger, about what, and how.

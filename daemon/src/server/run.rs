@@ -3,14 +3,15 @@
 //! The listener comes first and the store after it, so that a database that is down delays the daemon and does not
 //! end it: until then `/readyz` says why. At the end it is the other way round.
 
-use super::ServerConfig;
+use super::config::ServerConfig;
 use super::executor::HandlerExecutor;
-use super::metrics::{MeasuredStore, Metrics, MetricsObserver};
 use super::observer::LogObserver;
-use super::principals::AdminPrincipalResolver;
-use super::services::Services;
-use super::store::{CannotOpen, Store, StoreUrl};
+use super::store::{CannotOpen, Store};
+use super::store_url::StoreUrl;
 use crate::http::{ApiState, Readiness, app};
+use crate::services::AdminPrincipalResolver;
+use crate::services::Services;
+use crate::services::{MeasuredStore, Metrics, MetricsObserver};
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;

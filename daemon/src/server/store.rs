@@ -1,11 +1,10 @@
 //! Which store, and what the daemon asks of it beyond the ports.
 
-use super::health::Health;
-use super::services::Ports;
+use crate::services::Health;
+use crate::services::Ports;
 use async_trait::async_trait;
 use std::future::Future;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 use tidegate_core::StoreError;
 use tidegate_io_postgres::{PgError, PgOptions, PgStore};
@@ -33,38 +32,6 @@ pub(super) enum CannotOpen {
     Now(String),
     /// Waiting does not help.
     Ever(String),
-}
-
-/// Where the data is: `sqlite:PATH` or `postgres://…`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A connection string.
-    Postgres(String),
-}
-
-/// A text that names no store.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
-pub struct InvalidStoreUrl(String);
-
-impl FromStr for StoreUrl {
-    type Err = InvalidStoreUrl;
-
-    fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if !path.is_empty() {
-                return Ok(Self::Sqlite(PathBuf::from(path)));
-            }
-        }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(text.to_owned()));
-        }
-        // What follows a scheme may be a password.
-        Err(InvalidStoreUrl(text.split("//").next().unwrap_or_default().to_owned()))
-    }
 }
 
 impl Store for SqliteStore {
@@ -131,23 +98,5 @@ impl Store for PgStore {
 impl Health for PgStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Self::ping(self).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls() {
-        let sqlite = |path: &str| Ok(StoreUrl::Sqlite(PathBuf::from(path)));
-        assert_eq!("sqlite:a/b.db".parse(), sqlite("a/b.db"));
-        assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));
-        let url = "postgres://u:secret@h/d";
-        assert_eq!(url.parse(), Ok(StoreUrl::Postgres(url.to_owned())));
-        for bad in ["", "sqlite:", "mysql://u:secret@h", "/a/b.db"] {
-            let error = bad.parse::<StoreUrl>().unwrap_err().to_string();
-            assert!(!error.contains("secret"), "{error}");
-        }
     }
 }

@@ -1,4 +1,4 @@
-use crate::cli::triggers_table;
+use crate::cli::commands::triggers::table;
 use std::path::Path;
 use tidegate_core::{AppName, Match, TriggerSpec};
 
@@ -22,7 +22,7 @@ impl Banner<'_> {
             self.url,
             self.store,
             self.token_file.display(),
-            triggers_table(self.triggers),
+            table(self.triggers),
             self.curl(),
         )
     }

@@ -7,9 +7,9 @@ use tidegate_core::{Delivery, Ending, Fact, Micros};
 use tidegate_ports::Observer;
 
 /// Counts each fact, then passes it on.
-pub(in crate::server) struct MetricsObserver<O> {
-    pub(in crate::server) metrics: Metrics,
-    pub(in crate::server) then: O,
+pub(crate) struct MetricsObserver<O> {
+    pub(crate) metrics: Metrics,
+    pub(crate) then: O,
 }
 
 impl<O: Observer> Observer for MetricsObserver<O> {

@@ -6,8 +6,8 @@ mod measured;
 mod names;
 mod scrape;
 
-pub(super) use facts::MetricsObserver;
-pub(super) use measured::MeasuredStore;
+pub(crate) use facts::MetricsObserver;
+pub(crate) use measured::MeasuredStore;
 pub use scrape::Scraper;
 
 use metrics::with_local_recorder;
@@ -58,7 +58,7 @@ impl Metrics {
     }
 
     /// Sorts samples into their buckets, for ever: histograms that nobody asks for would keep every sample.
-    pub(super) async fn upkeep(self) {
+    pub(crate) async fn upkeep(self) {
         loop {
             tokio::time::sleep(UPKEEP_EVERY).await;
             self.handle.run_upkeep();

@@ -33,7 +33,7 @@ const CONNECT_WITHIN: Duration = Duration::from_millis(300);
 
 impl Instance {
     /// The record of this process.
-    pub(crate) fn here(url: String, app: Option<String>, token_file: Option<PathBuf>) -> Self {
+    pub(crate) fn of_this_process(url: String, app: Option<String>, token_file: Option<PathBuf>) -> Self {
         Self { url, app, token_file, pid: std::process::id() }
     }
 

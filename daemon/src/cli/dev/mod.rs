@@ -4,39 +4,26 @@
 //! after each change, so that what works here works with `tidegate deploy`.
 
 mod banner;
-mod instance;
 mod reload;
-pub(crate) mod token_file;
 mod watch;
 
-pub(crate) use instance::Instance;
-pub(crate) use token_file::TokenFile;
-
+use super::args::DevArgs;
+use super::daemon::{Daemon, open_token};
+use super::error::CliError;
+use super::instance::Instance;
+use super::output::note;
+use super::places::{dev_folder, dev_store_path, dev_token_path, url_of};
 use crate::NativeHandlers;
-use crate::cli::{CliError, Daemon, DevArgs, describe, open_token, url_of};
 use crate::config::{Environment, Layers, LogFormat, Settings};
 use crate::manifest;
 use crate::server::{LogStyle, StoreUrl};
 use reload::Reload;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-
-/// What `dev` keeps in the app directory.
-const STATE: &str = ".tidegate";
-
-/// Where `dev` keeps the store of `directory` unless it is told otherwise.
-pub(crate) fn store_path(directory: &Path) -> PathBuf {
-    directory.join(STATE).join("tidegate.db")
-}
-
-/// Where `dev` keeps the admin's token of `directory`.
-pub(crate) fn token_path(directory: &Path) -> PathBuf {
-    directory.join(STATE).join("token")
-}
+use std::path::Path;
 
 /// Runs until it is told to stop.
-pub(crate) fn run(
+pub(super) fn run(
     args: &DevArgs,
     json: bool,
     environment: &Environment,
@@ -46,28 +33,29 @@ pub(crate) fn run(
     // Before anything is made: a mistyped directory gets no store.
     let app = manifest::load(&args.directory).map_err(CliError::failed)?;
     let directory = args.directory.canonicalize().map_err(CliError::failed)?;
-    let token_file = token_path(&directory);
-    make_state_folder(&directory.join(STATE))
-        .map_err(|error| CliError::failed(format!("cannot use {}: {error}", directory.join(STATE).display())))?;
+    let token_file = dev_token_path(&directory);
+    let folder = dev_folder(&directory);
+    make_state_folder(&folder)
+        .map_err(|error| CliError::failed(format!("cannot use {}: {error}", folder.display())))?;
     let token = open_token(&token_file)?;
     let store = match &settings.store.url {
         Some(url) => url.parse().map_err(CliError::usage)?,
-        None => StoreUrl::Sqlite(store_path(&directory)),
+        None => StoreUrl::Sqlite(dev_store_path(&directory)),
     };
     let log = match settings.log.format {
         LogFormat::Human => LogStyle::Dev { colour: !environment.no_colour() && io::stdout().is_terminal() },
         LogFormat::Json => LogStyle::Json,
     };
 
-    let shown_store = describe(&store);
+    let shown_store = store.without_password();
     let mut registration = None;
     let daemon = Daemon { settings, store, token: token.clone(), log, native };
     daemon.run(|address| {
         let url = url_of(address);
-        let instance = Instance::here(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));
+        let instance = Instance::of_this_process(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));
         match instance.register(environment, address) {
             Ok(made) => registration = Some(made),
-            Err(error) => crate::cli::note(&format!("other shells will need --url {url}: {error}")),
+            Err(error) => note(&format!("other shells will need --url {url}: {error}")),
         }
         // It ends with the process: all it holds is a place to watch.
         std::thread::spawn(move || Reload { directory, token_file, url, token, store: shown_store, app }.run());

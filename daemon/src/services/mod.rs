@@ -1,8 +1,15 @@
 //! The services that the API works with, one port per concern.
 
-use super::health::{CachedHealth, Health};
-use super::metrics::{Metrics, Scraper};
-use super::principals::AdminPrincipalResolver;
+mod health;
+mod metrics;
+mod principals;
+
+pub use health::Health;
+pub(crate) use metrics::{MeasuredStore, MetricsObserver};
+pub use metrics::{Metrics, Scraper};
+pub use principals::AdminPrincipalResolver;
+
+use health::CachedHealth;
 use std::fmt;
 use std::sync::Arc;
 use tidegate_driver::{GateHandle, SyncCaller};

@@ -1,6 +1,9 @@
 use super::banner::Banner;
 use super::watch::Watch;
-use crate::cli::{Call, CliError, Client, Report, deploy_call, note, print};
+use crate::cli::client::{Call, Client};
+use crate::cli::commands::deploy::{self, Report};
+use crate::cli::error::CliError;
+use crate::cli::output::{note, print};
 use crate::manifest::{self, App};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -116,7 +119,7 @@ impl Reload {
 }
 
 fn deploy(client: &Client, app: &App) -> Result<Report, CliError> {
-    let answer = client.call(deploy_call(app)?)?;
+    let answer = client.call(deploy::call(app)?)?;
     serde_json::from_str(&answer.body).map_err(CliError::failed)
 }
 

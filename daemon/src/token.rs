@@ -19,7 +19,7 @@ const TOKEN_BYTES_MIN: usize = 20;
 const RANDOM_BYTES: usize = 32;
 
 /// The token in the file at `path`, which is made with a new one if there is none. Only this user can read it after.
-pub(crate) fn token_at(path: &Path) -> io::Result<(String, TokenFile)> {
+pub(crate) fn open_or_create(path: &Path) -> io::Result<(String, TokenFile)> {
     match std::fs::metadata(path) {
         Ok(metadata) => {
             let open = metadata.permissions().mode() & 0o077 != 0;
@@ -78,12 +78,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/token");
         let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        let (token, made) = token_at(&path).unwrap();
+        let (token, made) = open_or_create(&path).unwrap();
         assert_eq!((made, mode(), token.len()), (TokenFile::Made, 0o600, 67));
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(token_at(&path).unwrap(), (token.clone(), TokenFile::Kept));
+        assert_eq!(open_or_create(&path).unwrap(), (token.clone(), TokenFile::Kept));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(token_at(&path).unwrap(), (token.clone(), TokenFile::Closed));
+        assert_eq!(open_or_create(&path).unwrap(), (token.clone(), TokenFile::Closed));
         assert_eq!(mode(), 0o600);
         assert_ne!(new_token().unwrap(), token);
     }
@@ -94,7 +94,7 @@ mod tests {
         let path = folder.path().join("token");
         for text in ["", "short", "twenty letters and a space"] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(token_at(&path).unwrap_err().kind(), io::ErrorKind::InvalidData, "{text:?}");
+            assert_eq!(open_or_create(&path).unwrap_err().kind(), io::ErrorKind::InvalidData, "{text:?}");
         }
     }
 }

@@ -1,5 +1,6 @@
 use super::error::CliError;
 use super::problem::Problem;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::time::Duration;
 use ureq::http::{Method, Request, Uri};
 
@@ -69,7 +70,7 @@ impl Call {
     pub(crate) fn query(mut self, name: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             let separator = if self.path.contains('?') { '&' } else { '?' };
-            self.path.push_str(&format!("{separator}{name}={}", encode(&value.to_string(), false)));
+            self.path.push_str(&format!("{separator}{name}={}", segment(&value.to_string())));
         }
         self
     }
@@ -148,26 +149,18 @@ pub(crate) fn is_loopback(host: Option<&str>) -> bool {
     host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
-/// Percent-encodes one part of a path.
-pub(crate) fn segment(text: &str) -> String {
-    encode(text, false)
+/// All characters but the unreserved ones of RFC 3986: letters, digits, `-`, `.`, `_` and `~`.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENTS: &AsciiSet = &SEGMENT.remove(b'/');
+
+/// Percent-encodes one segment of a path, or one value of a query.
+pub(crate) fn segment(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, SEGMENT)
 }
 
-/// Percent-encodes the rest of a path, in which `/` separates.
-pub(crate) fn segments(text: &str) -> String {
-    encode(text, true)
-}
-
-fn encode(text: &str, keep_slash: bool) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+/// Percent-encodes several segments of a path, with the `/` between them.
+pub(crate) fn segments(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, SEGMENTS)
 }
 
 #[cfg(test)]
@@ -176,8 +169,8 @@ mod tests {
 
     #[test]
     fn paths_and_queries_are_encoded() {
-        assert_eq!(segment("a/b c"), "a%2Fb%20c");
-        assert_eq!(segments("a/b cé"), "a/b%20c%C3%A9");
+        assert_eq!(segment("a/b c").to_string(), "a%2Fb%20c");
+        assert_eq!(segments("a/b cé").to_string(), "a/b%20c%C3%A9");
         let call = Call::get("/x").query("prefix", Some("a&b")).query("cursor", None::<&str>).query("limit", Some(3));
         assert_eq!(call.path, "/x?prefix=a%26b&limit=3");
     }

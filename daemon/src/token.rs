@@ -1,4 +1,4 @@
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -64,9 +64,8 @@ fn make(path: &Path) -> io::Result<(String, TokenFile)> {
 /// `tg_` and 256 random bits in hex.
 pub(crate) fn new_token() -> io::Result<String> {
     let mut random = [0_u8; RANDOM_BYTES];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("tg_{hex}"))
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(format!("tg_{}", hex::encode(random)))
 }
 
 #[cfg(test)]

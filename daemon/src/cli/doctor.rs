@@ -77,7 +77,7 @@ fn show(checks: &[Check], json: bool) -> Result<(), CliError> {
                 Status::Warn => "warn",
                 Status::Fail => "FAIL",
             };
-            vec![status.to_owned(), check.check.to_owned(), text::hanging(&check.detail, "        ")]
+            vec![status.to_owned(), check.check.to_owned(), check.detail.trim_end().to_owned()]
         };
         text::table(&["", "CHECK", "FOUND"], &checks.iter().map(row).collect::<Vec<_>>())
     };

@@ -1,27 +1,17 @@
 //! Text for people: tables, ages, indented JSON.
 
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 use std::fmt::Write as _;
 use tidegate_core::{Micros, Timestamp};
 
-/// Rows under headers, in columns as wide as their widest cell. The last column is not padded.
+/// Rows under headers, in columns as wide as their widest cell, with two spaces between columns. A terminal shows some
+/// characters, such as Chinese ones, two columns wide. A cell of several lines makes its row as high.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
-    let widths: Vec<usize> = (0..headers.len())
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            cells.chain([headers[column].chars().count()]).max().unwrap_or_default()
-        })
-        .collect();
-    let mut text = String::new();
-    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-    };
-    line(&mut headers.iter().copied());
-    for row in rows {
-        line(&mut row.iter().map(String::as_str));
-    }
-    text
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(headers).add_rows(rows);
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
+    format!("{}\n", table.trim_fmt())
 }
 
 /// `text` without the characters that would move the cursor or change the colours of a terminal. Lines stay lines.
@@ -134,6 +124,12 @@ mod tests {
             vec!["100".to_owned(), String::new(), String::new()],
         ];
         assert_eq!(table(&["id", "b", "c"], &rows), "id   b  c\n1    é  last\n100\n");
+        let rows = [
+            vec!["鍵".to_owned(), "x".to_owned()],
+            vec!["e\u{301}".to_owned(), "two\nlines".to_owned()],
+            vec!["ab".to_owned(), "y".to_owned()],
+        ];
+        assert_eq!(table(&["k", ""], &rows), "k\n鍵  x\ne\u{301}   two\n    lines\nab  y\n");
     }
 
     #[test]

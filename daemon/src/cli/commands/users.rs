@@ -6,7 +6,7 @@ use super::Context;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use ureq::http::Method;
 
 #[derive(Deserialize)]
@@ -109,41 +109,27 @@ pub(in super::super) fn whoami(context: &Context) -> Result<(), CliError> {
     context.show(&answer.body, |me: &Whoami| format!("{} may do: {}\n", me.principal, rights(me.admin, &me.roles)))
 }
 
-/// Asked twice on a terminal, where nobody sees what is typed.
+/// Reads a new password. A terminal asks for it twice, because the text is hidden.
 fn new_password() -> Result<String, CliError> {
     let first = password("new password: ")?;
     if std::io::stdin().is_terminal() && password("the same again: ")? != first {
-        return Err(CliError::usage("the two are not the same; nothing was changed"));
+        return Err(CliError::usage("the two passwords are not the same; nothing was changed"));
     }
     Ok(first)
 }
 
-/// One line of standard input; on a terminal it is not shown.
+/// Reads a password: hidden from the terminal, or one line of standard input if that is not a terminal.
 fn password(prompt: &str) -> Result<String, CliError> {
-    let hidden = std::io::stdin().is_terminal();
-    if hidden {
-        write!(std::io::stderr(), "{prompt}").map_err(CliError::failed)?;
-        echo(false)?;
-    }
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    if hidden {
-        echo(true)?;
-        output::note("");
-    }
-    read.map_err(CliError::failed)?;
-    let line = line.trim_end_matches(['\n', '\r']);
-    if line.is_empty() {
+    let line = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password(prompt).map_err(CliError::failed)?
+    } else {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map_err(CliError::failed)?;
+        line
+    };
+    let password = line.trim_end_matches(['\n', '\r']);
+    if password.is_empty() {
         return Err(CliError::usage("no password was given").hint("type it, or pipe it to standard input"));
     }
-    Ok(line.to_owned())
-}
-
-/// Whether the terminal shows what is typed.
-fn echo(shown: bool) -> Result<(), CliError> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let stdin = std::io::stdin();
-    let mut modes = tcgetattr(&stdin).map_err(CliError::failed)?;
-    modes.local_modes.set(LocalModes::ECHO, shown);
-    tcsetattr(&stdin, OptionalActions::Now, &modes).map_err(CliError::failed)
+    Ok(password.to_owned())
 }

@@ -83,7 +83,7 @@ pub(crate) fn open_token(path: &Path) -> Result<String, CliError> {
         .map_err(|error| CliError::failed(format!("cannot use the token file {}: {error}", path.display())))?;
     match done {
         TokenFile::Kept => {}
-        TokenFile::Made => note(&format!("made an admin token in {}", path.display())),
+        TokenFile::Created => note(&format!("made an admin token in {}", path.display())),
         TokenFile::Closed => {
             note(&format!(
                 "others could read {}; now only you can. Was it seen? Delete it to get a new one",

@@ -5,12 +5,12 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The keys of one TOML table. What is wrong with a value is reported with its line and reads as if it were absent.
+/// The keys of one TOML table. A wrong value is reported with its line, and then treated as missing.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'t> {
     table: &'t DeTable<'t>,
     span: Range<usize>,
-    /// Begins each message, such as `trigger "receipt": `.
+    /// The beginning of each message, such as `trigger "receipt": `.
     place: String,
     problems: &'t Problems<'t>,
 }
@@ -24,7 +24,7 @@ impl<'t> Fields<'t> {
         Self { table, span, place: format!("{place}: "), problems }
     }
 
-    /// The table under `key`, whose messages begin with `place`.
+    /// The table at `key`. Its messages begin with `place`.
     pub(super) fn table(&self, key: &str, place: &str) -> Option<Self> {
         match self.table.get(key)?.get_ref() {
             DeValue::Table(table) => Some(Self::new(table, self.key_span(key), place, self.problems)),
@@ -40,7 +40,6 @@ impl<'t> Fields<'t> {
         self.table.contains_key(key)
     }
 
-    /// The text under `key`.
     pub(super) fn text(&self, key: &str) -> Option<&'t str> {
         match self.table.get(key)?.get_ref() {
             DeValue::String(text) => Some(text.as_ref()),
@@ -48,13 +47,13 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// The text under `key`, parsed.
+    /// Parses the text at `key`.
     pub(super) fn parsed<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
         let text = self.text(key)?;
         parse(text.to_owned()).map_err(|error| self.wrong(key, &error.to_string())).ok()
     }
 
-    /// The same for a key that must be there.
+    /// Parses the text at `key`. A missing key is a problem.
     pub(super) fn required<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
         if !self.has(key) {
             self.missing(key);
@@ -62,7 +61,7 @@ impl<'t> Fields<'t> {
         self.parsed(key, parse)
     }
 
-    /// The whole number under `key`.
+    /// The number at `key`, from 0 to 2^64-1.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         match self.table.get(key)?.get_ref() {
             DeValue::Integer(number) => match u64::from_str_radix(number.as_str(), number.radix()) {
@@ -73,7 +72,7 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// The number under `key`, with or without a fraction.
+    /// The number at `key`, with or without a fraction.
     pub(super) fn fraction(&self, key: &str) -> Option<f64> {
         let value = self.table.get(key)?.get_ref();
         let text = match value {
@@ -94,19 +93,19 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// The list of texts under `key`.
+    /// The list of strings at `key`.
     pub(super) fn texts(&self, key: &str) -> Option<Vec<&'t str>> {
         let value = self.table.get(key)?.get_ref();
         let texts = value.as_array().and_then(|items| items.iter().map(|item| item.get_ref().as_str()).collect());
         if texts.is_none() { self.mistyped(key, "a list of strings", value) } else { texts }
     }
 
-    /// Reports every key that is none of `known`.
+    /// Reports each key that is not in `known`.
     pub(super) fn refuse_unknown(&self, known: &[&str]) {
         self.refuse_unknown_or(known, |_| None);
     }
 
-    /// The same; where `explain` knows more about a key than that it is unknown, its words are used.
+    /// Reports each key that is not in `known`, with the message of `explain` if it returns one.
     pub(super) fn refuse_unknown_or(&self, known: &[&str], explain: impl Fn(&str) -> Option<String>) {
         for key in self.table.keys().map(|key| key.get_ref().as_ref()).filter(|key| !known.contains(key)) {
             let message = explain(key).unwrap_or_else(|| format!("unknown key `{key}`; {}", did_you_mean(key, known)));
@@ -114,7 +113,7 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Reports what is wrong with the value of `key`, or with the table if it has no such key.
+    /// Reports a problem with the value at `key`. A missing key is reported at the line of the table.
     pub(super) fn wrong(&self, key: &str, message: &str) {
         self.problems.at(&self.key_span(key), format!("{}{key}: {message}", self.place));
     }
@@ -123,7 +122,7 @@ impl<'t> Fields<'t> {
         self.problems.at(&self.span, format!("{}`{key}` is missing", self.place));
     }
 
-    /// Reports what is wrong with the table as a whole.
+    /// Reports a problem with the table as a whole.
     pub(super) fn wrong_here(&self, message: &str) {
         self.problems.at(&self.span, format!("{}{message}", self.place));
     }

@@ -9,11 +9,11 @@ use tidegate_core::{
 };
 use toml::de::DeTable;
 
-/// The keys that every trigger may have.
+/// The keys that are valid for each source.
 const COMMON: [&str; 9] =
     ["name", "source", "script", "native", "timeout_ms", "max_concurrency", "isolation", "enabled", "retry"];
 
-/// The sources, each with the keys of its match rule.
+/// The sources, each with the keys of its own match rule.
 const SOURCES: [(&str, &[&str]); 5] = [
     ("kv", &["ops", "collection", "key"]),
     ("app", &["type", "subject"]),
@@ -24,7 +24,8 @@ const SOURCES: [(&str, &[&str]); 5] = [
 
 const RETRY: [&str; 6] = ["max_attempts", "backoff", "base_ms", "max_ms", "jitter", "max_age_ms"];
 
-/// The keys of the `index`th `[[trigger]]`. Its messages name the trigger, or its place if it has no name.
+/// The keys of the `[[trigger]]` at `index`. Its messages contain the name of the trigger, or its number
+/// if it has no name.
 pub(super) fn fields<'t>(
     table: &'t DeTable<'t>,
     span: Range<usize>,
@@ -36,8 +37,7 @@ pub(super) fn fields<'t>(
     Fields::new(table, span, &place, problems)
 }
 
-/// Reads one `[[trigger]]`. `None` if its name, its rule or its handler is wrong; what else is wrong is reported all
-/// the same.
+/// Reads one `[[trigger]]`. `None` if its name, rule or handler is wrong. Every problem is reported.
 pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec> {
     let name = fields.required("name", TriggerName::new);
     let rule = rule(fields);
@@ -90,12 +90,12 @@ fn rule(fields: &Fields<'_>) -> Option<Match> {
     })
 }
 
-/// Reports keys that this source does not have; one that another source has is told from one that nobody has.
+/// Reports each key that this source does not have. The message tells whether another source has the key.
 fn refuse_unknown(fields: &Fields<'_>, source: &str, own: &[&str]) {
     let known: Vec<&str> = own.iter().copied().chain(COMMON).collect();
     fields.refuse_unknown_or(&known, |key| {
         let (other, _) = SOURCES.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("`{key}` is a key of the source {other:?}; this trigger's source is {source:?}"))
+        Some(format!("`{key}` is a key of the source {other:?}, but this trigger's source is {source:?}"))
     });
 }
 
@@ -130,11 +130,11 @@ fn handler(fields: &Fields<'_>, scripts: &Scripts) -> Option<Handler> {
         (true, false) => script(fields, scripts).map(Handler::Script),
         (false, true) => fields.parsed("native", ScriptName::new).map(Handler::Native),
         (true, true) => {
-            fields.wrong("native", "a trigger has one handler, this one has a script too");
+            fields.wrong("native", "a trigger has one handler, but this one has a script too");
             None
         }
         (false, false) => {
-            fields.wrong_here("nothing to run: give it script = \"FILE.js\" or native = \"NAME\"");
+            fields.wrong_here("no handler; write script = \"FILE.js\" or native = \"NAME\"");
             None
         }
     }
@@ -161,7 +161,10 @@ fn script(fields: &Fields<'_>, scripts: &Scripts) -> Option<ScriptName> {
 
 fn isolation(fields: &Fields<'_>) -> Isolation {
     if fields.has("isolation") && !fields.has("script") {
-        fields.wrong("isolation", "only a script is isolated; a native function is part of its program");
+        fields.wrong(
+            "isolation",
+            "only a trigger with a script has an isolation; a native handler runs in the daemon's process",
+        );
         return Isolation::default();
     }
     let parse = |name: String| {
@@ -185,7 +188,7 @@ fn retry(fields: &Fields<'_>) -> RetryPolicy {
             .map_or(default.max_attempts, |n| u32::try_from(n).unwrap_or(u32::MAX)),
         backoff: retry.parsed("backoff", backoff).unwrap_or_default(),
         base_ms,
-        // A longer base than the default's cap raises the cap, unless one is given.
+        // Without a `max_ms`, a `base_ms` above the default cap raises the cap.
         max_ms: retry.number("max_ms").unwrap_or(default.max_ms.max(base_ms)),
         jitter: retry.fraction("jitter").unwrap_or(default.jitter),
         max_age_ms: retry.number("max_age_ms"),

@@ -4,7 +4,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use std::time::Duration;
 use ureq::http::{Method, Request, Uri};
 
-/// A client of one daemon. It blocks, so it is never used on a thread of an async runtime.
+/// A client of one daemon. Its calls block, so it must not be used on a thread of an async runtime.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -14,18 +14,17 @@ pub(crate) struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Never the token.
+        // The token is a secret and is left out.
         f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
-/// An answer with a status below 400.
+/// An answer with a status below 300.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// A call that is about to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     method: Method,
@@ -34,12 +33,12 @@ pub(crate) struct Call {
     body: Option<String>,
 }
 
-/// The daemon answers at once or says that it is overloaded; a deployment of many scripts may take a few seconds.
+/// A daemon that is overloaded answers so at once. The slowest call deploys many scripts, which takes seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// A daemon answers a probe at once, but asks its store before it says that it is ready.
-const PROBE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+/// A probe asks `/healthz` or `/readyz`. The daemon pings its store for `/readyz`, for at most a second.
+const PROBE_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Far above the longest list that the API gives.
+/// Far above the longest list that the API returns.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
 impl Call {
@@ -56,7 +55,7 @@ impl Call {
         self
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub(crate) fn json(self, body: String) -> Self {
         self.body("application/json", body)
     }
@@ -66,7 +65,7 @@ impl Call {
         self.header("content-type", Some(content_type.to_owned()))
     }
 
-    /// Adds what is given to the query.
+    /// Adds a parameter to the query, if it has a value.
     pub(crate) fn query(mut self, name: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             let separator = if self.path.contains('?') { '&' } else { '?' };
@@ -79,20 +78,20 @@ impl Call {
 impl Client {
     /// A client of the daemon at `base`, such as `http://127.0.0.1:8787`.
     pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self, CliError> {
-        Self::patient(base, token, ANSWER_WITHIN)
+        Self::with_timeout(base, token, ANSWER_WITHIN)
     }
 
-    /// A client that only asks whether somebody is there.
+    /// A client for `/healthz` and `/readyz`, with a short timeout and without a token.
     pub(crate) fn probe(base: &str) -> Result<Self, CliError> {
-        Self::patient(base, None, PROBE_ANSWERS_WITHIN)
+        Self::with_timeout(base, None, PROBE_ANSWER_WITHIN)
     }
 
-    fn patient(base: &str, token: Option<String>, answer_within: Duration) -> Result<Self, CliError> {
+    fn with_timeout(base: &str, token: Option<String>, answer_within: Duration) -> Result<Self, CliError> {
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|error| CliError::usage(format!("{base:?} is not a URL: {error}")))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(CliError::usage(format!(
-                "{base:?} is not a URL of a daemon: it begins with http:// or https://"
+                "{base:?} is not a URL of a daemon: it must begin with http:// or https://"
             )));
         }
         let config = ureq::Agent::config_builder()
@@ -101,7 +100,7 @@ impl Client {
             .timeout_connect(Some(CONNECT_WITHIN))
             .timeout_global(Some(answer_within))
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
-        // A proxy named in the environment cannot reach this machine's own ports.
+        // A proxy that the environment names cannot reach loopback addresses of this machine.
         let config = if is_loopback(uri.host()) { config.proxy(None) } else { config };
         Ok(Self { agent: config.build().into(), base, token })
     }
@@ -110,7 +109,7 @@ impl Client {
         &self.base
     }
 
-    /// Makes a call. A status of 400 and above is [`CliError::Refused`].
+    /// Makes a call. A status of 300 or above is [`CliError::Refused`].
     pub(crate) fn call(&self, call: Call) -> Result<Answer, CliError> {
         let mut request = Request::builder().method(call.method).uri(format!("{}{}", self.base, call.path));
         for (name, value) in call.headers {
@@ -136,14 +135,14 @@ impl Client {
     fn unreachable(&self, error: &ureq::Error) -> CliError {
         let cause = match error {
             ureq::Error::Io(error) => error.to_string(),
-            ureq::Error::HostNotFound => "there is no such host".to_owned(),
+            ureq::Error::HostNotFound => "the host name does not resolve".to_owned(),
             other => other.to_string(),
         };
         CliError::Unreachable { url: self.base.clone(), cause }
     }
 }
 
-/// Whether a host of a URL is this machine.
+/// Whether the host of a URL is a loopback address.
 pub(crate) fn is_loopback(host: Option<&str>) -> bool {
     let host = host.unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
@@ -176,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn only_urls_of_daemons_are_taken() {
+    fn only_http_urls_are_accepted() {
         for (url, ok) in [
             ("http://127.0.0.1:8787/", true),
             ("https://example.org", true),
@@ -192,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_home_is_told_from_a_refusal() {
+    fn a_closed_port_is_reported_as_unreachable() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = Client::new(&format!("http://{free}"), None).unwrap().call(Call::get("/")).unwrap_err();
         assert_eq!(error.exit_code(), 3, "{error}");

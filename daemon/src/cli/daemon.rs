@@ -11,7 +11,7 @@ use std::path::Path;
 use tidegate_core::Config;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// A daemon that is about to run.
+/// A daemon that is ready to start.
 #[derive(Debug)]
 pub(crate) struct Daemon {
     pub(crate) settings: Settings,
@@ -22,8 +22,8 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Runs until the first SIGINT or SIGTERM and then until what runs has ended, or until the second one.
-    /// `on_listening` is told the bound address; the store may not be open yet.
+    /// Runs until SIGINT or SIGTERM, and then until the running executions have ended. A second signal
+    /// stops the daemon at once. `on_listening` gets the bound address, before the store is open.
     pub(crate) fn run(self, on_listening: impl FnOnce(SocketAddr) + Send) -> Result<(), CliError> {
         server::init_logs(self.log, &self.settings.log.level).map_err(CliError::usage)?;
         let http = HttpLimits {
@@ -42,13 +42,13 @@ impl Daemon {
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::failed)?;
         let result = runtime.block_on(async {
-            let (mut first, mut second) = (Stop::new()?, Stop::new()?);
+            let (mut first, mut second) = (StopSignals::new()?, StopSignals::new()?);
             tokio::select! {
                 biased;
-                () = async { second.asked().await; second.asked().await } => {
+                () = async { second.recv().await; second.recv().await } => {
                     Err(CliError::Interrupted)
                 }
-                result = server::serve(config, on_listening, first.asked()) => result.map_err(CliError::failed),
+                result = server::serve(config, on_listening, first.recv()) => result.map_err(CliError::failed),
             }
         });
         runtime.shutdown_background();
@@ -56,19 +56,19 @@ impl Daemon {
     }
 }
 
-/// The signals that ask a daemon to stop.
-struct Stop {
+/// SIGINT and SIGTERM.
+struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
 }
 
-impl Stop {
+impl StopSignals {
     fn new() -> Result<Self, CliError> {
         let of = |kind| signal(kind).map_err(CliError::failed);
         Ok(Self { interrupt: of(SignalKind::interrupt())?, terminate: of(SignalKind::terminate())? })
     }
 
-    async fn asked(&mut self) {
+    async fn recv(&mut self) {
         tokio::select! {
             biased;
             _ = self.interrupt.recv() => {}
@@ -77,16 +77,16 @@ impl Stop {
     }
 }
 
-/// The token in the file at `path`, which is made if there is none. What was done to the file is said.
+/// The token in the file at `path`, which is created if missing. Prints a note if the file was changed.
 pub(crate) fn open_token(path: &Path) -> Result<String, CliError> {
     let (token, done) = token::open_or_create(path)
         .map_err(|error| CliError::failed(format!("cannot use the token file {}: {error}", path.display())))?;
     match done {
         TokenFile::Kept => {}
-        TokenFile::Created => note(&format!("made an admin token in {}", path.display())),
+        TokenFile::Created => note(&format!("created an admin token in {}", path.display())),
         TokenFile::Closed => {
             note(&format!(
-                "others could read {}; now only you can. Was it seen? Delete it to get a new one",
+                "other users could read {}; now only you can. If the token may be known to others, delete the file to get a new one",
                 path.display()
             ));
         }

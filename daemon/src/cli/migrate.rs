@@ -6,11 +6,12 @@ use super::settings::settings;
 use super::stores;
 use crate::config::Environment;
 
-/// `tidegate migrate`: a daemon does the same at its start; this is for who wants it done before.
+/// `tidegate migrate`. A daemon migrates its store at its start. With this command an operator can
+/// migrate before the new version starts.
 pub(super) fn run(args: &StoreArgs, json: bool, environment: &Environment) -> Result<(), CliError> {
     let store = store_url(&settings(args, environment, |layers| layers)?)?;
     let name = store.without_password();
-    note(&format!("bringing the schema of {name} up to date"));
+    note(&format!("migrating the schema of {name}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::failed)?;
     runtime.block_on(stores::migrate(&store)).map_err(CliError::failed)?;
     let line = if json {

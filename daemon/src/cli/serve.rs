@@ -57,7 +57,7 @@ fn admin_token(
     }
     let path = token_path(settings, store).ok_or_else(|| {
         CliError::usage("a daemon on Postgres needs an admin token that all its daemons share")
-            .hint("name a file with --admin-token-file, which is made if there is none, or set TIDEGATE_ADMIN_TOKEN")
+            .hint("name a file with --admin-token-file, which is created if missing, or set TIDEGATE_ADMIN_TOKEN")
     })?;
     let path = std::path::absolute(&path).unwrap_or(path);
     open_token(&path).map(|token| (token, Some(path)))
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn the_admin_token_comes_from_the_first_that_names_it() {
+    fn the_admin_token_comes_from_the_first_source_that_has_one() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let from_environment = "tg_from_the_environment_0";
@@ -84,7 +84,11 @@ mod tests {
 
         let (beside, path) = admin_token(None, &settings, &none, &sqlite).unwrap();
         assert_eq!(path, Some(at("token")));
-        assert_eq!(admin_token(None, &settings, &none, &sqlite).unwrap().0, beside, "it is kept");
+        assert_eq!(
+            admin_token(None, &settings, &none, &sqlite).unwrap().0,
+            beside,
+            "the second start reads the same token"
+        );
         assert_eq!(admin_token(None, &settings, &variables, &sqlite), Ok((from_environment.to_owned(), None)));
 
         let error = admin_token(None, &settings, &none, &postgres).unwrap_err();

@@ -50,7 +50,7 @@ pub(in super::super) fn loops(context: &Context, limit: Option<u32>) -> Result<(
         };
         let rows: Vec<_> = list.loops.iter().map(row).collect();
         let table = text::table(&["TRIGGER", "FIRST EVENT", "TIMES SKIPPED", "LAST"], &rows);
-        if list.more { format!("{table}and older ones; --limit shows more\n") } else { table }
+        if list.more { format!("{table}older chains are not shown; a higher --limit shows more\n") } else { table }
     })
 }
 
@@ -62,7 +62,7 @@ pub(in super::super) fn abandoned(context: &Context, page: PageArgs) -> Result<(
     context.show(&answer.body, |list: &Abandoned| {
         cursor.clone_from(&list.cursor);
         if list.abandoned.is_empty() {
-            return "every caller got its reply\n".to_owned();
+            return "no abandoned executions\n".to_owned();
         }
         let row = |one: &AbandonedView| {
             vec![
@@ -78,6 +78,6 @@ pub(in super::super) fn abandoned(context: &Context, page: PageArgs) -> Result<(
         let rows: Vec<_> = list.abandoned.iter().map(row).collect();
         text::table(&["ID", "TRIGGER", "CAUSE", "OUTCOME", "STATUS", "WHEN", "MESSAGE"], &rows)
     })?;
-    context.more(cursor.as_deref());
+    context.note_next_page(cursor.as_deref());
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! `tidegate dev DIRECTORY`: a daemon on an embedded store that keeps up with an app directory.
+//! `tidegate dev DIRECTORY`: a daemon on an embedded store, and a thread that deploys the directory.
 //!
-//! The daemon is the one that `serve` runs. A second thread deploys the directory to it over its API, at the start and
-//! after each change, so that what works here works with `tidegate deploy`.
+//! The daemon is the same as in `serve`. The thread deploys the directory through the HTTP API, at the
+//! start and after each change. So a directory that works here also works with `tidegate deploy`.
 
 mod banner;
 mod reload;
@@ -22,7 +22,6 @@ use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
-/// Runs until it is told to stop.
 pub(super) fn run(
     args: &DevArgs,
     json: bool,
@@ -30,7 +29,7 @@ pub(super) fn run(
     native: NativeHandlers,
 ) -> Result<(), CliError> {
     let settings = settings(args, json, environment)?;
-    // Before anything is made: a mistyped directory gets no store.
+    // Load before anything is created, so that a mistyped directory gets no store.
     let app = manifest::load(&args.directory).map_err(CliError::failed)?;
     let directory = args.directory.canonicalize().map_err(CliError::failed)?;
     let token_file = dev_token_path(&directory);
@@ -55,15 +54,14 @@ pub(super) fn run(
         let instance = Instance::of_this_process(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));
         match instance.register(environment, address) {
             Ok(made) => registration = Some(made),
-            Err(error) => note(&format!("other shells will need --url {url}: {error}")),
+            Err(error) => note(&format!("commands in other shells will need --url {url}: {error}")),
         }
-        // It ends with the process: all it holds is a place to watch.
+        // The thread holds no state that must be saved, so it ends with the process.
         std::thread::spawn(move || Reload { directory, token_file, url, token, store: shown_store, app }.run());
     })
 }
 
-/// The settings of a daemon in development: each delivery is shown, what scripts print, and of the rest only what is
-/// wrong.
+/// The settings of `dev`. By default the log has the lines that scripts print, and warnings.
 fn settings(args: &DevArgs, json: bool, environment: &Environment) -> Result<Settings, CliError> {
     Layers::default()
         .flag("dev", "log.level", Some("warn,tidegate::script=info"))
@@ -76,7 +74,7 @@ fn settings(args: &DevArgs, json: bool, environment: &Environment) -> Result<Set
         .map_err(CliError::usage)
 }
 
-/// A folder that only this user enters and that no repository takes in.
+/// Creates the folder for the store and the token. Only this user can enter it, and git ignores it.
 fn make_state_folder(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;

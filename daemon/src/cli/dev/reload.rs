@@ -8,30 +8,30 @@ use crate::manifest::{self, App};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Keeps a running daemon's app as its directory is.
+/// Deploys an app directory to a running daemon, at the start and after each change.
 #[derive(Debug)]
 pub(super) struct Reload {
     pub(super) directory: PathBuf,
     pub(super) token_file: PathBuf,
     pub(super) url: String,
     pub(super) token: String,
-    /// As people are told of it.
+    /// The store's URL without a password, for messages.
     pub(super) store: String,
-    /// As the directory was when the daemon was started.
+    /// The content of the directory when the daemon started.
     pub(super) app: App,
 }
 
-/// What a directory was found to be.
+/// The result of the last attempt to deploy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Seen {
+enum Attempt {
     Deployed(App),
-    /// What was said about it.
-    Refused(String),
+    /// The message about the problem.
+    Failed(String),
 }
 
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// When to say that the store is slow to open.
-const PATIENCE: Duration = Duration::from_secs(3);
+const READY_POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// After this time a note says that the store is slow to open.
+const SLOW_START: Duration = Duration::from_secs(3);
 
 impl Reload {
     pub(super) fn run(self) {
@@ -39,33 +39,33 @@ impl Reload {
             Ok(client) => client,
             Err(error) => return note(&error.to_string()),
         };
-        // Watched from before the first deployment on, so that no change falls between.
+        // The watch begins before the first deployment, so that no change is missed.
         let watch = Watch::start(&self.directory);
         self.wait_until_ready(&client);
-        let seen = self.begin(&client);
+        let first = self.first_deployment(&client);
         match watch {
-            Ok(watch) => self.keep_up(&client, watch, seen),
-            Err(error) => note(&format!("changes are not seen, restart after each: {error}")),
+            Ok(watch) => self.follow_changes(&client, watch, first),
+            Err(error) => note(&format!("cannot watch the directory; restart after each change: {error}")),
         }
     }
 
-    /// The store may take a while to open, or be down.
+    /// Waits until the daemon has opened its store.
     fn wait_until_ready(&self, client: &Client) {
         let begin = Instant::now();
-        let mut told = false;
+        let mut is_noted = false;
         while let Err(error) = client.call(Call::get("/readyz")) {
-            if !told && begin.elapsed() > PATIENCE {
-                told = true;
+            if !is_noted && begin.elapsed() > SLOW_START {
+                is_noted = true;
                 note(&format!("still waiting for the store {}: {error}", self.store));
             }
-            std::thread::sleep(LOOK_EVERY);
+            std::thread::sleep(READY_POLL_INTERVAL);
         }
     }
 
-    fn begin(&self, client: &Client) -> Seen {
-        let seen = match deploy(client, &self.app) {
-            Ok(_) => Seen::Deployed(self.app.clone()),
-            Err(error) => Seen::Refused(error.to_string()),
+    fn first_deployment(&self, client: &Client) -> Attempt {
+        let attempt = match deploy(client, &self.app) {
+            Ok(_) => Attempt::Deployed(self.app.clone()),
+            Err(error) => Attempt::Failed(error.to_string()),
         };
         let banner = Banner {
             url: &self.url,
@@ -75,45 +75,45 @@ impl Reload {
             triggers: &self.app.deployment.triggers,
         };
         say(&format!("{}\n", banner.render()));
-        if let Seen::Refused(error) = &seen {
-            note(&format!("not deployed; change it and save, it is tried again:\n{error}"));
+        if let Attempt::Failed(error) = &attempt {
+            note(&format!("not deployed; the next saved change is deployed:\n{error}"));
         }
-        seen
+        attempt
     }
 
-    fn keep_up(&self, client: &Client, mut watch: Watch, mut seen: Seen) {
-        let mut deployed = matches!(seen, Seen::Deployed(_)).then(|| self.app.clone());
-        while watch.changed() {
-            let now = self.look(client, deployed.as_ref());
-            if now == seen {
+    fn follow_changes(&self, client: &Client, mut watch: Watch, mut last: Attempt) {
+        let mut deployed = matches!(last, Attempt::Deployed(_)).then(|| self.app.clone());
+        while watch.wait_for_change() {
+            let attempt = self.deploy_directory(client, deployed.as_ref());
+            if attempt == last {
                 continue;
             }
-            match &now {
-                Seen::Deployed(app) if deployed.as_ref() == Some(app) => say("as it is deployed again\n"),
-                Seen::Deployed(app) => deployed = Some(app.clone()),
-                Seen::Refused(error) => note(&format!("not deployed, the last good deployment stays:\n{error}")),
+            match &attempt {
+                Attempt::Deployed(app) if deployed.as_ref() == Some(app) => say("as it is deployed again\n"),
+                Attempt::Deployed(app) => deployed = Some(app.clone()),
+                Attempt::Failed(error) => note(&format!("not deployed, the last good deployment stays:\n{error}")),
             }
-            seen = now;
+            last = attempt;
         }
     }
 
-    fn look(&self, client: &Client, deployed: Option<&App>) -> Seen {
+    fn deploy_directory(&self, client: &Client, deployed: Option<&App>) -> Attempt {
         let app = match manifest::load(&self.directory) {
             Ok(app) => app,
-            Err(error) => return Seen::Refused(error.to_string()),
+            Err(error) => return Attempt::Failed(error.to_string()),
         };
         if app.name != self.app.name {
-            return Seen::Refused(format!("the app is now called {}; restart to run it as that", app.name));
+            return Attempt::Failed(format!("the app is now called {}; restart to run it under this name", app.name));
         }
         if deployed == Some(&app) {
-            return Seen::Deployed(app);
+            return Attempt::Deployed(app);
         }
         match deploy(client, &app) {
             Ok(report) => {
                 say(&format!("deployed: {}\n", report.summary().unwrap_or_else(|| "nothing changed".to_owned())));
-                Seen::Deployed(app)
+                Attempt::Deployed(app)
             }
-            Err(error) => Seen::Refused(error.to_string()),
+            Err(error) => Attempt::Failed(error.to_string()),
         }
     }
 }
@@ -124,6 +124,6 @@ fn deploy(client: &Client, app: &App) -> Result<Report, CliError> {
 }
 
 fn say(text: &str) {
-    // A closed standard output is the reader's decision.
+    // Deployment goes on if standard output is closed.
     let _ = print(text);
 }

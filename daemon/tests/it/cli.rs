@@ -182,10 +182,10 @@ fn the_doctor_tells_the_sick_from_the_healthy() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("http.listen={}", port.local_addr().unwrap());
     let taken = dev.tidegate(&["doctor", "--database-url", &url, "--set", &listen]);
-    assert!(taken.code == 1 && taken.out.contains("something that is no Tidegate listens"), "{taken:?}");
+    assert!(taken.code == 1 && taken.out.contains("another program listens on"), "{taken:?}");
     drop(port);
     let fine = dev.tidegate(&["doctor", "--database-url", &url, "--set", &listen]);
-    assert!(fine.code == 0 && fine.out.contains("this version understands it"), "{fine:?}");
+    assert!(fine.code == 0 && fine.out.contains("this version supports it"), "{fine:?}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The daemon as a library. A program that embeds it is the same program with native handlers.
 //!
-//! Each layer uses only the layers before it: `config` and `token`, `services`, `http`, `server`, `cli`.
+//! Each layer uses only the layers before it: `config` and `token`, `services`, `http`, `server`,
+//! `cli`.
 
 pub mod cli;
 pub mod config;

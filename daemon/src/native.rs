@@ -31,8 +31,8 @@ impl NativeContext {
     /// Makes a sync call as the principal that this execution acts as.
     ///
     /// The call is one deeper in the chain of events. Handlers that call each other in a circle are
-    /// refused at `max_trigger_depth`. The call needs a permit of its own while this execution holds
-    /// one. If callers that wait hold all permits, each call is refused when its time is up.
+    /// refused at `max_trigger_depth`. The call needs a permit of its own while this execution
+    /// holds one. If callers that wait hold all permits, each call is refused when its time is up.
     pub async fn call(&self, target: SyncTarget, event: NewEvent) -> Result<SyncReply, DispatcherEnded> {
         let cause = Cause::handling(&self.delivery.event, self.delivery.runs_as.clone());
         self.caller.call(target, event, cause).await
@@ -40,8 +40,9 @@ impl NativeContext {
 }
 
 impl NativeHandlers {
-    /// Adds the function `handler` under `name`. It runs on the async runtime and must not block it.
-    /// Its future is dropped at an await if the execution takes longer than the trigger's timeout.
+    /// Adds the function `handler` under `name`. It runs on the async runtime and must not block
+    /// it. Its future is dropped at an await if the execution takes longer than the trigger's
+    /// timeout.
     #[must_use]
     pub fn with<F, R>(self, name: &str, handler: F) -> Self
     where

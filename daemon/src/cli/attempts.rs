@@ -42,8 +42,8 @@ impl AttemptView {
         text::first_line(&format!("{}: {}", self.code(), self.message), width)
     }
 
-    /// The class of the error, such as `script_error`. A class with a number, such as the status of a
-    /// webhook, is written as `class number`.
+    /// The class of the error, such as `script_error`. A class with a number, such as the status of
+    /// a webhook, is written as `class number`.
     fn code(&self) -> String {
         match &self.error {
             serde_json::Value::String(code) => code.clone(),

@@ -33,9 +33,11 @@ pub(crate) struct Call {
     body: Option<String>,
 }
 
-/// A daemon that is overloaded answers so at once. The slowest call deploys many scripts, which takes seconds.
+/// A daemon that is overloaded answers so at once. The slowest call deploys many scripts, which
+/// takes seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// A probe asks `/healthz` or `/readyz`. The daemon pings its store for `/readyz`, for at most a second.
+/// A probe asks `/healthz` or `/readyz`. The daemon pings its store for `/readyz`, for at most a
+/// second.
 const PROBE_ANSWER_WITHIN: Duration = Duration::from_secs(3);
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Far above the longest list that the API returns.

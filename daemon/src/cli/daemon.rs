@@ -1,4 +1,5 @@
-//! The part that `dev` and `serve` share: from settings to a daemon that runs until a signal stops it.
+//! The part that `dev` and `serve` share: from settings to a daemon that runs until a signal stops
+//! it.
 
 use super::error::CliError;
 use super::output::note;
@@ -22,8 +23,9 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Runs until SIGINT or SIGTERM, and then until the running executions have ended. A second signal
-    /// stops the daemon at once. `on_listening` gets the bound address, before the store is open.
+    /// Runs until SIGINT or SIGTERM, and then until the running executions have ended. A second
+    /// signal stops the daemon at once. `on_listening` gets the bound address, before the store is
+    /// open.
     pub(crate) fn run(self, on_listening: impl FnOnce(SocketAddr) + Send) -> Result<(), CliError> {
         server::init_logs(self.log, &self.settings.log.level).map_err(CliError::usage)?;
         let http = HttpLimits {
@@ -77,7 +79,8 @@ impl StopSignals {
     }
 }
 
-/// The token in the file at `path`, which is created if missing. Prints a note if the file was changed.
+/// The token in the file at `path`, which is created if missing. Prints a note if the file was
+/// changed.
 pub(crate) fn open_token(path: &Path) -> Result<String, CliError> {
     let (token, done) = token::open_or_create(path)
         .map_err(|error| CliError::failed(format!("cannot use the token file {}: {error}", path.display())))?;

@@ -1,5 +1,5 @@
-//! `tidegate doctor`: checks everything that can keep a daemon from running, and prints a remedy for
-//! each failure.
+//! `tidegate doctor`: checks everything that can keep a daemon from running, and prints a remedy
+//! for each failure.
 
 use super::args::DoctorArgs;
 use super::client::{Call, Client};
@@ -47,7 +47,8 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
         Err(error) => checks.push(fail("config", error.to_string().trim_start_matches("error: "))),
         Ok((store, settings)) => {
             checks.push(ok("config", "every setting is known and within its bounds"));
-            // The daemon of an app directory keeps its token in the directory, even if its store is elsewhere.
+            // The daemon of an app directory keeps its token in the directory, even if its store is
+            // elsewhere.
             let in_directory = args.directory.as_deref().map(dev_token_path);
             let token_file = in_directory.or_else(|| token_path(&settings, &store));
             checks.push(token(token_file.as_deref(), environment));

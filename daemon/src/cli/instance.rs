@@ -6,10 +6,11 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The record of a running daemon, by which the same user's commands in another shell find the daemon.
+/// The record of a running daemon, by which the same user's commands in another shell find the
+/// daemon.
 ///
-/// A record contains no secret, only the path of the token file. A record whose daemon does not answer
-/// is ignored, so a record that is left behind does no harm.
+/// A record contains no secret, only the path of the token file. A record whose daemon does not
+/// answer is ignored, so a record that is left behind does no harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Instance {
     pub(crate) url: String,

@@ -1,6 +1,7 @@
 //! The command line.
 //!
-//! The commands that call a daemon use blocking calls and no async runtime. `dev` and `serve` start one.
+//! The commands that call a daemon use blocking calls and no async runtime. `dev` and `serve` start
+//! one.
 
 mod args;
 mod attempts;
@@ -38,13 +39,14 @@ use target::Target;
 
 /// Runs the command line `args`, which begins with the name of the program.
 ///
-/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon reached, 4 not found, 130 stopped
-/// by a second signal.
+/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon reached, 4 not found, 130
+/// stopped by a second signal.
 pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors", too, printed to standard output. A closed output is ignored.
+            // Help and version are "errors", too, printed to standard output. A closed output is
+            // ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -96,8 +98,8 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
     }
 }
 
-/// The context of a command that calls a daemon. The search for the daemon begins in `here`, or in the
-/// current directory.
+/// The context of a command that calls a daemon. The search for the daemon begins in `here`, or in
+/// the current directory.
 fn find_context(global: &Global, environment: &Environment, here: Option<&Path>) -> Result<Context, CliError> {
     let current = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let here = here.map_or_else(|| current.clone(), |here| current.join(here));

@@ -1,6 +1,7 @@
 use std::io::{self, Write};
 
-/// Writes `text` to standard output. A reader that has closed the pipe, such as `head`, is no error.
+/// Writes `text` to standard output. A reader that has closed the pipe, such as `head`, is no
+/// error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     ignore_broken_pipe(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
@@ -11,7 +12,8 @@ pub(crate) fn print_line(text: &str) -> io::Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a line to standard error, where progress and errors go. A failure has no place to be reported.
+/// Writes a line to standard error, where progress and errors go. A failure has no place to be
+/// reported.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -29,8 +29,8 @@ pub(super) fn store_url(settings: &Settings) -> Result<StoreUrl, CliError> {
     settings.store.url.as_deref().unwrap_or(DEFAULT_STORE).parse().map_err(CliError::usage)
 }
 
-/// The file with the admin token: the file that the settings name, or `token` beside an SQLite file. A store on
-/// Postgres has no default, because its daemons may run on several machines.
+/// The file with the admin token: the file that the settings name, or `token` beside an SQLite
+/// file. A store on Postgres has no default, because its daemons may run on several machines.
 pub(super) fn token_path(settings: &Settings, store: &StoreUrl) -> Option<PathBuf> {
     settings.auth.admin_token_file.clone().or_else(|| match store {
         StoreUrl::Sqlite(path) => Some(path.with_file_name("token")),

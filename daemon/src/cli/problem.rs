@@ -25,8 +25,8 @@ pub(crate) struct ProblemPart {
 }
 
 impl Problem {
-    /// Reads the body of an answer. A body that is not a problem document, such as the page of a proxy,
-    /// becomes a problem with its first line as the detail.
+    /// Reads the body of an answer. A body that is not a problem document, such as the page of a
+    /// proxy, becomes a problem with its first line as the detail.
     pub(crate) fn read(status: u16, body: &str) -> Self {
         match serde_json::from_str::<Self>(body) {
             Ok(problem) if !problem.code.is_empty() => Self { status, ..problem },

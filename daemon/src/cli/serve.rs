@@ -34,15 +34,16 @@ pub(super) fn run(
     };
     let mut registration = None;
     Daemon { settings, store, token, log, native }.run(|address| {
-        // Other commands find a daemon in order to read its token. Without a token file there is nothing to find.
+        // Other commands find a daemon in order to read its token. Without a token file there is
+        // nothing to find.
         let Some(token_file) = token_file else { return };
         let instance = Instance::of_this_process(url_of(address), None, Some(token_file));
         registration = instance.register(environment, address).ok();
     })
 }
 
-/// The admin token and its file. The sources in falling order: the flag's file, `TIDEGATE_ADMIN_TOKEN`, the settings'
-/// file, the file beside an SQLite store.
+/// The admin token and its file. The sources in falling order: the flag's file,
+/// `TIDEGATE_ADMIN_TOKEN`, the settings' file, the file beside an SQLite store.
 fn admin_token(
     flag: Option<&Path>,
     settings: &Settings,

@@ -3,8 +3,8 @@ use super::error::CliError;
 use crate::config::{Environment, Layers, Settings};
 use std::path::PathBuf;
 
-/// The settings of a command that names a store. The layers in rising order: defaults, file, environment, flags.
-/// `add_flags` adds the flags of the command itself.
+/// The settings of a command that names a store. The layers in rising order: defaults, file,
+/// environment, flags. `add_flags` adds the flags of the command itself.
 pub(super) fn settings(
     args: &StoreArgs,
     environment: &Environment,

@@ -23,8 +23,8 @@ pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
     }
 }
 
-/// Makes the first request of a dispatcher, and returns the time of the store's clock. A schema that
-/// this program does not support is [`StoreErrorKind::Refused`].
+/// Makes the first request of a dispatcher, and returns the time of the store's clock. A schema
+/// that this program does not support is [`StoreErrorKind::Refused`].
 pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
     let reply = match url {
         StoreUrl::Sqlite(path) => {

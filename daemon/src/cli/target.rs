@@ -27,8 +27,8 @@ struct Found {
 const DEFAULT_URL: &str = "http://127.0.0.1:8787";
 
 impl Target {
-    /// Finds the daemon and the app by the flags, the environment, the directory `here` and the daemons
-    /// that run on this machine.
+    /// Finds the daemon and the app by the flags, the environment, the directory `here` and the
+    /// daemons that run on this machine.
     pub(crate) fn find(global: &Global, environment: &Environment, here: &Path) -> Result<Self, CliError> {
         let found = find(global, environment, here, || Instance::running(environment))?;
         Ok(Self { client: Client::new(&found.url, found.token)?, app: found.app })
@@ -69,9 +69,9 @@ struct AppEntry {
     name: String,
 }
 
-/// URL, token and app each come from the first source that has a value: the flag, the environment, a
-/// running daemon. Of several running daemons, the search takes the daemon whose token file is in `here`
-/// or above.
+/// URL, token and app each come from the first source that has a value: the flag, the environment,
+/// a running daemon. Of several running daemons, the search takes the daemon whose token file is in
+/// `here` or above.
 fn find(
     global: &Global,
     environment: &Environment,
@@ -101,15 +101,15 @@ fn find(
     Ok(Found { url, token, app })
 }
 
-/// Whether a token from a file may be sent. A token file belongs to a daemon of this machine, so its
-/// token is never sent to another machine that only `--url` names.
+/// Whether a token from a file may be sent. A token file belongs to a daemon of this machine, so
+/// its token is never sent to another machine that only `--url` names.
 fn may_send_token(url: Option<&str>, instance: Option<&Instance>) -> bool {
     let host = url.and_then(|url| Uri::try_from(url).ok()).map(|uri| is_loopback(uri.host()));
     instance.is_some() || host.unwrap_or(url.is_none())
 }
 
-/// Chooses a running daemon: the daemon at `url`, else the daemon with the token file `local`, else the
-/// only daemon of `tidegate dev`, else the only daemon.
+/// Chooses a running daemon: the daemon at `url`, else the daemon with the token file `local`, else
+/// the only daemon of `tidegate dev`, else the only daemon.
 fn choose(running: Vec<Instance>, url: Option<&str>, local: Option<&Path>) -> Result<Option<Instance>, CliError> {
     if let Some(url) = url {
         return Ok(running.into_iter().find(|instance| instance.url == url.trim_end_matches('/')));

@@ -5,8 +5,9 @@ use comfy_table::presets::NOTHING;
 use std::fmt::Write as _;
 use tidegate_core::{Micros, Timestamp};
 
-/// Rows under headers, in columns as wide as their widest cell, with two spaces between columns. A terminal shows some
-/// characters, such as Chinese ones, two columns wide. A cell of several lines makes its row as high.
+/// Rows under headers, in columns as wide as their widest cell, with two spaces between columns. A
+/// terminal shows some characters, such as Chinese ones, two columns wide. A cell of several lines
+/// makes its row as high.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(headers).add_rows(rows);
@@ -39,7 +40,8 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// The time from `rfc3339` to `now`, such as `3 min ago`. A text that is not a time is returned as it is.
+/// The time from `rfc3339` to `now`, such as `3 min ago`. A text that is not a time is returned as
+/// it is.
 pub(crate) fn age(rfc3339: &str, now: Timestamp) -> String {
     match Timestamp::from_rfc3339(rfc3339) {
         Some(time) if time > now => format!("in {}", duration(time.since(now))),
@@ -60,8 +62,8 @@ pub(crate) fn duration(micros: Micros) -> String {
     }
 }
 
-/// Indents the JSON text `json`. Each line but the first begins with `indent`. Numbers and strings stay
-/// as they are written; parsing and printing would change long numbers.
+/// Indents the JSON text `json`. Each line but the first begins with `indent`. Numbers and strings
+/// stay as they are written; parsing and printing would change long numbers.
 pub(crate) fn pretty_json(json: &str, indent: &str) -> String {
     let mut text = String::with_capacity(json.len() * 2);
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);

@@ -3,14 +3,16 @@ use std::path::PathBuf;
 
 /// The environment variables of this process, read once.
 ///
-/// An empty variable counts as not set, because compose files and shells leave a variable out that way.
+/// An empty variable counts as not set, because compose files and shells leave a variable out that
+/// way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
 }
 
 impl Environment {
-    /// The variables of this process. A variable that is not UTF-8 is ignored: no setting has such a value.
+    /// The variables of this process. A variable that is not UTF-8 is ignored: no setting has such
+    /// a value.
     #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os()

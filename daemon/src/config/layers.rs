@@ -9,17 +9,19 @@ use std::path::Path;
 use tidegate_core::Config;
 use toml::de::{DeTable, DeValue};
 
-/// Builds [`Settings`] layer by layer. A later layer overrides an earlier one. Problems are collected,
-/// so that one start shows all of them.
+/// Builds [`Settings`] layer by layer. A later layer overrides an earlier one. Problems are
+/// collected, so that one start shows all of them.
 #[derive(Debug, Default)]
 pub struct Layers {
     settings: Settings,
-    /// The layer that set each setting last, for messages about bounds that depend on other settings.
+    /// The layer that set each setting last, for messages about bounds that depend on other
+    /// settings.
     origins: BTreeMap<&'static str, String>,
     problems: Vec<String>,
 }
 
-/// All problems of a configuration, one line each: the place, the setting, the values that it may have.
+/// All problems of a configuration, one line each: the place, the setting, the values that it may
+/// have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<String>);
 
@@ -81,7 +83,8 @@ impl Layers {
         self
     }
 
-    /// Adds the value of a command-line flag. `flag` names it in messages; it sets the setting `name`.
+    /// Adds the value of a command-line flag. `flag` names it in messages; it sets the setting
+    /// `name`.
     #[must_use]
     pub fn flag(mut self, flag: &str, name: &'static str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
@@ -161,7 +164,8 @@ fn untyped(text: &str) -> RawValue {
 fn typed(value: &DeValue<'_>) -> RawValue {
     let text = match value {
         DeValue::String(text) => text.to_string(),
-        // A number beyond i128 is out of bounds for every setting. Its message shows it as it is written.
+        // A number beyond i128 is out of bounds for every setting. Its message shows it as it is
+        // written.
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| number.to_string(), |number| number.to_string()),
         _ => String::new(),
@@ -190,7 +194,8 @@ fn unknown_key(section: &str, key: &str) -> String {
 }
 
 fn unknown_variable(name: &str) -> String {
-    // The distance is computed without the common prefix, with which all names would be near each other.
+    // The distance is computed without the common prefix, with which all names would be near each
+    // other.
     let tail = |name: &str| name.trim_start_matches("TIDEGATE_").to_owned();
     let tails: Vec<String> =
         SETTINGS.iter().map(Setting::variable).chain(OTHER_VARIABLES.map(str::to_owned)).map(|v| tail(&v)).collect();

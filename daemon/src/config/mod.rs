@@ -2,8 +2,8 @@
 //! variables, flags.
 //!
 //! This is the only module that reads the environment. Each setting is one line in `keys.rs`. The
-//! file, `TIDEGATE_<SECTION>_<KEY>` and `--set section.key=value` are all read by that line, so that
-//! they accept the same values.
+//! file, `TIDEGATE_<SECTION>_<KEY>` and `--set section.key=value` are all read by that line, so
+//! that they accept the same values.
 
 mod environment;
 mod keys;

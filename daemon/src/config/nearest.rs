@@ -1,7 +1,7 @@
 /// The name in `known` that is nearest to `written`. `None` if no name is near.
 ///
-/// A name is near if its Damerau–Levenshtein distance is at most a third of the letters of `written`,
-/// or 1.
+/// A name is near if its Damerau–Levenshtein distance is at most a third of the letters of
+/// `written`, or 1.
 pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let allowed = (written.chars().count() / 3).max(1);
     known
@@ -12,7 +12,8 @@ pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str
         .map(|(_, name)| name)
 }
 
-/// The end of a message about the unknown name `written`: the nearest known name, or all known names.
+/// The end of a message about the unknown name `written`: the nearest known name, or all known
+/// names.
 pub(crate) fn did_you_mean(written: &str, known: &[&str]) -> String {
     match nearest(written, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),

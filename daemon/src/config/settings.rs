@@ -42,7 +42,8 @@ pub struct StoreSettings {
 /// Section `[log]`: the lines that the daemon writes to standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate=debug`. Default `info`.
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate=debug`.
+    /// Default `info`.
     pub level: String,
     /// `human` (the default) or `json`.
     pub format: LogFormat,

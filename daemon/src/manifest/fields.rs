@@ -5,7 +5,8 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The keys of one TOML table. A wrong value is reported with its line, and then treated as missing.
+/// The keys of one TOML table. A wrong value is reported with its line, and then treated as
+/// missing.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'t> {
     table: &'t DeTable<'t>,
@@ -113,7 +114,8 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Reports a problem with the value at `key`. A missing key is reported at the line of the table.
+    /// Reports a problem with the value at `key`. A missing key is reported at the line of the
+    /// table.
     pub(super) fn wrong(&self, key: &str, message: &str) {
         self.problems.at(&self.key_span(key), format!("{}{key}: {message}", self.place));
     }

@@ -1,8 +1,8 @@
 //! An app directory: its `tidegate.toml` and its scripts, read into a [`Deployment`].
 //!
-//! All problems of a directory are collected and shown together, each with its line. The server makes
-//! the checks that need the script engine or the store: that a script compiles, that a native handler
-//! exists.
+//! All problems of a directory are collected and shown together, each with its line. The server
+//! makes the checks that need the script engine or the store: that a script compiles, that a native
+//! handler exists.
 
 mod fields;
 mod problems;

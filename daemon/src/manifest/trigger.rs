@@ -24,8 +24,8 @@ const SOURCES: [(&str, &[&str]); 5] = [
 
 const RETRY: [&str; 6] = ["max_attempts", "backoff", "base_ms", "max_ms", "jitter", "max_age_ms"];
 
-/// The keys of the `[[trigger]]` at `index`. Its messages contain the name of the trigger, or its number
-/// if it has no name.
+/// The keys of the `[[trigger]]` at `index`. Its messages contain the name of the trigger, or its
+/// number if it has no name.
 pub(super) fn fields<'t>(
     table: &'t DeTable<'t>,
     span: Range<usize>,
@@ -37,7 +37,8 @@ pub(super) fn fields<'t>(
     Fields::new(table, span, &place, problems)
 }
 
-/// Reads one `[[trigger]]`. `None` if its name, rule or handler is wrong. Every problem is reported.
+/// Reads one `[[trigger]]`. `None` if its name, rule or handler is wrong. Every problem is
+/// reported.
 pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec> {
     let name = fields.required("name", TriggerName::new);
     let rule = rule(fields);
@@ -90,7 +91,8 @@ fn rule(fields: &Fields<'_>) -> Option<Match> {
     })
 }
 
-/// Reports each key that this source does not have. The message tells whether another source has the key.
+/// Reports each key that this source does not have. The message tells whether another source has
+/// the key.
 fn refuse_unknown(fields: &Fields<'_>, source: &str, own: &[&str]) {
     let known: Vec<&str> = own.iter().copied().chain(COMMON).collect();
     fields.refuse_unknown_or(&known, |key| {

@@ -6,23 +6,21 @@ use std::net::SocketAddr;
 use tidegate_core::Config;
 use tidegate_exec_script::Limits;
 
-/// All that a daemon is told.
+/// The configuration of a daemon.
 #[derive(Clone, Debug)]
 pub struct ServerConfig {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on. Port 0 takes a free port.
     pub listen: SocketAddr,
-    /// The store.
     pub store: StoreUrl,
-    /// Who may use the API.
     pub admin_token: AdminToken,
-    /// What the dispatcher decides by.
+    /// The configuration of the core.
     pub dispatcher: Config,
-    /// What a script may use.
+    /// The limits of script executions.
     pub scripts: Limits,
-    /// How large requests may be.
+    /// The limits of request bodies and of values.
     pub http: HttpLimits,
-    /// The embedding program's handlers.
+    /// The handlers of the embedding program.
     pub native: NativeHandlers,
-    /// How deliveries are told of.
+    /// The form in which deliveries and warnings are logged.
     pub log: LogStyle,
 }

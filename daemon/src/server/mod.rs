@@ -1,7 +1,10 @@
 //! The running daemon: a store, a dispatcher on it, and the HTTP API in front.
 
 mod config;
+mod dispatcher;
+mod error;
 mod executor;
+mod http_server;
 mod lines;
 mod log;
 mod observer;
@@ -11,6 +14,7 @@ mod store_url;
 
 pub use crate::http::{AdminToken, HttpLimits};
 pub use config::ServerConfig;
+pub use error::ServeError;
 pub use log::{LogStyle, init_logs};
-pub use run::{ServeError, serve};
+pub use run::serve;
 pub use store_url::{InvalidStoreUrl, StoreUrl};

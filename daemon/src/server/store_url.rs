@@ -1,22 +1,22 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// Where the data is: `sqlite:PATH` or `postgres://…`.
+/// The URL of a store: `sqlite:PATH` or `postgres://…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StoreUrl {
-    /// A file.
+    /// The path of the SQLite file.
     Sqlite(PathBuf),
-    /// A connection string.
+    /// The whole URL, which may contain a password.
     Postgres(String),
 }
 
-/// A text that names no store.
+/// A text that is not the URL of a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
+#[error("{0:?} is not the URL of a store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
 pub struct InvalidStoreUrl(String);
 
 impl StoreUrl {
-    /// The store as people are told of it: without a password.
+    /// The URL without user and password, for messages.
     #[must_use]
     pub fn without_password(&self) -> String {
         match self {
@@ -42,7 +42,7 @@ impl FromStr for StoreUrl {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(text.to_owned()));
         }
-        // What follows a scheme may be a password.
+        // The error contains only the scheme: the rest of the text may contain a password.
         Err(InvalidStoreUrl(text.split("//").next().unwrap_or_default().to_owned()))
     }
 }
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls() {
+    fn urls_are_parsed_and_errors_hide_passwords() {
         let sqlite = |path: &str| Ok(StoreUrl::Sqlite(PathBuf::from(path)));
         assert_eq!("sqlite:a/b.db".parse(), sqlite("a/b.db"));
         assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));

@@ -39,7 +39,8 @@ pub(crate) struct Global {
     /// Bearer token for the daemon [env: TIDEGATE_TOKEN]
     #[arg(long, global = true, value_name = "TOKEN", help_heading = "Global options")]
     pub(crate) token: Option<String>,
-    /// Name of the app [env: TIDEGATE_APP] [default: the app of ./tidegate.toml, or the daemon's only app]
+    /// Name of the app [env: TIDEGATE_APP] [default: the app of ./tidegate.toml, or the daemon's
+    /// only app]
     #[arg(long, global = true, value_name = "APP", help_heading = "Global options")]
     pub(crate) app: Option<String>,
     /// Print JSON instead of text
@@ -49,7 +50,8 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run an app directory on an embedded store, deploy it again after each change, print each delivery
+    /// Run an app directory on an embedded store, deploy it again after each change, print each
+    /// delivery
     Dev(DevArgs),
     /// Run the daemon
     Serve(ServeArgs),

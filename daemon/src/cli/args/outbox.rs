@@ -82,7 +82,8 @@ pub(crate) struct LettersArgs {
     /// Open dead letters with this fingerprint; the same failure has the same fingerprint
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) fingerprint: Option<String>,
-    /// Open dead letters with this reason: attempts_exhausted, max_age, permanent, principal_denied, handler_missing
+    /// Open dead letters with this reason: attempts_exhausted, max_age, permanent,
+    /// principal_denied, handler_missing
     #[arg(long, value_name = "REASON")]
     pub(crate) reason: Option<String>,
     /// Dead letters with this resolution instead of open ones: handled, handler_failed, discarded

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use ureq::http::Method;
 
-/// The dead letters of one request. Small batches show progress. After a lost connection the finished
-/// batches are kept, and the same command handles the rest.
+/// The dead letters of one request. Small batches show progress. After a lost connection the
+/// finished batches are kept, and the same command handles the rest.
 const BATCH_MAX: u32 = 1_000;
 
 #[derive(Default, Deserialize)]
@@ -21,7 +21,8 @@ struct Report {
     cursor: Option<String>,
 }
 
-/// `tidegate dead-letters redrive` and `… discard`. `done` is the participle of the action, for messages.
+/// `tidegate dead-letters redrive` and `… discard`. `done` is the participle of the action, for
+/// messages.
 pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs) -> Result<(), CliError> {
     let path = context.target.path(&format!("/dead-letters/{action}"))?;
     let dry_run = args.dry_run;

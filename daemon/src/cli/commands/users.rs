@@ -122,7 +122,8 @@ fn new_password() -> Result<String, CliError> {
     Ok(first)
 }
 
-/// Reads a password: hidden from the terminal, or one line of standard input if that is not a terminal.
+/// Reads a password: hidden from the terminal, or one line of standard input if that is not a
+/// terminal.
 fn password(prompt: &str) -> Result<String, CliError> {
     let line = if std::io::stdin().is_terminal() {
         rpassword::prompt_password(prompt).map_err(CliError::failed)?

@@ -1,7 +1,9 @@
-//! `tidegate dev DIRECTORY`: a daemon on an embedded store, and a thread that deploys the directory.
+//! `tidegate dev DIRECTORY`: a daemon on an embedded store, and a thread that deploys the
+//! directory.
 //!
-//! The daemon is the same as in `serve`. The thread deploys the directory through the HTTP API, at the
-//! start and after each change. So a directory that works here also works with `tidegate deploy`.
+//! The daemon is the same as in `serve`. The thread deploys the directory through the HTTP API, at
+//! the start and after each change. So a directory that works here also works with `tidegate
+//! deploy`.
 
 mod banner;
 mod reload;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
-/// Watches the files of an app directory. It reports that a file may have changed, but not which file,
-/// so the caller reads the whole directory again.
+/// Watches the files of an app directory. It reports that a file may have changed, but not which
+/// file, so the caller reads the whole directory again.
 #[derive(Debug)]
 pub(crate) struct Watch {
     watcher: RecommendedWatcher,
@@ -13,8 +13,8 @@ pub(crate) struct Watch {
     directory: PathBuf,
 }
 
-/// A change is over after this time without an event. An editor writes a file in several steps, and a
-/// checkout writes many files.
+/// A change is over after this time without an event. An editor writes a file in several steps, and
+/// a checkout writes many files.
 const QUIET: Duration = Duration::from_millis(80);
 /// After this many events a change counts as over, even if more events arrive.
 const EVENTS_MAX: usize = 1_000;
@@ -23,7 +23,8 @@ impl Watch {
     pub(crate) fn start(directory: &Path) -> io::Result<Self> {
         let (sender, changes) = channel();
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // An error may mean that events were lost, so it counts as a change. Read access is no change.
+            // An error may mean that events were lost, so it counts as a change. Read access is no
+            // change.
             if event.is_err() || event.is_ok_and(|event| !matches!(event.kind, EventKind::Access(_))) {
                 let _ = sender.send(());
             }
@@ -51,7 +52,8 @@ impl Watch {
         true
     }
 
-    /// Watches the folder `scripts`, which may be new or replaced. Watching a folder twice has no effect.
+    /// Watches the folder `scripts`, which may be new or replaced. Watching a folder twice has no
+    /// effect.
     fn watch_scripts(&mut self) {
         let _ = self.watcher.watch(&self.directory.join("scripts"), RecursiveMode::NonRecursive);
     }

@@ -1,4 +1,4 @@
-//! A store whose round trips are counted and timed.
+//! Counts and measures the round trips of the dispatcher to the store.
 
 use super::Metrics;
 use super::names;

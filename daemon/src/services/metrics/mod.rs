@@ -1,5 +1,7 @@
-//! Metrics in Prometheus' text format. What happened is counted from the dispatcher's facts, what is so is read when it is
-//! asked for; `docs/metrics.md` names each with its unit, and a test holds the two together.
+//! Metrics in the text format of Prometheus.
+//!
+//! Counters and histograms count the facts of the dispatcher. Gauges are read at each scrape.
+//! `docs/metrics.md` lists each metric with its unit, and a test compares the two lists.
 
 mod facts;
 mod measured;
@@ -16,7 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// One daemon's metrics. Cheap to clone.
+/// The metrics of one daemon. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
     recorder: Arc<PrometheusRecorder>,
@@ -29,16 +31,16 @@ impl fmt::Debug for Metrics {
     }
 }
 
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-/// From half a millisecond to a minute: each bucket about twice the one before.
-const SECONDS: [f64; 17] =
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// The histogram buckets, from half a millisecond to a minute. Each is about twice the one before.
+const BUCKETS_SECONDS: [f64; 17] =
     [0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 60.0];
 
 impl Default for Metrics {
     fn default() -> Self {
         let suffix = Matcher::Suffix("_seconds".to_owned());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(suffix, &SECONDS);
-        let recorder = builder.expect("there are buckets").build_recorder();
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(suffix, &BUCKETS_SECONDS);
+        let recorder = builder.expect("the list of buckets is not empty").build_recorder();
         let metrics = Self { handle: recorder.handle(), recorder: Arc::new(recorder) };
         metrics.record(names::describe);
         metrics
@@ -46,21 +48,22 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Counts into these metrics whatever `count` counts.
+    /// Runs `count`, whose counters and gauges belong to these metrics.
     fn record<T>(&self, count: impl FnOnce() -> T) -> T {
-        // Not a global recorder: one process may run several daemons, as tests do.
+        // A local recorder, because one process may run several daemons, as tests do.
         with_local_recorder(&*self.recorder, count)
     }
 
-    /// The text of all of them.
+    /// All metrics in the text format.
     fn text(&self) -> String {
         self.handle.render()
     }
 
-    /// Sorts samples into their buckets, for ever: histograms that nobody asks for would keep every sample.
+    /// Moves samples to their buckets, every `UPKEEP_INTERVAL`. Never returns. Without this, a
+    /// histogram that is not scraped keeps each sample in memory.
     pub(crate) async fn upkeep(self) {
         loop {
-            tokio::time::sleep(UPKEEP_EVERY).await;
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
             self.handle.run_upkeep();
         }
     }

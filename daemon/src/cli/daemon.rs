@@ -58,7 +58,7 @@ impl Daemon {
     }
 }
 
-/// SIGINT and SIGTERM.
+/// The signals that stop a daemon.
 struct StopSignals {
     interrupt: Signal,
     terminate: Signal,
@@ -82,9 +82,9 @@ impl StopSignals {
 /// The token in the file at `path`, which is created if missing. Prints a note if the file was
 /// changed.
 pub(crate) fn open_token(path: &Path) -> Result<String, CliError> {
-    let (token, done) = token::open_or_create(path)
+    let (token, found) = token::open_or_create(path)
         .map_err(|error| CliError::failed(format!("cannot use the token file {}: {error}", path.display())))?;
-    match done {
+    match found {
         TokenFile::Kept => {}
         TokenFile::Created => note(&format!("created an admin token in {}", path.display())),
         TokenFile::Closed => {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 /// A setting. The file, the environment and `--set` can all write it.
 pub(super) struct Setting {
-    /// `section.key`.
+    /// The section and the key, such as `gate.permits`.
     pub(super) name: &'static str,
     /// Writes the value into the settings. The error is a predicate, such as "must be a string".
     pub(super) set: fn(&mut Settings, &RawValue) -> Result<(), String>,
@@ -71,7 +71,7 @@ impl Setting {
         self.name.split_once('.').map_or(self.name, |(_, key)| key)
     }
 
-    /// `TIDEGATE_<SECTION>_<KEY>`.
+    /// The variable of the setting, such as `TIDEGATE_GATE_PERMITS`.
     pub(super) fn variable(&self) -> String {
         format!("TIDEGATE_{}", self.name.replace('.', "_").to_ascii_uppercase())
     }

@@ -1,8 +1,9 @@
 use super::environment::Environment;
 use super::keys::{RawValue, SECTIONS, SETTINGS, Setting};
-use super::nearest::{did_you_mean, nearest};
+use super::nearest::did_you_mean;
 use super::positions::{Positions, parse_toml};
 use super::settings::Settings;
+use super::unknown::{OTHER_VARIABLES, unknown_key, unknown_section, unknown_variable};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -32,10 +33,6 @@ impl fmt::Display for ConfigErrors {
 }
 
 impl std::error::Error for ConfigErrors {}
-
-/// Variables of the command line that begin with `TIDEGATE_` and are not settings.
-const OTHER_VARIABLES: [&str; 5] =
-    ["TIDEGATE_URL", "TIDEGATE_TOKEN", "TIDEGATE_APP", "TIDEGATE_CONFIG", "TIDEGATE_ADMIN_TOKEN"];
 
 /// Variables of the tests. The daemon starts although a developer has exported them.
 const TEST_PREFIX: &str = "TIDEGATE_TEST_";
@@ -75,8 +72,8 @@ impl Layers {
             .tidegate_variables()
             .filter(|(name, _)| !OTHER_VARIABLES.contains(name) && !name.starts_with(TEST_PREFIX));
         for (name, value) in settings {
-            match SETTINGS.iter().find(|known| known.variable() == name) {
-                Some(known) => self.set(Some(known), &untyped(value), name.to_owned()),
+            match SETTINGS.iter().find(|setting| setting.variable() == name) {
+                Some(setting) => self.set(Some(setting), &untyped(value), name.to_owned()),
                 None => self.problems.push(unknown_variable(name)),
             }
         }
@@ -100,9 +97,9 @@ impl Layers {
             match assignment.split_once('=') {
                 None => self.problems.push(format!("--set {assignment}: write it as section.key=value")),
                 Some((name, value)) => match find(name) {
-                    Some(known) => self.set(Some(known), &untyped(value), format!("--set {name}")),
+                    Some(setting) => self.set(Some(setting), &untyped(value), format!("--set {name}")),
                     None => {
-                        let names: Vec<_> = SETTINGS.iter().map(|known| known.name).collect();
+                        let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
                         self.problems.push(format!("--set {name}: unknown setting; {}", did_you_mean(name, &names)));
                     }
                 },
@@ -138,23 +135,23 @@ impl Layers {
         for (key, value) in keys {
             let origin = at(key.span());
             match find(&format!("{section}.{}", key.get_ref())) {
-                Some(known) => self.set(Some(known), &typed(value.get_ref()), origin),
+                Some(setting) => self.set(Some(setting), &typed(value.get_ref()), origin),
                 None => self.problems.push(format!("{origin}: {}", unknown_key(section, key.get_ref()))),
             }
         }
     }
 
-    fn set(&mut self, known: Option<&'static Setting>, written: &RawValue, origin: String) {
-        let known = known.expect("every name in this file is one of SETTINGS");
-        match (known.set)(&mut self.settings, written) {
-            Ok(()) => _ = self.origins.insert(known.name, origin),
-            Err(rule) => self.problems.push(format!("{origin}: {} {rule}", known.name)),
+    fn set(&mut self, setting: Option<&'static Setting>, written: &RawValue, origin: String) {
+        let setting = setting.expect("every name in this file is one of SETTINGS");
+        match (setting.set)(&mut self.settings, written) {
+            Ok(()) => _ = self.origins.insert(setting.name, origin),
+            Err(rule) => self.problems.push(format!("{origin}: {} {rule}", setting.name)),
         }
     }
 }
 
 fn find(name: &str) -> Option<&'static Setting> {
-    SETTINGS.iter().find(|known| known.name == name)
+    SETTINGS.iter().find(|setting| setting.name == name)
 }
 
 fn untyped(text: &str) -> RawValue {
@@ -171,40 +168,6 @@ fn typed(value: &DeValue<'_>) -> RawValue {
         _ => String::new(),
     };
     RawValue { text, toml_type: Some(value.type_str()) }
-}
-
-fn unknown_section(section: &str) -> String {
-    if let Some(known) = SETTINGS.iter().find(|known| known.key() == section) {
-        return format!("`{section}` belongs in the section [{}]", known.section());
-    }
-    match nearest(section, SECTIONS) {
-        Some(near) if near == section => format!("`{section}` is a section: write [{section}]"),
-        _ => format!("unknown section [{section}]; {}", did_you_mean(section, &SECTIONS)),
-    }
-}
-
-fn unknown_key(section: &str, key: &str) -> String {
-    let of_section: Vec<_> = SETTINGS.iter().filter(|known| known.section() == section).map(Setting::key).collect();
-    if nearest(key, of_section.iter().copied()).is_none()
-        && let Some(elsewhere) = SETTINGS.iter().find(|known| known.key() == key)
-    {
-        return format!("unknown key `{key}` in [{section}]; it belongs in [{}]", elsewhere.section());
-    }
-    format!("unknown key `{key}` in [{section}]; {}", did_you_mean(key, &of_section))
-}
-
-fn unknown_variable(name: &str) -> String {
-    // The distance is computed without the common prefix, with which all names would be near each
-    // other.
-    let tail = |name: &str| name.trim_start_matches("TIDEGATE_").to_owned();
-    let tails: Vec<String> =
-        SETTINGS.iter().map(Setting::variable).chain(OTHER_VARIABLES.map(str::to_owned)).map(|v| tail(&v)).collect();
-    match nearest(&tail(name), tails.iter().map(String::as_str)) {
-        Some(near) => format!("{name}: unknown variable; did you mean TIDEGATE_{near}?"),
-        None => {
-            format!("{name}: unknown variable; settings are TIDEGATE_<SECTION>_<KEY>, such as TIDEGATE_HTTP_LISTEN")
-        }
-    }
 }
 
 #[cfg(test)]
@@ -260,9 +223,9 @@ mod tests {
 
     #[test]
     fn each_setting_has_a_section_and_is_read_from_every_layer() {
-        for known in &SETTINGS {
-            assert!(SECTIONS.contains(&known.section()), "{}", known.name);
-            let value = match known.key() {
+        for setting in &SETTINGS {
+            assert!(SECTIONS.contains(&setting.section()), "{}", setting.name);
+            let value = match setting.key() {
                 "listen" => "127.0.0.1:9",
                 "url" => "sqlite:x",
                 "format" => "json",
@@ -271,10 +234,10 @@ mod tests {
                 "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" => "2000000",
                 _ => "77",
             };
-            let flagged = layers("", &[], &[&format!("{}={value}", known.name)]).finish().unwrap();
-            let variable = layers("", &[(&known.variable(), value)], &[]).finish().unwrap();
-            assert_eq!(flagged, variable, "{}", known.name);
-            assert_ne!(flagged, Settings::default(), "{}", known.name);
+            let flagged = layers("", &[], &[&format!("{}={value}", setting.name)]).finish().unwrap();
+            let variable = layers("", &[(&setting.variable(), value)], &[]).finish().unwrap();
+            assert_eq!(flagged, variable, "{}", setting.name);
+            assert_ne!(flagged, Settings::default(), "{}", setting.name);
         }
         let json = layers("[log]\nformat = \"json\"", &[], &[]).finish().unwrap();
         assert_eq!(json.log.format, LogFormat::Json);

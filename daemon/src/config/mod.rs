@@ -11,6 +11,7 @@ mod layers;
 mod nearest;
 mod positions;
 mod settings;
+mod unknown;
 
 pub use environment::Environment;
 pub use layers::{ConfigErrors, Layers};

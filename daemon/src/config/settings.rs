@@ -32,7 +32,7 @@ impl Default for HttpSettings {
     }
 }
 
-/// Section `[store]`.
+/// Section `[store]`: the place of the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreSettings {
     /// `sqlite:PATH` or `postgres://…`. `None`: the command chooses an SQLite file.
@@ -64,7 +64,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// Section `[auth]`.
+/// Section `[auth]`: access to the HTTP API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthSettings {
     /// The file with the admin token, created if missing. Default: `token` beside an SQLite file.

@@ -62,7 +62,9 @@ fn what_is_saved_is_deployed_and_what_is_broken_is_not() {
     assert_eq!(receipt_of("3")["edited"], true);
 
     dev.edit("receipt.js", "export default (", "export default");
-    wait_for("the repair", PATIENCE, || dev.out().contains("as it is deployed again").then_some(()));
+    wait_for("the repair", PATIENCE, || {
+        dev.out().contains("the directory matches the deployed app again").then_some(())
+    });
 
     dev.edit("tidegate.toml", "collection", "colection");
     let hint = "unknown key `colection`; did you mean `collection`?";
@@ -121,7 +123,7 @@ fn exit_codes_tell_what_went_wrong() {
             "error[unreachable]: no daemon answers at http://127.0.0.1:1: ",
         ),
         (&["kv", "put", "orders/x", "{"], 2, "error: not valid JSON"),
-        (&["kv", "get", "orders"], 2, "error: \"orders\" names no value"),
+        (&["kv", "get", "orders"], 2, "error: \"orders\" is not the path of a value"),
         (&["triggers", "--bogus"], 2, "unexpected argument '--bogus'"),
         (&["deploy", "nowhere"], 1, "nowhere is not a directory"),
     ] {

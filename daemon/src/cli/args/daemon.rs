@@ -28,10 +28,10 @@ pub(crate) struct ServeArgs {
     /// File with the admin token; created if missing [default: `token` beside an SQLite file]
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
-    /// error, warn, info, debug, trace, or a filter such as info,tidegate=debug
+    /// Level of the log: error, warn, info, debug, trace, or a filter such as info,tidegate=debug
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
-    /// human or json
+    /// Format of the log lines: human or json
     #[arg(long, value_name = "FORMAT")]
     pub(crate) log_format: Option<String>,
 }
@@ -51,7 +51,7 @@ pub(crate) struct StoreArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// App directory whose embedded store is checked
+    /// App directory with an embedded store to check
     pub(crate) directory: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) store: StoreArgs,

@@ -46,13 +46,13 @@ pub(crate) struct GateArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum KvCommand {
-    /// Print a value
+    /// Print the value of a key
     Get {
         /// Collection and key, such as orders/1
         #[arg(value_name = "COLLECTION/KEY")]
         path: String,
     },
-    /// Set a value
+    /// Set the value of a key
     Put {
         /// Collection and key, such as orders/1
         #[arg(value_name = "COLLECTION/KEY")]
@@ -64,7 +64,7 @@ pub(crate) enum KvCommand {
         #[arg(long, value_name = "VERSION")]
         if_version: Option<i64>,
     },
-    /// Delete a value
+    /// Delete the value of a key
     Delete {
         /// Collection and key, such as orders/1
         #[arg(value_name = "COLLECTION/KEY")]
@@ -73,7 +73,7 @@ pub(crate) enum KvCommand {
         #[arg(long, value_name = "VERSION")]
         if_version: Option<i64>,
     },
-    /// List a collection
+    /// List the values of a collection
     List {
         /// A collection, or COLLECTION/PREFIX for the keys that begin with PREFIX
         #[arg(value_name = "COLLECTION")]

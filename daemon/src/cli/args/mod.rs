@@ -53,14 +53,14 @@ pub(crate) enum Command {
     /// Run an app directory on an embedded store, deploy it again after each change, print each
     /// delivery
     Dev(DevArgs),
-    /// Run the daemon
+    /// Run a daemon in production
     Serve(ServeArgs),
     /// Replace an app's scripts and triggers by those of a directory
     Deploy {
         /// The directory with tidegate.toml and the scripts
         directory: PathBuf,
     },
-    /// Emit an event
+    /// Emit an event of the app
     Emit(EmitArgs),
     /// Run a script and print the value that it returns
     Invoke(InvokeArgs),

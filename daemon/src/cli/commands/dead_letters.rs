@@ -43,7 +43,6 @@ struct DeadLetterView {
 /// The width of an error in a table, in characters.
 const ERROR_WIDTH: usize = 60;
 
-/// `tidegate dead-letters …`
 pub(in super::super) fn run(context: &Context, command: DeadLettersCommand) -> Result<(), CliError> {
     match command {
         DeadLettersCommand::List(args) => list(context, args),

@@ -30,7 +30,6 @@ struct DeliveryView {
 /// The width of an error in a table, in characters.
 const ERROR_WIDTH: usize = 60;
 
-/// `tidegate deliveries …`
 pub(in super::super) fn run(context: &Context, command: DeliveriesCommand) -> Result<(), CliError> {
     match command {
         DeliveriesCommand::List(args) => list(context, args),

@@ -22,7 +22,7 @@ struct Change {
     sync_reserve: Option<u32>,
 }
 
-/// `tidegate gate`
+/// Without new limits, this only reads the state of the gate.
 pub(in super::super) fn run(context: &Context, args: &GateArgs) -> Result<(), CliError> {
     let change = Change { permits: args.permits, sync_reserve: args.sync_reserve };
     let call = if change.permits.is_none() && change.sync_reserve.is_none() {

@@ -30,7 +30,6 @@ struct Entry {
 /// The width of a value in a table, in characters.
 const VALUE_WIDTH: usize = 80;
 
-/// `tidegate kv …`
 pub(in super::super) fn run(context: &Context, command: KvCommand) -> Result<(), CliError> {
     match command {
         KvCommand::Get { path } => {

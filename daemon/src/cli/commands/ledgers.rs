@@ -36,7 +36,6 @@ struct AbandonedView {
     at: String,
 }
 
-/// `tidegate loops`
 pub(in super::super) fn loops(context: &Context, limit: Option<u32>) -> Result<(), CliError> {
     let call = Call::get(context.target.path("/loops")?).query("limit", limit);
     let answer = context.target.client.call(call)?;
@@ -54,7 +53,6 @@ pub(in super::super) fn loops(context: &Context, limit: Option<u32>) -> Result<(
     })
 }
 
-/// `tidegate abandoned`
 pub(in super::super) fn abandoned(context: &Context, page: PageArgs) -> Result<(), CliError> {
     let call = Call::get(context.target.path("/abandoned")?).query("limit", page.limit).query("cursor", page.cursor);
     let answer = context.target.client.call(call)?;

@@ -18,7 +18,6 @@ struct RoleView {
     role: String,
 }
 
-/// `tidegate roles …`
 pub(in super::super) fn run(context: &Context, command: RolesCommand) -> Result<(), CliError> {
     match command {
         RolesCommand::List => {

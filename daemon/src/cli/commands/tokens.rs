@@ -26,7 +26,6 @@ struct CreatedToken {
     principal: String,
 }
 
-/// `tidegate tokens …`
 pub(in super::super) fn run(context: &Context, command: TokensCommand) -> Result<(), CliError> {
     match command {
         TokensCommand::List => {

@@ -27,7 +27,6 @@ struct TriggerView {
     paused: bool,
 }
 
-/// `tidegate triggers …`
 pub(in super::super) fn run(context: &Context, command: TriggersCommand) -> Result<(), CliError> {
     let path = |rest: &str| context.target.path(&format!("/triggers{rest}"));
     let named = |name: &str, action: &str| path(&format!("/{}{action}", segment(name)));

@@ -35,7 +35,6 @@ struct Session {
     expires_at: Option<String>,
 }
 
-/// `tidegate users …`
 pub(in super::super) fn run(context: &Context, command: UsersCommand) -> Result<(), CliError> {
     let path = |name: &str, rest: &str| format!("/v1/users/{name}{rest}");
     match command {
@@ -107,7 +106,6 @@ pub(in super::super) fn login(context: &Context, user: &str) -> Result<(), CliEr
     output::print_line(&session.token).map_err(CliError::failed)
 }
 
-/// `tidegate whoami`
 pub(in super::super) fn whoami(context: &Context) -> Result<(), CliError> {
     let answer = context.target.client.call(Call::get("/v1/whoami".to_owned()))?;
     context.show(&answer.body, |me: &Whoami| format!("{} may do: {}\n", me.principal, rights(me.admin, &me.roles)))

@@ -89,9 +89,13 @@ impl Reload {
                 continue;
             }
             match &attempt {
-                Attempt::Deployed(app) if deployed.as_ref() == Some(app) => say("as it is deployed again\n"),
+                Attempt::Deployed(app) if deployed.as_ref() == Some(app) => {
+                    say("the directory matches the deployed app again\n")
+                }
                 Attempt::Deployed(app) => deployed = Some(app.clone()),
-                Attempt::Failed(error) => note(&format!("not deployed, the last good deployment stays:\n{error}")),
+                Attempt::Failed(error) => {
+                    note(&format!("not deployed; the last good deployment stays active:\n{error}"))
+                }
             }
             last = attempt;
         }

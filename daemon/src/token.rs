@@ -38,12 +38,12 @@ pub(crate) fn open_or_create(path: &Path) -> io::Result<(String, TokenFile)> {
 /// Reads the token in the file at `path`.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let text = std::fs::read_to_string(path)?;
-    checked(text.trim()).map_err(|rule| io::Error::new(io::ErrorKind::InvalidData, rule))
+    validate(text.trim()).map_err(|rule| io::Error::new(io::ErrorKind::InvalidData, rule))
 }
 
 /// Returns `token` if it is well-formed. The error is a predicate: the caller puts the name of the
 /// file or variable before it.
-pub(crate) fn checked(token: &str) -> Result<String, String> {
+pub(crate) fn validate(token: &str) -> Result<String, String> {
     if token.len() >= TOKEN_BYTES_MIN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(token.to_owned())
     } else {

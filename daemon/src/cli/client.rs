@@ -35,11 +35,11 @@ pub(crate) struct Call {
 
 /// A daemon that is overloaded answers so at once. The slowest call deploys many scripts, which
 /// takes seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// A probe asks `/healthz` or `/readyz`. The daemon pings its store for `/readyz`, for at most a
 /// second.
-const PROBE_ANSWER_WITHIN: Duration = Duration::from_secs(3);
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Far above the longest list that the API returns.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
@@ -80,15 +80,15 @@ impl Call {
 impl Client {
     /// A client of the daemon at `base`, such as `http://127.0.0.1:8787`.
     pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self, CliError> {
-        Self::with_timeout(base, token, ANSWER_WITHIN)
+        Self::with_timeout(base, token, ANSWER_TIMEOUT)
     }
 
     /// A client for `/healthz` and `/readyz`, with a short timeout and without a token.
     pub(crate) fn probe(base: &str) -> Result<Self, CliError> {
-        Self::with_timeout(base, None, PROBE_ANSWER_WITHIN)
+        Self::with_timeout(base, None, PROBE_TIMEOUT)
     }
 
-    fn with_timeout(base: &str, token: Option<String>, answer_within: Duration) -> Result<Self, CliError> {
+    fn with_timeout(base: &str, token: Option<String>, timeout: Duration) -> Result<Self, CliError> {
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|error| CliError::usage(format!("{base:?} is not a URL: {error}")))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
@@ -99,8 +99,8 @@ impl Client {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(answer_within))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(timeout))
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
         // A proxy that the environment names cannot reach loopback addresses of this machine.
         let config = if is_loopback(uri.host()) { config.proxy(None) } else { config };

@@ -10,7 +10,7 @@ use super::settings::settings;
 use super::{output, stores, text};
 use crate::config::{Environment, Settings};
 use crate::server::StoreUrl;
-use crate::{token as token_file, wall_clock};
+use crate::{token, wall_clock};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -35,14 +35,14 @@ enum Status {
 }
 
 /// A store that answers later is as good as down.
-const STORE_ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The API shows the store's time and logs show this machine's. People compare the two.
 const CLOCK_DIFFERENCE_MAX: Micros = Micros::from_millis(1_000);
 
 pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> Result<(), CliError> {
     let mut checks = Vec::new();
     match settings(&args.store, environment, |layers| layers)
-        .and_then(|settings| Ok((store(args, &settings)?, settings)))
+        .and_then(|settings| Ok((find_store(args, &settings)?, settings)))
     {
         Err(error) => checks.push(fail("config", error.to_string().trim_start_matches("error: "))),
         Ok((store, settings)) => {
@@ -51,15 +51,15 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
             // elsewhere.
             let in_directory = args.directory.as_deref().map(dev_token_path);
             let token_file = in_directory.or_else(|| token_path(&settings, &store));
-            checks.push(token(token_file.as_deref(), environment));
+            checks.push(check_token(token_file.as_deref(), environment));
             let (port, running) = match token_file.as_deref().and_then(|path| running_daemon(path, environment)) {
                 Some(url) => (ok("port", format!("a daemon on this store answers at {url}")), Client::probe(&url).ok()),
-                None => port(&settings),
+                None => check_port(&settings),
             };
             checks.push(port);
             match running {
-                Some(client) => checks.push(ready(&client)),
-                None => checks.extend(store_checks(&store)),
+                Some(client) => checks.push(check_readiness(&client)),
+                None => checks.extend(check_store(&store)),
             }
         }
     }
@@ -86,14 +86,14 @@ fn show(checks: &[Check], json: bool) -> Result<(), CliError> {
 }
 
 /// The store of the settings, else of the app directory.
-fn store(args: &DoctorArgs, settings: &Settings) -> Result<StoreUrl, CliError> {
+fn find_store(args: &DoctorArgs, settings: &Settings) -> Result<StoreUrl, CliError> {
     match &args.directory {
         Some(directory) if settings.store.url.is_none() => Ok(StoreUrl::Sqlite(dev_store_path(directory))),
         _ => store_url(settings),
     }
 }
 
-fn token(path: Option<&Path>, environment: &Environment) -> Check {
+fn check_token(path: Option<&Path>, environment: &Environment) -> Check {
     const NAME: &str = "admin token";
     if environment.get("TIDEGATE_ADMIN_TOKEN").is_some() {
         return ok(NAME, "TIDEGATE_ADMIN_TOKEN is set");
@@ -102,7 +102,7 @@ fn token(path: Option<&Path>, environment: &Environment) -> Check {
         return fail(NAME, "a daemon on Postgres needs --admin-token-file or TIDEGATE_ADMIN_TOKEN");
     };
     let shown = path.display();
-    match std::fs::metadata(path).and_then(|metadata| token_file::read(path).map(|_| metadata.permissions().mode())) {
+    match std::fs::metadata(path).and_then(|metadata| token::read(path).map(|_| metadata.permissions().mode())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             ok(NAME, format!("{shown} is created at the first start"))
         }
@@ -118,13 +118,14 @@ fn token(path: Option<&Path>, environment: &Environment) -> Check {
 /// The URL of the running daemon whose token is in this file.
 fn running_daemon(token_file: &Path, environment: &Environment) -> Option<String> {
     let token_file = token_file.canonicalize().ok()?;
-    let its = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
-    let running = Instance::running(environment).into_iter().find(|one| its(one).as_ref() == Some(&token_file));
+    let token_file_of = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
+    let running =
+        Instance::running(environment).into_iter().find(|one| token_file_of(one).as_ref() == Some(&token_file));
     running.map(|instance| instance.url)
 }
 
 /// Checks that the port is free. If a daemon listens on the port, returns a client of it.
-fn port(settings: &Settings) -> (Check, Option<Client>) {
+fn check_port(settings: &Settings) -> (Check, Option<Client>) {
     const NAME: &str = "port";
     let address = settings.http.listen;
     match TcpListener::bind(address) {
@@ -146,7 +147,7 @@ fn port(settings: &Settings) -> (Check, Option<Client>) {
 }
 
 /// Asks the running daemon about its store. Only the daemon can open its SQLite file.
-fn ready(client: &Client) -> Check {
+fn check_readiness(client: &Client) -> Check {
     match client.call(Call::get("/readyz")) {
         Ok(_) => ok("store", "the running daemon reports that its store answers"),
         Err(CliError::Refused(problem)) => {
@@ -157,7 +158,7 @@ fn ready(client: &Client) -> Check {
 }
 
 /// Opens the store as a daemon would.
-fn store_checks(url: &StoreUrl) -> Vec<Check> {
+fn check_store(url: &StoreUrl) -> Vec<Check> {
     let name = url.without_password();
     if let StoreUrl::Sqlite(path) = url
         && !path.exists()
@@ -169,15 +170,15 @@ fn store_checks(url: &StoreUrl) -> Vec<Check> {
         Err(error) => return vec![fail("store", error.to_string())],
     };
     let answer = runtime.block_on(async {
-        tokio::time::timeout(STORE_ANSWER_WITHIN, stores::discover(url)).await.unwrap_or_else(|_| {
-            Err(StoreError::unknown(format!("no answer within {} s", STORE_ANSWER_WITHIN.as_secs())))
-        })
+        tokio::time::timeout(STORE_TIMEOUT, stores::discover(url))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unknown(format!("no answer within {} s", STORE_TIMEOUT.as_secs()))))
     });
     match answer {
         Ok(clock) => vec![
             ok("store", format!("{name} answers")),
             ok("schema", "this version supports it"),
-            clocks(clock, wall_clock::now()),
+            compare_clocks(clock, wall_clock::now()),
         ],
         Err(error) if error.kind == StoreErrorKind::Refused => vec![
             ok("store", format!("{name} answers")),
@@ -198,7 +199,7 @@ fn future_sqlite_file(path: &Path) -> Check {
     }
 }
 
-fn clocks(store: Timestamp, here: Timestamp) -> Check {
+fn compare_clocks(store: Timestamp, here: Timestamp) -> Check {
     let (apart, direction) = if store > here { (store.since(here), "ahead of") } else { (here.since(store), "behind") };
     if apart <= CLOCK_DIFFERENCE_MAX {
         return ok("clock", "the clocks of the store and of this machine agree within a second");
@@ -235,7 +236,7 @@ mod tests {
             (at(190), at(100), Status::Warn, "1 min ahead of"),
             (at(100), at(105), Status::Warn, "5 s behind"),
         ] {
-            let check = clocks(store, here);
+            let check = compare_clocks(store, here);
             assert!(check.status == status && check.detail.contains(words), "{check:?}");
         }
     }

@@ -28,7 +28,7 @@ pub(crate) struct Registration {
 }
 
 /// A port of this machine accepts a connection within milliseconds, or is closed.
-const CONNECT_WITHIN: Duration = Duration::from_millis(300);
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 
 impl Instance {
     pub(crate) fn of_this_process(url: String, app: Option<String>, token_file: Option<PathBuf>) -> Self {
@@ -58,7 +58,7 @@ impl Instance {
 
     fn is_running(&self) -> bool {
         // Another process may have the same id now, but it does not listen on this address.
-        let answers = |address| TcpStream::connect_timeout(&address, CONNECT_WITHIN).is_ok();
+        let answers = |address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok();
         self.has_process() && self.address().is_some_and(answers)
     }
 

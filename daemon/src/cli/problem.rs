@@ -65,7 +65,9 @@ impl Problem {
             "payload_too_large" => "the limit is the daemon's setting http.body_bytes_max",
             "store_unavailable" => "the daemon runs but its store does not answer; `tidegate doctor` checks the store",
             "store_outcome_unknown" => "the change may be applied or not: read the state before you repeat the command",
-            "not_found" => "is the daemon older than this command, or is --url not a Tidegate daemon?",
+            "not_found" => {
+                "the daemon may be older than this command, or --url may name a server that is not a Tidegate daemon"
+            }
             _ => return None,
         })
     }

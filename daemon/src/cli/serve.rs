@@ -53,7 +53,7 @@ fn admin_token(
     if flag.is_none()
         && let Some(token) = environment.get("TIDEGATE_ADMIN_TOKEN")
     {
-        let token = token::checked(token).map_err(|rule| CliError::usage(format!("TIDEGATE_ADMIN_TOKEN {rule}")))?;
+        let token = token::validate(token).map_err(|rule| CliError::usage(format!("TIDEGATE_ADMIN_TOKEN {rule}")))?;
         return Ok((token, None));
     }
     let path = token_path(settings, store).ok_or_else(|| {

@@ -17,7 +17,7 @@ pub(crate) struct Target {
 
 /// The result of the search for a daemon, before any call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
+struct Endpoint {
     url: String,
     token: Option<String>,
     app: Option<String>,
@@ -30,8 +30,8 @@ impl Target {
     /// Finds the daemon and the app by the flags, the environment, the directory `here` and the
     /// daemons that run on this machine.
     pub(crate) fn find(global: &Global, environment: &Environment, here: &Path) -> Result<Self, CliError> {
-        let found = find(global, environment, here, || Instance::running(environment))?;
-        Ok(Self { client: Client::new(&found.url, found.token)?, app: found.app })
+        let endpoint = find_endpoint(global, environment, here, || Instance::running(environment))?;
+        Ok(Self { client: Client::new(&endpoint.url, endpoint.token)?, app: endpoint.app })
     }
 
     /// The app that was found, or the only app of the daemon.
@@ -72,12 +72,12 @@ struct AppEntry {
 /// URL, token and app each come from the first source that has a value: the flag, the environment,
 /// a running daemon. Of several running daemons, the search takes the daemon whose token file is in
 /// `here` or above.
-fn find(
+fn find_endpoint(
     global: &Global,
     environment: &Environment,
     here: &Path,
     running: impl FnOnce() -> Vec<Instance>,
-) -> Result<Found, CliError> {
+) -> Result<Endpoint, CliError> {
     let given = |flag: &Option<String>, variable| flag.clone().or_else(|| environment.get(variable).map(str::to_owned));
     let url = given(&global.url, "TIDEGATE_URL");
     let token = given(&global.token, "TIDEGATE_TOKEN");
@@ -98,7 +98,7 @@ fn find(
     };
     let app = app.or_else(|| instance.as_ref().and_then(|instance| instance.app.clone()));
     let url = url.or_else(|| instance.map(|instance| instance.url)).unwrap_or_else(|| DEFAULT_URL.to_owned());
-    Ok(Found { url, token, app })
+    Ok(Endpoint { url, token, app })
 }
 
 /// Whether a token from a file may be sent. A token file belongs to a daemon of this machine, so
@@ -183,7 +183,7 @@ mod tests {
             }
         }
 
-        fn find(&self, flags: &str, variables: &str, here: &str, running: &str) -> Result<Found, CliError> {
+        fn find(&self, flags: &str, variables: &str, here: &str, running: &str) -> Result<Endpoint, CliError> {
             let pairs = |text: &str| -> Vec<(String, String)> {
                 let words = text.split_whitespace().filter_map(|word| word.split_once('='));
                 words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -191,7 +191,7 @@ mod tests {
             let flag = |name: &str| pairs(flags).into_iter().find(|(flag, _)| flag == name).map(|(_, value)| value);
             let global = Global { url: flag("url"), token: flag("token"), app: flag("app"), json: false };
             let environment = pairs(variables).into_iter().collect();
-            find(&global, &environment, &self.root.path().join(here), || {
+            find_endpoint(&global, &environment, &self.root.path().join(here), || {
                 running.split_whitespace().map(|name| self.instance(name)).collect()
             })
         }
@@ -220,7 +220,8 @@ mod tests {
             ("url=https://example.org", "", "one", "one", "https://example.org", None, Some("one")),
             ("url=https://127.example.org", "", "one", "", "https://127.example.org", None, Some("one")),
         ] {
-            let expected = Found { url: url.to_owned(), token: token.map(str::to_owned), app: app.map(str::to_owned) };
+            let expected =
+                Endpoint { url: url.to_owned(), token: token.map(str::to_owned), app: app.map(str::to_owned) };
             assert_eq!(disk.find(flags, variables, here, running), Ok(expected), "{flags:?} {variables:?} {here:?}");
         }
     }

@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use tidegate_core::{Micros, Timestamp};
 
 /// Rows under headers, in columns as wide as their widest cell, with two spaces between columns. A
-/// terminal shows some characters, such as Chinese ones, two columns wide. A cell of several lines
-/// makes its row as high.
+/// terminal shows some characters, such as Chinese ones, two columns wide. A cell with several
+/// lines continues in its own column.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(headers).add_rows(rows);

@@ -27,7 +27,9 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 /// `scripts` after all layers are added, because some bounds depend on other settings.
 pub(super) static SETTINGS: [Setting; 31] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
-    setting("http.body_bytes_max", |s, raw| raw.within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)),
+    setting("http.body_bytes_max", |s, raw| {
+        raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
+    }),
     setting("store.url", |s, raw| raw.store_url().map(|value| s.store.url = Some(value))),
     setting("gate.permits", |s, raw| raw.number().map(|value| s.engine.gate.permits = value)),
     setting("gate.sync_reserve", |s, raw| raw.number().map(|value| s.engine.gate.sync_reserve = value)),
@@ -94,7 +96,7 @@ impl RawValue {
         }
     }
 
-    fn within(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
+    fn number_within(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
         let number: usize = self.number()?;
         if range.contains(&number) {
             Ok(number)

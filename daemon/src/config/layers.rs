@@ -66,14 +66,14 @@ impl Layers {
     #[must_use]
     pub fn environment(mut self, environment: &Environment) -> Self {
         if let Some(url) = environment.get("DATABASE_URL") {
-            self.set(find("store.url"), &untyped(url), "DATABASE_URL".to_owned());
+            self.set(find("store.url"), &text_value(url), "DATABASE_URL".to_owned());
         }
         let settings = environment
             .tidegate_variables()
             .filter(|(name, _)| !OTHER_VARIABLES.contains(name) && !name.starts_with(TEST_PREFIX));
         for (name, value) in settings {
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
-                Some(setting) => self.set(Some(setting), &untyped(value), name.to_owned()),
+                Some(setting) => self.set(Some(setting), &text_value(value), name.to_owned()),
                 None => self.problems.push(unknown_variable(name)),
             }
         }
@@ -85,7 +85,7 @@ impl Layers {
     #[must_use]
     pub fn flag(mut self, flag: &str, name: &'static str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
-            self.set(find(name), &untyped(&value.to_string()), flag.to_owned());
+            self.set(find(name), &text_value(&value.to_string()), flag.to_owned());
         }
         self
     }
@@ -97,7 +97,7 @@ impl Layers {
             match assignment.split_once('=') {
                 None => self.problems.push(format!("--set {assignment}: write it as section.key=value")),
                 Some((name, value)) => match find(name) {
-                    Some(setting) => self.set(Some(setting), &untyped(value), format!("--set {name}")),
+                    Some(setting) => self.set(Some(setting), &text_value(value), format!("--set {name}")),
                     None => {
                         let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
                         self.problems.push(format!("--set {name}: unknown setting; {}", did_you_mean(name, &names)));
@@ -135,7 +135,7 @@ impl Layers {
         for (key, value) in keys {
             let origin = at(key.span());
             match find(&format!("{section}.{}", key.get_ref())) {
-                Some(setting) => self.set(Some(setting), &typed(value.get_ref()), origin),
+                Some(setting) => self.set(Some(setting), &toml_value(value.get_ref()), origin),
                 None => self.problems.push(format!("{origin}: {}", unknown_key(section, key.get_ref()))),
             }
         }
@@ -154,11 +154,11 @@ fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-fn untyped(text: &str) -> RawValue {
+fn text_value(text: &str) -> RawValue {
     RawValue { text: text.to_owned(), toml_type: None }
 }
 
-fn typed(value: &DeValue<'_>) -> RawValue {
+fn toml_value(value: &DeValue<'_>) -> RawValue {
     let text = match value {
         DeValue::String(text) => text.to_string(),
         // A number beyond i128 is out of bounds for every setting. Its message shows it as it is

@@ -29,7 +29,7 @@ impl<'t> Fields<'t> {
     pub(super) fn table(&self, key: &str, place: &str) -> Option<Self> {
         match self.table.get(key)?.get_ref() {
             DeValue::Table(table) => Some(Self::new(table, self.key_span(key), place, self.problems)),
-            other => self.mistyped(key, "a table", other),
+            other => self.report_type(key, "a table", other),
         }
     }
 
@@ -44,22 +44,22 @@ impl<'t> Fields<'t> {
     pub(super) fn text(&self, key: &str) -> Option<&'t str> {
         match self.table.get(key)?.get_ref() {
             DeValue::String(text) => Some(text.as_ref()),
-            other => self.mistyped(key, "a string", other),
+            other => self.report_type(key, "a string", other),
         }
     }
 
     /// Parses the text at `key`.
-    pub(super) fn parsed<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
+    pub(super) fn parse<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
         let text = self.text(key)?;
-        parse(text.to_owned()).map_err(|error| self.wrong(key, &error.to_string())).ok()
+        parse(text.to_owned()).map_err(|error| self.report(key, &error.to_string())).ok()
     }
 
     /// Parses the text at `key`. A missing key is a problem.
-    pub(super) fn required<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
+    pub(super) fn parse_required<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
         if !self.has(key) {
-            self.missing(key);
+            self.report_missing(key);
         }
-        self.parsed(key, parse)
+        self.parse(key, parse)
     }
 
     /// The number at `key`, from 0 to 2^64-1.
@@ -67,9 +67,9 @@ impl<'t> Fields<'t> {
         match self.table.get(key)?.get_ref() {
             DeValue::Integer(number) => match u64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Some(number),
-                Err(_) => self.wrong_and_none(key, &format!("must be a whole number from 0, it is {number}")),
+                Err(_) => self.report_and_none(key, &format!("must be a whole number from 0, it is {number}")),
             },
-            other => self.mistyped(key, "a whole number", other),
+            other => self.report_type(key, "a whole number", other),
         }
     }
 
@@ -79,18 +79,18 @@ impl<'t> Fields<'t> {
         let text = match value {
             DeValue::Float(number) => number.as_str(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-            other => return self.mistyped(key, "a number", other),
+            other => return self.report_type(key, "a number", other),
         };
         match text.parse() {
             Ok(number) => Some(number),
-            Err(_) => self.mistyped(key, "a number", value),
+            Err(_) => self.report_type(key, "a number", value),
         }
     }
 
     pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         match self.table.get(key)?.get_ref() {
             DeValue::Boolean(value) => Some(*value),
-            other => self.mistyped(key, "true or false", other),
+            other => self.report_type(key, "true or false", other),
         }
     }
 
@@ -98,7 +98,7 @@ impl<'t> Fields<'t> {
     pub(super) fn texts(&self, key: &str) -> Option<Vec<&'t str>> {
         let value = self.table.get(key)?.get_ref();
         let texts = value.as_array().and_then(|items| items.iter().map(|item| item.get_ref().as_str()).collect());
-        if texts.is_none() { self.mistyped(key, "a list of strings", value) } else { texts }
+        if texts.is_none() { self.report_type(key, "a list of strings", value) } else { texts }
     }
 
     /// Reports each key that is not in `known`.
@@ -116,26 +116,26 @@ impl<'t> Fields<'t> {
 
     /// Reports a problem with the value at `key`. A missing key is reported at the line of the
     /// table.
-    pub(super) fn wrong(&self, key: &str, message: &str) {
+    pub(super) fn report(&self, key: &str, message: &str) {
         self.problems.at(&self.key_span(key), format!("{}{key}: {message}", self.place));
     }
 
-    pub(super) fn missing(&self, key: &str) {
+    pub(super) fn report_missing(&self, key: &str) {
         self.problems.at(&self.span, format!("{}`{key}` is missing", self.place));
     }
 
     /// Reports a problem with the table as a whole.
-    pub(super) fn wrong_here(&self, message: &str) {
+    pub(super) fn report_table(&self, message: &str) {
         self.problems.at(&self.span, format!("{}{message}", self.place));
     }
 
-    fn wrong_and_none<T>(&self, key: &str, message: &str) -> Option<T> {
-        self.wrong(key, message);
+    fn report_and_none<T>(&self, key: &str, message: &str) -> Option<T> {
+        self.report(key, message);
         None
     }
 
-    fn mistyped<T>(&self, key: &str, wanted: &str, found: &DeValue<'_>) -> Option<T> {
-        self.wrong_and_none(key, &format!("must be {wanted}, it is of the type {}", found.type_str()))
+    fn report_type<T>(&self, key: &str, wanted: &str, found: &DeValue<'_>) -> Option<T> {
+        self.report_and_none(key, &format!("must be {wanted}, it is of the type {}", found.type_str()))
     }
 
     fn key_span(&self, key: &str) -> Range<usize> {

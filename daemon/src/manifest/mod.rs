@@ -122,7 +122,7 @@ fn app(root: &Fields<'_>, problems: &Problems<'_>) -> Option<AppName> {
         return None;
     };
     app.refuse_unknown(&["name"]);
-    app.required("name", AppName::new)
+    app.parse_required("name", AppName::new)
 }
 
 fn triggers(
@@ -144,7 +144,7 @@ fn triggers(
         let fields = trigger::fields(table, entry.span(), index, problems);
         let Some(spec) = trigger::read(&fields, scripts) else { continue };
         if specs.iter().any(|other| other.name == spec.name) {
-            fields.wrong("name", "another trigger has this name");
+            fields.report("name", "another trigger has this name");
         }
         specs.push(spec);
     }

@@ -69,9 +69,9 @@ mod tests {
     use std::sync::{Arc, Mutex, mpsc};
 
     /// Accepts one write for each token.
-    struct Slow(mpsc::Receiver<()>, Arc<Mutex<String>>);
+    struct SlowWriter(mpsc::Receiver<()>, Arc<Mutex<String>>);
 
-    impl Write for Slow {
+    impl Write for SlowWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.recv().map_err(io::Error::other)?;
             self.1.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
@@ -87,7 +87,7 @@ mod tests {
     fn a_slow_reader_misses_lines_and_gets_their_number() {
         let (token, tokens) = mpsc::channel();
         let written = Arc::new(Mutex::new(String::new()));
-        let mut lines = Lines::with_capacity(Slow(tokens, Arc::clone(&written)), 1);
+        let mut lines = Lines::with_capacity(SlowWriter(tokens, Arc::clone(&written)), 1);
         // At most one line is being written and one is queued, so at least two are left out.
         for n in 0..4 {
             lines.write(format!("{n}\n"));

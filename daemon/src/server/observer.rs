@@ -128,7 +128,12 @@ fn log(fact: &Fact) {
             delivery_event!(debug, delivery, waited_us = waited.0, "started");
         }
         Fact::SettlementFenced { delivery, resent } => {
-            delivery_event!(info, delivery, resent, "the settlement came after the lease was lost and changed nothing");
+            delivery_event!(
+                info,
+                delivery,
+                resent,
+                "the settlement was fenced and changed nothing: the row has another lease now"
+            );
         }
         Fact::CallRefused { call, failure, waited } => {
             let failure = failure.as_ref().map_or("the caller hung up", |failure| failure.message.as_str());

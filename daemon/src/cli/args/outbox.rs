@@ -89,10 +89,10 @@ pub(crate) struct LettersArgs {
     /// Dead letters with this resolution instead of open ones: handled, handler_failed, discarded
     #[arg(long, value_name = "RESOLUTION")]
     pub(crate) resolution: Option<String>,
-    /// Only dead letters that were made at or after this time, in RFC 3339
+    /// Only dead letters that were created at or after this time, in RFC 3339
     #[arg(long, value_name = "TIME")]
     pub(crate) from: Option<String>,
-    /// Only dead letters that were made before this time, in RFC 3339
+    /// Only dead letters that were created before this time, in RFC 3339
     #[arg(long, value_name = "TIME")]
     pub(crate) before: Option<String>,
     /// Count the dead letters and change nothing

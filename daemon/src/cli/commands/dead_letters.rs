@@ -48,7 +48,7 @@ pub(in super::super) fn run(context: &Context, command: DeadLettersCommand) -> R
         DeadLettersCommand::List(args) => list(context, args),
         DeadLettersCommand::Show { id } => {
             let answer = context.target.client.call(Call::get(context.target.path(&format!("/dead-letters/{id}"))?))?;
-            context.show(&answer.body, |letter: &DeadLetterView| whole(context, letter))
+            context.show(&answer.body, |letter: &DeadLetterView| render_details(context, letter))
         }
         DeadLettersCommand::Redrive(args) => letter_actions::run(context, "redrive", "redriven", args),
         DeadLettersCommand::Discard(args) => letter_actions::run(context, "discard", "discarded", args),
@@ -68,15 +68,15 @@ fn list(context: &Context, args: DeadLettersListArgs) -> Result<(), CliError> {
         cursor.clone_from(&list.cursor);
         match list.dead_letters.as_slice() {
             [] => "no dead letters\n".to_owned(),
-            letters if args.brief => brief(context, letters),
-            letters => letters.iter().map(|letter| whole(context, letter)).collect::<Vec<_>>().join("\n"),
+            letters if args.brief => render_table(context, letters),
+            letters => letters.iter().map(|letter| render_details(context, letter)).collect::<Vec<_>>().join("\n"),
         }
     })?;
     context.note_next_page(cursor.as_deref());
     Ok(())
 }
 
-fn brief(context: &Context, letters: &[DeadLetterView]) -> String {
+fn render_table(context: &Context, letters: &[DeadLetterView]) -> String {
     let row = |letter: &DeadLetterView| {
         vec![
             letter.id.to_string(),
@@ -93,7 +93,7 @@ fn brief(context: &Context, letters: &[DeadLetterView]) -> String {
     text::table(&["ID", "TRIGGER", "SUBJECT", "REASON", "ATTEMPTS", "AGE", "RESOLUTION", "LAST ERROR"], &rows)
 }
 
-fn whole(context: &Context, letter: &DeadLetterView) -> String {
+fn render_details(context: &Context, letter: &DeadLetterView) -> String {
     let mut out = String::new();
     let mut line = |text: String| writeln!(out, "{text}").expect("writing to a String cannot fail");
     let resolution = letter.resolution.as_deref().unwrap_or("open");

@@ -35,7 +35,7 @@ pub(in super::super) fn run(context: &Context, command: DeliveriesCommand) -> Re
         DeliveriesCommand::List(args) => list(context, args),
         DeliveriesCommand::Show { id } => {
             let answer = context.target.client.call(Call::get(context.target.path(&format!("/deliveries/{id}"))?))?;
-            context.show(&answer.body, |delivery: &DeliveryView| whole(context, delivery))
+            context.show(&answer.body, |delivery: &DeliveryView| render_details(context, delivery))
         }
     }
 }
@@ -71,7 +71,7 @@ fn list(context: &Context, args: DeliveriesListArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-fn whole(context: &Context, delivery: &DeliveryView) -> String {
+fn render_details(context: &Context, delivery: &DeliveryView) -> String {
     let mut out = String::new();
     let mut line = |text: String| writeln!(out, "{text}").expect("writing to a String cannot fail");
     line(format!("delivery {}  {}", delivery.id, delivery.state));

@@ -114,7 +114,7 @@ pub(in super::super) fn whoami(context: &Context) -> Result<(), CliError> {
 /// Reads a new password. A terminal asks for it twice, because the text is hidden.
 fn new_password() -> Result<String, CliError> {
     let first = password("new password: ")?;
-    if std::io::stdin().is_terminal() && password("the same again: ")? != first {
+    if std::io::stdin().is_terminal() && password("repeat the password: ")? != first {
         return Err(CliError::usage("the two passwords are not the same; nothing was changed"));
     }
     Ok(first)

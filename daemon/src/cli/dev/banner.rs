@@ -33,7 +33,7 @@ impl Banner<'_> {
             "curl -X {method} {}/v1/apps/{}{path} -H \"authorization: Bearer $(cat {})\" -H 'content-type: {content_type}' -d '{data}'",
             self.url,
             self.app,
-            quoted(&self.token_file.display().to_string()),
+            quote(&self.token_file.display().to_string()),
         )
     }
 
@@ -70,8 +70,8 @@ fn example_of(pattern: &str) -> String {
     pattern.replace('*', "1").replace(|c: char| !(c.is_ascii_alphanumeric() || "._-/".contains(c)), "_")
 }
 
-/// Quotes `text` as one word of a shell.
-fn quoted(text: &str) -> String {
+/// Quotes `text` as one word of a shell, for use in `$(…)` within double quotes.
+fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }

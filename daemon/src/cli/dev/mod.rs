@@ -55,7 +55,7 @@ pub(super) fn run(
         let url = url_of(address);
         let instance = Instance::of_this_process(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));
         match instance.register(environment, address) {
-            Ok(made) => registration = Some(made),
+            Ok(registered) => registration = Some(registered),
             Err(error) => note(&format!("commands in other shells will need --url {url}: {error}")),
         }
         // The thread holds no state that must be saved, so it ends with the process.

@@ -27,7 +27,7 @@ names! {
     counter SETTLED = "tidegate_deliveries_settled_total", "Settlements that were applied, by how the delivery ended.";
     counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that were deferred because no permit was free.";
     counter DROPPED = "tidegate_deliveries_dropped_total", "Deliveries that were dropped without an execution, by reason.";
-    counter DEAD = "tidegate_dead_letters_total", "Dead letters that were made, by reason.";
+    counter DEAD = "tidegate_dead_letters_total", "Dead letters that were created, by reason.";
     counter ABANDONED = "tidegate_abandoned_executions_total", "Sync executions whose caller was gone when the reply was ready, by cause.";
     counter REFUSED = "tidegate_calls_refused_total", "Sync calls that were refused before anything was written, by code.";
     counter REPEATED = "tidegate_calls_repeated_total", "Sync calls that got the reply of an earlier one by its idempotency key.";

@@ -8,6 +8,7 @@ pub(crate) enum UsersCommand {
     List,
     /// Create a user; the password is read from the terminal or from standard input
     Create {
+        /// Name of the user
         name: String,
         /// Give the user all rights
         #[arg(long)]
@@ -17,13 +18,25 @@ pub(crate) enum UsersCommand {
         no_password: bool,
     },
     /// Set a user's password, read from the terminal or from standard input
-    Password { name: String },
+    Password {
+        /// Name of the user
+        name: String,
+    },
     /// Disable a user: the user's tokens are refused and the user's triggers run nothing
-    Disable { name: String },
+    Disable {
+        /// Name of the user
+        name: String,
+    },
     /// Enable a disabled user
-    Enable { name: String },
+    Enable {
+        /// Name of the user
+        name: String,
+    },
     /// Delete a user with the user's tokens and roles
-    Delete { name: String },
+    Delete {
+        /// Name of the user
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -32,6 +45,7 @@ pub(crate) enum TokensCommand {
     List,
     /// Create a token and print it; it cannot be shown again
     Create {
+        /// Name of the token
         name: String,
         /// User that the token acts for [default: the token acts for itself, as token:NAME]
         #[arg(long, value_name = "NAME", conflicts_with = "admin")]
@@ -44,7 +58,10 @@ pub(crate) enum TokensCommand {
         days: Option<u64>,
     },
     /// Revoke a token at once
-    Revoke { name: String },
+    Revoke {
+        /// Name of the token
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,13 +8,25 @@ pub(crate) enum TriggersCommand {
     /// List all triggers (the default)
     List,
     /// Show every field of a trigger
-    Show { name: String },
+    Show {
+        /// Name of the trigger
+        name: String,
+    },
     /// Stop claiming the trigger's deliveries; they wait in the outbox
-    Pause { name: String },
+    Pause {
+        /// Name of the trigger
+        name: String,
+    },
     /// Claim the trigger's deliveries again
-    Resume { name: String },
+    Resume {
+        /// Name of the trigger
+        name: String,
+    },
     /// Delete a trigger; its waiting deliveries become dead letters
-    Delete { name: String },
+    Delete {
+        /// Name of the trigger
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -31,7 +43,10 @@ pub(crate) enum DeliveriesCommand {
     /// List the deliveries that wait or run (the default)
     List(DeliveriesListArgs),
     /// Show a delivery with its event and its failed attempts
-    Show { id: i64 },
+    Show {
+        /// Id of the delivery
+        id: i64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -60,7 +75,10 @@ pub(crate) enum DeadLettersCommand {
     /// List dead letters, newest first, each with its event and its attempts (the default)
     List(DeadLettersListArgs),
     /// Show a dead letter
-    Show { id: i64 },
+    Show {
+        /// Id of the dead letter
+        id: i64,
+    },
     /// Put the deliveries of dead letters back in the outbox
     Redrive(LettersArgs),
     /// Mark dead letters as discarded; they stay in the list as resolved

@@ -14,8 +14,8 @@ use tidegate_ports::{QueueState, QueueStore};
 /// The depth of a queue is counted up to this number, so that a long queue does not make scrapes
 /// slow.
 const DEPTH_MAX: u32 = 1_000;
-/// The longest wait for the store. Without an answer, the gauges of the queues keep their last values
-/// and `tidegate_store_up` is 0.
+/// The longest wait for the store. Without an answer, the gauges of the queues keep their last
+/// values and `tidegate_store_up` is 0.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Renders the metrics of one daemon. Cheap to clone.

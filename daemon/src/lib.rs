@@ -1,18 +1,23 @@
-//! The daemon as a library: a program that embeds it is the same program with native handlers.
+//! The daemon as a library. A program that embeds it is the same program with native handlers.
+//!
+//! Each layer uses only the layers before it: `config` and `token`, `services`, `http`, `server`,
+//! `cli`.
 
 pub mod cli;
 pub mod config;
-mod dev;
 pub mod http;
 mod manifest;
 mod native;
 pub mod server;
+pub mod services;
+mod token;
+mod wall_clock;
 
 pub use native::{NativeContext, NativeHandlers};
 
 use std::process::ExitCode;
 
-/// Runs the command line of this process, with these native handlers.
+/// Runs the command line of this process with these native handlers.
 #[must_use]
 pub fn main_with(native: NativeHandlers) -> ExitCode {
     cli::run(std::env::args_os(), native)

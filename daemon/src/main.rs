@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 use tidegate::{NativeHandlers, main_with};
 
-/// What one thread makes and another drops, as claimed rows and requests are, costs the system's allocator its locks.
+/// Claimed rows and requests are allocated by one thread and freed by another. The system allocator
+/// takes locks for that.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -10,16 +10,15 @@ use tidegate_driver::{DispatcherEnded, SyncCaller};
 
 type Run = Arc<dyn Fn(NativeContext) -> Pin<Box<dyn Future<Output = Outcome> + Send>> + Send + Sync>;
 
-/// Rust functions by the name that triggers call them by.
+/// Rust functions by name. A trigger with `native = "NAME"` runs the function with this name.
 #[derive(Clone, Default)]
 pub struct NativeHandlers {
     handlers: BTreeMap<String, Run>,
 }
 
-/// What a native handler may do beyond answering.
+/// The delivery that a native handler executes, and the sync calls that it may make.
 #[derive(Clone, Debug)]
 pub struct NativeContext {
-    /// What it is executed for.
     pub delivery: Arc<Delivery>,
     caller: SyncCaller,
 }
@@ -29,9 +28,12 @@ impl NativeContext {
         Self { delivery, caller }
     }
 
-    /// Makes a sync call as the principal that this execution acts as. The call is one deeper in the chain of events, so
-    /// handlers that call each other in a circle are refused in the end; and it needs a permit while this execution holds
-    /// one, so a gate full of callers that wait for callees refuses them when their time is up.
+    /// Makes a sync call as the principal that this execution acts as.
+    ///
+    /// The call is one deeper in the chain of events. Handlers that call each other in a circle are
+    /// refused at `max_trigger_depth`. The call needs a permit of its own while this execution
+    /// holds one. If executions that wait for such calls hold all permits, each call is refused
+    /// when its time is up.
     pub async fn call(&self, target: SyncTarget, event: NewEvent) -> Result<SyncReply, DispatcherEnded> {
         let cause = Cause::handling(&self.delivery.event, self.delivery.runs_as.clone());
         self.caller.call(target, event, cause).await
@@ -39,8 +41,9 @@ impl NativeContext {
 }
 
 impl NativeHandlers {
-    /// Adds the function `handler` under `name`. It runs on the async runtime, must not block it, and is dropped at
-    /// some await when its delivery runs past its timeout.
+    /// Adds the function `handler` under `name`. It runs on the async runtime and must not block
+    /// it. Its future is dropped at an await if the execution takes longer than the trigger's
+    /// timeout.
     #[must_use]
     pub fn with<F, R>(self, name: &str, handler: F) -> Self
     where
@@ -50,7 +53,7 @@ impl NativeHandlers {
         self.with_context(name, move |context| handler(context.delivery))
     }
 
-    /// The same for a function that makes calls itself.
+    /// Adds a function that may make sync calls. Otherwise like [`NativeHandlers::with`].
     #[must_use]
     pub fn with_context<F, R>(mut self, name: &str, handler: F) -> Self
     where
@@ -61,13 +64,12 @@ impl NativeHandlers {
         self
     }
 
-    /// Whether there is a function of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
         self.handlers.contains_key(name)
     }
 
-    /// Begins an execution, if there is a function of this name.
+    /// Begins an execution. `None` if no function has this name.
     pub(crate) fn run(
         &self,
         name: &str,

@@ -1,11 +1,11 @@
-//! The parts that deliveries and dead letters share: failed attempts, and the event.
+//! Failed attempts and events, which `deliveries` and `dead-letters` show alike.
 
 use super::text;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
 
-/// One attempt that failed.
+/// A failed attempt, as the API returns it.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct AttemptView {
@@ -16,7 +16,7 @@ pub(crate) struct AttemptView {
     message: String,
 }
 
-/// What a line about an event says.
+/// The parts of an event that fit in one line.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct EventView {
@@ -30,19 +30,20 @@ impl EventView {
         serde_json::from_str(event.get()).unwrap_or_default()
     }
 
-    /// Such as `kv.set orders/1`.
-    pub(crate) fn about(&self) -> String {
+    /// The type and the subject, such as `kv.set orders/1`.
+    pub(crate) fn type_and_subject(&self) -> String {
         text::plain(format!("{} {}", self.event_type, self.subject).trim_end())
     }
 }
 
 impl AttemptView {
-    /// Its error and the first line of its message.
-    pub(crate) fn in_short(&self, width: usize) -> String {
+    /// The error and the first line of the message, cut to `width` characters.
+    pub(crate) fn summary(&self, width: usize) -> String {
         text::first_line(&format!("{}: {}", self.code(), self.message), width)
     }
 
-    /// `script_error`; a class that carries a number, such as a webhook's status, is written as `class number`.
+    /// The class of the error, such as `script_error`. A class with a number, such as the status of
+    /// a webhook, is written as `class number`.
     fn code(&self) -> String {
         match &self.error {
             serde_json::Value::String(code) => code.clone(),
@@ -52,7 +53,7 @@ impl AttemptView {
     }
 }
 
-/// The attempts, one line each and more where a message has more.
+/// The attempts, each with its whole message, which may have several lines.
 pub(crate) fn render(failed: &[AttemptView]) -> String {
     let mut out = String::new();
     for one in failed {
@@ -65,12 +66,12 @@ pub(crate) fn render(failed: &[AttemptView]) -> String {
             one.started_at,
             text::plain(&one.code())
         )
-        .expect("a String takes every write");
+        .expect("writing to a String cannot fail");
     }
     out
 }
 
-/// The event, whole.
-pub(crate) fn event(event: &RawValue) -> String {
+/// The event as indented JSON.
+pub(crate) fn render_event(event: &RawValue) -> String {
     format!("  event whole\n    {}\n", text::pretty_json(event.get(), "    "))
 }

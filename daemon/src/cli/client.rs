@@ -1,9 +1,10 @@
 use super::error::CliError;
 use super::problem::Problem;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::time::Duration;
 use ureq::http::{Method, Request, Uri};
 
-/// A client of one daemon. It blocks, so it is never used on a thread of an async runtime.
+/// A client of one daemon. Its calls block, so it must not be used on a thread of an async runtime.
 #[derive(Clone)]
 pub(crate) struct Client {
     agent: ureq::Agent,
@@ -13,18 +14,17 @@ pub(crate) struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Never the token.
+        // The token is a secret and is left out.
         f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
-/// An answer with a status below 400.
+/// An answer with a status below 300.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) body: String,
 }
 
-/// A call that is about to be made.
 #[derive(Clone, Debug)]
 pub(crate) struct Call {
     method: Method,
@@ -33,12 +33,14 @@ pub(crate) struct Call {
     body: Option<String>,
 }
 
-/// The daemon answers at once or says that it is overloaded; a deployment of many scripts may take a few seconds.
-const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-/// A daemon answers a probe at once, but asks its store before it says that it is ready.
-const PROBE_ANSWERS_WITHIN: Duration = Duration::from_secs(3);
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
-/// Far above the longest list that the API gives.
+/// A daemon that is overloaded answers so at once. The slowest call deploys many scripts, which
+/// takes seconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+/// A probe asks `/healthz` or `/readyz`. The daemon pings its store for `/readyz`, for at most a
+/// second.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Far above the longest list that the API returns.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
 impl Call {
@@ -55,7 +57,7 @@ impl Call {
         self
     }
 
-    /// With a JSON body.
+    /// Sets a JSON body.
     pub(crate) fn json(self, body: String) -> Self {
         self.body("application/json", body)
     }
@@ -65,11 +67,11 @@ impl Call {
         self.header("content-type", Some(content_type.to_owned()))
     }
 
-    /// Adds what is given to the query.
+    /// Adds a parameter to the query, if it has a value.
     pub(crate) fn query(mut self, name: &str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
             let separator = if self.path.contains('?') { '&' } else { '?' };
-            self.path.push_str(&format!("{separator}{name}={}", encode(&value.to_string(), false)));
+            self.path.push_str(&format!("{separator}{name}={}", segment(&value.to_string())));
         }
         self
     }
@@ -78,29 +80,29 @@ impl Call {
 impl Client {
     /// A client of the daemon at `base`, such as `http://127.0.0.1:8787`.
     pub(crate) fn new(base: &str, token: Option<String>) -> Result<Self, CliError> {
-        Self::patient(base, token, ANSWER_WITHIN)
+        Self::with_timeout(base, token, ANSWER_TIMEOUT)
     }
 
-    /// A client that only asks whether somebody is there.
+    /// A client for `/healthz` and `/readyz`, with a short timeout and without a token.
     pub(crate) fn probe(base: &str) -> Result<Self, CliError> {
-        Self::patient(base, None, PROBE_ANSWERS_WITHIN)
+        Self::with_timeout(base, None, PROBE_TIMEOUT)
     }
 
-    fn patient(base: &str, token: Option<String>, answer_within: Duration) -> Result<Self, CliError> {
+    fn with_timeout(base: &str, token: Option<String>, timeout: Duration) -> Result<Self, CliError> {
         let base = base.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|error| CliError::usage(format!("{base:?} is not a URL: {error}")))?;
         if !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(CliError::usage(format!(
-                "{base:?} is not a URL of a daemon: it begins with http:// or https://"
+                "{base:?} is not a URL of a daemon: it must begin with http:// or https://"
             )));
         }
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
-            .timeout_connect(Some(CONNECT_WITHIN))
-            .timeout_global(Some(answer_within))
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(timeout))
             .user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION")));
-        // A proxy named in the environment cannot reach this machine's own ports.
+        // A proxy that the environment names cannot reach loopback addresses of this machine.
         let config = if is_loopback(uri.host()) { config.proxy(None) } else { config };
         Ok(Self { agent: config.build().into(), base, token })
     }
@@ -109,7 +111,7 @@ impl Client {
         &self.base
     }
 
-    /// Makes a call. A status of 400 and above is [`CliError::Refused`].
+    /// Makes a call. A status of 300 or above is [`CliError::Refused`].
     pub(crate) fn call(&self, call: Call) -> Result<Answer, CliError> {
         let mut request = Request::builder().method(call.method).uri(format!("{}{}", self.base, call.path));
         for (name, value) in call.headers {
@@ -135,39 +137,31 @@ impl Client {
     fn unreachable(&self, error: &ureq::Error) -> CliError {
         let cause = match error {
             ureq::Error::Io(error) => error.to_string(),
-            ureq::Error::HostNotFound => "there is no such host".to_owned(),
+            ureq::Error::HostNotFound => "the host name does not resolve".to_owned(),
             other => other.to_string(),
         };
         CliError::Unreachable { url: self.base.clone(), cause }
     }
 }
 
-/// Whether a host of a URL is this machine.
+/// Whether the host of a URL is a loopback address.
 pub(crate) fn is_loopback(host: Option<&str>) -> bool {
     let host = host.unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
 }
 
-/// Percent-encodes one part of a path.
-pub(crate) fn segment(text: &str) -> String {
-    encode(text, false)
+/// All characters but the unreserved ones of RFC 3986: letters, digits, `-`, `.`, `_` and `~`.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENTS: &AsciiSet = &SEGMENT.remove(b'/');
+
+/// Percent-encodes one segment of a path, or one value of a query.
+pub(crate) fn segment(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, SEGMENT)
 }
 
-/// Percent-encodes the rest of a path, in which `/` separates.
-pub(crate) fn segments(text: &str) -> String {
-    encode(text, true)
-}
-
-fn encode(text: &str, keep_slash: bool) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) || (keep_slash && byte == b'/') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+/// Percent-encodes several segments of a path, with the `/` between them.
+pub(crate) fn segments(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, SEGMENTS)
 }
 
 #[cfg(test)]
@@ -176,14 +170,14 @@ mod tests {
 
     #[test]
     fn paths_and_queries_are_encoded() {
-        assert_eq!(segment("a/b c"), "a%2Fb%20c");
-        assert_eq!(segments("a/b cé"), "a/b%20c%C3%A9");
+        assert_eq!(segment("a/b c").to_string(), "a%2Fb%20c");
+        assert_eq!(segments("a/b cé").to_string(), "a/b%20c%C3%A9");
         let call = Call::get("/x").query("prefix", Some("a&b")).query("cursor", None::<&str>).query("limit", Some(3));
         assert_eq!(call.path, "/x?prefix=a%26b&limit=3");
     }
 
     #[test]
-    fn only_urls_of_daemons_are_taken() {
+    fn only_http_urls_are_accepted() {
         for (url, ok) in [
             ("http://127.0.0.1:8787/", true),
             ("https://example.org", true),
@@ -199,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_at_home_is_told_from_a_refusal() {
+    fn a_closed_port_is_reported_as_unreachable() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = Client::new(&format!("http://{free}"), None).unwrap().call(Call::get("/")).unwrap_err();
         assert_eq!(error.exit_code(), 3, "{error}");

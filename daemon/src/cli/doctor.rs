@@ -1,13 +1,16 @@
-//! `tidegate doctor`: looks at everything that keeps a daemon from running, and says what to do about it.
+//! `tidegate doctor`: checks everything that can keep a daemon from running, and prints a remedy
+//! for each failure.
 
 use super::args::DoctorArgs;
 use super::client::{Call, Client};
-use super::daemon::{describe, settings, store_url, token_path, url_of};
 use super::error::CliError;
-use super::{now, output, stores, text};
+use super::instance::Instance;
+use super::places::{dev_store_path, dev_token_path, store_url, token_path, url_of};
+use super::settings::settings;
+use super::{output, stores, text};
 use crate::config::{Environment, Settings};
-use crate::dev::{self, Instance, token_file};
 use crate::server::StoreUrl;
+use crate::{token, wall_clock};
 use std::io;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -15,7 +18,6 @@ use std::path::Path;
 use std::time::Duration;
 use tidegate_core::{Micros, StoreError, StoreErrorKind, Timestamp};
 
-/// What was looked at, and what was found.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 struct Check {
     check: &'static str,
@@ -27,36 +29,37 @@ struct Check {
 #[serde(rename_all = "snake_case")]
 enum Status {
     Ok,
-    /// It works, and somebody should know.
+    /// The daemon runs, but an operator should know the detail.
     Warn,
     Fail,
 }
 
-/// A store that does not answer by then is down for every purpose.
-const STORE_ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// Times in the API and in logs are the store's and this machine's: people compare them.
-const CLOCKS_DIFFER_MAX: Micros = Micros::from_millis(1_000);
+/// A store that answers later is as good as down.
+const STORE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The API shows the store's time and logs show this machine's. People compare the two.
+const CLOCK_DIFFERENCE_MAX: Micros = Micros::from_millis(1_000);
 
 pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> Result<(), CliError> {
     let mut checks = Vec::new();
     match settings(&args.store, environment, |layers| layers)
-        .and_then(|settings| Ok((store(args, &settings)?, settings)))
+        .and_then(|settings| Ok((find_store(args, &settings)?, settings)))
     {
         Err(error) => checks.push(fail("config", error.to_string().trim_start_matches("error: "))),
         Ok((store, settings)) => {
             checks.push(ok("config", "every setting is known and within its bounds"));
-            // An app directory's daemon keeps its token there, whatever its store is.
-            let of_directory = args.directory.as_deref().map(dev::token_path);
-            let token_file = of_directory.or_else(|| token_path(&settings, &store));
-            checks.push(token(token_file.as_deref(), environment));
-            let (port, running) = match token_file.as_deref().and_then(|path| running_with(path, environment)) {
+            // The daemon of an app directory keeps its token in the directory, even if its store is
+            // elsewhere.
+            let in_directory = args.directory.as_deref().map(dev_token_path);
+            let token_file = in_directory.or_else(|| token_path(&settings, &store));
+            checks.push(check_token(token_file.as_deref(), environment));
+            let (port, running) = match token_file.as_deref().and_then(|path| running_daemon(path, environment)) {
                 Some(url) => (ok("port", format!("a daemon on this store answers at {url}")), Client::probe(&url).ok()),
-                None => port(&settings),
+                None => check_port(&settings),
             };
             checks.push(port);
             match running {
-                Some(client) => checks.push(ready(&client)),
-                None => checks.extend(look_at(&store)),
+                Some(client) => checks.push(check_readiness(&client)),
+                None => checks.extend(check_store(&store)),
             }
         }
     }
@@ -75,22 +78,22 @@ fn show(checks: &[Check], json: bool) -> Result<(), CliError> {
                 Status::Warn => "warn",
                 Status::Fail => "FAIL",
             };
-            vec![status.to_owned(), check.check.to_owned(), text::hanging(&check.detail, "        ")]
+            vec![status.to_owned(), check.check.to_owned(), check.detail.trim_end().to_owned()]
         };
         text::table(&["", "CHECK", "FOUND"], &checks.iter().map(row).collect::<Vec<_>>())
     };
     output::print(&text).map_err(CliError::failed)
 }
 
-/// The store of the directory that was named, or of the settings.
-fn store(args: &DoctorArgs, settings: &Settings) -> Result<StoreUrl, CliError> {
+/// The store of the settings, else of the app directory.
+fn find_store(args: &DoctorArgs, settings: &Settings) -> Result<StoreUrl, CliError> {
     match &args.directory {
-        Some(directory) if settings.store.url.is_none() => Ok(StoreUrl::Sqlite(dev::store_path(directory))),
+        Some(directory) if settings.store.url.is_none() => Ok(StoreUrl::Sqlite(dev_store_path(directory))),
         _ => store_url(settings),
     }
 }
 
-fn token(path: Option<&Path>, environment: &Environment) -> Check {
+fn check_token(path: Option<&Path>, environment: &Environment) -> Check {
     const NAME: &str = "admin token";
     if environment.get("TIDEGATE_ADMIN_TOKEN").is_some() {
         return ok(NAME, "TIDEGATE_ADMIN_TOKEN is set");
@@ -99,28 +102,30 @@ fn token(path: Option<&Path>, environment: &Environment) -> Check {
         return fail(NAME, "a daemon on Postgres needs --admin-token-file or TIDEGATE_ADMIN_TOKEN");
     };
     let shown = path.display();
-    match std::fs::metadata(path).and_then(|metadata| token_file::read(path).map(|_| metadata.permissions().mode())) {
+    match std::fs::metadata(path).and_then(|metadata| token::read(path).map(|_| metadata.permissions().mode())) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            ok(NAME, format!("{shown} is made at the first start"))
+            ok(NAME, format!("{shown} is created at the first start"))
         }
         Err(error) => fail(NAME, format!("{shown}: {error}")),
-        Ok(mode) if mode & 0o077 != 0 => {
-            warn(NAME, format!("others may read {shown} (mode {:03o}); the next start closes it", mode & 0o777))
-        }
-        Ok(_) => ok(NAME, format!("{shown}, readable by its owner alone")),
+        Ok(mode) if mode & 0o077 != 0 => warn(
+            NAME,
+            format!("other users may read {shown} (mode {:03o}); the next start sets mode 600", mode & 0o777),
+        ),
+        Ok(_) => ok(NAME, format!("{shown}, readable only by its owner")),
     }
 }
 
-/// Where the daemon answers whose token is in this file, if one of this user runs.
-fn running_with(token_file: &Path, environment: &Environment) -> Option<String> {
+/// The URL of the running daemon whose token is in this file.
+fn running_daemon(token_file: &Path, environment: &Environment) -> Option<String> {
     let token_file = token_file.canonicalize().ok()?;
-    let its = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
-    let running = Instance::running(environment).into_iter().find(|one| its(one).as_ref() == Some(&token_file));
+    let token_file_of = |instance: &Instance| instance.token_file.as_ref().and_then(|path| path.canonicalize().ok());
+    let running =
+        Instance::running(environment).into_iter().find(|one| token_file_of(one).as_ref() == Some(&token_file));
     running.map(|instance| instance.url)
 }
 
-/// Whether the port is free, or a client of the daemon that listens there.
-fn port(settings: &Settings) -> (Check, Option<Client>) {
+/// Checks that the port is free. If a daemon listens on the port, returns a client of it.
+fn check_port(settings: &Settings) -> (Check, Option<Client>) {
     const NAME: &str = "port";
     let address = settings.http.listen;
     match TcpListener::bind(address) {
@@ -135,16 +140,16 @@ fn port(settings: &Settings) -> (Check, Option<Client>) {
     match client.filter(|_| answers) {
         Some(client) => (ok(NAME, format!("a daemon answers on {address}")), Some(client)),
         None => {
-            let detail = format!("something that is no Tidegate listens on {address}; choose another with --listen");
+            let detail = format!("another program listens on {address}; choose another address with --listen");
             (fail(NAME, detail), None)
         }
     }
 }
 
-/// What the running daemon says of its store: an SQLite file is only its own to open.
-fn ready(client: &Client) -> Check {
+/// Asks the running daemon about its store. Only the daemon can open its SQLite file.
+fn check_readiness(client: &Client) -> Check {
     match client.call(Call::get("/readyz")) {
-        Ok(_) => ok("store", "the running daemon says that it answers"),
+        Ok(_) => ok("store", "the running daemon reports that its store answers"),
         Err(CliError::Refused(problem)) => {
             fail("store", format!("the running daemon is not ready: {}", problem.detail()))
         }
@@ -152,27 +157,28 @@ fn ready(client: &Client) -> Check {
     }
 }
 
-fn look_at(url: &StoreUrl) -> Vec<Check> {
-    let name = describe(url);
+/// Opens the store as a daemon would.
+fn check_store(url: &StoreUrl) -> Vec<Check> {
+    let name = url.without_password();
     if let StoreUrl::Sqlite(path) = url
         && !path.exists()
     {
-        return vec![sqlite_to_be(path)];
+        return vec![future_sqlite_file(path)];
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return vec![fail("store", error.to_string())],
     };
     let answer = runtime.block_on(async {
-        tokio::time::timeout(STORE_ANSWERS_WITHIN, stores::discover(url)).await.unwrap_or_else(|_| {
-            Err(StoreError::unknown(format!("no answer within {} s", STORE_ANSWERS_WITHIN.as_secs())))
-        })
+        tokio::time::timeout(STORE_TIMEOUT, stores::discover(url))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::unknown(format!("no answer within {} s", STORE_TIMEOUT.as_secs()))))
     });
     match answer {
         Ok(clock) => vec![
             ok("store", format!("{name} answers")),
-            ok("schema", "this version understands it"),
-            clocks(clock, now()),
+            ok("schema", "this version supports it"),
+            compare_clocks(clock, wall_clock::now()),
         ],
         Err(error) if error.kind == StoreErrorKind::Refused => vec![
             ok("store", format!("{name} answers")),
@@ -182,24 +188,26 @@ fn look_at(url: &StoreUrl) -> Vec<Check> {
     }
 }
 
-fn sqlite_to_be(path: &Path) -> Check {
+fn future_sqlite_file(path: &Path) -> Check {
     let folder = path.ancestors().skip(1).find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
     match std::fs::metadata(folder) {
         Ok(metadata) if metadata.permissions().readonly() => {
-            fail("store", format!("{} cannot be made: nobody may write in {}", path.display(), folder.display()))
+            fail("store", format!("{} cannot be created: {} is read-only", path.display(), folder.display()))
         }
-        Ok(_) => ok("store", format!("{} is made at the first start", path.display())),
-        Err(error) => fail("store", format!("{} cannot be made: {error}", path.display())),
+        Ok(_) => ok("store", format!("{} is created at the first start", path.display())),
+        Err(error) => fail("store", format!("{} cannot be created: {error}", path.display())),
     }
 }
 
-fn clocks(store: Timestamp, here: Timestamp) -> Check {
-    let (apart, which) = if store > here { (store.since(here), "ahead of") } else { (here.since(store), "behind") };
-    if apart <= CLOCKS_DIFFER_MAX {
-        return ok("clock", "the store's and this machine's agree within a second");
+fn compare_clocks(store: Timestamp, here: Timestamp) -> Check {
+    let (apart, direction) = if store > here { (store.since(here), "ahead of") } else { (here.since(store), "behind") };
+    if apart <= CLOCK_DIFFERENCE_MAX {
+        return ok("clock", "the clocks of the store and of this machine agree within a second");
     }
-    let detail =
-        format!("the store's is {} {which} this machine's: times in logs and in the API differ", text::length(apart));
+    let detail = format!(
+        "the store's clock is {} {direction} this machine's: times in logs and in the API differ",
+        text::duration(apart)
+    );
     warn("clock", detail)
 }
 
@@ -220,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clocks_are_compared() {
+    fn a_clock_difference_above_a_second_is_a_warning() {
         let at = |s: i64| Timestamp(s * 1_000_000);
         for (store, here, status, words) in [
             (at(100), at(100), Status::Ok, "agree"),
@@ -228,7 +236,7 @@ mod tests {
             (at(190), at(100), Status::Warn, "1 min ahead of"),
             (at(100), at(105), Status::Warn, "5 s behind"),
         ] {
-            let check = clocks(store, here);
+            let check = compare_clocks(store, here);
             assert!(check.status == status && check.detail.contains(words), "{check:?}");
         }
     }

@@ -1,18 +1,18 @@
 use super::problem::Problem;
 use std::fmt;
 
-/// Why a command did not do what it was asked. The variant decides the exit code.
+/// Why a command failed. The variant decides the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CliError {
-    /// The daemon answered that it will not or cannot. Exit code 1, or 4 for what is not there.
+    /// The daemon answered with an error. Exit code 4 for status 404, else 1.
     Refused(Box<Problem>),
-    /// It went wrong on this side. Exit code 1.
+    /// The command failed on this machine. Exit code 1.
     Failed { message: String, hint: Option<String> },
-    /// The command line does not say what to do. Exit code 2.
+    /// The arguments or the settings are wrong or ambiguous. Exit code 2.
     Usage { message: String, hint: Option<String> },
-    /// A second signal asked for the end of a daemon that was still finishing. Exit code 130.
+    /// A second signal stopped a daemon that was shutting down. Exit code 130.
     Interrupted,
-    /// Nobody answers. Exit code 3.
+    /// No daemon answers. Exit code 3.
     Unreachable { url: String, cause: String },
 }
 
@@ -25,7 +25,7 @@ impl CliError {
         Self::Usage { message: message.to_string(), hint: None }
     }
 
-    /// The same with a word about what to do.
+    /// Adds a hint about the remedy.
     pub(crate) fn hint(self, text: impl Into<String>) -> Self {
         let text = Some(text.into());
         match self {
@@ -58,13 +58,13 @@ impl CliError {
             Self::Usage { message, hint } => ("usage", message.clone(), hint.clone()),
             Self::Interrupted => (
                 "interrupted",
-                "stopped at once; what was running comes back when its leases run out".to_owned(),
+                "stopped at once; the deliveries that were running are tried again when their leases expire".to_owned(),
                 None,
             ),
             Self::Unreachable { url, cause } => (
                 "unreachable",
                 format!("no daemon answers at {url}: {cause}"),
-                Some("start one with `tidegate dev DIRECTORY` or `tidegate serve`, or name another with --url or TIDEGATE_URL".to_owned()),
+                Some("start one with `tidegate dev DIRECTORY` or `tidegate serve`, or name another daemon with --url or TIDEGATE_URL".to_owned()),
             ),
         }
     }
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_class_has_its_exit_code_and_says_what_to_do() {
+    fn each_class_has_its_exit_code_and_its_hint() {
         let refused = |status, code: &str| {
             CliError::Refused(Box::new(Problem {
                 status,

@@ -1,52 +1,52 @@
-//! The command line: what people and scripts type.
+//! The command line.
 //!
-//! Commands that ask a daemon block on their calls and never see an async runtime; `dev` and `serve` start one.
+//! The commands that call a daemon use blocking calls and no async runtime. `dev` and `serve` start
+//! one.
 
 mod args;
 mod attempts;
 mod client;
 mod commands;
 mod daemon;
+mod dev;
 mod doctor;
 mod error;
+mod instance;
 mod migrate;
 mod output;
+mod places;
 mod problem;
+mod serve;
+mod settings;
 mod stores;
 mod target;
 mod text;
 
-pub(crate) use args::DevArgs;
-pub(crate) use client::{Call, Client};
-pub(crate) use commands::deploy::{Report, call as deploy_call};
-pub(crate) use commands::triggers::table as triggers_table;
-pub(crate) use daemon::{Daemon, describe, open_token, url_of};
-pub(crate) use error::CliError;
-pub(crate) use output::{note, print};
-
 use crate::NativeHandlers;
 use crate::config::Environment;
-use crate::dev;
+use crate::wall_clock;
 use args::{
     Cli, Command, DeadLettersCommand, DeliveriesCommand, Global, RolesCommand, TokensCommand, TriggersCommand,
     UsersCommand,
 };
 use clap::Parser;
 use commands::Context;
+use error::CliError;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 use target::Target;
-use tidegate_core::Timestamp;
 
-/// Does what the command line `args` says, the program's name first, and answers how it went: 0 done, 1 refused or
-/// failed, 2 wrong usage, 3 no daemon reached, 4 not found, 130 interrupted while it was finishing.
+/// Runs the command line `args`, which begins with the name of the program.
+///
+/// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon reached, 4 not found, 130
+/// stopped by a second signal.
 pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> ExitCode {
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors" that go to standard output. A reader that has gone away does not matter.
+            // Help and version are "errors", too, printed to standard output. A closed output is
+            // ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
@@ -55,7 +55,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> 
     match dispatch(cli, native) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            note(&if json { error.to_json() } else { error.to_string() });
+            output::note(&if json { error.to_json() } else { error.to_string() });
             ExitCode::from(error.exit_code())
         }
     }
@@ -64,49 +64,45 @@ pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> 
 fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
     let environment = Environment::of_process();
     let global = &cli.global;
-    let asking = |here: Option<&Path>| context(global, &environment, here);
+    let context = |here: Option<&Path>| find_context(global, &environment, here);
     match cli.command {
         Command::Dev(args) => dev::run(&args, global.json, &environment, native),
-        Command::Serve(args) => daemon::serve(&args, global.json, &environment, native),
+        Command::Serve(args) => serve::run(&args, global.json, &environment, native),
         Command::Migrate(args) => migrate::run(&args, global.json, &environment),
         Command::Doctor(args) => doctor::run(&args, global.json, &environment),
         Command::Deploy { directory } => {
-            commands::deploy::run(&asking(Some(&directory))?, &directory, global.app.clone())
+            commands::deploy::run(&context(Some(&directory))?, &directory, global.app.clone())
         }
-        Command::Emit(args) => commands::emit::run(&asking(None)?, args),
-        Command::Invoke(args) => commands::invoke::run(&asking(None)?, args),
-        Command::Loops { limit } => commands::ledgers::loops(&asking(None)?, limit),
-        Command::Abandoned(page) => commands::ledgers::abandoned(&asking(None)?, page),
-        Command::Users { command } => commands::users::run(&asking(None)?, command.unwrap_or(UsersCommand::List)),
-        Command::Tokens { command } => commands::tokens::run(&asking(None)?, command.unwrap_or(TokensCommand::List)),
-        Command::Roles { command } => commands::roles::run(&asking(None)?, command.unwrap_or(RolesCommand::List)),
-        Command::Login { user } => commands::users::login(&asking(None)?, &user),
-        Command::Whoami => commands::users::whoami(&asking(None)?),
-        Command::Gate(args) => commands::gate::run(&asking(None)?, &args),
-        Command::Kv(command) => commands::kv::run(&asking(None)?, command),
+        Command::Emit(args) => commands::emit::run(&context(None)?, args),
+        Command::Invoke(args) => commands::invoke::run(&context(None)?, args),
+        Command::Loops { limit } => commands::ledgers::loops(&context(None)?, limit),
+        Command::Abandoned(page) => commands::ledgers::abandoned(&context(None)?, page),
+        Command::Users { command } => commands::users::run(&context(None)?, command.unwrap_or(UsersCommand::List)),
+        Command::Tokens { command } => commands::tokens::run(&context(None)?, command.unwrap_or(TokensCommand::List)),
+        Command::Roles { command } => commands::roles::run(&context(None)?, command.unwrap_or(RolesCommand::List)),
+        Command::Login { user } => commands::users::login(&context(None)?, &user),
+        Command::Whoami => commands::users::whoami(&context(None)?),
+        Command::Gate(args) => commands::gate::run(&context(None)?, &args),
+        Command::Kv(command) => commands::kv::run(&context(None)?, command),
         Command::Triggers { command } => {
-            commands::triggers::run(&asking(None)?, command.unwrap_or(TriggersCommand::List))
+            commands::triggers::run(&context(None)?, command.unwrap_or(TriggersCommand::List))
         }
         Command::Deliveries(args) => {
             let command = args.command.unwrap_or(DeliveriesCommand::List(args.list));
-            commands::deliveries::run(&asking(None)?, command)
+            commands::deliveries::run(&context(None)?, command)
         }
         Command::DeadLetters(args) => {
             let command = args.command.unwrap_or(DeadLettersCommand::List(args.list));
-            commands::dead_letters::run(&asking(None)?, command)
+            commands::dead_letters::run(&context(None)?, command)
         }
     }
 }
 
-/// What a command that asks a daemon needs. It looks for the daemon from `here`, or from the current directory.
-fn context(global: &Global, environment: &Environment, here: Option<&Path>) -> Result<Context, CliError> {
+/// The context of a command that calls a daemon. The search for the daemon begins in `here`, or in
+/// the current directory.
+fn find_context(global: &Global, environment: &Environment, here: Option<&Path>) -> Result<Context, CliError> {
     let current = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let here = here.map_or_else(|| current.clone(), |here| current.join(here));
     let target = Target::find(global, environment, &here.canonicalize().unwrap_or(here))?;
-    Ok(Context { target, json: global.json, now: now() })
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    Ok(Context { target, json: global.json, now: wall_clock::now() })
 }

@@ -1,22 +1,22 @@
 use serde::Deserialize;
 use std::fmt::Write as _;
 
-/// An error of the API: RFC 9457 problem details with a code.
+/// An error of the API: RFC 9457 problem details with a `code`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct Problem {
-    /// The answer's, not the document's.
+    /// The status of the answer. The `status` in the document is ignored.
     #[serde(skip)]
     pub(crate) status: u16,
     pub(crate) title: String,
     pub(crate) code: String,
     pub(crate) detail: Option<String>,
     pub(crate) errors: Vec<ProblemPart>,
-    /// What `/readyz` says.
+    /// The field of `/readyz`, whose answer is not a problem document.
     pub(crate) reason: Option<String>,
 }
 
-/// One of several things that are wrong.
+/// One of several problems of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(crate) struct ProblemPart {
@@ -25,12 +25,11 @@ pub(crate) struct ProblemPart {
 }
 
 impl Problem {
-    /// Reads the body of an answer with the status `status`. What is no problem document becomes one, so that a proxy
-    /// in between is understood too.
+    /// Reads the body of an answer. A body that is not a problem document, such as the page of a
+    /// proxy, becomes a problem with its first line as the detail.
     pub(crate) fn read(status: u16, body: &str) -> Self {
         match serde_json::from_str::<Self>(body) {
             Ok(problem) if !problem.code.is_empty() => Self { status, ..problem },
-            // What `/readyz` says is no problem document.
             Ok(Self { reason: Some(reason), .. }) => {
                 Self { status, code: "unavailable".to_owned(), detail: Some(reason), ..Self::default() }
             }
@@ -42,31 +41,33 @@ impl Problem {
         }
     }
 
-    /// What is wrong, in words; several lines if several things are.
+    /// The detail, and one more line for each part.
     pub(crate) fn detail(&self) -> String {
         let mut text = self.detail.clone().unwrap_or_else(|| self.title.clone());
         for part in &self.errors {
-            write!(text, "\n  {}: {}", part.at, part.message).expect("a String takes every write");
+            write!(text, "\n  {}: {}", part.at, part.message).expect("writing to a String cannot fail");
         }
         text
     }
 
-    /// What to do about it.
+    /// The remedy, for codes that have one.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self.code.as_str() {
             "unauthorized" => "pass --token or set TIDEGATE_TOKEN; a daemon keeps its admin token in .tidegate/token",
-            "unknown_app" => "`tidegate deploy DIRECTORY` makes an app; --app names another",
-            "trigger_not_found" => "`tidegate triggers` lists them",
-            "dead_letter_not_found" => "`tidegate dead-letters --brief` lists them",
+            "unknown_app" => "`tidegate deploy DIRECTORY` creates an app; --app names another app",
+            "trigger_not_found" => "`tidegate triggers` lists the triggers",
+            "dead_letter_not_found" => "`tidegate dead-letters --brief` lists the dead letters",
             "delivery_not_found" => {
-                "a finished delivery leaves the outbox; `tidegate deliveries` lists what waits, `tidegate dead-letters` what failed"
+                "a finished delivery leaves the outbox; `tidegate deliveries` lists the deliveries that wait or run, `tidegate dead-letters` those that failed"
             }
             "key_not_found" => "`tidegate kv list COLLECTION` lists the keys",
-            "precondition_failed" => "read the value again and repeat with its version",
-            "payload_too_large" => "the daemon's [http] body_bytes_max is the limit",
-            "store_unavailable" => "the daemon runs but its store does not answer; `tidegate doctor` looks at it",
-            "store_outcome_unknown" => "it may have been done or not: look before you repeat it",
-            "not_found" => "is the daemon older than this command, or is --url not a Tidegate daemon?",
+            "precondition_failed" => "read the value again and repeat the command with its version",
+            "payload_too_large" => "the limit is the daemon's setting http.body_bytes_max",
+            "store_unavailable" => "the daemon runs but its store does not answer; `tidegate doctor` checks the store",
+            "store_outcome_unknown" => "the change may be applied or not: read the state before you repeat the command",
+            "not_found" => {
+                "the daemon may be older than this command, or --url may name a server that is not a Tidegate daemon"
+            }
             _ => return None,
         })
     }
@@ -77,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_problem_is_read_from_whatever_was_answered() {
+    fn every_body_is_read_as_a_problem() {
         let body = r#"{"type":"about:blank","title":"Bad","status":400,"code":"invalid_request","detail":"no",
             "errors":[{"at":"triggers[0]","message":"m"}]}"#;
         let problem = Problem::read(400, body);

@@ -1,4 +1,4 @@
-//! Stores opened by commands themselves, without a daemon.
+//! Stores that commands open themselves, without a daemon.
 
 use crate::server::StoreUrl;
 use tidegate_core::{DiscoverReply, Reply, Request, StoreError, StoreErrorKind, Timestamp};
@@ -6,7 +6,7 @@ use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 use tidegate_ports::DispatchStore;
 
-/// Brings the schema up to date, as every daemon does at its start.
+/// Brings the schema up to date, as a daemon does at its start.
 pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
     match url {
         StoreUrl::Sqlite(path) => {
@@ -23,8 +23,8 @@ pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
     }
 }
 
-/// Asks the store what its dispatcher would ask first, and answers the store's clock. A schema that this program does
-/// not understand is [`StoreErrorKind::Refused`]. An SQLite file is opened as a daemon opens it.
+/// Makes the first request of a dispatcher, and returns the time of the store's clock. A schema
+/// that this program does not support is [`StoreErrorKind::Refused`].
 pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
     let reply = match url {
         StoreUrl::Sqlite(path) => {
@@ -42,7 +42,7 @@ pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
     };
     match reply? {
         Reply::Discover(DiscoverReply { now, .. }) => Ok(now),
-        _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "it answered another question")),
+        _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "the reply is not the reply to the request")),
     }
 }
 

@@ -1,39 +1,40 @@
 use super::args::Global;
 use super::client::{Call, Client, is_loopback, segment};
 use super::error::CliError;
+use super::instance::Instance;
 use crate::config::Environment;
-use crate::dev::{Instance, token_file};
 use crate::manifest;
+use crate::token;
 use std::path::{Path, PathBuf};
 use ureq::http::Uri;
 
-/// Which daemon a command talks to, and about which app.
+/// The daemon that a command calls, and the app that the command is about.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) client: Client,
     app: Option<String>,
 }
 
-/// What is known of a daemon before it is asked anything.
+/// The result of the search for a daemon, before any call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Found {
+struct Endpoint {
     url: String,
     token: Option<String>,
     app: Option<String>,
 }
 
-/// Where a daemon listens unless it is told otherwise.
+/// The URL of a daemon with default settings.
 const DEFAULT_URL: &str = "http://127.0.0.1:8787";
 
 impl Target {
-    /// Finds the daemon and the app, from the command's flags, the environment, the directory `here` and the daemons
-    /// that run on this machine.
+    /// Finds the daemon and the app by the flags, the environment, the directory `here` and the
+    /// daemons that run on this machine.
     pub(crate) fn find(global: &Global, environment: &Environment, here: &Path) -> Result<Self, CliError> {
-        let found = find(global, environment, here, || Instance::running(environment))?;
-        Ok(Self { client: Client::new(&found.url, found.token)?, app: found.app })
+        let endpoint = find_endpoint(global, environment, here, || Instance::running(environment))?;
+        Ok(Self { client: Client::new(&endpoint.url, endpoint.token)?, app: endpoint.app })
     }
 
-    /// The app, or the only app of the daemon.
+    /// The app that was found, or the only app of the daemon.
     pub(crate) fn app(&self) -> Result<String, CliError> {
         if let Some(app) = &self.app {
             return Ok(app.clone());
@@ -43,13 +44,16 @@ impl Target {
         let names: Vec<String> = list.apps.into_iter().map(|app| app.name).collect();
         match names.as_slice() {
             [only] => Ok(only.clone()),
-            [] => Err(CliError::failed("the daemon has no app yet").hint("`tidegate deploy DIRECTORY` makes one")),
-            several => Err(CliError::usage(format!("which app? There are {}", several.join(", ")))
-                .hint("name one with --app or TIDEGATE_APP")),
+            [] => Err(CliError::failed("the daemon has no app yet").hint("`tidegate deploy DIRECTORY` creates one")),
+            several => Err(CliError::usage(format!(
+                "the command needs an app, and the daemon has several: {}",
+                several.join(", ")
+            ))
+            .hint("name one with --app or TIDEGATE_APP")),
         }
     }
 
-    /// The path of `rest` in the app.
+    /// The path of the app in the API, followed by `rest`.
     pub(crate) fn path(&self, rest: &str) -> Result<String, CliError> {
         Ok(format!("/v1/apps/{}{rest}", segment(&self.app()?)))
     }
@@ -65,14 +69,15 @@ struct AppEntry {
     name: String,
 }
 
-/// Url, token and app each come from the first that names it: the flag, the environment, a running daemon. With
-/// several running daemons the one is meant whose token file lies in this directory or above it.
-fn find(
+/// URL, token and app each come from the first source that has a value: the flag, the environment,
+/// a running daemon. Of several running daemons, the search takes the daemon whose token file is in
+/// `here` or above.
+fn find_endpoint(
     global: &Global,
     environment: &Environment,
     here: &Path,
     running: impl FnOnce() -> Vec<Instance>,
-) -> Result<Found, CliError> {
+) -> Result<Endpoint, CliError> {
     let given = |flag: &Option<String>, variable| flag.clone().or_else(|| environment.get(variable).map(str::to_owned));
     let url = given(&global.url, "TIDEGATE_URL");
     let token = given(&global.token, "TIDEGATE_TOKEN");
@@ -87,23 +92,24 @@ fn find(
     let token = match token {
         Some(token) => Some(token),
         None => token_file
-            .filter(|_| is_ours(url.as_deref(), instance.as_ref()))
+            .filter(|_| may_send_token(url.as_deref(), instance.as_ref()))
             .map(|path| read_token(&path))
             .transpose()?,
     };
     let app = app.or_else(|| instance.as_ref().and_then(|instance| instance.app.clone()));
     let url = url.or_else(|| instance.map(|instance| instance.url)).unwrap_or_else(|| DEFAULT_URL.to_owned());
-    Ok(Found { url, token, app })
+    Ok(Endpoint { url, token, app })
 }
 
-/// Whether a token that lies on this disk may be sent: never to another machine that only `--url` named.
-fn is_ours(url: Option<&str>, instance: Option<&Instance>) -> bool {
+/// Whether a token from a file may be sent. A token file belongs to a daemon of this machine, so
+/// its token is never sent to another machine that only `--url` names.
+fn may_send_token(url: Option<&str>, instance: Option<&Instance>) -> bool {
     let host = url.and_then(|url| Uri::try_from(url).ok()).map(|uri| is_loopback(uri.host()));
     instance.is_some() || host.unwrap_or(url.is_none())
 }
 
-/// The running daemon that is meant: the one at `url`, or the one whose token lies here, or the only one in
-/// development, or the only one.
+/// Chooses a running daemon: the daemon at `url`, else the daemon with the token file `local`, else
+/// the only daemon of `tidegate dev`, else the only daemon.
 fn choose(running: Vec<Instance>, url: Option<&str>, local: Option<&Path>) -> Result<Option<Instance>, CliError> {
     if let Some(url) = url {
         return Ok(running.into_iter().find(|instance| instance.url == url.trim_end_matches('/')));
@@ -113,15 +119,18 @@ fn choose(running: Vec<Instance>, url: Option<&str>, local: Option<&Path>) -> Re
         return Ok(Some(here.clone()));
     }
     let (developed, served): (Vec<_>, Vec<_>) = running.into_iter().partition(|instance| instance.app.is_some());
-    let meant = if developed.is_empty() { served } else { developed };
-    match meant.as_slice() {
+    let candidates = if developed.is_empty() { served } else { developed };
+    match candidates.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(only.clone())),
         several => {
             let line = |one: &Instance| format!("  {}  {}", one.url, one.app.as_deref().unwrap_or_default());
             let list: Vec<String> = several.iter().map(|one| line(one).trim_end().to_owned()).collect();
-            Err(CliError::usage(format!("which daemon? Several run here:\n{}", list.join("\n")))
-                .hint("name one with --url or TIDEGATE_URL, or change into its app directory"))
+            Err(CliError::usage(format!(
+                "the command needs a daemon, and several run on this machine:\n{}",
+                list.join("\n")
+            ))
+            .hint("name a daemon with --url or TIDEGATE_URL, or change to its app directory"))
         }
     }
 }
@@ -132,7 +141,7 @@ fn local_token_file(here: &Path) -> Option<PathBuf> {
 }
 
 fn read_token(path: &Path) -> Result<String, CliError> {
-    token_file::read(path).map_err(|error| {
+    token::read(path).map_err(|error| {
         CliError::failed(format!("cannot read the token in {}: {error}", path.display()))
             .hint("pass --token or set TIDEGATE_TOKEN")
     })
@@ -145,7 +154,7 @@ mod tests {
     const ONE: &str = "tg_one_00000000000000000000";
     const TWO: &str = "tg_two_00000000000000000000";
 
-    /// Two app directories, each with a token, and a place that is neither.
+    /// Two app directories, each with a token, in a root directory without one.
     struct Disk {
         root: tempfile::TempDir,
     }
@@ -163,7 +172,7 @@ mod tests {
             Self { root }
         }
 
-        /// The daemon of `one` or of `two`; `served` is the one of `two` without its app.
+        /// The daemon of `one` or of `two`. `served` is the daemon of `two`, started by `serve`.
         fn instance(&self, name: &str) -> Instance {
             let (app, port) = if name == "one" { ("one", 1001) } else { ("two", 1002) };
             Instance {
@@ -174,7 +183,7 @@ mod tests {
             }
         }
 
-        fn find(&self, flags: &str, variables: &str, here: &str, running: &str) -> Result<Found, CliError> {
+        fn find(&self, flags: &str, variables: &str, here: &str, running: &str) -> Result<Endpoint, CliError> {
             let pairs = |text: &str| -> Vec<(String, String)> {
                 let words = text.split_whitespace().filter_map(|word| word.split_once('='));
                 words.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
@@ -182,14 +191,14 @@ mod tests {
             let flag = |name: &str| pairs(flags).into_iter().find(|(flag, _)| flag == name).map(|(_, value)| value);
             let global = Global { url: flag("url"), token: flag("token"), app: flag("app"), json: false };
             let environment = pairs(variables).into_iter().collect();
-            find(&global, &environment, &self.root.path().join(here), || {
+            find_endpoint(&global, &environment, &self.root.path().join(here), || {
                 running.split_whitespace().map(|name| self.instance(name)).collect()
             })
         }
     }
 
     #[test]
-    fn url_token_and_app_come_from_the_first_that_names_them() {
+    fn url_token_and_app_come_from_the_first_source_that_has_them() {
         let disk = Disk::new();
         let (u1, u2, default) = ("http://127.0.0.1:1001", "http://127.0.0.1:1002", "http://127.0.0.1:8787");
         let all = "TIDEGATE_URL=http://e TIDEGATE_TOKEN=e TIDEGATE_APP=e";
@@ -199,10 +208,10 @@ mod tests {
             ("", "", "one", "one two", u1, Some(ONE), Some("one")),
             ("", "", "two/scripts", "one two", u2, Some(TWO), Some("two")),
             ("", "", "", "one", u1, Some(ONE), Some("one")),
-            // The daemon of this directory does not run, and there is only one that is meant.
+            // The daemon of this directory does not run, and only one other daemon does.
             ("", "", "two/scripts", "one", u1, Some(ONE), Some("one")),
             ("", "", "two", "", default, Some(TWO), Some("two")),
-            // One in development is meant before one that serves.
+            // A daemon of `dev` comes before a daemon of `serve`.
             ("", "", "", "served one", u1, Some(ONE), Some("one")),
             ("", "", "", "served", u2, Some(TWO), None),
             ("", "", "", "", default, None, None),
@@ -211,13 +220,14 @@ mod tests {
             ("url=https://example.org", "", "one", "one", "https://example.org", None, Some("one")),
             ("url=https://127.example.org", "", "one", "", "https://127.example.org", None, Some("one")),
         ] {
-            let expected = Found { url: url.to_owned(), token: token.map(str::to_owned), app: app.map(str::to_owned) };
+            let expected =
+                Endpoint { url: url.to_owned(), token: token.map(str::to_owned), app: app.map(str::to_owned) };
             assert_eq!(disk.find(flags, variables, here, running), Ok(expected), "{flags:?} {variables:?} {here:?}");
         }
     }
 
     #[test]
-    fn several_daemons_are_listed() {
+    fn an_ambiguous_daemon_is_an_error_that_lists_all() {
         let disk = Disk::new();
         let error = disk.find("", "", "", "one two").unwrap_err();
         assert_eq!(error.exit_code(), 2);

@@ -1,30 +1,22 @@
-//! Text for people: tables, ages, indented JSON.
+//! Text for people: tables, ages, durations, indented JSON.
 
+use comfy_table::Table;
+use comfy_table::presets::NOTHING;
 use std::fmt::Write as _;
 use tidegate_core::{Micros, Timestamp};
 
-/// Rows under headers, in columns as wide as their widest cell. The last column is not padded.
+/// Rows under headers, in columns as wide as their widest cell, with two spaces between columns. A
+/// terminal shows some characters, such as Chinese ones, two columns wide. A cell with several
+/// lines continues in its own column.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
-    let widths: Vec<usize> = (0..headers.len())
-        .map(|column| {
-            let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            cells.chain([headers[column].chars().count()]).max().unwrap_or_default()
-        })
-        .collect();
-    let mut text = String::new();
-    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded: Vec<String> = cells.zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        text.push_str(padded.join("  ").trim_end());
-        text.push('\n');
-    };
-    line(&mut headers.iter().copied());
-    for row in rows {
-        line(&mut row.iter().map(String::as_str));
-    }
-    text
+    let mut table = Table::new();
+    table.load_style(NOTHING).set_header(headers).add_rows(rows);
+    table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
+    format!("{}\n", table.trim_fmt())
 }
 
-/// `text` without the characters that would move the cursor or change the colours of a terminal. Lines stay lines.
+/// Replaces the control characters of `text`, which can move the cursor or change the colours of a
+/// terminal. Line feeds stay.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
@@ -38,27 +30,28 @@ pub(crate) fn first_line(text: &str, width: usize) -> String {
     line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// `text` with `indent` before every line but the first.
+/// `text` with `indent` before each line but the first.
 pub(crate) fn hanging(text: &str, indent: &str) -> String {
     text.trim_end().replace('\n', &format!("\n{indent}"))
 }
 
 /// `1 thing`, `2 things`.
-pub(crate) fn count(number: u64, what: &str) -> String {
-    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+pub(crate) fn count(number: u64, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-/// How long ago `rfc3339` was at `now`, such as `3 min ago`; the text itself if it is no time.
+/// The time from `rfc3339` to `now`, such as `3 min ago`. A text that is not a time is returned as
+/// it is.
 pub(crate) fn age(rfc3339: &str, now: Timestamp) -> String {
     match Timestamp::from_rfc3339(rfc3339) {
-        Some(moment) if moment > now => format!("in {}", length(moment.since(now))),
-        Some(moment) => format!("{} ago", length(now.since(moment))),
+        Some(time) if time > now => format!("in {}", duration(time.since(now))),
+        Some(time) => format!("{} ago", duration(now.since(time))),
         None => rfc3339.to_owned(),
     }
 }
 
-/// A length of time in its largest unit.
-pub(crate) fn length(micros: Micros) -> String {
+/// A duration in its largest unit.
+pub(crate) fn duration(micros: Micros) -> String {
     let ms = micros.as_millis();
     match ms {
         0..1_000 => format!("{ms} ms"),
@@ -69,22 +62,22 @@ pub(crate) fn length(micros: Micros) -> String {
     }
 }
 
-/// Sets the JSON text `json` in lines, each but the first with `indent`. Numbers and strings stay as they are written,
-/// which a parser and printer would not promise.
+/// Indents the JSON text `json`. Each line but the first begins with `indent`. Numbers and strings
+/// stay as they are written; parsing and printing would change long numbers.
 pub(crate) fn pretty_json(json: &str, indent: &str) -> String {
     let mut text = String::with_capacity(json.len() * 2);
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     let mut characters = json.chars().peekable();
     let break_line = |text: &mut String, depth: usize| {
-        write!(text, "\n{indent}{:1$}", "", depth * 2).expect("a String takes every write");
+        write!(text, "\n{indent}{:1$}", "", depth * 2).expect("writing to a String cannot fail");
     };
     while let Some(c) = characters.next() {
         if in_string {
             in_string = escaped || c != '"';
             escaped = !escaped && c == '\\';
-            // JSON escapes the control characters below 0x20 by itself; those above 0x7e it lets pass.
+            // Valid JSON escapes control characters below 0x20, but not those from 0x7f on.
             if c.is_control() {
-                write!(text, "\\u{:04x}", u32::from(c)).expect("a String takes every write")
+                write!(text, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail")
             } else {
                 text.push(c)
             }
@@ -128,12 +121,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tables_are_aligned() {
+    fn columns_are_aligned_by_the_width_on_a_terminal() {
         let rows = [
             vec!["1".to_owned(), "é".to_owned(), "last".to_owned()],
             vec!["100".to_owned(), String::new(), String::new()],
         ];
         assert_eq!(table(&["id", "b", "c"], &rows), "id   b  c\n1    é  last\n100\n");
+        let rows = [
+            vec!["鍵".to_owned(), "x".to_owned()],
+            vec!["e\u{301}".to_owned(), "two\nlines".to_owned()],
+            vec!["ab".to_owned(), "y".to_owned()],
+        ];
+        assert_eq!(table(&["k", ""], &rows), "k\n鍵  x\ne\u{301}   two\n    lines\nab  y\n");
     }
 
     #[test]
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_set_in_lines_and_kept_as_it_is_written() {
+    fn json_is_indented_and_its_values_are_kept() {
         for (json, expected) in [
             ("1.50", "1.50"),
             ("{}", "{}"),
@@ -173,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_script_cannot_paint_the_terminal() {
+    fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(plain("a\u{1b}[31m\nb"), "a\u{fffd}[31m\nb");
         assert_eq!(first_line("abcdef\nx", 4), "abc…");
     }

@@ -3,14 +3,16 @@ use std::path::PathBuf;
 
 /// The environment variables of this process, read once.
 ///
-/// A variable that is set to nothing counts as not set, because that is how compose files and shells leave one out.
+/// An empty variable counts as not set, because compose files and shells leave a variable out that
+/// way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
 }
 
 impl Environment {
-    /// Those of this process. One that is not UTF-8 is none of ours.
+    /// The variables of this process. A variable that is not UTF-8 is ignored: no setting has such
+    /// a value.
     #[must_use]
     pub fn of_process() -> Self {
         std::env::vars_os()
@@ -18,13 +20,13 @@ impl Environment {
             .collect()
     }
 
-    /// The value of `name`, if it is set to something.
+    /// The value of the variable `name`. `None` if it is empty or not set.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
     }
 
-    /// Where this user's programs keep what they want to find again: `$XDG_STATE_HOME`, or `~/.local/state`.
+    /// The folder for state of this user's programs: `$XDG_STATE_HOME`, or `~/.local/state`.
     #[must_use]
     pub fn state_home(&self) -> Option<PathBuf> {
         // The XDG specification says to ignore a relative path.
@@ -32,14 +34,14 @@ impl Environment {
         named.or_else(|| self.get("HOME").map(|home| PathBuf::from(home).join(".local/state")))
     }
 
-    /// Whether people asked for text without colours: <https://no-color.org>.
+    /// Whether `NO_COLOR` asks for text without colours: <https://no-color.org>.
     #[must_use]
     pub fn no_colour(&self) -> bool {
         self.get("NO_COLOR").is_some()
     }
 
-    /// All that begin with `TIDEGATE_`, by name.
-    pub(super) fn ours(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The variables whose names begin with `TIDEGATE_`, in the order of their names.
+    pub(super) fn tidegate_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         all.filter(|(name, _)| name.starts_with("TIDEGATE_"))
     }

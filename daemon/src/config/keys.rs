@@ -3,66 +3,68 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// A setting that can be written in the file, in the environment and as a flag.
-pub(super) struct Known {
-    /// `section.key`.
+/// A setting. The file, the environment and `--set` can all write it.
+pub(super) struct Setting {
+    /// The section and the key, such as `gate.permits`.
     pub(super) name: &'static str,
-    /// Writes it into the settings, or says what it must be.
-    pub(super) set: fn(&mut Settings, &Written) -> Result<(), String>,
+    /// Writes the value into the settings. The error is a predicate, such as "must be a string".
+    pub(super) set: fn(&mut Settings, &RawValue) -> Result<(), String>,
 }
 
-/// A value as somebody wrote it.
+/// A value as it is written in a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Written {
+pub(super) struct RawValue {
     pub(super) text: String,
-    /// What TOML says that it is; `None` from the environment and from flags, where all is text.
+    /// The TOML type. `None` for variables and flags, whose values are all text.
     pub(super) toml_type: Option<&'static str>,
 }
 
-const fn known(name: &'static str, set: fn(&mut Settings, &Written) -> Result<(), String>) -> Known {
-    Known { name, set }
+const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result<(), String>) -> Setting {
+    Setting { name, set }
 }
 
-/// Every setting there is. The bounds of `gate`, `dispatcher` and `scripts` are checked by those they belong to when
-/// all layers are in.
-pub(super) static KNOWN: [Known; 31] = [
-    known("http.listen", |s, w| w.address().map(|v| s.http.listen = v)),
-    known("http.body_bytes_max", |s, w| w.within(1 << 10..=64 << 20).map(|v| s.http.body_bytes_max = v)),
-    known("store.url", |s, w| w.store_url().map(|v| s.store.url = Some(v))),
-    known("gate.permits", |s, w| w.number().map(|v| s.engine.gate.permits = v)),
-    known("gate.sync_reserve", |s, w| w.number().map(|v| s.engine.gate.sync_reserve = v)),
-    known("dispatcher.poll_interval_ms", |s, w| w.number().map(|v| s.engine.poll_interval_ms = v)),
-    known("dispatcher.batch_max", |s, w| w.number().map(|v| s.engine.batch_max = v)),
-    known("dispatcher.lease_ms", |s, w| w.number().map(|v| s.engine.lease_ms = v)),
-    known("dispatcher.queue_wait_ms_max", |s, w| w.number().map(|v| s.engine.queue_wait_ms_max = v)),
-    known("dispatcher.sync_queue_max", |s, w| w.number().map(|v| s.engine.sync_queue_max = v)),
-    known("dispatcher.sync_wait_ms_max", |s, w| w.number().map(|v| s.engine.sync_wait_ms_max = v)),
-    known("dispatcher.gate_backoff_ms", |s, w| w.number().map(|v| s.engine.gate_backoff_ms = v)),
-    known("dispatcher.max_trigger_depth", |s, w| w.number().map(|v| s.engine.max_trigger_depth = v)),
-    known("dispatcher.overrun_ms", |s, w| w.number().map(|v| s.engine.overrun_ms = v)),
-    known("dispatcher.shutdown_grace_ms", |s, w| w.number().map(|v| s.engine.shutdown_grace_ms = v)),
-    known("scripts.threads_max", |s, w| w.number().map(|v| s.scripts.threads_max = v)),
-    known("scripts.memory_bytes_max", |s, w| w.number().map(|v| s.scripts.memory_bytes_max = v)),
-    known("scripts.stack_bytes_max", |s, w| w.number().map(|v| s.scripts.stack_bytes_max = v)),
-    known("scripts.cpu_ms_max", |s, w| w.number().map(|v| s.scripts.cpu_ms_max = v)),
-    known("scripts.data_bytes_max", |s, w| w.number().map(|v| s.scripts.data_bytes_max = v)),
-    known("scripts.effects_max", |s, w| w.number().map(|v| s.scripts.effects_max = v)),
-    known("scripts.log_bytes_max", |s, w| w.number().map(|v| s.scripts.log_bytes_max = v)),
-    known("scripts.source_bytes_max", |s, w| w.number().map(|v| s.scripts.source_bytes_max = v)),
-    known("scripts.warm_isolates_max", |s, w| w.number().map(|v| s.scripts.warm_isolates_max = v)),
-    known("scripts.warm_bytes_max", |s, w| w.number().map(|v| s.scripts.warm_bytes_max = v)),
-    known("scripts.warm_heap_bytes_max", |s, w| w.number().map(|v| s.scripts.warm_heap_bytes_max = v)),
-    known("scripts.warm_executions_max", |s, w| w.number().map(|v| s.scripts.warm_executions_max = v)),
-    known("scripts.warm_age_ms_max", |s, w| w.number().map(|v| s.scripts.warm_age_ms_max = v)),
-    known("log.level", |s, w| w.string().map(|v| s.log.level = v)),
-    known("log.format", |s, w| w.log_format().map(|v| s.log.format = v)),
-    known("auth.admin_token_file", |s, w| w.string().map(|v| s.auth.admin_token_file = Some(v.into()))),
+/// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
+/// `scripts` after all layers are added, because some bounds depend on other settings.
+pub(super) static SETTINGS: [Setting; 31] = [
+    setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
+    setting("http.body_bytes_max", |s, raw| {
+        raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
+    }),
+    setting("store.url", |s, raw| raw.store_url().map(|value| s.store.url = Some(value))),
+    setting("gate.permits", |s, raw| raw.number().map(|value| s.engine.gate.permits = value)),
+    setting("gate.sync_reserve", |s, raw| raw.number().map(|value| s.engine.gate.sync_reserve = value)),
+    setting("dispatcher.poll_interval_ms", |s, raw| raw.number().map(|value| s.engine.poll_interval_ms = value)),
+    setting("dispatcher.batch_max", |s, raw| raw.number().map(|value| s.engine.batch_max = value)),
+    setting("dispatcher.lease_ms", |s, raw| raw.number().map(|value| s.engine.lease_ms = value)),
+    setting("dispatcher.queue_wait_ms_max", |s, raw| raw.number().map(|value| s.engine.queue_wait_ms_max = value)),
+    setting("dispatcher.sync_queue_max", |s, raw| raw.number().map(|value| s.engine.sync_queue_max = value)),
+    setting("dispatcher.sync_wait_ms_max", |s, raw| raw.number().map(|value| s.engine.sync_wait_ms_max = value)),
+    setting("dispatcher.gate_backoff_ms", |s, raw| raw.number().map(|value| s.engine.gate_backoff_ms = value)),
+    setting("dispatcher.max_trigger_depth", |s, raw| raw.number().map(|value| s.engine.max_trigger_depth = value)),
+    setting("dispatcher.overrun_ms", |s, raw| raw.number().map(|value| s.engine.overrun_ms = value)),
+    setting("dispatcher.shutdown_grace_ms", |s, raw| raw.number().map(|value| s.engine.shutdown_grace_ms = value)),
+    setting("scripts.threads_max", |s, raw| raw.number().map(|value| s.scripts.threads_max = value)),
+    setting("scripts.memory_bytes_max", |s, raw| raw.number().map(|value| s.scripts.memory_bytes_max = value)),
+    setting("scripts.stack_bytes_max", |s, raw| raw.number().map(|value| s.scripts.stack_bytes_max = value)),
+    setting("scripts.cpu_ms_max", |s, raw| raw.number().map(|value| s.scripts.cpu_ms_max = value)),
+    setting("scripts.data_bytes_max", |s, raw| raw.number().map(|value| s.scripts.data_bytes_max = value)),
+    setting("scripts.effects_max", |s, raw| raw.number().map(|value| s.scripts.effects_max = value)),
+    setting("scripts.log_bytes_max", |s, raw| raw.number().map(|value| s.scripts.log_bytes_max = value)),
+    setting("scripts.source_bytes_max", |s, raw| raw.number().map(|value| s.scripts.source_bytes_max = value)),
+    setting("scripts.warm_isolates_max", |s, raw| raw.number().map(|value| s.scripts.warm_isolates_max = value)),
+    setting("scripts.warm_bytes_max", |s, raw| raw.number().map(|value| s.scripts.warm_bytes_max = value)),
+    setting("scripts.warm_heap_bytes_max", |s, raw| raw.number().map(|value| s.scripts.warm_heap_bytes_max = value)),
+    setting("scripts.warm_executions_max", |s, raw| raw.number().map(|value| s.scripts.warm_executions_max = value)),
+    setting("scripts.warm_age_ms_max", |s, raw| raw.number().map(|value| s.scripts.warm_age_ms_max = value)),
+    setting("log.level", |s, raw| raw.string().map(|value| s.log.level = value)),
+    setting("log.format", |s, raw| raw.log_format().map(|value| s.log.format = value)),
+    setting("auth.admin_token_file", |s, raw| raw.string().map(|value| s.auth.admin_token_file = Some(value.into()))),
 ];
 
-/// The sections, in the order of [`KNOWN`].
+/// The sections, in the order of [`SETTINGS`].
 pub(super) const SECTIONS: [&str; 7] = ["http", "store", "gate", "dispatcher", "scripts", "log", "auth"];
 
-impl Known {
+impl Setting {
     pub(super) fn section(&self) -> &'static str {
         self.name.split_once('.').map_or(self.name, |(section, _)| section)
     }
@@ -71,13 +73,13 @@ impl Known {
         self.name.split_once('.').map_or(self.name, |(_, key)| key)
     }
 
-    /// `TIDEGATE_<SECTION>_<KEY>`.
+    /// The variable of the setting, such as `TIDEGATE_GATE_PERMITS`.
     pub(super) fn variable(&self) -> String {
         format!("TIDEGATE_{}", self.name.replace('.', "_").to_ascii_uppercase())
     }
 }
 
-impl Written {
+impl RawValue {
     fn string(&self) -> Result<String, String> {
         match self.toml_type {
             None | Some("string") => Ok(self.text.clone()),
@@ -94,7 +96,7 @@ impl Written {
         }
     }
 
-    fn within(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
+    fn number_within(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
         let number: usize = self.number()?;
         if range.contains(&number) {
             Ok(number)
@@ -115,7 +117,7 @@ impl Written {
         if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme)) {
             return Ok(text);
         }
-        // The rest of the text may hold a password.
+        // The message shows only the scheme: the rest of the text may contain a password.
         let scheme = text.split(':').next().unwrap_or_default();
         Err(format!("must begin with sqlite: or postgres:, it begins with {scheme:?}"))
     }

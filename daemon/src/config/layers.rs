@@ -1,25 +1,28 @@
 use super::environment::Environment;
-use super::keys::{KNOWN, Known, SECTIONS, Written};
-use super::nearest::{did_you_mean, nearest};
+use super::keys::{RawValue, SECTIONS, SETTINGS, Setting};
+use super::nearest::did_you_mean;
 use super::positions::{Positions, parse_toml};
 use super::settings::Settings;
+use super::unknown::{OTHER_VARIABLES, unknown_key, unknown_section, unknown_variable};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use tidegate_core::Config;
 use toml::de::{DeTable, DeValue};
 
-/// Builds [`Settings`] layer by layer: what is laid later wins. What is wrong is collected, so that all of it is
-/// shown at once.
+/// Builds [`Settings`] layer by layer. A later layer overrides an earlier one. Problems are
+/// collected, so that one start shows all of them.
 #[derive(Debug, Default)]
 pub struct Layers {
     settings: Settings,
-    /// Who set each setting last, for messages about values that only together are wrong.
+    /// The layer that set each setting last, for messages about bounds that depend on other
+    /// settings.
     origins: BTreeMap<&'static str, String>,
     problems: Vec<String>,
 }
 
-/// All that is wrong with a configuration, one line each: where, what, and what it should be.
+/// All problems of a configuration, one line each: the place, the setting, the values that it may
+/// have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors(Vec<String>);
 
@@ -31,15 +34,11 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Variables that begin with `TIDEGATE_` and are no settings: they tell a client where to go, or hold a secret.
-const OTHER_VARIABLES: [&str; 5] =
-    ["TIDEGATE_URL", "TIDEGATE_TOKEN", "TIDEGATE_APP", "TIDEGATE_CONFIG", "TIDEGATE_ADMIN_TOKEN"];
-
-/// What a developer has exported for the tests does not keep the daemon from starting.
-const OF_THE_TESTS: &str = "TIDEGATE_TEST_";
+/// Variables of the tests. The daemon starts although a developer has exported them.
+const TEST_PREFIX: &str = "TIDEGATE_TEST_";
 
 impl Layers {
-    /// Lays the text of the TOML file at `path`.
+    /// Adds the text of the TOML file at `path`.
     #[must_use]
     pub fn file(mut self, path: &Path, text: &str) -> Self {
         let at = |line: usize| format!("{} line {line}", path.display());
@@ -63,42 +62,44 @@ impl Layers {
         self
     }
 
-    /// Lays the environment: `DATABASE_URL`, then every `TIDEGATE_…`.
+    /// Adds the environment: `DATABASE_URL`, then each `TIDEGATE_<SECTION>_<KEY>`.
     #[must_use]
     pub fn environment(mut self, environment: &Environment) -> Self {
         if let Some(url) = environment.get("DATABASE_URL") {
-            self.set(find("store.url"), &untyped(url), "DATABASE_URL".to_owned());
+            self.set(find("store.url"), &text_value(url), "DATABASE_URL".to_owned());
         }
-        let settings =
-            environment.ours().filter(|(name, _)| !OTHER_VARIABLES.contains(name) && !name.starts_with(OF_THE_TESTS));
+        let settings = environment
+            .tidegate_variables()
+            .filter(|(name, _)| !OTHER_VARIABLES.contains(name) && !name.starts_with(TEST_PREFIX));
         for (name, value) in settings {
-            match KNOWN.iter().find(|known| known.variable() == name) {
-                Some(known) => self.set(Some(known), &untyped(value), name.to_owned()),
+            match SETTINGS.iter().find(|setting| setting.variable() == name) {
+                Some(setting) => self.set(Some(setting), &text_value(value), name.to_owned()),
                 None => self.problems.push(unknown_variable(name)),
             }
         }
         self
     }
 
-    /// Lays one flag, which is called `flag` and sets `name`; nothing if it was not given.
+    /// Adds the value of a command-line flag. `flag` names it in messages; it sets the setting
+    /// `name`.
     #[must_use]
     pub fn flag(mut self, flag: &str, name: &'static str, value: Option<impl ToString>) -> Self {
         if let Some(value) = value {
-            self.set(find(name), &untyped(&value.to_string()), flag.to_owned());
+            self.set(find(name), &text_value(&value.to_string()), flag.to_owned());
         }
         self
     }
 
-    /// Lays what `--set section.key=value` was given.
+    /// Adds the arguments of `--set`, each `section.key=value`.
     #[must_use]
     pub fn assignments(mut self, assignments: &[String]) -> Self {
         for assignment in assignments {
             match assignment.split_once('=') {
                 None => self.problems.push(format!("--set {assignment}: write it as section.key=value")),
                 Some((name, value)) => match find(name) {
-                    Some(known) => self.set(Some(known), &untyped(value), format!("--set {name}")),
+                    Some(setting) => self.set(Some(setting), &text_value(value), format!("--set {name}")),
                     None => {
-                        let names: Vec<_> = KNOWN.iter().map(|known| known.name).collect();
+                        let names: Vec<_> = SETTINGS.iter().map(|setting| setting.name).collect();
                         self.problems.push(format!("--set {name}: unknown setting; {}", did_you_mean(name, &names)));
                     }
                 },
@@ -107,9 +108,9 @@ impl Layers {
         self
     }
 
-    /// The settings, if nothing was wrong with any layer and all of them together are within the bounds of the core.
+    /// Returns the settings, if no layer had a problem and the core accepts all values together.
     ///
-    /// A default that would be out of bounds beside what was set gives way to it.
+    /// A default that is out of bounds beside the values that were set is lowered to its bound.
     pub fn finish(mut self) -> Result<Settings, ConfigErrors> {
         let engine = &mut self.settings.engine;
         if !self.origins.contains_key("gate.sync_reserve") {
@@ -134,71 +135,39 @@ impl Layers {
         for (key, value) in keys {
             let origin = at(key.span());
             match find(&format!("{section}.{}", key.get_ref())) {
-                Some(known) => self.set(Some(known), &typed(value.get_ref()), origin),
+                Some(setting) => self.set(Some(setting), &toml_value(value.get_ref()), origin),
                 None => self.problems.push(format!("{origin}: {}", unknown_key(section, key.get_ref()))),
             }
         }
     }
 
-    fn set(&mut self, known: Option<&'static Known>, written: &Written, origin: String) {
-        let known = known.expect("every name in this file is one of KNOWN");
-        match (known.set)(&mut self.settings, written) {
-            Ok(()) => _ = self.origins.insert(known.name, origin),
-            Err(rule) => self.problems.push(format!("{origin}: {} {rule}", known.name)),
+    fn set(&mut self, setting: Option<&'static Setting>, written: &RawValue, origin: String) {
+        let setting = setting.expect("every name in this file is one of SETTINGS");
+        match (setting.set)(&mut self.settings, written) {
+            Ok(()) => _ = self.origins.insert(setting.name, origin),
+            Err(rule) => self.problems.push(format!("{origin}: {} {rule}", setting.name)),
         }
     }
 }
 
-fn find(name: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| known.name == name)
+fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
 }
 
-fn untyped(text: &str) -> Written {
-    Written { text: text.to_owned(), toml_type: None }
+fn text_value(text: &str) -> RawValue {
+    RawValue { text: text.to_owned(), toml_type: None }
 }
 
-fn typed(value: &DeValue<'_>) -> Written {
+fn toml_value(value: &DeValue<'_>) -> RawValue {
     let text = match value {
         DeValue::String(text) => text.to_string(),
-        // What does not fit into an i128 fits into no setting either, and is shown as it was written.
+        // A number beyond i128 is out of bounds for every setting. Its message shows it as it is
+        // written.
         DeValue::Integer(number) => i128::from_str_radix(number.as_str(), number.radix())
             .map_or_else(|_| number.to_string(), |number| number.to_string()),
         _ => String::new(),
     };
-    Written { text, toml_type: Some(value.type_str()) }
-}
-
-fn unknown_section(section: &str) -> String {
-    if let Some(known) = KNOWN.iter().find(|known| known.key() == section) {
-        return format!("`{section}` belongs in the section [{}]", known.section());
-    }
-    match nearest(section, SECTIONS) {
-        Some(near) if near == section => format!("`{section}` is a section: write [{section}]"),
-        _ => format!("unknown section [{section}]; {}", did_you_mean(section, &SECTIONS)),
-    }
-}
-
-fn unknown_key(section: &str, key: &str) -> String {
-    let of_section: Vec<_> = KNOWN.iter().filter(|known| known.section() == section).map(Known::key).collect();
-    if nearest(key, of_section.iter().copied()).is_none()
-        && let Some(elsewhere) = KNOWN.iter().find(|known| known.key() == key)
-    {
-        return format!("unknown key `{key}` in [{section}]; it belongs in [{}]", elsewhere.section());
-    }
-    format!("unknown key `{key}` in [{section}]; {}", did_you_mean(key, &of_section))
-}
-
-fn unknown_variable(name: &str) -> String {
-    // Without the prefix, which all share and which would make every name look close to every other.
-    let tail = |name: &str| name.trim_start_matches("TIDEGATE_").to_owned();
-    let tails: Vec<String> =
-        KNOWN.iter().map(Known::variable).chain(OTHER_VARIABLES.map(str::to_owned)).map(|v| tail(&v)).collect();
-    match nearest(&tail(name), tails.iter().map(String::as_str)) {
-        Some(near) => format!("{name}: unknown variable; did you mean TIDEGATE_{near}?"),
-        None => {
-            format!("{name}: unknown variable; settings are TIDEGATE_<SECTION>_<KEY>, such as TIDEGATE_HTTP_LISTEN")
-        }
-    }
+    RawValue { text, toml_type: Some(value.type_str()) }
 }
 
 #[cfg(test)]
@@ -236,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_is_named_by_the_more_specific_variable() {
+    fn tidegate_store_url_overrides_database_url() {
         let database = ("DATABASE_URL", "postgres://a");
         let own = ("TIDEGATE_STORE_URL", "sqlite:b");
         for (variables, url) in [(&[database][..], "postgres://a"), (&[database, own], "sqlite:b")] {
@@ -245,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_default_gives_way_to_what_was_set() {
+    fn a_default_is_lowered_to_fit_the_values_that_were_set() {
         let settings = layers("[gate]\npermits = 1\n[dispatcher]\nlease_ms = 1000", &[], &[]).finish().unwrap();
         assert_eq!((settings.engine.gate.sync_reserve, settings.engine.queue_wait_ms_max), (0, 500));
         let error = layers("[gate]\npermits = 4\nsync_reserve = 4", &[], &[]).finish().unwrap_err();
@@ -253,10 +222,10 @@ mod tests {
     }
 
     #[test]
-    fn every_setting_has_its_section_and_can_be_written_in_each_layer() {
-        for known in &KNOWN {
-            assert!(SECTIONS.contains(&known.section()), "{}", known.name);
-            let value = match known.key() {
+    fn each_setting_has_a_section_and_is_read_from_every_layer() {
+        for setting in &SETTINGS {
+            assert!(SECTIONS.contains(&setting.section()), "{}", setting.name);
+            let value = match setting.key() {
                 "listen" => "127.0.0.1:9",
                 "url" => "sqlite:x",
                 "format" => "json",
@@ -265,17 +234,17 @@ mod tests {
                 "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" => "2000000",
                 _ => "77",
             };
-            let flagged = layers("", &[], &[&format!("{}={value}", known.name)]).finish().unwrap();
-            let variable = layers("", &[(&known.variable(), value)], &[]).finish().unwrap();
-            assert_eq!(flagged, variable, "{}", known.name);
-            assert_ne!(flagged, Settings::default(), "{}", known.name);
+            let flagged = layers("", &[], &[&format!("{}={value}", setting.name)]).finish().unwrap();
+            let variable = layers("", &[(&setting.variable(), value)], &[]).finish().unwrap();
+            assert_eq!(flagged, variable, "{}", setting.name);
+            assert_ne!(flagged, Settings::default(), "{}", setting.name);
         }
         let json = layers("[log]\nformat = \"json\"", &[], &[]).finish().unwrap();
         assert_eq!(json.log.format, LogFormat::Json);
     }
 
     #[test]
-    fn what_is_wrong_is_said() {
+    fn each_problem_has_a_message() {
         for (file, variables, assignments, expected) in [
             (
                 "\n[gate]\npermit = 3",
@@ -284,7 +253,7 @@ mod tests {
                 "t.toml line 3: unknown key `permit` in [gate]; did you mean `permits`?",
             ),
             ("[gate]\nlisten = 3", &[], &[], "t.toml line 2: unknown key `listen` in [gate]; it belongs in [http]"),
-            ("[store]\npath = 3", &[], &[], "t.toml line 2: unknown key `path` in [store]; known are `url`"),
+            ("[store]\npath = 3", &[], &[], "t.toml line 2: unknown key `path` in [store]; use one of `url`"),
             ("[gates]\n", &[], &[], "t.toml line 1: unknown section [gates]; did you mean `gate`?"),
             ("permits = 3", &[], &[], "t.toml line 1: `permits` belongs in the section [gate]"),
             ("gate = 3", &[], &[], "t.toml line 1: `gate` is a section: write [gate]"),
@@ -345,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn all_problems_are_shown_at_once() {
+    fn all_problems_are_reported_together() {
         let error = layers("[gate]\npermit = 3\n[log]\nlevl = 1", &[("TIDEGATE_X", "1")], &[]).finish().unwrap_err();
         assert_eq!(error.to_string().lines().count(), 3);
     }

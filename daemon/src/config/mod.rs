@@ -1,7 +1,9 @@
-//! What the daemon is told before it starts: defaults, a TOML file, environment variables, flags, in rising order.
+//! The daemon's settings, from four layers in rising order: defaults, a TOML file, environment
+//! variables, flags.
 //!
-//! This is the only module that reads the environment. Every setting is one line in `keys.rs`, from which the file,
-//! `TIDEGATE_<SECTION>_<KEY>` and `--set section.key=value` are all read, so that they cannot disagree.
+//! This is the only module that reads the environment. Each setting is one line in `keys.rs`. The
+//! file, `TIDEGATE_<SECTION>_<KEY>` and `--set section.key=value` are all read by that line, so
+//! that they accept the same values.
 
 mod environment;
 mod keys;
@@ -9,6 +11,7 @@ mod layers;
 mod nearest;
 mod positions;
 mod settings;
+mod unknown;
 
 pub use environment::Environment;
 pub use layers::{ConfigErrors, Layers};

@@ -1,6 +1,7 @@
-/// The one of `known` that `written` was most likely meant to be; `None` if none is close.
+/// The name in `known` that is nearest to `written`. `None` if no name is near.
 ///
-/// Close is at most a third of the letters changed, swapped, missing or too many, and at least one may be.
+/// A name is near if its Damerau–Levenshtein distance is at most a third of the letters of
+/// `written`, or 1.
 pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
     let allowed = (written.chars().count() / 3).max(1);
     known
@@ -11,11 +12,12 @@ pub(crate) fn nearest<'k>(written: &str, known: impl IntoIterator<Item = &'k str
         .map(|(_, name)| name)
 }
 
-/// What to add to a message about the unknown name `written`: the nearest known name, or else all of them.
+/// The end of a message about the unknown name `written`: the nearest known name, or all known
+/// names.
 pub(crate) fn did_you_mean(written: &str, known: &[&str]) -> String {
     match nearest(written, known.iter().copied()) {
         Some(name) => format!("did you mean `{name}`?"),
-        None => format!("known are {}", list(known)),
+        None => format!("use one of {}", list(known)),
     }
 }
 
@@ -28,13 +30,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_is_found_or_all_are_named() {
+    fn the_nearest_name_is_suggested_or_all_names_are_listed() {
         let known = ["collection", "key", "ops"];
         for (written, expected) in [
             ("colection", "did you mean `collection`?"),
             ("kye", "did you mean `key`?"),
             ("op", "did you mean `ops`?"),
-            ("retries", "known are `collection`, `key`, `ops`"),
+            ("retries", "use one of `collection`, `key`, `ops`"),
         ] {
             assert_eq!(did_you_mean(written, &known), expected, "{written}");
         }

@@ -1,7 +1,7 @@
 use std::ops::Range;
 use toml::de::DeTable;
 
-/// Turns byte offsets of a text into line numbers.
+/// Converts byte offsets of a text to line numbers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Positions<'t> {
     text: &'t str,
@@ -12,14 +12,14 @@ impl<'t> Positions<'t> {
         Self { text }
     }
 
-    /// The line, from 1, that `span` begins in.
+    /// The line in which `span` begins, counted from 1.
     pub(crate) fn line(self, span: &Range<usize>) -> usize {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
         1 + before.iter().filter(|byte| **byte == b'\n').count()
     }
 }
 
-/// Reads a TOML text with the position of everything in it. What is no TOML is a line and a message.
+/// Parses a TOML text with the position of each key and value. The error is a line and a message.
 pub(crate) fn parse_toml(text: &str) -> Result<DeTable<'_>, (usize, String)> {
     DeTable::parse(text).map(toml::Spanned::into_inner).map_err(|error| {
         let line = error.span().map_or(1, |span| Positions::of(text).line(&span));

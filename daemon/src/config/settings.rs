@@ -3,29 +3,26 @@ use std::path::PathBuf;
 use tidegate_core::ConfigSpec;
 use tidegate_exec_script::Limits;
 
-/// All settings of a daemon, each concern in a struct of its own.
+/// All settings of a daemon, in one struct for each concern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// `[http]`
     pub http: HttpSettings,
-    /// `[store]`
     pub store: StoreSettings,
-    /// `[gate]` and `[dispatcher]`: what the core decides by, with its defaults and bounds.
+    /// `[gate]` and `[dispatcher]`: the configuration of the core, with its defaults and bounds.
     pub engine: ConfigSpec,
-    /// `[scripts]`: what one execution of a script may use. `threads_max` is the gate's permits unless it is set.
+    /// `[scripts]`: the limits of script executions. `threads_max` defaults to `gate.permits`.
     pub scripts: Limits,
-    /// `[log]`
     pub log: LogSettings,
-    /// `[auth]`
     pub auth: AuthSettings,
 }
 
-/// The HTTP API.
+/// Section `[http]`: the HTTP API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSettings {
-    /// Where it listens. Default `127.0.0.1:8787`; port 0 takes a free one.
+    /// The address to listen on. Default `127.0.0.1:8787`. Port 0 takes a free port.
     pub listen: SocketAddr,
-    /// The longest request body: 1 KiB – 64 MiB. Default 4 MiB, because all scripts of an app are deployed in one.
+    /// The longest request body, 1 KiB to 64 MiB. Default 4 MiB, because one request deploys all
+    /// scripts of an app.
     pub body_bytes_max: usize,
 }
 
@@ -35,19 +32,20 @@ impl Default for HttpSettings {
     }
 }
 
-/// The store.
+/// Section `[store]`: the place of the data.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoreSettings {
-    /// `sqlite:PATH` or `postgres://…`. Without one, an SQLite file that the command chooses.
+    /// `sqlite:PATH` or `postgres://…`. `None`: the command chooses an SQLite file.
     pub url: Option<String>,
 }
 
-/// What is written to standard error while it runs.
+/// Section `[log]`: the lines that the daemon writes to standard error.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogSettings {
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate=debug`. Default `info`.
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `info,tidegate=debug`.
+    /// Default `info`.
     pub level: String,
-    /// `human` or `json`. Default `human`.
+    /// `human` (the default) or `json`.
     pub format: LogFormat,
 }
 
@@ -57,19 +55,18 @@ impl Default for LogSettings {
     }
 }
 
-/// The shape of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// One readable line each.
+    /// One line of text for each event.
     #[default]
     Human,
-    /// One JSON object each.
+    /// One JSON object for each event.
     Json,
 }
 
-/// Who may use the API.
+/// Section `[auth]`: access to the HTTP API.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuthSettings {
-    /// The file that holds the admin's token. Default `token` beside an SQLite file; made if there is none.
+    /// The file with the admin token, created if missing. Default: `token` beside an SQLite file.
     pub admin_token_file: Option<PathBuf>,
 }

@@ -2,7 +2,7 @@
 
 use super::problem::Problem;
 use super::state::{ApiState, Readiness};
-use crate::server::Services;
+use crate::services::Services;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;

@@ -5,7 +5,7 @@
 use super::extract::{Params, Plain, Ready, Text, name, object, row_number, search_text};
 use super::paging;
 use super::problem::Problem;
-use crate::server::Services;
+use crate::services::Services;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;

@@ -2,7 +2,7 @@
 
 use super::extract::{Params, Plain, Ready, Requester, Text, name, object};
 use super::problem::Problem;
-use crate::server::Services;
+use crate::services::Services;
 use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;

@@ -1,7 +1,7 @@
 //! The state that all request handlers share.
 
 use crate::NativeHandlers;
-use crate::server::Services;
+use crate::services::Services;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;

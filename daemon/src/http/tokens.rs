@@ -3,8 +3,8 @@
 use super::extract::{Params, Plain, Ready, Text, object};
 use super::names::{checked_name, user_id};
 use super::problem::Problem;
-use crate::dev::token_file::new_token;
-use crate::server::Services;
+use crate::services::Services;
+use crate::token::new_token;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

@@ -5,7 +5,7 @@ use super::etag::etag;
 use super::extract::{Params, Plain, Ready, Requester, Text, name};
 use super::problem::Problem;
 use super::state::ApiState;
-use crate::server::Services;
+use crate::services::Services;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};

@@ -4,7 +4,7 @@ use super::extract::{Params, Plain, Ready, Text, object};
 use super::names::user_id;
 use super::password;
 use super::problem::Problem;
-use crate::server::Services;
+use crate::services::Services;
 use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};

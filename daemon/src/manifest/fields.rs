@@ -5,12 +5,13 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-/// The keys of one TOML table. What is wrong with a value is reported with its line and reads as if it were absent.
+/// The keys of one TOML table. A wrong value is reported with its line, and then treated as
+/// missing.
 #[derive(Clone, Debug)]
 pub(super) struct Fields<'t> {
     table: &'t DeTable<'t>,
     span: Range<usize>,
-    /// Begins each message, such as `trigger "receipt": `.
+    /// The beginning of each message, such as `trigger "receipt": `.
     place: String,
     problems: &'t Problems<'t>,
 }
@@ -24,11 +25,11 @@ impl<'t> Fields<'t> {
         Self { table, span, place: format!("{place}: "), problems }
     }
 
-    /// The table under `key`, whose messages begin with `place`.
+    /// The table at `key`. Its messages begin with `place`.
     pub(super) fn table(&self, key: &str, place: &str) -> Option<Self> {
         match self.table.get(key)?.get_ref() {
             DeValue::Table(table) => Some(Self::new(table, self.key_span(key), place, self.problems)),
-            other => self.mistyped(key, "a table", other),
+            other => self.report_type(key, "a table", other),
         }
     }
 
@@ -40,73 +41,72 @@ impl<'t> Fields<'t> {
         self.table.contains_key(key)
     }
 
-    /// The text under `key`.
     pub(super) fn text(&self, key: &str) -> Option<&'t str> {
         match self.table.get(key)?.get_ref() {
             DeValue::String(text) => Some(text.as_ref()),
-            other => self.mistyped(key, "a string", other),
+            other => self.report_type(key, "a string", other),
         }
     }
 
-    /// The text under `key`, parsed.
-    pub(super) fn parsed<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
+    /// Parses the text at `key`.
+    pub(super) fn parse<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
         let text = self.text(key)?;
-        parse(text.to_owned()).map_err(|error| self.wrong(key, &error.to_string())).ok()
+        parse(text.to_owned()).map_err(|error| self.report(key, &error.to_string())).ok()
     }
 
-    /// The same for a key that must be there.
-    pub(super) fn required<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
+    /// Parses the text at `key`. A missing key is a problem.
+    pub(super) fn parse_required<T, E: Display>(&self, key: &str, parse: impl Fn(String) -> Result<T, E>) -> Option<T> {
         if !self.has(key) {
-            self.missing(key);
+            self.report_missing(key);
         }
-        self.parsed(key, parse)
+        self.parse(key, parse)
     }
 
-    /// The whole number under `key`.
+    /// The number at `key`, from 0 to 2^64-1.
     pub(super) fn number(&self, key: &str) -> Option<u64> {
         match self.table.get(key)?.get_ref() {
             DeValue::Integer(number) => match u64::from_str_radix(number.as_str(), number.radix()) {
                 Ok(number) => Some(number),
-                Err(_) => self.wrong_and_none(key, &format!("must be a whole number from 0, it is {number}")),
+                Err(_) => self.report_and_none(key, &format!("must be a whole number from 0, it is {number}")),
             },
-            other => self.mistyped(key, "a whole number", other),
+            other => self.report_type(key, "a whole number", other),
         }
     }
 
-    /// The number under `key`, with or without a fraction.
+    /// The number at `key`, with or without a fraction.
     pub(super) fn fraction(&self, key: &str) -> Option<f64> {
         let value = self.table.get(key)?.get_ref();
         let text = match value {
             DeValue::Float(number) => number.as_str(),
             DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
-            other => return self.mistyped(key, "a number", other),
+            other => return self.report_type(key, "a number", other),
         };
         match text.parse() {
             Ok(number) => Some(number),
-            Err(_) => self.mistyped(key, "a number", value),
+            Err(_) => self.report_type(key, "a number", value),
         }
     }
 
     pub(super) fn boolean(&self, key: &str) -> Option<bool> {
         match self.table.get(key)?.get_ref() {
             DeValue::Boolean(value) => Some(*value),
-            other => self.mistyped(key, "true or false", other),
+            other => self.report_type(key, "true or false", other),
         }
     }
 
-    /// The list of texts under `key`.
+    /// The list of strings at `key`.
     pub(super) fn texts(&self, key: &str) -> Option<Vec<&'t str>> {
         let value = self.table.get(key)?.get_ref();
         let texts = value.as_array().and_then(|items| items.iter().map(|item| item.get_ref().as_str()).collect());
-        if texts.is_none() { self.mistyped(key, "a list of strings", value) } else { texts }
+        if texts.is_none() { self.report_type(key, "a list of strings", value) } else { texts }
     }
 
-    /// Reports every key that is none of `known`.
+    /// Reports each key that is not in `known`.
     pub(super) fn refuse_unknown(&self, known: &[&str]) {
         self.refuse_unknown_or(known, |_| None);
     }
 
-    /// The same; where `explain` knows more about a key than that it is unknown, its words are used.
+    /// Reports each key that is not in `known`, with the message of `explain` if it returns one.
     pub(super) fn refuse_unknown_or(&self, known: &[&str], explain: impl Fn(&str) -> Option<String>) {
         for key in self.table.keys().map(|key| key.get_ref().as_ref()).filter(|key| !known.contains(key)) {
             let message = explain(key).unwrap_or_else(|| format!("unknown key `{key}`; {}", did_you_mean(key, known)));
@@ -114,27 +114,28 @@ impl<'t> Fields<'t> {
         }
     }
 
-    /// Reports what is wrong with the value of `key`, or with the table if it has no such key.
-    pub(super) fn wrong(&self, key: &str, message: &str) {
+    /// Reports a problem with the value at `key`. A missing key is reported at the line of the
+    /// table.
+    pub(super) fn report(&self, key: &str, message: &str) {
         self.problems.at(&self.key_span(key), format!("{}{key}: {message}", self.place));
     }
 
-    pub(super) fn missing(&self, key: &str) {
+    pub(super) fn report_missing(&self, key: &str) {
         self.problems.at(&self.span, format!("{}`{key}` is missing", self.place));
     }
 
-    /// Reports what is wrong with the table as a whole.
-    pub(super) fn wrong_here(&self, message: &str) {
+    /// Reports a problem with the table as a whole.
+    pub(super) fn report_table(&self, message: &str) {
         self.problems.at(&self.span, format!("{}{message}", self.place));
     }
 
-    fn wrong_and_none<T>(&self, key: &str, message: &str) -> Option<T> {
-        self.wrong(key, message);
+    fn report_and_none<T>(&self, key: &str, message: &str) -> Option<T> {
+        self.report(key, message);
         None
     }
 
-    fn mistyped<T>(&self, key: &str, wanted: &str, found: &DeValue<'_>) -> Option<T> {
-        self.wrong_and_none(key, &format!("must be {wanted}, it is of the type {}", found.type_str()))
+    fn report_type<T>(&self, key: &str, wanted: &str, found: &DeValue<'_>) -> Option<T> {
+        self.report_and_none(key, &format!("must be {wanted}, it is of the type {}", found.type_str()))
     }
 
     fn key_span(&self, key: &str) -> Range<usize> {

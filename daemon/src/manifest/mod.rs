@@ -1,7 +1,8 @@
 //! An app directory: its `tidegate.toml` and its scripts, read into a [`Deployment`].
 //!
-//! Everything that is wrong with a directory is collected and shown together, each with its line. What needs the
-//! scripts' engine or the store (does it compile, is there such a native handler) is the server's to say.
+//! All problems of a directory are collected and shown together, each with its line. The server
+//! makes the checks that need the script engine or the store: that a script compiles, that a native
+//! handler exists.
 
 mod fields;
 mod problems;
@@ -23,14 +24,14 @@ pub(crate) const FILE_NAME: &str = "tidegate.toml";
 /// The longest `tidegate.toml`.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
 
-/// What an app directory says.
+/// The content of an app directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct App {
     pub(crate) name: AppName,
     pub(crate) deployment: Deployment,
 }
 
-/// Why a directory is no app directory.
+/// The reason why a directory cannot be deployed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ManifestError {
     #[error("{0} is not a directory")]
@@ -39,12 +40,12 @@ pub(crate) enum ManifestError {
     Missing(PathBuf),
     #[error("cannot read {}: {source}", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
-    /// Each a place and what is wrong there.
+    /// Each problem is a place and a message.
     #[error("{} is not valid:\n{}", path.display(), problems.iter().map(|p| format!("  {p}")).collect::<Vec<_>>().join("\n"))]
     Invalid { path: PathBuf, problems: Vec<String> },
 }
 
-/// What a `tidegate.toml` looks like.
+/// The example in the message about a missing `tidegate.toml`.
 const SAMPLE: &str = r#"    [app]
     name = "orders"
 
@@ -58,7 +59,6 @@ const SAMPLE: &str = r#"    [app]
     [trigger.retry]
     max_attempts = 3"#;
 
-/// Reads the app directory `directory`.
 pub(crate) fn load(directory: &Path) -> Result<App, ManifestError> {
     if !directory.is_dir() {
         return Err(ManifestError::NotADirectory(directory.to_owned()));
@@ -72,7 +72,7 @@ pub(crate) fn load(directory: &Path) -> Result<App, ManifestError> {
     }
 }
 
-/// The name of the app in `directory`, if it is an app directory whose name can be read.
+/// The name of the app in `directory`. `None` if the name cannot be read, for any reason.
 pub(crate) fn app_name(directory: &Path) -> Option<AppName> {
     let text = read(&directory.join(FILE_NAME)).ok()?;
     let document = parse_toml(&text).ok()?;
@@ -117,12 +117,12 @@ fn parse(text: &str, scripts: scripts::Scripts) -> Result<App, Vec<String>> {
 fn app(root: &Fields<'_>, problems: &Problems<'_>) -> Option<AppName> {
     let Some(app) = root.table("app", "[app]") else {
         if !root.has("app") {
-            problems.at_line(1, "there is no [app] with a name");
+            problems.at_line(1, "there is no section [app]; write [app] and name = \"NAME\"");
         }
         return None;
     };
     app.refuse_unknown(&["name"]);
-    app.required("name", AppName::new)
+    app.parse_required("name", AppName::new)
 }
 
 fn triggers(
@@ -144,7 +144,7 @@ fn triggers(
         let fields = trigger::fields(table, entry.span(), index, problems);
         let Some(spec) = trigger::read(&fields, scripts) else { continue };
         if specs.iter().any(|other| other.name == spec.name) {
-            fields.wrong("name", "another trigger has this name");
+            fields.report("name", "another trigger has this name");
         }
         specs.push(spec);
     }

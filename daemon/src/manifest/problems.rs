@@ -2,11 +2,11 @@ use crate::config::Positions;
 use std::cell::RefCell;
 use std::ops::Range;
 
-/// What is wrong with a manifest, collected while it is read on.
+/// The problems of a manifest, collected while it is read.
 #[derive(Debug)]
 pub(super) struct Problems<'t> {
     positions: Positions<'t>,
-    /// The line, 0 for what is not in the manifest, and the whole message.
+    /// The line and the message. Line 0 is a problem outside the manifest.
     found: RefCell<Vec<(usize, String)>>,
 }
 
@@ -15,7 +15,7 @@ impl<'t> Problems<'t> {
         Self { positions, found: RefCell::default() }
     }
 
-    /// Something wrong elsewhere than in the manifest; `message` says where.
+    /// Adds a problem outside the manifest. `message` contains the place.
     pub(super) fn add(&self, message: String) {
         self.found.borrow_mut().push((0, message));
     }
@@ -28,7 +28,7 @@ impl<'t> Problems<'t> {
         self.found.borrow_mut().push((line, format!("line {line}: {}", message.as_ref())));
     }
 
-    /// All of them in the order of the lines.
+    /// The messages in the order of their lines.
     pub(super) fn into_sorted(self) -> Vec<String> {
         let mut found = self.found.into_inner();
         found.sort_by_key(|(line, _)| *line);

@@ -2,22 +2,21 @@ use std::io;
 use std::path::Path;
 use tidegate_core::ScriptName;
 
-/// The longest script: what a daemon takes unless it is told otherwise.
+/// The longest script. Equal to the daemon's default of `scripts.source_bytes_max`.
 pub(super) const SCRIPT_BYTES_MAX: u64 = 1024 * 1024;
 
-/// The scripts of an app directory, in the order of their paths, and what is wrong with them.
+/// The scripts of an app directory in the order of their paths, and their problems.
 #[derive(Debug, Default)]
 pub(super) struct Scripts {
     pub(super) found: Vec<ScriptFile>,
     pub(super) problems: Vec<String>,
 }
 
-/// One script.
 #[derive(Clone, Debug)]
 pub(super) struct ScriptFile {
-    /// From the app directory, such as `receipt.js` or `scripts/receipt.js`.
+    /// Relative to the app directory, such as `receipt.js` or `scripts/receipt.js`.
     pub(super) path: String,
-    /// The file's stem.
+    /// The name of the file without `.js`.
     pub(super) name: ScriptName,
     pub(super) source: String,
 }
@@ -32,7 +31,7 @@ impl Scripts {
     }
 }
 
-/// Reads every `*.js` of `directory` and of `directory/scripts`.
+/// Reads each `*.js` file of `directory` and of `directory/scripts`.
 pub(super) fn read(directory: &Path) -> Scripts {
     let mut scripts = Scripts::default();
     for folder in ["", "scripts/"] {
@@ -50,7 +49,7 @@ fn file_names(folder: &Path) -> io::Result<Vec<String>> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let Ok(name) = entry.file_name().into_string() else { continue };
-        // Editors leave hidden files beside the one they write.
+        // Editors write hidden files beside the file that they save.
         if name.ends_with(".js") && !name.starts_with('.') && entry.path().is_file() {
             names.push(name);
         }
@@ -75,7 +74,7 @@ fn add(scripts: &mut Scripts, directory: &Path, path: String) {
 fn source(path: &Path) -> Result<String, String> {
     let bytes = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
     if bytes > SCRIPT_BYTES_MAX {
-        return Err(format!("it is {bytes} bytes long; at most {SCRIPT_BYTES_MAX} are allowed"));
+        return Err(format!("the script has {bytes} bytes; at most {SCRIPT_BYTES_MAX} are allowed"));
     }
     std::fs::read_to_string(path).map_err(|error| error.to_string())
 }

@@ -11,13 +11,13 @@ fn scripts() -> Scripts {
     Scripts { found: vec![script("count.js", "count"), script("receipt.js", "receipt")], problems: Vec::new() }
 }
 
-/// A manifest whose one trigger has `lines` from line 7 on.
+/// A manifest with one trigger, to which `lines` are added at line 7.
 fn trigger(lines: &str) -> String {
     format!("[app]\nname = \"a\"\n\n[[trigger]]\nname = \"t\"\nscript = \"receipt.js\"\n{lines}")
 }
 
 #[test]
-fn a_manifest_reads_as_it_is_written() {
+fn a_manifest_is_read_into_a_deployment() {
     let text = r#"
         [app]
         name = "orders"
@@ -88,7 +88,7 @@ fn every_source_can_be_written() {
 }
 
 #[test]
-fn what_is_wrong_with_a_trigger_is_said() {
+fn each_problem_of_a_trigger_has_a_message() {
     let kv = "source = \"kv\"\n";
     let retry = "source = \"kv\"\n[trigger.retry]\n";
     for (before, lines, expected) in [
@@ -96,7 +96,7 @@ fn what_is_wrong_with_a_trigger_is_said() {
         (
             kv,
             "type = \"x\"",
-            "line 8: trigger \"t\": `type` is a key of the source \"app\"; this trigger's source is \"kv\"",
+            "line 8: trigger \"t\": `type` is a key of the source \"app\", but this trigger's source is \"kv\"",
         ),
         (kv, "key = \"\"", "line 8: trigger \"t\": key: the pattern is empty; use \"*\" to match everything"),
         (kv, "key = 3", "line 8: trigger \"t\": key: must be a string, it is of the type integer"),
@@ -112,12 +112,16 @@ fn what_is_wrong_with_a_trigger_is_said() {
             "isolation = \"frsh\"",
             "line 8: trigger \"t\": isolation: unknown isolation \"frsh\"; did you mean `fresh`?",
         ),
-        (kv, "native = \"n\"", "line 8: trigger \"t\": native: a trigger has one handler, this one has a script too"),
+        (
+            kv,
+            "native = \"n\"",
+            "line 8: trigger \"t\": native: a trigger has one handler, but this one has a script too",
+        ),
         (kv, "retry = 3", "line 8: trigger \"t\": retry: must be a table, it is of the type integer"),
         (
             retry,
             "attempts = 3",
-            "line 9: trigger \"t\" retry: unknown key `attempts`; known are `max_attempts`, `backoff`, `base_ms`, `max_ms`, `jitter`, `max_age_ms`",
+            "line 9: trigger \"t\" retry: unknown key `attempts`; use one of `max_attempts`, `backoff`, `base_ms`, `max_ms`, `jitter`, `max_age_ms`",
         ),
         (retry, "max_attempts = 0", "line 9: trigger \"t\" retry: max_attempts: must be from 1 to 100"),
         (
@@ -145,10 +149,10 @@ fn what_is_wrong_with_a_trigger_is_said() {
 }
 
 #[test]
-fn what_is_wrong_with_a_manifest_is_said() {
+fn each_problem_of_a_manifest_has_a_message() {
     let app = "[app]\nname = \"a\"\n";
     for (text, expected) in [
-        ("".to_owned(), vec!["line 1: there is no [app] with a name"]),
+        ("".to_owned(), vec!["line 1: there is no section [app]; write [app] and name = \"NAME\""]),
         ("[app]".to_owned(), vec!["line 1: [app]: `name` is missing"]),
         (
             "[app]\nname = \"A B\"".to_owned(),
@@ -156,7 +160,10 @@ fn what_is_wrong_with_a_manifest_is_said() {
                 "line 2: [app]: name: app \"A B\" is not valid: 1–63 of a–z, 0–9, '-' and '_', beginning with a letter or digit",
             ],
         ),
-        ("[app]\nname = \"a\"\nversion = 1".to_owned(), vec!["line 3: [app]: unknown key `version`; known are `name`"]),
+        (
+            "[app]\nname = \"a\"\nversion = 1".to_owned(),
+            vec!["line 3: [app]: unknown key `version`; use one of `name`"],
+        ),
         (format!("{app}[[triger]]"), vec!["line 3: unknown key `triger`; did you mean `trigger`?"]),
         (format!("{app}[trigger]"), vec!["line 3: triggers are written as [[trigger]], with two brackets"]),
         (
@@ -174,7 +181,7 @@ fn what_is_wrong_with_a_manifest_is_said() {
         ),
         (
             format!("{app}[[trigger]]\nname = \"t\"\nsource = \"kv\""),
-            vec!["line 3: trigger \"t\": nothing to run: give it script = \"FILE.js\" or native = \"NAME\""],
+            vec!["line 3: trigger \"t\": no handler; write script = \"FILE.js\" or native = \"NAME\""],
         ),
         (
             trigger("source = \"kv\"\n[[trigger]]\nname = \"t\"\nsource = \"kv\"\nnative = \"n\""),
@@ -222,7 +229,7 @@ fn a_directory_is_read_with_its_scripts() {
     for part in [
         "  b c.js: script \"b c\" is not valid: ",
         "  latin.js: stream did not contain valid UTF-8",
-        "  long.js: it is 1048577 bytes long; at most 1048576 are allowed",
+        "  long.js: the script has 1048577 bytes; at most 1048576 are allowed",
         "  scripts/a.js: a.js has the same name",
     ] {
         assert!(error.contains(part), "{part} in {error}");
@@ -230,6 +237,6 @@ fn a_directory_is_read_with_its_scripts() {
 }
 
 #[test]
-fn the_sample_is_a_manifest() {
+fn the_sample_in_the_error_message_is_valid() {
     assert_eq!(parse(SAMPLE, scripts()).unwrap().name.as_str(), "orders");
 }

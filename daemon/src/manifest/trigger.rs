@@ -9,11 +9,11 @@ use tidegate_core::{
 };
 use toml::de::DeTable;
 
-/// The keys that every trigger may have.
+/// The keys that are valid for each source.
 const COMMON: [&str; 9] =
     ["name", "source", "script", "native", "timeout_ms", "max_concurrency", "isolation", "enabled", "retry"];
 
-/// The sources, each with the keys of its match rule.
+/// The sources, each with the keys of its own match rule.
 const SOURCES: [(&str, &[&str]); 5] = [
     ("kv", &["ops", "collection", "key"]),
     ("app", &["type", "subject"]),
@@ -24,7 +24,8 @@ const SOURCES: [(&str, &[&str]); 5] = [
 
 const RETRY: [&str; 6] = ["max_attempts", "backoff", "base_ms", "max_ms", "jitter", "max_age_ms"];
 
-/// The keys of the `index`th `[[trigger]]`. Its messages name the trigger, or its place if it has no name.
+/// The keys of the `[[trigger]]` at `index`. Its messages contain the name of the trigger, or its
+/// number if it has no name.
 pub(super) fn fields<'t>(
     table: &'t DeTable<'t>,
     span: Range<usize>,
@@ -36,10 +37,10 @@ pub(super) fn fields<'t>(
     Fields::new(table, span, &place, problems)
 }
 
-/// Reads one `[[trigger]]`. `None` if its name, its rule or its handler is wrong; what else is wrong is reported all
-/// the same.
+/// Reads one `[[trigger]]`. `None` if its name, rule or handler is wrong. Every problem is
+/// reported.
 pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec> {
-    let name = fields.required("name", TriggerName::new);
+    let name = fields.parse_required("name", TriggerName::new);
     let rule = rule(fields);
     let handler = handler(fields, scripts);
     let retry = retry(fields);
@@ -64,44 +65,45 @@ pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec
 fn rule(fields: &Fields<'_>) -> Option<Match> {
     let names = SOURCES.map(|(name, _)| name);
     if !fields.has("source") {
-        fields.wrong_here(&format!("`source` is missing; it is one of {}", quoted(&names)));
+        fields.report_table(&format!("`source` is missing; it is one of {}", quote(&names)));
         return None;
     }
     let source = fields.text("source")?;
     let Some((_, own)) = SOURCES.iter().find(|(name, _)| *name == source) else {
-        fields.wrong("source", &format!("unknown source {source:?}; {}", did_you_mean(source, &names)));
+        fields.report("source", &format!("unknown source {source:?}; {}", did_you_mean(source, &names)));
         return None;
     };
     refuse_unknown(fields, source, own);
-    let pattern = |key| if fields.has(key) { fields.parsed(key, Pattern::new) } else { Some(Pattern::any()) };
+    let pattern = |key| if fields.has(key) { fields.parse(key, Pattern::new) } else { Some(Pattern::any()) };
     Some(match source {
         "kv" => Match::Kv { ops: ops(fields), collection: pattern("collection")?, key: pattern("key")? },
-        "app" => Match::App { event_type: fields.required("type", Pattern::new)?, subject: pattern("subject")? },
+        "app" => Match::App { event_type: fields.parse_required("type", Pattern::new)?, subject: pattern("subject")? },
         "cron" => Match::Cron {
-            expression: fields.required("expression", CronExpression::new)?,
+            expression: fields.parse_required("expression", CronExpression::new)?,
             time_zone: time_zone(fields)?,
         },
         "http" => Match::Http {
-            method: fields.required("method", RouteMethod::new)?,
-            path: fields.required("path", RoutePath::new)?,
+            method: fields.parse_required("method", RouteMethod::new)?,
+            path: fields.parse_required("path", RoutePath::new)?,
             public: fields.boolean("public").unwrap_or(false),
         },
         _ => Match::DeadLetter { trigger: pattern("trigger")? },
     })
 }
 
-/// Reports keys that this source does not have; one that another source has is told from one that nobody has.
+/// Reports each key that this source does not have. The message tells whether another source has
+/// the key.
 fn refuse_unknown(fields: &Fields<'_>, source: &str, own: &[&str]) {
     let known: Vec<&str> = own.iter().copied().chain(COMMON).collect();
     fields.refuse_unknown_or(&known, |key| {
         let (other, _) = SOURCES.iter().find(|(_, keys)| keys.contains(&key))?;
-        Some(format!("`{key}` is a key of the source {other:?}; this trigger's source is {source:?}"))
+        Some(format!("`{key}` is a key of the source {other:?}, but this trigger's source is {source:?}"))
     });
 }
 
 fn time_zone(fields: &Fields<'_>) -> Option<TimeZone> {
     if fields.has("time_zone") {
-        fields.parsed("time_zone", |name| TimeZone::new(&name))
+        fields.parse("time_zone", |name| TimeZone::new(&name))
     } else {
         Some(TimeZone::default())
     }
@@ -114,12 +116,14 @@ fn ops(fields: &Fields<'_>) -> KvOps {
         match name {
             "set" => ops.push(KvOp::Set),
             "delete" => ops.push(KvOp::Delete),
-            other => fields.wrong("ops", &format!("unknown op {other:?}; {}", did_you_mean(other, &["set", "delete"]))),
+            other => {
+                fields.report("ops", &format!("unknown op {other:?}; {}", did_you_mean(other, &["set", "delete"])))
+            }
         }
     }
     KvOps::try_from(ops).unwrap_or_else(|error| {
         if fields.texts("ops").is_some_and(|names| names.is_empty()) {
-            fields.wrong("ops", error);
+            fields.report("ops", error);
         }
         KvOps::default()
     })
@@ -128,13 +132,13 @@ fn ops(fields: &Fields<'_>) -> KvOps {
 fn handler(fields: &Fields<'_>, scripts: &Scripts) -> Option<Handler> {
     match (fields.has("script"), fields.has("native")) {
         (true, false) => script(fields, scripts).map(Handler::Script),
-        (false, true) => fields.parsed("native", ScriptName::new).map(Handler::Native),
+        (false, true) => fields.parse("native", ScriptName::new).map(Handler::Native),
         (true, true) => {
-            fields.wrong("native", "a trigger has one handler, this one has a script too");
+            fields.report("native", "a trigger has one handler, but this one has a script too");
             None
         }
         (false, false) => {
-            fields.wrong_here("nothing to run: give it script = \"FILE.js\" or native = \"NAME\"");
+            fields.report_table("no handler; write script = \"FILE.js\" or native = \"NAME\"");
             None
         }
     }
@@ -155,13 +159,16 @@ fn script(fields: &Fields<'_>, scripts: &Scripts) -> Option<ScriptName> {
     let hint = near.map_or_else(String::new, |near| {
         format!("; did you mean {:?}?", format!("{}.js", near.trim_end_matches(".js")))
     });
-    fields.wrong("script", &format!("there is no file {path:?}; {there}{hint}"));
+    fields.report("script", &format!("there is no file {path:?}; {there}{hint}"));
     None
 }
 
 fn isolation(fields: &Fields<'_>) -> Isolation {
     if fields.has("isolation") && !fields.has("script") {
-        fields.wrong("isolation", "only a script is isolated; a native function is part of its program");
+        fields.report(
+            "isolation",
+            "only a trigger with a script has an isolation; a native handler runs in the daemon's process",
+        );
         return Isolation::default();
     }
     let parse = |name: String| {
@@ -169,7 +176,7 @@ fn isolation(fields: &Fields<'_>) -> Isolation {
         Isolation::from_name(&name)
             .ok_or_else(|| format!("unknown isolation {name:?}; {}", did_you_mean(&name, &names)))
     };
-    if fields.has("isolation") { fields.parsed("isolation", parse).unwrap_or_default() } else { Isolation::default() }
+    if fields.has("isolation") { fields.parse("isolation", parse).unwrap_or_default() } else { Isolation::default() }
 }
 
 fn retry(fields: &Fields<'_>) -> RetryPolicy {
@@ -183,9 +190,9 @@ fn retry(fields: &Fields<'_>) -> RetryPolicy {
         max_attempts: retry
             .number("max_attempts")
             .map_or(default.max_attempts, |n| u32::try_from(n).unwrap_or(u32::MAX)),
-        backoff: retry.parsed("backoff", backoff).unwrap_or_default(),
+        backoff: retry.parse("backoff", backoff).unwrap_or_default(),
         base_ms,
-        // A longer base than the default's cap raises the cap, unless one is given.
+        // Without a `max_ms`, a `base_ms` above the default cap raises the cap.
         max_ms: retry.number("max_ms").unwrap_or(default.max_ms.max(base_ms)),
         jitter: retry.fraction("jitter").unwrap_or(default.jitter),
         max_age_ms: retry.number("max_age_ms"),
@@ -193,7 +200,7 @@ fn retry(fields: &Fields<'_>) -> RetryPolicy {
     RetryPolicy::try_from(spec).unwrap_or_else(|error| {
         let message = error.to_string();
         let (_, rule) = message.split_once(" must ").unwrap_or(("", &message));
-        retry.wrong(bound_of(error), &format!("must {rule}"));
+        retry.report(bound_of(error), &format!("must {rule}"));
         RetryPolicy::default()
     })
 }
@@ -214,9 +221,9 @@ fn backoff(name: String) -> Result<Backoff, String> {
 }
 
 fn accept<T>(fields: &Fields<'_>, key: &str, result: Result<T, &'static str>) -> Option<T> {
-    result.map_err(|error| fields.wrong(key, error.strip_prefix(key).map_or(error, str::trim_start))).ok()
+    result.map_err(|error| fields.report(key, error.strip_prefix(key).map_or(error, str::trim_start))).ok()
 }
 
-fn quoted(names: &[&str]) -> String {
+fn quote(names: &[&str]) -> String {
     names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
 }

@@ -1,6 +1,6 @@
-//! Which executor runs a delivery: scripts, or functions of the embedding program.
+//! Runs each delivery by its handler: a script, or a native function of the embedding program.
 
-use super::principals::AdminPrincipalResolver;
+use crate::services::AdminPrincipalResolver;
 use crate::{NativeContext, NativeHandlers};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,15 +32,15 @@ impl Executor for HandlerExecutor {
                     None => missing(format!("this program has no native handler {name}")),
                 }
             }
-            Some(Handler::Webhook(_)) => missing("this version has no webhooks".to_owned()),
-            None => missing("the trigger was deleted while its event waited".to_owned()),
+            Some(Handler::Webhook(_)) => missing("this version does not support webhooks".to_owned()),
+            None => missing("the trigger was deleted while the delivery waited".to_owned()),
         }
     }
 }
 
 async fn within(limit: Duration, execution: impl Future<Output = Outcome>) -> Outcome {
     tokio::time::timeout(limit, execution).await.unwrap_or_else(|_| {
-        let message = format!("ran past its timeout_ms of {} ms", limit.as_millis());
+        let message = format!("the execution took longer than the trigger's timeout_ms of {} ms", limit.as_millis());
         Outcome::Failed(Failure::new(ExecError::Timeout, message))
     })
 }

@@ -1,31 +1,32 @@
-//! Lines for a person, written by a thread of their own: whoever reads them slowly must not slow the dispatcher down.
+//! Lines for a terminal, written by their own thread. A slow reader must not slow down the
+//! dispatcher.
 
 use std::io::Write;
 use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
-/// Lines that wait for the reader. Beyond these some are left out, and it is said how many.
+/// The most lines in the queue. Further lines are left out, and the next line says how many.
 const LINES_MAX: usize = 1_024;
-/// How long the last lines may take at the end.
+/// The longest wait at the end for the lines in the queue.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 
-/// The writing end. Dropping it waits a little until all is written.
+/// The sending end of the queue. Dropping it waits up to `FLUSH_MAX` until the queue is written.
 #[derive(Debug)]
 pub(super) struct Lines {
-    /// Taken only when it is dropped.
+    /// `None` only while the struct is dropped.
     sender: Option<SyncSender<String>>,
-    left_out: u64,
+    omitted: u64,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
 }
 
 impl Lines {
-    /// Writes to `target` from now on. A target that is closed is its reader's decision.
+    /// Starts the thread that writes to `target`. The thread ends when a write fails.
     pub(super) fn start(target: impl Write + Send + 'static) -> Self {
-        Self::with_room(target, LINES_MAX)
+        Self::with_capacity(target, LINES_MAX)
     }
 
-    fn with_room(mut target: impl Write + Send + 'static, lines_max: usize) -> Self {
+    fn with_capacity(mut target: impl Write + Send + 'static, lines_max: usize) -> Self {
         let (sender, lines) = sync_channel::<String>(lines_max);
         let (end, ended) = channel();
         std::thread::spawn(move || {
@@ -36,19 +37,19 @@ impl Lines {
                 }
             }
         });
-        Self { sender: Some(sender), left_out: 0, ended }
+        Self { sender: Some(sender), omitted: 0, ended }
     }
 
-    /// Writes `line`, which ends with a line feed, when the reader is so far.
+    /// Queues `line`, which must end with a line feed. Never blocks.
     pub(super) fn write(&mut self, line: String) {
         let Some(sender) = &self.sender else { return };
-        let line = match self.left_out {
+        let line = match self.omitted {
             0 => line,
-            many => format!("… {many} deliveries not shown\n{line}"),
+            count => format!("… {count} deliveries not shown\n{line}"),
         };
         match sender.try_send(line) {
-            Ok(()) => self.left_out = 0,
-            Err(_) => self.left_out += 1,
+            Ok(()) => self.omitted = 0,
+            Err(_) => self.omitted += 1,
         }
     }
 }
@@ -56,7 +57,7 @@ impl Lines {
 impl Drop for Lines {
     fn drop(&mut self) {
         self.sender = None;
-        // Disconnected or late: nothing more can be done in either case.
+        // An error means that the thread has ended, or that the reader is too slow to wait for.
         self.ended.recv_timeout(FLUSH_MAX).ok();
     }
 }
@@ -67,10 +68,10 @@ mod tests {
     use std::io;
     use std::sync::{Arc, Mutex, mpsc};
 
-    /// Takes one write for each token.
-    struct Slow(mpsc::Receiver<()>, Arc<Mutex<String>>);
+    /// Accepts one write for each token.
+    struct SlowWriter(mpsc::Receiver<()>, Arc<Mutex<String>>);
 
-    impl Write for Slow {
+    impl Write for SlowWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.recv().map_err(io::Error::other)?;
             self.1.lock().unwrap().push_str(&String::from_utf8_lossy(bytes));
@@ -83,30 +84,30 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_misses_lines_and_is_told() {
+    fn a_slow_reader_misses_lines_and_gets_their_number() {
         let (token, tokens) = mpsc::channel();
         let written = Arc::new(Mutex::new(String::new()));
-        let mut lines = Lines::with_room(Slow(tokens, Arc::clone(&written)), 1);
-        // One is being written at most and one waits, so at least two are left out.
+        let mut lines = Lines::with_capacity(SlowWriter(tokens, Arc::clone(&written)), 1);
+        // At most one line is being written and one is queued, so at least two are left out.
         for n in 0..4 {
             lines.write(format!("{n}\n"));
         }
-        let left_out = lines.left_out;
-        assert!(left_out >= 2, "{left_out}");
+        let omitted = lines.omitted;
+        assert!(omitted >= 2, "{omitted}");
         for _ in 0..8 {
             token.send(()).unwrap();
         }
-        while lines.left_out > 0 {
-            let before = lines.left_out;
+        while lines.omitted > 0 {
+            let before = lines.omitted;
             lines.write("last\n".to_owned());
-            if lines.left_out > before {
-                lines.left_out = before;
+            if lines.omitted > before {
+                lines.omitted = before;
                 std::thread::yield_now();
             }
         }
         drop(lines);
         let written = written.lock().unwrap();
         assert!(written.starts_with("0\n"), "{written}");
-        assert!(written.ends_with(&format!("… {left_out} deliveries not shown\nlast\n")), "{written}");
+        assert!(written.ends_with(&format!("… {omitted} deliveries not shown\nlast\n")), "{written}");
     }
 }

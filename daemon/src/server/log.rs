@@ -1,4 +1,4 @@
-//! Where log lines go: standard error. Deliveries of a person's own app go to standard output, one readable line each.
+//! Log lines on standard error.
 
 use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
@@ -7,27 +7,27 @@ use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// How a daemon tells what it does.
+/// The form of the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogStyle {
-    /// For a person who develops: one line per delivery on standard output, warnings on standard error.
+    /// For development: one line for each delivery on standard output, the log on standard error.
     Dev {
-        /// Whether the lines are coloured.
+        /// Whether the lines on standard output have colours.
         colour: bool,
     },
-    /// One readable line each.
+    /// One line of text for each event.
     #[default]
     Text,
-    /// One JSON object each.
+    /// One JSON object for each event.
     Json,
 }
 
-/// Sets up logging for the process. `filter` is a level, or directives such as `info,tidegate=debug`; what it does not
-/// understand is returned, for people.
+/// Sets up the log of the process. `filter` is a level, or directives such as
+/// `info,tidegate=debug`. The error is a message about an invalid filter.
 pub fn init_logs(style: LogStyle, filter: &str) -> Result<(), String> {
-    // What sqlx warns of comes back to us as an error, too, and is said in our own words.
+    // sqlx also returns its warnings as errors, which the daemon logs itself.
     let directives = format!("sqlx=error,sqlx_core=error,{filter}");
-    let filter = EnvFilter::try_new(directives).map_err(|error| format!("{filter:?} is no log filter: {error}"))?;
+    let filter = EnvFilter::try_new(directives).map_err(|error| format!("{filter:?} is not a log filter: {error}"))?;
     let layer = match style {
         LogStyle::Json => fmt::layer().json().flatten_event(true).with_writer(std::io::stderr).boxed(),
         LogStyle::Text => fmt::layer().with_writer(std::io::stderr).with_ansi(false).boxed(),
@@ -42,10 +42,11 @@ pub fn init_logs(style: LogStyle, filter: &str) -> Result<(), String> {
                 .boxed()
         }
     };
-    // A second call in one process, as in tests, keeps the first one's subscriber.
+    // The filter is global, not a filter of the layer. sqlx asks whether a level is enabled without
+    // logging an event. The filter of a layer would keep the answer for the next event, and lose
+    // that event.
     //
-    // The filter is one for all and not the layer's own: whoever only asks whether a level is enabled, as sqlx does,
-    // would leave its answer behind for the next event of a layer's own filter, and that event would be lost.
+    // A second call in one process, as in tests, fails and keeps the first subscriber.
     tracing_subscriber::registry().with(filter).with(layer).try_init().ok();
     Ok(())
 }

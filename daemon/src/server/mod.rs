@@ -1,47 +1,20 @@
 //! The running daemon: a store, a dispatcher on it, and the HTTP API in front.
 
+mod config;
+mod dispatcher;
+mod error;
 mod executor;
-mod health;
+mod http_server;
 mod lines;
 mod log;
-mod metrics;
 mod observer;
-mod principals;
 mod run;
-mod services;
 mod store;
+mod store_url;
 
 pub use crate::http::{AdminToken, HttpLimits};
-pub use health::Health;
+pub use config::ServerConfig;
+pub use error::ServeError;
 pub use log::{LogStyle, init_logs};
-pub use metrics::{Metrics, Scraper};
-pub use principals::AdminPrincipalResolver;
-pub use run::{ServeError, serve};
-pub use services::{Ports, Services};
-pub use store::{InvalidStoreUrl, StoreUrl};
-
-use crate::NativeHandlers;
-use std::net::SocketAddr;
-use tidegate_core::Config;
-use tidegate_exec_script::Limits;
-
-/// All that a daemon is told.
-#[derive(Clone, Debug)]
-pub struct ServerConfig {
-    /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
-    /// The store.
-    pub store: StoreUrl,
-    /// Who may use the API.
-    pub admin_token: AdminToken,
-    /// What the dispatcher decides by.
-    pub dispatcher: Config,
-    /// What a script may use.
-    pub scripts: Limits,
-    /// How large requests may be.
-    pub http: HttpLimits,
-    /// The embedding program's handlers.
-    pub native: NativeHandlers,
-    /// How deliveries are told of.
-    pub log: LogStyle,
-}
+pub use run::serve;
+pub use store_url::{InvalidStoreUrl, StoreUrl};

@@ -1,14 +1,14 @@
-//! Facts into log lines: what ended, what was refused, what the store did. Each is logged once, here.
+//! Writes the facts of the dispatcher as log lines. No other code logs them.
 
 use super::lines::Lines;
 use super::log::LogStyle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use crate::wall_clock;
 use tidegate_core::{Delivery, Ending, Fact, Micros, Timestamp};
 use tidegate_ports::Observer;
 
 #[derive(Debug)]
 pub(super) struct LogObserver {
-    /// Where deliveries are shown to a person, and whether in colour.
+    /// The lines on standard output, and whether they have colours. Only in development.
     lines: Option<(Lines, bool)>,
 }
 
@@ -26,19 +26,14 @@ impl Observer for LogObserver {
     fn observe(&mut self, fact: &Fact) {
         match (&mut self.lines, fact) {
             (Some((lines, coloured)), Fact::DeliverySettled { delivery, ending, took }) => {
-                lines.write(line(now(), delivery, ending, *took, *coloured));
+                lines.write(line(wall_clock::now(), delivery, ending, *took, *coloured));
             }
             _ => log(fact),
         }
     }
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
-}
-
-/// What is shown of a delivery that ended, for now or for good: when (UTC), of which trigger, about what, and how.
+/// The line about a settled delivery: time (UTC), trigger, subject, ending.
 fn line(now: Timestamp, delivery: &Delivery, ending: &Ending, took: Option<Micros>, coloured: bool) -> String {
     let (colour, text) = describe(delivery, ending, took);
     let (on, off) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
@@ -52,31 +47,31 @@ const GREEN: &str = "\x1b[32m";
 const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
 
-/// What became of a delivery, in words, and how alarming that is.
+/// The ending of a delivery as text, and its colour.
 fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'static str, String) {
     let attempts = delivery.policy.max_attempts();
     match ending {
-        Ending::Done | Ending::Handled => (GREEN, format!("done in {}", length(took.unwrap_or_default()))),
+        Ending::Done | Ending::Handled => (GREEN, format!("done in {}", duration(took.unwrap_or_default()))),
         Ending::Retry { delay, failed } => {
             let next = delivery.attempt + 1;
             let line = first_line(&failed.message);
-            (YELLOW, format!("retry {next}/{attempts} in {}: {} {line}", length(*delay), failed.error))
+            (YELLOW, format!("retry {next}/{attempts} in {}: {} {line}", duration(*delay), failed.error))
         }
         Ending::Dead { attempts, failed, reason } => {
-            let why = failed.as_ref().map_or_else(
+            let cause = failed.as_ref().map_or_else(
                 || reason.as_str().to_owned(),
                 |failed| format!("{} {}", failed.error, first_line(&failed.message)),
             );
             let plural = if *attempts == 1 { "" } else { "s" };
-            (RED, format!("dead letter after {attempts} attempt{plural}: {why}"))
+            (RED, format!("dead letter after {attempts} attempt{plural}: {cause}"))
         }
         Ending::Dropped => (RED, format!("dropped: {} events deep, a loop?", delivery.event.depth)),
-        Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit free", length(*delay))),
+        Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit free", duration(*delay))),
         Ending::HandlerFailed { failed } => {
             (RED, format!("dead-letter handler failed: {} {}", failed.error, first_line(&failed.message)))
         }
         Ending::Replied { outcome } => match outcome.error {
-            None => (GREEN, format!("replied {} in {}", outcome.status, length(took.unwrap_or_default()))),
+            None => (GREEN, format!("replied {} in {}", outcome.status, duration(took.unwrap_or_default()))),
             Some(error) => {
                 let message = outcome.message.as_deref().map(first_line).unwrap_or_default();
                 (RED, format!("replied {}: {error} {message}", outcome.status))
@@ -90,7 +85,7 @@ fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-fn length(time: Micros) -> String {
+fn duration(time: Micros) -> String {
     match time.0 {
         micros @ 0..1_000 => format!("{micros} µs"),
         micros @ 1_000..10_000_000 => format!("{} ms", micros / 1_000),
@@ -115,7 +110,7 @@ macro_rules! delivery_event {
 fn log(fact: &Fact) {
     match fact {
         Fact::DeliverySettled { delivery, ending, took } => {
-            // Nobody reads most of them: the words are made when somebody does.
+            // A closure, because the text is not needed if the level is disabled.
             let text = || describe(delivery, ending, *took).1;
             match ending {
                 Ending::Dropped => delivery_event!(
@@ -133,7 +128,12 @@ fn log(fact: &Fact) {
             delivery_event!(debug, delivery, waited_us = waited.0, "started");
         }
         Fact::SettlementFenced { delivery, resent } => {
-            delivery_event!(info, delivery, resent, "its settlement came too late and changed nothing");
+            delivery_event!(
+                info,
+                delivery,
+                resent,
+                "the settlement was fenced and changed nothing: the row has another lease now"
+            );
         }
         Fact::CallRefused { call, failure, waited } => {
             let failure = failure.as_ref().map_or("the caller hung up", |failure| failure.message.as_str());
@@ -146,17 +146,22 @@ fn log(fact: &Fact) {
         Fact::CallRepeated { call } => {
             tracing::debug!(
                 event.subject = call.event.subject.as_str(),
-                "a call was repeated, and got the first one's reply"
+                "a repeated call got the reply of the first call"
             );
         }
         Fact::EffectsConflicted { delivery, times } => {
-            delivery_event!(debug, delivery, times, "what it had read was written by others; it runs again");
+            delivery_event!(
+                debug,
+                delivery,
+                times,
+                "another writer changed a value that the handler had read; the handler runs again"
+            );
         }
-        Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "its lease was lost"),
+        Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "the lease was lost while the handler ran"),
         Fact::ExecutionOverran { delivery } => {
-            delivery_event!(warn, delivery, "it did not end in time and was written off")
+            delivery_event!(warn, delivery, "the execution did not end in time and is no longer waited for")
         }
-        // A store that is away is said once, and once more when it is back.
+        // Only the first of several failures is a warning. The recovery is logged once, too.
         Fact::StoreFailed { request, error, failures: 1, .. } => {
             tracing::warn!(store.request = request.as_str(), "the store failed, trying again: {error}");
         }
@@ -164,12 +169,12 @@ fn log(fact: &Fact) {
             tracing::debug!(store.request = request.as_str(), failures, retry_in_us = retry_in.0, "{error}");
         }
         Fact::StoreRecovered { failures, after } => {
-            tracing::info!(failures, "the store answers again after {}", length(*after));
+            tracing::info!(failures, "the store answers again after {}", duration(*after));
         }
         Fact::ShutdownStarted { running } => tracing::info!(running, "shutting down"),
-        Fact::InlineClaim { claimed } => tracing::trace!(claimed, "carried"),
+        Fact::InlineClaim { claimed } => tracing::trace!(claimed, "claimed inline"),
         Fact::ExchangeAnswered { settled, claimed, took } => {
-            tracing::trace!(settled, claimed, took_us = took.0, "exchanged");
+            tracing::trace!(settled, claimed, took_us = took.0, "exchange");
         }
     }
 }
@@ -195,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_is_one_readable_line() {
+    fn a_settled_delivery_is_one_line() {
         let failed = || Attempt {
             attempt: 1,
             started_at: Timestamp(0),
@@ -223,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn lengths_read_well() {
+    fn durations_have_a_unit() {
         for (micros, text) in [(999, "999 µs"), (3_400, "3 ms"), (9_999_999, "9999 ms"), (60_000_000, "60 s")] {
-            assert_eq!(length(Micros(micros)), text);
+            assert_eq!(duration(Micros(micros)), text);
         }
     }
 }

@@ -1,85 +1,53 @@
-//! Which store, and what the daemon asks of it beyond the ports.
+//! The requirements of the daemon on a store, beyond the ports.
 
-use super::health::Health;
-use super::services::Ports;
+use crate::services::Health;
+use crate::services::Ports;
 use async_trait::async_trait;
 use std::future::Future;
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::time::Duration;
 use tidegate_core::StoreError;
 use tidegate_io_postgres::{PgError, PgOptions, PgStore};
 use tidegate_io_sqlite::{OpenError, SqliteOptions, SqliteStore};
 use tidegate_ports::{DispatchStore, WakeHandle};
 
-/// Every port, and a life.
+/// A store with all ports, which can be opened and closed.
 pub(super) trait Store: DispatchStore + Ports + Health + Sized {
-    /// What it is opened by.
+    /// The part of the store's URL that opens it.
     type Url: Clone + Send + Sync;
 
     /// Connects and brings the schema up to date.
-    fn open(url: &Self::Url) -> impl Future<Output = Result<Self, CannotOpen>> + Send;
+    fn open(url: &Self::Url) -> impl Future<Output = Result<Self, OpenFailure>> + Send;
 
-    /// Passes on what other processes notify of, for ever.
+    /// Passes wake-ups from other processes on to `wake`. Never returns.
     fn listen(&self, wake: WakeHandle) -> impl Future<Output = ()> + Send;
 
-    /// Finishes what was begun.
+    /// Finishes pending writes and closes the store.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Why a store did not open, for people.
-pub(super) enum CannotOpen {
-    /// It may open later.
-    Now(String),
-    /// Waiting does not help.
-    Ever(String),
-}
-
-/// Where the data is: `sqlite:PATH` or `postgres://…`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreUrl {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A connection string.
-    Postgres(String),
-}
-
-/// A text that names no store.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
-pub struct InvalidStoreUrl(String);
-
-impl FromStr for StoreUrl {
-    type Err = InvalidStoreUrl;
-
-    fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
-        if let Some(path) = text.strip_prefix("sqlite:") {
-            let path = path.strip_prefix("//").unwrap_or(path);
-            if !path.is_empty() {
-                return Ok(Self::Sqlite(PathBuf::from(path)));
-            }
-        }
-        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            return Ok(Self::Postgres(text.to_owned()));
-        }
-        // What follows a scheme may be a password.
-        Err(InvalidStoreUrl(text.split("//").next().unwrap_or_default().to_owned()))
-    }
+/// The message about a store that did not open.
+pub(super) enum OpenFailure {
+    /// The store may open later.
+    Temporary(String),
+    /// The store will not open without an operator.
+    Permanent(String),
 }
 
 impl Store for SqliteStore {
     type Url = PathBuf;
 
-    async fn open(path: &PathBuf) -> Result<Self, CannotOpen> {
-        // Waiting helps against one thing: the daemon that has the file may be about to end, as in a rolling restart.
+    async fn open(path: &PathBuf) -> Result<Self, OpenFailure> {
+        // Only one failure is temporary: in a rolling restart, the daemon that has the file open is
+        // about to end.
         Self::open(path, SqliteOptions::default()).await.map_err(|error| match error {
-            OpenError::InUse { .. } => CannotOpen::Now(error.to_string()),
-            other => CannotOpen::Ever(other.to_string()),
+            OpenError::InUse { .. } => OpenFailure::Temporary(error.to_string()),
+            other => OpenFailure::Permanent(other.to_string()),
         })
     }
 
     async fn listen(&self, _: WakeHandle) {
-        // The file has one process, and that one wakes itself.
+        // No other process writes to the file.
         std::future::pending().await
     }
 
@@ -95,23 +63,27 @@ impl Health for SqliteStore {
     }
 }
 
-/// How long Postgres may take to answer the first question.
-const CONNECT_MAX: Duration = Duration::from_secs(2);
+/// The longest wait for the first answer of Postgres.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl Store for PgStore {
     type Url = String;
 
-    async fn open(url: &String) -> Result<Self, CannotOpen> {
+    async fn open(url: &String) -> Result<Self, OpenFailure> {
         let classify = |error: PgError| match error {
-            PgError::Url(_) | PgError::Newer(_) => CannotOpen::Ever(error.to_string()),
-            other => CannotOpen::Now(other.to_string()),
+            PgError::Url(_) | PgError::Newer(_) => OpenFailure::Permanent(error.to_string()),
+            other => OpenFailure::Temporary(other.to_string()),
         };
         let store = Self::new(url, &PgOptions::default()).map_err(classify)?;
-        // A pool tries to connect for far longer than an operator wants to wait for the first word.
-        match tokio::time::timeout(CONNECT_MAX, Self::ping(&store)).await {
-            Ok(answer) => answer.map_err(|error| CannotOpen::Now(error.to_string()))?,
+        // The pool's own timeout is far longer than an operator wants to wait for the first log
+        // line.
+        match tokio::time::timeout(CONNECT_TIMEOUT, Self::ping(&store)).await {
+            Ok(answer) => answer.map_err(|error| OpenFailure::Temporary(error.to_string()))?,
             Err(_) => {
-                return Err(CannotOpen::Now(format!("Postgres does not answer within {} s", CONNECT_MAX.as_secs())));
+                return Err(OpenFailure::Temporary(format!(
+                    "Postgres does not answer within {} s",
+                    CONNECT_TIMEOUT.as_secs()
+                )));
             }
         }
         store.migrate().await.map_err(classify)?;
@@ -131,23 +103,5 @@ impl Store for PgStore {
 impl Health for PgStore {
     async fn ping(&self) -> Result<(), StoreError> {
         Self::ping(self).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn urls() {
-        let sqlite = |path: &str| Ok(StoreUrl::Sqlite(PathBuf::from(path)));
-        assert_eq!("sqlite:a/b.db".parse(), sqlite("a/b.db"));
-        assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));
-        let url = "postgres://u:secret@h/d";
-        assert_eq!(url.parse(), Ok(StoreUrl::Postgres(url.to_owned())));
-        for bad in ["", "sqlite:", "mysql://u:secret@h", "/a/b.db"] {
-            let error = bad.parse::<StoreUrl>().unwrap_err().to_string();
-            assert!(!error.contains("secret"), "{error}");
-        }
     }
 }

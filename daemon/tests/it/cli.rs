@@ -62,7 +62,9 @@ fn dev_deploys_a_saved_file_unless_it_is_broken() {
     assert_eq!(receipt_of("3")["edited"], true);
 
     dev.edit("receipt.js", "export default (", "export default");
-    wait_for("the repair", TIMEOUT, || dev.out().contains("as it is deployed again").then_some(()));
+    wait_for("the repair", TIMEOUT, || {
+        dev.out().contains("the directory matches the deployed app again").then_some(())
+    });
 
     dev.edit("tidegate.toml", "collection", "colection");
     let hint = "unknown key `colection`; did you mean `collection`?";
@@ -121,7 +123,7 @@ fn each_failure_has_its_exit_code() {
             "error[unreachable]: no daemon answers at http://127.0.0.1:1: ",
         ),
         (&["kv", "put", "orders/x", "{"], 2, "error: not valid JSON"),
-        (&["kv", "get", "orders"], 2, "error: \"orders\" names no value"),
+        (&["kv", "get", "orders"], 2, "error: \"orders\" is not the path of a value"),
         (&["triggers", "--bogus"], 2, "unexpected argument '--bogus'"),
         (&["deploy", "nowhere"], 1, "nowhere is not a directory"),
     ] {
@@ -182,10 +184,10 @@ fn doctor_finds_a_bad_setting_and_a_port_in_use() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("http.listen={}", port.local_addr().unwrap());
     let in_use = dev.tidegate(&["doctor", "--database-url", &url, "--set", &listen]);
-    assert!(in_use.code == 1 && in_use.out.contains("something that is no Tidegate listens"), "{in_use:?}");
+    assert!(in_use.code == 1 && in_use.out.contains("another program listens on"), "{in_use:?}");
     drop(port);
     let fine = dev.tidegate(&["doctor", "--database-url", &url, "--set", &listen]);
-    assert!(fine.code == 0 && fine.out.contains("this version understands it"), "{fine:?}");
+    assert!(fine.code == 0 && fine.out.contains("this version supports it"), "{fine:?}");
 }
 
 #[test]

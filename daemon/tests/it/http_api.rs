@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tidegate::NativeHandlers;
 use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
-use tidegate::server::{AdminPrincipalResolver, Health, Metrics, Services};
+use tidegate::services::{AdminPrincipalResolver, Health, Metrics, Services};
 use tidegate_core::{Effects, Incarnation, Outcome, StoreError, StoreErrorKind, Timestamp, View};
 use tidegate_driver::{GateHandle, SyncCaller};
 use tidegate_exec_script::Limits;

@@ -6,7 +6,7 @@ use axum::http::Request;
 use serde_json::json;
 use std::sync::Arc;
 use tidegate::http::Readiness;
-use tidegate::server::Services;
+use tidegate::services::Services;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, StoreError, StoreErrorKind};
 use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
 

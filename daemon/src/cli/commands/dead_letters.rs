@@ -17,7 +17,6 @@ struct List {
     cursor: Option<String>,
 }
 
-/// What people are shown of a dead letter: all of it.
 #[derive(Deserialize)]
 struct DeadLetterView {
     id: i64,
@@ -41,16 +40,15 @@ struct DeadLetterView {
     previous_letter_id: Option<i64>,
 }
 
-/// How much of an error a table shows.
+/// The width of an error in a table, in characters.
 const ERROR_WIDTH: usize = 60;
 
-/// `tidegate dead-letters …`
 pub(in super::super) fn run(context: &Context, command: DeadLettersCommand) -> Result<(), CliError> {
     match command {
         DeadLettersCommand::List(args) => list(context, args),
         DeadLettersCommand::Show { id } => {
             let answer = context.target.client.call(Call::get(context.target.path(&format!("/dead-letters/{id}"))?))?;
-            context.show(&answer.body, |letter: &DeadLetterView| whole(context, letter))
+            context.show(&answer.body, |letter: &DeadLetterView| render_details(context, letter))
         }
         DeadLettersCommand::Redrive(args) => letter_actions::run(context, "redrive", "redriven", args),
         DeadLettersCommand::Discard(args) => letter_actions::run(context, "discard", "discarded", args),
@@ -70,15 +68,15 @@ fn list(context: &Context, args: DeadLettersListArgs) -> Result<(), CliError> {
         cursor.clone_from(&list.cursor);
         match list.dead_letters.as_slice() {
             [] => "no dead letters\n".to_owned(),
-            letters if args.brief => brief(context, letters),
-            letters => letters.iter().map(|letter| whole(context, letter)).collect::<Vec<_>>().join("\n"),
+            letters if args.brief => render_table(context, letters),
+            letters => letters.iter().map(|letter| render_details(context, letter)).collect::<Vec<_>>().join("\n"),
         }
     })?;
-    context.more(cursor.as_deref());
+    context.note_next_page(cursor.as_deref());
     Ok(())
 }
 
-fn brief(context: &Context, letters: &[DeadLetterView]) -> String {
+fn render_table(context: &Context, letters: &[DeadLetterView]) -> String {
     let row = |letter: &DeadLetterView| {
         vec![
             letter.id.to_string(),
@@ -88,23 +86,23 @@ fn brief(context: &Context, letters: &[DeadLetterView]) -> String {
             letter.attempts.to_string(),
             text::age(&letter.created_at, context.now),
             letter.resolution.clone().unwrap_or_else(|| "open".to_owned()),
-            letter.failed.last().map_or_else(String::new, |last| last.in_short(ERROR_WIDTH)),
+            letter.failed.last().map_or_else(String::new, |last| last.summary(ERROR_WIDTH)),
         ]
     };
     let rows: Vec<_> = letters.iter().map(row).collect();
     text::table(&["ID", "TRIGGER", "SUBJECT", "REASON", "ATTEMPTS", "AGE", "RESOLUTION", "LAST ERROR"], &rows)
 }
 
-fn whole(context: &Context, letter: &DeadLetterView) -> String {
+fn render_details(context: &Context, letter: &DeadLetterView) -> String {
     let mut out = String::new();
-    let mut line = |text: String| writeln!(out, "{text}").expect("a String takes every write");
+    let mut line = |text: String| writeln!(out, "{text}").expect("writing to a String cannot fail");
     let resolution = letter.resolution.as_deref().unwrap_or("open");
     let script = letter.script_version.map_or_else(String::new, |version| format!(" version {version}"));
     let age = text::age(&letter.created_at, context.now);
     line(format!("dead letter {}  {}  {resolution}  {age}", letter.id, letter.reason));
     line(format!("  trigger     {} version {}", letter.trigger, letter.trigger_version));
     line(format!("  handler     {}{script}", handler(&letter.handler)));
-    line(format!("  event       {}", EventView::read(&letter.event).about()));
+    line(format!("  event       {}", EventView::read(&letter.event).type_and_subject()));
     line(format!("  ran as      {}", text::plain(&letter.principal)));
     line(format!("  enqueued    {}", letter.enqueued_at));
     line(format!("  died        {}", letter.created_at));
@@ -114,8 +112,8 @@ fn whole(context: &Context, letter: &DeadLetterView) -> String {
         line(format!("  redriven    {} before{previous}", text::count(letter.redrive_generation.into(), "time")));
     }
     if let Some(failed) = &letter.handler_failure {
-        line(format!("  its handler failed: {}", failed.in_short(ERROR_WIDTH)));
+        line(format!("  its handler failed: {}", failed.summary(ERROR_WIDTH)));
     }
     line(format!("  attempts    {}", letter.attempts));
-    out + &attempts::render(&letter.failed) + &attempts::event(&letter.event)
+    out + &attempts::render(&letter.failed) + &attempts::render_event(&letter.event)
 }

@@ -27,16 +27,15 @@ struct DeliveryView {
     failed: Vec<AttemptView>,
 }
 
-/// How much of an error a table shows.
+/// The width of an error in a table, in characters.
 const ERROR_WIDTH: usize = 60;
 
-/// `tidegate deliveries …`
 pub(in super::super) fn run(context: &Context, command: DeliveriesCommand) -> Result<(), CliError> {
     match command {
         DeliveriesCommand::List(args) => list(context, args),
         DeliveriesCommand::Show { id } => {
             let answer = context.target.client.call(Call::get(context.target.path(&format!("/deliveries/{id}"))?))?;
-            context.show(&answer.body, |delivery: &DeliveryView| whole(context, delivery))
+            context.show(&answer.body, |delivery: &DeliveryView| render_details(context, delivery))
         }
     }
 }
@@ -52,7 +51,7 @@ fn list(context: &Context, args: DeliveriesListArgs) -> Result<(), CliError> {
     context.show(&answer.body, |list: &List| {
         cursor.clone_from(&list.cursor);
         if list.deliveries.is_empty() {
-            return "nothing waits and nothing runs\n".to_owned();
+            return "no deliveries wait or run\n".to_owned();
         }
         let row = |delivery: &DeliveryView| {
             vec![
@@ -61,25 +60,25 @@ fn list(context: &Context, args: DeliveriesListArgs) -> Result<(), CliError> {
                 delivery.state.clone(),
                 format!("{}/{}", delivery.attempt, delivery.max_attempts),
                 text::age(&delivery.due_at, context.now),
-                EventView::read(&delivery.event).about(),
-                delivery.failed.last().map_or_else(String::new, |last| last.in_short(ERROR_WIDTH)),
+                EventView::read(&delivery.event).type_and_subject(),
+                delivery.failed.last().map_or_else(String::new, |last| last.summary(ERROR_WIDTH)),
             ]
         };
         let rows: Vec<_> = list.deliveries.iter().map(row).collect();
         text::table(&["ID", "TRIGGER", "STATE", "ATTEMPT", "DUE", "EVENT", "LAST ERROR"], &rows)
     })?;
-    context.more(cursor.as_deref());
+    context.note_next_page(cursor.as_deref());
     Ok(())
 }
 
-fn whole(context: &Context, delivery: &DeliveryView) -> String {
+fn render_details(context: &Context, delivery: &DeliveryView) -> String {
     let mut out = String::new();
-    let mut line = |text: String| writeln!(out, "{text}").expect("a String takes every write");
+    let mut line = |text: String| writeln!(out, "{text}").expect("writing to a String cannot fail");
     line(format!("delivery {}  {}", delivery.id, delivery.state));
     line(format!("  trigger     {}", delivery.trigger));
-    line(format!("  event       {}", EventView::read(&delivery.event).about()));
+    line(format!("  event       {}", EventView::read(&delivery.event).type_and_subject()));
     line(format!("  attempt     {} of {}", delivery.attempt, delivery.max_attempts));
     line(format!("  due         {} ({})", delivery.due_at, text::age(&delivery.due_at, context.now)));
     line(format!("  enqueued    {}", delivery.enqueued_at));
-    out + &attempts::render(&delivery.failed) + &attempts::event(&delivery.event)
+    out + &attempts::render(&delivery.failed) + &attempts::render_event(&delivery.event)
 }

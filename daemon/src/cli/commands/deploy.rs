@@ -7,20 +7,20 @@ use serde::Deserialize;
 use std::path::Path;
 use ureq::http::Method;
 
-/// What a deployment changed.
+/// The changes of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub(crate) struct Report {
-    pub(crate) scripts: Vec<Changed>,
-    pub(crate) triggers: Vec<Changed>,
+    pub(crate) scripts: Vec<Change>,
+    pub(crate) triggers: Vec<Change>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(crate) struct Changed {
+pub(crate) struct Change {
     pub(crate) name: String,
     pub(crate) change: String,
 }
 
-/// `tidegate deploy DIRECTORY`. The app is the manifest's unless `--app` names another.
+/// `tidegate deploy DIRECTORY`. The app is the app of the manifest, unless `--app` names another.
 pub(in super::super) fn run(context: &Context, directory: &Path, app: Option<String>) -> Result<(), CliError> {
     let mut read = manifest::load(directory).map_err(CliError::failed)?;
     if let Some(app) = app {
@@ -33,24 +33,27 @@ pub(in super::super) fn run(context: &Context, directory: &Path, app: Option<Str
     context.show(&answer.body, render)
 }
 
-/// The call that makes an app exactly what its directory says.
+/// The call that replaces an app's scripts and triggers by those of its directory.
 pub(crate) fn call(app: &App) -> Result<Call, CliError> {
     let body = serde_json::to_string(&app.deployment).map_err(CliError::failed)?;
     Ok(Call::new(Method::PUT, format!("/v1/apps/{}", segment(app.name.as_str()))).json(body))
 }
 
-/// Script by script and trigger by trigger.
 fn render(report: &Report) -> String {
-    let rows = |kind: &'static str, changed: &[Changed]| -> Vec<Vec<String>> {
-        changed.iter().map(|one| vec![kind.to_owned(), one.name.clone(), one.change.clone()]).collect()
+    let rows = |kind: &'static str, changes: &[Change]| -> Vec<Vec<String>> {
+        changes.iter().map(|one| vec![kind.to_owned(), one.name.clone(), one.change.clone()]).collect()
     };
     let mut all = rows("script", &report.scripts);
     all.extend(rows("trigger", &report.triggers));
-    if all.is_empty() { "the app is empty\n".to_owned() } else { text::table(&["KIND", "NAME", "CHANGE"], &all) }
+    if all.is_empty() {
+        "the app has no scripts and no triggers\n".to_owned()
+    } else {
+        text::table(&["KIND", "NAME", "CHANGE"], &all)
+    }
 }
 
 impl Report {
-    /// What is not as it was, in one line; `None` if all is.
+    /// The scripts and triggers that changed, in one line. `None` if none changed.
     pub(crate) fn summary(&self) -> Option<String> {
         let kinds = [("script", &self.scripts), ("trigger", &self.triggers)];
         let changed: Vec<String> = kinds
@@ -68,17 +71,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_changed_is_shown() {
-        let changed = |name: &str, change: &str| Changed { name: name.to_owned(), change: change.to_owned() };
+    fn a_report_lists_the_changes() {
+        let change = |name: &str, change: &str| Change { name: name.to_owned(), change: change.to_owned() };
         let report = Report {
-            scripts: vec![changed("a", "created"), changed("b", "unchanged")],
-            triggers: vec![changed("long-name", "deleted")],
+            scripts: vec![change("a", "created"), change("b", "unchanged")],
+            triggers: vec![change("long-name", "deleted")],
         };
         assert_eq!(
             render(&report),
             "KIND     NAME       CHANGE\nscript   a          created\nscript   b          unchanged\ntrigger  long-name  deleted\n"
         );
         assert_eq!(report.summary().unwrap(), "script a created, trigger long-name deleted");
-        assert_eq!(Report { scripts: vec![changed("b", "unchanged")], triggers: vec![] }.summary(), None);
+        assert_eq!(Report { scripts: vec![change("b", "unchanged")], triggers: vec![] }.summary(), None);
     }
 }

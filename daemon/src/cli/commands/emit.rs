@@ -28,7 +28,6 @@ struct NewCloudEvent<'a> {
     data: Json,
 }
 
-/// `tidegate emit TYPE`
 pub(in super::super) fn run(context: &Context, args: EmitArgs) -> Result<(), CliError> {
     let event = NewCloudEvent {
         specversion: "1.0",

@@ -22,19 +22,19 @@ struct Change {
     sync_reserve: Option<u32>,
 }
 
-/// `tidegate gate`
+/// Without new limits, this only reads the state of the gate.
 pub(in super::super) fn run(context: &Context, args: &GateArgs) -> Result<(), CliError> {
     let change = Change { permits: args.permits, sync_reserve: args.sync_reserve };
     let call = if change.permits.is_none() && change.sync_reserve.is_none() {
         Call::new(Method::GET, "/v1/gate".to_owned())
     } else {
         let body = serde_json::to_string(&change).map_err(CliError::failed)?;
-        Call::new(Method::PATCH, "/v1/gate".to_owned()).body("application/json", body)
+        Call::new(Method::PATCH, "/v1/gate".to_owned()).json(body)
     };
     let answer = context.target.client.call(call)?;
     context.show(&answer.body, |gate: &Gate| {
         format!(
-            "{} of {} permits are taken, {} are for sync callers alone\n{} deliveries and {} callers wait for one\n",
+            "{} of {} permits are in use, {} are reserved for sync calls\n{} deliveries and {} sync calls wait for a permit\n",
             gate.running, gate.permits, gate.sync_reserve, gate.queued, gate.calls_waiting
         )
     })

@@ -6,12 +6,12 @@ use super::{Context, json_argument};
 use tidegate_core::ScriptName;
 use ureq::http::Method;
 
-/// `tidegate invoke SCRIPT`: what the script returns goes to standard output as it is.
+/// `tidegate invoke SCRIPT`. Prints the value that the script returns, unchanged.
 pub(in super::super) fn run(context: &Context, args: InvokeArgs) -> Result<(), CliError> {
     let script = ScriptName::new(args.script).map_err(CliError::usage)?;
     let query = args.timeout_ms.map_or_else(String::new, |ms| format!("?timeout_ms={ms}"));
     let path = context.target.path(&format!("/invoke/{script}{query}"))?;
-    let call = Call::new(Method::POST, path).body("application/json", json_argument(&args.data)?.to_string());
+    let call = Call::new(Method::POST, path).json(json_argument(&args.data)?.to_string());
     let call = call.header("idempotency-key", args.idempotency_key);
     let answer = context.target.client.call(call)?;
     output::print_line(answer.body.trim_end()).map_err(CliError::failed)

@@ -27,15 +27,14 @@ struct Entry {
     updated_at: String,
 }
 
-/// How much of a value a table shows.
+/// The width of a value in a table, in characters.
 const VALUE_WIDTH: usize = 80;
 
-/// `tidegate kv …`
 pub(in super::super) fn run(context: &Context, command: KvCommand) -> Result<(), CliError> {
     match command {
         KvCommand::Get { path } => {
             let answer = call(context, Method::GET, &path, |call| call)?;
-            context.say(&format!("{}\n", answer.body))
+            context.print(&format!("{}\n", answer.body))
         }
         KvCommand::Put { path, value, if_version } => {
             let value = json_argument(&value)?;
@@ -48,7 +47,7 @@ pub(in super::super) fn run(context: &Context, command: KvCommand) -> Result<(),
         }
         KvCommand::Delete { path, if_version } => {
             call(context, Method::DELETE, &path, |call| guard(call, if_version))?;
-            if context.json { Ok(()) } else { context.say(&format!("{path} is deleted\n")) }
+            if context.json { Ok(()) } else { context.print(&format!("{path} is deleted\n")) }
         }
         KvCommand::List { path, page } => list(context, &path, page),
     }
@@ -70,26 +69,27 @@ fn list(context: &Context, path: &str, page: PageArgs) -> Result<(), CliError> {
         };
         let rows: Vec<_> = list.entries.iter().map(row).collect();
         if rows.is_empty() {
-            format!("nothing in {path}\n")
+            format!("no values in {path}\n")
         } else {
             text::table(&["KEY", "VERSION", "UPDATED", "VALUE"], &rows)
         }
     })?;
-    context.more(cursor.as_deref());
+    context.note_next_page(cursor.as_deref());
     Ok(())
 }
 
-fn call(context: &Context, method: Method, path: &str, shape: impl FnOnce(Call) -> Call) -> Result<Answer, CliError> {
+fn call(context: &Context, method: Method, path: &str, add: impl FnOnce(Call) -> Call) -> Result<Answer, CliError> {
     let Some((collection, key)) =
         path.split_once('/').filter(|(collection, key)| !collection.is_empty() && !key.is_empty())
     else {
-        return Err(CliError::usage(format!("{path:?} names no value")).hint("write COLLECTION/KEY, such as orders/1"));
+        return Err(CliError::usage(format!("{path:?} is not the path of a value"))
+            .hint("write COLLECTION/KEY, such as orders/1"));
     };
     let path = context.target.path(&format!("/kv/{}/{}", segment(collection), segments(key)))?;
-    context.target.client.call(shape(Call::new(method, path)))
+    context.target.client.call(add(Call::new(method, path)))
 }
 
-/// Version 0 stands for "there is none": no value has it.
+/// Adds the precondition. No value has version 0, so it stands for "there is no value".
 fn guard(call: Call, if_version: Option<i64>) -> Call {
     match if_version {
         None => call,

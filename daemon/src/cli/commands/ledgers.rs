@@ -36,7 +36,6 @@ struct AbandonedView {
     at: String,
 }
 
-/// `tidegate loops`
 pub(in super::super) fn loops(context: &Context, limit: Option<u32>) -> Result<(), CliError> {
     let call = Call::get(context.target.path("/loops")?).query("limit", limit);
     let answer = context.target.client.call(call)?;
@@ -50,11 +49,10 @@ pub(in super::super) fn loops(context: &Context, limit: Option<u32>) -> Result<(
         };
         let rows: Vec<_> = list.loops.iter().map(row).collect();
         let table = text::table(&["TRIGGER", "FIRST EVENT", "TIMES SKIPPED", "LAST"], &rows);
-        if list.more { format!("{table}and older ones; --limit shows more\n") } else { table }
+        if list.more { format!("{table}older chains are not shown; a higher --limit shows more\n") } else { table }
     })
 }
 
-/// `tidegate abandoned`
 pub(in super::super) fn abandoned(context: &Context, page: PageArgs) -> Result<(), CliError> {
     let call = Call::get(context.target.path("/abandoned")?).query("limit", page.limit).query("cursor", page.cursor);
     let answer = context.target.client.call(call)?;
@@ -62,7 +60,7 @@ pub(in super::super) fn abandoned(context: &Context, page: PageArgs) -> Result<(
     context.show(&answer.body, |list: &Abandoned| {
         cursor.clone_from(&list.cursor);
         if list.abandoned.is_empty() {
-            return "every caller got its reply\n".to_owned();
+            return "no abandoned executions\n".to_owned();
         }
         let row = |one: &AbandonedView| {
             vec![
@@ -78,6 +76,6 @@ pub(in super::super) fn abandoned(context: &Context, page: PageArgs) -> Result<(
         let rows: Vec<_> = list.abandoned.iter().map(row).collect();
         text::table(&["ID", "TRIGGER", "CAUSE", "OUTCOME", "STATUS", "WHEN", "MESSAGE"], &rows)
     })?;
-    context.more(cursor.as_deref());
+    context.note_next_page(cursor.as_deref());
     Ok(())
 }

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal, Write};
 use ureq::http::Method;
 
-/// Letters of one request, so that a person sees how far it is, and a lost connection costs little: what is done stays
-/// done, and the same command goes on.
-const AT_ONCE: u32 = 1_000;
+/// The dead letters of one request. Small batches show progress. After a lost connection the
+/// finished batches are kept, and the same command handles the rest.
+const BATCH_MAX: u32 = 1_000;
 
 #[derive(Default, Deserialize)]
 struct Report {
@@ -21,7 +21,8 @@ struct Report {
     cursor: Option<String>,
 }
 
-/// `tidegate dead-letters redrive` and `… discard`. `done` is the word for what was done.
+/// `tidegate dead-letters redrive` and `… discard`. `done` is the participle of the action, for
+/// messages.
 pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs) -> Result<(), CliError> {
     let path = context.target.path(&format!("/dead-letters/{action}"))?;
     let dry_run = args.dry_run;
@@ -29,7 +30,7 @@ pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs
     let mut total = Report::default();
     let shows_progress = !dry_run && std::io::stderr().is_terminal();
     loop {
-        let call = Call::new(Method::POST, path.clone()).body("application/json", body.to_string());
+        let call = Call::new(Method::POST, path.clone()).json(body.to_string());
         let answer = context.target.client.call(call)?;
         let report: Report = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
         total.matched += report.matched;
@@ -41,27 +42,27 @@ pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs
             write!(std::io::stderr(), "\r{} {done} …", total.done).map_err(CliError::failed)?;
         }
     }
-    if shows_progress && total.done >= u64::from(AT_ONCE) {
+    if shows_progress && total.done >= u64::from(BATCH_MAX) {
         output::note("");
     }
-    let Report { matched, done: many, skipped, .. } = total;
+    let Report { matched, done: count, skipped, .. } = total;
     if context.json {
-        let report = json!({ "matched": matched, done: many, "skipped": skipped, "dry_run": dry_run });
+        let report = json!({ "matched": matched, done: count, "skipped": skipped, "dry_run": dry_run });
         return output::print_line(&report.to_string()).map_err(CliError::failed);
     }
-    let mut said = if dry_run {
+    let mut summary = if dry_run {
         format!("{} would be {done}", text::count(matched - skipped, "letter"))
     } else {
-        format!("{} {done}", text::count(many, "letter"))
+        format!("{} {done}", text::count(count, "letter"))
     };
     if skipped > 0 {
-        said.push_str(&format!("; {skipped} skipped, because their triggers are deleted"));
+        summary.push_str(&format!("; {skipped} skipped, because their triggers are deleted"));
     }
-    context.say(&format!("{said}\n"))
+    context.print(&format!("{summary}\n"))
 }
 
 fn body(args: LettersArgs) -> Value {
-    let mut body = json!({ "dry_run": args.dry_run, "limit": AT_ONCE });
+    let mut body = json!({ "dry_run": args.dry_run, "limit": BATCH_MAX });
     if args.all {
         body["all"] = json!(true);
     } else if !args.ids.is_empty() {

@@ -1,4 +1,4 @@
-//! One file per command that asks a daemon. Each reads its arguments, makes its calls and prints the answer.
+//! The commands that call a daemon, one file each. A command makes its calls and prints the answer.
 
 pub(super) mod dead_letters;
 pub(super) mod deliveries;
@@ -21,44 +21,42 @@ use serde::de::DeserializeOwned;
 use std::io::Read;
 use tidegate_core::{Json, Timestamp};
 
-/// Where a command's answer goes and what it is about.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) target: Target,
-    /// Print the API's JSON as it is.
+    /// Print the JSON of the API unchanged.
     pub(super) json: bool,
-    /// For ages.
+    /// The time from which ages are counted.
     pub(super) now: Timestamp,
 }
 
 impl Context {
-    /// Prints `body` as it is, or what `render` makes of it for people.
+    /// Prints `body` unchanged with `--json`, else the text that `render` makes of it.
     fn show<T: DeserializeOwned>(&self, body: &str, render: impl FnOnce(&T) -> String) -> Result<(), CliError> {
         if self.json {
             return output::print_line(body.trim_end()).map_err(CliError::failed);
         }
         let value: T = serde_json::from_str(body).map_err(|error| {
-            CliError::failed(format!("the daemon's answer is not understood: {error}")).hint(
-                "--json shows it as it is; is the daemon of another version? `tidegate --version` tells this one's",
+            CliError::failed(format!("this version cannot read the daemon's answer: {error}")).hint(
+                "--json prints the answer unchanged; the daemon may have another version than this command, see `tidegate --version`",
             )
         })?;
-        self.say(&render(&value))
+        self.print(&render(&value))
     }
 
-    /// Prints text for people.
-    fn say(&self, text: &str) -> Result<(), CliError> {
+    fn print(&self, text: &str) -> Result<(), CliError> {
         output::print(text).map_err(CliError::failed)
     }
 
-    /// Tells how to go on with a list that is longer than this page.
-    fn more(&self, cursor: Option<&str>) {
+    /// Prints how to get the next page of a list, if there is one.
+    fn note_next_page(&self, cursor: Option<&str>) {
         if let Some(cursor) = cursor {
-            output::note(&format!("there are more: go on with --cursor {cursor}"));
+            output::note(&format!("there are more rows: continue with --cursor {cursor}"));
         }
     }
 }
 
-/// Reads JSON that an argument gives: itself, `@FILE`, or `-` for standard input.
+/// Reads a JSON argument: JSON itself, `@FILE`, or `-` for standard input.
 fn json_argument(argument: &str) -> Result<Json, CliError> {
     let text = match (argument, argument.strip_prefix('@')) {
         ("-", _) => {
@@ -72,6 +70,6 @@ fn json_argument(argument: &str) -> Result<Json, CliError> {
     };
     Json::parse(&text).map_err(|error| {
         CliError::usage(error)
-            .hint("JSON strings have quotes of their own: '\"text\"'; @FILE reads a file, - standard input")
+            .hint("a JSON string needs its own quotes: '\"text\"'; @FILE reads a file, - reads standard input")
     })
 }

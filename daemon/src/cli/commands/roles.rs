@@ -18,14 +18,13 @@ struct RoleView {
     role: String,
 }
 
-/// `tidegate roles …`
 pub(in super::super) fn run(context: &Context, command: RolesCommand) -> Result<(), CliError> {
     match command {
         RolesCommand::List => {
             let answer = context.target.client.call(Call::get(context.target.path("/roles")?))?;
             context.show(&answer.body, |list: &List| {
                 if list.roles.is_empty() {
-                    return "nobody but admins\n".to_owned();
+                    return "no roles; only admins have rights in the app\n".to_owned();
                 }
                 let row = |one: &RoleView| vec![one.principal.clone(), one.role.clone()];
                 text::table(&["PRINCIPAL", "ROLE"], &list.roles.iter().map(row).collect::<Vec<_>>())
@@ -34,13 +33,13 @@ pub(in super::super) fn run(context: &Context, command: RolesCommand) -> Result<
         RolesCommand::Grant { principal, role } => {
             let path = context.target.path(&format!("/roles/{principal}"))?;
             let body = json!({ "role": role }).to_string();
-            context.target.client.call(Call::new(Method::PUT, path).body("application/json", body))?;
-            context.say(&format!("{principal} is {role} now\n"))
+            context.target.client.call(Call::new(Method::PUT, path).json(body))?;
+            context.print(&format!("{principal} has the role {role} now\n"))
         }
         RolesCommand::Revoke { principal } => {
             let path = context.target.path(&format!("/roles/{principal}"))?;
             context.target.client.call(Call::new(Method::DELETE, path))?;
-            context.say(&format!("{principal} has no role any more\n"))
+            context.print(&format!("{principal} has no role now\n"))
         }
     }
 }

@@ -21,19 +21,18 @@ struct TokenView {
 }
 
 #[derive(Deserialize)]
-struct Made {
+struct CreatedToken {
     token: String,
     principal: String,
 }
 
-/// `tidegate tokens …`
 pub(in super::super) fn run(context: &Context, command: TokensCommand) -> Result<(), CliError> {
     match command {
         TokensCommand::List => {
             let answer = context.target.client.call(Call::get("/v1/tokens".to_owned()))?;
             context.show(&answer.body, |list: &List| {
                 if list.tokens.is_empty() {
-                    return "no tokens but the admin's own\n".to_owned();
+                    return "no tokens besides the admin token\n".to_owned();
                 }
                 let row = |token: &TokenView| {
                     let expires = token.expires_at.clone().unwrap_or_else(|| "never".to_owned());
@@ -49,18 +48,18 @@ pub(in super::super) fn run(context: &Context, command: TokensCommand) -> Result
         }
         TokensCommand::Create { name, user, admin, days } => {
             let body = json!({ "name": name, "user": user, "admin": admin, "valid_for_days": days });
-            let call = Call::new(Method::POST, "/v1/tokens".to_owned()).body("application/json", body.to_string());
+            let call = Call::new(Method::POST, "/v1/tokens".to_owned()).json(body.to_string());
             let answer = context.target.client.call(call)?;
             if context.json {
                 return output::print_line(answer.body.trim_end()).map_err(CliError::failed);
             }
-            let made: Made = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
-            output::note(&format!("acts as {}; it is shown this once", made.principal));
-            output::print_line(&made.token).map_err(CliError::failed)
+            let created: CreatedToken = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
+            output::note(&format!("the token acts as {}; it cannot be shown again", created.principal));
+            output::print_line(&created.token).map_err(CliError::failed)
         }
         TokensCommand::Revoke { name } => {
             context.target.client.call(Call::new(Method::DELETE, format!("/v1/tokens/{name}")))?;
-            context.say(&format!("revoked token {name}\n"))
+            context.print(&format!("revoked token {name}\n"))
         }
     }
 }

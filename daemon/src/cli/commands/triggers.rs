@@ -13,7 +13,7 @@ struct List {
     triggers: Vec<TriggerView>,
 }
 
-/// What people are shown of a trigger. What a newer daemon adds is read over.
+/// A trigger as the API returns it. Fields that a newer daemon adds are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 struct TriggerView {
@@ -27,7 +27,6 @@ struct TriggerView {
     paused: bool,
 }
 
-/// `tidegate triggers …`
 pub(in super::super) fn run(context: &Context, command: TriggersCommand) -> Result<(), CliError> {
     let path = |rest: &str| context.target.path(&format!("/triggers{rest}"));
     let named = |name: &str, action: &str| path(&format!("/{}{action}", segment(name)));
@@ -43,28 +42,27 @@ pub(in super::super) fn run(context: &Context, command: TriggersCommand) -> Resu
         }
         TriggersCommand::Pause { name } => {
             let answer = client.call(Call::new(Method::POST, named(&name, "/pause")?))?;
-            context.show(&answer.body, |_: &Value| format!("{name} is paused; its deliveries wait\n"))
+            context.show(&answer.body, |_: &Value| format!("{name} is paused; its deliveries wait in the outbox\n"))
         }
         TriggersCommand::Resume { name } => {
             let answer = client.call(Call::new(Method::POST, named(&name, "/resume")?))?;
-            context.show(&answer.body, |_: &Value| format!("{name} goes on\n"))
+            context.show(&answer.body, |_: &Value| format!("{name} is active again\n"))
         }
         TriggersCommand::Delete { name } => {
             client.call(Call::new(Method::DELETE, named(&name, "")?))?;
-            if context.json { Ok(()) } else { context.say(&format!("{name} is deleted\n")) }
+            if context.json { Ok(()) } else { context.print(&format!("{name} is deleted\n")) }
         }
     }
 }
 
 /// The triggers of a manifest as a table.
 pub(crate) fn table(triggers: &[TriggerSpec]) -> String {
-    // Through JSON, which is what the API gives, so that both are shown alike.
+    // The conversion through JSON makes the table the same as for triggers from the API.
     let views: Vec<TriggerView> =
         triggers.iter().filter_map(|spec| serde_json::from_value(serde_json::to_value(spec).ok()?).ok()).collect();
     render(&views)
 }
 
-/// Triggers as a table.
 fn render(triggers: &[TriggerView]) -> String {
     if triggers.is_empty() {
         return "no triggers\n".to_owned();
@@ -75,7 +73,7 @@ fn render(triggers: &[TriggerView]) -> String {
             (true, true) => "paused",
             (true, false) => "active",
         };
-        // A caller is answered once, and a dead-letter handler runs once, whatever the policy says.
+        // A sync call and a dead-letter handler run once, whatever `max_attempts` is.
         let is_once = matches!(trigger.rule.get("source").and_then(Value::as_str), Some("http" | "dead_letter"));
         let attempts = trigger.retry.get("max_attempts").map_or_else(String::new, Value::to_string);
         let attempts = if is_once { "1".to_owned() } else { attempts };
@@ -86,7 +84,7 @@ fn render(triggers: &[TriggerView]) -> String {
     text::table(&["TRIGGER", "WHEN", "RUNS", "ATTEMPTS", "STATE"], &triggers.iter().map(row).collect::<Vec<_>>())
 }
 
-/// A match rule in a few words, such as `kv set orders/*`.
+/// A short form of a match rule, such as `kv set orders/*`.
 fn rule(rule: &Value) -> String {
     let field = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or("*");
     let text = match field("source") {
@@ -122,7 +120,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_table_says_which_scripts_start_anew() {
+    fn a_table_marks_scripts_with_fresh_isolation() {
         let trigger = |name: &str, more: Value| {
             let mut spec = json!({"name": name, "match": {"source": "kv"}, "handler": {"script": "s"}});
             spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -134,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_and_handlers_are_a_few_words() {
+    fn rules_and_handlers_have_short_forms() {
         for (value, expected) in [
             (json!({"source": "kv", "ops": ["set"], "collection": "orders", "key": "*"}), "kv set orders/*"),
             (json!({"source": "kv"}), "kv set,delete */*"),

@@ -6,7 +6,7 @@ use super::Context;
 use serde::Deserialize;
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 use ureq::http::Method;
 
 #[derive(Deserialize)]
@@ -35,7 +35,6 @@ struct Session {
     expires_at: Option<String>,
 }
 
-/// `tidegate users …`
 pub(in super::super) fn run(context: &Context, command: UsersCommand) -> Result<(), CliError> {
     let path = |name: &str, rest: &str| format!("/v1/users/{name}{rest}");
     match command {
@@ -43,27 +42,31 @@ pub(in super::super) fn run(context: &Context, command: UsersCommand) -> Result<
         UsersCommand::Create { name, admin, no_password } => {
             let password = if no_password { None } else { Some(new_password()?) };
             let body = json!({ "admin": admin, "password": password });
-            let call = Call::new(Method::PUT, path(&name, "")).body("application/json", body.to_string());
+            let call = Call::new(Method::PUT, path(&name, "")).json(body.to_string());
             context.target.client.call(call)?;
-            context.say(&format!("made user {name}; `tidegate roles grant user:{name} ROLE` lets them into an app\n"))
+            context.print(&format!(
+                "created user {name}; `tidegate roles grant user:{name} ROLE` gives the user a role in an app\n"
+            ))
         }
         UsersCommand::Password { name } => {
             let body = json!({ "password": new_password()? });
-            let call = Call::new(Method::PUT, path(&name, "/password")).body("application/json", body.to_string());
+            let call = Call::new(Method::PUT, path(&name, "/password")).json(body.to_string());
             context.target.client.call(call)?;
-            context.say(&format!("set the password of user {name}\n"))
+            context.print(&format!("set the password of user {name}\n"))
         }
         UsersCommand::Disable { name } => {
             context.target.client.call(Call::new(Method::POST, path(&name, "/disable")))?;
-            context.say(&format!("disabled user {name}: their tokens are refused, their triggers run nothing\n"))
+            context.print(&format!(
+                "disabled user {name}; the user's tokens are refused and the user's triggers run nothing\n"
+            ))
         }
         UsersCommand::Enable { name } => {
             context.target.client.call(Call::new(Method::POST, path(&name, "/enable")))?;
-            context.say(&format!("enabled user {name}\n"))
+            context.print(&format!("enabled user {name}\n"))
         }
         UsersCommand::Delete { name } => {
             context.target.client.call(Call::new(Method::DELETE, path(&name, "")))?;
-            context.say(&format!("deleted user {name} with their tokens and roles\n"))
+            context.print(&format!("deleted user {name} with all tokens and roles\n"))
         }
     }
 }
@@ -72,7 +75,7 @@ fn list(context: &Context) -> Result<(), CliError> {
     let answer = context.target.client.call(Call::get("/v1/users".to_owned()))?;
     context.show(&answer.body, |list: &List| {
         if list.users.is_empty() {
-            return "no users; `tidegate users create NAME` makes one\n".to_owned();
+            return "no users; `tidegate users create NAME` creates one\n".to_owned();
         }
         let row = |user: &UserView| {
             let state = if user.disabled { "disabled" } else { "active" };
@@ -82,68 +85,54 @@ fn list(context: &Context) -> Result<(), CliError> {
     })
 }
 
-/// What somebody may do, in short.
+/// The rights of a principal in one line.
 fn rights(admin: bool, roles: &BTreeMap<String, String>) -> String {
     let roles = roles.iter().map(|(app, role)| format!("{role} of {app}"));
     let all: Vec<String> = admin.then(|| "everything".to_owned()).into_iter().chain(roles).collect();
     if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
 }
 
-/// `tidegate login USER`: the token goes to standard output, so that a script can keep it.
+/// `tidegate login USER`. The token goes to standard output, so that a script can store it.
 pub(in super::super) fn login(context: &Context, user: &str) -> Result<(), CliError> {
     let body = json!({ "user": user, "password": password("password: ")? });
-    let call = Call::new(Method::POST, "/v1/login".to_owned()).body("application/json", body.to_string());
+    let call = Call::new(Method::POST, "/v1/login".to_owned()).json(body.to_string());
     let answer = context.target.client.call(call)?;
     let session: Session = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
     if context.json {
         return output::print_line(answer.body.trim_end()).map_err(CliError::failed);
     }
     let until = session.expires_at.as_deref().unwrap_or("it is revoked");
-    output::note(&format!("valid until {until}; export TIDEGATE_TOKEN to use it"));
+    output::note(&format!("the token is valid until {until}; export it as TIDEGATE_TOKEN to use it"));
     output::print_line(&session.token).map_err(CliError::failed)
 }
 
-/// `tidegate whoami`
 pub(in super::super) fn whoami(context: &Context) -> Result<(), CliError> {
     let answer = context.target.client.call(Call::get("/v1/whoami".to_owned()))?;
     context.show(&answer.body, |me: &Whoami| format!("{} may do: {}\n", me.principal, rights(me.admin, &me.roles)))
 }
 
-/// Asked twice on a terminal, where nobody sees what is typed.
+/// Reads a new password. A terminal asks for it twice, because the text is hidden.
 fn new_password() -> Result<String, CliError> {
     let first = password("new password: ")?;
-    if std::io::stdin().is_terminal() && password("the same again: ")? != first {
-        return Err(CliError::usage("the two are not the same; nothing was changed"));
+    if std::io::stdin().is_terminal() && password("repeat the password: ")? != first {
+        return Err(CliError::usage("the two passwords are not the same; nothing was changed"));
     }
     Ok(first)
 }
 
-/// One line of standard input; on a terminal it is not shown.
+/// Reads a password: hidden from the terminal, or one line of standard input if that is not a
+/// terminal.
 fn password(prompt: &str) -> Result<String, CliError> {
-    let hidden = std::io::stdin().is_terminal();
-    if hidden {
-        write!(std::io::stderr(), "{prompt}").map_err(CliError::failed)?;
-        echo(false)?;
-    }
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    if hidden {
-        echo(true)?;
-        output::note("");
-    }
-    read.map_err(CliError::failed)?;
-    let line = line.trim_end_matches(['\n', '\r']);
-    if line.is_empty() {
+    let line = if std::io::stdin().is_terminal() {
+        rpassword::prompt_password(prompt).map_err(CliError::failed)?
+    } else {
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line).map_err(CliError::failed)?;
+        line
+    };
+    let password = line.trim_end_matches(['\n', '\r']);
+    if password.is_empty() {
         return Err(CliError::usage("no password was given").hint("type it, or pipe it to standard input"));
     }
-    Ok(line.to_owned())
-}
-
-/// Whether the terminal shows what is typed.
-fn echo(shown: bool) -> Result<(), CliError> {
-    use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
-    let stdin = std::io::stdin();
-    let mut modes = tcgetattr(&stdin).map_err(CliError::failed)?;
-    modes.local_modes.set(LocalModes::ECHO, shown);
-    tcsetattr(&stdin, OptionalActions::Now, &modes).map_err(CliError::failed)
+    Ok(password.to_owned())
 }

@@ -1,81 +1,69 @@
-//! `tidegate dev DIRECTORY`: a daemon on an embedded store that keeps up with an app directory.
+//! `tidegate dev DIRECTORY`: a daemon on an embedded store, and a thread that deploys the
+//! directory.
 //!
-//! The daemon is the one that `serve` runs. A second thread deploys the directory to it over its API, at the start and
-//! after each change, so that what works here works with `tidegate deploy`.
+//! The daemon is the same as in `serve`. The thread deploys the directory through the HTTP API, at
+//! the start and after each change. So a directory that works here also works with `tidegate
+//! deploy`.
 
 mod banner;
-mod instance;
 mod reload;
-pub(crate) mod token_file;
 mod watch;
 
-pub(crate) use instance::Instance;
-pub(crate) use token_file::TokenFile;
-
+use super::args::DevArgs;
+use super::daemon::{Daemon, open_token};
+use super::error::CliError;
+use super::instance::Instance;
+use super::output::note;
+use super::places::{dev_folder, dev_store_path, dev_token_path, url_of};
 use crate::NativeHandlers;
-use crate::cli::{CliError, Daemon, DevArgs, describe, open_token, url_of};
 use crate::config::{Environment, Layers, LogFormat, Settings};
 use crate::manifest;
 use crate::server::{LogStyle, StoreUrl};
 use reload::Reload;
 use std::io::{self, IsTerminal};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// What `dev` keeps in the app directory.
-const STATE: &str = ".tidegate";
-
-/// Where `dev` keeps the store of `directory` unless it is told otherwise.
-pub(crate) fn store_path(directory: &Path) -> PathBuf {
-    directory.join(STATE).join("tidegate.db")
-}
-
-/// Where `dev` keeps the admin's token of `directory`.
-pub(crate) fn token_path(directory: &Path) -> PathBuf {
-    directory.join(STATE).join("token")
-}
-
-/// Runs until it is told to stop.
-pub(crate) fn run(
+pub(super) fn run(
     args: &DevArgs,
     json: bool,
     environment: &Environment,
     native: NativeHandlers,
 ) -> Result<(), CliError> {
     let settings = settings(args, json, environment)?;
-    // Before anything is made: a mistyped directory gets no store.
+    // Load before anything is created, so that a mistyped directory gets no store.
     let app = manifest::load(&args.directory).map_err(CliError::failed)?;
     let directory = args.directory.canonicalize().map_err(CliError::failed)?;
-    let token_file = token_path(&directory);
-    make_state_folder(&directory.join(STATE))
-        .map_err(|error| CliError::failed(format!("cannot use {}: {error}", directory.join(STATE).display())))?;
+    let token_file = dev_token_path(&directory);
+    let folder = dev_folder(&directory);
+    make_state_folder(&folder)
+        .map_err(|error| CliError::failed(format!("cannot use {}: {error}", folder.display())))?;
     let token = open_token(&token_file)?;
     let store = match &settings.store.url {
         Some(url) => url.parse().map_err(CliError::usage)?,
-        None => StoreUrl::Sqlite(store_path(&directory)),
+        None => StoreUrl::Sqlite(dev_store_path(&directory)),
     };
     let log = match settings.log.format {
         LogFormat::Human => LogStyle::Dev { colour: !environment.no_colour() && io::stdout().is_terminal() },
         LogFormat::Json => LogStyle::Json,
     };
 
-    let shown_store = describe(&store);
+    let shown_store = store.without_password();
     let mut registration = None;
     let daemon = Daemon { settings, store, token: token.clone(), log, native };
     daemon.run(|address| {
         let url = url_of(address);
-        let instance = Instance::here(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));
+        let instance = Instance::of_this_process(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));
         match instance.register(environment, address) {
-            Ok(made) => registration = Some(made),
-            Err(error) => crate::cli::note(&format!("other shells will need --url {url}: {error}")),
+            Ok(registered) => registration = Some(registered),
+            Err(error) => note(&format!("commands in other shells will need --url {url}: {error}")),
         }
-        // It ends with the process: all it holds is a place to watch.
+        // The thread holds no state that must be saved, so it ends with the process.
         std::thread::spawn(move || Reload { directory, token_file, url, token, store: shown_store, app }.run());
     })
 }
 
-/// The settings of a daemon in development: each delivery is shown, what scripts print, and of the rest only what is
-/// wrong.
+/// The settings of `dev`. By default the log has the lines that scripts print, and warnings.
 fn settings(args: &DevArgs, json: bool, environment: &Environment) -> Result<Settings, CliError> {
     Layers::default()
         .flag("dev", "log.level", Some("warn,tidegate::script=info"))
@@ -88,7 +76,7 @@ fn settings(args: &DevArgs, json: bool, environment: &Environment) -> Result<Set
         .map_err(CliError::usage)
 }
 
-/// A folder that only this user enters and that no repository takes in.
+/// Creates the folder for the store and the token. Only this user can enter it, and git ignores it.
 fn make_state_folder(folder: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))?;

@@ -1,4 +1,4 @@
-//! A store whose round trips are counted and timed.
+//! Counts and measures the round trips of the dispatcher to the store.
 
 use super::Metrics;
 use super::names;
@@ -8,9 +8,9 @@ use std::time::Instant;
 use tidegate_core::{Reply, Request, StoreError};
 use tidegate_ports::DispatchStore;
 
-pub(in crate::server) struct MeasuredStore<S> {
-    pub(in crate::server) store: Arc<S>,
-    pub(in crate::server) metrics: Metrics,
+pub(crate) struct MeasuredStore<S> {
+    pub(crate) store: Arc<S>,
+    pub(crate) metrics: Metrics,
 }
 
 impl<S: DispatchStore> DispatchStore for MeasuredStore<S> {

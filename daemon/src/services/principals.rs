@@ -1,4 +1,4 @@
-//! Who an execution or a caller is, as the store knows it now.
+//! The current rights of the principals that requests and executions act as.
 
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -8,15 +8,17 @@ use std::time::{Duration, Instant};
 use tidegate_core::{Principal, PrincipalId};
 use tidegate_ports::{PortError, PrincipalRecord, PrincipalResolver, PrincipalStore};
 
-/// How old an answer may be: what another daemon changes is known here after this.
-const FRESH: Duration = Duration::from_secs(1);
-/// More principals than this are forgotten and asked for again.
-const KNOWN_MAX: usize = 10_000;
+/// The longest time for which a principal is cached. A change by another daemon has effect after
+/// it.
+const CACHE_AGE_MAX: Duration = Duration::from_secs(1);
+/// The cache is cleared when it has this many principals.
+const CACHE_MAX: usize = 10_000;
 
-/// Resolves principals by the store's administration. `admin` and `system` are built in and may do everything.
+/// Resolves principals from the store, with a cache. `admin` and `system` are built in and have all
+/// rights.
 pub struct AdminPrincipalResolver {
     store: Arc<dyn PrincipalStore>,
-    known: Mutex<BTreeMap<PrincipalId, (Instant, Option<Principal>)>>,
+    cache: Mutex<BTreeMap<PrincipalId, (Instant, Option<Principal>)>>,
 }
 
 impl fmt::Debug for AdminPrincipalResolver {
@@ -26,20 +28,19 @@ impl fmt::Debug for AdminPrincipalResolver {
 }
 
 impl AdminPrincipalResolver {
-    /// Of the principals in `store`.
     #[must_use]
     pub fn new(store: Arc<dyn PrincipalStore>) -> Self {
-        Self { store, known: Mutex::default() }
+        Self { store, cache: Mutex::default() }
     }
 
-    /// Something about a principal was changed here: the next one who asks is told.
+    /// Removes a principal from the cache. Call this after each change of the principal.
     pub fn forget(&self, id: &PrincipalId) {
         self.lock().remove(id);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PrincipalId, (Instant, Option<Principal>)>> {
-        // A panic while holding this lock leaves nothing half done.
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        // A poisoned lock is usable: a panic cannot leave a partial entry in the cache.
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -49,18 +50,18 @@ impl PrincipalResolver for AdminPrincipalResolver {
         if matches!(id.as_str(), "admin" | "system") {
             return Ok(Some(Principal::admin(id.clone())));
         }
-        if let Some((at, known)) = self.lock().get(id)
-            && at.elapsed() < FRESH
+        if let Some((at, principal)) = self.lock().get(id)
+            && at.elapsed() < CACHE_AGE_MAX
         {
-            return Ok(known.clone());
+            return Ok(principal.clone());
         }
-        let asked = Instant::now();
+        let asked_at = Instant::now();
         let found = self.store.get(id).await?.and_then(PrincipalRecord::active);
-        let mut known = self.lock();
-        if known.len() >= KNOWN_MAX {
-            known.clear();
+        let mut cache = self.lock();
+        if cache.len() >= CACHE_MAX {
+            cache.clear();
         }
-        known.insert(id.clone(), (asked, found.clone()));
+        cache.insert(id.clone(), (asked_at, found.clone()));
         Ok(found)
     }
 }
@@ -73,7 +74,7 @@ mod tests {
     use tidegate_ports::NewPrincipal;
 
     #[tokio::test]
-    async fn a_change_here_is_known_at_once_and_one_elsewhere_after_a_second() {
+    async fn a_change_by_this_daemon_has_effect_at_once_and_by_another_after_a_second() {
         let store = SharedMemory::new(|| Timestamp(1));
         let id = PrincipalId::new("user:ann").unwrap();
         let new = NewPrincipal { id: id.clone(), admin: false, password_hash: None };
@@ -81,12 +82,12 @@ mod tests {
         let is_known = async || resolver.resolve(&id).await.unwrap().is_some();
         assert!(!is_known().await);
         store.add(&new).await.unwrap();
-        assert!(!is_known().await, "it was asked a moment ago");
+        assert!(!is_known().await, "the first answer is cached");
         resolver.forget(&id);
         assert!(is_known().await);
         store.set_disabled(&id, true).await.unwrap();
         assert!(is_known().await);
-        tokio::time::sleep(FRESH + Duration::from_millis(50)).await;
+        tokio::time::sleep(CACHE_AGE_MAX + Duration::from_millis(50)).await;
         assert!(!is_known().await);
         let built_in = resolver.resolve(&PrincipalId::new("admin").unwrap()).await.unwrap();
         assert!(built_in.is_some_and(|admin| admin.admin));

@@ -6,45 +6,43 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The record of a daemon that runs on this machine for this user, so that commands in another shell find it.
+/// The record of a running daemon, by which the same user's commands in another shell find the
+/// daemon.
 ///
-/// It is a hint: it names no secret, only the file that holds one, and one whose daemon is gone is ignored.
+/// A record contains no secret, only the path of the token file. A record whose daemon does not
+/// answer is ignored, so a record that is left behind does no harm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Instance {
-    /// Where it answers.
     pub(crate) url: String,
-    /// The app of its directory, if it was started with one.
+    /// The app of a daemon of `tidegate dev`.
     pub(crate) app: Option<String>,
-    /// Holds its admin token.
     pub(crate) token_file: Option<PathBuf>,
-    /// Its process.
     pub(crate) pid: u32,
 }
 
-/// A written record; dropping it removes the file.
+/// The file of a record. Dropping the registration removes the file.
 #[derive(Debug)]
 pub(crate) struct Registration {
     path: PathBuf,
     pid: u32,
 }
 
-/// A port of this machine answers at once or is closed.
-const CONNECT_WITHIN: Duration = Duration::from_millis(300);
+/// A port of this machine accepts a connection within milliseconds, or is closed.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(300);
 
 impl Instance {
-    /// The record of this process.
-    pub(crate) fn here(url: String, app: Option<String>, token_file: Option<PathBuf>) -> Self {
+    pub(crate) fn of_this_process(url: String, app: Option<String>, token_file: Option<PathBuf>) -> Self {
         Self { url, app, token_file, pid: std::process::id() }
     }
 
-    /// Writes the record of a daemon that listens on `address`. Only this user may read it.
+    /// Writes the record of a daemon that listens on `address`. Only this user can read the file.
     pub(crate) fn register(&self, environment: &Environment, address: SocketAddr) -> io::Result<Registration> {
         let folder = folder(environment).ok_or_else(|| io::Error::other("neither XDG_STATE_HOME nor HOME is set"))?;
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        forget_the_dead(&folder);
+        remove_stale_records(&folder);
         let name = address.to_string().replace(['[', ']'], "").replace(':', "_");
         let path = folder.join(format!("{name}.json"));
-        // Renamed into place, so that nobody reads half of it.
+        // A rename is atomic, so no reader sees half a record.
         let draft = folder.join(format!(".{name}.{}", self.pid));
         let mut file = std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
         file.write_all(serde_json::to_string_pretty(self)?.as_bytes())?;
@@ -52,19 +50,19 @@ impl Instance {
         Ok(Registration { path, pid: self.pid })
     }
 
-    /// All whose daemon still runs, in the order of their files' names.
+    /// The records of daemons that still run, in the order of their file names.
     pub(crate) fn running(environment: &Environment) -> Vec<Self> {
         let paths = folder(environment).map(|folder| records(&folder)).unwrap_or_default();
         paths.iter().filter_map(|path| read(path)).filter(Self::is_running).collect()
     }
 
     fn is_running(&self) -> bool {
-        // A process id may have been given to somebody else since, who listens elsewhere.
-        let answers = |address| TcpStream::connect_timeout(&address, CONNECT_WITHIN).is_ok();
+        // Another process may have the same id now, but it does not listen on this address.
+        let answers = |address| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT).is_ok();
         self.has_process() && self.address().is_some_and(answers)
     }
 
-    /// Where there is no /proc it cannot be told, and is assumed.
+    /// Whether a process with this id exists. Without /proc, the answer is always yes.
     fn has_process(&self) -> bool {
         !Path::new("/proc/self").exists() || Path::new(&format!("/proc/{}", self.pid)).exists()
     }
@@ -76,7 +74,7 @@ impl Instance {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // Another daemon may have taken over the port and the record since.
+        // Another daemon may have taken over the port, and the file of the record with it.
         if read(&self.path).is_some_and(|instance| instance.pid == self.pid) {
             let _ = std::fs::remove_file(&self.path);
         }
@@ -87,7 +85,7 @@ fn folder(environment: &Environment) -> Option<PathBuf> {
     environment.state_home().map(|home| home.join("tidegate/instances"))
 }
 
-/// The files of a folder of records, by name.
+/// The record files of a folder, in the order of their names.
 fn records(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -96,8 +94,8 @@ fn records(folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Removes what daemons that were killed have left behind.
-fn forget_the_dead(folder: &Path) {
+/// Removes the records of daemons that were killed.
+fn remove_stale_records(folder: &Path) {
     for path in records(folder) {
         if read(&path).is_some_and(|instance| !instance.has_process()) {
             let _ = std::fs::remove_file(path);
@@ -141,13 +139,13 @@ mod tests {
         assert_eq!(Instance::running(&environment), [instance]);
 
         drop(listener);
-        assert_eq!(Instance::running(&environment), [], "nobody listens");
+        assert_eq!(Instance::running(&environment), [], "no daemon listens");
         drop(registration);
         assert_eq!(std::fs::read_dir(home.path().join("tidegate/instances")).unwrap().count(), 0);
     }
 
     #[test]
-    fn a_record_that_another_daemon_took_over_is_left_to_it() {
+    fn a_daemon_does_not_remove_the_record_of_its_successor() {
         let home = tempfile::tempdir().unwrap();
         let environment = environment(home.path());
         let address = "127.0.0.1:9".parse().unwrap();
@@ -159,11 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_daemon_left_behind_is_removed() {
+    fn the_record_of_a_killed_daemon_is_removed() {
         let home = tempfile::tempdir().unwrap();
         let environment = environment(home.path());
         let instance = |pid| Instance { url: "http://127.0.0.1:9".to_owned(), app: None, token_file: None, pid };
-        // No process has this number: it is beyond the largest that Linux gives.
+        // No process has this id: it is above the largest id of Linux.
         let dead = instance(u32::MAX).register(&environment, "127.0.0.1:9".parse().unwrap()).unwrap();
         let alive = instance(std::process::id()).register(&environment, "127.0.0.1:10".parse().unwrap()).unwrap();
         assert_eq!((read(&dead.path), read(&alive.path)), (None, Some(instance(std::process::id()))));

@@ -1,8 +1,8 @@
-use crate::cli::triggers_table;
+use crate::cli::commands::triggers::table;
 use std::path::Path;
 use tidegate_core::{AppName, Match, TriggerSpec};
 
-/// What is shown once the daemon answers.
+/// The text that `dev` prints when the daemon answers.
 #[derive(Debug)]
 pub(crate) struct Banner<'a> {
     pub(crate) url: &'a str,
@@ -13,7 +13,7 @@ pub(crate) struct Banner<'a> {
 }
 
 impl Banner<'_> {
-    /// The banner as text, with a line to paste that makes something happen.
+    /// The banner, with a command to paste that fires a trigger.
     pub(crate) fn render(&self) -> String {
         format!(
             "tidegate {} runs the app {}\n  url    {}\n  store  {}\n  token  {}\n\n{}\ntry it:\n  {}\n",
@@ -22,7 +22,7 @@ impl Banner<'_> {
             self.url,
             self.store,
             self.token_file.display(),
-            triggers_table(self.triggers),
+            table(self.triggers),
             self.curl(),
         )
     }
@@ -33,11 +33,11 @@ impl Banner<'_> {
             "curl -X {method} {}/v1/apps/{}{path} -H \"authorization: Bearer $(cat {})\" -H 'content-type: {content_type}' -d '{data}'",
             self.url,
             self.app,
-            quoted(&self.token_file.display().to_string()),
+            quote(&self.token_file.display().to_string()),
         )
     }
 
-    /// A call that sets off the first trigger that a call can set off.
+    /// A request that fires a trigger: the first one that a put or an event can fire.
     fn sample(&self) -> (&'static str, String, &'static str, String) {
         let put = |collection: &str, key: &str| {
             let path = format!("/kv/{collection}/{key}");
@@ -65,13 +65,13 @@ impl Banner<'_> {
     }
 }
 
-/// A text that `pattern` matches and that needs no quotes.
+/// A text that `pattern` matches and that needs no quotes in a shell.
 fn example_of(pattern: &str) -> String {
     pattern.replace('*', "1").replace(|c: char| !(c.is_ascii_alphanumeric() || "._-/".contains(c)), "_")
 }
 
-/// As one word of a shell, within double quotes too.
-fn quoted(text: &str) -> String {
+/// Quotes `text` as one word of a shell, for use in `$(…)` within double quotes.
+fn quote(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@%".contains(c);
     if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn there_is_a_line_to_paste_that_sets_off_a_trigger() {
+    fn the_banner_has_a_command_that_fires_a_trigger() {
         let kv = serde_json::json!({"source": "kv", "collection": "orders", "key": "o-*"});
         assert_eq!(
             curl(kv.clone(), "/t/token"),

@@ -1,4 +1,5 @@
-//! Whether the store answers, asked at most once a second however often readiness is asked.
+//! The health of the store. The store is pinged at most once a second, however often `/readyz` is
+//! called.
 
 use async_trait::async_trait;
 use std::fmt;
@@ -8,22 +9,23 @@ use tidegate_core::{StoreError, StoreErrorKind};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Whether the store answers.
+/// A store that can be pinged.
 #[async_trait]
 pub trait Health: Send + Sync + 'static {
-    /// Asks it.
+    /// Makes a round trip to the store.
     async fn ping(&self) -> Result<(), StoreError>;
 }
 
-/// How long an answer is good for.
-const FRESH: Duration = Duration::from_secs(1);
-/// How long a store may take to answer before it counts as one that does not. A pool of connections waits far longer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest time for which an answer is reused.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(1);
+/// A store that does not answer within this time counts as down. A pool of connections waits far
+/// longer.
+const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The last answer of a store, and the store for when it is old.
+/// Caches the last answer of a store.
 pub(super) struct CachedHealth {
     store: Arc<dyn Health>,
-    /// Held while the store is asked, so that others wait for the same answer.
+    /// Locked during a ping, so that concurrent callers wait for the same answer.
     last: Mutex<Option<(Instant, Result<(), StoreError>)>>,
 }
 
@@ -44,13 +46,14 @@ impl Health for CachedHealth {
     async fn ping(&self) -> Result<(), StoreError> {
         let mut last = self.last.lock().await;
         match &*last {
-            Some((at, answer)) if at.elapsed() < FRESH => answer.clone(),
+            Some((at, answer)) if at.elapsed() < ANSWER_AGE_MAX => answer.clone(),
             _ => {
-                let silent = || {
-                    let message = format!("no answer within {} s", PATIENCE.as_secs());
+                let timed_out = || {
+                    let message = format!("no answer within {} s", PING_TIMEOUT.as_secs());
                     Err(StoreError::not_applied(StoreErrorKind::Unavailable, message))
                 };
-                let answer = tokio::time::timeout(PATIENCE, self.store.ping()).await.unwrap_or_else(|_| silent());
+                let answer =
+                    tokio::time::timeout(PING_TIMEOUT, self.store.ping()).await.unwrap_or_else(|_| timed_out());
                 *last = Some((Instant::now(), answer.clone()));
                 answer
             }

@@ -1,8 +1,16 @@
-//! The services that the API works with, one port per concern.
+//! The services behind the HTTP API: the ports of the store, sync calls, the gate, metrics,
+//! principals.
 
-use super::health::{CachedHealth, Health};
-use super::metrics::{Metrics, Scraper};
-use super::principals::AdminPrincipalResolver;
+mod health;
+mod metrics;
+mod principals;
+
+pub use health::Health;
+pub(crate) use metrics::{MeasuredStore, MetricsObserver};
+pub use metrics::{Metrics, Scraper};
+pub use principals::AdminPrincipalResolver;
+
+use health::CachedHealth;
 use std::fmt;
 use std::sync::Arc;
 use tidegate_driver::{GateHandle, SyncCaller};
@@ -11,7 +19,7 @@ use tidegate_ports::{
     PrincipalStore, QueueStore, ScriptStore, TokenStore, TriggerStore, WakeHandle,
 };
 
-/// Every port of a store that requests need.
+/// All ports of a store that the HTTP API needs.
 pub trait Ports:
     KvStore
     + OutboxStore
@@ -42,45 +50,34 @@ impl<S> Ports for S where
 {
 }
 
-/// The bundle of services. Cheap to clone.
+/// The services behind the HTTP API. Cheap to clone.
 #[derive(Clone)]
 pub struct Services {
-    /// Apps and their deployment.
     pub apps: Arc<dyn AppStore>,
-    /// Values.
     pub kv: Arc<dyn KvStore>,
-    /// The app's own events: an [`OutboxEventEmitter`].
+    /// Emits the events of apps. An [`OutboxEventEmitter`].
     pub emitter: Arc<dyn EventEmitter>,
-    /// Scripts.
     pub scripts: Arc<dyn ScriptStore>,
-    /// Triggers.
     pub triggers: Arc<dyn TriggerStore>,
-    /// What waits or runs.
     pub deliveries: Arc<dyn DeliveryStore>,
-    /// What will not be tried again by itself.
     pub dead_letters: Arc<dyn DeadLetterStore>,
-    /// What ended without one.
+    /// Loops and abandoned executions, which end without a dead letter.
     pub ledgers: Arc<dyn LedgerStore>,
-    /// Whether the store answers.
     pub health: Arc<dyn Health>,
-    /// Wakes the dispatcher after a mutation.
+    /// Wakes the dispatcher after rows are written.
     pub wake: WakeHandle,
-    /// Makes sync calls.
     pub caller: SyncCaller,
-    /// The execution gate.
     pub gate: GateHandle,
-    /// Tells what is measured.
     pub metrics: Scraper,
-    /// Users, tokens that act for themselves, and their roles.
+    /// Users, tokens that act for themselves, and the roles of both.
     pub principals: Arc<dyn PrincipalStore>,
-    /// Tokens.
     pub tokens: Arc<dyn TokenStore>,
-    /// Who somebody is now.
+    /// Looks up the current rights of a principal.
     pub resolver: Arc<AdminPrincipalResolver>,
 }
 
 impl Services {
-    /// All of them on one store, which `health` asks for its health.
+    /// Builds the services on one store. `health` pings the same store.
     pub fn on<S: Ports>(
         store: &Arc<S>,
         health: Arc<dyn Health>,

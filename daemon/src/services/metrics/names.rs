@@ -1,4 +1,4 @@
-//! The names, each with its unit and what it tells.
+//! The names of the metrics, each with its kind and its help text.
 
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
@@ -6,12 +6,12 @@ macro_rules! names {
     ($($kind:ident $constant:ident = $name:literal, $help:literal;)+) => {
         $(pub(super) const $constant: &str = $name;)+
 
-        /// Says what each metric is, for the `# HELP` lines.
+        /// Registers the help texts, for the `# HELP` lines.
         pub(super) fn describe() {
             $(names!(@describe $kind $name, $help);)+
         }
 
-        /// All of them, by name.
+        /// The name and the kind of each metric.
         #[cfg(test)]
         pub(super) const ALL: &[(&str, &str)] = &[$(($name, stringify!($kind))),+];
     };
@@ -22,32 +22,32 @@ macro_rules! names {
 
 names! {
     counter CLAIMED = "tidegate_deliveries_claimed_total", "Rows that were claimed.";
-    counter CARRIED = "tidegate_deliveries_carried_total", "Rows that were claimed by the transaction that wrote them.";
+    counter CLAIMED_INLINE = "tidegate_deliveries_claimed_inline_total", "Rows that were claimed inline, by the transaction that wrote them.";
     counter STARTED = "tidegate_executions_started_total", "Executions that were started.";
     counter SETTLED = "tidegate_deliveries_settled_total", "Settlements that were applied, by how the delivery ended.";
-    counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that found no permit and come again.";
-    counter DROPPED = "tidegate_deliveries_dropped_total", "Deliveries that were skipped for good, by reason.";
-    counter DEAD = "tidegate_dead_letters_total", "Dead letters that were made, by reason.";
-    counter ABANDONED = "tidegate_abandoned_executions_total", "Sync executions whose reply reached nobody, by cause.";
+    counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that were deferred because no permit was free.";
+    counter DROPPED = "tidegate_deliveries_dropped_total", "Deliveries that were dropped without an execution, by reason.";
+    counter DEAD = "tidegate_dead_letters_total", "Dead letters that were created, by reason.";
+    counter ABANDONED = "tidegate_abandoned_executions_total", "Sync executions whose caller was gone when the reply was ready, by cause.";
     counter REFUSED = "tidegate_calls_refused_total", "Sync calls that were refused before anything was written, by code.";
     counter REPEATED = "tidegate_calls_repeated_total", "Sync calls that got the reply of an earlier one by its idempotency key.";
-    counter FENCED = "tidegate_settlements_fenced_total", "Settlements that came too late and changed nothing.";
-    counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because what they had read was written.";
-    counter LOST = "tidegate_leases_lost_total", "Claims that were lost while they were held.";
-    counter OVERRAN = "tidegate_executions_overrun_total", "Executions that were written off because they did not end.";
-    histogram WAITED = "tidegate_delivery_wait_seconds", "From due, or from a caller's arrival, to the start of an execution.";
+    counter FENCED = "tidegate_settlements_fenced_total", "Settlements that were fenced and changed nothing.";
+    counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because another writer changed a value that they had read.";
+    counter LOST = "tidegate_leases_lost_total", "Claims whose lease was lost while the handler ran.";
+    counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and are no longer waited for.";
+    histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
     histogram TOOK = "tidegate_execution_seconds", "From the start of an execution to its end.";
     counter STORE_REQUESTS = "tidegate_store_requests_total", "Round trips of the dispatcher to the store, by request and result.";
-    histogram STORE_TOOK = "tidegate_store_request_seconds", "How long a round trip to the store takes.";
+    histogram STORE_TOOK = "tidegate_store_request_seconds", "From the start of a round trip to the store to its end.";
     gauge RUNNING = "tidegate_executions_running", "Executions that run now.";
-    gauge PERMITS = "tidegate_gate_permits", "Executions that may run at once.";
-    gauge RESERVE = "tidegate_gate_sync_reserve", "Of the permits, those for sync callers alone.";
+    gauge PERMITS = "tidegate_gate_permits", "The most executions that may run at once.";
+    gauge RESERVE = "tidegate_gate_sync_reserve", "Permits that are reserved for sync calls.";
     gauge QUEUED = "tidegate_deliveries_queued", "Claimed rows that wait in this process for a permit.";
     gauge CALLS_WAITING = "tidegate_calls_waiting", "Sync calls that wait in this process for a permit.";
     gauge SETTLING = "tidegate_settlements_pending", "Settlements that the store has not answered yet.";
     gauge STORE_UP = "tidegate_store_up", "1 if the store answered this request, else 0.";
     gauge DEPTH = "tidegate_queue_depth", "Rows of a trigger that wait or run, counted up to 1,000.";
-    gauge OLDEST = "tidegate_queue_oldest_due_seconds", "How long the first row of a trigger that nobody holds has been due.";
+    gauge OLDEST = "tidegate_queue_oldest_due_seconds", "The time since the oldest unclaimed row of a trigger became due.";
     gauge BUILD = "tidegate_build_info", "1, with the version as a label.";
 }
 
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_docs_name_every_metric_and_no_other() {
+    fn the_docs_list_each_metric_and_no_other() {
         let docs = include_str!("../../../../docs/metrics.md");
         let row = |line: &str| line.strip_prefix("| `")?.split_once('`').map(|(name, _)| name.to_owned());
         let mut documented: Vec<String> =

@@ -1,4 +1,4 @@
-//! Facts into counters and histograms: the same stream that the log lines come from.
+//! Counts the facts of the dispatcher. The log is written from the same facts.
 
 use super::Metrics;
 use super::names;
@@ -6,10 +6,10 @@ use metrics::{counter, histogram};
 use tidegate_core::{Delivery, Ending, Fact, Micros};
 use tidegate_ports::Observer;
 
-/// Counts each fact, then passes it on.
-pub(in crate::server) struct MetricsObserver<O> {
-    pub(in crate::server) metrics: Metrics,
-    pub(in crate::server) then: O,
+/// Counts each fact, then passes it on to the observer `then`.
+pub(crate) struct MetricsObserver<O> {
+    pub(crate) metrics: Metrics,
+    pub(crate) then: O,
 }
 
 impl<O: Observer> Observer for MetricsObserver<O> {
@@ -23,7 +23,7 @@ fn labels(delivery: &Delivery) -> [(&'static str, String); 2] {
     [("app", delivery.event.app.to_string()), ("trigger", delivery.trigger_name.to_string())]
 }
 
-/// The same with one more.
+/// The labels of a delivery and one more label.
 fn labels_and(delivery: &Delivery, name: &'static str, value: &'static str) -> [(&'static str, String); 3] {
     let [app, trigger] = labels(delivery);
     [app, trigger, (name, value.to_owned())]
@@ -37,7 +37,7 @@ fn count(fact: &Fact) {
     match fact {
         Fact::InlineClaim { claimed } => {
             counter!(names::CLAIMED).increment(u64::from(*claimed));
-            counter!(names::CARRIED).increment(u64::from(*claimed));
+            counter!(names::CLAIMED_INLINE).increment(u64::from(*claimed));
         }
         Fact::ExchangeAnswered { claimed, .. } => counter!(names::CLAIMED).increment(u64::from(*claimed)),
         Fact::ExecutionStarted { delivery, waited } => {
@@ -45,11 +45,11 @@ fn count(fact: &Fact) {
             histogram!(names::WAITED, &labels(delivery)).record(seconds(*waited));
         }
         Fact::DeliverySettled { delivery, ending, took } => {
-            counter!(names::SETTLED, &labels_and(delivery, "ending", name(ending))).increment(1);
+            counter!(names::SETTLED, &labels_and(delivery, "ending", ending_name(ending))).increment(1);
             if let Some(took) = took {
                 histogram!(names::TOOK, &labels(delivery)).record(seconds(*took));
             }
-            settled(delivery, ending);
+            count_ending(delivery, ending);
         }
         Fact::CallRefused { failure, .. } => {
             let code = failure.as_ref().map_or("caller_gone", |failure| failure.error.code());
@@ -64,7 +64,7 @@ fn count(fact: &Fact) {
     }
 }
 
-fn settled(delivery: &Delivery, ending: &Ending) {
+fn count_ending(delivery: &Delivery, ending: &Ending) {
     match ending {
         Ending::Deferred { .. } => counter!(names::DEFERRED, &labels(delivery)).increment(1),
         Ending::Dropped => counter!(names::DROPPED, &labels_and(delivery, "reason", "depth")).increment(1),
@@ -82,7 +82,7 @@ fn settled(delivery: &Delivery, ending: &Ending) {
     }
 }
 
-fn name(ending: &Ending) -> &'static str {
+fn ending_name(ending: &Ending) -> &'static str {
     match ending {
         Ending::Done => "done",
         Ending::Retry { .. } => "retry",

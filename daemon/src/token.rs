@@ -1,25 +1,27 @@
-use std::io::{self, Read, Write};
+//! Admin token files, and new tokens.
+
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// What became of an admin token file.
+/// How [`open_or_create`] found a token file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenFile {
-    /// It was there.
+    /// The file existed, and only its owner could read it.
     Kept,
-    /// It was there, and others could read it: not any more.
+    /// The file existed and others could read it. Its mode is 0600 now.
     Closed,
-    /// There was none.
-    Made,
+    /// There was no file. A new one holds a new token.
+    Created,
 }
 
-/// The least that a token may hold, in bytes: what is shorter can be guessed.
+/// Shorter tokens can be guessed.
 const TOKEN_BYTES_MIN: usize = 20;
-/// How much randomness a token of ours holds, in bytes.
 const RANDOM_BYTES: usize = 32;
 
-/// The token in the file at `path`, which is made with a new one if there is none. Only this user can read it after.
-pub(crate) fn token_at(path: &Path) -> io::Result<(String, TokenFile)> {
+/// Returns the token in the file at `path`. Creates the file with a new token if there is none.
+/// Afterwards only the owner can read the file.
+pub(crate) fn open_or_create(path: &Path) -> io::Result<(String, TokenFile)> {
     match std::fs::metadata(path) {
         Ok(metadata) => {
             let open = metadata.permissions().mode() & 0o077 != 0;
@@ -28,45 +30,45 @@ pub(crate) fn token_at(path: &Path) -> io::Result<(String, TokenFile)> {
             }
             Ok((read(path)?, if open { TokenFile::Closed } else { TokenFile::Kept }))
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => make(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => create(path),
         Err(error) => Err(error),
     }
 }
 
-/// The token in the file at `path`.
+/// Reads the token in the file at `path`.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
     let text = std::fs::read_to_string(path)?;
-    checked(text.trim()).map_err(|rule| io::Error::new(io::ErrorKind::InvalidData, rule))
+    validate(text.trim()).map_err(|rule| io::Error::new(io::ErrorKind::InvalidData, rule))
 }
 
-/// `token`, if it is one; or why it is none, after whatever holds it.
-pub(crate) fn checked(token: &str) -> Result<String, String> {
+/// Returns `token` if it is well-formed. The error is a predicate: the caller puts the name of the
+/// file or variable before it.
+pub(crate) fn validate(token: &str) -> Result<String, String> {
     if token.len() >= TOKEN_BYTES_MIN && token.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(token.to_owned())
     } else {
-        Err(format!("holds no token: at least {TOKEN_BYTES_MIN} letters, digits and signs without spaces"))
+        Err(format!("holds no token: a token is at least {TOKEN_BYTES_MIN} letters, digits and signs without spaces"))
     }
 }
 
-fn make(path: &Path) -> io::Result<(String, TokenFile)> {
+fn create(path: &Path) -> io::Result<(String, TokenFile)> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let token = new_token()?;
     match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => writeln!(file, "{token}").map(|()| (token, TokenFile::Made)),
-        // Somebody was faster: theirs it is.
+        Ok(mut file) => writeln!(file, "{token}").map(|()| (token, TokenFile::Created)),
+        // Another process created the file first. Its token is the token.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((read(path)?, TokenFile::Kept)),
         Err(error) => Err(error),
     }
 }
 
-/// `tg_` and 256 random bits in hex.
+/// Makes a token: `tg_` and 256 random bits in hex.
 pub(crate) fn new_token() -> io::Result<String> {
     let mut random = [0_u8; RANDOM_BYTES];
-    std::fs::File::open("/dev/urandom")?.read_exact(&mut random)?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("tg_{hex}"))
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(format!("tg_{}", hex::encode(random)))
 }
 
 #[cfg(test)]
@@ -74,27 +76,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_token_is_made_kept_and_closed() {
+    fn a_token_file_is_created_kept_and_closed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a/token");
         let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
-        let (token, made) = token_at(&path).unwrap();
-        assert_eq!((made, mode(), token.len()), (TokenFile::Made, 0o600, 67));
+        let (token, found) = open_or_create(&path).unwrap();
+        assert_eq!((found, mode(), token.len()), (TokenFile::Created, 0o600, 67));
         assert_eq!(std::fs::metadata(path.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(token_at(&path).unwrap(), (token.clone(), TokenFile::Kept));
+        assert_eq!(open_or_create(&path).unwrap(), (token.clone(), TokenFile::Kept));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        assert_eq!(token_at(&path).unwrap(), (token.clone(), TokenFile::Closed));
+        assert_eq!(open_or_create(&path).unwrap(), (token.clone(), TokenFile::Closed));
         assert_eq!(mode(), 0o600);
         assert_ne!(new_token().unwrap(), token);
     }
 
     #[test]
-    fn what_is_no_token_is_refused() {
+    fn a_text_that_is_no_token_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("token");
         for text in ["", "short", "twenty letters and a space"] {
             std::fs::write(&path, text).unwrap();
-            assert_eq!(token_at(&path).unwrap_err().kind(), io::ErrorKind::InvalidData, "{text:?}");
+            assert_eq!(open_or_create(&path).unwrap_err().kind(), io::ErrorKind::InvalidData, "{text:?}");
         }
     }
 }

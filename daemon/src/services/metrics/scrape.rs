@@ -1,4 +1,4 @@
-//! What is so now: read when somebody asks.
+//! Gauges, which are read at each scrape.
 
 use super::Metrics;
 use super::names;
@@ -11,19 +11,22 @@ use tidegate_core::{AppName, Timestamp, TriggerName, View};
 use tidegate_driver::GateHandle;
 use tidegate_ports::{QueueState, QueueStore};
 
-/// How far a queue is counted: more than this is long, however long it is.
-const COUNT_MAX: u32 = 1_000;
-/// How long the store may take to tell of its queues.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// The depth of a queue is counted up to this number, so that a long queue does not make scrapes
+/// slow.
+const DEPTH_MAX: u32 = 1_000;
+/// The longest wait for the store. Without an answer, the gauges of the queues keep their last
+/// values and `tidegate_store_up` is 0.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Writes the metrics of one daemon. Cheap to clone.
+/// Renders the metrics of one daemon. Cheap to clone.
 #[derive(Clone)]
 pub struct Scraper {
     metrics: Metrics,
     gate: GateHandle,
     queues: Arc<dyn QueueStore>,
-    /// The queues that were told of: a gauge that is set once keeps its value, and an empty queue is told of no more.
-    told: Arc<Mutex<BTreeSet<(AppName, TriggerName)>>>,
+    /// The queues of earlier scrapes. The store does not list empty queues, but a gauge keeps its
+    /// value, so the gauges of a queue that is no longer listed must be set to 0.
+    shown: Arc<Mutex<BTreeSet<(AppName, TriggerName)>>>,
 }
 
 impl fmt::Debug for Scraper {
@@ -33,15 +36,15 @@ impl fmt::Debug for Scraper {
 }
 
 impl Scraper {
-    /// Of the dispatcher behind `gate`, on a store with these `queues`.
+    /// Scrapes the dispatcher behind `gate`, and the `queues` of its store.
     #[must_use]
     pub fn new(metrics: Metrics, gate: GateHandle, queues: Arc<dyn QueueStore>) -> Self {
-        Self { metrics, gate, queues, told: Arc::default() }
+        Self { metrics, gate, queues, shown: Arc::default() }
     }
 
-    /// The text of all metrics, as they are now.
+    /// The current values of all metrics, in the text format.
     pub async fn text(&self) -> String {
-        let queues = tokio::time::timeout(PATIENCE, self.queues.queues(COUNT_MAX)).await;
+        let queues = tokio::time::timeout(STORE_TIMEOUT, self.queues.queues(DEPTH_MAX)).await;
         let queues = queues.ok().and_then(Result::ok);
         let view = self.gate.view();
         self.metrics.record(|| {
@@ -56,16 +59,16 @@ impl Scraper {
     }
 
     fn show_queues(&self, now: Timestamp, queues: &[QueueState]) {
-        // A panic while holding this lock leaves nothing half done.
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        // A poisoned lock is usable: a panic cannot leave a partial entry in the set.
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         let named = |queue: &QueueState| (queue.app.clone(), queue.trigger.clone());
-        for (app, trigger) in told.iter().filter(|at| !queues.iter().any(|queue| named(queue) == **at)) {
+        for (app, trigger) in shown.iter().filter(|at| !queues.iter().any(|queue| named(queue) == **at)) {
             set(app, trigger, 0, 0.0);
         }
         for queue in queues {
             let waited = queue.oldest_due.map_or(0.0, |due| now.since(due).0 as f64 / 1e6);
             set(&queue.app, &queue.trigger, queue.depth, waited);
-            told.insert(named(queue));
+            shown.insert(named(queue));
         }
     }
 }

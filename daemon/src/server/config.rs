@@ -1,0 +1,26 @@
+use super::log::LogStyle;
+use super::store_url::StoreUrl;
+use crate::NativeHandlers;
+use crate::http::{AdminToken, HttpLimits};
+use std::net::SocketAddr;
+use tidegate_core::Config;
+use tidegate_exec_script::Limits;
+
+/// The configuration of a daemon.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// The address to listen on. Port 0 takes a free port.
+    pub listen: SocketAddr,
+    pub store: StoreUrl,
+    pub admin_token: AdminToken,
+    /// The configuration of the core.
+    pub dispatcher: Config,
+    /// The limits of script executions.
+    pub scripts: Limits,
+    /// The limits of request bodies and of values.
+    pub http: HttpLimits,
+    /// The handlers of the embedding program.
+    pub native: NativeHandlers,
+    /// The form in which deliveries and warnings are logged.
+    pub log: LogStyle,
+}

@@ -1,0 +1,54 @@
+use super::error::ServeError;
+use crate::http::{ApiState, Readiness, app};
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// The longest wait for open requests at shutdown.
+const HTTP_GRACE: Duration = Duration::from_secs(5);
+
+/// The HTTP server, which runs in its own task.
+pub(super) struct HttpServer {
+    readiness: watch::Sender<Readiness>,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl HttpServer {
+    /// Starts to accept connections. `readiness` is the sending end of the readiness in `state`.
+    pub(super) fn start(listener: TcpListener, state: ApiState, readiness: watch::Sender<Readiness>) -> Self {
+        let (stop, mut stopped) = watch::channel(false);
+        let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
+            // An error means that the sender is dropped, which stops the server, too.
+            stopped.wait_for(|stop| *stop).await.ok();
+        });
+        Self { readiness, stop, task: tokio::spawn(server.into_future()) }
+    }
+
+    pub(super) fn set_readiness(&self, readiness: Readiness) {
+        self.readiness.send_replace(readiness);
+    }
+
+    /// Accepts no more connections. `/readyz` reports the shutdown on open ones.
+    pub(super) fn refuse_more(&self) {
+        self.set_readiness(Readiness::ShuttingDown);
+        self.stop.send_replace(true);
+    }
+
+    /// Waits up to `HTTP_GRACE` for open requests, then closes their connections.
+    pub(super) async fn stop(self) -> Result<(), ServeError> {
+        self.refuse_more();
+        let abort = self.task.abort_handle();
+        match tokio::time::timeout(HTTP_GRACE, self.task).await {
+            Ok(Ok(result)) => result.map_err(ServeError::Http),
+            Ok(Err(_)) => Ok(()),
+            Err(_) => {
+                // The connections left are idle, or wait for an answer that will not come.
+                abort.abort();
+                Ok(())
+            }
+        }
+    }
+}

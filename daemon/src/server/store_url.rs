@@ -1,0 +1,77 @@
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The URL of a store: `sqlite:PATH` or `postgres://…`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// The path of the SQLite file.
+    Sqlite(PathBuf),
+    /// The whole URL, which may contain a password.
+    Postgres(String),
+}
+
+/// A text that is not the URL of a store.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the URL of a store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
+pub struct InvalidStoreUrl(String);
+
+impl StoreUrl {
+    /// The URL without user and password, for messages.
+    #[must_use]
+    pub fn without_password(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Self::Postgres(url) => match (url.split_once("://"), url.rsplit_once('@')) {
+                (Some((scheme, rest)), Some((_, place))) if rest.contains('@') => format!("{scheme}://…@{place}"),
+                _ => url.clone(),
+            },
+        }
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = InvalidStoreUrl;
+
+    fn from_str(text: &str) -> Result<Self, InvalidStoreUrl> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if !path.is_empty() {
+                return Ok(Self::Sqlite(PathBuf::from(path)));
+            }
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        // The error contains only the scheme: the rest of the text may contain a password.
+        Err(InvalidStoreUrl(text.split("//").next().unwrap_or_default().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_are_parsed_and_errors_hide_passwords() {
+        let sqlite = |path: &str| Ok(StoreUrl::Sqlite(PathBuf::from(path)));
+        assert_eq!("sqlite:a/b.db".parse(), sqlite("a/b.db"));
+        assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));
+        let url = "postgres://u:secret@h/d";
+        assert_eq!(url.parse(), Ok(StoreUrl::Postgres(url.to_owned())));
+        for bad in ["", "sqlite:", "mysql://u:secret@h", "/a/b.db"] {
+            let error = bad.parse::<StoreUrl>().unwrap_err().to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        for (url, shown) in [
+            ("sqlite:a.db", "sqlite:a.db"),
+            ("postgres://u:p@ss@h/d", "postgres://…@h/d"),
+            ("postgres://h/d", "postgres://h/d"),
+        ] {
+            assert_eq!(url.parse::<StoreUrl>().unwrap().without_password(), shown);
+        }
+    }
+}

@@ -69,7 +69,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     let (answers, mut answered) = mpsc::unbounded_channel();
     let mut tasks = Tasks { store, executor, inboxes, answers, executions: BTreeMap::new() };
     let mut commands_open = true;
-    let _driven = wake.driver_guard();
+    let _disable_inline_claims = DisableInlineClaims(wake.clone());
     // Until when the shutdown that was asked for waits for the offer that is out.
     let mut closing: Option<Instant> = None;
 
@@ -83,7 +83,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             }
         };
         let held = dispatcher.view();
-        wake.offer(room(&dispatcher, &held), config.lease_for());
+        wake.set_inline_room(room(&dispatcher, &held), config.lease_for());
         view.send_replace(held);
         // Biased, because a random order could not be replayed. Answers go first: they free permits.
         let input = tokio::select! {
@@ -133,11 +133,11 @@ fn room(dispatcher: &Dispatcher, held: &View) -> InlineRoom {
 /// Lanes go in before rows that were claimed: what waits in a lane goes first.
 fn told(dispatcher: &mut Dispatcher, clock: &dyn Clock, WakeUp { lanes, discover, inline_batch }: WakeUp) -> Input {
     let woken = Input::WakeUp { lanes, discover };
-    let Some(InlineBatch { claimed, begun_at }) = inline_batch else { return woken };
+    let Some(InlineBatch { deliveries, started_at }) = inline_batch else { return woken };
     let now = clock.now();
     dispatcher.handle(now, woken);
-    let ago = u64::try_from(begun_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Input::InlineClaim { claimed, begun_at: Mono(now.0.saturating_sub(ago)) }
+    let ago = u64::try_from(started_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+    Input::InlineClaim { claimed: deliveries, begun_at: Mono(now.0.saturating_sub(ago)) }
 }
 
 /// Nothing, if the dispatcher is to be shut down.
@@ -154,6 +154,15 @@ fn asked(command: Command) -> Option<Input> {
 const LAST_OFFER: Duration = Duration::from_secs(1);
 /// A timer for when only answers are waited for.
 const FAR_AWAY: Duration = Duration::from_secs(3_600);
+
+/// Disables inline claims, however the driver ends.
+struct DisableInlineClaims(WakeHandle);
+
+impl Drop for DisableInlineClaims {
+    fn drop(&mut self) {
+        self.0.disable_inline_claims();
+    }
+}
 
 struct Tasks<S, E, I> {
     store: Arc<S>,

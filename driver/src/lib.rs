@@ -3,6 +3,8 @@
 mod caller;
 mod drive;
 mod gate;
+mod shutdown;
+mod tasks;
 
 pub use caller::{DispatcherEnded, SyncCaller};
 pub use drive::{Command, DriverPorts, drive};

@@ -13,13 +13,11 @@ use tokio::time::{Duration, Instant, sleep_until};
 pub struct DriverPorts<S, E, I> {
     /// The store of the deliveries.
     pub store: Arc<S>,
-    /// Runs the handlers.
     pub executor: Arc<E>,
     /// Hands replies to sync callers.
     pub inboxes: Arc<I>,
     /// The monotonic clock of the dispatcher.
     pub clock: Box<dyn Clock>,
-    /// Receives every fact.
     pub observer: Box<dyn Observer>,
     /// Wakes this driver. The writers of this process hold clones.
     pub wake: WakeHandle,
@@ -47,8 +45,8 @@ pub enum Command {
     CallerGone(InboxId),
 }
 
-/// Drives a dispatcher until it has stopped. Dropping the future cancels all executions and disables
-/// inline claims.
+/// Drives a dispatcher until it has stopped. Dropping the future cancels all executions and
+/// disables inline claims.
 pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     config: Config,
     boot: Boot,

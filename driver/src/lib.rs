@@ -1,4 +1,4 @@
-//! The one async loop that drives the core against its ports.
+//! The async loop that runs the dispatcher of `tidegate-core` against its ports.
 
 mod caller;
 mod drive;

@@ -1,8 +1,8 @@
 //! The shutdown of the loop, up to the point at which the dispatcher learns of it.
 //!
 //! A transaction that is making an inline claim may commit at any moment. If the dispatcher stopped
-//! before it has the rows, they would wait until their leases expire. A shutdown therefore has these
-//! steps:
+//! before it has the rows, they would wait until their leases expire. A shutdown therefore has
+//! these steps:
 //!
 //! 1. Allow no new inline claim.
 //! 2. Wait for the inline claim that is under way, at most [`INLINE_CLAIM_WAIT_MAX`].

@@ -17,7 +17,8 @@ use tokio::time::Instant;
 pub struct InlineBatch {
     /// The deliveries in the order in which the store returned them.
     pub deliveries: Vec<Delivery>,
-    /// A moment before the transaction began. Leases count from here at the latest.
+    /// A moment before the transaction began. The dispatcher counts the leases from here, so that
+    /// it treats none of them as valid after the store does.
     pub started_at: Instant,
 }
 

@@ -1,6 +1,6 @@
-//! The ports of Tidegate: one small trait per concern, the wake handle and the inboxes.
+//! The ports of Tidegate: one small trait for each concern, the wake handle and the inboxes.
 //!
-//! Stores, executors and the driver depend on this crate, and none of them on another.
+//! The stores, the executors and the driver depend on this crate and not on each other.
 
 mod apps;
 mod clock;

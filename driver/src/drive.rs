@@ -121,36 +121,36 @@ impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
         match event {
             Event::Answer(answer) => {
                 self.tasks.remove_ended(&answer);
-                self.input(answer);
+                self.handle_input(answer);
             }
             Event::Command(Command::Shutdown) => self.shutdown.begin(),
-            Event::Command(Command::ChangeGate(limits)) => self.input(Input::GateChanged { limits }),
-            Event::Command(Command::Call(call)) => self.input(Input::SyncCalled { call }),
-            Event::Command(Command::CallerGone(inbox)) => self.input(Input::CallerGone { inbox }),
-            Event::WakeUp(wake_up) => self.wake_up(wake_up),
+            Event::Command(Command::ChangeGate(limits)) => self.handle_input(Input::GateChanged { limits }),
+            Event::Command(Command::Call(call)) => self.handle_input(Input::SyncCalled { call }),
+            Event::Command(Command::CallerGone(inbox)) => self.handle_input(Input::CallerGone { inbox }),
+            Event::WakeUp(wake_up) => self.handle_wake_up(wake_up),
             Event::InlineClaimsEnded => {
                 let last = self.shutdown.end_wait();
-                self.wake_up(last);
-                self.input(Input::ShutdownRequested);
+                self.handle_wake_up(last);
+                self.handle_input(Input::ShutdownRequested);
             }
-            Event::Timer => self.input(Input::Tick),
+            Event::Timer => self.handle_input(Input::Tick),
         }
     }
 
     /// The lanes go in before the rows of an inline claim, because rows that wait in a lane are
     /// older and run first.
-    fn wake_up(&mut self, WakeUp { lanes, discover, inline_batch }: WakeUp) {
-        self.input(Input::WakeUp { lanes, discover });
+    fn handle_wake_up(&mut self, WakeUp { lanes, discover, inline_batch }: WakeUp) {
+        self.handle_input(Input::WakeUp { lanes, discover });
         if let Some(InlineBatch { deliveries, started_at }) = inline_batch {
             // Read the clock before the age, so that `begun_at` is not after the true moment.
             let now = self.clock.now();
             let age_us = u64::try_from(started_at.elapsed().as_micros()).unwrap_or(u64::MAX);
             let begun_at = Mono(now.0.saturating_sub(age_us));
-            self.input(Input::InlineClaim { claimed: deliveries, begun_at });
+            self.handle_input(Input::InlineClaim { claimed: deliveries, begun_at });
         }
     }
 
-    fn input(&mut self, input: Input) {
+    fn handle_input(&mut self, input: Input) {
         self.dispatcher.handle(self.clock.now(), input);
     }
 }

@@ -1,7 +1,8 @@
 //! The tasks of the loop: store calls, executions and replies.
 //!
-//! Each task sends its answer over one channel. The channel is unbounded, but the dispatcher bounds
-//! the tasks: two exchanges, one renewal, one discovery, and one execution per permit.
+//! Each task sends its answer over one channel. The channel is unbounded, but the number of tasks is
+//! not: the dispatcher limits the store calls under way, and the permits of its gate limit the
+//! executions.
 
 use futures_util::FutureExt;
 use std::any::Any;

@@ -106,9 +106,8 @@ impl TryFrom<CloudEvent> for Event {
     }
 }
 
-/// A CloudEvent that a caller sends to be emitted. The store sets `id`, `time`, `rootid`,
-/// `parentid` and `triggerdepth`. These attributes and all other extensions of the caller are
-/// ignored.
+/// A CloudEvent that a caller sends to be emitted. The store sets `id`, `source`, `time`, `rootid`,
+/// `parentid` and `triggerdepth`. If the caller sends these or other extensions, they are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct IncomingCloudEvent {
     /// Must be the text `1.0`.

@@ -1,7 +1,7 @@
 //! The tasks of the loop: store calls, executions and replies.
 //!
-//! Each task sends its answer over one channel. The channel is unbounded, but the number of tasks is
-//! not: the dispatcher limits the store calls under way, and the permits of its gate limit the
+//! Each task sends its answer over one channel. The channel is unbounded, but the number of tasks
+//! is not: the dispatcher limits the store calls under way, and the permits of its gate limit the
 //! executions.
 
 use futures_util::FutureExt;

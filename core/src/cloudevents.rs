@@ -1,4 +1,6 @@
-//! CloudEvents 1.0 in JSON: an [`Event`] on the wire. <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>
+//! The JSON form of an [`Event`]: CloudEvents 1.0.
+//!
+//! <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/spec.md>
 
 use crate::event::{Event, NewEvent, Source};
 use crate::json::Json;
@@ -7,38 +9,37 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// An event as CloudEvents 1.0 writes it. Extensions: `rootid`, `parentid`, `triggerdepth`, `actor`, `traceparent`.
+/// An event in the form of CloudEvents 1.0. Tidegate adds the extensions `rootid`, `parentid`,
+/// `triggerdepth`, `actor` and `traceparent`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudEvent {
-    /// Always `1.0`.
+    /// The constant `1.0`.
     pub specversion: String,
-    /// The event's UUID.
+    /// The UUID of the event.
     pub id: String,
-    /// `/apps/{app}/{source}`.
+    /// The path `/apps/{app}/{source}`.
     pub source: String,
-    /// The event's type.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// Absent when empty.
+    /// Left out of the JSON if it is empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
-    /// RFC 3339, microseconds.
+    /// RFC 3339 in UTC, with microseconds.
     pub time: String,
-    /// Always `application/json`.
+    /// The constant `application/json`.
     pub datacontenttype: String,
-    /// The extension `rootid`.
+    /// The first event of the chain.
     pub rootid: String,
-    /// The extension `parentid`.
+    /// The event whose handler emitted this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parentid: Option<String>,
-    /// The extension `triggerdepth`.
+    /// The distance from the first event of the chain, which has depth 0.
     pub triggerdepth: u32,
     /// The principal that caused the event.
     pub actor: String,
-    /// The extension `traceparent` of the distributed tracing spec.
+    /// The W3C trace context, as the CloudEvents extension for distributed tracing defines it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// The event's data.
     pub data: Json,
 }
 
@@ -62,20 +63,20 @@ impl From<&Event> for CloudEvent {
     }
 }
 
-/// Why a JSON object is not a CloudEvent that Tidegate can take.
+/// The reason why a JSON object is not a CloudEvent that Tidegate accepts.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidCloudEvent {
-    /// Another version of the specification.
+    /// The version of the specification is not 1.0.
     #[error("specversion {0:?} is not supported; send \"1.0\"")]
     SpecVersion(String),
-    /// A name breaks its rule.
+    /// A name does not follow its rule.
     #[error(transparent)]
     Name(#[from] InvalidName),
-    /// The data is declared as something else than JSON.
+    /// The declared content type of the data is not JSON.
     #[error("datacontenttype {0:?} is not supported; send \"application/json\"")]
     ContentType(String),
-    /// An attribute does not read as what it should be.
+    /// An attribute does not parse.
     #[error("the attribute {0:?} is not valid")]
     Attribute(&'static str),
 }
@@ -84,8 +85,8 @@ impl TryFrom<CloudEvent> for Event {
     type Error = InvalidCloudEvent;
 
     fn try_from(cloud: CloudEvent) -> Result<Self, InvalidCloudEvent> {
-        check_declared(&cloud.specversion, Some(&cloud.datacontenttype))?;
-        let id = |text: &str, what| Uuid::parse_str(text).map(EventId).map_err(|_| InvalidCloudEvent::Attribute(what));
+        check_envelope(&cloud.specversion, Some(&cloud.datacontenttype))?;
+        let id = |text: &str, name| Uuid::parse_str(text).map(EventId).map_err(|_| InvalidCloudEvent::Attribute(name));
         let mut path = cloud.source.strip_prefix("/apps/").unwrap_or_default().splitn(2, '/');
         let (app, source) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
         Ok(Self {
@@ -105,22 +106,21 @@ impl TryFrom<CloudEvent> for Event {
     }
 }
 
-/// A CloudEvent as a caller sends it to be emitted. What a caller may not set (`id`, `time`, `rootid`, `parentid`,
-/// `triggerdepth` and any other extension) is read over: the store gives those.
+/// A CloudEvent that a caller sends to be emitted. The store sets `id`, `source`, `time`, `rootid`,
+/// `parentid` and `triggerdepth`. If the caller sends these or other extensions, they are ignored.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct IncomingCloudEvent {
-    /// Must be `1.0`.
+    /// Must be the text `1.0`.
     pub specversion: String,
-    /// The event's type.
     #[serde(rename = "type")]
     pub event_type: String,
-    /// May be left out.
+    /// Empty if it is left out.
     #[serde(default)]
     pub subject: String,
-    /// Must be JSON if it is given.
+    /// If it is given, it must be a JSON type.
     #[serde(default)]
     pub datacontenttype: Option<String>,
-    /// `null` if it is left out.
+    /// JSON `null` if it is left out.
     #[serde(default = "Json::null")]
     pub data: Json,
 }
@@ -129,7 +129,7 @@ impl TryFrom<IncomingCloudEvent> for NewEvent {
     type Error = InvalidCloudEvent;
 
     fn try_from(cloud: IncomingCloudEvent) -> Result<Self, InvalidCloudEvent> {
-        check_declared(&cloud.specversion, cloud.datacontenttype.as_deref())?;
+        check_envelope(&cloud.specversion, cloud.datacontenttype.as_deref())?;
         Ok(Self {
             event_type: EventType::new(cloud.event_type)?,
             subject: Subject::new(cloud.subject)?,
@@ -138,7 +138,7 @@ impl TryFrom<IncomingCloudEvent> for NewEvent {
     }
 }
 
-fn check_declared(specversion: &str, content_type: Option<&str>) -> Result<(), InvalidCloudEvent> {
+fn check_envelope(specversion: &str, content_type: Option<&str>) -> Result<(), InvalidCloudEvent> {
     if specversion != "1.0" {
         return Err(InvalidCloudEvent::SpecVersion(specversion.to_owned()));
     }
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_survives_the_wire() {
+    fn an_event_round_trips_through_json() {
         let wire = serde_json::to_string(&CloudEvent::from(&event())).unwrap();
         assert!(wire.contains(r#""specversion":"1.0""#) && wire.contains(r#""triggerdepth":3"#), "{wire}");
         assert!(wire.contains(r#""data":{"value":1.0}"#), "{wire}");
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_caller_may_not_set_is_read_over() {
+    fn attributes_that_the_store_sets_are_ignored() {
         let sent = r#"{"specversion":"1.0","id":"x","source":"s","type":"t","triggerdepth":9,"rootid":"y"}"#;
         let incoming: IncomingCloudEvent = serde_json::from_str(sent).unwrap();
         let event = NewEvent::try_from(incoming).unwrap();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn unsupported_envelopes_are_refused() {
         let incoming = |json: &str| NewEvent::try_from(serde_json::from_str::<IncomingCloudEvent>(json).unwrap());
         assert_eq!(
             incoming(r#"{"specversion":"0.3","type":"t"}"#),

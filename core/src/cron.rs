@@ -1,4 +1,5 @@
-//! Cron schedules: when a cron trigger ticks next. Pure arithmetic; the time zones are compiled in.
+//! Cron schedules: the next tick of a cron trigger. The rules of the time zones are compiled in, so
+//! the result depends on the arguments alone.
 
 use crate::time::Timestamp;
 use chrono::{DateTime, Utc};
@@ -9,38 +10,37 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
-/// A cron expression of five fields (minute, hour, day of month, month, day of week), such as `*/15 9-17 * * MON-FRI`,
-/// with an optional sixth one for seconds in front.
+/// A cron expression such as `*/15 9-17 * * MON-FRI`. It has five fields: minute, hour, day of
+/// month, month and day of week. An optional sixth field in front is for seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CronExpression(String);
 
-/// A time zone by its IANA name, such as `Europe/Berlin`.
+/// A time zone with an IANA name such as `Europe/Berlin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TimeZone(Tz);
 
-/// Why a text is no schedule.
+/// The reason why a text is not a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSchedule {
-    /// It does not parse.
+    /// The expression does not parse.
     #[error("the cron expression {text:?} is not valid: {reason}")]
     Expression {
         /// The text, cut to 80 characters.
         text: String,
-        /// What is wrong with it.
+        /// The message of the parser.
         reason: String,
     },
-    /// It parses but describes no day that ever comes, such as 30 February.
+    /// The expression parses but names only days that do not exist, such as 30 February.
     #[error("the cron expression {0:?} never ticks")]
     Never(String),
-    /// There is no such zone.
+    /// No time zone has this name.
     #[error("the time zone {0:?} is not known; use an IANA name such as \"Europe/Berlin\" or \"UTC\"")]
     TimeZone(String),
 }
 
 impl CronExpression {
-    /// Parses an expression.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidSchedule> {
         let text = text.into();
         let cut = || text.chars().take(80).collect();
@@ -51,14 +51,16 @@ impl CronExpression {
         }
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The first tick after `after`, by the wall clock of `zone`. A time that a change to summer time skips ticks at
-    /// the moment after the gap; one that comes twice ticks once. `None` past the end of the calendar.
+    /// The first tick after `after`, by the wall clock of `zone`. `None` past the end of the
+    /// calendar.
+    ///
+    /// A time that the change to summer time skips ticks at the moment after the gap. A time that
+    /// occurs twice at the end of summer time ticks once.
     #[must_use]
     pub fn next_after(&self, after: Timestamp, zone: TimeZone) -> Option<Timestamp> {
         let after = DateTime::from_timestamp_micros(after.0)?.with_timezone(&zone.0);
@@ -75,15 +77,14 @@ fn parse(text: &str) -> Result<Cron, String> {
 }
 
 impl TimeZone {
-    /// Coordinated universal time.
+    /// Coordinated Universal Time.
     pub const UTC: Self = Self(Tz::UTC);
 
-    /// The zone of that name.
+    /// The time zone with the IANA name `name`.
     pub fn new(name: &str) -> Result<Self, InvalidSchedule> {
         name.parse().map(Self).map_err(|_| InvalidSchedule::TimeZone(name.chars().take(80).collect()))
     }
 
-    /// Its name.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         self.0.name()
@@ -160,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_by_the_wall_clock_of_the_zone() {
+    fn a_schedule_ticks_by_the_wall_clock_of_its_zone() {
         for (expression, zone, after, expected) in [
             ("*/15 * * * *", "UTC", "2026-11-23T15:51:23Z", "2026-11-23T16:00:00.000000Z"),
             ("0 9 * * MON-FRI", "Europe/Berlin", "2026-11-20T12:00:00Z", "2026-11-23T08:00:00.000000Z"),
@@ -175,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_skipped_hour_still_ticks_once_that_day() {
-        // In Berlin 02:30 does not exist on 29 March 2026.
+        // 02:30 does not exist in Berlin on 29 March 2026.
         let first = next("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z");
         assert!(first.starts_with("2026-03-29T01:"), "{first}");
         let second = next("30 2 * * *", "Europe/Berlin", &first);
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_schedules_are_refused() {
         for bad in ["", "* * *", "61 * * * *", "a * * * *", "@never"] {
             assert!(matches!(CronExpression::new(bad), Err(InvalidSchedule::Expression { .. })), "{bad:?}");
         }
@@ -193,7 +194,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_next_tick_is_ahead_and_on_the_minute(
+        fn the_next_tick_is_within_50_hours_and_on_the_minute(
             minute in 0..60_u32, hour in 0..24_u32, after in 0..4_000_000_000_000_000_i64,
             zone in prop_oneof![Just("UTC"), Just("America/New_York"), Just("Australia/Lord_Howe")],
         ) {
@@ -201,7 +202,7 @@ mod tests {
             let zone = TimeZone::new(zone).unwrap();
             let next = expression.next_after(Timestamp(after), zone).unwrap();
             prop_assert!(next > Timestamp(after));
-            prop_assert!(next.since(Timestamp(after)).0 <= 50 * 3_600 * 1_000_000, "at most two days and a change of clocks");
+            prop_assert!(next.since(Timestamp(after)).0 <= 50 * 3_600 * 1_000_000, "the next tick is at most 50 hours away");
             prop_assert_eq!(next.0 % 60_000_000, 0);
         }
     }

@@ -6,26 +6,26 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Where an event comes from.
+/// The origin of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A KV mutation: `kv.set`, `kv.delete`.
     Kv,
-    /// A synchronous request: `http.request`.
+    /// A sync call by HTTP: `http.request`.
     Http,
-    /// The app itself, by `emit`.
+    /// The app itself, through `emit`.
     App,
     /// A tick of a cron trigger: `cron.tick`.
     Cron,
-    /// A change of a table that a user's own trigger emits.
+    /// A change of a table, emitted by a database trigger of the user.
     Table,
-    /// A dead letter came to be: `dead_letter.created`.
+    /// The creation of a dead letter: `dead_letter.created`.
     DeadLetter,
 }
 
 impl Source {
-    /// Every source, with its name in SQL, API and metrics.
+    /// Every source with its name in SQL, the API and metrics.
     pub const ALL: [(Self, &'static str); 6] = [
         (Self::Kv, "kv"),
         (Self::Http, "http"),
@@ -35,13 +35,12 @@ impl Source {
         (Self::DeadLetter, "dead_letter"),
     ];
 
-    /// Its name in SQL, API and metrics.
+    /// The name in SQL, the API and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(source, _)| *source == self).map_or("", |(_, name)| name)
     }
 
-    /// The source of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(source, _)| *source)
@@ -57,76 +56,70 @@ impl fmt::Display for Source {
 /// A fact that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
-    /// UUIDv7.
     pub id: EventId,
-    /// The app it happened in.
     pub app: AppName,
-    /// Where it comes from.
     pub source: Source,
-    /// What happened, such as `kv.set` or `order.created`.
+    /// The kind of the event, such as `kv.set` or `order.created`.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// What it happened to; for KV `collection/key`.
+    /// The thing that changed. For a KV event it is `collection/key`.
     pub subject: Subject,
-    /// When, by the store's clock.
+    /// The time of the event, by the store's clock.
     pub time: Timestamp,
-    /// What else is to be known.
     pub data: Json,
-    /// Who caused it.
+    /// The principal that caused the event.
     pub actor: PrincipalId,
-    /// The event that began the chain; its own id for one from outside.
+    /// The first event of the chain. For an event from outside it is the id of the event itself.
     pub root_id: EventId,
-    /// The event whose handler emitted this one.
+    /// The event whose handler emitted this one. `None` for an event from outside.
     pub parent_id: Option<EventId>,
-    /// 0 from outside, one more than its parent's from a handler.
+    /// 0 for an event from outside, otherwise the depth of the parent plus 1.
     pub depth: u32,
-    /// W3C trace context, carried along.
+    /// The W3C trace context. Tidegate passes it on and does not read it.
     pub traceparent: Option<String>,
 }
 
-/// An event that is about to be emitted by an app. Id, time and chain are given by the store, never by a caller.
+/// An event that an app asks to emit. The store sets its id, its time and its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
-    /// What happened.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// What it happened to.
     pub subject: Subject,
-    /// What else is to be known.
     pub data: Json,
 }
 
-/// What an event's chain is: who caused it and from which event it follows. It comes from the execution that emits,
-/// never from a payload or a header, so a caller can neither hide a loop nor feign one.
+/// The cause of an event: a principal, and the event that the principal was handling.
+///
+/// The engine sets it from the execution that emits, never from a payload or a header. So a caller
+/// can neither hide a loop nor fake one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cause {
-    /// Who.
     pub actor: PrincipalId,
-    /// The root and the parent, and the new event's depth; `None` from outside.
+    /// `None` if the event comes from outside.
     pub parent: Option<Parent>,
-    /// W3C trace context.
+    /// The W3C trace context.
     pub traceparent: Option<String>,
 }
 
-/// The event that an execution was handling when it emitted.
+/// The place of a new event in its chain: after the event that the emitting execution handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
-    /// The root of the chain.
+    /// The first event of the chain.
     pub root_id: EventId,
-    /// The event being handled.
+    /// The event that the execution handles.
     pub parent_id: EventId,
-    /// The depth of the new event: the handled event's depth and one.
+    /// The depth of the new event: the depth of the handled event plus 1.
     pub depth: u32,
 }
 
 impl Cause {
-    /// Caused from outside by `actor`.
+    /// The cause of an event that `actor` emits from outside.
     #[must_use]
     pub fn outside(actor: PrincipalId) -> Self {
         Self { actor, parent: None, traceparent: None }
     }
 
-    /// Caused by an execution that handles `event` as `actor`.
+    /// The cause of an event that an execution emits while it handles `event` as `actor`.
     #[must_use]
     pub fn handling(event: &Event, actor: PrincipalId) -> Self {
         Self {

@@ -1,9 +1,12 @@
-//! Event × triggers → deliveries: the rule in plain Rust. The stores do the same in SQL, in the event's transaction.
+//! The rule that turns an event into deliveries. The stores apply the same rule in SQL, in the
+//! transaction of the event.
 
 use crate::event::Event;
 use crate::trigger::Trigger;
 
-/// The triggers that get a delivery of `event`: of its app, enabled, matching. A paused trigger gets its rows, they wait.
+/// The triggers that get a delivery of `event`: the enabled triggers of its app that match it.
+///
+/// A paused trigger gets its deliveries too. They wait until the trigger is resumed.
 pub fn matching<'a>(
     event: &'a Event,
     triggers: impl IntoIterator<Item = &'a Trigger>,

@@ -1,40 +1,42 @@
-//! JSON that is carried, not looked into: validated once, then kept byte for byte.
+//! JSON text that is validated once and then kept byte for byte.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// A text that is known to be JSON. Stores keep it verbatim, so that a value reads back as it was put.
+/// A text that is valid JSON. Stores keep the text verbatim, so a value is read with the same bytes
+/// with which it was put.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Json(String);
 
 impl Json {
-    /// The JSON `null`.
+    /// The JSON text `null`.
     #[must_use]
     pub fn null() -> Self {
         Self("null".to_owned())
     }
 
-    /// Parses `text`, which is kept as it stands but for surrounding white space.
+    /// Validates `text` and keeps it without the white space around it.
     ///
-    /// Nesting deeper than 128 is refused, and so is `\u0000`, which Postgres cannot hold in a text.
+    /// Refuses nesting deeper than 128. Refuses `\u0000` too, because Postgres cannot store it in a
+    /// text.
     pub fn parse(text: &str) -> Result<Self, InvalidJson> {
-        // RawValue alone would accept any depth, and a script's parser would then overflow on it.
+        // `RawValue` alone accepts any depth, and the parser of a script would then overflow its
+        // stack.
         let value: serde_json::Value =
             serde_json::from_str(text).map_err(|error| InvalidJson { message: error.to_string() })?;
         if has_nul(&value) {
-            return Err(InvalidJson { message: "the character \\u0000 cannot be stored".to_owned() });
+            return Err(InvalidJson { message: "the character \\u0000 cannot be stored; remove it".to_owned() });
         }
         Ok(Self(text.trim_matches([' ', '\t', '\r', '\n']).to_owned()))
     }
 
-    /// Takes a text that a store gave back: it was parsed when it came in.
+    /// Takes a text from a store without validation. It was validated before it was stored.
     #[must_use]
     pub fn from_store(text: String) -> Self {
         Self(text)
     }
 
-    /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -51,7 +53,7 @@ fn has_nul(value: &serde_json::Value) -> bool {
     }
 }
 
-/// Why a text is not JSON that can be kept.
+/// The reason why a text is not JSON that Tidegate can store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not valid JSON: {message}")]
 pub struct InvalidJson {
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kept_verbatim_or_refused() {
+    fn valid_json_is_kept_verbatim_and_other_text_is_refused() {
         let text = r#"{"b":1.50,"a":[1, 2],"b":"ü"}"#;
         assert_eq!(Json::parse(&format!(" {text}\n")).unwrap().as_str(), text);
         assert_eq!(serde_json::to_string(&Json::parse(text).unwrap()).unwrap(), text);

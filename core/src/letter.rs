@@ -1,4 +1,4 @@
-//! The event that a dead letter is: what its handlers get to see.
+//! The event that a dead-letter handler receives.
 
 use crate::delivery::{Attempt, DeadReason};
 use crate::event::{Event, NewEvent};
@@ -6,34 +6,38 @@ use crate::json::Json;
 use crate::names::{DeadLetterId, EventType, Subject, TriggerName};
 use serde_json::json;
 
-/// A dead letter, as far as its event tells of it.
+/// The fields of a dead letter that its event contains.
 #[derive(Clone, Copy, Debug)]
 pub struct LetterEvent<'a> {
-    /// The letter.
     pub id: DeadLetterId,
     /// The trigger that failed.
     pub trigger: &'a TriggerName,
-    /// Why.
     pub reason: DeadReason,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Groups equal failures.
+    /// Equal for equal failures.
     pub fingerprint: &'a str,
-    /// The last attempt, if there was one.
+    /// The last attempt. `None` if the handler was never executed.
     pub last: Option<&'a Attempt>,
     /// The event that was not handled.
     pub event: &'a Event,
 }
 
 impl LetterEvent<'_> {
-    /// `dead_letter.created`, on the name of the trigger that failed. Its data is `{"dead_letter_id", "trigger", "reason",
-    /// "fingerprint", "attempts", "error", "message", "event": {"id", "source", "type", "subject", "data"}}`; the stores' SQL
-    /// writes the same.
+    /// Builds the event `dead_letter.created`. Its subject is the name of the trigger that failed.
+    /// Its data is:
+    ///
+    /// ```json
+    /// {"dead_letter_id", "trigger", "reason", "fingerprint", "attempts", "error", "message",
+    ///  "event": {"id", "source", "type", "subject", "data"}}
+    /// ```
+    ///
+    /// The stores write the same event in SQL.
     #[must_use]
     pub fn to_event(&self) -> NewEvent {
         let dead = self.event;
         let quoted = |text: &str| json!(text).to_string();
-        // By hand, so that the data goes through byte for byte.
+        // The text is written by hand, so that the data of the event stays the same byte for byte.
         let event = format!(
             r#"{{"id":{},"source":{},"type":{},"subject":{},"data":{}}}"#,
             quoted(&dead.id.to_string()),
@@ -53,8 +57,8 @@ impl LetterEvent<'_> {
             json!(self.last.map(|last| &last.message)),
         );
         NewEvent {
-            event_type: EventType::new("dead_letter.created").expect("a constant within the rule"),
-            subject: Subject::new(self.trigger.as_str()).expect("a trigger's name fits into a subject"),
+            event_type: EventType::new("dead_letter.created").expect("the constant is a valid event type"),
+            subject: Subject::new(self.trigger.as_str()).expect("every trigger name is a valid subject"),
             data: Json::from_store(data),
         }
     }

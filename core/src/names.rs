@@ -1,4 +1,5 @@
-//! The names and numbers that identify things, each its own type, each parsed once at the border.
+//! Identifiers. Each kind of name and number has a type of its own and is parsed once, where it
+//! enters the program.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -6,19 +7,20 @@ use std::str::FromStr;
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// Why a text is not the name it was meant to be.
+/// A text does not follow the rule for its kind of name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {text:?} is not valid: {rule}")]
 pub struct InvalidName {
-    /// What the text was to name, such as `app`.
+    /// The kind of name, such as `app`.
     pub what: &'static str,
     /// The text, cut to 80 characters.
     pub text: String,
-    /// The rule that it breaks.
+    /// The rule for this kind of name.
     pub rule: &'static str,
 }
 
-/// A text that is checked once, shared by all that bear it: the rows of a claim have their lane's names in common.
+/// Defines a type for a validated text. The text is reference-counted, because all rows of one
+/// claim share the names of their lane.
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
@@ -27,7 +29,7 @@ macro_rules! name {
         pub struct $type(Arc<str>);
 
         impl $type {
-            #[doc = concat!("Parses: ", $rule, ".")]
+            #[doc = concat!("Validates the text: ", $rule, ".")]
             pub fn new(text: impl Into<Arc<str>>) -> Result<Self, InvalidName> {
                 let text = text.into();
                 let valid: fn(&str) -> bool = $valid;
@@ -38,7 +40,6 @@ macro_rules! name {
                 }
             }
 
-            /// The text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -84,42 +85,44 @@ fn is_text(text: &str, len_min: usize, len_max: usize) -> bool {
 }
 
 name!(
-    /// A tenant: the namespace of data, scripts, triggers and roles.
+    /// The name of an app: a namespace for data, scripts, triggers and roles.
     AppName, "app", "1–63 of a–z, 0–9, '-' and '_', beginning with a letter or digit",
     |t| is_word(t, 63) && !t.contains('.') && t.bytes().all(|b| !b.is_ascii_uppercase()) && !t.starts_with(['-', '_'])
 );
 name!(
-    /// A trigger's name, unique in its app.
+    /// The name of a trigger, unique in its app.
     TriggerName, "trigger", "1–128 of letters, digits, '.', '_' and '-', not beginning with '.'",
     |t| is_word(t, 128)
 );
 name!(
-    /// A script's name, unique in its app.
+    /// The name of a script, unique in its app.
     ScriptName, "script", "1–128 of letters, digits, '.', '_' and '-', not beginning with '.'",
     |t| is_word(t, 128)
 );
 name!(
-    /// A KV collection. It has no `/`, so that `collection/key` can be read back.
+    /// The name of a KV collection. It contains no `/`, so that `collection/key` can be split
+    /// again.
     Collection, "collection", "1–128 of letters, digits, '.', '_' and '-', not beginning with '.'",
     |t| is_word(t, 128)
 );
 name!(
-    /// A key within a collection. It may contain `/`.
+    /// A key in a collection. It may contain `/`.
     Key, "key", "1–512 bytes without control characters",
     |t| is_text(t, 1, 512)
 );
 name!(
-    /// An event's type, such as `order.created`.
+    /// The type of an event, such as `order.created`.
     EventType, "event type", "1–255 bytes without control characters",
     |t| is_text(t, 1, 255)
 );
 name!(
-    /// What an event is about. For KV `collection/key`; may be empty.
+    /// The subject of an event. It may be empty. For a KV event it is `collection/key`.
     Subject, "subject", "at most 768 bytes without control characters",
     |t| is_text(t, 0, 768)
 );
 name!(
-    /// Who an execution acts as, and who caused an event: `admin`, `user:…`, `token:…` or `system`.
+    /// The principal that an execution acts as, or that caused an event: `admin`, `user:…`,
+    /// `token:…` or `system`.
     PrincipalId, "principal", "1–128 bytes without control characters",
     |t| is_text(t, 1, 128)
 );
@@ -140,23 +143,25 @@ macro_rules! number {
 }
 
 number!(
-    /// One row of `outbox`: one event for one trigger.
+    /// The id of one row of `outbox`.
     DeliveryId
 );
 number!(
-    /// One trigger, for ever: a trigger that is dropped and made again under its name is another one.
+    /// The id of a trigger. It is never reused: a trigger that is deleted and created again under
+    /// the same name gets a new id.
     TriggerId
 );
 number!(
-    /// One row of `dead_letters`.
+    /// The id of one row of `dead_letters`.
     DeadLetterId
 );
 number!(
-    /// The number of a claim of one delivery. It only grows; a settlement that quotes an older one is fenced.
+    /// The number of a claim of one delivery. It only grows. A settlement with an old number is
+    /// fenced.
     Lease
 );
 
-/// An event. UUIDv7, so that ids sort roughly by time.
+/// The id of an event. It is a UUIDv7, so ids sort roughly by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct EventId(pub Uuid);
@@ -167,16 +172,17 @@ impl fmt::Display for EventId {
     }
 }
 
-/// Where a synchronous caller waits for its reply: which incarnation of which daemon, and which of its callers.
+/// The id of an inbox: the place where one sync caller waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InboxId {
-    /// The daemon that holds the connection. Any other one that finds the delivery knows its caller is lost.
+    /// The incarnation that holds the caller's connection. If another one claims the delivery, the
+    /// caller is gone.
     pub incarnation: Incarnation,
-    /// The caller within that daemon.
+    /// The number of the caller within the incarnation.
     pub seq: u64,
 }
 
-/// `incarnation:seq`, as SQL keeps it.
+/// Writes `incarnation:seq`, the form in SQL.
 impl fmt::Display for InboxId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.incarnation.0, self.seq)
@@ -190,21 +196,22 @@ impl FromStr for InboxId {
         let parsed = text.split_once(':').and_then(|(incarnation, seq)| {
             Some(Self { incarnation: Incarnation(Uuid::parse_str(incarnation).ok()?), seq: seq.parse().ok()? })
         });
-        parsed.ok_or("an inbox is written as incarnation:seq")
+        parsed.ok_or("an inbox id has the form incarnation:seq")
     }
 }
 
-/// One life of one daemon: drawn at its start, never used again.
+/// The id of one life of a dispatcher. It is random and drawn at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Incarnation(pub Uuid);
 
-/// Names one action that waits for an answer. An answer to an id that nobody waits for is stale and ignored.
+/// The id of an action that expects an answer. An answer with an id that is no longer expected is
+/// stale and ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OpId {
-    /// The dispatcher that asked.
+    /// The incarnation of the dispatcher that returned the action.
     pub incarnation: Incarnation,
-    /// Its count of questions.
+    /// The number of the action within the incarnation.
     pub seq: u64,
 }
 
@@ -213,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_parsed_at_the_border() {
+    fn names_follow_their_rules() {
         for (text, ok) in [
             ("orders", true),
             ("a-1_b", true),

@@ -1,40 +1,42 @@
-//! Patterns: anchored, case-sensitive, `*` matches any run of characters, all else is literal.
+//! Patterns for names. A `*` matches any run of characters, also an empty one. All other characters
+//! match themselves. A pattern matches the whole text and is case-sensitive.
 //!
-//! The same pattern must give the same answer here, in SQLite (`GLOB` with `?` and `[` escaped) and in Postgres
-//! (`LIKE` with `\`, `%` and `_` escaped); each SQL store proves it against this file with a property test.
+//! A pattern must match the same texts here, in SQLite (`GLOB` with `?` and `[` escaped) and in
+//! Postgres (`LIKE` with `\`, `%` and `_` escaped). Each SQL store has a property test that
+//! compares its result with the one of this file.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A pattern on a text.
+/// A validated pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Pattern(String);
 
-/// Why a text is no pattern.
+/// The reason why a text is not a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPattern {
-    /// An empty pattern would match only the empty text; `*` is what matches everything.
+    /// An empty pattern would match only the empty text. Write `*` to match everything.
     #[error("the pattern is empty; use \"*\" to match everything")]
     Empty,
-    /// Longer than [`Pattern::LEN_MAX`] bytes.
+    /// The pattern is longer than [`Pattern::LEN_MAX`] bytes.
     #[error("the pattern is {0} bytes long; at most {max} are allowed", max = Pattern::LEN_MAX)]
     TooLong(usize),
-    /// Control characters occur in no name, so such a pattern could never match.
+    /// No name contains a control character, so the pattern could never match.
     #[error("the pattern contains a control character")]
     Control,
-    /// Each `*` may cost another pass over the text in a database that backtracks.
+    /// The pattern has more `*` than [`Pattern::STARS_MAX`]. In a database that backtracks, each
+    /// `*` can cost another pass over the text.
     #[error("the pattern has {0} '*'; at most {max} are allowed", max = Pattern::STARS_MAX)]
     TooManyStars(usize),
 }
 
 impl Pattern {
-    /// The longest pattern, in bytes.
+    /// The most bytes of a pattern.
     pub const LEN_MAX: usize = 256;
-    /// The most `*` in a pattern.
+    /// The most `*` of a pattern.
     pub const STARS_MAX: usize = 8;
 
-    /// Parses a pattern.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidPattern> {
         let text = text.into();
         let stars = text.bytes().filter(|b| *b == b'*').count();
@@ -53,20 +55,20 @@ impl Pattern {
         Self("*".to_owned())
     }
 
-    /// The text of the pattern.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether `text` matches. Linear in the text for each `*`, no recursion.
+    /// Whether the pattern matches `text`. The time is linear in the text for each `*`, and there
+    /// is no recursion.
     ///
-    /// Each literal between two stars is taken at its first occurrence, which never loses a match: a later
-    /// occurrence would leave less text for what follows.
+    /// Each literal between two stars is matched at its first occurrence. This loses no match,
+    /// because a later occurrence leaves less text for the rest of the pattern.
     #[must_use]
     pub fn matches(&self, text: &str) -> bool {
         let mut literals = self.0.split('*');
-        let first = literals.next().expect("split gives at least one piece");
+        let first = literals.next().expect("split returns at least one piece");
         let Some(mut rest) = text.strip_prefix(first) else { return false };
         let Some(mut literal) = literals.next() else { return rest.is_empty() };
         for next in literals {
@@ -103,7 +105,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn examples() {
+    fn patterns_match_the_listed_texts() {
         for (pattern, text, expected) in [
             ("*", "", true),
             ("*", "anything", true),
@@ -130,14 +132,14 @@ mod tests {
     }
 
     #[test]
-    fn refused() {
+    fn invalid_patterns_are_refused() {
         assert_eq!(Pattern::new(""), Err(InvalidPattern::Empty));
         assert_eq!(Pattern::new("x".repeat(257)), Err(InvalidPattern::TooLong(257)));
         assert_eq!(Pattern::new("a\u{0}"), Err(InvalidPattern::Control));
         assert_eq!(Pattern::new("*".repeat(9)), Err(InvalidPattern::TooManyStars(9)));
     }
 
-    /// The definition, by recursion: what `matches` must agree with.
+    /// The definition of a match, written as a recursion.
     fn reference(pattern: &[char], text: &[char]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),
@@ -148,7 +150,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_the_definition(pattern in "[ab*é%_]{1,8}", text in "[abé%_]{0,10}") {
+        fn matches_agrees_with_the_recursive_definition(pattern in "[ab*é%_]{1,8}", text in "[abé%_]{0,10}") {
             let expected = reference(&pattern.chars().collect::<Vec<_>>(), &text.chars().collect::<Vec<_>>());
             prop_assert_eq!(Pattern::new(pattern).unwrap().matches(&text), expected);
         }

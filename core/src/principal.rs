@@ -1,4 +1,5 @@
-//! Identity: who may do what. Every question of permission is answered here, from a principal and nothing else.
+//! Principals and permissions. Every decision about a permission is made here, from a principal
+//! alone.
 
 use crate::names::{AppName, PrincipalId};
 use crate::outcome::{ExecError, Failure};
@@ -6,30 +7,31 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a principal is to one app. Each includes the ones before it.
+/// The role of a principal in one app. Each role includes the roles before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
-    /// Reads everything of the app.
+    /// May read everything of the app.
     Viewer,
-    /// Writes values, emits, invokes, deploys scripts and triggers, decides about dead letters; what its triggers run.
+    /// May write values, emit events, invoke scripts, deploy scripts and triggers, and redrive or
+    /// discard dead letters. A trigger runs only while the principal that registered it is an
+    /// editor.
     Editor,
-    /// Gives and takes roles of the app.
+    /// May give and take roles of the app.
     Owner,
 }
 
 impl Role {
-    /// Every role, with its name in SQL and API.
+    /// Every role with its name in SQL and the API.
     pub const ALL: [(Self, &'static str); 3] =
         [(Self::Viewer, "viewer"), (Self::Editor, "editor"), (Self::Owner, "owner")];
 
-    /// Its name in SQL and API.
+    /// The name in SQL and the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(role, _)| *role == self).map_or("", |(_, name)| name)
     }
 
-    /// The role of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(role, _)| *role)
@@ -42,23 +44,23 @@ impl fmt::Display for Role {
     }
 }
 
-/// What somebody wants to do.
+/// A kind of access that a request needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Anything that every principal may: to see who one is.
+    /// Allowed for every known principal: to look up its own identity.
     Known,
-    /// Read what an app has.
+    /// Read data of an app.
     Read,
-    /// Change what an app has, or run something of it.
+    /// Change data of an app, or run a handler of it.
     Write,
     /// Give and take roles of an app.
     Manage,
-    /// Something about the whole instance.
+    /// Change or read something that belongs to no app.
     Administer,
 }
 
 impl Access {
-    /// The least role that allows it; `None`: no role of an app does.
+    /// The least role that allows this access. `None` if no role of an app decides about it.
     #[must_use]
     pub const fn role(self) -> Option<Role> {
         match self {
@@ -70,25 +72,23 @@ impl Access {
     }
 }
 
-/// Somebody, as the store knows them now: neither missing nor disabled.
+/// A principal that exists and is not disabled, with its current roles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Principal {
-    /// Who.
     pub id: PrincipalId,
-    /// May do everything.
+    /// An admin may do everything.
     pub admin: bool,
-    /// What else they are, app by app.
     pub roles: BTreeMap<AppName, Role>,
 }
 
 impl Principal {
-    /// One who may do everything.
+    /// A principal that may do everything.
     #[must_use]
     pub fn admin(id: PrincipalId) -> Self {
         Self { id, admin: true, roles: BTreeMap::new() }
     }
 
-    /// Whether they may do this, to this app or, without one, to the instance.
+    /// Whether the principal may do this to `app`. `None` means the whole instance.
     #[must_use]
     pub fn may(&self, access: Access, app: Option<&AppName>) -> bool {
         let role = app.and_then(|app| self.roles.get(app));
@@ -102,23 +102,23 @@ impl Principal {
     }
 }
 
-/// How the principal that a trigger runs as stands when its row is claimed.
+/// The state of a trigger's principal at the time of a claim. It decides whether the handler runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
-    /// May run what it registered.
+    /// The principal may run the handler.
     #[default]
     Allowed,
-    /// Is not there any more.
+    /// The principal no longer exists.
     Missing,
-    /// Is disabled.
+    /// The principal is disabled.
     Disabled,
-    /// Is no longer an editor of the app.
+    /// The principal is no longer an editor of the app.
     Denied,
 }
 
 impl Standing {
-    /// Every standing, with its name in SQL.
+    /// Every standing with its name in SQL.
     pub const ALL: [(Self, &'static str); 4] = [
         (Self::Allowed, "allowed"),
         (Self::Missing, "missing"),
@@ -126,13 +126,13 @@ impl Standing {
         (Self::Denied, "denied"),
     ];
 
-    /// The standing of that name. One that nobody knows allows nothing.
+    /// The standing with this name. An unknown name allows nothing: it counts as `Missing`.
     #[must_use]
     pub fn from_name(name: &str) -> Self {
         Self::ALL.iter().find(|(_, known)| *known == name).map_or(Self::Missing, |(standing, _)| *standing)
     }
 
-    /// Of `principal`, for what it registered in `app`. The stores' SQL says the same.
+    /// The standing of `principal` for a trigger of `app`. The stores have the same rule in SQL.
     #[must_use]
     pub fn of(principal: Option<&Principal>, is_disabled: bool, app: &AppName) -> Self {
         match principal {
@@ -143,17 +143,18 @@ impl Standing {
         }
     }
 
-    /// Why nothing is executed as `id`, if nothing is.
+    /// The failure of a handler that must not run as `id`. `None` if it may run.
     #[must_use]
     pub fn refusal(self, id: &PrincipalId) -> Option<Failure> {
-        let what = match self {
+        let state = match self {
             Self::Allowed => return None,
-            Self::Missing => "is not there any more",
+            Self::Missing => "no longer exists",
             Self::Disabled => "is disabled",
             Self::Denied => "is no longer an editor of the app",
         };
-        let todo = "put the trigger as somebody who may run it, or give the role back; then redrive";
-        Some(Failure::new(ExecError::PrincipalDenied, format!("{id}, who registered the trigger, {what}; {todo}")))
+        let advice = "register the trigger as another principal or restore this one, then redrive";
+        let message = format!("{id}, which registered the trigger, {state}; the handler did not run; {advice}");
+        Some(Failure::new(ExecError::PrincipalDenied, message))
     }
 }
 
@@ -161,44 +162,44 @@ impl Standing {
 mod tests {
     use super::*;
 
-    fn somebody(admin: bool, roles: &[(&str, Role)]) -> Principal {
+    fn principal(admin: bool, roles: &[(&str, Role)]) -> Principal {
         let roles = roles.iter().map(|(app, role)| (AppName::new(*app).unwrap(), *role)).collect();
         Principal { id: PrincipalId::new("user:ann").unwrap(), admin, roles }
     }
 
     #[test]
-    fn the_table_of_permissions() {
+    fn each_role_allows_the_accesses_of_the_table() {
         use Access::{Administer, Known, Manage, Read, Write};
         let (a, b) = (AppName::new("a").unwrap(), AppName::new("b").unwrap());
-        for (who, allowed) in [
-            (somebody(false, &[]), &[Known][..]),
-            (somebody(false, &[("b", Role::Owner)]), &[Known]),
-            (somebody(false, &[("a", Role::Viewer)]), &[Known, Read]),
-            (somebody(false, &[("a", Role::Editor)]), &[Known, Read, Write]),
-            (somebody(false, &[("a", Role::Owner)]), &[Known, Read, Write, Manage]),
-            (somebody(true, &[]), &[Known, Read, Write, Manage, Administer]),
+        for (principal, allowed) in [
+            (principal(false, &[]), &[Known][..]),
+            (principal(false, &[("b", Role::Owner)]), &[Known]),
+            (principal(false, &[("a", Role::Viewer)]), &[Known, Read]),
+            (principal(false, &[("a", Role::Editor)]), &[Known, Read, Write]),
+            (principal(false, &[("a", Role::Owner)]), &[Known, Read, Write, Manage]),
+            (principal(true, &[]), &[Known, Read, Write, Manage, Administer]),
         ] {
             for access in [Known, Read, Write, Manage, Administer] {
-                assert_eq!(who.may(access, Some(&a)), allowed.contains(&access), "{who:?} {access:?}");
+                assert_eq!(principal.may(access, Some(&a)), allowed.contains(&access), "{principal:?} {access:?}");
             }
-            assert_eq!(who.may(Read, None), who.admin);
+            assert_eq!(principal.may(Read, None), principal.admin);
         }
-        assert!(!somebody(false, &[("a", Role::Owner)]).may(Read, Some(&b)));
+        assert!(!principal(false, &[("a", Role::Owner)]).may(Read, Some(&b)));
     }
 
     #[test]
-    fn a_standing_says_why_not_and_what_to_do() {
+    fn a_refusal_names_the_principal_and_its_standing() {
         let (app, id) = (AppName::new("a").unwrap(), PrincipalId::new("user:ann").unwrap());
         for (principal, disabled, standing) in [
             (None, false, Standing::Missing),
-            (Some(somebody(true, &[])), true, Standing::Disabled),
-            (Some(somebody(false, &[("a", Role::Viewer)])), false, Standing::Denied),
-            (Some(somebody(false, &[("a", Role::Editor)])), false, Standing::Allowed),
+            (Some(principal(true, &[])), true, Standing::Disabled),
+            (Some(principal(false, &[("a", Role::Viewer)])), false, Standing::Denied),
+            (Some(principal(false, &[("a", Role::Editor)])), false, Standing::Allowed),
         ] {
             assert_eq!(Standing::of(principal.as_ref(), disabled, &app), standing);
             let refusal = standing.refusal(&id);
             assert_eq!(refusal.is_none(), standing == Standing::Allowed);
-            assert!(refusal.is_none_or(|failure| failure.message.starts_with("user:ann, who registered")));
+            assert!(refusal.is_none_or(|failure| failure.message.starts_with("user:ann, which registered")));
         }
         for (standing, name) in Standing::ALL {
             assert_eq!(Standing::from_name(name), standing);

@@ -1,4 +1,4 @@
-//! A retry policy as a trigger says it, and as it is once its bounds are checked.
+//! The retry policy of a trigger: as it is written, and after its bounds are checked.
 
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
@@ -7,17 +7,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Backoff {
-    /// Doubles with each attempt.
+    /// The back-off doubles with each attempt.
     #[default]
     Exponential,
-    /// Grows by `base` with each attempt.
+    /// The back-off grows by `base_ms` with each attempt.
     Linear,
-    /// The same after each attempt.
+    /// The back-off is the same after each attempt.
     Constant,
 }
 
 impl Backoff {
-    /// Its name in SQL and API.
+    /// The name in SQL and the API.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -27,14 +27,13 @@ impl Backoff {
         }
     }
 
-    /// The shape of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Exponential, Self::Linear, Self::Constant].into_iter().find(|shape| shape.as_str() == name)
     }
 }
 
-/// A trigger's retry policy, checked when it was parsed. A copy of it travels in each delivery.
+/// A retry policy whose bounds are checked. Each delivery has a copy of its trigger's policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "RetryPolicySpec", into = "RetryPolicySpec")]
 pub struct RetryPolicy {
@@ -46,30 +45,31 @@ pub struct RetryPolicy {
     pub(crate) max_age_ms: Option<u64>,
 }
 
-/// A retry policy as it is written in a manifest, in the API and in SQL. Milliseconds; `jitter` from 0 to 1.
+/// A retry policy as it is written in a manifest, in the API and in SQL.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicySpec {
-    /// How often the handler is executed at most, the first time included: 1–100.
+    /// The most executions of the handler, including the first one: 1–100.
     pub max_attempts: u32,
     /// The shape of the back-off.
     pub backoff: Backoff,
-    /// The unit of the back-off: 1 ms – 7 days.
+    /// The back-off after the first attempt: 1 ms – 7 days.
     pub base_ms: u64,
     /// The longest back-off before jitter: `base_ms` – 7 days.
     pub max_ms: u64,
-    /// How far the wait may stray, as a share of itself: 0–1.
+    /// The random part of the back-off, as a fraction of it in both directions: 0–1.
     pub jitter: f64,
-    /// No attempt is begun later than this after the delivery came to be: 1 ms – 365 days. None if left out.
+    /// The greatest age of a delivery at the start of an attempt: 1 ms – 365 days. No limit if it
+    /// is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_age_ms: Option<u64>,
 }
 
-/// Seven days: the longest base and the longest back-off.
+/// The greatest `base_ms` and `max_ms`: 7 days.
 pub(crate) const BACKOFF_MS_MAX: u64 = 7 * 24 * 3_600_000;
-/// A year: the longest `max_age_ms`.
+/// The greatest `max_age_ms`: 365 days.
 const AGE_MS_MAX: u64 = 365 * 24 * 3_600_000;
-/// A jitter of 1.
+/// Parts per million: the value of `jitter_ppm` for a `jitter` of 1.
 pub(crate) const PPM: u32 = 1_000_000;
 
 impl Default for RetryPolicySpec {
@@ -85,22 +85,17 @@ impl Default for RetryPolicySpec {
     }
 }
 
-/// Which bound a retry policy breaks.
+/// The field of a retry policy that is out of range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRetryPolicy {
-    /// `max_attempts` out of range.
     #[error("retry.max_attempts must be from 1 to 100")]
     MaxAttempts,
-    /// `base_ms` out of range.
     #[error("retry.base_ms must be from 1 to {BACKOFF_MS_MAX} (7 days)")]
     Base,
-    /// `max_ms` out of range.
     #[error("retry.max_ms must be from retry.base_ms to {BACKOFF_MS_MAX} (7 days)")]
     Max,
-    /// `jitter` out of range.
     #[error("retry.jitter must be from 0 to 1")]
     Jitter,
-    /// `max_age_ms` out of range.
     #[error("retry.max_age_ms must be from 1 to {AGE_MS_MAX} (365 days)")]
     MaxAge,
 }
@@ -150,24 +145,24 @@ impl From<RetryPolicy> for RetryPolicySpec {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self::try_from(RetryPolicySpec::default()).expect("the defaults lie within the bounds")
+        Self::try_from(RetryPolicySpec::default()).expect("the default policy is within its bounds")
     }
 }
 
 impl RetryPolicy {
-    /// Of what is executed at most once.
+    /// The policy of a handler that is executed at most once.
     #[must_use]
     pub const fn once() -> Self {
         Self { max_attempts: 1, backoff: Backoff::Constant, base_ms: 1, max_ms: 1, jitter_ppm: 0, max_age_ms: None }
     }
 
-    /// How often the handler is executed at most.
+    /// The most executions of the handler, including the first one.
     #[must_use]
     pub const fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
-    /// No attempt is begun later than this after the delivery came to be.
+    /// The greatest age of a delivery at the start of an attempt.
     #[must_use]
     pub fn max_age(&self) -> Option<Micros> {
         self.max_age_ms.map(Micros::from_millis)
@@ -179,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn out_of_range_is_refused() {
+    fn values_out_of_range_are_refused() {
         let spec = RetryPolicySpec::default();
         for (bad, error) in [
             (RetryPolicySpec { max_attempts: 0, ..spec }, InvalidRetryPolicy::MaxAttempts),
@@ -193,6 +188,6 @@ mod tests {
         ] {
             assert_eq!(RetryPolicy::try_from(bad), Err(error));
         }
-        assert!(serde_json::from_str::<RetryPolicy>(r#"{"max_attempt":3}"#).is_err(), "an unknown key");
+        assert!(serde_json::from_str::<RetryPolicy>(r#"{"max_attempt":3}"#).is_err(), "an unknown key is refused");
     }
 }

@@ -1,16 +1,18 @@
-//! Randomness as keyed streams: one more draw somewhere changes nothing elsewhere, and a replay draws the same.
+//! Random values from keyed streams. Each value depends on its key alone, so a new draw changes no
+//! other draw, and a replay draws the same values.
 
 use crate::names::DeliveryId;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// The secret half of every stream's key: given at boot, and part of the journal.
+/// The part of the key that all streams of a dispatcher share. It is an argument of the boot, so a
+/// replay can use the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RngKey(pub u64);
 
-/// What a draw is for. Streams of different purposes are independent.
+/// The purpose of a draw. Streams of different purposes are independent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -23,7 +25,7 @@ pub enum Purpose {
 }
 
 impl RngKey {
-    /// One value, uniform in `low..=high`, drawn for this purpose and subject alone.
+    /// One value, uniform in `low..=high`. `purpose`, `subject` and `nth` select the draw.
     #[must_use]
     pub fn uniform(self, purpose: Purpose, subject: i64, nth: u64, low: u64, high: u64) -> u64 {
         let mut seed = [0; 32];
@@ -32,11 +34,11 @@ impl RngKey {
         }
         let draw = ChaCha8Rng::from_seed(seed).next_u64();
         let span = u128::from(high.saturating_sub(low)) + 1;
-        // Multiply and shift: the bias is below span / 2^64.
+        // Multiply and shift maps the draw to the range with a bias below span / 2^64.
         low + ((u128::from(draw) * span) >> 64) as u64
     }
 
-    /// One value for one attempt of one delivery.
+    /// One value, uniform in `low..=high`, for one attempt of one delivery.
     #[must_use]
     pub fn for_attempt(self, purpose: Purpose, delivery: DeliveryId, attempt: u32, low: u64, high: u64) -> u64 {
         self.uniform(purpose, delivery.0, u64::from(attempt), low, high)
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_draw_depends_on_its_whole_key_and_on_nothing_else() {
+    fn a_draw_depends_on_each_part_of_its_key() {
         let draw = |key, purpose, subject, nth| RngKey(key).uniform(purpose, subject, nth, 0, u64::MAX - 1);
         let base = draw(1, Purpose::RetryJitter, 2, 3);
         assert_eq!(base, draw(1, Purpose::RetryJitter, 2, 3));
@@ -63,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ends_are_reached_and_never_passed() {
+    fn draws_reach_both_ends_of_the_range_and_stay_within_it() {
         let draws: Vec<u64> = (0..1000).map(|n| RngKey(7).uniform(Purpose::RetryJitter, 0, n, 5, 8)).collect();
         for value in 5..=8 {
             assert!(draws.contains(&value), "{value} was never drawn");

@@ -1,15 +1,16 @@
-//! Routes of HTTP triggers: which requests a method and a path with `{params}` are for.
+//! Routes of HTTP triggers: a method and a path with parameters.
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// An HTTP method in upper case, or `*` for all.
+/// An HTTP method in upper case, or `*` for all methods.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RouteMethod(String);
 
-/// A path such as `/orders/{id}`: each segment is literal or takes any one segment; a last `{name...}` takes the rest.
+/// A path such as `/orders/{id}`. A segment is literal, or a parameter that matches one segment.
+/// The last segment may be `{name...}`, which matches the rest of the path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct RoutePath {
@@ -24,40 +25,35 @@ enum Segment {
     Rest(String),
 }
 
-/// Text that is no route.
+/// The reason why a text is not a route.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRoute {
-    /// The method.
-    #[error("the method {0:?} is not valid: use one such as GET or POST, in upper case, or * for all")]
+    #[error("the method {0:?} is not valid: write one in upper case such as GET or POST, or * for all")]
     Method(String),
-    /// The path.
     #[error("the path {path:?} is not valid: {rule}")]
     Path {
-        /// What was given.
         path: String,
-        /// What it breaks.
+        /// The rule that the path breaks.
         rule: &'static str,
     },
 }
 
-/// The longest path of a route, in bytes.
+/// The most bytes of a route's path.
 const PATH_BYTES_MAX: usize = 512;
 
 impl RouteMethod {
-    /// Parses it.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidRoute> {
         let text = text.into();
         let is_method = (1..=16).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_uppercase());
         if text == "*" || is_method { Ok(Self(text)) } else { Err(InvalidRoute::Method(text)) }
     }
 
-    /// Whether it is for this method.
+    /// Whether a request with this method belongs to the route.
     #[must_use]
     pub fn matches(&self, method: &str) -> bool {
         self.0 == "*" || self.0 == method
     }
 
-    /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -65,14 +61,13 @@ impl RouteMethod {
 }
 
 impl RoutePath {
-    /// Parses it.
     pub fn new(text: impl Into<String>) -> Result<Self, InvalidRoute> {
         let text = text.into();
         let parsed = match text.strip_prefix('/') {
             None => Err("it must begin with /"),
             Some(_) if text.len() > PATH_BYTES_MAX => Err("it is longer than 512 bytes"),
             Some(_) if text.chars().any(|c| c.is_control() || matches!(c, '?' | '#' | '%')) => {
-                Err("it must hold no control characters and none of ? # %")
+                Err("it must contain no control characters and none of ? # %")
             }
             Some(rest) => segments(rest),
         };
@@ -82,13 +77,13 @@ impl RoutePath {
         }
     }
 
-    /// As it was written.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The values of its params, if it is for this path, given as its decoded segments.
+    /// The values of the parameters, or `None` if the route does not match. `path` is the path of
+    /// the request, split into decoded segments.
     #[must_use]
     pub fn params(&self, path: &[String]) -> Option<BTreeMap<String, String>> {
         let mut params = BTreeMap::new();
@@ -111,7 +106,8 @@ impl RoutePath {
         left.is_empty().then_some(params)
     }
 
-    /// Orders routes that are for the same path: the more literal one, from the left, is the lesser.
+    /// A key that orders routes which match the same path. The route that is literal further to the
+    /// left has the lower rank and wins.
     #[must_use]
     pub fn rank(&self) -> Vec<u8> {
         let rank = |segment: &Segment| match segment {
@@ -130,7 +126,7 @@ fn segments(rest: &str) -> Result<Vec<Segment>, &'static str> {
     for (n, part) in parts.iter().enumerate() {
         let Some(inner) = part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) else {
             if part.contains(['{', '}']) {
-                return Err("a param takes a whole segment: write /{name}/");
+                return Err("a parameter takes a whole segment: write /{name}/");
             }
             segments.push(Segment::Literal((*part).to_owned()));
             continue;
@@ -138,13 +134,13 @@ fn segments(rest: &str) -> Result<Vec<Segment>, &'static str> {
         let rest_of = inner.strip_suffix("...");
         let name = rest_of.unwrap_or(inner);
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            return Err("a param's name is made of letters, digits and _");
+            return Err("the name of a parameter consists of letters, digits and _");
         }
         if !names.insert(name) {
-            return Err("two of its params have one name");
+            return Err("two parameters have the same name");
         }
         if rest_of.is_some() && n + 1 < parts.len() {
-            return Err("{name...} takes the rest of the path and can only be its end");
+            return Err("{name...} takes the rest of the path and must be the last segment");
         }
         let name = name.to_owned();
         segments.push(if rest_of.is_some() { Segment::Rest(name) } else { Segment::Param(name) });
@@ -152,7 +148,7 @@ fn segments(rest: &str) -> Result<Vec<Segment>, &'static str> {
     Ok(segments)
 }
 
-macro_rules! text {
+macro_rules! text_conversions {
     ($type:ident) => {
         impl TryFrom<String> for $type {
             type Error = InvalidRoute;
@@ -175,8 +171,8 @@ macro_rules! text {
     };
 }
 
-text!(RouteMethod);
-text!(RoutePath);
+text_conversions!(RouteMethod);
+text_conversions!(RoutePath);
 
 #[cfg(test)]
 mod tests {
@@ -188,8 +184,8 @@ mod tests {
     }
 
     #[test]
-    fn paths_and_their_params() {
-        for (route, asked, found) in [
+    fn a_path_matches_with_its_parameters() {
+        for (route, request, expected) in [
             ("/", "", Some(vec![])),
             ("/orders", "orders", Some(vec![])),
             ("/orders", "orders/", None),
@@ -202,21 +198,21 @@ mod tests {
             ("/files/{path...}", "files", Some(vec![("path", "")])),
             ("/{all...}", "", Some(vec![("all", "")])),
         ] {
-            let params = RoutePath::new(route).unwrap().params(&path(asked));
-            let found = found.map(|list| list.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
-            assert_eq!(params, found, "{route} for {asked:?}");
+            let params = RoutePath::new(route).unwrap().params(&path(request));
+            let expected = expected.map(|list| list.into_iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect());
+            assert_eq!(params, expected, "{route} for {request:?}");
         }
     }
 
     #[test]
-    fn the_more_literal_route_comes_first() {
+    fn the_more_literal_route_has_the_lower_rank() {
         let mut routes = ["/{all...}", "/a/{id}", "/{a}/b", "/a/b"].map(|text| RoutePath::new(text).unwrap());
         routes.sort_by_key(RoutePath::rank);
         assert_eq!(routes.map(String::from), ["/a/b", "/a/{id}", "/{a}/b", "/{all...}"]);
     }
 
     #[test]
-    fn bad_routes_are_refused() {
+    fn invalid_routes_are_refused() {
         for bad in ["", "a", "/a{b}", "/{}", "/{a b}", "/{a}/{a}", "/{a...}/b", "/a?b", "/%2F", "/\n"] {
             assert!(RoutePath::new(bad).is_err(), "{bad:?}");
         }
@@ -229,7 +225,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_read_is_what_was_written(text in "/[a-z{}./]{0,20}") {
+        fn a_valid_route_is_serialized_as_it_was_written(text in "/[a-z{}./]{0,20}") {
             if let Ok(route) = RoutePath::new(text.clone()) {
                 prop_assert_eq!(serde_json::to_value(&route).unwrap(), serde_json::json!(text));
             }

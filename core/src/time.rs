@@ -1,27 +1,28 @@
-//! Time as plain integers. It enters the core only as an argument.
+//! Time as plain integers. The core reads no clock: time is always an argument.
 //!
-//! Three kinds of value, never mixed: [`Timestamp`] is the **store's** clock and the only one that leases and due
-//! times are measured by; [`Mono`] is this process's monotonic clock, for local deadlines; [`Micros`] is a length.
+//! There are three types, so that the compiler keeps the clocks apart:
+//!
+//! - [`Timestamp`] is a moment on the clock of the store. Leases and due times use only this clock.
+//! - [`Mono`] is a moment on the monotonic clock of this process, for local deadlines.
+//! - [`Micros`] is a length of time.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A length of time in microseconds. Arithmetic saturates: a retry policy at its extremes must not wrap around.
+/// A length of time in microseconds. The arithmetic saturates, so that an extreme retry policy does
+/// not wrap around.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Micros(pub u64);
 
 impl Micros {
-    /// No time at all.
     pub const ZERO: Self = Self(0);
 
-    /// From milliseconds.
     #[must_use]
     pub const fn from_millis(ms: u64) -> Self {
         Self(ms.saturating_mul(1_000))
     }
 
-    /// From seconds.
     #[must_use]
     pub const fn from_secs(s: u64) -> Self {
         Self(s.saturating_mul(1_000_000))
@@ -33,13 +34,11 @@ impl Micros {
         self.0 / 1_000
     }
 
-    /// The sum, at most the largest value.
     #[must_use]
     pub const fn saturating_add(self, other: Self) -> Self {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// The product, at most the largest value.
     #[must_use]
     pub const fn saturating_mul(self, factor: u64) -> Self {
         Self(self.0.saturating_mul(factor))
@@ -52,28 +51,29 @@ impl Micros {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// 1970-01-01. In a lease column it means "not leased".
+    /// The moment 1970-01-01T00:00:00Z. In a lease column it means "not leased".
     pub const EPOCH: Self = Self(0);
 
-    /// The moment `by` later, saturating.
+    /// The moment that is `by` later. Saturates.
     #[must_use]
     pub const fn plus(self, by: Micros) -> Self {
         Self(self.0.saturating_add_unsigned(by.0))
     }
 
-    /// The moment `by` earlier, saturating.
+    /// The moment that is `by` earlier. Saturates.
     #[must_use]
     pub const fn minus(self, by: Micros) -> Self {
         Self(self.0.saturating_sub_unsigned(by.0))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// The time from `earlier` to this moment. Zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Micros {
         Micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or_default())
     }
 
-    /// RFC 3339 with microseconds in UTC. Years outside 0–9999 are clamped, because RFC 3339 cannot write them.
+    /// Writes RFC 3339 in UTC with microseconds. RFC 3339 has no years outside 0–9999, so they are
+    /// clamped.
     #[must_use]
     pub fn to_rfc3339(self) -> String {
         chrono::DateTime::from_timestamp_micros(self.0.clamp(RFC3339_MIN, RFC3339_MAX))
@@ -81,7 +81,7 @@ impl Timestamp {
             .unwrap_or_default()
     }
 
-    /// Reads RFC 3339; finer digits than microseconds are cut off.
+    /// Reads RFC 3339. Digits after the microseconds are cut off.
     #[must_use]
     pub fn from_rfc3339(text: &str) -> Option<Self> {
         chrono::DateTime::parse_from_rfc3339(text).ok().map(|moment| Self(moment.timestamp_micros()))
@@ -94,24 +94,25 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// 0000-01-01T00:00:00Z.
+/// The moment 0000-01-01T00:00:00Z.
 const RFC3339_MIN: i64 = -62_167_219_200_000_000;
-/// 9999-12-31T23:59:59.999999Z.
+/// The moment 9999-12-31T23:59:59.999999Z.
 const RFC3339_MAX: i64 = 253_402_300_799_999_999;
 
-/// A moment on this process's monotonic clock, in microseconds since some start. Comparable only within one process.
+/// A moment on the monotonic clock of this process, in microseconds since an arbitrary start. Do
+/// not compare moments of different processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Mono(pub u64);
 
 impl Mono {
-    /// The moment `by` later, saturating.
+    /// The moment that is `by` later. Saturates.
     #[must_use]
     pub const fn plus(self, by: Micros) -> Self {
         Self(self.0.saturating_add(by.0))
     }
 
-    /// How long ago `earlier` was; zero if it lies ahead.
+    /// The time from `earlier` to this moment. Zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Micros {
         Micros(self.0.saturating_sub(earlier.0))
@@ -123,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rfc3339_round_trips_and_clamps() {
+    fn rfc3339_round_trips_and_clamps_the_year() {
         let moment = Timestamp(1_795_449_083_000_042);
         assert_eq!(moment.to_rfc3339(), "2026-11-23T15:51:23.000042Z");
         assert_eq!(Timestamp::from_rfc3339(&moment.to_rfc3339()), Some(moment));

@@ -1,4 +1,5 @@
-//! Triggers: "when an event matches this, run that handler, with this retry policy, as who registered me".
+//! Triggers. A trigger is a rule: when an event matches, run this handler with this retry policy as
+//! the principal that registered the trigger.
 
 use crate::cron::{CronExpression, TimeZone};
 use crate::event::{Event, Source};
@@ -10,30 +11,27 @@ use crate::route::{RouteMethod, RoutePath};
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// What a trigger is, as its owner wrote it.
+/// A trigger as its owner writes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TriggerSpec {
-    /// Unique in its app.
+    /// The name is unique in the app.
     pub name: TriggerName,
-    /// Which events.
     #[serde(rename = "match")]
     pub rule: Match,
-    /// What runs.
     pub handler: Handler,
-    /// What happens after a failure.
     #[serde(default)]
     pub retry: RetryPolicy,
-    /// How long one execution may take.
     #[serde(default)]
     pub timeout_ms: TimeoutMs,
-    /// At most so many of its executions at once, over all daemons of one store as far as leases tell.
+    /// The most executions of the trigger at once, over all daemons of the store. The store counts
+    /// valid leases, so an execution that outlives its lease is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<MaxConcurrency>,
-    /// Whether its script starts anew with each execution. Means nothing to other handlers.
+    /// Whether each execution loads the script anew. Has no effect on other handlers.
     #[serde(default, skip_serializing_if = "Isolation::is_default")]
     pub isolation: Isolation,
-    /// A disabled trigger gets no new rows.
+    /// A disabled trigger gets no new deliveries.
     #[serde(default = "yes")]
     pub enabled: bool,
 }
@@ -42,97 +40,85 @@ fn yes() -> bool {
     true
 }
 
-/// A trigger as the store holds it.
+/// A trigger as the store keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trigger {
-    /// Its id.
     pub id: TriggerId,
-    /// Its app.
     pub app: AppName,
-    /// What its owner wrote.
     #[serde(flatten)]
     pub spec: TriggerSpec,
-    /// Rows wait, untouched by claims.
+    /// A paused trigger still gets deliveries, but no daemon claims them.
     pub paused: bool,
-    /// Who it runs as.
+    /// The principal that the handler runs as.
     pub registered_by: PrincipalId,
     /// Grows with every change of the spec.
     pub version: i64,
 }
 
-/// Which events a trigger is for.
+/// The rule that selects the events of a trigger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "source", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Match {
-    /// KV mutations.
+    /// Mutations of KV values.
     Kv {
-        /// Which mutations; both if left out.
+        /// Both kinds of mutation if it is left out.
         #[serde(default)]
         ops: KvOps,
-        /// On the collection.
         #[serde(default = "Pattern::any")]
         collection: Pattern,
-        /// On the key.
         #[serde(default = "Pattern::any")]
         key: Pattern,
     },
-    /// The app's own events.
+    /// Events that the app emits.
     App {
-        /// On the type.
         #[serde(rename = "type")]
         event_type: Pattern,
-        /// On the subject.
         #[serde(default = "Pattern::any")]
         subject: Pattern,
     },
-    /// Synchronous requests.
+    /// HTTP requests, as sync calls.
     Http {
-        /// Such as `GET`.
         method: RouteMethod,
-        /// With `{params}`.
         path: RoutePath,
-        /// Whether it answers without a token. The handler has to see for itself who asks.
+        /// Whether requests need no token. The handler must then authenticate the client itself.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         public: bool,
     },
-    /// Ticks of the clock.
+    /// Ticks of a cron schedule.
     Cron {
-        /// When.
         expression: CronExpression,
-        /// By whose wall clock; UTC if left out.
+        /// The time zone of the schedule. UTC if it is left out.
         #[serde(default)]
         time_zone: TimeZone,
     },
     /// Dead letters of other triggers.
     DeadLetter {
-        /// On the name of the trigger that failed.
+        /// Matches the name of the trigger that failed.
         #[serde(default = "Pattern::any")]
         trigger: Pattern,
     },
 }
 
-/// Which KV mutations a trigger is for: `["set"]`, `["delete"]` or both.
+/// The kinds of KV mutations that a trigger selects, written `["set"]`, `["delete"]` or
+/// `["set", "delete"]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<KvOp>", into = "Vec<KvOp>")]
 pub struct KvOps {
-    /// `kv.set`.
     pub set: bool,
-    /// `kv.delete`.
     pub delete: bool,
 }
 
-/// One KV mutation.
+/// A kind of KV mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum KvOp {
-    /// A put.
     Set,
-    /// A delete of a key that was there.
+    /// A delete of a key that existed.
     Delete,
 }
 
 impl KvOp {
-    /// The type of the event that it emits.
+    /// The type of the event that the mutation emits.
     #[must_use]
     pub const fn event_type(self) -> &'static str {
         match self {
@@ -163,20 +149,21 @@ impl From<KvOps> for Vec<KvOp> {
     }
 }
 
-/// What a trigger runs. Written `{"script": "receipt"}`, `{"native": "resize"}` or `{"webhook": "https://…"}`.
+/// The handler of a trigger, written `{"script": "receipt"}`, `{"native": "resize"}` or
+/// `{"webhook": "https://…"}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Handler {
-    /// A script of the same app.
+    /// A script of the trigger's app.
     Script(ScriptName),
-    /// A Rust function that the embedding program registered under this name.
+    /// A Rust function. The embedding program registers it under this name.
     Native(ScriptName),
-    /// An HTTP endpoint.
+    /// The URL of an HTTP endpoint.
     Webhook(String),
 }
 
 impl Handler {
-    /// Its kind and its name, as SQL keeps them.
+    /// The kind and the name of the handler, as two columns in SQL.
     #[must_use]
     pub fn parts(&self) -> (&'static str, &str) {
         match self {
@@ -186,7 +173,7 @@ impl Handler {
         }
     }
 
-    /// Reads back what [`Self::parts`] gave.
+    /// The reverse of [`Self::parts`].
     #[must_use]
     pub fn from_parts(kind: &str, name: &str) -> Option<Self> {
         match kind {
@@ -199,14 +186,13 @@ impl Handler {
 }
 
 macro_rules! bounded {
-    ($(#[$doc:meta])* $type:ident, $int:ty, $min:literal, $max:literal, $what:literal) => {
+    ($(#[$doc:meta])* $type:ident, $int:ty, $min:literal, $max:literal, $field:literal) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "u64", into = "u64")]
         pub struct $type($int);
 
         impl $type {
-            /// The number.
             #[must_use]
             pub const fn get(self) -> $int {
                 self.0
@@ -219,7 +205,7 @@ macro_rules! bounded {
                 if ($min..=$max).contains(&value) {
                     Ok(Self(value as $int))
                 } else {
-                    Err(concat!($what, " must be from ", $min, " to ", $max))
+                    Err(concat!($field, " must be from ", $min, " to ", $max))
                 }
             }
         }
@@ -233,11 +219,11 @@ macro_rules! bounded {
 }
 
 bounded!(
-    /// How long one execution may take, in milliseconds.
+    /// The time limit of one execution, in milliseconds.
     TimeoutMs, u64, 1, 3_600_000, "timeout_ms"
 );
 bounded!(
-    /// How many executions of one trigger may run at once.
+    /// The most executions of one trigger at once.
     MaxConcurrency, u32, 1, 10_000, "max_concurrency"
 );
 
@@ -248,7 +234,6 @@ impl Default for TimeoutMs {
 }
 
 impl TimeoutMs {
-    /// As a length of time.
     #[must_use]
     pub const fn as_micros(self) -> Micros {
         Micros::from_millis(self.0)
@@ -256,7 +241,7 @@ impl TimeoutMs {
 }
 
 impl Match {
-    /// Which source it listens to.
+    /// The source of the events that the rule selects.
     #[must_use]
     pub const fn source(&self) -> Source {
         match self {
@@ -268,9 +253,10 @@ impl Match {
         }
     }
 
-    /// Whether `event`, of the same app, is one of its events. This is what the stores' SQL must agree with.
+    /// Whether the rule selects `event`, which must be of the same app. The SQL of the stores must
+    /// agree with this function.
     ///
-    /// A cron or HTTP event is made for one trigger and is never matched against others.
+    /// A cron or HTTP event is created for one trigger, so no rule selects it.
     #[must_use]
     pub fn matches(&self, event: &Event) -> bool {
         if self.source() != event.source {
@@ -279,10 +265,10 @@ impl Match {
         let (event_type, subject) = (event.event_type.as_str(), event.subject.as_str());
         match self {
             Self::Kv { ops, collection, key } => {
-                let wanted = (ops.set && event_type == KvOp::Set.event_type())
+                let is_selected = (ops.set && event_type == KvOp::Set.event_type())
                     || (ops.delete && event_type == KvOp::Delete.event_type());
                 let (event_collection, event_key) = subject.split_once('/').unwrap_or((subject, ""));
-                wanted && collection.matches(event_collection) && key.matches(event_key)
+                is_selected && collection.matches(event_collection) && key.matches(event_key)
             }
             Self::App { event_type: types, subject: subjects } => {
                 types.matches(event_type) && subjects.matches(subject)
@@ -298,7 +284,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spec_reads_as_it_is_written() {
+    fn a_spec_round_trips_and_omits_defaults() {
         let written = serde_json::json!({
             "name": "receipt", "match": {"source": "kv", "ops": ["set"], "collection": "orders"},
             "handler": {"script": "receipt"}, "retry": {"max_attempts": 3}, "max_concurrency": 2,
@@ -307,7 +293,7 @@ mod tests {
         assert_eq!(spec.timeout_ms.get(), 30_000);
         assert!(spec.enabled);
         assert_eq!(spec.isolation, Isolation::Warm);
-        assert!(!serde_json::to_string(&spec).unwrap().contains("isolation"), "the default is not written");
+        assert!(!serde_json::to_string(&spec).unwrap().contains("isolation"), "the default isolation is omitted");
         let spec = TriggerSpec { isolation: Isolation::Fresh, ..spec };
         assert!(serde_json::to_string(&spec).unwrap().contains(r#""isolation":"fresh""#));
         let again: TriggerSpec = serde_json::from_value(serde_json::to_value(&spec).unwrap()).unwrap();
@@ -315,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_specs_are_refused() {
+    fn invalid_specs_are_refused() {
         let base = serde_json::json!({
             "name": "t", "match": {"source": "app", "type": "a.*"}, "handler": {"script": "s"},
         });
@@ -333,7 +319,7 @@ mod tests {
         let cold = serde_json::json!({
             "name": "t", "match": {"source": "app", "type": "a.*"}, "handler": {"script": "s"}, "isolation": "cold",
         });
-        assert!(serde_json::from_value::<TriggerSpec>(cold).is_err(), "an unknown isolation");
+        assert!(serde_json::from_value::<TriggerSpec>(cold).is_err(), "an unknown isolation is refused");
         for (key, value) in [("timeout_ms", 0), ("timeout_ms", 3_600_001), ("max_concurrency", 0), ("retries", 1)] {
             let mut bad = base.clone();
             bad[key] = value.into();

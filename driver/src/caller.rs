@@ -1,4 +1,4 @@
-//! How the rest of the process makes sync calls: through the dispatcher, like everything that runs.
+//! Sync calls of this process. They go through the dispatcher, as every execution does.
 
 use crate::Command;
 use std::sync::Arc;
@@ -6,32 +6,35 @@ use tidegate_core::{Cause, IdempotencyKey, InboxId, NewEvent, SyncCall, SyncRepl
 use tidegate_ports::{InboxRegistry, Receipt};
 use tokio::sync::mpsc;
 
-/// Makes calls to one dispatcher. Cheap to clone.
+/// Makes sync calls to one dispatcher. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct SyncCaller {
     commands: mpsc::Sender<Command>,
     inboxes: InboxRegistry,
 }
 
-/// The dispatcher has ended. Nothing was started.
+/// The dispatcher has ended, so the call was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the dispatcher has ended; nothing was started")]
+#[error("the dispatcher has ended; nothing was started; retry after the daemon has restarted")]
 pub struct DispatcherEnded;
 
 impl SyncCaller {
-    /// `commands` leads to the dispatcher whose replies go to `inboxes`.
+    /// `commands` must lead to the dispatcher that delivers its replies to `inboxes`.
     #[must_use]
     pub fn new(commands: mpsc::Sender<Command>, inboxes: InboxRegistry) -> Self {
         Self { commands, inboxes }
     }
 
-    /// Calls and waits for the reply. A future that is dropped is a caller who hung up: what was begun goes on, and is
-    /// written down as abandoned.
+    /// Makes a call and waits for the reply.
+    ///
+    /// Dropping the future means that the caller is gone. An execution that has started goes on,
+    /// and the store records it as abandoned.
     pub async fn call(&self, target: SyncTarget, event: NewEvent, cause: Cause) -> Result<SyncReply, DispatcherEnded> {
         self.call_with_key(target, event, cause, None).await
     }
 
-    /// The same under an idempotency key: a repeated call gets the first one's reply, and runs nothing.
+    /// Like [`Self::call`], under an idempotency key. A repeated call gets the reply of the first
+    /// call and starts no execution.
     pub async fn call_with_key(
         &self,
         target: SyncTarget,
@@ -44,7 +47,9 @@ impl SyncCaller {
         Ok(reply)
     }
 
-    /// The same for somebody to whom the reply is still to be sent: the receipt is to be signed when it is.
+    /// Like [`Self::call_with_key`], for a caller that still has to send the reply to its client.
+    /// Confirm the receipt after the client has the reply. A receipt that is dropped unconfirmed
+    /// makes the execution abandoned.
     pub async fn call_with_receipt(
         &self,
         target: SyncTarget,
@@ -53,33 +58,34 @@ impl SyncCaller {
         idempotency_key: Option<IdempotencyKey>,
     ) -> Result<(SyncReply, Receipt), DispatcherEnded> {
         let (inbox, reply) = self.inboxes.open();
-        let mut hang_up = HangUp { caller: self, inbox, waits: true };
+        let mut guard = CallerGoneGuard { caller: self, inbox, is_waiting: true };
         let call = Arc::new(SyncCall { inbox, target, event, cause, idempotency_key });
         self.commands.send(Command::Call(call)).await.map_err(|_| DispatcherEnded)?;
         let reply = tokio::select! {
             biased;
             reply = reply => reply.map_err(|_| DispatcherEnded)?,
-            // It answers whoever waits before it ends, so this one came too late.
+            // The dispatcher answers every call that it has received before it ends. This call
+            // arrived too late.
             () = self.commands.closed() => return Err(DispatcherEnded),
         };
-        hang_up.waits = false;
+        guard.is_waiting = false;
         Ok(reply)
     }
 }
 
-/// Tells the dispatcher when nobody waits any more.
-struct HangUp<'a> {
+/// Reports to the dispatcher that the caller is gone, if it is dropped before the reply.
+struct CallerGoneGuard<'a> {
     caller: &'a SyncCaller,
     inbox: InboxId,
-    waits: bool,
+    is_waiting: bool,
 }
 
-impl Drop for HangUp<'_> {
+impl Drop for CallerGoneGuard<'_> {
     fn drop(&mut self) {
-        if self.waits {
+        if self.is_waiting {
             self.caller.inboxes.close(self.inbox);
-            // With too many commands waiting the reply finds the inbox closed all the same; only a call that still waits
-            // for a permit then keeps its place for nothing.
+            // If the channel is full the command is lost. The reply then finds its inbox closed, so
+            // the execution is abandoned. A call that still waits for a permit keeps its place.
             self.caller.commands.try_send(Command::CallerGone(self.inbox)).ok();
         }
     }

@@ -1,37 +1,27 @@
-//! The loop. It makes no decisions: it waits for the first thing that happens, tells the dispatcher, and does what the
-//! dispatcher says.
+//! The loop. It makes no decisions: it waits for the next event, gives it to the dispatcher, and
+//! performs the actions that the dispatcher returns.
 
-use futures_util::FutureExt;
-use std::any::Any;
-use std::collections::BTreeMap;
-use std::panic::AssertUnwindSafe;
+use crate::shutdown::Shutdown;
+use crate::tasks::Tasks;
 use std::sync::Arc;
-use tidegate_core::{
-    Action, Boot, Config, Delivery, Dispatcher, ExecError, Failure, GateLimits, InboxId, InlineRoom, Input, Mono, OpId,
-    Outcome, Output, Reply, Request, StoreError, SyncCall, View,
-};
-use tidegate_ports::{
-    Clock, DispatchStore, Executor, InboxResolver, InlineBatch, Observer, ReplyOutcome, WakeHandle, WakeUp,
-};
+use tidegate_core::{Boot, Config, Dispatcher, GateLimits, InboxId, InlineRoom, Input, Mono, Output, SyncCall, View};
+use tidegate_ports::{Clock, DispatchStore, Executor, InboxResolver, InlineBatch, Observer, WakeHandle, WakeUp};
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio::time::{Duration, Instant, sleep_until};
 
-/// The world that a dispatcher is driven against.
+/// The ports of one driver.
 pub struct DriverPorts<S, E, I> {
-    /// Where deliveries are.
+    /// The store of the deliveries.
     pub store: Arc<S>,
-    /// What runs handlers.
     pub executor: Arc<E>,
-    /// What hands replies to callers.
+    /// Hands replies to sync callers.
     pub inboxes: Arc<I>,
-    /// What is taken for the time.
+    /// The monotonic clock of the dispatcher.
     pub clock: Box<dyn Clock>,
-    /// Who is told what is so.
     pub observer: Box<dyn Observer>,
-    /// How others wake this dispatcher.
+    /// Wakes this driver. The writers of this process hold clones.
     pub wake: WakeHandle,
-    /// Shows what the dispatcher holds, whenever it waits.
+    /// Publishes the state of the dispatcher each time before the loop waits.
     pub view: watch::Sender<View>,
 }
 
@@ -41,23 +31,22 @@ impl<S, E, I> std::fmt::Debug for DriverPorts<S, E, I> {
     }
 }
 
-/// What the rest of the process asks of a running dispatcher.
+/// A request of this process to its running dispatcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Claim no more, finish or release what is held, then stop. A dropped sender means the same.
+    /// Claim no more rows, finish or release the rows that are held, then stop. Closing the channel
+    /// of commands has the same effect.
     Shutdown,
-    /// Put other limits in force.
+    /// Replace the limits of the gate.
     ChangeGate(GateLimits),
-    /// Somebody calls and waits.
+    /// Make a sync call. Its reply goes to the inbox that the call names.
     Call(Arc<SyncCall>),
-    /// A caller waits no longer.
+    /// The caller of this inbox no longer waits.
     CallerGone(InboxId),
 }
 
-/// Drives a dispatcher until it has stopped.
-///
-/// Answers of store calls and executions come back over one channel, which holds at most what was asked for: one
-/// exchange, one renewal, one discovery, and one execution per permit.
+/// Drives a dispatcher until it has stopped. Dropping the future cancels all executions and
+/// disables inline claims.
 pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     config: Config,
     boot: Boot,
@@ -65,170 +54,111 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     mut commands: mpsc::Receiver<Command>,
 ) {
     let DriverPorts { store, executor, inboxes, clock, mut observer, wake, view } = ports;
-    let mut dispatcher = Dispatcher::new(config, boot, clock.now());
-    let (answers, mut answered) = mpsc::unbounded_channel();
-    let mut tasks = Tasks { store, executor, inboxes, answers, executions: BTreeMap::new() };
+    let dispatcher = Dispatcher::new(config, boot, clock.now());
+    let (tasks, mut answers) = Tasks::new(store, executor, inboxes);
+    let mut driver = Driver { dispatcher, clock, tasks, shutdown: Shutdown::new(wake.clone()) };
     let mut commands_open = true;
-    let _driven = wake.driver_guard();
-    // Until when the shutdown that was asked for waits for the offer that is out.
-    let mut closing: Option<Instant> = None;
 
     loop {
         let wake_at = loop {
-            match dispatcher.poll() {
-                Output::Action(action) => tasks.perform(action),
+            match driver.dispatcher.poll() {
+                Output::Action(action) => driver.tasks.perform(action),
                 Output::Fact(fact) => observer.observe(&fact),
                 Output::Idle { wake_at, .. } => break wake_at,
                 Output::Stopped => return,
             }
         };
-        let held = dispatcher.view();
-        wake.offer(room(&dispatcher, &held), config.lease_for());
-        view.send_replace(held);
-        // Biased, because a random order could not be replayed. Answers go first: they free permits.
-        let input = tokio::select! {
+        let current_view = driver.dispatcher.view();
+        wake.set_inline_room(inline_room(&driver.dispatcher, &current_view), config.lease_for());
+        view.send_replace(current_view);
+        let timer_at = wake_at.map_or_else(|| Instant::now() + IDLE_WAIT, |at| driver.clock.when(at));
+        // Biased, because a random order could not be replayed. Answers come before commands,
+        // because they free permits.
+        let event = tokio::select! {
             biased;
-            () = wake.inline_claim_ended(closing.unwrap_or_else(Instant::now)), if closing.is_some() => {
-                closing = None;
-                let last = told(&mut dispatcher, &*clock, wake.take_wake_up());
-                dispatcher.handle(clock.now(), last);
-                Some(Input::ShutdownRequested)
-            }
-            Some(answer) = answered.recv() => Some(tasks.taken(answer)),
+            () = driver.shutdown.inline_claims_ended() => Event::InlineClaimsEnded,
+            Some(answer) = answers.recv() => Event::Answer(answer),
             command = commands.recv(), if commands_open => {
                 commands_open = command.is_some();
-                command.and_then(asked)
+                Event::Command(command.unwrap_or(Command::Shutdown))
             }
-            woken = wake.next_wake_up() => Some(told(&mut dispatcher, &*clock, woken)),
-            () = sleep_until(wake_at.map_or_else(|| Instant::now() + FAR_AWAY, |at| clock.when(at))) => Some(Input::Tick),
+            wake_up = wake.next_wake_up() => Event::WakeUp(wake_up),
+            () = sleep_until(timer_at) => Event::Timer,
         };
-        let mut take = |input| {
-            if let Some(input) = input {
-                dispatcher.handle(clock.now(), input);
-            } else {
-                // What an emission is claiming right now would have to wait for its lease to run out.
-                wake.disable_inline_claims();
-                closing.get_or_insert_with(|| Instant::now() + LAST_OFFER);
-            }
-        };
-        take(input);
-        // What else is there already goes in before the next poll, so that it is settled together.
-        while let Ok(answer) = answered.try_recv() {
-            take(Some(tasks.taken(answer)));
+        driver.handle(event);
+        // Take all that has arrived before the next poll, so that one exchange settles it together.
+        while let Ok(answer) = answers.try_recv() {
+            driver.handle(Event::Answer(answer));
         }
         while let Ok(command) = commands.try_recv() {
-            take(asked(command));
+            driver.handle(Event::Command(command));
         }
     }
 }
 
-fn room(dispatcher: &Dispatcher, held: &View) -> InlineRoom {
-    if held.inline_room == 0 {
+/// How long the loop sleeps if the dispatcher sets no timer and only an event can bring work.
+const IDLE_WAIT: Duration = Duration::from_secs(3_600);
+
+/// An event that ends a wait of the loop.
+enum Event {
+    Answer(Input),
+    Command(Command),
+    WakeUp(WakeUp),
+    /// A shutdown has waited long enough for the inline claim under way.
+    InlineClaimsEnded,
+    Timer,
+}
+
+struct Driver<S, E, I> {
+    dispatcher: Dispatcher,
+    clock: Box<dyn Clock>,
+    tasks: Tasks<S, E, I>,
+    shutdown: Shutdown,
+}
+
+impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Answer(answer) => {
+                self.tasks.remove_ended(&answer);
+                self.handle_input(answer);
+            }
+            Event::Command(Command::Shutdown) => self.shutdown.begin(),
+            Event::Command(Command::ChangeGate(limits)) => self.handle_input(Input::GateChanged { limits }),
+            Event::Command(Command::Call(call)) => self.handle_input(Input::SyncCalled { call }),
+            Event::Command(Command::CallerGone(inbox)) => self.handle_input(Input::CallerGone { inbox }),
+            Event::WakeUp(wake_up) => self.handle_wake_up(wake_up),
+            Event::InlineClaimsEnded => {
+                let last = self.shutdown.end_wait();
+                self.handle_wake_up(last);
+                self.handle_input(Input::ShutdownRequested);
+            }
+            Event::Timer => self.handle_input(Input::Tick),
+        }
+    }
+
+    /// The lanes go in before the rows of an inline claim, because rows that wait in a lane are
+    /// older and run first.
+    fn handle_wake_up(&mut self, WakeUp { lanes, discover, inline_batch }: WakeUp) {
+        self.handle_input(Input::WakeUp { lanes, discover });
+        if let Some(InlineBatch { deliveries, started_at }) = inline_batch {
+            // Read the clock before the age, so that `begun_at` is not after the true moment.
+            let now = self.clock.now();
+            let age_us = u64::try_from(started_at.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let begun_at = Mono(now.0.saturating_sub(age_us));
+            self.handle_input(Input::InlineClaim { claimed: deliveries, begun_at });
+        }
+    }
+
+    fn handle_input(&mut self, input: Input) {
+        self.dispatcher.handle(self.clock.now(), input);
+    }
+}
+
+fn inline_room(dispatcher: &Dispatcher, view: &View) -> InlineRoom {
+    if view.inline_room == 0 {
         InlineRoom::default()
     } else {
-        InlineRoom { rows: held.inline_room, closed_lanes: dispatcher.closed_lanes() }
+        InlineRoom { rows: view.inline_room, closed_lanes: dispatcher.closed_lanes() }
     }
-}
-
-/// Lanes go in before rows that were claimed: what waits in a lane goes first.
-fn told(dispatcher: &mut Dispatcher, clock: &dyn Clock, WakeUp { lanes, discover, inline_batch }: WakeUp) -> Input {
-    let woken = Input::WakeUp { lanes, discover };
-    let Some(InlineBatch { claimed, begun_at }) = inline_batch else { return woken };
-    let now = clock.now();
-    dispatcher.handle(now, woken);
-    let ago = u64::try_from(begun_at.elapsed().as_micros()).unwrap_or(u64::MAX);
-    Input::InlineClaim { claimed, begun_at: Mono(now.0.saturating_sub(ago)) }
-}
-
-/// Nothing, if the dispatcher is to be shut down.
-fn asked(command: Command) -> Option<Input> {
-    Some(match command {
-        Command::Shutdown => return None,
-        Command::ChangeGate(limits) => Input::GateChanged { limits },
-        Command::Call(call) => Input::SyncCalled { call },
-        Command::CallerGone(inbox) => Input::CallerGone { inbox },
-    })
-}
-
-/// How long a shutdown waits for an emission that is claiming rows.
-const LAST_OFFER: Duration = Duration::from_secs(1);
-/// A timer for when only answers are waited for.
-const FAR_AWAY: Duration = Duration::from_secs(3_600);
-
-struct Tasks<S, E, I> {
-    store: Arc<S>,
-    executor: Arc<E>,
-    inboxes: Arc<I>,
-    answers: mpsc::UnboundedSender<Input>,
-    executions: BTreeMap<OpId, AbortHandle>,
-}
-
-impl<S: DispatchStore, E: Executor, I: InboxResolver> Tasks<S, E, I> {
-    fn perform(&mut self, action: Action) {
-        let answers = self.answers.clone();
-        match action {
-            Action::CallStore { op, request } => {
-                let store = Arc::clone(&self.store);
-                tokio::spawn(async move {
-                    let result = call(&*store, request).await;
-                    // The receiver is gone only when the dispatcher has stopped.
-                    answers.send(Input::StoreAnswered { op, result }).ok();
-                });
-            }
-            Action::Execute { op, delivery } => {
-                let executor = Arc::clone(&self.executor);
-                let task = tokio::spawn(async move {
-                    let outcome = execute(&*executor, delivery).await;
-                    answers.send(Input::ExecutionEnded { op, outcome }).ok();
-                });
-                self.executions.insert(op, task.abort_handle());
-            }
-            Action::Reply { op, inbox, reply } => {
-                let inboxes = Arc::clone(&self.inboxes);
-                tokio::spawn(async move {
-                    let delivered = inboxes.deliver(inbox, reply).await == ReplyOutcome::Delivered;
-                    answers.send(Input::ReplyDelivered { op, delivered }).ok();
-                });
-            }
-            Action::Cancel { op } => {
-                if let Some(task) = self.executions.remove(&op) {
-                    task.abort();
-                }
-            }
-        }
-    }
-
-    fn taken(&mut self, answer: Input) -> Input {
-        if let Input::ExecutionEnded { op, .. } = &answer {
-            self.executions.remove(op);
-        }
-        answer
-    }
-}
-
-impl<S, E, I> Drop for Tasks<S, E, I> {
-    fn drop(&mut self) {
-        self.executions.values().for_each(AbortHandle::abort);
-    }
-}
-
-/// A panic in a store says nothing about what it had done by then.
-async fn call<S: DispatchStore>(store: &S, request: Request) -> Result<Reply, StoreError> {
-    let name = request.name();
-    AssertUnwindSafe(store.call(request))
-        .catch_unwind()
-        .await
-        .unwrap_or_else(|panic| Err(StoreError::unknown(format!("the store panicked in {name}: {}", text(&*panic)))))
-}
-
-/// A panic in a handler is an outcome, not the end of the daemon.
-async fn execute<E: Executor>(executor: &E, delivery: Arc<Delivery>) -> Outcome {
-    AssertUnwindSafe(executor.execute(delivery)).catch_unwind().await.unwrap_or_else(|panic| {
-        Outcome::Failed(Failure::new(ExecError::Internal, format!("the handler panicked: {}", text(&*panic))))
-    })
-}
-
-fn text(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without a message")
 }

@@ -1,10 +1,10 @@
-//! The execution gate of a running dispatcher, as operators see it.
+//! The execution gate of a running dispatcher: reads its state and changes its limits.
 
 use crate::{Command, DispatcherEnded};
 use tidegate_core::{GateLimits, View};
 use tokio::sync::{mpsc, watch};
 
-/// Looks at one dispatcher's gate and changes its limits. Cheap to clone.
+/// A handle on the gate of one dispatcher. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct GateHandle {
     commands: mpsc::Sender<Command>,
@@ -12,13 +12,13 @@ pub struct GateHandle {
 }
 
 impl GateHandle {
-    /// `commands` leads to the dispatcher that shows itself in `view`.
+    /// `commands` must lead to the dispatcher that publishes `view`.
     #[must_use]
     pub fn new(commands: mpsc::Sender<Command>, view: watch::Receiver<View>) -> Self {
         Self { commands, view }
     }
 
-    /// What the dispatcher holds.
+    /// The state of the dispatcher when it last began to wait.
     #[must_use]
     pub fn view(&self) -> View {
         *self.view.borrow()
@@ -31,7 +31,10 @@ impl GateHandle {
         GateLimits { permits, sync_reserve }
     }
 
-    /// Puts other limits in force and waits until they are. Limits out of range change nothing: check them before.
+    /// Changes the limits and waits until they are in force.
+    ///
+    /// The dispatcher ignores limits that are out of range, and this call then waits until the
+    /// dispatcher ends. Check the limits first.
     pub async fn change(&self, limits: GateLimits) -> Result<(), DispatcherEnded> {
         let mut view = self.view.clone();
         self.commands.send(Command::ChangeGate(limits)).await.map_err(|_| DispatcherEnded)?;

@@ -1,8 +1,10 @@
-//! The one async loop that drives the core against its ports.
+//! The async loop that runs the dispatcher of `tidegate-core` against its ports.
 
 mod caller;
 mod drive;
 mod gate;
+mod shutdown;
+mod tasks;
 
 pub use caller::{DispatcherEnded, SyncCaller};
 pub use drive::{Command, DriverPorts, drive};

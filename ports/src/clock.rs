@@ -1,25 +1,25 @@
-//! What a driver takes for the time.
+//! The clock of a driver.
 
 use tidegate_core::Mono;
 use tokio::time::{Duration, Instant};
 
-/// A monotonic clock, from the beginning of a dispatcher's life. One that runs wrong costs latency and nothing else.
+/// A monotonic clock that counts from the start of a dispatcher. A clock that runs too fast or too
+/// slow costs latency and changes no result, because the store's clock decides about leases.
 pub trait Clock: Send + Sync + 'static {
-    /// What it reads.
     fn now(&self) -> Mono;
 
-    /// When it will read `at`, by the runtime's clock.
+    /// The moment of the runtime's clock at which this clock will read `at`.
     fn when(&self, at: Mono) -> Instant;
 }
 
-/// The process's own clock.
+/// The monotonic clock of the process.
 #[derive(Clone, Copy, Debug)]
 pub struct ProcessClock {
     started: Instant,
 }
 
 impl ProcessClock {
-    /// Reads zero now.
+    /// A clock that reads zero now.
     #[must_use]
     pub fn start() -> Self {
         Self { started: Instant::now() }

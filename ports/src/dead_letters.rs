@@ -9,121 +9,116 @@ use tidegate_core::{
 /// The dead letters of apps.
 #[async_trait]
 pub trait DeadLetterStore: Send + Sync + 'static {
-    /// An app's dead letters, newest first.
+    /// The dead letters of the app that pass `filter`, newest first.
     async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError>;
 
-    /// One of them.
     async fn get(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
-    /// Puts the deliveries of the next letters of `selection` back in the outbox and marks the letters `redriven`, in one
-    /// transaction: the same event for the same trigger, so the same idempotency key, with all attempts before it. Letters
-    /// of triggers that are gone are skipped. A letter is redriven once, however often and by however many it is asked for.
+    /// Redrives the next letters of `selection` in one transaction: puts their deliveries back in
+    /// the outbox and marks the letters `redriven`.
+    ///
+    /// A redriven delivery has the event, the trigger and therefore the idempotency key of the
+    /// letter, and keeps its failed attempts. Letters of deleted triggers are skipped. Each letter
+    /// is redriven at most once, even if several calls name it at the same time.
     async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError>;
 
-    /// Marks the next letters of `selection` `discarded`, in one transaction.
+    /// Marks the next letters of `selection` as `discarded` in one transaction.
     async fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError>;
 
-    /// What a redrive of all of `selection` would do now, whatever its `limit`. Nothing is changed.
+    /// Counts the letters that a redrive of the whole `selection` would redrive or skip now.
+    /// Ignores its `limit` and changes nothing.
     async fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError>;
 }
 
-/// Which dead letters to do something about. Never those that are redriven already.
+/// Selects dead letters for a redrive or a discard. All conditions must hold. Redriven letters are
+/// never selected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LetterSelection {
-    /// These, resolved or not. `None`: by the other fields.
+    /// Selects these letters, resolved or not. `None` selects by the other fields alone.
     pub ids: Option<Vec<DeadLetterId>>,
-    /// Only of this trigger.
     pub trigger: Option<TriggerName>,
-    /// Only with this fingerprint.
     pub fingerprint: Option<String>,
-    /// Only for this reason.
     pub reason: Option<DeadReason>,
-    /// Only made at or after this.
+    /// The earliest time of creation, inclusive.
     pub created_from: Option<Timestamp>,
-    /// Only made before this.
+    /// The latest time of creation, exclusive.
     pub created_before: Option<Timestamp>,
-    /// Only with this resolution. `None` is open, unless `ids` are given.
+    /// `None` selects open letters, and letters of any resolution if `ids` are given.
     pub resolution: Option<Resolution>,
-    /// Only after this one: where the batch before ended.
+    /// Selects letters with greater ids: the last id of the previous batch.
     pub after: Option<DeadLetterId>,
-    /// At most so many at once.
+    /// The most letters of one batch.
     pub limit: u32,
 }
 
-/// What was done about some letters.
+/// The result of one batch of a redrive or a discard.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LetterBatch {
-    /// Letters that were looked at; fewer than the limit means that there are no more.
+    /// The number of selected letters. If it is less than the limit, no letters are left.
     pub matched: u64,
-    /// Of these, those that could not be redriven because their trigger is gone.
+    /// The number of selected letters that were not redriven because their trigger is deleted.
     pub skipped: u64,
-    /// The last one that was looked at.
+    /// The last selected letter.
     pub last: Option<DeadLetterId>,
-    /// Lanes that got rows.
+    /// The lanes that got rows.
     pub woken_lanes: Vec<TriggerId>,
 }
 
-/// Which dead letters.
+/// Selects dead letters for a list. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeadLetterFilter {
-    /// Only of this trigger.
     pub trigger: Option<TriggerName>,
-    /// Only with this fingerprint.
     pub fingerprint: Option<String>,
-    /// Only for this reason.
     pub reason: Option<DeadReason>,
-    /// Only with this resolution.
     pub resolution: Option<Resolution>,
-    /// Only those that nobody has resolved.
+    /// Selects only letters without a resolution.
     pub open_only: bool,
-    /// Only older than this one.
+    /// Selects letters with smaller ids: the last id of the previous page.
     pub before: Option<DeadLetterId>,
-    /// At most so many.
+    /// The most letters of one page.
     pub limit: u32,
 }
 
-/// A delivery that will not be tried again by itself, with all that is needed to understand it and to redrive it.
+/// A delivery that is not tried again on its own, with everything that a person needs to understand
+/// the failure and that a redrive needs to repeat the delivery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    /// The letter.
     pub id: DeadLetterId,
-    /// The delivery that it was.
+    /// The id of the delivery, which is deleted.
     pub delivery_id: DeliveryId,
-    /// Its trigger.
     pub trigger: TriggerName,
-    /// The trigger's version when the delivery died.
+    /// The version of the trigger when the delivery died.
     pub trigger_version: i64,
-    /// What should have run.
+    /// The handler that should have run. `None` if the trigger was deleted.
     pub handler: Option<Handler>,
-    /// The script's version when the delivery died.
+    /// The version of the script when the delivery died.
     pub script_version: Option<i64>,
-    /// Who it ran as.
+    /// The principal that the handler ran as.
     pub principal: PrincipalId,
-    /// The event, whole.
     pub event: Event,
-    /// Why.
     pub reason: DeadReason,
-    /// How many attempts were made.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Each of them.
+    /// The failed attempts, oldest first.
     pub failed: Vec<Attempt>,
-    /// Equal failures share it.
+    /// Equal for equal failures: a hash of the error's class and the first line of its message
+    /// without digits.
     pub fingerprint: String,
-    /// When the delivery came to be.
+    /// When the delivery was written to the outbox.
     pub enqueued_at: Timestamp,
-    /// When it died.
+    /// When the delivery died.
     pub created_at: Timestamp,
-    /// `None` is open.
+    /// `None` while the letter is open.
     pub resolution: Option<Resolution>,
-    /// What the handler that was to handle it failed of.
+    /// The failed attempt of the dead-letter handler, if it failed.
     pub handler_failure: Option<Attempt>,
-    /// How many redrives it has behind it.
+    /// How many times the delivery was redriven before it died.
     pub redrive_generation: u32,
-    /// The letter that the delivery was before it was redriven.
+    /// The letter whose redrive created this delivery.
     pub previous_letter_id: Option<DeadLetterId>,
 }
 
-/// What was done about a dead letter.
+/// The way in which a dead letter was resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Resolution {
@@ -131,14 +126,14 @@ pub enum Resolution {
     Handled,
     /// A dead-letter handler failed.
     HandlerFailed,
-    /// It was put back in the outbox.
+    /// Its delivery was put back in the outbox.
     Redriven,
-    /// Somebody decided that it does not matter.
+    /// A person decided that it needs no redrive.
     Discarded,
 }
 
 impl Resolution {
-    /// Every resolution, with its name in SQL, API and metrics.
+    /// Every resolution with its name in SQL, the API and metrics.
     pub const ALL: [(Self, &'static str); 4] = [
         (Self::Handled, "handled"),
         (Self::HandlerFailed, "handler_failed"),
@@ -146,13 +141,12 @@ impl Resolution {
         (Self::Discarded, "discarded"),
     ];
 
-    /// Its name in SQL, API and metrics.
+    /// The name in SQL, the API and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(resolution, _)| *resolution == self).map_or("", |(_, name)| name)
     }
 
-    /// The resolution of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|(_, known)| *known == name).map(|(resolution, _)| *resolution)

@@ -3,60 +3,52 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{AppName, Attempt, DeliveryId, Event, Timestamp, TriggerName};
 
-/// A look at the outbox, for people. It walks an index and never counts the table.
+/// Shows the deliveries in the outbox to people. Each call walks an index and never counts the
+/// table.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync + 'static {
-    /// An app's deliveries in the order of their ids.
+    /// The deliveries of the app that pass `filter`, ordered by id.
     async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError>;
 
-    /// One of them.
     async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError>;
 }
 
-/// Which deliveries to list.
+/// Selects deliveries for a list. All conditions must hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    /// Only of this trigger.
     pub trigger: Option<TriggerName>,
-    /// Only in this state.
     pub state: Option<DeliveryState>,
-    /// Only after this one.
+    /// Selects deliveries with greater ids: the last id of the previous page.
     pub after: Option<DeliveryId>,
-    /// At most so many.
+    /// The most deliveries of one page.
     pub limit: u32,
 }
 
-/// Where a delivery in the outbox stands.
+/// The state of a delivery in the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Due, and not leased.
+    /// Due and not leased.
     Ready,
-    /// Due later.
+    /// Due at a later time.
     Scheduled,
-    /// Claimed, its lease not expired.
+    /// Claimed, with a lease that has not expired.
     Leased,
 }
 
-/// A row of the outbox.
+/// One row of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeliverySummary {
-    /// The row.
     pub id: DeliveryId,
-    /// Its trigger.
     pub trigger: TriggerName,
-    /// Where it stands.
     pub state: DeliveryState,
-    /// The event.
     pub event: Event,
-    /// How many attempts were begun.
+    /// The number of attempts that have begun.
     pub attempt: u32,
-    /// How many there may be.
     pub max_attempts: u32,
-    /// When it is or was due.
     pub due_at: Timestamp,
-    /// When the row came to be.
+    /// When the row was written.
     pub enqueued_at: Timestamp,
-    /// The attempts that failed so far.
+    /// The failed attempts so far, oldest first.
     pub failed: Vec<Attempt>,
 }

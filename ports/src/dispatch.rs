@@ -1,10 +1,11 @@
 use std::future::Future;
 use tidegate_core::{Reply, Request, StoreError};
 
-/// The dispatcher's store: the one hot port, and therefore one function over data.
+/// The store of the dispatcher. All its calls go through one function over plain data, so that
+/// simulations can record, delay and repeat them.
 pub trait DispatchStore: Send + Sync + 'static {
-    /// Performs `request` in one transaction. The reply's variant is the request's.
+    /// Performs `request` in one transaction. The variant of the reply is the one of the request.
     ///
-    /// Calls may run at the same time. A dropped future does not undo what it asked for.
+    /// Calls may run at the same time. Dropping the future does not undo the request.
     fn call(&self, request: Request) -> impl Future<Output = Result<Reply, StoreError>> + Send;
 }

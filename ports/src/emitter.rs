@@ -4,64 +4,68 @@ use async_trait::async_trait;
 use std::sync::Arc;
 use tidegate_core::{AppName, Cause, Delivery, EventId, IdempotencyKey, NewEvent, TriggerId};
 
-/// Emits an app's own events.
+/// Emits the events of an app.
 #[async_trait]
 pub trait EventEmitter: Send + Sync + 'static {
-    /// Emits all events of `emission`, or none.
+    /// Emits all events of `emission` or none of them.
     async fn emit(&self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError>;
 }
 
-/// Writes events to the outbox: all of them, each with one row per matching trigger, in one transaction.
+/// Writes events to the outbox, with one row for each event and matching trigger, in one
+/// transaction.
 #[async_trait]
 pub trait OutboxStore: Send + Sync + 'static {
-    /// Writes the outbox rows of `emission`. With an idempotency key that was seen before (the same app and key, the
-    /// same digest) it changes nothing and answers the ids of the first time, waking nobody.
+    /// Writes the outbox rows of `emission`.
+    ///
+    /// If an emission of the same app with the same idempotency key and digest was written before,
+    /// this call writes nothing, wakes no lane, and returns the event ids of the first emission.
     async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError>;
 
-    /// From now on the dispatcher behind `wake`, which is one of this process, hears of all that is emitted, put and deleted
-    /// through this store. Where it has room, the transaction that writes rows claims them for it
-    /// ([`WakeHandle::try_inline_claim`]); of the others' lanes it is told after the commit, whether or not the caller still waits.
-    /// The first one stays.
+    /// Connects the store to the dispatcher of this process.
+    ///
+    /// From now on, a transaction of this store that emits events, puts a value or deletes one
+    /// makes an inline claim if there is room ([`WakeHandle::try_inline_claim`]). The store wakes
+    /// the lanes of all unclaimed rows after the commit, even if the caller has dropped its future.
+    /// Only the first call has an effect.
     fn attach(&self, wake: WakeHandle);
 }
 
-/// Events to emit together.
+/// Events to emit in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Emission {
-    /// The app that they happened in.
+    /// The app of all events.
     pub app: AppName,
-    /// In order.
+    /// The events in the order in which they are written.
     pub events: Vec<NewEvent>,
-    /// Who caused them.
+    /// The cause of all events.
     pub cause: Cause,
-    /// Makes a repeated request harmless. Kept for a day.
+    /// The store keeps the key for a day. A repeated emission with the key writes nothing.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
 /// An event that was emitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EmittedEvent {
-    /// Its id.
     pub event_id: EventId,
-    /// The triggers that got a row of it.
+    /// The lanes that got a row of the event.
     pub lanes: Vec<TriggerId>,
-    /// Whether all its rows are claimed already, for the dispatcher of this process.
+    /// Whether an inline claim took all rows of the event.
     pub is_claimed: bool,
 }
 
 impl EmittedEvent {
-    /// An event whose rows wait for their claim.
+    /// An event whose rows are all unclaimed.
     #[must_use]
     pub const fn new(event_id: EventId, lanes: Vec<TriggerId>) -> Self {
         Self { event_id, lanes, is_claimed: false }
     }
 
-    /// The lanes in which its rows wait for their claim.
+    /// The lanes to wake: those of the event's rows, unless an inline claim took all of them.
     pub fn waiting(&self) -> impl Iterator<Item = TriggerId> {
         self.lanes.iter().copied().filter(|_| !self.is_claimed)
     }
 
-    /// Takes note of what was claimed in the transaction that wrote its rows.
+    /// Sets `is_claimed` from the rows that the inline claim of the same transaction took.
     pub fn note_claimed(&mut self, claimed: &[Delivery]) {
         let is_claimed =
             |trigger: &TriggerId| claimed.iter().any(|row| (row.event.id, row.trigger_id) == (self.event_id, *trigger));
@@ -69,7 +73,7 @@ impl EmittedEvent {
     }
 }
 
-/// The emitter of the daemon: the outbox, and the dispatcher in the same process, which hears of it.
+/// The emitter of the daemon. It writes to the outbox and wakes the dispatcher of the same process.
 #[derive(Clone)]
 pub struct OutboxEventEmitter {
     store: Arc<dyn OutboxStore>,
@@ -82,7 +86,7 @@ impl std::fmt::Debug for OutboxEventEmitter {
 }
 
 impl OutboxEventEmitter {
-    /// Emits to `store`, whose rows are for the dispatcher behind `wake` first.
+    /// Emits to `store` and connects `store` to the dispatcher that `wake` wakes.
     #[must_use]
     pub fn new(store: Arc<dyn OutboxStore>, wake: WakeHandle) -> Self {
         store.attach(wake);
@@ -97,7 +101,7 @@ impl EventEmitter for OutboxEventEmitter {
     }
 }
 
-/// The emitter of an embedding that wants no triggers: events vanish.
+/// The emitter of an embedding program without triggers. It drops every event.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoopEventEmitter;
 

@@ -1,22 +1,26 @@
 use tidegate_core::{StoreError, Version};
 
-/// Why a store did not do what it was asked. In each case nothing was changed.
+/// The reason why a store did not perform a request. Nothing was changed, with one exception: see
+/// [`PortError::Store`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PortError {
     /// The app does not exist. Deploy it first.
     #[error("there is no app of this name; deploy it first")]
     UnknownApp,
-    /// The value's version is not the one that the caller named.
-    #[error("the precondition does not hold: the current version is {}", current.map_or("absent".to_owned(), |v| v.0.to_string()))]
+    /// The value does not have the version that the caller named.
+    #[error(
+        "the precondition does not hold; nothing was changed; the current version is {}: read the value and try again",
+        current.map_or("absent".to_owned(), |version| version.0.to_string())
+    )]
     PreconditionFailed {
-        /// What is there now; `None` if nothing is.
+        /// The version of the value now. `None` if the key is absent.
         current: Option<Version>,
     },
-    /// The idempotency key was used before with another request.
-    #[error("this idempotency key was used for a different request")]
+    /// The idempotency key belongs to an earlier request with another body.
+    #[error("this idempotency key was used for a different request; nothing was changed; use a new key")]
     IdempotencyKeyReused,
-    /// The store failed. With [`tidegate_core::Fate::Unknown`] the call may have been applied all the same.
+    /// The store failed. With [`tidegate_core::Fate::Unknown`] the request may have been applied.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -4,9 +4,10 @@ use tidegate_core::{Delivery, Outcome};
 
 /// Runs handlers.
 pub trait Executor: Send + Sync + 'static {
-    /// Executes one attempt of `delivery` and reports how it ended, at the latest a little after its timeout.
+    /// Executes one attempt of `delivery` and returns its outcome, soon after its timeout at the
+    /// latest.
     ///
-    /// What the handler writes and emits is only staged in the outcome. Dropping the future cancels the execution.
-    /// A panic is an outcome too: the driver reports it as `internal`.
+    /// The writes and events of the handler are only staged in the outcome. Dropping the future
+    /// cancels the execution. The driver turns a panic into a failure with the code `internal`.
     fn execute(&self, delivery: Arc<Delivery>) -> impl Future<Output = Outcome> + Send;
 }

@@ -4,22 +4,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::{InboxId, Incarnation, SyncReply};
 use tokio::sync::oneshot;
 
-/// Hands replies to those who wait for them.
+/// Delivers replies to sync callers.
 pub trait InboxResolver: Send + Sync + 'static {
-    /// Hands `reply` to whoever waits at `inbox`.
+    /// Delivers `reply` to the caller that waits at `inbox`.
     fn deliver(&self, inbox: InboxId, reply: SyncReply) -> impl Future<Output = ReplyOutcome> + Send;
 }
 
-/// What became of a reply.
+/// The outcome of a delivery of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyOutcome {
-    /// Its receiver has it.
+    /// The caller has confirmed the reply.
     Delivered,
-    /// There is no receiver, or not any more.
+    /// No caller waits at the inbox, or the caller is gone before it confirmed the reply.
     Abandoned,
 }
 
-/// The resolver of a daemon that takes no calls: nobody waits here.
+/// The resolver of a process without sync callers. It abandons every reply.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoopInboxResolver;
 
@@ -29,7 +29,7 @@ impl InboxResolver for NoopInboxResolver {
     }
 }
 
-/// The inboxes of one process: each is a caller that holds a connection to it. Cheap to clone.
+/// The open inboxes of one process. Each belongs to one sync caller. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct InboxRegistry {
     incarnation: Incarnation,
@@ -38,59 +38,61 @@ pub struct InboxRegistry {
 
 #[derive(Debug, Default)]
 struct Shared {
-    opened: u64,
-    waiting: BTreeMap<u64, oneshot::Sender<(SyncReply, Receipt)>>,
+    last_seq: u64,
+    callers: BTreeMap<u64, oneshot::Sender<(SyncReply, Receipt)>>,
 }
 
-/// Comes with a reply. A reply counts as delivered when whoever got it says so, and as abandoned if this is dropped before.
+/// Comes with each reply. The reply counts as delivered after [`Receipt::confirm`], and as
+/// abandoned if the receipt is dropped before.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Sender<()>);
 
 impl Receipt {
-    /// The reply is where it belongs.
+    /// Confirms that the caller has the reply.
     pub fn confirm(self) {
-        // The resolver may have ended.
+        // The task of the delivery may have ended.
         self.0.send(()).ok();
     }
 }
 
 impl InboxRegistry {
-    /// No inboxes. `incarnation` is that of the dispatcher that answers.
+    /// A registry without inboxes, for the dispatcher of `incarnation`.
     #[must_use]
     pub fn new(incarnation: Incarnation) -> Self {
         Self { incarnation, shared: Arc::default() }
     }
 
-    /// A new inbox, and where its reply comes out. A receiver that is dropped has left.
+    /// Opens an inbox and returns the receiver of its reply. Dropping the receiver means that the
+    /// caller is gone.
     #[must_use]
     pub fn open(&self) -> (InboxId, oneshot::Receiver<(SyncReply, Receipt)>) {
         let (sender, receiver) = oneshot::channel();
         let mut shared = self.lock();
-        shared.opened += 1;
-        let seq = shared.opened;
-        shared.waiting.insert(seq, sender);
+        shared.last_seq += 1;
+        let seq = shared.last_seq;
+        shared.callers.insert(seq, sender);
         (InboxId { incarnation: self.incarnation, seq }, receiver)
     }
 
-    /// Nobody waits at `inbox` any more.
+    /// Closes `inbox`, because its caller no longer waits.
     pub fn close(&self, inbox: InboxId) {
-        self.lock().waiting.remove(&inbox.seq);
+        self.lock().callers.remove(&inbox.seq);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Shared> {
-        // A panic while holding this lock leaves nothing half done.
+        // A panic while holding this lock leaves the state consistent.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl InboxResolver for InboxRegistry {
     async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> ReplyOutcome {
-        let sender = if inbox.incarnation == self.incarnation { self.lock().waiting.remove(&inbox.seq) } else { None };
-        let (receipt, signed) = oneshot::channel();
+        let sender = if inbox.incarnation == self.incarnation { self.lock().callers.remove(&inbox.seq) } else { None };
+        let (receipt, confirmation) = oneshot::channel();
         if sender.is_none_or(|sender| sender.send((reply, Receipt(receipt))).is_err()) {
             return ReplyOutcome::Abandoned;
         }
-        if signed.await.is_ok() { ReplyOutcome::Delivered } else { ReplyOutcome::Abandoned }
+        if confirmation.await.is_ok() { ReplyOutcome::Delivered } else { ReplyOutcome::Abandoned }
     }
 }
 
@@ -103,30 +105,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reply_reaches_who_waits_and_nobody_else() {
+    async fn a_reply_reaches_only_the_caller_of_its_inbox() {
         let registry = InboxRegistry::new(Incarnation(uuid::Uuid::from_u128(1)));
-        let (inbox, waiting) = registry.open();
-        let (left, gone) = registry.open();
-        drop(gone);
-        let of_another = InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(2)), ..inbox };
+        let (inbox, receiver) = registry.open();
+        let (closed_inbox, closed_receiver) = registry.open();
+        drop(closed_receiver);
+        let foreign_inbox = InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(2)), ..inbox };
 
-        assert_eq!(registry.deliver(of_another, reply()).await, ReplyOutcome::Abandoned);
-        assert_eq!(registry.deliver(left, reply()).await, ReplyOutcome::Abandoned);
-        let receives = async {
-            let (got, receipt) = waiting.await.unwrap();
+        assert_eq!(registry.deliver(foreign_inbox, reply()).await, ReplyOutcome::Abandoned);
+        assert_eq!(registry.deliver(closed_inbox, reply()).await, ReplyOutcome::Abandoned);
+        let caller = async {
+            let (reply, receipt) = receiver.await.unwrap();
             receipt.confirm();
-            got
+            reply
         };
-        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), receives), (ReplyOutcome::Delivered, reply()));
-        assert_eq!(registry.deliver(inbox, reply()).await, ReplyOutcome::Abandoned, "a second time there is nobody");
+        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), caller), (ReplyOutcome::Delivered, reply()));
+        assert_eq!(
+            registry.deliver(inbox, reply()).await,
+            ReplyOutcome::Abandoned,
+            "the inbox is closed after its reply"
+        );
         assert_eq!(NoopInboxResolver.deliver(inbox, reply()).await, ReplyOutcome::Abandoned);
     }
 
     #[tokio::test]
-    async fn a_reply_that_is_taken_and_not_signed_for_is_abandoned() {
+    async fn a_reply_whose_receipt_is_dropped_is_abandoned() {
         let registry = InboxRegistry::new(Incarnation(uuid::Uuid::from_u128(1)));
-        let (inbox, waiting) = registry.open();
-        let takes = async { drop(waiting.await) };
-        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), takes).0, ReplyOutcome::Abandoned);
+        let (inbox, receiver) = registry.open();
+        let caller = async { drop(receiver.await) };
+        assert_eq!(tokio::join!(registry.deliver(inbox, reply()), caller).0, ReplyOutcome::Abandoned);
     }
 }

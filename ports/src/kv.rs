@@ -3,14 +3,16 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Timestamp, Version};
 
-/// Values by collection and key. Each mutation emits `kv.set` or `kv.delete` in its own transaction: with data
-/// `{"collection", "key", "value", "version"}` (a delete has `"value": null`) and subject `collection/key`.
+/// Values by collection and key.
+///
+/// Each mutation emits an event in its own transaction: `kv.set` or `kv.delete`, with the subject
+/// `collection/key` and the data `{"collection", "key", "value", "version"}`. The data of a delete
+/// has `"value": null`.
 #[async_trait]
 pub trait KvStore: Send + Sync + 'static {
-    /// The value, if there is one.
     async fn get(&self, app: &AppName, collection: &Collection, key: &Key) -> Result<Option<KvEntry>, PortError>;
 
-    /// Sets the value if `guard` holds.
+    /// Sets the value if `guard` holds. Otherwise fails with [`PortError::PreconditionFailed`].
     async fn put(
         &self,
         app: &AppName,
@@ -21,7 +23,7 @@ pub trait KvStore: Send + Sync + 'static {
         cause: &Cause,
     ) -> Result<KvMutation, PortError>;
 
-    /// Deletes the value if `guard` holds. `None` if there was none: then nothing is emitted.
+    /// Deletes the value if `guard` holds. Returns `None` and emits nothing if the key is absent.
     async fn delete(
         &self,
         app: &AppName,
@@ -31,52 +33,52 @@ pub trait KvStore: Send + Sync + 'static {
         cause: &Cause,
     ) -> Result<Option<KvMutation>, PortError>;
 
-    /// Entries in the byte order of their keys.
+    /// One page of entries, ordered by the bytes of their keys.
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError>;
 }
 
-/// Which entries to list.
+/// Selects the entries of one page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvPage {
-    /// Only keys that begin with this; may be empty.
+    /// Selects keys that begin with this text. The empty text selects all.
     pub prefix: String,
-    /// Only keys after this one.
+    /// Selects greater keys: the last key of the previous page.
     pub after: Option<Key>,
-    /// At most so many.
+    /// The most entries of one page.
     pub limit: u32,
 }
 
-/// One key's value.
+/// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct KvEntry {
-    /// The key.
     pub key: Key,
-    /// The value, byte for byte as it was put.
+    /// The value, with exactly the bytes that were put.
     pub value: Json,
-    /// Grows with every write of the key, also across a delete.
+    /// Grows with every write of the key. A key that is set again after a delete goes on from the
+    /// last version.
     pub version: Version,
-    /// When it was written, by the store's clock.
+    /// The time of the last write, by the store's clock.
     pub updated_at: Timestamp,
 }
 
-/// What must be true of a key for a mutation to happen.
+/// The precondition of a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// Nothing.
+    /// No condition.
     Any,
-    /// The key is absent.
+    /// The key must be absent.
     Absent,
-    /// The value has this version.
+    /// The value must have this version.
     Version(Version),
 }
 
-/// A mutation that happened.
+/// The result of a mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KvMutation {
-    /// The version of the written value, or of the delete.
+    /// The version of the new value or of the delete.
     pub version: Version,
-    /// When, by the store's clock.
+    /// The time of the mutation, by the store's clock.
     pub updated_at: Timestamp,
-    /// The event of the mutation.
+    /// The event that the mutation emitted.
     pub emitted: EmittedEvent,
 }

@@ -2,13 +2,16 @@ use crate::PortError;
 use async_trait::async_trait;
 use tidegate_core::{AbandonCause, AppName, DeliveryId, EventId, Timestamp, TriggerName};
 
-/// What ended without a dead letter, written down for people: chains that were cut, and replies that reached nobody.
+/// Records of executions that ended without a dead letter: chains of events that were cut, and sync
+/// executions whose caller was gone.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
-    /// The chains of an app that were cut because they were too deep: the last ones first, at most `limit`.
+    /// The chains of the app that were cut because they were too deep. The latest come first, at
+    /// most `limit`.
     async fn loops(&self, app: &AppName, limit: u32) -> Result<Vec<LoopEntry>, PortError>;
 
-    /// The sync executions of an app whose reply reached nobody: newest first, only those before `before`, at most `limit`.
+    /// The abandoned executions of the app with ids below `before`. The newest come first, at most
+    /// `limit`.
     async fn abandoned(
         &self,
         app: &AppName,
@@ -20,35 +23,34 @@ pub trait LedgerStore: Send + Sync + 'static {
 /// One trigger in one chain of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoopEntry {
-    /// The trigger that was not executed any more.
+    /// The trigger that was skipped.
     pub trigger: TriggerName,
-    /// The event that the chain began with.
+    /// The first event of the chain.
     pub root_id: EventId,
-    /// How often it was skipped.
+    /// How many times the trigger was skipped.
     pub count: u64,
-    /// The last event that it was skipped for.
+    /// The last event for which the trigger was skipped.
     pub last_event_id: EventId,
-    /// When that was.
+    /// The time of the last skip, by the store's clock.
     pub last_at: Timestamp,
 }
 
-/// A sync execution whose reply reached nobody.
+/// A sync execution whose caller was gone when the reply was ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AbandonedExecution {
-    /// The delivery that it was.
+    /// The id of the delivery, which is deleted.
     pub delivery_id: DeliveryId,
-    /// Its trigger; `invoke` for an invocation.
+    /// The name of the trigger, or `invoke` for an invocation.
     pub trigger: TriggerName,
-    /// Its event.
     pub event_id: EventId,
-    /// Why.
     pub cause: AbandonCause,
-    /// `succeeded` or the code of the failure; `None` if nobody knows how it ended.
+    /// `succeeded` or the code of the failure. `None` if the outcome is unknown, because the daemon
+    /// died.
     pub outcome: Option<String>,
-    /// The HTTP status that the reply had or would have had.
+    /// The HTTP status of the reply, delivered or not.
     pub status: Option<u16>,
-    /// Why it failed, for people.
+    /// The message of the failure.
     pub message: Option<String>,
-    /// When it was written down.
+    /// When the execution was recorded as abandoned, by the store's clock.
     pub at: Timestamp,
 }

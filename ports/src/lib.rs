@@ -1,6 +1,6 @@
-//! The ports of Tidegate: one small trait per concern, the wake handle and the inboxes.
+//! The ports of Tidegate: one small trait for each concern, the wake handle and the inboxes.
 //!
-//! Stores, executors and the driver depend on this crate, and none of them on another.
+//! The stores, the executors and the driver depend on this crate and not on each other.
 
 mod apps;
 mod clock;
@@ -11,6 +11,7 @@ mod emitter;
 mod error;
 mod executor;
 mod inbox;
+mod inline_claim;
 mod kv;
 mod ledgers;
 mod observer;
@@ -29,6 +30,7 @@ pub use emitter::{Emission, EmittedEvent, EventEmitter, NoopEventEmitter, Outbox
 pub use error::PortError;
 pub use executor::Executor;
 pub use inbox::{InboxRegistry, InboxResolver, NoopInboxResolver, Receipt, ReplyOutcome};
+pub use inline_claim::{InlineBatch, InlineClaimGuard};
 pub use kv::{Guard, KvEntry, KvMutation, KvPage, KvStore};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
 pub use observer::Observer;
@@ -38,4 +40,4 @@ pub use principals::{
 pub use queues::{QueueState, QueueStore};
 pub use scripts::{Script, ScriptStore};
 pub use triggers::TriggerStore;
-pub use wake::{InlineBatch, InlineClaimGuard, WakeHandle, WakeUp};
+pub use wake::{WakeHandle, WakeUp};

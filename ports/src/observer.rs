@@ -1,7 +1,7 @@
 use tidegate_core::Fact;
 
-/// Is told every fact, in order, on the driver's task: it must not block.
+/// Receives every fact of a dispatcher, in order.
 pub trait Observer: Send + 'static {
-    /// Takes note of `fact`.
+    /// Runs on the task of the driver, so it must not block.
     fn observe(&mut self, fact: &Fact);
 }

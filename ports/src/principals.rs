@@ -4,120 +4,116 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use tidegate_core::{AppName, Principal, PrincipalId, Role, Timestamp};
 
-/// Who somebody is now. Asked at each execution, so that who is disabled or demoted runs nothing more.
+/// Looks up principals for executions. Each execution asks again, so that disabling a principal or
+/// taking its role away has an effect at once.
 #[async_trait]
 pub trait PrincipalResolver: Send + Sync + 'static {
-    /// The principal, unless it is missing or disabled.
+    /// The principal with its current roles. `None` if it does not exist or is disabled.
     async fn resolve(&self, id: &PrincipalId) -> Result<Option<Principal>, PortError>;
 }
 
-/// Users and tokens that act for themselves, and their roles.
+/// Manages principals and their roles. A principal is a user, or a token that acts for itself.
 #[async_trait]
 pub trait PrincipalStore: Send + Sync + 'static {
-    /// All of them, by id.
+    /// All principals, ordered by id.
     async fn list(&self) -> Result<Vec<PrincipalRecord>, PortError>;
 
-    /// One of them.
     async fn get(&self, id: &PrincipalId) -> Result<Option<PrincipalRecord>, PortError>;
 
-    /// Makes it, if there is none of this id; whether it did.
+    /// Creates the principal. Returns `false` and changes nothing if the id exists.
     async fn add(&self, new: &NewPrincipal) -> Result<bool, PortError>;
 
-    /// Disables or enables it; whether there is one.
+    /// Disables or enables the principal. Returns whether it exists.
     async fn set_disabled(&self, id: &PrincipalId, disabled: bool) -> Result<bool, PortError>;
 
-    /// Sets the hash of its password; whether there is one.
+    /// Sets the hash of the password. Returns whether the principal exists.
     async fn set_password(&self, id: &PrincipalId, hash: &str) -> Result<bool, PortError>;
 
-    /// The hash of its password, if it has one.
+    /// The hash of the password. `None` if the principal has no password.
     async fn password_hash(&self, id: &PrincipalId) -> Result<Option<String>, PortError>;
 
-    /// Deletes it with its tokens and roles; whether there was one.
+    /// Deletes the principal with its tokens and roles. Returns whether it existed.
     async fn delete(&self, id: &PrincipalId) -> Result<bool, PortError>;
 
-    /// Gives it a role of the app instead of the one that it had, or takes that away; whether there is such a principal.
+    /// Replaces the role of the principal in the app. `None` takes the role away. Returns whether
+    /// the principal exists.
     async fn set_role(&self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> Result<bool, PortError>;
 }
 
-/// Tokens. Of each only the digest is kept.
+/// Manages access tokens. The store keeps the digest of a token and never its text.
 #[async_trait]
 pub trait TokenStore: Send + Sync + 'static {
-    /// All of them, by name.
+    /// All tokens, ordered by name.
     async fn tokens(&self) -> Result<Vec<TokenRecord>, PortError>;
 
-    /// Makes a token, if there is none of this name; whether it did.
+    /// Creates the token. Returns `false` and changes nothing if the name exists.
     async fn add_token(&self, new: &NewToken) -> Result<bool, PortError>;
 
-    /// Deletes a token, and its principal too if that is the token itself; whether there was one.
+    /// Deletes the token. Deletes its principal too if the token acts for itself. Returns whether
+    /// the token existed.
     async fn delete_token(&self, name: &str) -> Result<bool, PortError>;
 
-    /// Who bears the token with this digest, unless it has expired or they are disabled.
+    /// The token with this digest and its principal. `None` if the token is unknown or expired, or
+    /// the principal is disabled.
     async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError>;
 }
 
-/// Who bears which token.
+/// A valid token and the principal that acts with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bearer {
-    /// The token's name.
+    /// The name of the token.
     pub token: String,
-    /// Who bears it.
+    /// The principal that acts with the token.
     pub principal: PrincipalId,
 }
 
-/// A principal to be.
+/// A principal to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewPrincipal {
-    /// `user:…` or `token:…`.
+    /// Begins with `user:` or `token:`.
     pub id: PrincipalId,
-    /// May do everything.
+    /// An admin may do everything.
     pub admin: bool,
-    /// The hash of its password.
     pub password_hash: Option<String>,
 }
 
-/// A principal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PrincipalRecord {
-    /// `user:…` or `token:…`.
+    /// Begins with `user:` or `token:`.
     pub id: PrincipalId,
-    /// May do everything.
+    /// An admin may do everything.
     pub admin: bool,
-    /// May do nothing for now.
+    /// A disabled principal may do nothing.
     pub disabled: bool,
-    /// What it is to which app.
     pub roles: BTreeMap<AppName, Role>,
-    /// When it was made.
     pub created_at: Timestamp,
 }
 
-/// A token to be.
+/// A token to create.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewToken {
-    /// Unique.
     pub name: String,
-    /// Who bears it.
+    /// The principal that acts with the token.
     pub principal: PrincipalId,
-    /// SHA-256 of its text.
+    /// The SHA-256 digest of the token's text.
     pub digest: [u8; 32],
-    /// When it is no longer valid, from the store's now.
+    /// How long the token is valid, counted from the store's time of creation. `None` means
+    /// forever.
     pub valid_for: Option<tidegate_core::Micros>,
 }
 
-/// A token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TokenRecord {
-    /// Unique.
     pub name: String,
-    /// Who bears it.
+    /// The principal that acts with the token.
     pub principal: PrincipalId,
-    /// When it was made.
     pub created_at: Timestamp,
-    /// When it is no longer valid.
+    /// `None` if the token never expires.
     pub expires_at: Option<Timestamp>,
 }
 
 impl PrincipalRecord {
-    /// The same as what permissions are decided by, unless it is disabled.
+    /// The principal for decisions about permissions. `None` if it is disabled.
     #[must_use]
     pub fn active(self) -> Option<Principal> {
         let Self { id, admin, disabled, roles, .. } = self;

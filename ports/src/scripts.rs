@@ -3,31 +3,29 @@ use async_trait::async_trait;
 use serde::Serialize;
 use tidegate_core::{AppName, ScriptName, Timestamp};
 
-/// The scripts of apps. Only the newest version of each is kept.
+/// The scripts of apps. The store keeps only the newest version of each script.
 #[async_trait]
 pub trait ScriptStore: Send + Sync + 'static {
-    /// All of an app's scripts, by name.
+    /// All scripts of the app, ordered by name.
     async fn list(&self, app: &AppName) -> Result<Vec<Script>, PortError>;
 
-    /// One of them.
     async fn get(&self, app: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError>;
 
-    /// Makes the script or changes it. The same source keeps its version.
+    /// Creates or replaces the script. If the source is unchanged, so is the version.
     async fn put(&self, app: &AppName, name: &ScriptName, source: &str) -> Result<Script, PortError>;
 
-    /// Deletes the script; whether there was one.
+    /// Deletes the script. Returns whether it existed.
     async fn delete(&self, app: &AppName, name: &ScriptName) -> Result<bool, PortError>;
 }
 
-/// A script.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Script {
-    /// Its name.
     pub name: ScriptName,
-    /// Grows with every change of its source, also across a delete.
+    /// Grows with every change of the source. A script that is created again after a delete goes on
+    /// from the last version.
     pub version: i64,
-    /// An ES module.
+    /// The source text of an ES module.
     pub source: String,
-    /// When it was last changed.
+    /// The time of the last change, by the store's clock.
     pub updated_at: Timestamp,
 }

@@ -2,21 +2,24 @@ use crate::PortError;
 use async_trait::async_trait;
 use tidegate_core::{AppName, PrincipalId, Trigger, TriggerName, TriggerSpec};
 
-/// The triggers of apps. A deleted trigger frees its name; its waiting rows become dead letters, `handler_missing`.
+/// The triggers of apps.
+///
+/// Deleting a trigger frees its name. The rows that wait in its lane become dead letters with the
+/// reason `handler_missing`.
 #[async_trait]
 pub trait TriggerStore: Send + Sync + 'static {
-    /// All of an app's triggers, by name.
+    /// All triggers of the app, ordered by name.
     async fn list(&self, app: &AppName) -> Result<Vec<Trigger>, PortError>;
 
-    /// One of them.
     async fn get(&self, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError>;
 
-    /// Makes the trigger or changes it. An unchanged spec keeps version and registrant.
+    /// Creates or replaces the trigger. If the spec is unchanged, its version and the principal
+    /// that registered it stay the same.
     async fn put(&self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> Result<Trigger, PortError>;
 
-    /// Deletes the trigger; whether there was one.
+    /// Deletes the trigger. Returns whether it existed.
     async fn delete(&self, app: &AppName, name: &TriggerName) -> Result<bool, PortError>;
 
-    /// Pauses or resumes; `None` if there is no such trigger.
+    /// Pauses or resumes the trigger. `None` if it does not exist.
     async fn set_paused(&self, app: &AppName, name: &TriggerName, paused: bool) -> Result<Option<Trigger>, PortError>;
 }

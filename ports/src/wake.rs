@@ -1,17 +1,17 @@
-//! How the rest of the process tells the dispatcher that rows may have come, and what it may claim for it meanwhile.
+//! Wakes the dispatcher after rows are written.
 //!
-//! A row that is written in this process, where the dispatcher has room and its lane is not busy, need not be looked for:
-//! the transaction that writes it claims it too, so that between the event and its execution lie one round trip and one
-//! commit instead of two. Such a transaction takes the [`InlineClaimGuard`] first. There is one at a time: under load, claims that
-//! the dispatcher makes for many rows at once are cheaper.
+//! A wake-up names the lanes that got rows, so that the dispatcher claims from them without a
+//! discovery. It also carries the rows of the last inline claim.
 
+use crate::inline_claim::InlineClaims;
+use crate::{InlineBatch, InlineClaimGuard};
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, PoisonError};
-use tidegate_core::{Delivery, InlineRoom, Micros, TriggerId};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tidegate_core::{InlineRoom, Micros, TriggerId};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// Wakes one dispatcher. Cheap to clone; wakes that come before the dispatcher looks are one.
+/// Wakes one dispatcher. Cheap to clone. Wake-ups are merged until the driver takes them.
 #[derive(Clone, Debug, Default)]
 pub struct WakeHandle {
     shared: Arc<Shared>,
@@ -20,187 +20,116 @@ pub struct WakeHandle {
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<WakeState>,
-    notify: Notify,
-    /// The offer is back.
-    returned: Notify,
+    woken: Notify,
+    inline_claim_ended: Notify,
 }
 
 #[derive(Debug, Default)]
 struct WakeState {
     lanes: BTreeSet<TriggerId>,
     discover: bool,
-    inline_batch: Option<InlineBatch>,
-    room: InlineRoom,
-    lease_for: Micros,
-    /// The offer is out.
-    is_taken: bool,
-    /// No offer is made any more.
-    is_withdrawn: bool,
+    inline_claims: InlineClaims,
 }
 
-/// What woke the dispatcher.
+/// All wake-ups since the driver last took one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WakeUp {
-    /// Lanes that got rows.
+    /// The lanes that got rows.
     pub lanes: Vec<TriggerId>,
-    /// Whether other lanes may have got rows too.
+    /// Whether lanes that are not in `lanes` may have got rows too.
     pub discover: bool,
-    /// Rows that were claimed for it.
+    /// The rows of the inline claim that ended since the last wake-up.
     pub inline_batch: Option<InlineBatch>,
 }
 
-/// Rows that one transaction has claimed for the dispatcher.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InlineBatch {
-    /// The rows.
-    pub claimed: Vec<Delivery>,
-    /// Before the transaction began.
-    pub begun_at: Instant,
-}
-
-/// Room that a transaction has taken, for the rows that it is about to write.
-///
-/// Whoever has taken it must not be dropped between the commit and [`InlineClaimGuard::claimed`]: the rows would wait for their lease
-/// to run out.
-#[derive(Debug)]
-pub struct InlineClaimGuard {
-    handle: WakeHandle,
-    room: InlineRoom,
-    lease_for: Micros,
-    begun_at: Instant,
-}
-
-impl InlineClaimGuard {
-    /// How much.
-    #[must_use]
-    pub const fn room(&self) -> &InlineRoom {
-        &self.room
-    }
-
-    /// How long they are to be leased, from the store's now.
-    #[must_use]
-    pub const fn lease_for(&self) -> Micros {
-        self.lease_for
-    }
-
-    /// These rows were claimed. Call it after their transaction has committed.
-    pub fn claimed(self, claimed: Vec<Delivery>) {
-        if !claimed.is_empty() {
-            self.handle.lock().inline_batch = Some(InlineBatch { claimed, begun_at: self.begun_at });
-            self.handle.shared.notify.notify_one();
-        }
-    }
-}
-
-impl Drop for InlineClaimGuard {
-    fn drop(&mut self) {
-        self.handle.lock().is_taken = false;
-        self.handle.shared.returned.notify_waiters();
-    }
-}
-
 impl WakeHandle {
-    /// Rows have come into these lanes. Call it after their transaction has committed.
+    /// Announces rows in `lanes`. Call it after their transaction has committed.
     pub fn wake(&self, lanes: impl IntoIterator<Item = TriggerId>) {
         let mut state = self.lock();
-        let before = state.lanes.len();
+        let lanes_before = state.lanes.len();
         state.lanes.extend(lanes);
-        let changed = state.lanes.len() != before;
+        let is_changed = state.lanes.len() != lanes_before;
         drop(state);
-        if changed {
-            self.shared.notify.notify_one();
+        if is_changed {
+            self.shared.woken.notify_one();
         }
     }
 
-    /// Rows may have come discover: a notification from another process, or a connection that was lost and is back.
+    /// Announces rows in lanes that the caller cannot name. The dispatcher makes a discovery. Call
+    /// it after a notification without lanes, or after a lost connection is restored.
     pub fn wake_for_discovery(&self) {
         self.lock().discover = true;
-        self.shared.notify.notify_one();
+        self.shared.woken.notify_one();
     }
 
-    /// Waits for the next wake. One task at a time: the driver, in a daemon.
+    /// Waits for the next wake-up. At most one task may wait; in a daemon it is the driver.
     pub async fn next_wake_up(&self) -> WakeUp {
         loop {
-            let woken = self.take_wake_up();
-            if woken.discover || !woken.lanes.is_empty() || woken.inline_batch.is_some() {
-                return woken;
+            let wake_up = self.take_wake_up();
+            if wake_up.discover || !wake_up.lanes.is_empty() || wake_up.inline_batch.is_some() {
+                return wake_up;
             }
-            self.shared.notify.notified().await;
+            self.shared.woken.notified().await;
         }
     }
 
-    /// What is there now.
+    /// Takes the pending wake-ups without waiting. The result is empty if there are none.
     pub fn take_wake_up(&self) -> WakeUp {
         let mut state = self.lock();
-        let inline_batch = state.inline_batch.take();
-        if inline_batch.is_some() {
-            // They take of it. The dispatcher says how much is left as soon as it has them.
-            state.room = InlineRoom::default();
-        }
+        let inline_batch = state.inline_claims.take_batch();
         let discover = std::mem::take(&mut state.discover);
         WakeUp { lanes: std::mem::take(&mut state.lanes).into_iter().collect(), discover, inline_batch }
     }
 
-    /// Takes the room there is for rows that a transaction is about to write, if there is any.
+    /// Starts an inline claim for a transaction that is about to write rows. `None` if there is no
+    /// room now: then the transaction writes its rows unclaimed and wakes their lanes.
     #[must_use]
     pub fn try_inline_claim(&self) -> Option<InlineClaimGuard> {
-        let mut state = self.lock();
-        if state.is_taken || state.is_withdrawn || state.inline_batch.is_some() || state.room.rows == 0 {
-            return None;
-        }
-        state.is_taken = true;
-        let (room, lease_for) = (state.room.clone(), state.lease_for);
-        drop(state);
-        Some(InlineClaimGuard { handle: self.clone(), room, lease_for, begun_at: Instant::now() })
+        self.lock().inline_claims.start(self)
     }
 
-    /// The dispatcher has so much room, from now until it says otherwise. Its driver says so.
-    pub fn offer(&self, room: InlineRoom, lease_for: Micros) {
-        let mut state = self.lock();
-        (state.room, state.lease_for) = (room, lease_for);
+    /// Sets the room for the next inline claims and the length of their leases. Only the driver
+    /// calls it, each time before it waits.
+    pub fn set_inline_room(&self, room: InlineRoom, lease_for: Micros) {
+        self.lock().inline_claims.set_room(room, lease_for);
     }
 
-    /// Makes no offer any more.
+    /// Allows no more inline claims from now on. A claim that is under way may still end.
     pub fn disable_inline_claims(&self) {
-        self.lock().is_withdrawn = true;
+        self.lock().inline_claims.disable();
     }
 
-    /// Makes no offer any more once this is dropped, however the driver ends.
-    pub fn driver_guard(&self) -> DriverGuard {
-        DriverGuard(self.clone())
-    }
-
-    /// Waits until nobody has the offer, but not past `until`.
-    pub async fn inline_claim_ended(&self, until: Instant) {
-        let returned = async {
+    /// Waits until no inline claim is under way, but not past `deadline`.
+    pub async fn inline_claim_ended(&self, deadline: Instant) {
+        let ended = async {
             loop {
-                let mut returned = std::pin::pin!(self.shared.returned.notified());
-                returned.as_mut().enable();
-                if !self.lock().is_taken {
+                let mut ended = std::pin::pin!(self.shared.inline_claim_ended.notified());
+                ended.as_mut().enable();
+                if !self.lock().inline_claims.is_under_way() {
                     return;
                 }
-                returned.await;
+                ended.await;
             }
         };
         tokio::select! {
             biased;
-            () = returned => {}
-            () = sleep_until(until) => {}
+            () = ended => {}
+            () = sleep_until(deadline) => {}
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, WakeState> {
-        // A panic while holding this lock leaves nothing half done.
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn add_inline_batch(&self, batch: InlineBatch) {
+        self.lock().inline_claims.add_batch(batch);
+        self.shared.woken.notify_one();
     }
-}
 
-/// While this lives there is a driver.
-#[derive(Debug)]
-pub struct DriverGuard(WakeHandle);
+    pub(crate) fn end_inline_claim(&self) {
+        self.lock().inline_claims.end();
+        self.shared.inline_claim_ended.notify_waiters();
+    }
 
-impl Drop for DriverGuard {
-    fn drop(&mut self) {
-        self.0.disable_inline_claims();
+    fn lock(&self) -> MutexGuard<'_, WakeState> {
+        // A panic while holding this lock leaves the state consistent.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! A store in memory and handlers that do as they are told.
+//! A store in memory, and an executor whose handlers follow a script.
 
 use crate::PATIENCE;
 use std::collections::BTreeMap;
@@ -51,7 +51,7 @@ pub(crate) fn delivery(id: i64) -> Delivery {
     }
 }
 
-/// Gives each row away once, and remembers every verdict.
+/// Returns each row in one claim only, and records every verdict.
 #[derive(Default)]
 pub(crate) struct FakeStore {
     rows: Mutex<BTreeMap<DeliveryId, Delivery>>,
@@ -80,8 +80,8 @@ impl DispatchStore for FakeStore {
         Ok(match request {
             Request::Exchange { settle, claim, .. } => {
                 self.settled.lock().unwrap().extend(settle.into_iter().map(|settlement| settlement.verdict));
-                let many = claim.iter().map(|quota| quota.quota as usize).sum();
-                let ids: Vec<DeliveryId> = rows.keys().copied().take(many).collect();
+                let rows_max = claim.iter().map(|quota| quota.quota as usize).sum();
+                let ids: Vec<DeliveryId> = rows.keys().copied().take(rows_max).collect();
                 let claimed = ids.iter().filter_map(|id| rows.remove(id)).collect();
                 Reply::Exchange(ExchangeReply {
                     now: NOW,
@@ -114,13 +114,13 @@ impl DispatchStore for FakeStore {
     }
 }
 
-/// What every handler does.
+/// The behaviour of every handler.
 #[derive(Clone, Copy)]
 pub(crate) enum Script {
     Succeed,
     Panic,
     Sleep(Duration),
-    /// Waits until so many run at once.
+    /// Waits until this many handlers run at once.
     Meet(usize),
 }
 
@@ -130,20 +130,23 @@ struct FakeExecutor {
     dropped: Arc<AtomicUsize>,
 }
 
-/// Counts executions that were dropped before their end.
-struct OnDrop(Arc<AtomicUsize>, bool);
+/// Counts an execution that is dropped before its end.
+struct DropCounter {
+    dropped: Arc<AtomicUsize>,
+    is_finished: bool,
+}
 
-impl Drop for OnDrop {
+impl Drop for DropCounter {
     fn drop(&mut self) {
-        if !self.1 {
-            self.0.fetch_add(1, Ordering::SeqCst);
+        if !self.is_finished {
+            self.dropped.fetch_add(1, Ordering::SeqCst);
         }
     }
 }
 
 impl Executor for FakeExecutor {
     async fn execute(&self, _: Arc<Delivery>) -> Outcome {
-        let mut on_drop = OnDrop(Arc::clone(&self.dropped), false);
+        let mut counter = DropCounter { dropped: Arc::clone(&self.dropped), is_finished: false };
         match self.script {
             Script::Succeed => {}
             Script::Panic => panic!("ouch"),
@@ -152,14 +155,14 @@ impl Executor for FakeExecutor {
                 self.barrier.wait().await;
             }
         }
-        on_drop.1 = true;
+        counter.is_finished = true;
         Outcome::Succeeded { effects: Effects::default(), reply: None }
     }
 }
 
-struct Tell(mpsc::UnboundedSender<Fact>);
+struct FactSender(mpsc::UnboundedSender<Fact>);
 
-impl Observer for Tell {
+impl Observer for FactSender {
     fn observe(&mut self, fact: &Fact) {
         self.0.send(fact.clone()).ok();
     }
@@ -178,49 +181,48 @@ pub(crate) struct World {
     dropped: Arc<AtomicUsize>,
 }
 
-/// A fact that is waited for.
-pub(crate) struct Awaited<'a, T, F: FnMut(&Fact) -> Option<T>>(&'a mut World, F);
+/// A wait for the first fact for which the function returns a value.
+pub(crate) struct FactWait<'a, T, F: FnMut(&Fact) -> Option<T>>(&'a mut World, F);
 
-impl<T, F: FnMut(&Fact) -> Option<T>> Awaited<'_, T, F> {
+impl<T, F: FnMut(&Fact) -> Option<T>> FactWait<'_, T, F> {
     pub(crate) async fn await_some(mut self) -> T {
         let wait = async {
             loop {
-                let fact = self.0.facts.recv().await.expect("the driver runs");
+                let fact = self.0.facts.recv().await.expect("the driver is running");
                 if let Some(found) = (self.1)(&fact) {
                     return found;
                 }
             }
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("the fact never came")
+        tokio::time::timeout(PATIENCE, wait).await.expect("the fact is reported within PATIENCE")
     }
 }
 
 impl World {
     pub(crate) fn start(config: ConfigSpec, script: Script) -> Self {
-        let (commands, commanded) = mpsc::channel(4);
+        let (commands, command_receiver) = mpsc::channel(4);
         let inboxes = InboxRegistry::new(INCARNATION);
-        let (view, viewed) = watch::channel(View::default());
-        let (tell, facts) = mpsc::unbounded_channel();
+        let (view, view_receiver) = watch::channel(View::default());
+        let (fact_sender, facts) = mpsc::unbounded_channel();
         let (store, wake, dropped) = (Arc::new(FakeStore::default()), WakeHandle::default(), Arc::default());
-        let barrier = Barrier::new(if let Script::Meet(many) = script { many } else { 1 });
+        let barrier = Barrier::new(if let Script::Meet(handlers) = script { handlers } else { 1 });
         let executor = FakeExecutor { script, barrier, dropped: Arc::clone(&dropped) };
         let ports = DriverPorts {
             store: Arc::clone(&store),
             executor: Arc::new(executor),
             inboxes: Arc::new(inboxes.clone()),
             clock: Box::new(ProcessClock::start()),
-            observer: Box::new(Tell(tell)),
+            observer: Box::new(FactSender(fact_sender)),
             wake: wake.clone(),
             view,
         };
         let boot = Boot { incarnation: INCARNATION, rng_key: RngKey(1) };
-        let task = tokio::spawn(drive(Config::try_from(config).unwrap(), boot, ports, commanded));
+        let task = tokio::spawn(drive(Config::try_from(config).unwrap(), boot, ports, command_receiver));
         let caller = SyncCaller::new(commands.clone(), inboxes);
-        let gate = GateHandle::new(commands.clone(), viewed);
+        let gate = GateHandle::new(commands.clone(), view_receiver);
         Self { store, wake, commands, caller, gate, facts, task, dropped }
     }
 
-    /// An emission is about to claim what it writes, if there is room.
     pub(crate) fn try_inline_claim(&self) -> Option<InlineClaimGuard> {
         self.wake.try_inline_claim()
     }
@@ -233,11 +235,11 @@ impl World {
         self.commands.send(command).await.unwrap();
     }
 
-    pub(crate) fn fact<T, F: FnMut(&Fact) -> Option<T>>(&mut self, of: F) -> Awaited<'_, T, F> {
-        Awaited(self, of)
+    pub(crate) fn fact<T, F: FnMut(&Fact) -> Option<T>>(&mut self, find: F) -> FactWait<'_, T, F> {
+        FactWait(self, find)
     }
 
-    /// How the next delivery ends.
+    /// The ending of the next delivery that is settled.
     pub(crate) async fn ending(&mut self) -> Ending {
         self.fact(|fact| match fact {
             Fact::DeliverySettled { ending, .. } => Some(ending.clone()),
@@ -251,18 +253,19 @@ impl World {
         self.dropped.load(Ordering::SeqCst)
     }
 
-    /// Nothing happens within the time in which a poll would have found something.
+    /// Asserts that no fact is reported for 200 ms.
     pub(crate) async fn quiet(&mut self) {
         let fact = tokio::time::timeout(Duration::from_millis(200), self.facts.recv()).await;
         assert!(fact.is_err(), "{fact:?}");
     }
 
     pub(crate) async fn stopped(&mut self) {
-        tokio::time::timeout(PATIENCE, &mut self.task).await.expect("it never stopped").unwrap();
+        tokio::time::timeout(PATIENCE, &mut self.task).await.expect("the driver stops within PATIENCE").unwrap();
     }
 
-    pub(crate) async fn hang_up(self) {
+    /// Drops every sender of commands.
+    pub(crate) async fn close_commands(self) {
         drop((self.commands, self.caller, self.gate));
-        tokio::time::timeout(PATIENCE, self.task).await.expect("it never stopped").unwrap();
+        tokio::time::timeout(PATIENCE, self.task).await.expect("the driver stops within PATIENCE").unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The loop against a store in memory: what it must do beyond asking the core.
+//! The loop against a store in memory: wake-ups, inline claims, panics, cancellation and shutdown.
 
 mod calls;
 mod fake;
@@ -8,11 +8,11 @@ use std::time::Duration;
 use tidegate_core::{ConfigSpec, Ending, ExecError, Fact, GateLimits, Micros, Verdict};
 use tidegate_driver::Command;
 
-/// Longer than anything here takes, shorter than anybody waits.
+/// The time limit of each wait. It is longer than any step of these tests takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
-async fn a_wake_starts_the_handler_without_waiting_for_the_poll() {
+async fn a_wake_up_starts_the_handler_before_the_next_poll() {
     let mut world = World::start(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }, Script::Succeed);
     world.quiet().await;
     world.store.put(delivery(1));
@@ -21,57 +21,61 @@ async fn a_wake_starts_the_handler_without_waiting_for_the_poll() {
 }
 
 #[tokio::test]
-async fn what_an_emission_has_claimed_is_executed() {
+async fn rows_of_an_inline_claim_are_executed() {
     let mut world = World::start(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }, Script::Succeed);
     world.quiet().await;
-    let offer = world.try_inline_claim().expect("an idle dispatcher has room");
-    assert!(offer.room().rows > 1 && world.try_inline_claim().is_none());
-    offer.claimed(vec![delivery(1)]);
+    let guard = world.try_inline_claim().expect("an idle dispatcher has room");
+    assert!(guard.room().rows > 1 && world.try_inline_claim().is_none());
+    guard.claimed(vec![delivery(1)]);
     assert_eq!(world.ending().await, Ending::Done);
-    assert!(world.try_inline_claim().is_some(), "there is room again");
+    assert!(world.try_inline_claim().is_some(), "the dispatcher has room again after the row is settled");
 }
 
 #[tokio::test]
-async fn a_shutdown_waits_for_an_emission_that_is_claiming() {
+async fn a_shutdown_waits_for_the_inline_claim_under_way() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.quiet().await;
-    let offer = world.try_inline_claim().expect("an idle dispatcher has room");
+    let guard = world.try_inline_claim().expect("an idle dispatcher has room");
     world.command(Command::Shutdown).await;
     world.quiet().await;
-    offer.claimed(vec![delivery(1)]);
-    assert_eq!(world.ending().await, Ending::Deferred { delay: Micros::ZERO }, "it is given back");
+    guard.claimed(vec![delivery(1)]);
+    assert_eq!(
+        world.ending().await,
+        Ending::Deferred { delay: Micros::ZERO },
+        "the row is released without an execution"
+    );
     world.stopped().await;
     assert!(world.try_inline_claim().is_none());
 }
 
-/// One that never comes back costs a bounded time, as everything does that a shutdown waits for.
+/// An inline claim that never ends costs a shutdown a bounded time.
 #[tokio::test]
-async fn a_shutdown_does_not_wait_for_ever() {
+async fn a_shutdown_stops_although_an_inline_claim_hangs() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.quiet().await;
-    let offer = world.try_inline_claim().expect("an idle dispatcher has room");
+    let guard = world.try_inline_claim().expect("an idle dispatcher has room");
     world.command(Command::Shutdown).await;
     world.stopped().await;
-    drop(offer);
+    drop(guard);
 }
 
 #[tokio::test]
-async fn the_poll_finds_what_nobody_told_of() {
+async fn the_poll_finds_rows_without_a_wake_up() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.store.put(delivery(1));
     assert_eq!(world.ending().await, Ending::Done);
 }
 
 #[tokio::test]
-async fn a_panic_in_a_handler_is_a_failed_attempt() {
+async fn a_panic_in_a_handler_fails_the_attempt() {
     let mut world = World::start(ConfigSpec::default(), Script::Panic);
     world.store.put(delivery(1));
-    let Ending::Retry { failed, .. } = world.ending().await else { panic!("not retried") };
+    let Ending::Retry { failed, .. } = world.ending().await else { panic!("the delivery is not retried") };
     assert_eq!((failed.error, failed.message.as_str()), (ExecError::Internal, "the handler panicked: ouch"));
 }
 
 #[tokio::test]
-async fn a_panic_in_the_store_is_a_failure_of_unknown_fate() {
+async fn a_panic_in_the_store_is_a_store_failure() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.store.panic_once();
     world.store.put(delivery(1));
@@ -87,7 +91,7 @@ async fn a_panic_in_the_store_is_a_failure_of_unknown_fate() {
 }
 
 #[tokio::test]
-async fn shutdown_waits_for_what_runs() {
+async fn a_shutdown_waits_for_running_executions() {
     let mut world = World::start(ConfigSpec::default(), Script::Sleep(Duration::from_millis(300)));
     world.store.put(delivery(1));
     world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
@@ -97,7 +101,7 @@ async fn shutdown_waits_for_what_runs() {
 }
 
 #[tokio::test]
-async fn shutdown_releases_what_outlasts_the_grace_and_drops_its_execution() {
+async fn a_shutdown_cancels_an_execution_that_outlasts_the_grace() {
     let config = ConfigSpec { shutdown_grace_ms: 100, ..ConfigSpec::default() };
     let mut world = World::start(config, Script::Sleep(Duration::from_secs(3_600)));
     world.store.put(delivery(1));
@@ -110,20 +114,20 @@ async fn shutdown_releases_what_outlasts_the_grace_and_drops_its_execution() {
 }
 
 #[tokio::test]
-async fn a_dropped_command_channel_is_a_shutdown() {
+async fn closing_the_command_channel_shuts_the_driver_down() {
     let world = World::start(ConfigSpec::default(), Script::Succeed);
-    world.hang_up().await;
+    world.close_commands().await;
 }
 
 #[tokio::test]
-async fn the_gate_can_be_opened_while_running() {
+async fn the_gate_can_be_opened_while_handlers_run() {
     let gate = GateLimits { permits: 1, sync_reserve: 0 };
     let config = ConfigSpec { gate, queue_wait_ms_max: 5_000, ..ConfigSpec::default() };
     let mut world = World::start(config, Script::Meet(2));
     world.store.put(delivery(1));
     world.store.put(delivery(2));
     world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
-    // Each handler waits for the other, so with one permit neither ends.
+    // Each handler waits for the other one, so neither ends with one permit.
     let limits = GateLimits { permits: 3, sync_reserve: 0 };
     world.command(Command::ChangeGate(limits)).await;
     assert_eq!(world.ending().await, Ending::Done);

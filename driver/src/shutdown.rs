@@ -1,0 +1,60 @@
+//! The shutdown of the loop, up to the point at which the dispatcher learns of it.
+//!
+//! A transaction that is making an inline claim may commit at any moment. If the dispatcher stopped
+//! before it has the rows, they would wait until their leases expire. A shutdown therefore has
+//! these steps:
+//!
+//! 1. Allow no new inline claim.
+//! 2. Wait for the inline claim that is under way, at most [`INLINE_CLAIM_WAIT_MAX`].
+//! 3. Give its rows to the dispatcher.
+//! 4. Give [`Input::ShutdownRequested`](tidegate_core::Input::ShutdownRequested) to the dispatcher.
+//!
+//! The loop goes on with all other events during step 2. It performs steps 3 and 4.
+
+use tidegate_ports::{WakeHandle, WakeUp};
+use tokio::time::{Duration, Instant};
+
+/// The longest wait of a shutdown for an inline claim. A transaction that takes longer, or whose
+/// task hangs, costs a shutdown no more than this.
+const INLINE_CLAIM_WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// Dropping it disables inline claims, because no driver is left that would take the rows.
+#[derive(Debug)]
+pub(crate) struct Shutdown {
+    wake: WakeHandle,
+    /// The end of step 2, while that step lasts.
+    deadline: Option<Instant>,
+}
+
+impl Shutdown {
+    pub(crate) const fn new(wake: WakeHandle) -> Self {
+        Self { wake, deadline: None }
+    }
+
+    /// Begins a shutdown. Another request during the wait does not extend the wait.
+    pub(crate) fn begin(&mut self) {
+        self.wake.disable_inline_claims();
+        self.deadline.get_or_insert_with(|| Instant::now() + INLINE_CLAIM_WAIT_MAX);
+    }
+
+    /// Waits until no inline claim is under way or its time is over. Never returns before a call of
+    /// [`Self::begin`].
+    pub(crate) async fn inline_claims_ended(&self) {
+        match self.deadline {
+            Some(deadline) => self.wake.inline_claim_ended(deadline).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the wait and returns the last wake-up, with the rows of the last inline claim.
+    pub(crate) fn end_wait(&mut self) -> WakeUp {
+        self.deadline = None;
+        self.wake.take_wake_up()
+    }
+}
+
+impl Drop for Shutdown {
+    fn drop(&mut self) {
+        self.wake.disable_inline_claims();
+    }
+}

@@ -1,6 +1,6 @@
 //! Sync calls: their rows are written already leased to who asks.
 
-use crate::dispatch::micros;
+use crate::time::micros;
 use crate::{rows, sql};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};

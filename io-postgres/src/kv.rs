@@ -36,7 +36,7 @@ impl KvStore for PgStore {
         guard: Guard,
         cause: &Cause,
     ) -> Result<KvMutation, PortError> {
-        let done = self.mutate(mutation(app, collection, key, Some(value), guard, cause)).await?;
+        let done = self.mutations.run(mutation(app, collection, key, Some(value), guard, cause)).await?;
         done.ok_or_else(|| port(sqlx::Error::RowNotFound))
     }
 
@@ -48,7 +48,7 @@ impl KvStore for PgStore {
         guard: Guard,
         cause: &Cause,
     ) -> Result<Option<KvMutation>, PortError> {
-        self.mutate(mutation(app, collection, key, None, guard, cause)).await
+        self.mutations.run(mutation(app, collection, key, None, guard, cause)).await
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {

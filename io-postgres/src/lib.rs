@@ -6,14 +6,14 @@
 
 mod apps;
 mod calls;
-mod claimed;
+mod claimed_rows;
 mod dead_letters;
 mod deliveries;
 mod dispatch;
 mod emit;
 mod error;
+mod inline_claim;
 mod kv;
-mod lane;
 mod ledgers;
 mod listen;
 mod mutations;

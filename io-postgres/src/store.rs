@@ -1,5 +1,6 @@
 //! The pool, and the schema.
 
+use crate::inline_claim::OutboxWriter;
 use crate::mutations::Mutations;
 use crate::notify::Notifier;
 use crate::pool::{Pool, Pooled};
@@ -8,10 +9,9 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tidegate_core::{StoreError, TriggerId};
-use tidegate_ports::{EmittedEvent, InlineClaimGuard, WakeHandle};
+use tidegate_core::StoreError;
 
 /// The store on a Postgres database.
 #[derive(Clone, Debug)]
@@ -19,8 +19,8 @@ pub struct PgStore {
     pub(crate) pool: Pool,
     pub(crate) connect: PgConnectOptions,
     pub(crate) notifier: Arc<Notifier>,
-    pub(crate) mutations: Arc<Mutations>,
-    pub(crate) dispatcher: Arc<OnceLock<WakeHandle>>,
+    pub(crate) writer: OutboxWriter,
+    pub(crate) mutations: Mutations,
 }
 
 /// How to connect.
@@ -71,12 +71,9 @@ impl PgStore {
         ]);
         let pool = Pool::new(connect.clone(), options.connections_max.max(1), options.acquire_timeout);
         let notifier = Arc::new(Notifier::new(pool.clone()));
-        Ok(Self { pool, connect, notifier, mutations: Arc::default(), dispatcher: Arc::default() })
-    }
-
-    /// Room for the rows that are about to be written.
-    pub(crate) fn try_inline_claim(&self) -> Option<InlineClaimGuard> {
-        self.dispatcher.get().and_then(WakeHandle::try_inline_claim)
+        let writer = OutboxWriter::new(pool.clone(), Arc::clone(&notifier));
+        let mutations = Mutations::new(writer.clone());
+        Ok(Self { pool, connect, notifier, writer, mutations })
     }
 
     /// Brings the schema up to date. It may be called by many daemons at once: one of them does it, the others wait.
@@ -99,17 +96,6 @@ impl PgStore {
     /// A connection of the pool. Where there is none, nothing was sent to anybody, and the error says so.
     pub(crate) async fn connection(&self) -> Result<Pooled, StoreError> {
         self.pool.acquire().await.map_err(error::unreachable)
-    }
-
-    /// Tells who has to look for rows of what was emitted.
-    pub(crate) fn tell_of<'e>(&self, emitted: impl Iterator<Item = &'e EmittedEvent>) {
-        let lanes: Vec<TriggerId> = emitted.flat_map(EmittedEvent::waiting).collect();
-        if !lanes.is_empty() {
-            self.notifier.notify(lanes.iter().copied());
-            if let Some(dispatcher) = self.dispatcher.get() {
-                dispatcher.wake(lanes);
-            }
-        }
     }
 
     /// Ends all connections.

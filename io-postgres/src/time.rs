@@ -5,7 +5,7 @@ use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Type};
-use tidegate_core::Timestamp;
+use tidegate_core::{Micros, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PgTime(pub(crate) Timestamp);
@@ -15,6 +15,11 @@ const EPOCH_2000: i64 = 946_684_800_000_000;
 /// The types' object ids are the same on every server.
 const TIMESTAMPTZ: Oid = Oid(1184);
 const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
+
+/// A length of time as a `bigint` parameter.
+pub(crate) fn micros(length: Micros) -> i64 {
+    i64::try_from(length.0).unwrap_or(i64::MAX)
+}
 
 impl Type<Postgres> for PgTime {
     fn type_info() -> PgTypeInfo {

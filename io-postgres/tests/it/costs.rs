@@ -15,7 +15,7 @@ fn emit() -> String {
     format!(
         "select * from tidegate.emit_events('shop', array_fill('order.created'::text, '{{{EVENTS}}}'),
             array_fill('order/17'::text, '{{{EVENTS}}}'), array_fill('{{\"total\": 12.5}}'::text, '{{{EVENTS}}}'),
-            'admin', null, null, 0, null, null, null)"
+            row('admin', null, null, 0, null)::tidegate.cause, null, null)"
     )
 }
 

@@ -60,6 +60,7 @@ async fn the_schema_is_what_the_golden_file_shows() {
          where schemaname = 'tidegate' and tablename <> '_sqlx_migrations'
          union all
          select 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')'
+                || coalesce(' set ' || array_to_string(proconfig, ', '), '')
          from pg_proc p where pronamespace = 'tidegate'::regnamespace
          union all
          select 'check ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint

@@ -5,12 +5,6 @@
 create function tidegate.renew(p_ids bigint[], p_leases bigint[], p_lease_us bigint)
 returns table (now timestamptz, id bigint, lease bigint)
 language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -48,12 +42,6 @@ returns table (
     now timestamptz, trigger_id bigint, next_due timestamptz, max_concurrency integer, expression text, time_zone text,
     next_tick timestamptz)
 language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -100,18 +88,11 @@ $$;
 create function tidegate.tick(p_triggers bigint[], p_expected timestamptz[], p_next timestamptz[], p_data text[])
 returns table (now timestamptz, trigger_id bigint)
 language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
 as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := clock_timestamp();
     v_trigger record;
-    v_id uuid;
 begin
     return query select v_now, null::bigint;
     for n in 1..cardinality(p_triggers) loop
@@ -120,10 +101,10 @@ begin
           and t.source = 'cron' and t.deleted_at is null and t.enabled
         returning t.app, t.name into v_trigger;
         if found and p_expected[n] is not null then
-            v_id := tidegate.uuid_v7(v_now);
-            return query select v_now, f.trigger_id from tidegate.fan_out(v_now, 'cron', array[row(
-                v_trigger.app, v_id, 'cron.tick', v_trigger.name, p_data[n]::json, 'system', v_id, null, 0,
-                null)::tidegate.new_event], p_triggers[n]) f;
+            return query select v_now, f.trigger_id from tidegate.fan_out(
+                p_now => v_now, p_source => 'cron', p_only_trigger => p_triggers[n], p_events => array[row(
+                    v_trigger.app, tidegate.uuid_v7(v_now), 'cron.tick', v_trigger.name, p_data[n]::json,
+                    row('system', null, null, 0, null)::tidegate.cause)::tidegate.new_event]) f;
         end if;
     end loop;
 end

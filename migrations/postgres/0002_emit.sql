@@ -1,17 +1,18 @@
 -- Matching and fan-out. `tidegate.fan_out` is the only function that writes outbox rows for events.
 --
--- How the statements of these files are written, and why: Postgres plans a statement of a function once per session and
--- keeps the plan. The statistics of a queue are always wrong: a table that was empty when the plan was made may have a
--- million rows now. So each statement leaves the planner one choice: to walk indexes from the few rows in hand to the few
--- rows that belong to each of them. The last migration file sets the planner's settings for all functions that clients
--- call.
+-- How the statements of these files are written, and why: Postgres plans a statement of a function
+-- once per session and keeps the plan. The statistics of a queue are always wrong: a table that was
+-- empty when the plan was made may have a million rows now. So each statement leaves the planner
+-- one choice: to walk indexes from the few rows in hand to the few rows that belong to each of
+-- them. The last migration file sets the planner's settings for all functions that clients call.
 
 -- Whether a trigger's pattern matches a text.
 --
--- The match is anchored and case-sensitive. `*` matches any run of characters, each other character matches itself. Most
--- patterns are `*` alone.
+-- The match is anchored and case-sensitive. `*` matches any run of characters, each other character
+-- matches itself. Most patterns are `*` alone.
 --
--- Parameters: the pattern; the text. Returns: true if the whole text matches. Locks: none. Changes: nothing.
+-- Parameters: the pattern; the text. Returns: true if the whole text matches. Locks: none. Changes:
+-- nothing.
 create function tidegate.pattern_matches(pattern text, value text) returns boolean
 language sql immutable parallel safe
 return pattern = '*' or value collate "C" like
@@ -19,7 +20,8 @@ return pattern = '*' or value collate "C" like
 
 -- Makes a UUID of version 7: the milliseconds of a time, then random bits.
 --
--- The function turns a version 4 UUID into a version 7 one: it replaces the first six bytes and two bits.
+-- The function turns a version 4 UUID into a version 7 one: it replaces the first six bytes and two
+-- bits.
 --
 -- Parameters: the time. Returns: the UUID. Locks: none. Changes: nothing.
 create function tidegate.uuid_v7(moment timestamptz) returns uuid
@@ -53,18 +55,20 @@ create type tidegate.new_event as (
 
 -- Writes one outbox row per event and matching trigger.
 --
--- A trigger matches if it is enabled, not deleted, of the event's app and source, and if its patterns match.
+-- A trigger matches if it is enabled, not deleted, of the event's app and source, and if its
+-- patterns match.
 --
--- All events go through one statement. One statement has one snapshot, so an event sees all triggers of a deployment or
--- none of them. And a statement that inserts into the outbox parses the table's check constraints again, which costs more
--- than the row.
+-- All events go through one statement. One statement has one snapshot, so an event sees all
+-- triggers of a deployment or none of them. And a statement that inserts into the outbox parses the
+-- table's check constraints again, which costs more than the row.
 --
--- The function sends no notification. A transaction that notifies holds a lock of the whole cluster while its commit is
--- written to the disk, so Postgres cannot group commits: 32 clients make 4,700 transactions a second instead of 23,500. A
--- daemon wakes its own dispatcher, and notifies the other daemons after the commit.
+-- The function sends no notification. A transaction that notifies holds a lock of the whole cluster
+-- while its commit is written to the disk, so Postgres cannot group commits: 32 clients make 4,700
+-- transactions a second instead of 23,500. A daemon wakes its own dispatcher, and notifies the
+-- other daemons after the commit.
 --
--- Parameters: the time; the source of the events; the events; the only trigger that gets rows, whatever its patterns are,
--- or null; the dead letter that the rows handle, or null.
+-- Parameters: the time; the source of the events; the events; the only trigger that gets rows,
+-- whatever its patterns are, or null; the dead letter that the rows handle, or null.
 -- Returns: one row per row written, in the order of the events and of the trigger ids. Locks: none.
 -- Changes: inserts into outbox.
 create function tidegate.fan_out(
@@ -109,11 +113,12 @@ $$;
 --     select tidegate.emit('shop', 'order.created', 'order/17', '{"total": 12.50}');
 --     commit;
 --
--- A commit fires the app's triggers, a rollback does not. The event's actor is `sql:` and the role that logged in. The
--- function runs with the rights of the schema's owner, so a role of an application needs only USAGE on the schema.
+-- A commit fires the app's triggers, a rollback does not. The event's actor is `sql:` and the role
+-- that logged in. The function runs with the rights of the schema's owner, so a role of an
+-- application needs only USAGE on the schema.
 --
--- The notification has no payload, so Postgres merges all notifications of a transaction into one and sends it at the
--- commit.
+-- The notification has no payload, so Postgres merges all notifications of a transaction into one
+-- and sends it at the commit.
 --
 -- Parameters: the app; the event's type, subject and data. Returns: the event's id. Locks: none.
 -- Changes: inserts into outbox. Sends a notification if a trigger matched.
@@ -131,7 +136,7 @@ begin
     if not exists (select from tidegate.apps a where a.name = emit.app) then
         raise exception 'there is no app %', quote_nullable(emit.app)
             using errcode = 'undefined_object',
-            hint = 'tidegate deploy DIRECTORY makes one; "select name from tidegate.apps" shows those that exist.';
+            hint = 'tidegate deploy DIRECTORY creates it; "select name from tidegate.apps" shows those that exist.';
     end if;
     if emit.type is null or octet_length(emit.type) not between 1 and 255 or emit.type ~ v_control then
         raise exception 'the event type % is not valid', quote_nullable(emit.type)
@@ -164,8 +169,8 @@ comment on function tidegate.emit(text, text, text, jsonb) is
 
 -- Removes idempotency keys that are older than a day, at most 1,000 of them.
 --
--- Parameters: the time. Returns: nothing. Locks: the rows that it deletes; it skips rows that are locked, so two
--- prunings never wait for each other. Changes: deletes from idempotency_keys.
+-- Parameters: the time. Returns: nothing. Locks: the rows that it deletes; it skips rows that are
+-- locked, so two prunings never wait for each other. Changes: deletes from idempotency_keys.
 create function tidegate.prune_idempotency_keys(p_now timestamptz) returns void
 language plpgsql as $$
 begin
@@ -178,14 +183,16 @@ begin
 end
 $$;
 
--- Stores an idempotency key with the events of its request, or finds the request that used the key before.
+-- Stores an idempotency key with the events of its request, or finds the request that used the key
+-- before.
 --
 -- A key that is older than a day counts as pruned.
 --
 -- Parameters: the time; the app; the key; the digest of the request; the ids of its events.
--- Returns: the status 'new', 'repeated' (the key has the same digest: `first_ids` are the events of the first request) or
--- 'key_reused' (the key has another digest).
--- Locks: the row of the key. A request with the same key at the same time waits here for the end of this transaction.
+-- Returns: the status 'new', 'repeated' (the key has the same digest: `first_ids` are the events of
+-- the first request) or 'key_reused' (the key has another digest).
+-- Locks: the row of the key. A request with the same key at the same time waits here for the end of
+-- this transaction.
 -- Changes: inserts or updates a row of idempotency_keys. One new key in 100 also prunes old keys.
 create function tidegate.store_idempotency_key(
     p_now timestamptz, p_app text, p_key text, p_digest text, p_event_ids uuid[], out status text, out first_ids uuid[]
@@ -214,10 +221,11 @@ $$;
 
 -- Emits the events of one request of a daemon. All events have one cause.
 --
--- Parameters: the app; the types, subjects and data of the events; their cause; the idempotency key of the request and
--- its digest, or null.
--- Returns: one row per event, in order, with the status 'emitted' and the triggers that got a row; or with the status
--- 'repeated', the ids of the first request and no trigger. Or one row alone with the status 'key_reused' or 'unknown_app'.
+-- Parameters: the app; the types, subjects and data of the events; their cause; the idempotency key
+-- of the request and its digest, or null.
+-- Returns: one row per event, in order, with the status 'emitted' and the triggers that got a row;
+-- or with the status 'repeated', the ids of the first request and no trigger. Or one row alone with
+-- the status 'key_reused' or 'unknown_app'.
 -- Locks: the row of the idempotency key. Changes: inserts into outbox and idempotency_keys.
 create function tidegate.emit_events(
     p_app text, p_types text[], p_subjects text[], p_data text[], p_cause tidegate.cause, p_key text, p_digest text
@@ -247,7 +255,8 @@ begin
             return;
         end if;
     end if;
-    -- The rows come in the order of the events. `woken` collects the triggers of the event at `v_at`.
+    -- The rows come in the order of the events. `woken` collects the triggers of the event at
+    -- `v_at`.
     status := 'emitted';
     woken := '{}';
     for v_row in

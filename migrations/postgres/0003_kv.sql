@@ -1,19 +1,24 @@
 -- Values by collection and key.
 --
--- A transaction that changes a value holds the lock of its key until the commit. A transaction that applies effects holds
--- the locks of all keys that it read or writes. So no value changes between the check of a version and the commit that
--- relies on it. The locks are of keys and not of rows, because a check may also find that a key is absent.
+-- A transaction that changes a value holds the lock of its key until the commit. A transaction that
+-- applies effects holds the locks of all keys that it read or writes. So no value changes between
+-- the check of a version and the commit that relies on it. The locks are of keys and not of rows,
+-- because a check may also find that a key is absent.
 
--- The number of a key's lock: one of 4,096, so that a large batch cannot exhaust the server's table of locks.
+-- The number of a key's lock: one of 4,096, so that a large batch cannot exhaust the server's table
+-- of locks.
 --
--- A transaction takes these locks in rising order, so that two transactions never wait for each other in a circle.
+-- A transaction takes these locks in rising order, so that two transactions never wait for each
+-- other in a circle.
 --
--- Parameters: the app, the collection and the key. Returns: the number. Locks: none. Changes: nothing.
+-- Parameters: the app, the collection and the key. Returns: the number. Locks: none. Changes:
+-- nothing.
 create function tidegate.kv_stripe(p_app text, p_collection text, p_key text) returns integer
 language sql immutable parallel safe
 return hashtext(p_app || '/' || p_collection || '/' || p_key) & 4095;
 
--- Takes a lock of keys until the end of the transaction. 7231 is Tidegate's number for these advisory locks.
+-- Takes a lock of keys until the end of the transaction. 7231 is Tidegate's number for these
+-- advisory locks.
 --
 -- Parameters: the number of the lock. Returns: nothing. Locks: the advisory lock. Changes: nothing.
 create function tidegate.kv_lock(p_stripe integer) returns void
@@ -32,9 +37,11 @@ create type tidegate.kv_mutation as (
     cause      tidegate.cause
 );
 
--- The data of a `kv.set` or `kv.delete` event. `json_build_object` would parse the value again; this keeps its text.
+-- The data of a `kv.set` or `kv.delete` event. `json_build_object` would parse the value again;
+-- this keeps its text.
 --
--- Parameters: the collection, the key, the value (null for a delete) and the version. Returns: the JSON object.
+-- Parameters: the collection, the key, the value (null for a delete) and the version. Returns: the
+-- JSON object.
 -- Locks: none. Changes: nothing.
 create function tidegate.kv_event_data(p_collection text, p_key text, p_value text, p_version bigint) returns json
 language sql stable parallel safe
@@ -45,12 +52,14 @@ return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key)
 --
 -- A delete of an absent key does nothing: it has no version and no event.
 --
--- Postgres finds an element of a text array only by walking the array from its start. So the statements take elements by
--- position only from arrays of numbers and ids, and walk the mutations once.
+-- Postgres finds an element of a text array only by walking the array from its start. So the
+-- statements take elements by position only from arrays of numbers and ids, and walk the mutations
+-- once.
 --
--- Parameters: the time; the mutations, at most one per key; a flag per mutation that tells whether it applies, or null if
--- all apply.
--- Returns: the version and the event of each mutation, by position; then the event and the trigger of each outbox row.
+-- Parameters: the time; the mutations, at most one per key; a flag per mutation that tells whether
+-- it applies, or null if all apply.
+-- Returns: the version and the event of each mutation, by position; then the event and the trigger
+-- of each outbox row.
 -- Locks: none of its own. The caller holds the locks of the keys. Changes: kv, outbox.
 create function tidegate.kv_write(
     p_now timestamptz, p_mutations tidegate.kv_mutation[], p_applies boolean[] default null, out versions bigint[],
@@ -103,12 +112,13 @@ begin
 end
 $$;
 
--- Puts and deletes values under their guards. A mutation whose guard fails leaves the others alone.
+-- Puts and deletes values under their guards. If a guard fails, the other mutations still run.
 --
 -- Parameters: the mutations, at most one per key.
--- Returns: first one row per mutation, in order, with a status: 'done'; 'failed' (the guard does not hold; `version` is the
--- version that exists); 'absent' (there is no key to delete); 'unknown_app'. Then one row per outbox row, with the status
--- 'woken', the event in `event_id` and the trigger in `woken`.
+-- Returns: first one row per mutation, in order, with a status: 'done'; 'failed' (the guard does
+-- not hold; `version` is the version that exists); 'absent' (there is no key to delete);
+-- 'unknown_app'. Then one row per outbox row, with the status 'woken', the event in `event_id` and
+-- the trigger in `woken`.
 -- Locks: the locks of the keys, until the end of the transaction. Changes: kv, outbox.
 create function tidegate.kv_mutate(p_mutations tidegate.kv_mutation[])
 returns table (status text, version bigint, updated_at timestamptz, event_id uuid, woken bigint)
@@ -127,8 +137,8 @@ begin
         from unnest(p_mutations) m
         order by stripe offset 0
     ) s;
-    -- The clock is read after the locks are held, so times grow with versions. The next statement sees all that was
-    -- committed before.
+    -- The clock is read after the locks are held, so times grow with versions. The next statement
+    -- sees all that was committed before.
     v_now := clock_timestamp();
     select array_agg(j.status), array_agg(j.current), array_agg(j.status = 'done')
     into v_statuses, v_current, v_applies

@@ -1,23 +1,26 @@
 -- Settlements: the end of a claim. `tidegate.exchange` in the next file calls these functions.
 --
--- A claim is valid while its row has the lease number of the claim and is leased. An expired lease is valid too, until
--- another claim takes the row. Each statement of these functions sees all that was committed before the statement began.
--- So a check that comes after a lock is true until the commit.
+-- A claim is valid while its row has the lease number of the claim and is leased. An expired lease
+-- is valid too, until another claim takes the row. Each statement of these functions sees all that
+-- was committed before the statement began. So a check that comes after a lock is true until the
+-- commit.
 --
--- All transactions take locks in one order, so that they never wait for each other in a circle: rows of outbox by id, keys
--- by stripe, then rows of loops, of dead_letters and of triggers, each by its key. Claims never wait: they skip locked
--- rows.
+-- All transactions take locks in one order, so that they never wait for each other in a circle:
+-- rows of outbox by id, keys by stripe, then rows of loops, of dead_letters and of triggers, each
+-- by its key. Claims never wait: they skip locked rows.
 --
--- The statements leave the planner one choice, for the reason in 0002. `o.id = any (array[s.id])` is `o.id = s.id` in a
--- form that no merge join can use. With the plain form the planner may walk the whole primary key, which is cheap only
--- while the table is empty. `lateral (… limit 1)` and `offset 0` keep the planner from turning a lookup into a join.
+-- The statements leave the planner one choice, for the reason in 0002. `o.id = any (array[s.id])`
+-- is `o.id = s.id` in a form that no merge join can use. With the plain form the planner may walk
+-- the whole primary key, which is cheap only while the table is empty. `lateral (… limit 1)` and
+-- `offset 0` keep the planner from turning a lookup into a join.
 
 -- Applies the effects of a handler: its writes, then its events.
 --
 -- Parameters: the time; the delivery; the effects, as JSON.
--- Returns: `applied`, false if a value that the handler read has changed (a conflict: nothing is applied); the triggers
--- that got rows.
--- Locks: none of its own. The caller holds the locks of all keys in the effects. Changes: kv, outbox.
+-- Returns: `applied`, false if a value that the handler read has changed (a conflict: nothing is
+-- applied); the triggers that got rows.
+-- Locks: none of its own. The caller holds the locks of all keys in the effects. Changes: kv,
+-- outbox.
 create function tidegate.apply_effects(
     p_now timestamptz, p_delivery bigint, p_effects jsonb, out applied boolean, out woken bigint[]
 )
@@ -60,9 +63,11 @@ begin
 end
 $$;
 
--- Copies a delivery to the dead letters, with its event, its trigger as it is now, and all failed attempts.
+-- Copies a delivery to the dead letters, with its event, its trigger as it is now, and all failed
+-- attempts.
 --
--- Parameters: the time; the delivery; the verdict 'dead', as JSON. Returns: the new dead letter. Locks: none.
+-- Parameters: the time; the delivery; the verdict 'dead', as JSON. Returns: the new dead letter.
+-- Locks: none.
 -- Changes: inserts into dead_letters.
 create function tidegate.bury(p_now timestamptz, p_delivery bigint, p_verdict jsonb) returns tidegate.dead_letters
 language plpgsql as $$
@@ -117,9 +122,11 @@ begin
 end
 $$;
 
--- Fires the triggers that match a new dead letter. The letter of a handler of dead letters fires no trigger.
+-- Fires the triggers that match a new dead letter. The letter of a handler of dead letters fires no
+-- trigger.
 --
--- Parameters: the time; the dead letter. Returns: the triggers that got rows. Locks: none. Changes: inserts into outbox.
+-- Parameters: the time; the dead letter. Returns: the triggers that got rows. Locks: none. Changes:
+-- inserts into outbox.
 create function tidegate.fire_dead_letter(p_now timestamptz, p_letter tidegate.dead_letters) returns bigint[]
 language plpgsql as $$
 declare
@@ -138,8 +145,9 @@ begin
 end
 $$;
 
--- Takes all locks that a batch of settlements needs, in the order at the top of this file: its rows, the keys in its
--- effects, the dead letters that it resolves and the triggers that it disables.
+-- Takes all locks that a batch of settlements needs, in the order at the top of this file: its
+-- rows, the keys in its effects, the dead letters that it resolves and the triggers that it
+-- disables.
 --
 -- It locks the rows of plain successes too, so that one statement takes all row locks in order.
 --
@@ -160,8 +168,8 @@ begin
     perform from unnest(v_ids) s (id)
     cross join lateral (select from tidegate.outbox o where o.id = s.id for update) o;
 
-    -- From here on the statements look up rows by id alone, without the lease. For a fenced settlement they lock more than
-    -- needed.
+    -- From here on the statements look up rows by id alone, without the lease. For a fenced
+    -- settlement they lock more than needed.
     for v_stripe in
         select distinct tidegate.kv_stripe(t.app, k ->> 0, k ->> 1) as stripe
         from jsonb_array_elements(p_settle) s
@@ -197,10 +205,11 @@ begin
 end
 $$;
 
--- Settles 'retry' and 'deferred': releases the claim and sets a new due time. A deferred execution does not count as an
--- attempt.
+-- Settles 'retry' and 'deferred': releases the claim and sets a new due time. A deferred execution
+-- does not count as an attempt.
 --
--- Parameters: the time; the delivery; the verdict. Returns: nothing. Locks: none; the caller holds the row's lock.
+-- Parameters: the time; the delivery; the verdict. Returns: nothing. Locks: none; the caller holds
+-- the row's lock.
 -- Changes: outbox.
 create function tidegate.settle_later(p_now timestamptz, p_delivery bigint, p_verdict jsonb) returns void
 language plpgsql as $$
@@ -219,12 +228,14 @@ begin
 end
 $$;
 
--- Settles 'executed': stores the outcome of a sync execution, and its reply under the call's idempotency key.
+-- Settles 'executed': stores the outcome of a sync execution, and its reply under the call's
+-- idempotency key.
 --
--- The row stays until the reply is delivered. An outcome that is already stored is not changed: the first answer was lost
--- and the dispatcher has sent the settlement again.
+-- The row stays until the reply is delivered. An outcome that is already stored is not changed: the
+-- first answer was lost and the dispatcher has sent the settlement again.
 --
--- Parameters: the row of the delivery; the verdict. Returns: nothing. Locks: the row of the call key.
+-- Parameters: the row of the delivery; the verdict. Returns: nothing. Locks: the row of the call
+-- key.
 -- Changes: outbox (a HOT update: `executed` is in no index), call_keys.
 create function tidegate.settle_executed(p_row tidegate.outbox, p_verdict jsonb) returns void
 language plpgsql as $$
@@ -238,11 +249,12 @@ begin
 end
 $$;
 
--- Settles 'dead': moves the delivery to the dead letters, and disables its trigger if the verdict says so. The caller
--- deletes the row.
+-- Settles 'dead': moves the delivery to the dead letters, and disables its trigger if the verdict
+-- says so. The caller deletes the row.
 --
 -- Parameters: the time; the row of the delivery; the verdict. Returns: the triggers that got rows.
--- Locks: none; the caller holds the locks of the row and of the trigger. Changes: dead_letters, outbox, triggers.
+-- Locks: none; the caller holds the locks of the row and of the trigger. Changes: dead_letters,
+-- outbox, triggers.
 create function tidegate.settle_dead(p_now timestamptz, p_row tidegate.outbox, p_verdict jsonb) returns bigint[]
 language plpgsql as $$
 declare
@@ -253,7 +265,8 @@ begin
     v_letter := tidegate.bury(p_now => p_now, p_delivery => p_row.id, p_verdict => p_verdict);
     v_woken := tidegate.fire_dead_letter(p_now => p_now, p_letter => v_letter);
     if (p_verdict ->> 'disable_trigger')::boolean then
-        -- A cron trigger that is enabled again starts with a new schedule, so its next tick is removed.
+        -- A cron trigger that is enabled again starts with a new schedule, so its next tick is
+        -- removed.
         update tidegate.triggers set
             enabled = false, spec = jsonb_set(spec, '{enabled}', 'false'), version = version + 1, next_tick = null
         where id = p_row.trigger_id and enabled;
@@ -262,7 +275,8 @@ begin
 end
 $$;
 
--- Settles 'abandoned': records a sync execution whose caller did not get the reply. The caller deletes the row.
+-- Settles 'abandoned': records that the reply of a sync execution was not delivered. The caller
+-- deletes the row.
 --
 -- Parameters: the time; the row of the delivery; the verdict. Returns: nothing. Locks: none.
 -- Changes: inserts into abandoned_executions.
@@ -278,11 +292,13 @@ begin
 end
 $$;
 
--- Settles 'handled' and 'handler_failed': stores in a dead letter how its handler ended. The caller deletes the row.
+-- Settles 'handled' and 'handler_failed': stores in a dead letter how its handler ended. The caller
+-- deletes the row.
 --
 -- A letter that a user has redriven or discarded in the meantime keeps that resolution.
 --
--- Parameters: the dead letter; the verdict. Returns: nothing. Locks: none; the caller holds the letter's lock.
+-- Parameters: the dead letter; the verdict. Returns: nothing. Locks: none; the caller holds the
+-- letter's lock.
 -- Changes: dead_letters.
 create function tidegate.settle_letter(p_letter bigint, p_verdict jsonb) returns void
 language plpgsql as $$
@@ -293,13 +309,14 @@ begin
 end
 $$;
 
--- Settles one delivery whose verdict is not a plain success: checks the fence, applies the effects, then does what the
--- kind of the verdict asks for.
+-- Settles one delivery that is not a plain success: checks the fence, applies the effects, then
+-- runs the function for the kind of the verdict.
 --
 -- Parameters: the time; the settlement, as JSON.
--- Returns: the result 'applied', 'fenced' or 'conflicted'; the triggers that got rows; the loop to count with
--- `count_loops`, if the delivery was dropped.
--- Locks: none of its own; `lock_settled` has taken all locks. Changes: outbox, and the tables of the functions it calls.
+-- Returns: the result 'applied', 'fenced' or 'conflicted'; the triggers that got rows; the loop to
+-- count with `count_loops`, if the delivery was dropped.
+-- Locks: none of its own; `lock_settled` has taken all locks. Changes: outbox, and the tables of
+-- the functions it calls.
 create function tidegate.settle(
     p_now timestamptz, p_settlement jsonb, out result text, out woken bigint[], out looped tidegate.loops
 )

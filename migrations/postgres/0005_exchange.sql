@@ -1,8 +1,9 @@
--- The exchange: one call settles finished deliveries and claims new ones, in one round trip and one commit.
+-- The exchange: one call settles finished deliveries and claims new ones, in one round trip and one
+-- commit.
 --
 -- The rules for locks and for statements are at the top of 0004.
 
--- What a claim gives: a delivery's row, and its trigger as it is now.
+-- One row of an exchange's answer. `kind` tells which columns are set: see `tidegate.exchange`.
 create type tidegate.exchanged as (
     kind               text,
     now                timestamptz,
@@ -43,9 +44,14 @@ create type tidegate.exchanged as (
     standing           text
 );
 
--- How many places of a limited lane are taken, after those that are free for good are forgotten: their delivery no longer
--- bears the lease, or it was executed and only its reply is still to be delivered. An expired lease frees its place, but its
--- slot stays: until somebody else claims, it may be renewed. The caller holds the lane's lock.
+-- Counts the slots of a lane with a max_concurrency that are in use, and removes stale slots first.
+--
+-- A slot is stale if its delivery has another lease now, or if the delivery was executed and only
+-- its reply is not delivered yet. An expired lease does not count, but its slot stays: the lease
+-- may be renewed until another claim takes the row.
+--
+-- Parameters: the time; the lane. Returns: the number of slots in use. Locks: none of its own; the
+-- caller holds the lane's lock. Changes: deletes from slots.
 create function tidegate.slots_taken(p_now timestamptz, p_trigger bigint) returns integer
 language plpgsql as $$
 begin
@@ -61,9 +67,16 @@ begin
 end
 $$;
 
--- How many rows of each lane may be claimed: as many as asked, and of a limited lane what its live leases leave. A
--- limited lane that another daemon is claiming right now gives nothing this time, so that neither waits and both do not take
--- the last place. Leases that were given before the lane had a limit are not counted.
+-- Lowers the quotas of lanes with a max_concurrency to the number of their free slots.
+--
+-- If another daemon holds the lock of such a lane, the quota becomes 0 for this claim. So no claim
+-- waits, and two claims never take the same last slot. Leases from before the lane had a limit have
+-- no slot and are not counted.
+--
+-- Parameters: the time; the lanes; their quotas. Returns: the new quotas.
+-- Locks: the advisory locks of the lanes with a limit, until the end of the transaction; it does
+-- not wait for them.
+-- Changes: deletes stale rows from slots.
 create function tidegate.lane_quotas(p_now timestamptz, p_lanes bigint[], p_quotas integer[]) returns integer[]
 language plpgsql as $$
 declare
@@ -75,7 +88,7 @@ begin
         from unnest(p_lanes) with ordinality l (id, at) join tidegate.triggers t on t.id = any (array[l.id])
         where t.max_concurrency is not null
     loop
-        -- 7232 is this program's number for these locks.
+        -- 7232 is Tidegate's number for these locks.
         if pg_try_advisory_xact_lock((7232::bigint << 40) | v_lane.id) then
             v_live := tidegate.slots_taken(p_now, v_lane.id);
             p_quotas[v_lane.at] := least(p_quotas[v_lane.at], greatest(v_lane.max_concurrency - v_live, 0));
@@ -87,18 +100,29 @@ begin
 end
 $$;
 
--- Settles what is finished, then claims what is next. Plain successes, which are nearly all, come as arrays in rising
--- order of ids and go by one statement, and so do executions whose callers wait for no more than their outcome; the other
--- settlements come as JSON, in order, null if there are none. Answers, by kind: 'fenced' and 'conflicted' settlements, 'woken' lanes that got rows, 'now' once, each 'lane' that may be claimed
--- from, and the 'claimed' rows, in which what their lane says is null. Those of one lane come in the order of their due time
--- and lane comes after lane, but for a row that changed while it was claimed: who depends on the order looks again.
+-- Settles finished deliveries, then claims new ones.
+--
+-- Two families of settlements are applied by one statement each: plain successes, which are nearly
+-- all settlements, and sync executions that only store their outcome. They come as arrays in rising
+-- order of ids. All other settlements come as JSON, and `tidegate.settle` applies them one by one,
+-- in order.
+--
+-- Parameters: the message of a lost attempt; the length of the lease; the plain
+-- successes; the sync executions with their outcomes; the other settlements, or null; the lanes to
+-- claim from, with the quota and the floor of each.
+-- Returns: rows of these kinds. 'fenced' and 'conflicted': `id` and `lease` of settlements that
+-- were not applied. 'woken': the `trigger_id` of lanes that got rows. 'now': the store's time, in
+-- one row. 'lane': the trigger of each requested lane that exists. 'claimed': the claimed rows; the
+-- columns of their lane are null. Claimed rows come lane after lane, in the order of due time. A
+-- row that changes while it is claimed may break that order, so a caller that needs it must sort.
+-- Locks: in the order given in 0004. The claim skips locked rows.
+-- Changes: outbox, slots, and the tables of `tidegate.settle`.
 create function tidegate.exchange(
     p_lost_message text, p_lease_us bigint, p_done_ids bigint[], p_done_leases bigint[], p_executed_ids bigint[],
     p_executed_leases bigint[], p_outcomes jsonb[], p_settle jsonb, p_lanes bigint[], p_quotas integer[],
     p_floors timestamptz[]
 ) returns setof tidegate.exchanged
-language plpgsql
-as $$
+language plpgsql as $$
 declare
     v_now timestamptz;
     v_item jsonb;
@@ -108,7 +132,7 @@ declare
     v_woken bigint[] := '{}';
     v_looped tidegate.loops[] := '{}';
     v_lane record;
-    -- Of each lane: a lane that there is not is not open.
+    -- One flag per requested lane. A lane without a trigger stays closed.
     v_open boolean[] := array_fill(false, array[cardinality(p_lanes)]);
     v_limited boolean[] := v_open;
     v_row tidegate.exchanged;
@@ -116,11 +140,12 @@ begin
     if p_settle is not null then
         perform tidegate.lock_settled(p_done_ids || p_executed_ids, p_settle);
     elsif cardinality(p_done_ids) > 0 and cardinality(p_executed_ids) > 0 then
-        -- One of them alone takes its locks in their order by itself.
+        -- With only one of the two arrays, the statement for it below takes the locks in order.
         perform from (select s.id from unnest(p_done_ids || p_executed_ids) s (id) order by s.id offset 0) s
         cross join lateral (select from tidegate.outbox o where o.id = s.id for update) o;
     end if;
-    -- Behind the locks: what is applied now happens now.
+    -- The clock is read after the locks are held, so the time is not before the changes that the
+    -- locks waited for.
     v_now := clock_timestamp();
 
     if cardinality(p_done_ids) > 0 then
@@ -132,7 +157,8 @@ begin
         select coalesce(array_agg(gone.id), '{}') into v_gone from gone;
     end if;
     if cardinality(p_executed_ids) > 0 then
-        -- HOT: it is in no index. What is there already was kept when this was sent before, and its answer was lost.
+        -- A HOT update: `executed` is in no index. An outcome that is already stored stays: the
+        -- first answer was lost and the settlement was sent again.
         with kept as (
             update tidegate.outbox o set executed = coalesce(o.executed, s.outcome)
             from unnest(p_executed_ids, p_executed_leases, p_outcomes) s (id, lease, outcome)
@@ -192,7 +218,8 @@ begin
         ) s on t.handler_kind = 'script'
         order by l.at
     loop
-        -- The rows of a deleted trigger must die, even if it was paused; sync rows are orphans, and never wait.
+        -- A pause does not close the lane of a deleted trigger, whose rows must become dead
+        -- letters, or a lane of sync calls, whose unleased rows must be recorded as abandoned.
         v_open[v_lane.at] := not v_lane.paused or v_lane.deleted_at is not null or v_lane.source in ('http', 'invoke');
         v_limited[v_lane.at] := v_lane.max_concurrency is not null;
         v_row.trigger_id := v_lane.id;
@@ -214,9 +241,10 @@ begin
     end if;
     return query
     with locked as materialized (
-        -- Materialized, because the limits and the skipping must happen once and before the update: a `limit … for update`
-        -- that was run again for each row would lock, and then lease, more rows than were asked for. The update finds the
-        -- rows by where they are; a locked row stays in its place.
+        -- Materialized, so that the limits and the skipping are evaluated once, before the update.
+        -- A `limit … for update` that runs again for each row would lock, and then lease, more rows
+        -- than the quota. The update finds the rows by their ctid, which cannot change while the
+        -- row is locked.
         select l.place, l.id, l.lease, q.trigger_id, q.limited
         from unnest(p_lanes, p_quotas, p_floors, v_open, v_limited) q (trigger_id, quota, floor, open, limited)
         cross join lateral (
@@ -228,7 +256,7 @@ begin
             for update skip locked
         ) l
     ), slotted as (
-        -- Nobody else can have leased what is locked: the next lease is known.
+        -- The rows are locked, so the number of the next lease is known.
         insert into tidegate.slots as s (trigger_id, delivery_id, lease)
         select l.trigger_id, l.id, l.lease + 1 from locked l where l.limited
         on conflict (trigger_id, delivery_id) do update set lease = excluded.lease
@@ -238,7 +266,8 @@ begin
         lease_until = v_now + p_lease_us * interval '1 microsecond',
         leased_at = v_now,
         attempt = least(o.attempt + 1, o.max_attempts + 1),
-        -- An expired lease's attempt was lost, unless it was a claim beyond the last attempt.
+        -- A lease that expired means a lost attempt, unless the claim was one after the last
+        -- allowed attempt.
         failed = case when o.lease_until > 'epoch' and o.attempt <= o.max_attempts
             then coalesce(o.failed, '[]') || jsonb_build_object(
                 'attempt', o.attempt, 'started_at', (extract(epoch from o.leased_at) * 1000000)::bigint,
@@ -257,14 +286,16 @@ $$;
 
 -- Claims rows that the same transaction has just written: an inline claim.
 --
--- It is the SQL form of `InlineRoom::quotas` in core/src/room.rs, and the two must stay equal. A closed lane gets no
--- quota. An open lane gets at most as many rows as were written to it. All lanes together get at most `p_rows_max` rows,
--- in the order of their ids. The floor is the start of the statement, so the claim takes no row that was due before.
+-- It is the SQL form of `InlineRoom::quotas` in core/src/room.rs, and the two must stay equal. A
+-- closed lane gets no quota. An open lane gets at most as many rows as were written to it. All
+-- lanes together get at most `p_rows_max` rows, in the order of their ids. The floor is the start
+-- of the statement, so the claim takes no row that was due before.
 --
--- The claim itself is an exchange that settles nothing, so pauses and limits hold as for any other claim.
+-- The claim itself is an exchange that settles nothing, so pauses and limits hold as for any other
+-- claim.
 --
--- Parameters: the lanes of the rows just written, one entry per row; the most rows to claim; the closed lanes; the length
--- of the lease; the message of an attempt whose lease expired.
+-- Parameters: the lanes of the rows just written, one entry per row; the most rows to claim; the
+-- closed lanes; the length of the lease; the message of a lost attempt.
 -- Returns: the rows of `tidegate.exchange`, or no row if no lane gets a quota.
 -- Locks and changes: those of `tidegate.exchange`.
 create function tidegate.claim_written(
@@ -275,7 +306,8 @@ declare
     v_lanes bigint[];
     v_quotas integer[];
 begin
-    -- The first `p_rows_max` entries in the order of the lanes: a lane's quota is the number of its entries among them.
+    -- The first `p_rows_max` entries in the order of the lanes: a lane's quota is the number of its
+    -- entries among them.
     select array_agg(q.lane), array_agg(q.rows) into v_lanes, v_quotas
     from (
         select w.lane, count(*)::integer as rows

@@ -17,9 +17,11 @@ create type tidegate.letter_selection as (
 
 -- Whether a selection contains a dead letter. A redriven letter is in no selection.
 --
--- Postgres inlines the function into the statement that calls it, so that its conditions can use the table's indexes.
+-- Postgres inlines the function into the statement that calls it, so that its conditions can use
+-- the table's indexes.
 --
--- Parameters: the selection; the letter. Returns: true if the letter is in the selection. Locks: none. Changes: nothing.
+-- Parameters: the selection; the letter. Returns: true if the letter is in the selection. Locks:
+-- none. Changes: nothing.
 create function tidegate.selects_letter(p_selection tidegate.letter_selection, p_letter tidegate.dead_letters)
 returns boolean
 language sql immutable parallel safe

@@ -1,7 +1,8 @@
 -- Emits all events of one request as `emit_events` does, then claims the new rows inline.
 --
--- $1 to $11 are the parameters of `emit_events`, $12 to $15 those of `tidegate.claim_written`. First come the rows of the
--- events, then the rows of the claim, in which the columns of the events are null.
+-- $1 to $11 are the parameters of `emit_events`, $12 to $15 those of `tidegate.claim_written`.
+-- First come the rows of the events, then the rows of the claim, in which the columns of the events
+-- are null.
 with emitted as materialized (
     select e.status, e.event_id as emitted_id, e.woken
     from tidegate.emit_events(

@@ -1,12 +1,14 @@
 -- Puts and deletes values as `kv_mutate` does, then claims the new rows inline.
 --
--- $1 to $11 are the parameters of `kv_mutate`, $12 to $15 those of `tidegate.claim_written`. First come the rows of the
--- mutations, then the rows of the claim, in which the columns of the mutations are null.
+-- $1 to $11 are the parameters of `kv_mutate`, $12 to $15 those of `tidegate.claim_written`. First
+-- come the rows of the mutations, then the rows of the claim, in which the columns of the mutations
+-- are null.
 with mutated as materialized (
     select m.status, m.version, m.updated_at, m.event_id as emitted_id, m.woken
     from tidegate.kv_mutate(p_mutations => array(
-        select row(app, collection, key, value, guard, version, row(actor, root_id, parent_id, depth, traceparent)::tidegate.cause)
-            ::tidegate.kv_mutation
+        select row(
+            app, collection, key, value, guard, version,
+            row(actor, root_id, parent_id, depth, traceparent)::tidegate.cause)::tidegate.kv_mutation
         from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) m (
             app, collection, key, value, guard, version, actor, root_id, parent_id, depth, traceparent))) m
 )

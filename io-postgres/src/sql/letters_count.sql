@@ -1,7 +1,7 @@
 -- Counts the letters of a selection: the letters that a redrive would find now.
 --
--- $1 to $9 are the fields of `tidegate.letter_selection`, $10 is the most letters. `skipped` counts letters whose trigger
--- is deleted.
+-- $1 to $9 are the fields of `tidegate.letter_selection`, $10 is the most letters. `skipped` counts
+-- letters of deleted triggers.
 select
     count(*) as matched, count(*) filter (where trigger_is_deleted) as skipped, max(id) as last, '{}'::bigint[] as woken
 from (

@@ -1,4 +1,5 @@
-//! Decodes the rows that a claim returns: for each lane its trigger as it is now, then the deliveries of the lane.
+//! Decodes the rows that a claim returns: for each lane its trigger as it is now, then the
+//! deliveries of the lane.
 
 use crate::rows;
 use sqlx::Row;
@@ -8,8 +9,8 @@ use tidegate_core::{
     AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, Standing, TriggerId, TriggerName,
 };
 
-/// The deliveries of one claim. The database sends the columns that all rows of a lane share only once, in a row of the
-/// lane's own.
+/// The deliveries of one claim. The database sends the columns that all rows of a lane share only
+/// once, in a row of the lane's own.
 #[derive(Default)]
 pub(crate) struct ClaimedRows {
     lanes: BTreeMap<TriggerId, Lane>,

@@ -13,8 +13,8 @@ const EMIT: WriteStatement = WriteStatement { plain: sql::emit_events, and_claim
 
 #[async_trait]
 impl OutboxStore for PgStore {
-    /// The emission runs in a task of its own. So it ends, and hands over its inline claim, even if the caller drops this
-    /// future.
+    /// The emission runs in a task of its own. So it ends, and hands over its inline claim, even if
+    /// the caller drops this future.
     async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let task = tokio::spawn(self.clone().emit_owned(emission.clone()));
         task.await.unwrap_or_else(|error| {
@@ -53,7 +53,8 @@ impl PgStore {
     }
 }
 
-/// Decodes the row of one event. The outer error is an unreadable row, the inner error is the function's own answer.
+/// Decodes the row of one event. The outer error is an unreadable row, the inner error is the
+/// function's own answer.
 fn emitted_event(row: &PgRow) -> Result<Result<EmittedEvent, PortError>, sqlx::Error> {
     Ok(match row.try_get("status")? {
         "unknown_app" => Err(PortError::UnknownApp),

@@ -1,8 +1,9 @@
 //! Statements that write outbox rows, and the inline claim of those rows.
 //!
-//! Each such statement has two forms. The plain form writes the rows. The other form also calls `tidegate.claim_written`,
-//! in the same round trip and the same commit, and the dispatcher of this process gets the claimed rows. The dispatcher
-//! grants one inline claim at a time, and only while it has room.
+//! Each such statement has two forms. The plain form writes the rows. The other form also calls
+//! `tidegate.claim_written`, in the same round trip and the same commit, and the dispatcher of this
+//! process gets the claimed rows. The dispatcher grants one inline claim at a time, and only while
+//! it has room.
 
 use crate::claimed_rows::ClaimedRows;
 use crate::error;
@@ -26,7 +27,8 @@ pub(crate) struct OutboxWriter {
     dispatcher: Arc<OnceLock<WakeHandle>>,
 }
 
-/// A statement in its two forms. They take the same parameters; the second form takes those of the claim after them.
+/// A statement in its two forms. They take the same parameters; the second form takes those of the
+/// claim after them.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WriteStatement {
     pub(crate) plain: &'static str,
@@ -58,8 +60,8 @@ impl OutboxWriter {
         self.dispatcher.set(dispatcher).ok();
     }
 
-    /// Runs `statement` on one connection, with an inline claim if the dispatcher grants one. `bind` adds the parameters
-    /// of the plain form.
+    /// Runs `statement` on one connection, with an inline claim if the dispatcher grants one.
+    /// `bind` adds the parameters of the plain form.
     pub(crate) async fn write<'q>(
         &self,
         statement: WriteStatement,
@@ -77,8 +79,9 @@ impl OutboxWriter {
         Ok(Written { rows, inline_claim })
     }
 
-    /// Marks the events whose rows are all claimed, hands the claimed rows to the dispatcher of this process, and wakes the
-    /// dispatchers for the lanes of all other rows. Call it after the commit.
+    /// Marks the events whose rows are all claimed, hands the claimed rows to the dispatcher of
+    /// this process, and wakes the dispatchers for the lanes of all other rows. Call it after the
+    /// commit.
     pub(crate) fn publish<'e>(
         &self,
         inline_claim: Option<InlineClaim>,
@@ -114,8 +117,9 @@ fn bind_claim<'q>(query: PgQuery<'q>, guard: &InlineClaimGuard) -> PgQuery<'q> {
         .bind(Attempt::LOST_MESSAGE)
 }
 
-/// Removes the rows of the claim from the end of an answer, and decodes them. An undecodable row does not fail the write:
-/// the row stays leased, and the next claim takes it after the lease has expired.
+/// Removes the rows of the claim from the end of an answer, and decodes them. An undecodable row
+/// does not fail the write: the row stays leased, and the next claim takes it after the lease has
+/// expired.
 fn split_off_claimed(answer: &mut Vec<PgRow>) -> Vec<Delivery> {
     let mut claimed = ClaimedRows::default();
     let is_written = |row: &PgRow| row.try_get::<Option<&str>, _>("kind").is_ok_and(|kind| kind.is_none());

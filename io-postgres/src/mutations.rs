@@ -1,7 +1,9 @@
-//! Puts and deletes of values, grouped: mutations that arrive at the same time share a call, its round trip and its commit.
+//! Puts and deletes of values, grouped: mutations that arrive at the same time share a call, its
+//! round trip and its commit.
 //!
-//! At most two calls are in flight. A mutation that arrives then is queued, and goes with the next call. So a single caller
-//! waits for no other mutation, and groups grow with the load. A mutation runs even if its caller drops the future.
+//! At most two calls are in flight. A mutation that arrives then is queued, and goes with the next
+//! call. So a single caller waits for no other mutation, and groups grow with the load. A mutation
+//! runs even if its caller drops the future.
 
 use crate::error::port;
 use crate::inline_claim::{OutboxWriter, WriteStatement, Written};
@@ -17,7 +19,8 @@ use tidegate_core::{
 use tidegate_ports::{EmittedEvent, Guard, KvMutation, PortError};
 use tokio::sync::oneshot;
 
-/// The most calls in flight. With more calls, groups are smaller and calls wait for each other's locks.
+/// The most calls in flight. With more calls, groups are smaller and calls wait for each other's
+/// locks.
 const CALLS_MAX: usize = 2;
 /// The most mutations in one call. It bounds how long the first mutation waits for the last.
 const GROUP_MAX: usize = 64;
@@ -87,14 +90,14 @@ impl Mutations {
                 // The caller may have dropped its future. Its mutation is applied.
                 reply.send(result).ok();
             }
-            // Yield once, so that a client whose put was just answered can join the next group. It halves the number of
-            // calls.
+            // Yield once, so that a client whose put was just answered can join the next group. It
+            // halves the number of calls.
             tokio::task::yield_now().await;
         }
     }
 
-    /// Returns one result per mutation. If Postgres refuses the group, each mutation runs alone, so that one bad value does
-    /// not fail the others.
+    /// Returns one result per mutation. If Postgres refuses the group, each mutation runs alone, so
+    /// that one bad value does not fail the others.
     async fn run_group(&self, group: &[Mutation]) -> Vec<MutationResult> {
         match self.call(group).await {
             Ok(results) => results,
@@ -150,8 +153,8 @@ impl Queue {
         starts_call
     }
 
-    /// Takes the next group, or counts one call less if no mutation is pending. A group has each key at most once, because
-    /// a statement can change a row only once.
+    /// Takes the next group, or counts one call less if no mutation is pending. A group has each
+    /// key at most once, because a statement can change a row only once.
     fn next_group(&mut self) -> Option<Vec<PendingMutation>> {
         let (mut group, mut later) = (Vec::new(), VecDeque::new());
         let (mut keys, mut bytes) = (HashSet::new(), 0);

@@ -19,7 +19,7 @@ impl PgStore {
         found.iter().map(record).collect::<Result<_, _>>().map_err(port)
     }
 
-    /// Whether a statement found something to change.
+    /// Runs a statement, and returns whether it changed a row.
     async fn changes(&self, query: Query<'_, sqlx::Postgres, PgArguments>) -> Result<bool, PortError> {
         Ok(query.execute(&mut *self.connection().await?).await.or_failed()?.rows_affected() > 0)
     }

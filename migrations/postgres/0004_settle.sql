@@ -1,4 +1,5 @@
--- Settlements: the end of a claim. `tidegate.exchange` in the next file calls these functions.
+-- Settlements: the end of a claim. `tidegate.exchange` in the next file calls these functions. The
+-- functions for dead letters are in 0009.
 --
 -- A claim is valid while its row has the lease number of the claim and is leased. An expired lease
 -- is valid too, until another claim takes the row. Each statement of these functions sees all that
@@ -60,88 +61,6 @@ begin
             from jsonb_array_elements(p_effects -> 'events') with ordinality e (e, n)
             order by n)) f;
     end if;
-end
-$$;
-
--- Copies a delivery to the dead letters, with its event, its trigger as it is now, and all failed
--- attempts.
---
--- Parameters: the time; the delivery; the verdict 'dead', as JSON. Returns: the new dead letter.
--- Locks: none.
--- Changes: inserts into dead_letters.
-create function tidegate.bury(p_now timestamptz, p_delivery bigint, p_verdict jsonb) returns tidegate.dead_letters
-language plpgsql as $$
-declare
-    v_letter tidegate.dead_letters;
-begin
-    insert into tidegate.dead_letters (
-        app, delivery_id, trigger_id, trigger_name, trigger_version, principal,
-        handler_kind, handler_name, script_version,
-        reason, attempts, fingerprint, failed,
-        created_at, enqueued_at, redrive_generation, previous_letter_id,
-        max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms,
-        event_id, source, type, subject, time, actor, root_id, parent_id, depth, traceparent, data)
-    select
-        t.app, o.id, t.id, t.name, t.version, t.registered_by,
-        -- A deleted trigger has no handler.
-        case when t.deleted_at is null then t.handler_kind end,
-        case when t.deleted_at is null then t.handler_name end,
-        case when t.deleted_at is null then s.version end,
-        p_verdict ->> 'reason', (p_verdict ->> 'attempts')::integer, p_verdict ->> 'fingerprint',
-        coalesce(o.failed, '[]') || coalesce(nullif(p_verdict -> 'failed', 'null'), '[]'),
-        p_now, o.enqueued_at, o.redrive_generation, o.previous_letter_id,
-        o.max_attempts, o.backoff, o.base_ms, o.max_ms, o.jitter, o.max_age_ms, o.timeout_ms,
-        o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth, o.traceparent, o.data
-    from (select * from tidegate.outbox where id = p_delivery limit 1) o
-    cross join lateral (select * from tidegate.triggers where id = o.trigger_id limit 1) t
-    left join lateral (
-        select version from tidegate.scripts where app = t.app and name = t.handler_name limit 1
-    ) s on t.handler_kind = 'script'
-    returning * into strict v_letter;
-    return v_letter;
-end
-$$;
-
--- The data of a `dead_letter.created` event.
---
--- Parameters: the dead letter. Returns: the JSON object. Locks: none. Changes: nothing.
-create function tidegate.dead_letter_data(p_letter tidegate.dead_letters) returns json
-language plpgsql stable as $$
-declare
-    v_last jsonb := p_letter.failed -> -1;
-begin
-    return json_build_object(
-        'dead_letter_id', p_letter.id, 'trigger', p_letter.trigger_name, 'reason', p_letter.reason,
-        'fingerprint', p_letter.fingerprint, 'attempts', p_letter.attempts,
-        'error', case jsonb_typeof(v_last -> 'error')
-            when 'object' then (select k from jsonb_object_keys(v_last -> 'error') k) else v_last ->> 'error' end,
-        'message', v_last ->> 'message',
-        'event', json_build_object(
-            'id', p_letter.event_id, 'source', p_letter.source, 'type', p_letter.type,
-            'subject', p_letter.subject, 'data', p_letter.data));
-end
-$$;
-
--- Fires the triggers that match a new dead letter. The letter of a handler of dead letters fires no
--- trigger.
---
--- Parameters: the time; the dead letter. Returns: the triggers that got rows. Locks: none. Changes:
--- inserts into outbox.
-create function tidegate.fire_dead_letter(p_now timestamptz, p_letter tidegate.dead_letters) returns bigint[]
-language plpgsql as $$
-declare
-    v_cause tidegate.cause := row(
-        p_letter.principal, p_letter.root_id, p_letter.event_id, p_letter.depth + 1, p_letter.traceparent);
-begin
-    if p_letter.source = 'dead_letter' then
-        return '{}';
-    end if;
-    return array(
-        select f.trigger_id
-        from tidegate.fan_out(
-            p_now => p_now, p_source => 'dead_letter', p_letter => p_letter.id, p_events => array[row(
-                p_letter.app, tidegate.uuid_v7(p_now), 'dead_letter.created', p_letter.trigger_name,
-                tidegate.dead_letter_data(p_letter => p_letter), v_cause)::tidegate.new_event]) f);
 end
 $$;
 

@@ -11,8 +11,10 @@
 -- The match is anchored and case-sensitive. `*` matches any run of characters, each other character
 -- matches itself. Most patterns are `*` alone.
 --
--- Parameters: the pattern; the text. Returns: true if the whole text matches. Locks: none. Changes:
--- nothing.
+-- Parameters: the pattern; the text.
+-- Returns: true if the whole text matches.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.pattern_matches(pattern text, value text) returns boolean
 language sql immutable parallel safe
 return pattern = '*' or value collate "C" like
@@ -23,7 +25,10 @@ return pattern = '*' or value collate "C" like
 -- The function turns a version 4 UUID into a version 7 one: it replaces the first six bytes and two
 -- bits.
 --
--- Parameters: the time. Returns: the UUID. Locks: none. Changes: nothing.
+-- Parameters: the time.
+-- Returns: the UUID.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.uuid_v7(moment timestamptz) returns uuid
 language sql volatile parallel safe
 return encode(
@@ -68,8 +73,9 @@ create type tidegate.new_event as (
 -- other daemons after the commit.
 --
 -- Parameters: the time; the source of the events; the events; the only trigger that gets rows,
--- whatever its patterns are, or null; the dead letter that the rows handle, or null.
--- Returns: one row per row written, in the order of the events and of the trigger ids. Locks: none.
+--   whatever its patterns are, or null; the dead letter that the rows handle, or null.
+-- Returns: one row per row written, in the order of the events and of the trigger ids.
+-- Locks: none.
 -- Changes: inserts into outbox.
 create function tidegate.fan_out(
     p_now timestamptz, p_source text, p_events tidegate.new_event[], p_only_trigger bigint default null,
@@ -120,7 +126,9 @@ $$;
 -- The notification has no payload, so Postgres merges all notifications of a transaction into one
 -- and sends it at the commit.
 --
--- Parameters: the app; the event's type, subject and data. Returns: the event's id. Locks: none.
+-- Parameters: the app; the event's type, subject and data.
+-- Returns: the event's id.
+-- Locks: none.
 -- Changes: inserts into outbox. Sends a notification if a trigger matched.
 create function tidegate.emit(app text, type text, subject text default '', data jsonb default '{}') returns uuid
 language plpgsql security definer
@@ -169,8 +177,11 @@ comment on function tidegate.emit(text, text, text, jsonb) is
 
 -- Removes idempotency keys that are older than a day, at most 1,000 of them.
 --
--- Parameters: the time. Returns: nothing. Locks: the rows that it deletes; it skips rows that are
--- locked, so two prunings never wait for each other. Changes: deletes from idempotency_keys.
+-- Parameters: the time.
+-- Returns: nothing.
+-- Locks: the rows that it deletes; it skips rows that are locked, so two prunings never wait for
+--   each other.
+-- Changes: deletes from idempotency_keys.
 create function tidegate.prune_idempotency_keys(p_now timestamptz) returns void
 language plpgsql as $$
 begin
@@ -190,9 +201,9 @@ $$;
 --
 -- Parameters: the time; the app; the key; the digest of the request; the ids of its events.
 -- Returns: the status 'new', 'repeated' (the key has the same digest: `first_ids` are the events of
--- the first request) or 'key_reused' (the key has another digest).
+--   the first request) or 'key_reused' (the key has another digest).
 -- Locks: the row of the key. A request with the same key at the same time waits here for the end of
--- this transaction.
+--   this transaction.
 -- Changes: inserts or updates a row of idempotency_keys. One new key in 100 also prunes old keys.
 create function tidegate.store_idempotency_key(
     p_now timestamptz, p_app text, p_key text, p_digest text, p_event_ids uuid[], out status text, out first_ids uuid[]
@@ -222,11 +233,12 @@ $$;
 -- Emits the events of one request of a daemon. All events have one cause.
 --
 -- Parameters: the app; the types, subjects and data of the events; their cause; the idempotency key
--- of the request and its digest, or null.
+--   of the request and its digest, or null.
 -- Returns: one row per event, in order, with the status 'emitted' and the triggers that got a row;
--- or with the status 'repeated', the ids of the first request and no trigger. Or one row alone with
--- the status 'key_reused' or 'unknown_app'.
--- Locks: the row of the idempotency key. Changes: inserts into outbox and idempotency_keys.
+--   or with the status 'repeated', the ids of the first request and no trigger. Or one row alone
+--   with the status 'key_reused' or 'unknown_app'.
+-- Locks: the row of the idempotency key.
+-- Changes: inserts into outbox and idempotency_keys.
 create function tidegate.emit_events(
     p_app text, p_types text[], p_subjects text[], p_data text[], p_cause tidegate.cause, p_key text, p_digest text
 ) returns table (status text, event_id uuid, woken bigint[])

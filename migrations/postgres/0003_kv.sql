@@ -11,8 +11,10 @@
 -- A transaction takes these locks in rising order, so that two transactions never wait for each
 -- other in a circle.
 --
--- Parameters: the app, the collection and the key. Returns: the number. Locks: none. Changes:
--- nothing.
+-- Parameters: the app, the collection and the key.
+-- Returns: the number.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.kv_stripe(p_app text, p_collection text, p_key text) returns integer
 language sql immutable parallel safe
 return hashtext(p_app || '/' || p_collection || '/' || p_key) & 4095;
@@ -20,7 +22,10 @@ return hashtext(p_app || '/' || p_collection || '/' || p_key) & 4095;
 -- Takes a lock of keys until the end of the transaction. 7231 is Tidegate's number for these
 -- advisory locks.
 --
--- Parameters: the number of the lock. Returns: nothing. Locks: the advisory lock. Changes: nothing.
+-- Parameters: the number of the lock.
+-- Returns: nothing.
+-- Locks: the advisory lock.
+-- Changes: nothing.
 create function tidegate.kv_lock(p_stripe integer) returns void
 language sql volatile as $$ select pg_advisory_xact_lock(7231, p_stripe) $$;
 
@@ -40,9 +45,10 @@ create type tidegate.kv_mutation as (
 -- The data of a `kv.set` or `kv.delete` event. `json_build_object` would parse the value again;
 -- this keeps its text.
 --
--- Parameters: the collection, the key, the value (null for a delete) and the version. Returns: the
--- JSON object.
--- Locks: none. Changes: nothing.
+-- Parameters: the collection, the key, the value (null for a delete) and the version.
+-- Returns: the JSON object.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.kv_event_data(p_collection text, p_key text, p_value text, p_version bigint) returns json
 language sql stable parallel safe
 return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key) || ',"value":'
@@ -57,10 +63,11 @@ return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key)
 -- once.
 --
 -- Parameters: the time; the mutations, at most one per key; a flag per mutation that tells whether
--- it applies, or null if all apply.
+--   it applies, or null if all apply.
 -- Returns: the version and the event of each mutation, by position; then the event and the trigger
--- of each outbox row.
--- Locks: none of its own. The caller holds the locks of the keys. Changes: kv, outbox.
+--   of each outbox row.
+-- Locks: none of its own. The caller holds the locks of the keys.
+-- Changes: kv, outbox.
 create function tidegate.kv_write(
     p_now timestamptz, p_mutations tidegate.kv_mutation[], p_applies boolean[] default null, out versions bigint[],
     out event_ids uuid[], out woken_by uuid[], out woken bigint[]
@@ -116,10 +123,11 @@ $$;
 --
 -- Parameters: the mutations, at most one per key.
 -- Returns: first one row per mutation, in order, with a status: 'done'; 'failed' (the guard does
--- not hold; `version` is the version that exists); 'absent' (there is no key to delete);
--- 'unknown_app'. Then one row per outbox row, with the status 'woken', the event in `event_id` and
--- the trigger in `woken`.
--- Locks: the locks of the keys, until the end of the transaction. Changes: kv, outbox.
+--   not hold; `version` is the version that exists); 'absent' (there is no key to delete);
+--   'unknown_app'. Then one row per outbox row, with the status 'woken', the event in `event_id`
+--   and the trigger in `woken`.
+-- Locks: the locks of the keys, until the end of the transaction.
+-- Changes: kv, outbox.
 create function tidegate.kv_mutate(p_mutations tidegate.kv_mutation[])
 returns table (status text, version bigint, updated_at timestamptz, event_id uuid, woken bigint)
 language plpgsql as $$

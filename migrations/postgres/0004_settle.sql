@@ -19,9 +19,9 @@
 --
 -- Parameters: the time; the delivery; the effects, as JSON.
 -- Returns: `applied`, false if a value that the handler read has changed (a conflict: nothing is
--- applied); the triggers that got rows.
--- Locks: none of its own. The caller holds the locks of all keys in the effects. Changes: kv,
--- outbox.
+--   applied); the triggers that got rows.
+-- Locks: none of its own. The caller holds the locks of all keys in the effects.
+-- Changes: kv, outbox.
 create function tidegate.apply_effects(
     p_now timestamptz, p_delivery bigint, p_effects jsonb, out applied boolean, out woken bigint[]
 )
@@ -70,8 +70,10 @@ $$;
 --
 -- It locks the rows of plain successes too, so that one statement takes all row locks in order.
 --
--- Parameters: the deliveries of plain successes; the other settlements, as JSON. Returns: nothing.
--- Locks: the rows and keys named above, until the end of the transaction. Changes: nothing.
+-- Parameters: the deliveries of plain successes; the other settlements, as JSON.
+-- Returns: nothing.
+-- Locks: the rows and keys named above, until the end of the transaction.
+-- Changes: nothing.
 create function tidegate.lock_settled(p_done_ids bigint[], p_settle jsonb) returns void
 language plpgsql as $$
 declare
@@ -127,8 +129,9 @@ $$;
 -- Settles 'retry' and 'deferred': releases the claim and sets a new due time. A deferred execution
 -- does not count as an attempt.
 --
--- Parameters: the time; the delivery; the verdict. Returns: nothing. Locks: none; the caller holds
--- the row's lock.
+-- Parameters: the time; the delivery; the verdict.
+-- Returns: nothing.
+-- Locks: none; the caller holds the row's lock.
 -- Changes: outbox.
 create function tidegate.settle_later(p_now timestamptz, p_delivery bigint, p_verdict jsonb) returns void
 language plpgsql as $$
@@ -153,8 +156,9 @@ $$;
 -- The row stays until the reply is delivered. An outcome that is already stored is not changed: the
 -- first answer was lost and the dispatcher has sent the settlement again.
 --
--- Parameters: the row of the delivery; the verdict. Returns: nothing. Locks: the row of the call
--- key.
+-- Parameters: the row of the delivery; the verdict.
+-- Returns: nothing.
+-- Locks: the row of the call key.
 -- Changes: outbox (a HOT update: `executed` is in no index), call_keys.
 create function tidegate.settle_executed(p_row tidegate.outbox, p_verdict jsonb) returns void
 language plpgsql as $$
@@ -171,9 +175,10 @@ $$;
 -- Settles 'dead': moves the delivery to the dead letters, and disables its trigger if the verdict
 -- says so. The caller deletes the row.
 --
--- Parameters: the time; the row of the delivery; the verdict. Returns: the triggers that got rows.
--- Locks: none; the caller holds the locks of the row and of the trigger. Changes: dead_letters,
--- outbox, triggers.
+-- Parameters: the time; the row of the delivery; the verdict.
+-- Returns: the triggers that got rows.
+-- Locks: none; the caller holds the locks of the row and of the trigger.
+-- Changes: dead_letters, outbox, triggers.
 create function tidegate.settle_dead(p_now timestamptz, p_row tidegate.outbox, p_verdict jsonb) returns bigint[]
 language plpgsql as $$
 declare
@@ -197,7 +202,9 @@ $$;
 -- Settles 'abandoned': records that the reply of a sync execution was not delivered. The caller
 -- deletes the row.
 --
--- Parameters: the time; the row of the delivery; the verdict. Returns: nothing. Locks: none.
+-- Parameters: the time; the row of the delivery; the verdict.
+-- Returns: nothing.
+-- Locks: none.
 -- Changes: inserts into abandoned_executions.
 create function tidegate.settle_abandoned(p_now timestamptz, p_row tidegate.outbox, p_verdict jsonb) returns void
 language plpgsql as $$
@@ -216,8 +223,9 @@ $$;
 --
 -- A letter that a user has redriven or discarded in the meantime keeps that resolution.
 --
--- Parameters: the dead letter; the verdict. Returns: nothing. Locks: none; the caller holds the
--- letter's lock.
+-- Parameters: the dead letter; the verdict.
+-- Returns: nothing.
+-- Locks: none; the caller holds the letter's lock.
 -- Changes: dead_letters.
 create function tidegate.settle_letter(p_letter bigint, p_verdict jsonb) returns void
 language plpgsql as $$
@@ -233,9 +241,9 @@ $$;
 --
 -- Parameters: the time; the settlement, as JSON.
 -- Returns: the result 'applied', 'fenced' or 'conflicted'; the triggers that got rows; the loop to
--- count with `count_loops`, if the delivery was dropped.
--- Locks: none of its own; `lock_settled` has taken all locks. Changes: outbox, and the tables of
--- the functions it calls.
+--   count with `count_loops`, if the delivery was dropped.
+-- Locks: none of its own; `lock_settled` has taken all locks.
+-- Changes: outbox, and the tables of the functions it calls.
 create function tidegate.settle(
     p_now timestamptz, p_settlement jsonb, out result text, out woken bigint[], out looped tidegate.loops
 )
@@ -291,8 +299,10 @@ $$;
 
 -- Counts dropped deliveries in the ledger of loops.
 --
--- Parameters: one loop per dropped delivery. Returns: nothing.
--- Locks: the rows of the loops, in the order of their key. Changes: loops.
+-- Parameters: one loop per dropped delivery.
+-- Returns: nothing.
+-- Locks: the rows of the loops, in the order of their key.
+-- Changes: loops.
 create function tidegate.count_loops(p_looped tidegate.loops[]) returns void
 language sql as $$
     insert into tidegate.loops as l (trigger_id, root_id, count, last_event_id, last_at)

@@ -50,8 +50,10 @@ create type tidegate.exchanged as (
 -- its reply is not delivered yet. An expired lease does not count, but its slot stays: the lease
 -- may be renewed until another claim takes the row.
 --
--- Parameters: the time; the lane. Returns: the number of slots in use. Locks: none of its own; the
--- caller holds the lane's lock. Changes: deletes from slots.
+-- Parameters: the time; the lane.
+-- Returns: the number of slots in use.
+-- Locks: none of its own; the caller holds the lane's lock.
+-- Changes: deletes from slots.
 create function tidegate.slots_taken(p_now timestamptz, p_trigger bigint) returns integer
 language plpgsql as $$
 begin
@@ -73,9 +75,10 @@ $$;
 -- waits, and two claims never take the same last slot. Leases from before the lane had a limit have
 -- no slot and are not counted.
 --
--- Parameters: the time; the lanes; their quotas. Returns: the new quotas.
+-- Parameters: the time; the lanes; their quotas.
+-- Returns: the new quotas.
 -- Locks: the advisory locks of the lanes with a limit, until the end of the transaction; it does
--- not wait for them.
+--   not wait for them.
 -- Changes: deletes stale rows from slots.
 create function tidegate.lane_quotas(p_now timestamptz, p_lanes bigint[], p_quotas integer[]) returns integer[]
 language plpgsql as $$
@@ -107,14 +110,15 @@ $$;
 -- order of ids. All other settlements come as JSON, and `tidegate.settle` applies them one by one,
 -- in order.
 --
--- Parameters: the message of a lost attempt; the length of the lease; the plain
--- successes; the sync executions with their outcomes; the other settlements, or null; the lanes to
--- claim from, with the quota and the floor of each.
+-- Parameters: the message of a lost attempt; the length of the lease; the plain successes; the sync
+--   executions with their outcomes; the other settlements, or null; the lanes to claim from, with
+--   the quota and the floor of each.
 -- Returns: rows of these kinds. 'fenced' and 'conflicted': `id` and `lease` of settlements that
--- were not applied. 'woken': the `trigger_id` of lanes that got rows. 'now': the store's time, in
--- one row. 'lane': the trigger of each requested lane that exists. 'claimed': the claimed rows; the
--- columns of their lane are null. Claimed rows come lane after lane, in the order of due time. A
--- row that changes while it is claimed may break that order, so a caller that needs it must sort.
+--   were not applied. 'woken': the `trigger_id` of lanes that got rows. 'now': the store's time, in
+--   one row. 'lane': the trigger of each requested lane that exists. 'claimed': the claimed rows;
+--   the columns of their lane are null. Claimed rows come lane after lane, in the order of due
+--   time. A row that changes while it is claimed may break that order, so a caller that needs it
+--   must sort.
 -- Locks: in the order given in 0004. The claim skips locked rows.
 -- Changes: outbox, slots, and the tables of `tidegate.settle`.
 create function tidegate.exchange(
@@ -295,7 +299,7 @@ $$;
 -- claim.
 --
 -- Parameters: the lanes of the rows just written, one entry per row; the most rows to claim; the
--- closed lanes; the length of the lease; the message of a lost attempt.
+--   closed lanes; the length of the lease; the message of a lost attempt.
 -- Returns: the rows of `tidegate.exchange`, or no row if no lane gets a quota.
 -- Locks and changes: those of `tidegate.exchange`.
 create function tidegate.claim_written(

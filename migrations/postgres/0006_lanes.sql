@@ -3,9 +3,9 @@
 -- Renews leases.
 --
 -- Parameters: the deliveries; the leases; the new length of the leases.
--- Returns: first a row with the time alone, then the claims that are fenced. Locks: the rows, in
--- the order of their ids, as the exchange does. Changes: outbox (a HOT update: the end of the lease
--- is in no index).
+-- Returns: first a row with the time alone, then the claims that are fenced.
+-- Locks: the rows, in the order of their ids, as the exchange does.
+-- Changes: outbox (a HOT update: the end of the lease is in no index).
 create function tidegate.renew(p_ids bigint[], p_leases bigint[], p_lease_us bigint)
 returns table (now timestamptz, id bigint, lease bigint)
 language plpgsql as $$
@@ -41,8 +41,11 @@ $$;
 -- The recursion jumps from lane to lane in the index, so the cost grows with the number of lanes,
 -- not of rows.
 --
--- Parameters: none. Returns: first a row with the time alone; then one row per lane, with the due
--- time of its first row; then one row per cron trigger. Locks: none. Changes: nothing.
+-- Parameters: none.
+-- Returns: first a row with the time alone; then one row per lane, with the due time of its first
+--   row; then one row per cron trigger.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.discover()
 returns table (
     now timestamptz, trigger_id bigint, next_due timestamptz, max_concurrency integer, expression text, time_zone text,
@@ -91,9 +94,10 @@ $$;
 -- Lets cron triggers tick. If several daemons send the same tick, one of them gets it.
 --
 -- Parameters, one element per trigger, in rising order of ids: the trigger; its tick that is due,
--- or null if the trigger has none yet; its next tick; the data of the event.
+--   or null if the trigger has none yet; its next tick; the data of the event.
 -- Returns: first a row with the time alone, then the triggers that got a row.
--- Locks: the rows of the triggers, in the order of their ids. Changes: triggers, outbox.
+-- Locks: the rows of the triggers, in the order of their ids.
+-- Changes: triggers, outbox.
 create function tidegate.tick(p_triggers bigint[], p_expected timestamptz[], p_next timestamptz[], p_data text[])
 returns table (now timestamptz, trigger_id bigint)
 language plpgsql as $$

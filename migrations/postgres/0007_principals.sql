@@ -32,8 +32,10 @@ create index tokens_of on tidegate.tokens (principal);
 -- The standing of the principal that registered a trigger. A claim evaluates it once per lane, in
 -- its own snapshot.
 --
--- Parameters: the principal; the app. Returns: 'allowed', 'denied', 'disabled' or 'missing'. Locks:
--- none. Changes: nothing.
+-- Parameters: the principal; the app.
+-- Returns: 'allowed', 'denied', 'disabled' or 'missing'.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.standing(p_principal text, p_app text) returns text
 language plpgsql stable as $$
 declare

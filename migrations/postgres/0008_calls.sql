@@ -10,12 +10,12 @@
 -- id and the time.
 --
 -- Parameters: the length of the lease; then one array per field, with one element per call; for the
--- function's own use, the time and the ids of calls that were checked before.
+--   function's own use, the time and the ids of calls that were checked before.
 -- Returns: one row per call. `kind` is 'begun', with the columns of the delivery that the caller
--- does not know; or 'repeated', with the reply to the first call with the same key; or the reason
--- of the refusal.
+--   does not know; or 'repeated', with the reply to the first call with the same key; or the reason
+--   of the refusal.
 -- Locks: the rows of the idempotency keys and the advisory locks of lanes with a limit, until the
--- end of the transaction.
+--   end of the transaction.
 -- Changes: outbox, slots, call_keys.
 create function tidegate.begin_calls(
     p_lease_us bigint, p_reply_tos text[], p_triggers bigint[], p_apps text[], p_scripts text[], p_timeouts_ms integer[],
@@ -156,9 +156,11 @@ $$;
 
 -- Whether a lane with a max_concurrency has a free slot.
 --
--- Parameters: the time; the lane; its limit. Returns: true if a slot is free.
+-- Parameters: the time; the lane; its limit.
+-- Returns: true if a slot is free.
 -- Locks: the advisory lock of the lane, until the end of the transaction. Other calls wait for the
--- lock; claims skip the lane. Changes: deletes stale rows from slots.
+--   lock; claims skip the lane.
+-- Changes: deletes stale rows from slots.
 create function tidegate.has_slot(p_now timestamptz, p_trigger bigint, p_limit integer) returns boolean
 language plpgsql as $$
 begin

@@ -3,7 +3,8 @@
 -- Copies a delivery to the dead letters, with its event, its trigger as it is now, and all failed
 -- attempts.
 --
--- Parameters: the time; the delivery; the verdict 'dead', as JSON. Returns: the new dead letter.
+-- Parameters: the time; the delivery; the verdict 'dead', as JSON.
+-- Returns: the new dead letter.
 -- Locks: none.
 -- Changes: inserts into dead_letters.
 create function tidegate.bury(p_now timestamptz, p_delivery bigint, p_verdict jsonb) returns tidegate.dead_letters
@@ -41,7 +42,10 @@ $$;
 
 -- The data of a `dead_letter.created` event.
 --
--- Parameters: the dead letter. Returns: the JSON object. Locks: none. Changes: nothing.
+-- Parameters: the dead letter.
+-- Returns: the JSON object.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.dead_letter_data(p_letter tidegate.dead_letters) returns json
 language plpgsql stable as $$
 declare
@@ -62,8 +66,10 @@ $$;
 -- Fires the triggers that match a new dead letter. The letter of a handler of dead letters fires no
 -- trigger.
 --
--- Parameters: the time; the dead letter. Returns: the triggers that got rows. Locks: none. Changes:
--- inserts into outbox.
+-- Parameters: the time; the dead letter.
+-- Returns: the triggers that got rows.
+-- Locks: none.
+-- Changes: inserts into outbox.
 create function tidegate.fire_dead_letter(p_now timestamptz, p_letter tidegate.dead_letters) returns bigint[]
 language plpgsql as $$
 declare
@@ -102,8 +108,10 @@ create type tidegate.letter_selection as (
 -- Postgres inlines the function into the statement that calls it, so that its conditions can use
 -- the table's indexes.
 --
--- Parameters: the selection; the letter. Returns: true if the letter is in the selection. Locks:
--- none. Changes: nothing.
+-- Parameters: the selection; the letter.
+-- Returns: true if the letter is in the selection.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.selects_letter(p_selection tidegate.letter_selection, p_letter tidegate.dead_letters)
 returns boolean
 language sql immutable parallel safe

@@ -2,8 +2,9 @@
 --
 -- Each statement has a plan that is made once per session and kept (0002 says why). `enable_*`
 -- leaves the planner only walks over indexes, with nested loops. `plan_cache_mode` keeps it from
--- planning anew for each call, and `jit` from compiling a plan. A function that is added later and
--- that clients call needs the same settings.
+-- planning anew for each call, and `jit` from compiling a plan. `claim_written` reads no table, so
+-- it needs no settings. A function that is added later and that clients call needs the same
+-- settings.
 
 do $$
 declare

@@ -1,4 +1,5 @@
-//! `sqlx::migrate!` embeds the files that are there when it is compiled; a new one must compile it again.
+//! Compiles the crate again when a migration is added: `sqlx::migrate!` embeds the files at compile
+//! time.
 
 fn main() {
     println!("cargo:rerun-if-changed=../migrations/postgres");

@@ -1,4 +1,4 @@
-//! Apps, and their deployment as a whole.
+//! Apps, and the deployment of all their scripts and triggers at once.
 
 use crate::error::{OrFailed, port};
 use crate::{PgStore, rows, scripts, sql, triggers};
@@ -51,9 +51,9 @@ async fn deploy(
     sqlx::query(sql::app_invoke).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
     let mut report = DeployReport::default();
 
-    let wanted: BTreeSet<&ScriptName> = deployment.scripts.iter().map(|script| &script.name).collect();
+    let deployed: BTreeSet<&ScriptName> = deployment.scripts.iter().map(|script| &script.name).collect();
     let old: BTreeSet<ScriptName> = scripts::list(connection, app).await?.into_iter().map(|old| old.name).collect();
-    for name in old.iter().filter(|name| !wanted.contains(name)) {
+    for name in old.iter().filter(|name| !deployed.contains(name)) {
         scripts::delete(connection, app, name).await?;
         report.scripts.push((name.to_string(), Change::Deleted));
     }
@@ -63,11 +63,12 @@ async fn deploy(
         report.scripts.push((script.name.to_string(), change));
     }
 
-    // In the order in which everybody locks triggers; below they are changed in the order of their names.
+    // Lock the triggers by id, as all transactions do. The changes below come in the order of
+    // names.
     sqlx::query(sql::trigger_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
-    let wanted: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
+    let deployed: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
     for old in triggers::list(connection, app).await? {
-        if !wanted.contains(&old.spec.name) {
+        if !deployed.contains(&old.spec.name) {
             triggers::delete(connection, app, &old.spec.name).await?;
             report.triggers.push((old.spec.name.to_string(), Change::Deleted));
         }

@@ -1,6 +1,6 @@
-//! Sync calls: their rows are written already leased to who asks.
+//! Begins sync calls. Their rows are written already leased to this daemon.
 
-use crate::dispatch::micros;
+use crate::time::micros;
 use crate::{rows, sql};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -15,7 +15,7 @@ pub(crate) async fn begin_calls(
     calls: &[SyncCall],
     lease_for: Micros,
 ) -> Result<Reply, sqlx::Error> {
-    let found = ask(connection, calls, lease_for).await?;
+    let found = fetch(connection, calls, lease_for).await?;
     let calls: HashMap<InboxId, &SyncCall> = calls.iter().map(|call| (call.inbox, call)).collect();
     let mut now = Timestamp::EPOCH;
     let (mut begun, mut refused, mut repeated) = (vec![], vec![], vec![]);
@@ -46,7 +46,11 @@ pub(crate) async fn begin_calls(
     Ok(Reply::BeginCalls(BeginCallsReply { now, deliveries: begun, refused, repeated }))
 }
 
-async fn ask(connection: &mut PgConnection, calls: &[SyncCall], lease_for: Micros) -> Result<Vec<PgRow>, sqlx::Error> {
+async fn fetch(
+    connection: &mut PgConnection,
+    calls: &[SyncCall],
+    lease_for: Micros,
+) -> Result<Vec<PgRow>, sqlx::Error> {
     let parents = || calls.iter().map(|call| call.cause.parent);
     let depth = |parent: Parent| i32::try_from(parent.depth).unwrap_or(i32::MAX);
     let keys = || calls.iter().map(|call| call.idempotency_key.as_ref());
@@ -72,7 +76,7 @@ async fn ask(connection: &mut PgConnection, calls: &[SyncCall], lease_for: Micro
         .await
 }
 
-/// What a call names: its trigger, or its app, its script and for how long that may run.
+/// The target of a call: a trigger, or a script of an app with its timeout.
 #[derive(Default)]
 struct Target<'c> {
     trigger: Option<i64>,

@@ -1,4 +1,4 @@
-//! Dead letters.
+//! Lists, redrives and discards dead letters.
 
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};
@@ -25,24 +25,24 @@ impl DeadLetterStore for PgStore {
     }
 
     async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        let batch = self.about_letters(sql::letters_redrive, app, selection).await?;
+        let batch = self.run_on_letters(sql::letters_redrive, app, selection).await?;
         self.notifier.notify(batch.woken_lanes.iter().copied());
         Ok(batch)
     }
 
     async fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        self.about_letters(sql::letters_discard, app, selection).await
+        self.run_on_letters(sql::letters_discard, app, selection).await
     }
 
     async fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let all = LetterSelection { limit: u32::MAX, ..selection.clone() };
-        self.about_letters(sql::letters_count, app, &all).await
+        self.run_on_letters(sql::letters_count, app, &all).await
     }
 }
 
 impl PgStore {
-    /// One statement that does something about the letters of `selection`, or counts them.
-    async fn about_letters(
+    /// Runs a statement that counts or changes the letters of `selection`.
+    async fn run_on_letters(
         &self,
         statement: &'static str,
         app: &AppName,
@@ -94,10 +94,10 @@ impl PgStore {
 }
 
 fn batch(row: &PgRow) -> Result<LetterBatch, sqlx::Error> {
-    let many = |column| row.try_get::<i64, _>(column).map(|many| u64::try_from(many).unwrap_or_default());
+    let count = |column| row.try_get::<i64, _>(column).map(|count| u64::try_from(count).unwrap_or_default());
     Ok(LetterBatch {
-        matched: many("matched")?,
-        skipped: many("skipped")?,
+        matched: count("matched")?,
+        skipped: count("skipped")?,
         last: row.try_get::<Option<i64>, _>("last")?.map(DeadLetterId),
         woken_lanes: row.try_get::<Vec<i64>, _>("woken")?.into_iter().map(TriggerId).collect(),
     })
@@ -113,7 +113,7 @@ fn letter(row: &PgRow, app: &AppName) -> Result<DeadLetter, sqlx::Error> {
         script_version: row.try_get("script_version")?,
         principal: rows::name(row, "principal")?,
         event: rows::event(row, app.clone())?,
-        // The columns' checks let no other text in.
+        // A check constraint allows only known reasons.
         reason: DeadReason::from_name(row.try_get("reason")?).unwrap_or(DeadReason::AttemptsExhausted),
         attempts: rows::count(row, "attempts")?,
         failed: rows::failed(row)?,

@@ -1,4 +1,4 @@
-//! A look at the outbox.
+//! Lists the deliveries in the outbox.
 
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};

@@ -1,10 +1,10 @@
-//! The dispatcher's requests: each one call of one function.
+//! The dispatcher's requests. Each request is one call of one SQL function.
 
 use crate::calls::begin_calls;
-use crate::claimed::Claimed;
+use crate::claimed_rows::ClaimedRows;
 use crate::error::store;
 use crate::settlements::Settlements;
-use crate::time::PgTime;
+use crate::time::{PgTime, micros};
 use crate::{PgStore, rows, sql};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
@@ -58,20 +58,20 @@ async fn exchange(
         .fetch_all(connection)
         .await?;
     let mut now = Timestamp::EPOCH;
-    let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], Claimed::default(), vec![]);
+    let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], ClaimedRows::default(), vec![]);
     for row in &rows {
         match row.try_get("kind")? {
             "now" => now = rows::time(row, "now")?,
             "fenced" => fenced.push(claim_of(row)?),
             "conflicted" => conflicted.push(claim_of(row)?),
             "woken" => woken.push(TriggerId(row.try_get("trigger_id")?)),
-            kind => claimed.take(kind, row)?,
+            kind => claimed.push(kind, row)?,
         }
     }
-    // They come in this order unless a row changed while it was claimed.
+    // The rows come in this order, unless a row changed while it was claimed.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
     let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
-    let mut claimed = claimed.rows;
+    let mut claimed = claimed.deliveries;
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_key(order);
     }
@@ -85,13 +85,13 @@ async fn renew(connection: &mut PgConnection, held: &[Claim], lease_for: Micros)
         .bind(micros(lease_for))
         .fetch_all(connection)
         .await?;
-    let (now, rest) = time_first(&rows)?;
+    let (now, rest) = split_time(&rows)?;
     Ok(Reply::Renew(RenewReply { now, fenced: rest.iter().map(claim_of).collect::<Result<_, _>>()? }))
 }
 
 async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
     let rows = sqlx::query(sql::discover).fetch_all(connection).await?;
-    let (now, rest) = time_first(&rows)?;
+    let (now, rest) = split_time(&rows)?;
     let (mut lanes, mut schedules) = (vec![], vec![]);
     for row in rest {
         let trigger = TriggerId(row.try_get("trigger_id")?);
@@ -122,19 +122,15 @@ async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Rep
         .bind(ticks.iter().map(data).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
-    let (now, rest) = time_first(&rows)?;
+    let (now, rest) = split_time(&rows)?;
     let woken = rest.iter().map(|row| row.try_get("trigger_id").map(TriggerId)).collect::<Result<_, _>>()?;
     Ok(Reply::Tick(TickReply { now, woken_lanes: woken }))
 }
 
-/// The functions answer the time in a first row of its own.
-fn time_first(rows: &[PgRow]) -> Result<(Timestamp, &[PgRow]), sqlx::Error> {
+/// Splits off the first row, which has the store's time alone.
+fn split_time(rows: &[PgRow]) -> Result<(Timestamp, &[PgRow]), sqlx::Error> {
     let (first, rest) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
     Ok((rows::time(first, "now")?, rest))
-}
-
-pub(crate) fn micros(length: Micros) -> i64 {
-    i64::try_from(length.0).unwrap_or(i64::MAX)
 }
 
 fn claim_of(row: &PgRow) -> Result<Claim, sqlx::Error> {

@@ -1,7 +1,7 @@
-//! Emitting an app's own events.
+//! Emits the events of an app.
 
-use crate::claimed::Claimed;
 use crate::error::OrFailed;
+use crate::inline_claim::{WriteStatement, Written};
 use crate::{PgStore, sql};
 use async_trait::async_trait;
 use sqlx::postgres::PgRow;
@@ -9,18 +9,21 @@ use sqlx::{PgConnection, Row};
 use tidegate_core::{AppName, EventId, StoreError, TriggerId};
 use tidegate_ports::{Emission, EmittedEvent, OutboxStore, PortError, WakeHandle};
 
+const EMIT: WriteStatement = WriteStatement { plain: sql::emit_events, and_claim: sql::emit_and_claim };
+
 #[async_trait]
 impl OutboxStore for PgStore {
-    /// A caller that is gone does not stop its emission: the rows may be claimed by then.
+    /// The emission runs in a task of its own. So it ends, and hands over its inline claim, even if
+    /// the caller drops this future.
     async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
-        let emitting = tokio::spawn(self.clone().emit_owned(emission.clone()));
-        emitting
-            .await
-            .unwrap_or_else(|error| Err(StoreError::unknown(format!("the emission broke off: {error}")).into()))
+        let task = tokio::spawn(self.clone().emit_owned(emission.clone()));
+        task.await.unwrap_or_else(|error| {
+            Err(StoreError::unknown(format!("the emission was cut off, it may have been applied: {error}")).into())
+        })
     }
 
     fn attach(&self, wake: WakeHandle) {
-        self.dispatcher.set(wake).ok();
+        self.writer.attach(wake);
     }
 }
 
@@ -28,35 +31,31 @@ impl PgStore {
     async fn emit_owned(self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let Emission { app, events, cause, idempotency_key: key } = &emission;
         let depth = cause.parent.map_or(0, |parent| i32::try_from(parent.depth).unwrap_or(i32::MAX));
-        let mut connection = self.connection().await?;
-        let offer = self.try_inline_claim();
-        let query = sqlx::query(if offer.is_some() { sql::emit_and_claim } else { sql::emit_events })
-            .bind(app.as_str())
-            .bind(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
-            .bind(events.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>())
-            .bind(events.iter().map(|event| event.data.as_str()).collect::<Vec<_>>())
-            .bind(cause.actor.as_str())
-            .bind(cause.parent.map(|parent| parent.root_id.0))
-            .bind(cause.parent.map(|parent| parent.parent_id.0))
-            .bind(depth)
-            .bind(cause.traceparent.as_deref())
-            .bind(key.as_ref().map(|key| key.key.as_str()))
-            .bind(key.as_ref().map(|key| key.digest.as_str()));
-        let rows = Claimed::bind(query, offer.as_ref()).fetch_all(&mut *connection).await;
-        let mut rows = connection.finish(rows).or_failed()?;
-        let claimed = if offer.is_some() { Claimed::split_off(&mut rows) } else { Vec::new() };
-        let mut emitted = rows.iter().map(emitted).collect::<Result<Result<Vec<_>, _>, _>>().or_failed()??;
-        if let Some(offer) = offer {
-            emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
-            offer.claimed(claimed);
-        }
-        self.tell_of(emitted.iter());
+        let written = self.writer.write(EMIT, |query| {
+            query
+                .bind(app.as_str())
+                .bind(events.iter().map(|event| event.event_type.as_str()).collect::<Vec<_>>())
+                .bind(events.iter().map(|event| event.subject.as_str()).collect::<Vec<_>>())
+                .bind(events.iter().map(|event| event.data.as_str()).collect::<Vec<_>>())
+                .bind(cause.actor.as_str())
+                .bind(cause.parent.map(|parent| parent.root_id.0))
+                .bind(cause.parent.map(|parent| parent.parent_id.0))
+                .bind(depth)
+                .bind(cause.traceparent.as_deref())
+                .bind(key.as_ref().map(|key| key.key.as_str()))
+                .bind(key.as_ref().map(|key| key.digest.as_str()))
+        });
+        let Written { rows, inline_claim } = written.await?;
+        let decoded = rows.iter().map(emitted_event).collect::<Result<Result<Vec<_>, _>, _>>();
+        let mut emitted = decoded.or_failed()??;
+        self.writer.publish(inline_claim, emitted.iter_mut());
         Ok(emitted)
     }
 }
 
-/// What one event came to: the outer error is of reading it, the inner one the store's own word.
-fn emitted(row: &PgRow) -> Result<Result<EmittedEvent, PortError>, sqlx::Error> {
+/// Decodes the row of one event. The outer error is an unreadable row, the inner error is the
+/// function's own answer.
+fn emitted_event(row: &PgRow) -> Result<Result<EmittedEvent, PortError>, sqlx::Error> {
     Ok(match row.try_get("status")? {
         "unknown_app" => Err(PortError::UnknownApp),
         "key_reused" => Err(PortError::IdempotencyKeyReused),

@@ -1,9 +1,10 @@
-//! What a Postgres failure means to the caller, and above all whether the call may have been applied all the same.
+//! Maps Postgres errors to store errors. The important part of an error is its fate: whether the
+//! call may have been applied.
 
 use tidegate_core::{StoreError, StoreErrorKind};
 use tidegate_ports::PortError;
 
-/// No connection could be had: nothing was sent, so nothing was done.
+/// No connection could be opened, so nothing was sent and nothing was applied.
 pub(crate) fn unreachable(error: sqlx::Error) -> StoreError {
     StoreError::not_applied(
         StoreErrorKind::Unavailable,
@@ -11,22 +12,23 @@ pub(crate) fn unreachable(error: sqlx::Error) -> StoreError {
     )
 }
 
-/// A call over a connection that was there failed.
+/// Maps the error of a call on an open connection.
 pub(crate) fn store(error: sqlx::Error) -> StoreError {
     use sqlx::Error;
-    let unavailable =
-        |what: &str| StoreError::not_applied(StoreErrorKind::Unavailable, format!("{what}, nothing was done: {error}"));
+    let unavailable = |state: &str| {
+        StoreError::not_applied(StoreErrorKind::Unavailable, format!("{state}, nothing was done: {error}"))
+    };
     match &error {
-        // The statement never left.
-        Error::PoolTimedOut | Error::PoolClosed => unavailable("no connection to Postgres could be had"),
+        // The statement was not sent.
+        Error::PoolTimedOut | Error::PoolClosed => unavailable("no connection to Postgres is free"),
         Error::Io(io) if is_refusal(io.kind()) => unavailable("Postgres cannot be reached"),
-        Error::Configuration(_) | Error::Tls(_) => unavailable("Postgres cannot be connected to"),
+        Error::Configuration(_) | Error::Tls(_) => unavailable("Postgres cannot be reached with these settings"),
         Error::Database(database) => database_error(database.code().as_deref(), &error),
         Error::ColumnDecode { .. } | Error::Decode(_) | Error::ColumnNotFound(_) | Error::RowNotFound => StoreError {
             kind: StoreErrorKind::Refused,
-            ..StoreError::unknown(format!("Postgres answered what this version does not understand: {error}"))
+            ..StoreError::unknown(format!("the answer of Postgres cannot be read by this version of Tidegate: {error}"))
         },
-        _ => StoreError::unknown(format!("the connection to Postgres broke: {error}")),
+        _ => StoreError::unknown(format!("the connection to Postgres broke, the call may have been applied: {error}")),
     }
 }
 
@@ -34,42 +36,45 @@ pub(crate) fn port(error: sqlx::Error) -> PortError {
     PortError::Store(store(error))
 }
 
-/// Errors of connecting, before anything could be sent.
+/// Whether the error is one of connecting, before anything was sent.
 fn is_refusal(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind as K;
     matches!(kind, K::ConnectionRefused | K::NotFound | K::AddrNotAvailable | K::PermissionDenied)
 }
 
-/// Whether no call over the connection can follow.
+/// Whether the connection is unusable after this error.
 pub(crate) fn ends_connection(error: &sqlx::Error) -> bool {
     use sqlx::Error;
     match error {
-        Error::Database(database) => database.code().is_some_and(|code| says_connection_ends(&code)),
+        Error::Database(database) => database.code().is_some_and(|code| code_ends_connection(&code)),
         Error::Io(_) | Error::Tls(_) | Error::Protocol(_) => true,
         _ => false,
     }
 }
 
-fn says_connection_ends(code: &str) -> bool {
+fn code_ends_connection(code: &str) -> bool {
     code.starts_with("57P") || code.starts_with("08")
 }
 
-/// An error that the server reports has undone the transaction, unless it ends the connection too: then it may have
-/// come after the commit.
+/// An error that the server reports has rolled the transaction back. The exception is an error that
+/// also ends the connection: it may come after the commit.
 fn database_error(code: Option<&str>, error: &sqlx::Error) -> StoreError {
     let code = code.unwrap_or_default();
-    let not_applied = |kind| StoreError::not_applied(kind, format!("Postgres refused it, nothing was done: {error}"));
+    let not_applied =
+        |kind| StoreError::not_applied(kind, format!("Postgres refused the call, nothing was done: {error}"));
     match code {
         "40001" | "40P01" | "55P03" => not_applied(StoreErrorKind::Contention),
-        // Starting up, recovering, out of connections: the connection was never made.
+        // The server is starting, recovering or out of connections: the connection was not opened.
         "57P03" | "53300" | "3D000" | "28000" | "28P01" => not_applied(StoreErrorKind::Unavailable),
-        _ if says_connection_ends(code) => StoreError::unknown(format!("Postgres ended the connection: {error}")),
+        _ if code_ends_connection(code) => {
+            StoreError::unknown(format!("Postgres ended the connection, the call may have been applied: {error}"))
+        }
         _ if code.starts_with("53") || code.starts_with("58") => not_applied(StoreErrorKind::Unavailable),
         _ => not_applied(StoreErrorKind::Refused),
     }
 }
 
-/// Maps a statement's failure.
+/// Maps the error of a statement to a [`PortError`].
 pub(crate) trait OrFailed<T> {
     fn or_failed(self) -> Result<T, PortError>;
 }

@@ -1,4 +1,4 @@
-//! Values by collection and key.
+//! Reads, lists and writes values.
 
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};
@@ -36,7 +36,7 @@ impl KvStore for PgStore {
         guard: Guard,
         cause: &Cause,
     ) -> Result<KvMutation, PortError> {
-        let done = self.mutate(mutation(app, collection, key, Some(value), guard, cause)).await?;
+        let done = self.mutations.run(mutation(app, collection, key, Some(value), guard, cause)).await?;
         done.ok_or_else(|| port(sqlx::Error::RowNotFound))
     }
 
@@ -48,7 +48,7 @@ impl KvStore for PgStore {
         guard: Guard,
         cause: &Cause,
     ) -> Result<Option<KvMutation>, PortError> {
-        self.mutate(mutation(app, collection, key, None, guard, cause)).await
+        self.mutations.run(mutation(app, collection, key, None, guard, cause)).await
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
@@ -80,12 +80,12 @@ fn mutation(
     Mutation { app, collection, key, value, guard, cause }
 }
 
-/// The least text that is greater than all that begin with `prefix`, in the order of bytes: it ends the walk over the
-/// index. `None` if there is none.
+/// The least text that is greater than all texts with the prefix, in the order of bytes. It ends
+/// the range of the index that a list reads. `None` if no text is greater.
 fn after_prefix(prefix: &str) -> Option<String> {
     let mut rest = prefix.chars();
     while let Some(last) = rest.next_back() {
-        // The order of bytes is the order of code points. Surrogates are none.
+        // The order of bytes is the order of code points. Surrogates cannot occur in a text.
         let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(u32::from(last) + 1) };
         if let Some(next) = next {
             return Some(format!("{}{next}", rest.as_str()));
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_text_after_a_prefix() {
+    fn the_text_after_a_prefix_is_greater_than_all_texts_with_the_prefix() {
         for (prefix, expected) in [
             ("", None),
             ("a", Some("b")),

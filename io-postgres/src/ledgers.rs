@@ -1,4 +1,4 @@
-//! What ended without a dead letter.
+//! Lists loops and abandoned executions, which end deliveries without a dead letter.
 
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};
@@ -49,7 +49,7 @@ fn abandoned(row: &PgRow) -> Result<AbandonedExecution, sqlx::Error> {
         delivery_id: DeliveryId(row.try_get("delivery_id")?),
         trigger: rows::name(row, "trigger_name")?,
         event_id: EventId(row.try_get("event_id")?),
-        // The column's check lets no other text in.
+        // A check constraint allows only known causes.
         cause: AbandonCause::from_name(row.try_get("cause")?).unwrap_or(AbandonCause::NodeLost),
         outcome: row.try_get("outcome")?,
         status: row.try_get::<Option<i32>, _>("status")?.and_then(|status| u16::try_from(status).ok()),

@@ -1,19 +1,23 @@
-//! Tidegate's store on Postgres, in a schema of its own.
+//! The Tidegate store on Postgres, in the schema `tidegate`.
 //!
-//! Who is authoritative: the server, for every row and for the only clock that leases and due times are measured by.
-//! Any number of daemons may use one database. What must happen together happens in one server-side function, so a
-//! dispatcher's exchange is one round trip and one commit, and any client can emit in its own transaction.
+//! The server is authoritative for all rows, and its clock measures all leases and due times. Any
+//! number of daemons may use one database. Changes that belong together are made by one SQL
+//! function. So an exchange is one round trip and one commit, and any client can emit events in its
+//! own transaction.
+//!
+//! If a call fails, its error says whether it may have been applied. If a notification is lost, the
+//! next poll finds the rows.
 
 mod apps;
 mod calls;
-mod claimed;
+mod claimed_rows;
 mod dead_letters;
 mod deliveries;
 mod dispatch;
 mod emit;
 mod error;
+mod inline_claim;
 mod kv;
-mod lane;
 mod ledgers;
 mod listen;
 mod mutations;

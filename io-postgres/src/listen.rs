@@ -1,4 +1,4 @@
-//! Notifications of other processes: one for each transaction that emitted, or for several.
+//! Listens to the notifications of other processes, and wakes the dispatcher.
 
 use crate::{PgStore, sql};
 use sqlx::postgres::{PgListener, PgPoolOptions};
@@ -11,35 +11,41 @@ use tokio::time::{Instant, sleep_until, timeout};
 const CHANNEL: &str = "tidegate_outbox";
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// After such a silence the server is asked whether it is still there, and has so long to answer: a peer that vanished
-/// without a word closes no connection.
+/// After this time without a notification the server is pinged, because a connection to a vanished
+/// peer stays open.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The most time for connecting and for the answer to a ping.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// Long against a claim, short against what anybody notices.
-const REST: Duration = Duration::from_millis(5);
+/// The pause after each wake-up. Notifications that arrive in the pause are merged into the next
+/// wake-up.
+const MERGE_PAUSE: Duration = Duration::from_millis(5);
 
 impl PgStore {
-    /// Wakes the dispatcher at each notification of another process, for ever. It registers before it wakes, and wakes
-    /// after each registration, so that nothing falls between. A lost connection costs latency: the poll finds what was
-    /// missed. It is logged once when it is lost, and once when it is back.
+    /// Wakes the dispatcher at each notification of another process. Never returns.
+    ///
+    /// After each registration the dispatcher is woken for a discovery, which finds rows from
+    /// before the registration. A lost connection costs latency only: the next poll finds the rows.
+    /// The loss is logged once, and so is the return.
     pub async fn listen(&self, wake: WakeHandle) {
         let (mut pause, mut is_lost) = (RETRY_MIN, false);
         loop {
-            let why = match self.register().await {
+            let reason = match self.register().await {
                 Ok(listener) => {
                     if is_lost {
                         tracing::info!("listening to Postgres again");
                     }
                     (pause, is_lost) = (RETRY_MIN, false);
                     wake.wake_for_discovery();
-                    let why = self.forward(listener, &wake).await;
-                    self.pool.doubt();
-                    why
+                    let reason = self.forward(listener, &wake).await;
+                    self.pool.suspect_idle();
+                    reason
                 }
                 Err(error) => error.to_string(),
             };
             if !is_lost {
-                tracing::info!("not listening to Postgres, polling until it is back: {why}");
+                tracing::info!(
+                    "not listening to Postgres, the dispatcher polls until the connection is back: {reason}"
+                );
                 is_lost = true;
             }
             tokio::time::sleep(pause).await;
@@ -48,7 +54,8 @@ impl PgStore {
     }
 
     async fn register(&self) -> Result<PgListener, sqlx::Error> {
-        // A pool of its own: the listening connection must not take one from the others.
+        // The listener has a pool of its own, so that it does not use up a connection of the
+        // store's pool.
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER_MAX);
         let mut listener = PgListener::connect_with(&pool.connect_with(self.connect.clone()).await?).await?;
         listener.ignore_pool_close_event(true);
@@ -57,24 +64,24 @@ impl PgStore {
         Ok(listener)
     }
 
-    /// Passes notifications on until the connection is lost, and says why it was. After each it rests a little: what comes
-    /// meanwhile, from however many daemons, is passed on together.
+    /// Forwards notifications until the connection is lost, and returns the reason of the loss.
+    /// Notifications of the same [`MERGE_PAUSE`] are forwarded together.
     async fn forward(&self, mut listener: PgListener, wake: &WakeHandle) -> String {
-        let (mut told, mut rests_until) = (None::<BTreeSet<_>>, Instant::now());
+        let (mut pending, mut pause_end) = (None::<BTreeSet<_>>, Instant::now());
         loop {
-            let heard = tokio::select! {
+            let received = tokio::select! {
                 biased;
-                () = sleep_until(rests_until), if told.is_some() => {
-                    pass_on(told.take().unwrap_or_default(), wake);
-                    rests_until = Instant::now() + REST;
+                () = sleep_until(pause_end), if pending.is_some() => {
+                    wake_for(pending.take().unwrap_or_default(), wake);
+                    pause_end = Instant::now() + MERGE_PAUSE;
                     continue;
                 }
-                heard = timeout(SILENCE_MAX, listener.try_recv()) => heard,
+                received = timeout(SILENCE_MAX, listener.try_recv()) => received,
             };
-            match heard {
+            match received {
                 Ok(Ok(Some(notification))) => {
-                    if let Some(lanes) = self.notifier.told(notification.payload()) {
-                        told.get_or_insert_default().extend(lanes);
+                    if let Some(lanes) = self.notifier.parse(notification.payload()) {
+                        pending.get_or_insert_default().extend(lanes);
                     }
                 }
                 Ok(Ok(None)) => return "the server closed the connection".to_owned(),
@@ -89,9 +96,9 @@ impl PgStore {
     }
 }
 
-/// Lanes that are named are claimed of at once. A discovery goes beside that, at its own pace: it finds a row that was told of
-/// late and lies below its lane's floor, and it knows which lanes have a limit.
-fn pass_on(lanes: BTreeSet<TriggerId>, wake: &WakeHandle) {
+/// Wakes the dispatcher for `lanes`, which it claims from at once, and for a discovery. The
+/// discovery finds stragglers below the floor of their lane, and reads the limits of the lanes.
+fn wake_for(lanes: BTreeSet<TriggerId>, wake: &WakeHandle) {
     wake.wake(lanes);
     wake.wake_for_discovery();
 }

@@ -1,28 +1,33 @@
-//! Puts and deletes that come together share a call, and so a round trip, a transaction and its commit.
+//! Puts and deletes of values, grouped: mutations that arrive at the same time share a call, its
+//! round trip and its commit.
 //!
-//! A few calls are under way at once; what comes meanwhile waits and goes with the next. So a caller who is alone waits
-//! for nobody, and groups grow with the load by themselves. A caller that is gone does not stop its mutation.
+//! At most two calls are in flight. A mutation that arrives then is queued, and goes with the next
+//! call. So a single caller waits for no other mutation, and groups grow with the load. A mutation
+//! runs even if its caller drops the future.
 
-use crate::claimed::Claimed;
-use crate::error::{port, store};
+use crate::error::port;
+use crate::inline_claim::{OutboxWriter, WriteStatement, Written};
+use crate::sql;
 use crate::time::PgTime;
-use crate::{PgStore, sql};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tidegate_core::{
-    AppName, Cause, Collection, EventId, Fate, Json, Key, StoreError, StoreErrorKind, TriggerId, Version,
+    AppName, Cause, Collection, EventId, Fate, Json, Key, Parent, StoreError, StoreErrorKind, TriggerId, Version,
 };
 use tidegate_ports::{EmittedEvent, Guard, KvMutation, PortError};
 use tokio::sync::oneshot;
 
-/// Calls under way at once. More would be smaller, and wait for each other's locks.
+/// The most calls in flight. With more calls, groups are smaller and calls wait for each other's
+/// locks.
 const CALLS_MAX: usize = 2;
-/// The most mutations in one call: bounds how long the first one waits for the last.
+/// The most mutations in one call. It bounds how long the first mutation waits for the last.
 const GROUP_MAX: usize = 64;
-/// A group that is larger already takes no more: values may be large.
+/// A group whose values have reached this size takes no more mutations.
 const GROUP_BYTES: usize = 1 << 20;
+
+const MUTATE: WriteStatement = WriteStatement { plain: sql::kv_mutate, and_claim: sql::kv_mutate_and_claim };
 
 /// One put or delete.
 #[derive(Clone, Debug)]
@@ -36,140 +41,148 @@ pub(crate) struct Mutation {
     pub(crate) cause: Cause,
 }
 
-type Answer = Result<Option<KvMutation>, PortError>;
+/// `Ok(None)` is the delete of an absent key.
+type MutationResult = Result<Option<KvMutation>, PortError>;
 
-#[derive(Debug)]
-struct Asked {
-    mutation: Mutation,
-    answer: oneshot::Sender<Answer>,
+/// Groups mutations and runs their calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Mutations {
+    writer: OutboxWriter,
+    queue: Arc<Mutex<Queue>>,
 }
 
-/// What waits, and how many calls are under way.
 #[derive(Debug, Default)]
-pub(crate) struct Mutations(Mutex<Waiting>);
+struct Queue {
+    pending: VecDeque<PendingMutation>,
+    calls_in_flight: usize,
+}
 
-#[derive(Debug, Default)]
-struct Waiting {
-    asked: VecDeque<Asked>,
-    calls: usize,
+#[derive(Debug)]
+struct PendingMutation {
+    mutation: Mutation,
+    reply: oneshot::Sender<MutationResult>,
 }
 
 impl Mutations {
-    /// Whether a call must be begun for it.
-    fn ask(&self, asked: Asked) -> bool {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        waiting.asked.push_back(asked);
-        let begins = waiting.calls < CALLS_MAX;
-        waiting.calls += usize::from(begins);
-        begins
+    pub(crate) fn new(writer: OutboxWriter) -> Self {
+        Self { writer, queue: Arc::default() }
     }
 
-    /// The next group; without one the call is over. No two of a group name the same key: a statement changes a row once.
-    fn next(&self) -> Option<Vec<Asked>> {
-        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Runs `mutation` in a call that it may share with other mutations.
+    pub(crate) async fn run(&self, mutation: Mutation) -> MutationResult {
+        let (reply, result) = oneshot::channel();
+        if self.lock().push(PendingMutation { mutation, reply }) {
+            tokio::spawn(self.clone().run_calls());
+        }
+        result.await.unwrap_or_else(|_| {
+            Err(StoreError::unknown("the store was closed, the mutation may have been applied").into())
+        })
+    }
+
+    /// Makes calls until no mutation is pending.
+    async fn run_calls(self) {
+        loop {
+            let Some(group) = self.lock().next_group() else { return };
+            let (mutations, replies): (Vec<_>, Vec<_>) =
+                group.into_iter().map(|pending| (pending.mutation, pending.reply)).unzip();
+            let results = self.run_group(&mutations).await;
+            for (reply, result) in replies.into_iter().zip(results) {
+                // The caller may have dropped its future. Its mutation is applied.
+                reply.send(result).ok();
+            }
+            // Yield once, so that a client whose put was just answered can join the next group. It
+            // halves the number of calls.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Returns one result per mutation. If Postgres refuses the group, each mutation runs alone, so
+    /// that one bad value does not fail the others.
+    async fn run_group(&self, group: &[Mutation]) -> Vec<MutationResult> {
+        match self.call(group).await {
+            Ok(results) => results,
+            Err(error) if is_refused(&error) && group.len() > 1 => {
+                let mut results = Vec::with_capacity(group.len());
+                for one in group {
+                    let alone = self.call(std::slice::from_ref(one)).await;
+                    results.push(alone.and_then(|mut results| results.pop().unwrap_or_else(|| Err(missing_results()))));
+                }
+                results
+            }
+            Err(error) => vec![Err(error); group.len()],
+        }
+    }
+
+    async fn call(&self, group: &[Mutation]) -> Result<Vec<MutationResult>, PortError> {
+        let guards = || group.iter().map(|one| guard_parts(one.guard));
+        let parents = || group.iter().map(|one| one.cause.parent);
+        let depth = |parent: Parent| i32::try_from(parent.depth).unwrap_or(i32::MAX);
+        let written = self.writer.write(MUTATE, |query| {
+            query
+                .bind(group.iter().map(|one| one.app.as_str()).collect::<Vec<_>>())
+                .bind(group.iter().map(|one| one.collection.as_str()).collect::<Vec<_>>())
+                .bind(group.iter().map(|one| one.key.as_str()).collect::<Vec<_>>())
+                .bind(group.iter().map(|one| one.value.as_ref().map(Json::as_str)).collect::<Vec<_>>())
+                .bind(guards().map(|(guard, _)| guard).collect::<Vec<_>>())
+                .bind(guards().map(|(_, version)| version).collect::<Vec<_>>())
+                .bind(group.iter().map(|one| one.cause.actor.as_str()).collect::<Vec<_>>())
+                .bind(parents().map(|parent| parent.map(|parent| parent.root_id.0)).collect::<Vec<_>>())
+                .bind(parents().map(|parent| parent.map(|parent| parent.parent_id.0)).collect::<Vec<_>>())
+                .bind(parents().map(|parent| parent.map_or(0, depth)).collect::<Vec<_>>())
+                .bind(group.iter().map(|one| one.cause.traceparent.as_deref()).collect::<Vec<_>>())
+        });
+        let Written { rows, inline_claim } = written.await?;
+        let mut results = results(&rows).map_err(port)?;
+        let emitted = results.iter_mut().filter_map(|result| Some(&mut result.as_mut().ok()?.as_mut()?.emitted));
+        self.writer.publish(inline_claim, emitted);
+        if results.len() == group.len() { Ok(results) } else { Err(missing_results()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        // No code panics between two changes that belong together.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    /// Adds a mutation. Returns true if the caller must start a call.
+    fn push(&mut self, pending: PendingMutation) -> bool {
+        self.pending.push_back(pending);
+        let starts_call = self.calls_in_flight < CALLS_MAX;
+        self.calls_in_flight += usize::from(starts_call);
+        starts_call
+    }
+
+    /// Takes the next group, or counts one call less if no mutation is pending. A group has each
+    /// key at most once, because a statement can change a row only once.
+    fn next_group(&mut self) -> Option<Vec<PendingMutation>> {
         let (mut group, mut later) = (Vec::new(), VecDeque::new());
         let (mut keys, mut bytes) = (HashSet::new(), 0);
         while group.len() < GROUP_MAX
             && bytes < GROUP_BYTES
-            && let Some(asked) = waiting.asked.pop_front()
+            && let Some(pending) = self.pending.pop_front()
         {
-            let Mutation { app, collection, key, value, .. } = &asked.mutation;
+            let Mutation { app, collection, key, value, .. } = &pending.mutation;
             if keys.insert((app.clone(), collection.clone(), key.clone())) {
                 bytes += value.as_ref().map_or(0, |value| value.as_str().len());
-                group.push(asked);
+                group.push(pending);
             } else {
-                later.push_back(asked);
+                later.push_back(pending);
             }
         }
-        while let Some(asked) = later.pop_back() {
-            waiting.asked.push_front(asked);
+        while let Some(pending) = later.pop_back() {
+            self.pending.push_front(pending);
         }
         if group.is_empty() {
-            waiting.calls -= 1;
+            self.calls_in_flight -= 1;
             return None;
         }
         Some(group)
     }
 }
 
-impl PgStore {
-    /// Does it with what others ask for at the same time.
-    pub(crate) async fn mutate(&self, mutation: Mutation) -> Answer {
-        let (answer, answered) = oneshot::channel();
-        if self.mutations.ask(Asked { mutation, answer }) {
-            tokio::spawn(self.clone().mutate_what_waits());
-        }
-        answered.await.unwrap_or_else(|_| Err(StoreError::unknown("the store was closed meanwhile").into()))
-    }
-
-    async fn mutate_what_waits(self) {
-        while let Some(group) = self.mutations.next() {
-            let (mutations, answers): (Vec<_>, Vec<_>) =
-                group.into_iter().map(|asked| (asked.mutation, asked.answer)).unzip();
-            let results = self.mutate_group(&mutations).await;
-            for (answer, result) in answers.into_iter().zip(results) {
-                // Nobody may be waiting any more; it is done all the same.
-                answer.send(result).ok();
-            }
-            // Whoever was answered and asks again at once goes with the next group, not with the one after it: half as many
-            // calls, each with twice as much.
-            tokio::task::yield_now().await;
-        }
-    }
-
-    /// One answer for each.
-    async fn mutate_group(&self, group: &[Mutation]) -> Vec<Answer> {
-        match self.call_mutate(group).await {
-            Ok(answers) => answers,
-            // One that Postgres refuses must not take the others with it.
-            Err(error) if is_refused(&error) && group.len() > 1 => {
-                let mut answers = Vec::with_capacity(group.len());
-                for one in group {
-                    let alone = self.call_mutate(std::slice::from_ref(one)).await;
-                    answers.push(alone.and_then(|mut answers| answers.pop().unwrap_or_else(|| Err(unanswered()))));
-                }
-                answers
-            }
-            Err(error) => vec![Err(error); group.len()],
-        }
-    }
-
-    async fn call_mutate(&self, group: &[Mutation]) -> Result<Vec<Answer>, PortError> {
-        let guards = || group.iter().map(|one| in_words(one.guard));
-        let parents = || group.iter().map(|one| one.cause.parent);
-        let depth = |parent: tidegate_core::Parent| i32::try_from(parent.depth).unwrap_or(i32::MAX);
-        let mut connection = self.connection().await?;
-        let offer = self.try_inline_claim();
-        let query = sqlx::query(if offer.is_some() { sql::kv_mutate_and_claim } else { sql::kv_mutate })
-            .bind(group.iter().map(|one| one.app.as_str()).collect::<Vec<_>>())
-            .bind(group.iter().map(|one| one.collection.as_str()).collect::<Vec<_>>())
-            .bind(group.iter().map(|one| one.key.as_str()).collect::<Vec<_>>())
-            .bind(group.iter().map(|one| one.value.as_ref().map(Json::as_str)).collect::<Vec<_>>())
-            .bind(guards().map(|(guard, _)| guard).collect::<Vec<_>>())
-            .bind(guards().map(|(_, version)| version).collect::<Vec<_>>())
-            .bind(group.iter().map(|one| one.cause.actor.as_str()).collect::<Vec<_>>())
-            .bind(parents().map(|parent| parent.map(|parent| parent.root_id.0)).collect::<Vec<_>>())
-            .bind(parents().map(|parent| parent.map(|parent| parent.parent_id.0)).collect::<Vec<_>>())
-            .bind(parents().map(|parent| parent.map_or(0, depth)).collect::<Vec<_>>())
-            .bind(group.iter().map(|one| one.cause.traceparent.as_deref()).collect::<Vec<_>>());
-        let rows = Claimed::bind(query, offer.as_ref()).fetch_all(&mut *connection).await;
-        let mut rows = connection.finish(rows).map_err(store)?;
-        let claimed = if offer.is_some() { Claimed::split_off(&mut rows) } else { Vec::new() };
-        let mut answers = answers(&rows).map_err(port)?;
-        if let Some(offer) = offer {
-            let mutated = answers.iter_mut().filter_map(|answer| answer.as_mut().ok()?.as_mut());
-            mutated.for_each(|mutated| mutated.emitted.note_claimed(&claimed));
-            offer.claimed(claimed);
-        }
-        if answers.len() != group.len() {
-            return Err(unanswered());
-        }
-        self.tell_of(answers.iter().filter_map(|answer| Some(&answer.as_ref().ok()?.as_ref()?.emitted)));
-        Ok(answers)
-    }
-}
-
-fn in_words(guard: Guard) -> (&'static str, Option<i64>) {
+/// The guard as `tidegate.kv_mutation` has it: a name, and a version.
+fn guard_parts(guard: Guard) -> (&'static str, Option<i64>) {
     match guard {
         Guard::Any => ("any", None),
         Guard::Absent => ("absent", None),
@@ -181,19 +194,19 @@ fn is_refused(error: &PortError) -> bool {
     matches!(error, PortError::Store(StoreError { fate: Fate::NotApplied, kind: StoreErrorKind::Refused, .. }))
 }
 
-fn unanswered() -> PortError {
-    StoreError::unknown("Postgres did not answer for each mutation").into()
+fn missing_results() -> PortError {
+    StoreError::unknown("Postgres did not return a result for each mutation, they may have been applied").into()
 }
 
-/// What each mutation came to, in their order.
-fn answers(rows: &[PgRow]) -> Result<Vec<Answer>, sqlx::Error> {
-    let mut answers = Vec::with_capacity(rows.len());
-    let mut by_event = HashMap::new();
+/// Decodes the result of each mutation, in order, with the lanes that its event got rows in.
+fn results(rows: &[PgRow]) -> Result<Vec<MutationResult>, sqlx::Error> {
+    let mut results = Vec::with_capacity(rows.len());
+    let mut place_by_event = HashMap::new();
     for row in rows {
-        answers.push(match row.try_get("status")? {
+        results.push(match row.try_get("status")? {
             "done" => {
                 let event_id = EventId(row.try_get("emitted_id")?);
-                by_event.insert(event_id, answers.len());
+                place_by_event.insert(event_id, results.len());
                 Ok(Some(KvMutation {
                     version: Version(row.try_get("version")?),
                     updated_at: row.try_get::<PgTime, _>("updated_at")?.0,
@@ -201,8 +214,8 @@ fn answers(rows: &[PgRow]) -> Result<Vec<Answer>, sqlx::Error> {
                 }))
             }
             "woken" => {
-                let place = by_event.get(&EventId(row.try_get("emitted_id")?)).copied();
-                if let Some(Ok(Some(KvMutation { emitted, .. }))) = place.and_then(|place| answers.get_mut(place)) {
+                let place = place_by_event.get(&EventId(row.try_get("emitted_id")?)).copied();
+                if let Some(Ok(Some(KvMutation { emitted, .. }))) = place.and_then(|place| results.get_mut(place)) {
                     emitted.lanes.push(TriggerId(row.try_get("woken")?));
                 }
                 continue;
@@ -212,5 +225,5 @@ fn answers(rows: &[PgRow]) -> Result<Vec<Answer>, sqlx::Error> {
             _ => Err(PortError::PreconditionFailed { current: row.try_get::<Option<i64>, _>("version")?.map(Version) }),
         });
     }
-    Ok(answers)
+    Ok(results)
 }

@@ -1,8 +1,9 @@
-//! Telling other daemons that rows have come, and into which lanes: they claim without waiting for a discovery.
+//! Notifies other daemons that lanes got rows, so that they claim without waiting for a discovery.
 //!
-//! It is not part of the transaction that made the rows: one that notifies holds a lock of the whole cluster while its
-//! commit is written to the disk, and then commits are no longer written in groups. A daemon that dies between its commit
-//! and its notification costs the others latency: their poll finds the rows.
+//! A notification is not part of the transaction that writes the rows. A transaction that notifies
+//! holds a lock of the whole cluster while its commit is written to the disk, so Postgres cannot
+//! group commits. If a daemon dies between its commit and its notification, the others find the
+//! rows by their next poll.
 
 use crate::pool::Pool;
 use crate::sql;
@@ -13,12 +14,13 @@ use std::time::Duration;
 use tidegate_core::TriggerId;
 use uuid::Uuid;
 
-/// Sends one notification at a time, and after each rests a little: what comes meanwhile goes with the next one.
+/// Sends one notification at a time. Lanes that get rows in the pause after it are merged into the
+/// next notification.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     pool: Pool,
-    /// How the sender knows its own notifications.
-    sender: String,
+    /// The id of this process, by which it ignores its own notifications.
+    sender_id: String,
     pending: Mutex<Pending>,
 }
 
@@ -28,24 +30,27 @@ struct Pending {
     is_sending: bool,
 }
 
-/// Long against a notification, short against what anybody notices.
-const REST: Duration = Duration::from_millis(5);
-/// More are not named. Postgres refuses a payload of 8,000 bytes, and so many lanes are found as fast by a discovery.
+/// The pause after each notification.
+const MERGE_PAUSE: Duration = Duration::from_millis(5);
+/// The most lanes in one payload. Postgres refuses payloads of 8,000 bytes, and a discovery finds
+/// this many lanes as fast. A payload for more lanes names none.
 const LANES_MAX: usize = 64;
 
 impl Notifier {
     pub(crate) fn new(pool: Pool) -> Self {
-        Self { pool, sender: Uuid::now_v7().to_string(), pending: Mutex::default() }
+        Self { pool, sender_id: Uuid::now_v7().to_string(), pending: Mutex::default() }
     }
 
-    /// The lanes that a payload names, unless it is this process's own. Whoever emits with SQL names none.
-    pub(crate) fn told(&self, payload: &str) -> Option<Vec<TriggerId>> {
+    /// Parses a payload into its lanes, or returns `None` for a notification of this process. The
+    /// notification of `tidegate.emit` names no lanes.
+    pub(crate) fn parse(&self, payload: &str) -> Option<Vec<TriggerId>> {
         let (sender, lanes) = payload.split_once(' ').unwrap_or((payload, ""));
         let lanes = lanes.split(',').map_while(|id| id.parse().ok().map(TriggerId));
-        (sender != self.sender).then(|| lanes.collect())
+        (sender != self.sender_id).then(|| lanes.collect())
     }
 
-    /// Rows have come into `lanes`. Returns at once.
+    /// Notifies the other daemons that `lanes` got rows. Returns at once; a task sends the
+    /// notification.
     pub(crate) fn notify(self: &Arc<Self>, lanes: impl IntoIterator<Item = TriggerId>) {
         let mut pending = self.lock();
         pending.lanes.extend(lanes);
@@ -58,18 +63,18 @@ impl Notifier {
     async fn send(self: Arc<Self>) {
         while let Some(payload) = self.next_payload() {
             if let Err(error) = self.send_once(&payload).await {
-                tracing::debug!("other daemons were not notified, they will poll: {error}");
+                tracing::debug!("other daemons were not notified, they find the rows by polling: {error}");
             }
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(MERGE_PAUSE).await;
         }
     }
 
-    /// Without one the sending is over.
+    /// Takes the pending lanes as a payload. Without pending lanes the sending task ends.
     fn next_payload(&self) -> Option<String> {
         let mut pending = self.lock();
         let lanes = std::mem::take(&mut pending.lanes);
         pending.is_sending = !lanes.is_empty();
-        pending.is_sending.then(|| payload(&self.sender, &lanes))
+        pending.is_sending.then(|| payload(&self.sender_id, &lanes))
     }
 
     async fn send_once(&self, payload: &str) -> Result<(), Error> {
@@ -79,17 +84,17 @@ impl Notifier {
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        // A panic while holding this lock leaves nothing half done.
+        // No code panics between two changes that belong together.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn payload(sender: &str, lanes: &BTreeSet<TriggerId>) -> String {
+fn payload(sender_id: &str, lanes: &BTreeSet<TriggerId>) -> String {
     if lanes.len() > LANES_MAX {
-        return sender.to_owned();
+        return sender_id.to_owned();
     }
     let ids: Vec<String> = lanes.iter().map(|TriggerId(id)| id.to_string()).collect();
-    format!("{sender} {}", ids.join(","))
+    format!("{sender_id} {}", ids.join(","))
 }
 
 #[cfg(test)]
@@ -105,27 +110,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn others_read_what_was_written_and_nobody_hears_of_himself() {
+    async fn other_daemons_read_a_payload_and_its_sender_ignores_it() {
         let (one, other) = (notifier(), notifier());
-        let sent = payload(&one.sender, &lanes([7, i64::MAX]));
-        assert_eq!(other.told(&sent), Some(vec![TriggerId(7), TriggerId(i64::MAX)]));
-        assert_eq!(one.told(&sent), None);
+        let sent = payload(&one.sender_id, &lanes([7, i64::MAX]));
+        assert_eq!(other.parse(&sent), Some(vec![TriggerId(7), TriggerId(i64::MAX)]));
+        assert_eq!(one.parse(&sent), None);
     }
 
     #[tokio::test]
-    async fn too_many_lanes_are_not_named_and_the_most_that_are_fit() {
+    async fn a_payload_holds_the_most_lanes_and_names_none_for_more() {
         let (one, other) = (notifier(), notifier());
         let most = i64::MAX - LANES_MAX as i64 + 1..=i64::MAX;
-        let sent = payload(&one.sender, &lanes(most.clone()));
-        assert!(sent.len() < 8_000 && other.told(&sent).is_some_and(|named| named.len() == LANES_MAX));
-        let sent = payload(&one.sender, &lanes(most.chain([0])));
-        assert_eq!((other.told(&sent), one.told(&sent)), (Some(vec![]), None));
+        let sent = payload(&one.sender_id, &lanes(most.clone()));
+        assert!(sent.len() < 8_000 && other.parse(&sent).is_some_and(|named| named.len() == LANES_MAX));
+        let sent = payload(&one.sender_id, &lanes(most.chain([0])));
+        assert_eq!((other.parse(&sent), one.parse(&sent)), (Some(vec![]), None));
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_names_nothing() {
+    async fn an_unreadable_payload_names_no_lanes() {
         for payload in ["", " ", "x", "x ", "x y", "1,2", "x 99999999999999999999"] {
-            assert_eq!(notifier().told(payload), Some(vec![]), "{payload:?}");
+            assert_eq!(notifier().parse(payload), Some(vec![]), "{payload:?}");
         }
     }
 }

@@ -1,10 +1,10 @@
-//! Connections, kept between calls.
+//! A pool of connections.
 //!
-//! sqlx's own pool asks a connection whether it still works each time that it is given back: a second round trip for each
-//! call. This one asks only where there is reason to doubt. A connection whose call came to its end is given back as it is;
-//! one whose call failed or was abandoned is asked first. And once one connection was found broken, each that has been idle
-//! since before is asked before it is used: a call over a dead connection would fail, and nobody could say whether it was
-//! applied.
+//! The pool of sqlx pings a connection each time that it is returned, which is a second round trip
+//! per call. This pool pings only a connection that may be broken. After a successful call a
+//! connection returns without a ping. After a failed or dropped call it is pinged first. Once a
+//! connection was found broken, each connection that was idle at that time is pinged before its
+//! next use: a call over a dead connection fails with an unknown fate.
 
 use crate::error;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -16,20 +16,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-/// After so long in the pool a connection is asked whether it still works: a peer or a proxy may have dropped it without a
-/// word.
+/// A connection that was idle for longer is pinged before its use: the server or a proxy may have
+/// dropped it silently.
 const TRUSTED_MAX: Duration = Duration::from_secs(1);
-/// After so long in the pool a connection is not needed: it was opened for a peak.
+/// A connection that was idle for longer is closed: it was opened for a peak of load.
 const IDLE_MAX: Duration = Duration::from_secs(600);
-/// A backend's memory grows with what it has seen: it is replaced now and then.
+/// An older connection is closed when it is returned, because the memory of its server process
+/// grows with use.
 const AGE_MAX: Duration = Duration::from_secs(1_800);
-/// What an answer to a ping may take, when nobody waits for it.
+/// The most time for the answer to a ping after a failed call. No caller waits for it.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
-/// A server that refuses connections may be starting: it is asked again, until the caller's patience ends.
+/// The pauses between tries to connect. A server that refuses connections may be starting.
 const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
-/// At most so many connections, and who waits for one waits in line.
+/// A pool with a maximum number of connections. Callers get a connection in the order in which they
+/// asked.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool(Arc<Inner>);
 
@@ -38,72 +40,72 @@ struct Inner {
     connect: PgConnectOptions,
     connections_max: u32,
     /// How long a caller waits for a connection.
-    patience: Duration,
+    acquire_timeout: Duration,
     permits: Arc<Semaphore>,
-    /// The last one given back is the next to be used: few are kept busy, the others grow old and are closed.
+    /// The connection that was returned last is used next. So the pool uses few connections, and
+    /// closes the others when they were idle for [`IDLE_MAX`].
     idle: Mutex<Vec<Idle>>,
     /// How many times a connection was found broken.
     breaks: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct Live {
     connection: PgConnection,
     opened: Instant,
 }
 
 #[derive(Debug)]
 struct Idle {
-    kept: Kept,
+    live: Live,
     since: Instant,
-    /// [`Inner::breaks`] as it was given back.
+    /// The value of [`Inner::breaks`] when the connection was returned.
     breaks: u64,
 }
 
 impl Pool {
-    /// A pool that connects when it is first used.
-    pub(crate) fn new(connect: PgConnectOptions, connections_max: u32, patience: Duration) -> Self {
+    /// Creates a pool. It opens its first connection at the first call.
+    pub(crate) fn new(connect: PgConnectOptions, connections_max: u32, acquire_timeout: Duration) -> Self {
         Self(Arc::new(Inner {
             connect,
             connections_max,
-            patience,
+            acquire_timeout,
             permits: Arc::new(Semaphore::new(connections_max as usize)),
             idle: Mutex::default(),
             breaks: AtomicU64::new(0),
         }))
     }
 
-    /// A connection that works as far as can be known. Where there is none within the caller's patience, nothing was sent
-    /// to anybody.
+    /// Takes a connection, or opens one. An error means that nothing was sent.
     pub(crate) async fn acquire(&self) -> Result<Pooled, Error> {
-        let deadline = Instant::now() + self.0.patience;
+        let deadline = Instant::now() + self.0.acquire_timeout;
         let acquiring = Arc::clone(&self.0.permits).acquire_owned();
-        let permit = timeout(self.0.patience, acquiring).await.map_err(|_| Error::PoolTimedOut)?;
+        let permit = timeout(self.0.acquire_timeout, acquiring).await.map_err(|_| Error::PoolTimedOut)?;
         let permit = permit.map_err(|_| Error::PoolClosed)?;
         while let Some(idle) = self.0.pop() {
-            if let Some(kept) = self.0.usable(idle, deadline).await {
-                return Ok(self.lend(kept, permit));
+            if let Some(live) = self.0.usable(idle, deadline).await {
+                return Ok(self.lend(live, permit));
             }
         }
         let connection = self.0.connect(deadline).await?;
-        Ok(self.lend(Kept { connection, opened: Instant::now() }, permit))
+        Ok(self.lend(Live { connection, opened: Instant::now() }, permit))
     }
 
-    fn lend(&self, kept: Kept, permit: OwnedSemaphorePermit) -> Pooled {
-        Pooled { kept: Some(kept), permit: Some(permit), pool: Arc::clone(&self.0), is_settled: false }
+    fn lend(&self, live: Live, permit: OwnedSemaphorePermit) -> Pooled {
+        Pooled { live: Some(live), permit: Some(permit), pool: Arc::clone(&self.0), is_clean: false }
     }
 
-    /// Somebody has seen that the server went away: what is idle is asked before it is used.
-    pub(crate) fn doubt(&self) {
-        self.0.doubt();
+    /// Records that the server went away: all idle connections are pinged before their next use.
+    pub(crate) fn suspect_idle(&self) {
+        self.0.suspect_idle();
     }
 
-    /// Waits for the calls that are on their way, and ends all connections.
+    /// Waits for the calls in flight, then closes all connections.
     pub(crate) async fn close(&self) {
         let all = self.0.permits.acquire_many(self.0.connections_max).await;
         self.0.permits.close();
         while let Some(idle) = self.0.pop() {
-            _ = idle.kept.connection.close().await;
+            _ = idle.live.connection.close().await;
         }
         drop(all);
     }
@@ -114,20 +116,21 @@ impl Inner {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
-    fn doubt(&self) {
+    fn suspect_idle(&self) {
         self.breaks.fetch_add(1, Ordering::AcqRel);
     }
 
-    async fn usable(&self, idle: Idle, deadline: Instant) -> Option<Kept> {
-        let Idle { mut kept, since, breaks } = idle;
+    async fn usable(&self, idle: Idle, deadline: Instant) -> Option<Live> {
+        let Idle { mut live, since, breaks } = idle;
         let is_trusted = since.elapsed() < TRUSTED_MAX && breaks == self.breaks.load(Ordering::Acquire);
-        (is_trusted || self.answers(&mut kept, left(deadline)).await).then_some(kept)
+        (is_trusted || self.answers(&mut live, time_left(deadline)).await).then_some(live)
     }
 
-    async fn answers(&self, kept: &mut Kept, patience: Duration) -> bool {
-        let answers = matches!(timeout(patience, kept.connection.ping()).await, Ok(Ok(())));
+    /// Pings a connection. Without an answer, all idle connections are suspect.
+    async fn answers(&self, live: &mut Live, answer_max: Duration) -> bool {
+        let answers = matches!(timeout(answer_max, live.connection.ping()).await, Ok(Ok(())));
         if !answers {
-            self.doubt();
+            self.suspect_idle();
         }
         answers
     }
@@ -135,12 +138,12 @@ impl Inner {
     async fn connect(&self, deadline: Instant) -> Result<PgConnection, Error> {
         let mut pause = RETRY_MIN;
         loop {
-            let error = match timeout(left(deadline), self.connect.connect()).await {
+            let error = match timeout(time_left(deadline), self.connect.connect()).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(Error::PoolTimedOut),
             };
-            if !is_passing(&error) || left(deadline) <= pause {
+            if !is_transient(&error) || time_left(deadline) <= pause {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;
@@ -148,20 +151,21 @@ impl Inner {
         }
     }
 
-    fn keep(&self, kept: Kept) {
+    /// Returns a connection to the pool, unless it is too old. A dropped connection is closed.
+    fn put_back(&self, live: Live) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // The one that has been here longest lies at the bottom; a connection that is dropped is closed.
+        // The first element has been idle for the longest time.
         if idle.first().is_some_and(|oldest| oldest.since.elapsed() > IDLE_MAX) {
             idle.remove(0);
         }
-        if kept.opened.elapsed() < AGE_MAX {
-            idle.push(Idle { kept, since: Instant::now(), breaks: self.breaks.load(Ordering::Acquire) });
+        if live.opened.elapsed() < AGE_MAX {
+            idle.push(Idle { live, since: Instant::now(), breaks: self.breaks.load(Ordering::Acquire) });
         }
     }
 }
 
-/// Errors of connecting that a server which starts, or is short of connections for the moment, gives.
-fn is_passing(error: &Error) -> bool {
+/// Whether the error is one of a server that is starting or has no free connection at the moment.
+fn is_transient(error: &Error) -> bool {
     match error {
         Error::Io(io) => io.kind() == std::io::ErrorKind::ConnectionRefused,
         Error::Database(error) => matches!(error.code().as_deref(), Some("57P03" | "53300")),
@@ -169,27 +173,28 @@ fn is_passing(error: &Error) -> bool {
     }
 }
 
-fn left(deadline: Instant) -> Duration {
+fn time_left(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// A connection of the pool. It goes back when it is dropped.
+/// A connection of the pool. Dropping it returns it to the pool.
 #[derive(Debug)]
 pub(crate) struct Pooled {
-    /// There until it is dropped.
-    kept: Option<Kept>,
+    /// `Some` until the drop.
+    live: Option<Live>,
     permit: Option<OwnedSemaphorePermit>,
     pool: Arc<Inner>,
-    is_settled: bool,
+    /// Whether the last call succeeded, so that the connection needs no ping.
+    is_clean: bool,
 }
 
 impl Pooled {
-    /// Ends the use of it with the result of the last call, outside of a transaction: after a success it can be given back
-    /// as it is.
+    /// Takes the result of the last call, outside of a transaction. After a success the connection
+    /// returns without a ping.
     pub(crate) fn finish<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
         match &result {
-            Ok(_) => self.is_settled = true,
-            Err(error) if error::ends_connection(error) => self.pool.doubt(),
+            Ok(_) => self.is_clean = true,
+            Err(error) if error::ends_connection(error) => self.pool.suspect_idle(),
             Err(_) => {}
         }
         result
@@ -200,28 +205,28 @@ impl Deref for Pooled {
     type Target = PgConnection;
 
     fn deref(&self) -> &PgConnection {
-        &self.kept.as_ref().expect("it is there until it is dropped").connection
+        &self.live.as_ref().expect("the connection is taken only by the drop").connection
     }
 }
 
 impl DerefMut for Pooled {
     fn deref_mut(&mut self) -> &mut PgConnection {
-        &mut self.kept.as_mut().expect("it is there until it is dropped").connection
+        &mut self.live.as_mut().expect("the connection is taken only by the drop").connection
     }
 }
 
 impl Drop for Pooled {
     fn drop(&mut self) {
-        let (Some(mut kept), permit, pool) = (self.kept.take(), self.permit.take(), Arc::clone(&self.pool)) else {
+        let (Some(mut live), permit, pool) = (self.live.take(), self.permit.take(), Arc::clone(&self.pool)) else {
             return;
         };
-        if self.is_settled {
-            pool.keep(kept);
+        if self.is_clean {
+            pool.put_back(live);
         } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // The ping also ends what an abandoned call or transaction has left.
+            // The ping also ends the call or transaction that a dropped future has left open.
             runtime.spawn(async move {
-                if pool.answers(&mut kept, ANSWER_MAX).await {
-                    pool.keep(kept);
+                if pool.answers(&mut live, ANSWER_MAX).await {
+                    pool.put_back(live);
                 }
                 drop(permit);
             });

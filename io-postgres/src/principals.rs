@@ -1,7 +1,7 @@
 //! Principals, their roles and their tokens.
 
 use crate::error::{OrFailed, port};
-use crate::time::PgTime;
+use crate::time::{PgTime, micros};
 use crate::{PgStore, rows, sql};
 use async_trait::async_trait;
 use sqlx::Row;
@@ -19,7 +19,7 @@ impl PgStore {
         found.iter().map(record).collect::<Result<_, _>>().map_err(port)
     }
 
-    /// Whether a statement found something to change.
+    /// Runs a statement, and returns whether it changed a row.
     async fn changes(&self, query: Query<'_, sqlx::Postgres, PgArguments>) -> Result<bool, PortError> {
         Ok(query.execute(&mut *self.connection().await?).await.or_failed()?.rows_affected() > 0)
     }
@@ -76,7 +76,7 @@ impl TokenStore for PgStore {
     }
 
     async fn add_token(&self, new: &NewToken) -> Result<bool, PortError> {
-        let valid_for = new.valid_for.map(crate::dispatch::micros);
+        let valid_for = new.valid_for.map(micros);
         let query = sqlx::query(sql::token_add).bind(&new.name).bind(new.principal.as_str());
         self.changes(query.bind(&new.digest[..]).bind(valid_for)).await
     }

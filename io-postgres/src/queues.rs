@@ -1,4 +1,4 @@
-//! How much waits.
+//! Reads the depth of the lanes.
 
 use crate::error::{OrFailed, port};
 use crate::time::PgTime;
@@ -14,12 +14,12 @@ impl QueueStore for PgStore {
     async fn queues(&self, count_max: u32) -> Result<(Timestamp, Vec<QueueState>), PortError> {
         let query = sqlx::query(sql::queues).bind(i64::from(count_max));
         let found = query.fetch_all(&mut *self.connection().await?).await.or_failed()?;
-        read(&found).map_err(port)
+        queue_states(&found).map_err(port)
     }
 }
 
-/// Each row tells the time; the one of an empty outbox tells nothing else.
-fn read(found: &[PgRow]) -> Result<(Timestamp, Vec<QueueState>), sqlx::Error> {
+/// Each row has the store's time. The only row for an empty outbox has nothing else.
+fn queue_states(found: &[PgRow]) -> Result<(Timestamp, Vec<QueueState>), sqlx::Error> {
     let now = rows::time(found.first().ok_or(sqlx::Error::RowNotFound)?, "now")?;
     let mut queues = Vec::new();
     for row in found {

@@ -1,4 +1,4 @@
-//! Rows into the core's types.
+//! Decodes columns into the core's types.
 
 use crate::time::PgTime;
 use sqlx::Row;
@@ -10,12 +10,12 @@ use tidegate_core::{
 };
 use uuid::Uuid;
 
-/// What a column holds that no Tidegate has written.
+/// The error for a column whose value Tidegate cannot have written.
 fn bad(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
 }
 
-/// A text column parsed into a name.
+/// Parses a text column into a name.
 pub(crate) fn name<T>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
 where
     T: FromStr,
@@ -32,24 +32,25 @@ pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32, sqlx::Error> {
     row.try_get::<i32, _>(column).map(|count| u32::try_from(count).unwrap_or_default())
 }
 
-/// A JSON column that is looked into, selected as text.
+/// Parses a JSON column that is selected as text.
 pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {
     serde_json::from_str(row.try_get(column)?).map_err(|error| bad(column, error))
 }
 
-/// The same of a column that may be null.
+/// Parses a JSON column that is selected as text and may be null.
 pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<Option<T>, sqlx::Error> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
 }
 
-/// What a call was answered.
+/// Parses the stored reply of a call.
 pub(crate) fn reply(row: &PgRow) -> Result<HandlerReply, sqlx::Error> {
     let text: String = row.try_get_unchecked("reply")?;
     serde_json::from_str(&text).map_err(|error| bad("reply", error))
 }
 
-/// The columns of an event. `data` is selected as text or comes as `json`: both are the text that was put in.
+/// Decodes the columns of an event. `data` is selected as text or as `json`; in both forms it is
+/// the emitted text.
 pub(crate) fn event(row: &PgRow, app: AppName) -> Result<Event, sqlx::Error> {
     let id = |column| row.try_get::<Uuid, _>(column).map(EventId);
     let source: &str = row.try_get("source")?;
@@ -69,7 +70,7 @@ pub(crate) fn event(row: &PgRow, app: AppName) -> Result<Event, sqlx::Error> {
     })
 }
 
-/// The columns of a retry policy.
+/// Decodes the columns of a retry policy.
 pub(crate) fn policy(row: &PgRow) -> Result<RetryPolicy, sqlx::Error> {
     let backoff: &str = row.try_get("backoff")?;
     let spec = RetryPolicySpec {
@@ -84,20 +85,20 @@ pub(crate) fn policy(row: &PgRow) -> Result<RetryPolicy, sqlx::Error> {
     RetryPolicy::try_from(spec).map_err(|error| bad("max_attempts", error))
 }
 
-/// The kind and name of a handler, if there is one.
+/// Decodes the kind and name of a handler. A deleted trigger has no handler.
 pub(crate) fn handler(row: &PgRow) -> Result<Option<Handler>, sqlx::Error> {
     let kind: Option<&str> = row.try_get("handler_kind")?;
     let handler_name: Option<&str> = row.try_get("handler_name")?;
     Ok(kind.zip(handler_name).and_then(|(kind, name)| Handler::from_parts(kind, name)))
 }
 
-/// The attempts that failed so far, selected as text.
+/// Parses the failed attempts, which are selected as text.
 pub(crate) fn failed(row: &PgRow) -> Result<Vec<Attempt>, sqlx::Error> {
     let text: Option<&str> = row.try_get("failed")?;
     text.map_or_else(|| Ok(Vec::new()), |text| serde_json::from_str(text).map_err(|error| bad("failed", error)))
 }
 
-/// `incarnation:seq`.
+/// Parses the inbox of a sync caller: `incarnation:seq`.
 pub(crate) fn inbox(row: &PgRow) -> Result<Option<InboxId>, sqlx::Error> {
     let Some(text) = row.try_get::<Option<&str>, _>("reply_to")? else { return Ok(None) };
     text.parse().map(Some).map_err(|error: &str| bad("reply_to", error))

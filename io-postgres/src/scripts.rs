@@ -1,4 +1,4 @@
-//! Scripts.
+//! Reads and writes scripts.
 
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};
@@ -37,7 +37,8 @@ impl ScriptStore for PgStore {
     }
 }
 
-/// What it changed. It does not tell a new script from a changed one: ask before.
+/// Writes a script. A new script counts as [`Change::Updated`]: the caller knows which scripts
+/// existed before.
 pub(crate) async fn put(
     connection: &mut PgConnection,
     app: &AppName,

@@ -1,5 +1,8 @@
-//! Settlements as `tidegate.exchange` takes them: plain successes, and executions whose callers wait for no more than their
-//! outcome, as arrays in the order of ids, in which rows are locked; the others as JSON in their own order.
+//! Encodes settlements for `tidegate.exchange`.
+//!
+//! Plain successes and sync executions that only store their outcome are arrays in the order of
+//! ids, which is the order of row locks. All other settlements are JSON, in the order of the
+//! dispatcher.
 
 use serde_json::{Value, json};
 use tidegate_core::{Attempt, Effects, Micros, Settlement, SyncOutcome, Verdict};
@@ -11,7 +14,7 @@ pub(crate) struct Settlements {
     pub(crate) executed_ids: Vec<i64>,
     pub(crate) executed_leases: Vec<i64>,
     pub(crate) outcomes: Vec<Value>,
-    /// `None` if all are plain successes.
+    /// `None` if the arrays hold all settlements.
     pub(crate) others: Option<Value>,
 }
 
@@ -20,13 +23,13 @@ impl Settlements {
         let mut done = Vec::with_capacity(settlements.len());
         let (mut executed, mut others) = (Vec::new(), Vec::new());
         for Settlement { claim, verdict } in settlements {
-            // A reply that is delivered leaves nothing to do but what a plain success leaves.
+            // A delivered reply only deletes its row, as a plain success does.
             if matches!(verdict, Verdict::Done { .. } | Verdict::Replied) && verdict.effects().is_none() {
                 done.push((claim.delivery.0, claim.lease.0));
             } else if let Verdict::Executed { outcome, reply: None, .. } = verdict
                 && verdict.effects().is_none()
             {
-                executed.push((claim.delivery.0, claim.lease.0, kept(outcome)));
+                executed.push((claim.delivery.0, claim.lease.0, outcome_json(outcome)));
             } else {
                 others.push(json!({ "id": claim.delivery, "lease": claim.lease, "verdict": to_json(verdict) }));
             }
@@ -50,8 +53,8 @@ impl Settlements {
 
 fn to_json(verdict: &Verdict) -> Value {
     let kind = verdict.name();
-    // Effects that only read neither check nor change anything.
-    let effects = verdict.effects().map(staged);
+    // `effects()` is `None` for effects without writes and events: their reads need no check.
+    let effects = verdict.effects().map(effects_json);
     match verdict {
         Verdict::Done { .. } | Verdict::Handled { .. } => with_effects(json!({ "kind": kind }), effects),
         Verdict::Retry { delay, failed } => {
@@ -66,8 +69,8 @@ fn to_json(verdict: &Verdict) -> Value {
         Verdict::Abandoned { cause } => json!({ "kind": kind, "cause": cause }),
         Verdict::HandlerFailed { failed } => json!({ "kind": kind, "failed": storable(failed) }),
         Verdict::Executed { outcome, reply, .. } => {
-            let mut json = with_effects(json!({ "kind": kind, "outcome": kept(outcome) }), effects);
-            // As text, so that it is kept byte for byte.
+            let mut json = with_effects(json!({ "kind": kind, "outcome": outcome_json(outcome) }), effects);
+            // As text, so that its bytes do not change.
             if let Some(reply) = reply {
                 json["reply"] = json!(serde_json::to_string(reply).unwrap_or_default());
             }
@@ -77,8 +80,8 @@ fn to_json(verdict: &Verdict) -> Value {
     }
 }
 
-/// What is kept of how a sync execution ended.
-fn kept(outcome: &SyncOutcome) -> Value {
+/// The stored outcome of a sync execution.
+fn outcome_json(outcome: &SyncOutcome) -> Value {
     let message = outcome.message.as_deref().map(without_nul);
     json!({ "outcome": outcome.name(), "status": outcome.status, "message": message })
 }
@@ -90,12 +93,13 @@ fn with_effects(mut json: Value, effects: Option<Value>) -> Value {
     json
 }
 
-/// A century: a longer delay would leave the calendar of Postgres.
+/// Limits a delay to a century. A longer delay may exceed the last date of Postgres.
 fn bounded(delay: Micros) -> Micros {
     delay.min(Micros::from_secs(100 * 365 * 24 * 3_600))
 }
 
-/// Postgres holds no U+0000 in a text, and one in a message must not fail the exchange of all others for ever.
+/// Replaces U+0000, which Postgres cannot store in a text. Otherwise one message would fail each
+/// exchange with it.
 fn storable(failed: &Attempt) -> Attempt {
     Attempt { message: without_nul(&failed.message), ..failed.clone() }
 }
@@ -104,8 +108,9 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// Values travel as text within the JSON, so that they arrive byte for byte. -1 stands for the version of what is absent.
-fn staged(effects: &Effects) -> Value {
+/// Values are texts within the JSON, so that their bytes do not change. A read of an absent key has
+/// the version -1.
+fn effects_json(effects: &Effects) -> Value {
     let reads: Vec<Value> = effects
         .reads
         .iter()

@@ -1,4 +1,4 @@
-//! The statements, each a file named for what it does.
+//! The SQL statements. Each constant is the file of the same name in `src/sql`.
 
 macro_rules! statements {
     ($($name:ident),+ $(,)?) => {
@@ -6,7 +6,7 @@ macro_rules! statements {
     };
 }
 
-#[expect(non_upper_case_globals, reason = "a statement is named like its file")]
+#[expect(non_upper_case_globals, reason = "a statement has the name of its file")]
 mod names {
     statements!(
         abandoned_list,

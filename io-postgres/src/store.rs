@@ -1,5 +1,6 @@
-//! The pool, and the schema.
+//! The store: its connections, and the migration of its schema.
 
+use crate::inline_claim::OutboxWriter;
 use crate::mutations::Mutations;
 use crate::notify::Notifier;
 use crate::pool::{Pool, Pooled};
@@ -8,10 +9,9 @@ use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 use std::str::FromStr;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tidegate_core::{StoreError, TriggerId};
-use tidegate_ports::{EmittedEvent, InlineClaimGuard, WakeHandle};
+use tidegate_core::StoreError;
 
 /// The store on a Postgres database.
 #[derive(Clone, Debug)]
@@ -19,14 +19,14 @@ pub struct PgStore {
     pub(crate) pool: Pool,
     pub(crate) connect: PgConnectOptions,
     pub(crate) notifier: Arc<Notifier>,
-    pub(crate) mutations: Arc<Mutations>,
-    pub(crate) dispatcher: Arc<OnceLock<WakeHandle>>,
+    pub(crate) writer: OutboxWriter,
+    pub(crate) mutations: Mutations,
 }
 
-/// How to connect.
+/// Options of the connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PgOptions {
-    /// Connections at the most, beyond the one that listens.
+    /// The most connections. The store opens one more, which listens to notifications.
     pub connections_max: u32,
     /// How long a call waits for a connection before it fails.
     pub acquire_timeout: Duration,
@@ -38,50 +38,49 @@ impl Default for PgOptions {
     }
 }
 
-/// Why the store cannot be used.
+/// The store cannot be opened or migrated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PgError {
     /// The connection string does not parse.
     #[error("the Postgres URL is not valid: {0}")]
     Url(#[source] sqlx::Error),
-    /// No connection.
+    /// The server refused the connection or did not answer.
     #[error("Postgres cannot be reached: {0}")]
     Connect(#[source] sqlx::Error),
-    /// The schema is of a newer Tidegate.
-    #[error("the database was migrated by a newer Tidegate (to version {0}); use that one")]
+    /// The schema belongs to a newer version of Tidegate.
+    #[error("the database was migrated by a newer Tidegate (to version {0}), nothing was changed; use that version")]
     Newer(i64),
-    /// The schema could not be brought up to date.
-    #[error("the schema could not be brought up to date, nothing was changed: {0}")]
+    /// A migration failed and was rolled back.
+    #[error("the schema could not be migrated, nothing was changed: {0}")]
     Migrate(#[source] MigrateError),
 }
 
 impl PgStore {
-    /// A store that connects when it is first used.
+    /// Creates a store. It opens its first connection at the first call.
     pub fn new(url: &str, options: &PgOptions) -> Result<Self, PgError> {
         let mut connect = PgConnectOptions::from_str(url).map_err(PgError::Url)?;
         if connect.get_application_name().is_none() {
             connect = connect.application_name("tidegate");
         }
         let connect = connect.options([
-            // Nobody needs to hear that a table exists already.
+            // Hides notices, such as the one that the schema exists already.
             ("client_min_messages", "warning"),
-            // The functions rely on it: each statement sees what was committed before it began.
+            // The SQL functions rely on this level: each statement sees all that was committed
+            // before it began.
             ("default_transaction_isolation", "read committed"),
         ]);
         let pool = Pool::new(connect.clone(), options.connections_max.max(1), options.acquire_timeout);
         let notifier = Arc::new(Notifier::new(pool.clone()));
-        Ok(Self { pool, connect, notifier, mutations: Arc::default(), dispatcher: Arc::default() })
+        let writer = OutboxWriter::new(pool.clone(), Arc::clone(&notifier));
+        let mutations = Mutations::new(writer.clone());
+        Ok(Self { pool, connect, notifier, writer, mutations })
     }
 
-    /// Room for the rows that are about to be written.
-    pub(crate) fn try_inline_claim(&self) -> Option<InlineClaimGuard> {
-        self.dispatcher.get().and_then(WakeHandle::try_inline_claim)
-    }
-
-    /// Brings the schema up to date. It may be called by many daemons at once: one of them does it, the others wait.
+    /// Applies the missing migrations. If several daemons call it at once, one applies them and the
+    /// others wait.
     pub async fn migrate(&self) -> Result<(), PgError> {
-        // The table of applied migrations goes where the path begins.
+        // sqlx creates the table of applied migrations in the first schema of the search path.
         let connect = self.connect.clone().options([("search_path", "tidegate")]);
         let pool = PgPoolOptions::new().max_connections(1).connect_with(connect).await.map_err(PgError::Connect)?;
         let result = migrate(&pool).await;
@@ -89,37 +88,26 @@ impl PgStore {
         result
     }
 
-    /// Whether the server answers.
+    /// Checks that the server answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
         let result = sqlx::query(sql::ping).execute(&mut *connection).await;
         connection.finish(result).map(drop).map_err(error::store)
     }
 
-    /// A connection of the pool. Where there is none, nothing was sent to anybody, and the error says so.
+    /// Takes a connection from the pool. An error means that nothing was sent.
     pub(crate) async fn connection(&self) -> Result<Pooled, StoreError> {
         self.pool.acquire().await.map_err(error::unreachable)
     }
 
-    /// Tells who has to look for rows of what was emitted.
-    pub(crate) fn tell_of<'e>(&self, emitted: impl Iterator<Item = &'e EmittedEvent>) {
-        let lanes: Vec<TriggerId> = emitted.flat_map(EmittedEvent::waiting).collect();
-        if !lanes.is_empty() {
-            self.notifier.notify(lanes.iter().copied());
-            if let Some(dispatcher) = self.dispatcher.get() {
-                dispatcher.wake(lanes);
-            }
-        }
-    }
-
-    /// Ends all connections.
+    /// Waits for the calls in flight, then closes all connections.
     pub async fn close(&self) {
         self.pool.close().await;
     }
 }
 
 async fn migrate(pool: &PgPool) -> Result<(), PgError> {
-    // Two that make the schema at the same moment: one of them fails, and finds it there at the second try.
+    // If two daemons create the schema at once, one of them fails. Its second try finds the schema.
     if pool.execute(sql::schema_make).await.is_err() {
         pool.execute(sql::schema_make).await.map_err(PgError::Connect)?;
     }

@@ -1,20 +1,26 @@
-//! `timestamptz` as the core's [`Timestamp`]: both are microseconds, only counted from different days.
+//! Converts between `timestamptz` and the core's [`Timestamp`]. Both count microseconds, from
+//! different days.
 
 use sqlx::encode::IsNull;
 use sqlx::error::BoxDynError;
 use sqlx::postgres::types::Oid;
 use sqlx::postgres::{PgArgumentBuffer, PgHasArrayType, PgTypeInfo, PgValueFormat, PgValueRef};
 use sqlx::{Decode, Encode, Postgres, Type};
-use tidegate_core::Timestamp;
+use tidegate_core::{Micros, Timestamp};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PgTime(pub(crate) Timestamp);
 
-/// 2000-01-01, where Postgres begins to count.
+/// 2000-01-01, from which Postgres counts.
 const EPOCH_2000: i64 = 946_684_800_000_000;
-/// The types' object ids are the same on every server.
+// The object ids of these types are the same on every server.
 const TIMESTAMPTZ: Oid = Oid(1184);
 const TIMESTAMPTZ_ARRAY: Oid = Oid(1185);
+
+/// A length of time as a `bigint` parameter.
+pub(crate) fn micros(length: Micros) -> i64 {
+    i64::try_from(length.0).unwrap_or(i64::MAX)
+}
 
 impl Type<Postgres> for PgTime {
     fn type_info() -> PgTypeInfo {
@@ -37,7 +43,7 @@ impl Encode<'_, Postgres> for PgTime {
 impl Decode<'_, Postgres> for PgTime {
     fn decode(value: PgValueRef<'_>) -> Result<Self, BoxDynError> {
         if value.format() != PgValueFormat::Binary {
-            return Err("a time in text form: only prepared statements return times".into());
+            return Err("a time came as text; only prepared statements return binary times".into());
         }
         let micros = i64::from_be_bytes(value.as_bytes()?.try_into()?);
         Ok(Self(Timestamp(micros.saturating_add(EPOCH_2000))))

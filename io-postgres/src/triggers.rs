@@ -1,4 +1,4 @@
-//! Triggers.
+//! Reads and writes triggers.
 
 use crate::emit::require_app;
 use crate::error::{OrFailed, port};
@@ -54,7 +54,8 @@ pub(crate) async fn put(
     spec: &TriggerSpec,
     by: &PrincipalId,
 ) -> Result<(Trigger, Change), PortError> {
-    // Puts of one app follow one another, so that two of one new name are one.
+    // The lock makes puts of one app run one after the other, so that two puts of a new name create
+    // one trigger.
     sqlx::query(sql::app_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
     let old = read(connection, app, &spec.name).await?;
     let (statement, change) = match old {
@@ -76,7 +77,7 @@ pub(crate) async fn delete(
     Ok(delete.execute(connection).await.or_failed()?.rows_affected() > 0)
 }
 
-/// The spec, and beside it what SQL needs of it.
+/// Binds the spec, and the parts of it that SQL reads from columns.
 fn bind<'q>(
     query: Query<'q, Postgres, PgArguments>,
     app: &'q AppName,
@@ -91,7 +92,7 @@ fn bind<'q>(
     };
     let (handler_kind, handler_name) = spec.handler.parts();
     let retry = RetryPolicySpec::from(spec.retry);
-    // The core's bounds are far below these types'.
+    // The core's limits are far below the limits of these types.
     let int = |ms: u64| i32::try_from(ms).unwrap_or(i32::MAX);
     query
         .bind(app.as_str())

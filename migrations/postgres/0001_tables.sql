@@ -1,12 +1,16 @@
--- Tables. Everything lives in the schema "tidegate", whose name is written out everywhere: nothing depends on a search_path.
--- All times are timestamptz by this server's clock; 'epoch' in a lease column means "not leased". Names compare and sort by
--- bytes (collate "C"): that is what the other stores do.
+-- The tables.
+--
+-- All objects are in the schema "tidegate". Statements write the schema's name out, so they do not
+-- depend on a search_path. All times are timestamptz by the clock of this server. 'epoch' in a
+-- lease column means "not leased". Names compare and sort by bytes (collate "C"), as in the other
+-- stores.
 
 do $$
 begin
     if current_setting('server_encoding') <> 'UTF8' then
-        raise exception 'Tidegate needs a database in UTF8, and this one is in %', current_setting('server_encoding')
-            using hint = 'Create the database with: create database … encoding ''UTF8'' template template0';
+        raise exception 'Tidegate needs a database with the encoding UTF8; this database has %',
+            current_setting('server_encoding')
+            using hint = 'Create a new one with: create database … encoding ''UTF8'' template template0';
     end if;
 end
 $$;
@@ -16,8 +20,8 @@ create table tidegate.apps (
     created_at timestamptz not null
 );
 
--- KV and script versions. One sequence for all, so that a version never comes back after a delete and a handler's
--- read can be checked by comparing versions alone.
+-- Versions of values and of scripts. All of them come from one sequence, so a version is never used
+-- again after a delete. So the store can check a handler's read by comparing versions alone.
 create sequence tidegate.versions;
 
 create table tidegate.scripts (
@@ -29,15 +33,17 @@ create table tidegate.scripts (
     primary key (app, name)
 );
 
--- A deleted trigger stays, because its waiting rows and its dead letters name it; its name is free again.
+-- A deleted trigger keeps its row, because outbox rows and dead letters refer to it. Its name is
+-- free for a new trigger.
 create table tidegate.triggers (
     id              bigint generated always as identity primary key,
     app             text collate "C" not null references tidegate.apps (name),
     name            text collate "C" not null,
     spec            jsonb not null,
-    -- 'invoke' is the lane of the app's invocations: made with the app, and in no list.
+    -- 'invoke' is the lane of the app's invocations. It is created with the app, and no list shows
+    -- it.
     source          text not null check (source in ('kv', 'app', 'http', 'cron', 'dead_letter', 'invoke')),
-    -- What SQL needs of the spec, taken from it when it is written: fan-out must not parse JSON.
+    -- The columns down to `enabled` repeat parts of the spec, so that fan-out does not parse JSON.
     on_set          boolean not null default false,
     on_delete       boolean not null default false,
     first_pattern   text collate "C" not null default '',
@@ -56,23 +62,24 @@ create table tidegate.triggers (
     paused          boolean not null default false,
     registered_by   text not null,
     version         bigint not null,
-    -- Of a cron trigger: its next tick; null until a dispatcher has looked at it.
+    -- The next tick of a cron trigger. Null until a dispatcher has computed it.
     next_tick       timestamptz check (next_tick is null or source = 'cron'),
     deleted_at      timestamptz
 );
 
 create unique index triggers_living on tidegate.triggers (app, name) where deleted_at is null;
--- Fan-out finds an app's triggers of one source here.
+-- Fan-out looks up the triggers of one app and one source.
 create index triggers_matching on tidegate.triggers (app, source) where deleted_at is null and enabled;
--- Discovery looks here at every poll; it holds cron triggers alone.
+-- Each discovery looks up the cron triggers that are due. The index contains no other triggers.
 create index triggers_ticking on tidegate.triggers (next_tick)
     where source = 'cron' and deleted_at is null and enabled;
 
--- Keys are compared by bytes, so that a list has the same order on every server and in the other stores.
+-- Values. Keys compare by bytes, so that a list has the same order on every server and in the other
+-- stores.
 --
--- No foreign key to apps: each put would lock the row of its app, and all puts of one app would meet there. Apps are never
--- removed, and the function that puts looks for the app first. The value is json and not jsonb: it reads back byte for
--- byte as it was put.
+-- There is no foreign key to apps. With one, each put would lock the row of its app, and all puts
+-- of an app would contend for that lock. Apps are never removed, and `kv_mutate` checks that the
+-- app exists. The value is json and not jsonb, because a read must return the bytes that were put.
 create table tidegate.kv (
     app        text collate "C" not null,
     collection text collate "C" not null,
@@ -83,29 +90,33 @@ create table tidegate.kv (
     primary key (app, collection, key)
 ) with (fillfactor = 80);
 
--- One event for one trigger: the hot table.
+-- Deliveries: one event for one trigger. This is the hot table.
 --
--- The columns of the lease are in no index and the pages are left half empty, so that leasing and renewing are HOT updates:
--- no index is written, and the old versions are pruned without a vacuum. They stand side by side and are never null, so
--- that such an update changes one short stretch of the row, and only that stretch goes to the WAL.
+-- Claims and renewals are HOT updates: they write no index, and Postgres prunes the old row
+-- versions without a vacuum. For that, the lease columns are in no index and the pages are filled
+-- to 50 % only. The lease columns are adjacent and never null, so such an update changes one short
+-- range of the row, and only that range goes to the WAL.
 --
--- The order of columns: first what is always there and of fixed width, without padding, so that a claim finds all that it
--- looks at in one place at fixed offsets; then what may be null; then the texts, with what may be large last.
+-- The order of the columns: first the columns that are never null and have a fixed width, without
+-- padding, so that a claim finds all columns that it reads at fixed offsets; then the columns that
+-- may be null; then texts, with the largest last.
 --
--- There are no foreign keys: each would cost a lookup and a shared lock on the trigger's row per insert, where all emits of
--- one trigger would meet; triggers are never removed, so a row's trigger is always there.
+-- There are no foreign keys. Each would cost a lookup and a shared lock on the trigger's row per
+-- insert, and all emits of one trigger would contend for that lock. Triggers are never removed, so
+-- the trigger of a row always exists.
 create table tidegate.outbox (
-    -- Settlements name a row by its id.
+    -- A settlement refers to its row by this id.
     id                 bigint generated always as identity primary key,
     trigger_id         bigint not null,
     due_at             timestamptz not null,
-    -- The number of the last claim, when it was made and how long it holds.
+    -- The number of the last claim, the end of its lease, and the time of the claim.
     lease              bigint not null default 0,
     lease_until        timestamptz not null default 'epoch',
     leased_at          timestamptz not null default 'epoch',
-    -- How many attempts were begun. At most one more than allowed: such a claim executes nothing.
+    -- The attempts that have begun. A claim after the last allowed attempt counts one more, and
+    -- executes nothing.
     attempt            integer not null default 0,
-    -- What the trigger said when the event was emitted.
+    -- The retry policy and timeout of the trigger at the time of the emit.
     max_attempts       integer not null,
     base_ms            integer not null,
     max_ms             integer not null,
@@ -119,7 +130,7 @@ create table tidegate.outbox (
     root_id            uuid not null,
     parent_id          uuid,
     max_age_ms         bigint,
-    -- The dead letter that this row was before it was redriven, and the one that it handles.
+    -- The dead letter that was redriven into this row, and the dead letter that this row handles.
     previous_letter_id bigint,
     handles_letter_id  bigint,
     backoff            text not null,
@@ -128,45 +139,49 @@ create table tidegate.outbox (
     subject            text not null,
     actor              text not null,
     traceparent        text,
-    -- Where a sync caller waits: `incarnation:seq`.
+    -- The inbox of the sync caller: `incarnation:seq`.
     reply_to           text,
-    -- json and not jsonb: handed on byte for byte.
+    -- json and not jsonb: the handler gets the bytes that were emitted.
     data               json not null,
-    -- The attempts that failed so far, as an array of the core's `Attempt`.
+    -- The failed attempts, as an array of the core's `Attempt`.
     failed             jsonb,
-    -- What an invocation runs, instead of a handler of its lane.
+    -- The script of an invocation, which runs instead of the lane's handler.
     script             text,
-    -- How a sync execution ended, until its reply is delivered: {"outcome", "status", "message"}.
+    -- The outcome of a sync execution whose reply is not delivered yet: {"outcome", "status",
+    -- "message"}.
     executed           jsonb,
-    -- The key that the reply is kept under for whoever repeats the call.
+    -- The idempotency key of the call. The reply is stored under it, for a repeated call.
     call_key           text,
     constraint attempts_are_counted check (attempt between 0 and max_attempts + 1),
     constraint leased_by_a_claim check (lease > 0 or lease_until = 'epoch'),
     constraint depth_tells_a_parent check (depth >= 0 and (depth > 0) = (parent_id is not null)),
     constraint only_sync_is_executed check (executed is null or reply_to is not null),
     constraint sync_or_handler check (reply_to is null or handles_letter_id is null),
-    -- A handler of dead letters runs once and makes no dead letter.
+    -- The handler of a dead letter runs once, and its failure creates no dead letter.
     constraint handler_runs_once check (handles_letter_id is null or max_attempts = 1)
 ) with (
     fillfactor = 50,
-    -- Most of a queue is dead rows: vacuum early and without pauses. The threshold keeps a nearly empty table from being
-    -- vacuumed all the time.
+    -- Most row versions of a queue are dead, so vacuum starts early and does not pause. The
+    -- threshold keeps Postgres from vacuuming a nearly empty table all the time.
     autovacuum_vacuum_scale_factor = 0.02,
     autovacuum_vacuum_threshold = 2000,
     autovacuum_vacuum_insert_scale_factor = 0.2,
     autovacuum_vacuum_cost_delay = 0
 );
 
--- Claim, discovery and nothing else. A lane is a run of this index: a claim walks it from its floor, in the order of due
--- time, and the id breaks ties without a sort; a discovery jumps from run to run and looks at the first row of each. One
--- more index would be one more write per row.
+-- The index of lanes, for claims and discovery only. The entries of a lane are adjacent. A claim
+-- walks them from its floor in the order of due time; the id orders rows with the same due time, so
+-- no sort is needed. A discovery jumps from lane to lane and reads the first row of each. Each
+-- further index would cost one more write per row.
 --
--- The id is an expression, so that nobody looks for an id here. Where most of the table is dead, because somebody holds a
--- transaction open, the planner finds a walk over all of this index as cheap as one step in the primary key's.
+-- The id is an expression, so that no condition on the id can use this index. While a long
+-- transaction keeps dead rows in the table, the planner takes a walk over this whole index for as
+-- cheap as one lookup in the primary key.
 create index outbox_lanes on tidegate.outbox (trigger_id, due_at, (id + 0));
 
--- Live leases of triggers with a max_concurrency, so that a claim counts them without walking a long lane. A row here
--- whose delivery no longer bears the lease is stale; the next claim or call of the lane removes it.
+-- The leases of triggers with a max_concurrency, so that a claim counts them without a walk over a
+-- long lane. A row is stale if its delivery has another lease now. The next claim or call of the
+-- lane removes stale rows.
 create table tidegate.slots (
     trigger_id  bigint not null,
     delivery_id bigint not null,
@@ -174,8 +189,8 @@ create table tidegate.slots (
     primary key (trigger_id, delivery_id)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
--- Deliveries that will not be tried again by themselves. Names and versions are copies: what a trigger says later does
--- not change what happened.
+-- Dead letters: deliveries that are not tried again unless they are redriven. Names and versions
+-- are copies, so a later change of the trigger does not change the record.
 create table tidegate.dead_letters (
     id                 bigint generated always as identity primary key,
     app                text collate "C" not null,
@@ -194,11 +209,11 @@ create table tidegate.dead_letters (
     fingerprint        text collate "C" not null,
     enqueued_at        timestamptz not null,
     created_at         timestamptz not null,
-    -- Null is open.
+    -- Null: the letter is open.
     resolution         text check (resolution in ('handled', 'handler_failed', 'redriven', 'discarded')),
     redrive_generation integer not null,
     previous_letter_id bigint,
-    -- What the handler that was to handle it failed of.
+    -- The failed attempt of the letter's handler.
     handler_failure    jsonb,
     max_attempts       integer not null,
     backoff            text not null,
@@ -220,12 +235,12 @@ create table tidegate.dead_letters (
     data               json not null
 );
 
--- Lists are newest first: an app's, those of one trigger, those that failed alike.
+-- For lists, newest first: the letters of an app, of one trigger, and with one fingerprint.
 create index dead_letters_of_app on tidegate.dead_letters (app, id);
 create index dead_letters_of_trigger on tidegate.dead_letters (app, trigger_name, id);
 create index dead_letters_alike on tidegate.dead_letters (app, fingerprint, id);
 
--- Sync executions whose reply reached nobody.
+-- Abandoned executions: sync executions without a delivered reply.
 create table tidegate.abandoned_executions (
     delivery_id bigint primary key,
     app         text collate "C" not null,
@@ -233,7 +248,7 @@ create table tidegate.abandoned_executions (
     event_id    uuid not null,
     reply_to    text not null,
     cause       text not null check (cause in ('node_lost', 'caller_gone')),
-    -- 'succeeded' or the code of the failure; null if nobody knows how it ended.
+    -- 'succeeded' or the code of the failure. Null if the outcome is unknown.
     outcome     text,
     status      integer,
     message     text,
@@ -242,7 +257,7 @@ create table tidegate.abandoned_executions (
 
 create index abandoned_executions_of_app on tidegate.abandoned_executions (app, delivery_id);
 
--- Chains that were cut because they were too deep: one row per trigger and root event.
+-- Loops: chains of events that were cut at the depth limit. One row per trigger and root event.
 create table tidegate.loops (
     trigger_id    bigint not null,
     root_id       uuid not null,
@@ -252,7 +267,7 @@ create table tidegate.loops (
     primary key (trigger_id, root_id)
 );
 
--- Requests that must not be made twice, and what they were answered. Kept for a day.
+-- Idempotency keys of emit requests, with the events of the first request. A key is kept for a day.
 create table tidegate.idempotency_keys (
     app        text collate "C" not null,
     key        text collate "C" not null,
@@ -262,10 +277,11 @@ create table tidegate.idempotency_keys (
     primary key (app, key)
 );
 
--- Finds what is older than a day.
+-- For pruning keys that are older than a day.
 create index idempotency_keys_age on tidegate.idempotency_keys (created_at);
 
--- Calls that must not be made twice, each with the execution that it became and the reply of a success. Kept for a day.
+-- Idempotency keys of sync calls, with the execution of the first call and the reply if it
+-- succeeded. A key is kept for a day.
 create table tidegate.call_keys (
     app         text collate "C" not null,
     key         text collate "C" not null,
@@ -276,4 +292,5 @@ create table tidegate.call_keys (
     primary key (app, key)
 );
 
+-- For pruning keys that are older than a day.
 create index call_keys_age on tidegate.call_keys (created_at);

@@ -1,38 +1,76 @@
--- Values. Whoever changes one holds its lock, and whoever checks versions before applying effects holds the locks of
--- all keys that it read or writes, so that nothing changes between a check and its commit, not even an absent key.
+-- Values by collection and key.
+--
+-- A transaction that changes a value holds the lock of its key until the commit. A transaction that
+-- applies effects holds the locks of all keys that it read or writes. So no value changes between
+-- the check of a version and the commit that relies on it. The locks are of keys and not of rows,
+-- because a check may also find that a key is absent.
 
--- The lock of a key: one of 4,096, so that a large batch cannot run the server out of locks. Taken in rising order.
+-- The number of a key's lock: one of 4,096, so that a large batch cannot exhaust the server's table
+-- of locks.
+--
+-- A transaction takes these locks in rising order, so that two transactions never wait for each
+-- other in a circle.
+--
+-- Parameters: the app, the collection and the key.
+-- Returns: the number.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.kv_stripe(p_app text, p_collection text, p_key text) returns integer
 language sql immutable parallel safe
 return hashtext(p_app || '/' || p_collection || '/' || p_key) & 4095;
 
--- 7231 is this program's number for these locks.
+-- Takes a lock of keys until the end of the transaction. 7231 is Tidegate's number for these
+-- advisory locks.
+--
+-- Parameters: the number of the lock.
+-- Returns: nothing.
+-- Locks: the advisory lock.
+-- Changes: nothing.
 create function tidegate.kv_lock(p_stripe integer) returns void
 language sql volatile as $$ select pg_advisory_xact_lock(7231, p_stripe) $$;
 
--- A value to set, or to delete where it is null. One that does not apply keeps its place and changes nothing.
-create type tidegate.kv_change as (
-    applies     boolean,
-    app         text,
-    collection  text,
-    key         text,
-    value       text,
-    actor       text,
-    root_id     uuid,
-    parent_id   uuid,
-    depth       integer,
-    traceparent text
+-- A put or a delete of a value.
+create type tidegate.kv_mutation as (
+    app        text,
+    collection text,
+    key        text,
+    -- The JSON text to put. Null deletes the key.
+    value      text,
+    -- 'any', 'absent' (the key must not exist) or 'version' (the value must have this version).
+    guard      text,
+    version    bigint,
+    cause      tidegate.cause
 );
 
--- Sets and deletes values, each key at most once, and emits their events. The caller holds the keys' locks. Answers each
--- change's version and event, by its place, and which events gave a row to which triggers. Deleting what is not there does
--- nothing, and has neither version nor event.
+-- The data of a `kv.set` or `kv.delete` event. `json_build_object` would parse the value again;
+-- this keeps its text.
 --
--- An array of texts has no index to its elements: what is taken from one by its place is looked for from the start. So
--- only arrays of numbers and ids are, and the others are gone through once.
+-- Parameters: the collection, the key, the value (null for a delete) and the version.
+-- Returns: the JSON object.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.kv_event_data(p_collection text, p_key text, p_value text, p_version bigint) returns json
+language sql stable parallel safe
+return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key) || ',"value":'
+    || coalesce(p_value, 'null') || ',"version":' || p_version || '}')::json;
+
+-- Writes values, and fans out their events. It does not check the guards.
+--
+-- A delete of an absent key does nothing: it has no version and no event.
+--
+-- Postgres finds an element of a text array only by walking the array from its start. So the
+-- statements take elements by position only from arrays of numbers and ids, and walk the mutations
+-- once.
+--
+-- Parameters: the time; the mutations, at most one per key; a flag per mutation that tells whether
+--   it applies, or null if all apply.
+-- Returns: the version and the event of each mutation, by position; then the event and the trigger
+--   of each outbox row.
+-- Locks: none of its own. The caller holds the locks of the keys.
+-- Changes: kv, outbox.
 create function tidegate.kv_write(
-    p_now timestamptz, p_changes tidegate.kv_change[], out versions bigint[], out event_ids uuid[],
-    out woken_by uuid[], out woken bigint[]
+    p_now timestamptz, p_mutations tidegate.kv_mutation[], p_applies boolean[] default null, out versions bigint[],
+    out event_ids uuid[], out woken_by uuid[], out woken bigint[]
 )
 language plpgsql as $$
 declare
@@ -44,102 +82,93 @@ begin
         array_agg(row(
             d.app, d.event_id, case when d.value is null then 'kv.delete' else 'kv.set' end,
             d.collection || '/' || d.key,
-            -- The value's text as it is: json_build_object would keep it too, but not without parsing it again.
-            ('{"collection":' || to_json(d.collection) || ',"key":' || to_json(d.key) || ',"value":'
-                || coalesce(d.value, 'null') || ',"version":' || d.version || '}')::json,
-            d.actor, coalesce(d.root_id, d.event_id), d.parent_id, d.depth, d.traceparent
+            tidegate.kv_event_data(
+                p_collection => d.collection, p_key => d.key, p_value => d.value, p_version => d.version),
+            d.cause
         )::tidegate.new_event) filter (where d.event_id is not null)
     into versions, event_ids, v_deletes, v_events
     from (
         select
-            c.*,
-            case when c.is_there then nextval('tidegate.versions') end as version,
-            case when c.is_there then tidegate.uuid_v7(p_now) end as event_id
+            m.app, m.collection, m.key, m.value, m.cause,
+            case when m.changes then nextval('tidegate.versions') end as version,
+            case when m.changes then tidegate.uuid_v7(p_now) end as event_id
         from (
             select
-                c.*,
-                c.applies and (c.value is not null or exists (
+                m.*,
+                coalesce(m.applies, true) and (m.value is not null or exists (
                     select from tidegate.kv k
-                    where k.app = c.app and k.collection = c.collection and k.key = c.key offset 0)) as is_there
-            from unnest(p_changes) c offset 0
-        ) c offset 0
+                    where k.app = m.app and k.collection = m.collection and k.key = m.key offset 0)) as changes
+            from unnest(p_mutations, p_applies) m (app, collection, key, value, guard, version, cause, applies) offset 0
+        ) m offset 0
     ) d;
     if v_deletes then
-        delete from tidegate.kv k using unnest(p_changes) c
-        where c.applies and c.value is null and k.app = c.app and k.collection = c.collection and k.key = c.key;
+        delete from tidegate.kv k
+        using unnest(p_mutations, p_applies) m (app, collection, key, value, guard, version, cause, applies)
+        where coalesce(m.applies, true) and m.value is null
+          and k.app = m.app and k.collection = m.collection and k.key = m.key;
     end if;
     insert into tidegate.kv as k (app, collection, key, value, version, updated_at)
-    select c.app, c.collection, c.key, c.value::json, versions[c.place], p_now
-    from unnest(p_changes) with ordinality c (
-        applies, app, collection, key, value, actor, root_id, parent_id, depth, traceparent, place)
-    where c.applies and c.value is not null
+    select m.app, m.collection, m.key, m.value::json, versions[m.n], p_now
+    from unnest(p_mutations, p_applies) with ordinality m (
+        app, collection, key, value, guard, version, cause, applies, n)
+    where coalesce(m.applies, true) and m.value is not null
     on conflict on constraint kv_pkey do update set
         value = excluded.value, version = excluded.version, updated_at = excluded.updated_at;
     select array_agg(f.event_id), array_agg(f.trigger_id) into woken_by, woken
-    from tidegate.fan_out(p_now, 'kv', v_events) f;
+    from tidegate.fan_out(p_now => p_now, p_source => 'kv', p_events => v_events) f;
 end
 $$;
 
--- What callers put and delete, each key at most once. A guard is 'any', 'absent' or 'version'. First the status of each, in
--- their order: 'done', 'failed' (the guard does not hold; the version is that of what is there), 'absent' (there was nothing
--- to delete) or 'unknown_app'; one that is not done leaves the others alone. Then, with the status 'woken', which event gave
--- a row to which trigger.
-create function tidegate.kv_mutate(
-    p_apps text[], p_collections text[], p_keys text[], p_values text[], p_guards text[], p_versions bigint[],
-    p_actors text[], p_root_ids uuid[], p_parent_ids uuid[], p_depths integer[], p_traceparents text[]
-) returns table (status text, version bigint, updated_at timestamptz, event_id uuid, woken bigint)
-language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
-as $$
+-- Puts and deletes values under their guards. If a guard fails, the other mutations still run.
+--
+-- Parameters: the mutations, at most one per key.
+-- Returns: first one row per mutation, in order, with a status: 'done'; 'failed' (the guard does
+--   not hold; `version` is the version that exists); 'absent' (there is no key to delete);
+--   'unknown_app'. Then one row per outbox row, with the status 'woken', the event in `event_id`
+--   and the trigger in `woken`.
+-- Locks: the locks of the keys, until the end of the transaction.
+-- Changes: kv, outbox.
+create function tidegate.kv_mutate(p_mutations tidegate.kv_mutation[])
+returns table (status text, version bigint, updated_at timestamptz, event_id uuid, woken bigint)
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_now timestamptz;
     v_statuses text[];
     v_current bigint[];
-    v_changes tidegate.kv_change[];
+    v_applies boolean[];
     v_written record;
 begin
     perform tidegate.kv_lock(s.stripe)
     from (
-        select distinct tidegate.kv_stripe(c.app, c.collection, c.key) as stripe
-        from unnest(p_apps, p_collections, p_keys) c (app, collection, key)
+        select distinct tidegate.kv_stripe(m.app, m.collection, m.key) as stripe
+        from unnest(p_mutations) m
         order by stripe offset 0
     ) s;
-    -- Behind the locks the clock is read and all that was written before is seen, so times grow with versions.
+    -- The clock is read after the locks are held, so times grow with versions. The next statement
+    -- sees all that was committed before.
     v_now := clock_timestamp();
-    select
-        array_agg(j.status), array_agg(j.current),
-        array_agg(row(
-            j.status = 'done', j.app, j.collection, j.key, j.value, j.actor, j.root_id, j.parent_id, j.depth,
-            j.traceparent)::tidegate.kv_change)
-    into v_statuses, v_current, v_changes
+    select array_agg(j.status), array_agg(j.current), array_agg(j.status = 'done')
+    into v_statuses, v_current, v_applies
     from (
         select
-            c.*, k.version as current,
+            k.version as current,
             case
-                when not exists (select from tidegate.apps a where a.name = c.app offset 0) then 'unknown_app'
-                when c.guard = 'absent' and k.version is not null then 'failed'
-                when c.guard = 'version' and k.version is distinct from c.version then 'failed'
-                when c.value is null and k.version is null then 'absent'
+                when not exists (select from tidegate.apps a where a.name = m.app offset 0) then 'unknown_app'
+                when m.guard = 'absent' and k.version is not null then 'failed'
+                when m.guard = 'version' and k.version is distinct from m.version then 'failed'
+                when m.value is null and k.version is null then 'absent'
                 else 'done'
             end as status
-        from unnest(
-            p_apps, p_collections, p_keys, p_values, p_guards, p_versions, p_actors, p_root_ids, p_parent_ids, p_depths,
-            p_traceparents) c (
-            app, collection, key, value, guard, version, actor, root_id, parent_id, depth, traceparent)
+        from unnest(p_mutations) m
         left join lateral (
-            -- Nobody asks what a value replaces that is put without a guard.
+            -- A put without a guard does not need the version that it replaces.
             select k.version from tidegate.kv k
-            where (c.guard <> 'any' or c.value is null)
-              and k.app = c.app and k.collection = c.collection and k.key = c.key limit 1) k on true
+            where (m.guard <> 'any' or m.value is null)
+              and k.app = m.app and k.collection = m.collection and k.key = m.key limit 1) k on true
         offset 0
     ) j;
-    v_written := tidegate.kv_write(v_now, v_changes);
+    v_written := tidegate.kv_write(p_now => v_now, p_mutations => p_mutations, p_applies => v_applies);
     return query
     select s.status, coalesce(s.version, s.current), v_now, s.event_id, null::bigint
     from unnest(v_statuses, v_current, v_written.versions, v_written.event_ids) s (status, current, version, event_id);

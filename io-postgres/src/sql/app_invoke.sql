@@ -1,4 +1,4 @@
--- The lane of an app's invocations: it has no rule and no handler of its own, nobody wrote it, and no list shows it.
+-- Creates the lane of an app's invocations. It has no rule and no handler, and no list shows it.
 insert into tidegate.triggers (
     app, name, spec, source, handler_kind, handler_name, max_attempts, backoff, base_ms, max_ms, jitter, timeout_ms,
     enabled, registered_by, version)

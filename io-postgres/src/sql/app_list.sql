@@ -1,1 +1,2 @@
+-- Lists the apps by name.
 select name, created_at from tidegate.apps order by name

@@ -1,8 +1,11 @@
--- $2 is a trigger's name, $3 a fingerprint, $4 whether only open ones, $5 an id, $7 one letter, $8 a reason, $9 a resolution;
--- null means any.
+-- Lists the dead letters of an app, newest first.
+--
+-- $2 is the trigger's name, $3 the fingerprint, $4 true for open letters only, $5 the id to
+-- continue from, $6 the most letters, $7 the id of one letter, $8 the reason, $9 the resolution.
+-- Null selects all.
 select id, delivery_id, trigger_name, trigger_version, handler_kind, handler_name, script_version, principal, reason,
-    attempts, failed::text as failed, fingerprint, enqueued_at, created_at, resolution, handler_failure::text as handler_failure,
-    redrive_generation, previous_letter_id, event_id,
+    attempts, failed::text as failed, fingerprint, enqueued_at, created_at, resolution,
+    handler_failure::text as handler_failure, redrive_generation, previous_letter_id, event_id,
     source, type, subject, time, actor, root_id, parent_id, depth, traceparent, data::text as data
 from tidegate.dead_letters
 where app = $1 and ($2::text is null or trigger_name = $2) and ($3::text is null or fingerprint = $3)

@@ -1,4 +1,7 @@
--- $2 is a trigger's name, $3 a state, $4 an id, $6 one delivery; null means any.
+-- Lists the deliveries of an app in the outbox, oldest first.
+--
+-- $2 is the trigger's name, $3 the state, $4 the id to continue from, $5 the most deliveries, $6
+-- the id of one delivery. Null selects all.
 select * from (
     select o.id, t.name::text as trigger_name, o.attempt, o.max_attempts, o.due_at, o.enqueued_at,
         o.failed::text as failed, o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id,

@@ -1,1 +1,2 @@
+-- Lists the lanes with rows and the cron triggers that are due.
 select * from tidegate.discover()

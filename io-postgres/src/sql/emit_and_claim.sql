@@ -1,24 +1,17 @@
--- The same, and a claim of at most $14 of the new rows, but none of the lanes $15. The claim is an exchange like any other: it
--- asks each lane for as many rows as it has got just now, and for none from before.
+-- Emits all events of one request as `emit_events` does, then claims the new rows inline.
+--
+-- $1 to $11 are the parameters of `emit_events`, $12 to $15 those of `tidegate.claim_written`.
+-- First come the rows of the events, then the rows of the claim, in which the columns of the events
+-- are null.
 with emitted as materialized (
-    select e.status, e.event_id, e.woken
-    from tidegate.emit_events($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) e
-), lanes as materialized (
-    select array_agg(l.trigger_id) as triggers, array_agg(least(l.rows, $14 - l.before)::integer) as quotas
-    from (
-        select w.trigger_id, count(*) as rows, sum(count(*)) over (order by w.trigger_id) - count(*) as before
-        from emitted e cross join unnest(e.woken) w (trigger_id)
-        where w.trigger_id <> all ($15)
-        group by w.trigger_id
-        order by w.trigger_id
-    ) l
-    where l.before < $14
+    select e.status, e.event_id as emitted_id, e.woken
+    from tidegate.emit_events(
+        p_app => $1, p_types => $2, p_subjects => $3, p_data => $4,
+        p_cause => row($5, $6, $7, $8, $9)::tidegate.cause, p_key => $10, p_digest => $11) e
 )
-select e.status, e.event_id as emitted_id, e.woken, (null::tidegate.exchanged).*
-from emitted e
+select e.*, (null::tidegate.exchanged).* from emitted e
 union all
 select null, null, null, c.*
-from (select * from lanes where triggers is not null) l
-cross join lateral tidegate.exchange(
-    $12, $13, '{}', '{}', '{}', '{}', '{}', null, l.triggers, l.quotas,
-    array_fill(statement_timestamp(), array[cardinality(l.triggers)])) c
+from tidegate.claim_written(
+    p_written => array(select w.lane from emitted e cross join unnest(e.woken) w (lane)),
+    p_rows_max => $12, p_closed_lanes => $13, p_lease_us => $14, p_lost_message => $15) c

@@ -1,22 +1,20 @@
--- The same, and a claim of at most $14 of the new rows, but none of the lanes $15: see emit_and_claim.
+-- Puts and deletes values as `kv_mutate` does, then claims the new rows inline.
+--
+-- $1 to $11 are the parameters of `kv_mutate`, $12 to $15 those of `tidegate.claim_written`. First
+-- come the rows of the mutations, then the rows of the claim, in which the columns of the mutations
+-- are null.
 with mutated as materialized (
-    select m.* from tidegate.kv_mutate($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) m
-), lanes as materialized (
-    select array_agg(l.trigger_id) as triggers, array_agg(least(l.rows, $14 - l.before)::integer) as quotas
-    from (
-        select m.woken as trigger_id, count(*) as rows, sum(count(*)) over (order by m.woken) - count(*) as before
-        from mutated m
-        where m.woken is not null and m.woken <> all ($15)
-        group by m.woken
-        order by m.woken
-    ) l
-    where l.before < $14
+    select m.status, m.version, m.updated_at, m.event_id as emitted_id, m.woken
+    from tidegate.kv_mutate(p_mutations => array(
+        select row(
+            app, collection, key, value, guard, version,
+            row(actor, root_id, parent_id, depth, traceparent)::tidegate.cause)::tidegate.kv_mutation
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) m (
+            app, collection, key, value, guard, version, actor, root_id, parent_id, depth, traceparent))) m
 )
-select m.status, m.version, m.updated_at, m.event_id as emitted_id, m.woken, (null::tidegate.exchanged).*
-from mutated m
+select m.*, (null::tidegate.exchanged).* from mutated m
 union all
 select null, null, null, null, null, c.*
-from (select * from lanes where triggers is not null) l
-cross join lateral tidegate.exchange(
-    $12, $13, '{}', '{}', '{}', '{}', '{}', null, l.triggers, l.quotas,
-    array_fill(statement_timestamp(), array[cardinality(l.triggers)])) c
+from tidegate.claim_written(
+    p_written => array(select m.woken from mutated m where m.woken is not null),
+    p_rows_max => $12, p_closed_lanes => $13, p_lease_us => $14, p_lost_message => $15) c

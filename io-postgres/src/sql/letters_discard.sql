@@ -1,16 +1,10 @@
--- Marks the next letters.
+-- Marks the next letters of a selection as discarded.
 --
--- $2 are ids, $3 a trigger's name, $4 a fingerprint, $5 a reason, $6 and $7 from and before when, $8 a resolution, $9 an
--- id; null means any, but of the resolution: open, unless ids are given.
+-- $1 to $9 are the fields of `tidegate.letter_selection`, $10 is the most letters.
 with picked as materialized (
     select l.id from tidegate.dead_letters l
-    where l.app = $1 and l.resolution is distinct from 'redriven'
-      and ($2::bigint[] is null or l.id = any ($2))
-      and ($3::text is null or l.trigger_name = $3) and ($4::text is null or l.fingerprint = $4)
-      and ($5::text is null or l.reason = $5)
-      and ($6::timestamptz is null or l.created_at >= $6) and ($7::timestamptz is null or l.created_at < $7)
-      and (l.resolution is not distinct from $8 or ($8::text is null and $2 is not null))
-      and l.id > coalesce($9, 0)
+    where tidegate.selects_letter(
+        p_selection => row($1, $2, $3, $4, $5, $6, $7, $8, $9)::tidegate.letter_selection, p_letter => l)
     order by l.id
     limit $10
     for update of l

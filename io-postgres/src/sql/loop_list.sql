@@ -1,3 +1,4 @@
+-- Lists the loops of an app, newest first.
 select t.name as trigger_name, l.root_id, l.count, l.last_event_id, l.last_at
 from tidegate.loops l join tidegate.triggers t on t.id = l.trigger_id
 where t.app = $1

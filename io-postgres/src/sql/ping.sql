@@ -1,1 +1,2 @@
+-- Checks that the server answers.
 select 1

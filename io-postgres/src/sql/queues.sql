@@ -1,14 +1,17 @@
--- Each lane with its depth, counted up to $1, and its first row that nobody holds. The recursion jumps from trigger to
--- trigger over the index.
+-- Lists the lanes with their depth and the due time of their first unleased row.
+--
+-- The depth is counted up to $1 rows. The recursion jumps from lane to lane in the index. Each row
+-- has the store's time; if the outbox is empty, the one row has nothing else.
 with recursive lanes (id) as (
     (select o.trigger_id from tidegate.outbox o order by o.trigger_id, o.due_at, o.id + 0 limit 1)
     union all
     select (
-        select o.trigger_id from tidegate.outbox o where o.trigger_id > l.id order by o.trigger_id, o.due_at, o.id + 0 limit 1)
+        select o.trigger_id from tidegate.outbox o where o.trigger_id > l.id
+        order by o.trigger_id, o.due_at, o.id + 0 limit 1)
     from lanes l where l.id is not null
-), told (now) as (select clock_timestamp())
-select told.now, t.app, t.name, counted.depth, first.due_at as oldest_due
-from told
+), clock (now) as (select clock_timestamp())
+select clock.now, t.app, t.name, counted.depth, first.due_at as oldest_due
+from clock
 left join lanes l on l.id is not null
 left join lateral (select app, name from tidegate.triggers where id = l.id) t on true
 left join lateral (
@@ -16,7 +19,7 @@ left join lateral (
         select from tidegate.outbox o where o.trigger_id = l.id order by o.trigger_id, o.due_at, o.id + 0 limit $1) rows
 ) counted on true
 left join lateral (
-    select o.due_at from tidegate.outbox o where o.trigger_id = l.id and o.lease_until <= told.now
+    select o.due_at from tidegate.outbox o where o.trigger_id = l.id and o.lease_until <= clock.now
     order by o.due_at, o.id + 0 limit 1
 ) first on true
 order by t.app, t.name, l.id

@@ -1,4 +1,4 @@
--- The same source keeps its version, and then nothing is returned.
+-- Writes a script. An equal source changes no row and keeps its version.
 insert into tidegate.scripts as s (app, name, version, source, updated_at)
 values ($1, $2, nextval('tidegate.versions'), $3, clock_timestamp())
 on conflict (app, name) do update set

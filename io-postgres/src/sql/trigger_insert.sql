@@ -1,3 +1,4 @@
+-- Creates a trigger, with the parts of the spec that SQL reads.
 insert into tidegate.triggers (
     app, name, spec, source, on_set, on_delete, first_pattern, second_pattern, handler_kind, handler_name,
     max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms, max_concurrency, enabled, registered_by,

@@ -1,4 +1,7 @@
--- A cron trigger that was changed is looked at anew: what it missed under its old schedule is not made up for.
+-- Replaces a trigger, and counts its version up.
+--
+-- A cron trigger gets its next tick from the new schedule. Ticks that it missed under the old
+-- schedule are not made up for.
 update tidegate.triggers set
     spec = $3::jsonb, source = $4, on_set = $5, on_delete = $6, first_pattern = $7, second_pattern = $8,
     handler_kind = $9, handler_name = $10, max_attempts = $11, backoff = $12, base_ms = $13, max_ms = $14,

@@ -1,4 +1,4 @@
-//! Connections that break while nobody uses them.
+//! Connections that break while they are idle.
 
 use crate::database::Database;
 use sqlx::{Connection, Executor};
@@ -7,7 +7,7 @@ use tidegate_io_postgres::PgStore;
 
 const CONNECTIONS: u32 = 8;
 
-/// Opens all connections that the store may have.
+/// Opens the maximum number of connections.
 async fn fill(store: &PgStore) {
     let pings: Vec<_> = (0..CONNECTIONS)
         .map(|_| {
@@ -21,7 +21,7 @@ async fn fill(store: &PgStore) {
 }
 
 #[tokio::test]
-async fn one_failure_is_enough_to_doubt_all_others() {
+async fn after_one_failure_all_idle_connections_are_pinged() {
     let database = Database::with_store().await.0;
     let store = database.store_with(CONNECTIONS);
     fill(&store).await;
@@ -29,12 +29,12 @@ async fn one_failure_is_enough_to_doubt_all_others() {
     let others = "datname = current_database() and pid <> pg_backend_pid()";
     let kill = format!("select pg_terminate_backend(pid, 5000) from pg_stat_activity where {others}");
     let killed = client.execute(sqlx::AssertSqlSafe(kill)).await.unwrap().rows_affected();
-    assert!(killed > 2, "{killed} connections are not enough to tell");
+    assert!(killed > 2, "{killed} connections are too few for this test");
 
     let error = store.ping().await.unwrap_err();
-    assert_eq!(error.fate, Fate::Unknown, "a call that was sent over a dead connection");
+    assert_eq!(error.fate, Fate::Unknown, "a call over a dead connection has an unknown fate");
     for _ in 0..CONNECTIONS {
-        store.ping().await.expect("the others are asked before they are used");
+        store.ping().await.expect("the other connections are pinged before their use");
     }
     client.close().await.ok();
     store.close().await;

@@ -1,4 +1,5 @@
-//! What a delivery costs the server, by what does not depend on the machine: log, statements and plans.
+//! The costs of a delivery in the server, in units that do not depend on the machine: WAL,
+//! statements and plans.
 
 use crate::database::{Database, with_one_trigger};
 use serde_json::Value;
@@ -8,18 +9,19 @@ use std::sync::{Arc, Mutex};
 use tidegate_core::TriggerId;
 
 const EVENTS: usize = 500;
-/// From the emit until the row is gone, in batches, page images apart.
-const LOG_BYTES_MAX: i64 = 700;
+/// The most WAL per delivery from the emit to the deletion of its row, in batches, without page
+/// images.
+const WAL_BYTES_MAX: i64 = 700;
 
 fn emit() -> String {
     format!(
         "select * from tidegate.emit_events('shop', array_fill('order.created'::text, '{{{EVENTS}}}'),
             array_fill('order/17'::text, '{{{EVENTS}}}'), array_fill('{{\"total\": 12.5}}'::text, '{{{EVENTS}}}'),
-            'admin', null, null, 0, null, null, null)"
+            row('admin', null, null, 0, null)::tidegate.cause, null, null)"
     )
 }
 
-/// Settles what was claimed before, and claims.
+/// Settles the rows for which `claimed` is true, and claims new rows.
 fn exchange(trigger: TriggerId, claimed: &str) -> String {
     format!(
         "select * from tidegate.exchange('lost', 60000000,
@@ -29,37 +31,37 @@ fn exchange(trigger: TriggerId, claimed: &str) -> String {
     )
 }
 
-/// What a statement and all within it writes to the log. A page that is touched for the first time after a checkpoint is
-/// logged whole: how often that happens is up to the server.
-async fn log_bytes(client: &mut PgConnection, statement: &str) -> i64 {
+/// The WAL that a statement and its nested statements write, without page images. The number of
+/// page images depends on the server's checkpoints.
+async fn wal_bytes(client: &mut PgConnection, statement: &str) -> i64 {
     let explain = AssertSqlSafe(format!("explain (analyze, wal, timing off, format json) {statement}"));
     let plan: Value = sqlx::query_scalar(explain).fetch_one(client).await.unwrap();
-    let count = |what: &str| plan[0]["Plan"][what].as_i64().unwrap();
+    let count = |field: &str| plan[0]["Plan"][field].as_i64().unwrap();
     (count("WAL Bytes") - 8_192 * count("WAL FPI")).max(0)
 }
 
 #[tokio::test]
-async fn a_delivery_writes_little_to_the_log() {
+async fn a_delivery_writes_little_wal() {
     let (database, store) = Database::with_store().await;
     let trigger = with_one_trigger(&store).await;
     let mut client = database.client().await;
     let mut written = 0;
     for statement in [emit(), exchange(trigger, "false"), exchange(trigger, "true")] {
-        written += log_bytes(&mut client, &statement).await;
+        written += wal_bytes(&mut client, &statement).await;
     }
     let left: i64 = sqlx::query_scalar("select count(*) from tidegate.outbox").fetch_one(&mut client).await.unwrap();
-    assert_eq!(left, 0, "each was claimed and settled");
+    assert_eq!(left, 0, "each row was claimed and settled");
     let each = written / EVENTS as i64;
-    assert!((200..=LOG_BYTES_MAX).contains(&each), "{each} bytes of log for a delivery");
+    assert!((200..=WAL_BYTES_MAX).contains(&each), "{each} bytes of WAL for a delivery");
     store.close().await;
     database.remove().await;
 }
 
-/// Standard output for one thread.
+/// Collects the log of one thread.
 #[derive(Clone, Default)]
-struct Heard(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Heard {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend_from_slice(bytes);
         Ok(bytes.len())
@@ -70,22 +72,22 @@ impl Write for Heard {
     }
 }
 
-/// The plans of all statements that a statement leads to, as the server tells them.
+/// The plans of a statement and of its nested statements, from `auto_explain`.
 async fn plans(client: &mut PgConnection, statement: String) -> Vec<String> {
-    let heard = Heard::default();
-    let writer = heard.clone();
+    let log = LogBuffer::default();
+    let writer = log.clone();
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
     let _default = tracing::subscriber::set_default(subscriber);
     let explain = "load 'auto_explain'; set auto_explain.log_min_duration = 0; set auto_explain.log_level = 'notice';
                    set auto_explain.log_nested_statements = on";
     client.execute(explain).await.expect("the test server's user may load auto_explain");
     client.execute(AssertSqlSafe(statement)).await.unwrap();
-    let told = String::from_utf8(heard.0.lock().unwrap().clone()).unwrap();
-    told.split("Query Text:").skip(1).map(str::to_owned).collect()
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    text.split("Query Text:").skip(1).map(str::to_owned).collect()
 }
 
 #[tokio::test]
-async fn a_claim_walks_the_index_of_lanes_and_sorts_nothing() {
+async fn a_claim_walks_the_index_of_lanes_without_a_sort() {
     let (database, store) = Database::with_store().await;
     let trigger = with_one_trigger(&store).await;
     let mut client = database.client().await;
@@ -102,9 +104,10 @@ async fn a_claim_walks_the_index_of_lanes_and_sorts_nothing() {
     database.remove().await;
 }
 
-/// What was deleted since somebody began a transaction stays where it was, and to statistics the table is large and empty.
+/// A long transaction keeps deleted rows in the table. The statistics then show a large table with
+/// few live rows.
 #[tokio::test]
-async fn a_settlement_finds_its_row_by_the_primary_key_also_where_most_rows_are_dead() {
+async fn a_settlement_uses_the_primary_key_even_if_most_rows_are_dead() {
     let (database, store) = Database::with_store().await;
     let trigger = with_one_trigger(&store).await;
     let mut holder = database.client().await;
@@ -135,9 +138,9 @@ async fn a_settlement_finds_its_row_by_the_primary_key_also_where_most_rows_are_
     database.remove().await;
 }
 
-/// So the more a batch holds, the less of a statement each delivery costs.
+/// The number of statements is constant, so a delivery costs less in a larger batch.
 #[tokio::test]
-async fn a_batch_is_a_handful_of_statements_whatever_it_holds() {
+async fn a_batch_of_any_size_runs_at_most_eight_statements() {
     let (database, store) = Database::with_store().await;
     let trigger = with_one_trigger(&store).await;
     let mut client = database.client().await;

@@ -1,4 +1,4 @@
-//! A database for each test, on the server that `TIDEGATE_TEST_POSTGRES` names.
+//! Creates a database for each test, on the server of `TIDEGATE_TEST_POSTGRES`.
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -23,7 +23,7 @@ impl Database {
         let name = format!("tidegate_{}", Uuid::now_v7().simple());
         let mut connection = PgConnection::connect_with(&server).await.expect("the test server answers");
         let make = AssertSqlSafe(format!("create database {name}"));
-        connection.execute(make).await.expect("the user may make databases");
+        connection.execute(make).await.expect("the user may create databases");
         connection.close().await.ok();
         let (base, options) = url.split_once('?').map_or((url.as_str(), ""), |(base, options)| (base, options));
         let at = base.find("://").map_or(0, |at| at + 3);
@@ -48,7 +48,7 @@ impl Database {
         PgStore::new(&self.url, &options).expect("the URL is valid")
     }
 
-    /// A connection as any client has it.
+    /// Opens a connection of a client that is not a daemon.
     pub(crate) async fn client(&self) -> PgConnection {
         PgConnection::connect(&self.url).await.expect("the database answers")
     }
@@ -60,7 +60,7 @@ impl Database {
     }
 }
 
-/// The app `shop` with one trigger, on every event.
+/// Deploys the app `shop` with one trigger for all events.
 pub(crate) async fn with_one_trigger(store: &PgStore) -> TriggerId {
     let spec = serde_json::json!({
         "name": "t", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"},

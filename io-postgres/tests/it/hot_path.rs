@@ -1,4 +1,4 @@
-//! What the claim costs, by what does not depend on the machine: HOT updates and rows read.
+//! The costs of a claim, in units that do not depend on the machine: HOT updates and rows read.
 
 use crate::database::{Database, with_one_trigger};
 use sqlx::{Executor, PgConnection};
@@ -27,8 +27,9 @@ async fn exchange(store: &PgStore, settle: Vec<Settlement>, trigger: TriggerId, 
     claimed.iter().map(|delivery| Claim { delivery: delivery.id, lease: delivery.lease }).collect()
 }
 
-/// Every claim finds room for its version in the row's own page. Renewals do too, but only if what claims left behind can be
-/// pruned, and a long transaction of another test, even in another database, may forbid that.
+/// Each claim finds room for the new row version in the same page. The test does not cover
+/// renewals. They need pruned pages, and a long transaction of another test, even in another
+/// database, can prevent the pruning.
 #[tokio::test]
 async fn leases_are_hot_updates() {
     let (database, store) = Database::with_store().await;
@@ -44,7 +45,7 @@ async fn leases_are_hot_updates() {
         settle = claims.into_iter().map(done).collect();
     }
     store.close().await;
-    // Statistics are flushed when a session ends, or a little later.
+    // Postgres flushes the statistics when the session ends, or shortly after.
     let (mut updates, mut hot) = (0_i64, 0_i64);
     for _ in 0..100 {
         (updates, hot) =
@@ -58,21 +59,23 @@ async fn leases_are_hot_updates() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
     }
     assert_eq!(updates, 5_000, "each row was leased once");
-    assert!(hot * 100 >= updates * 95, "{hot} of {updates} were HOT");
+    assert!(hot * 100 >= updates * 95, "only {hot} of {updates} updates were HOT");
     database.remove().await;
 }
 
-/// The rows of `outbox` that were read so far, by whatever means. Statistics are flushed when a session ends.
+/// The rows of `outbox` that were read so far, by scans of the table and of its indexes. Postgres
+/// flushes the statistics when a session ends.
 async fn rows_read(client: &mut PgConnection) -> i64 {
     let read = "select (select sum(seq_tup_read) from pg_stat_user_tables where relname = 'outbox')::bigint
                      + (select sum(idx_tup_read) from pg_stat_user_indexes where relname = 'outbox')::bigint";
     sqlx::query_scalar(read).fetch_one(client).await.unwrap()
 }
 
-/// Plans are made once for a session, here while the tables are empty and analyzed, and then a backlog comes. Whatever the
-/// planner believes, each request still walks an index from the rows in hand and reads few others.
+/// Plans are made once per session. In this test they are made while the tables are empty and
+/// analyzed; then a backlog arrives. Each request must still walk an index from the rows in hand,
+/// and read few other rows.
 #[tokio::test]
-async fn what_a_request_reads_does_not_grow_with_the_backlog() {
+async fn the_rows_that_a_request_reads_do_not_grow_with_the_backlog() {
     const BACKLOG: i32 = 20_000;
     let (database, migrating) = Database::with_store().await;
     migrating.close().await;
@@ -80,7 +83,7 @@ async fn what_a_request_reads_does_not_grow_with_the_backlog() {
     let mut client = database.client().await;
     let trigger = with_rows(&store, &mut client, 0).await;
     client.execute("vacuum analyze tidegate.outbox").await.unwrap();
-    let nobody = Claim { delivery: DeliveryId(i64::MAX), lease: Lease(1) };
+    let unknown = Claim { delivery: DeliveryId(i64::MAX), lease: Lease(1) };
     let all_kinds = |claims: &[Claim]| -> Vec<Settlement> {
         claims
             .iter()
@@ -89,7 +92,7 @@ async fn what_a_request_reads_does_not_grow_with_the_backlog() {
             .collect()
     };
     for _ in 0..8 {
-        request_all(&store, all_kinds(&[nobody; 12]), &[nobody], trigger).await;
+        request_all(&store, all_kinds(&[unknown; 12]), &[unknown], trigger).await;
     }
     let emit = "select tidegate.emit('shop', 'x') from generate_series(1, $1)";
     sqlx::query(emit).bind(BACKLOG).execute(&mut client).await.unwrap();
@@ -106,12 +109,12 @@ async fn what_a_request_reads_does_not_grow_with_the_backlog() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         read = read.max(rows_read(&mut client).await);
     }
-    assert!(read > 300, "{read} rows were read: the statistics have not come");
+    assert!(read > 300, "only {read} rows were read, the statistics are not flushed");
     assert!(read < 3_000, "{read} rows were read to claim 300 and settle 76, with {BACKLOG} waiting");
     database.remove().await;
 }
 
-/// One exchange, one renewal and one discovery.
+/// Runs an exchange, a renewal and a discovery.
 async fn request_all(store: &PgStore, settle: Vec<Settlement>, held: &[Claim], trigger: TriggerId) -> Vec<Claim> {
     let claim = vec![LaneQuota { trigger, quota: 100, floor: Timestamp::EPOCH }];
     let request = Request::Exchange { settle, claim, lease_for: Micros::from_secs(60) };
@@ -123,7 +126,7 @@ async fn request_all(store: &PgStore, settle: Vec<Settlement>, held: &[Claim], t
     claimed.iter().map(|delivery| Claim { delivery: delivery.id, lease: delivery.lease }).collect()
 }
 
-/// One of each kind that an async delivery can get.
+/// One verdict of each kind that an async delivery can get.
 fn verdicts() -> Vec<Verdict> {
     let failed = Attempt {
         attempt: 1,

@@ -1,4 +1,4 @@
-//! What calls of a trigger with a `max_concurrency` leave behind.
+//! The slots of sync calls to a trigger with a `max_concurrency`.
 
 use crate::database::Database;
 use sqlx::PgConnection;
@@ -13,7 +13,7 @@ fn admin() -> PrincipalId {
     PrincipalId::new("admin").unwrap()
 }
 
-/// The app `shop` with a trigger that executes one call at a time.
+/// Deploys the app `shop` with a trigger that executes one call at a time.
 async fn with_limit_of_one(store: &PgStore) -> TriggerId {
     let spec = serde_json::json!({
         "name": "one", "match": {"source": "http", "method": "GET", "path": "/"}, "handler": {"native": "n"},
@@ -25,7 +25,7 @@ async fn with_limit_of_one(store: &PgStore) -> TriggerId {
     TriggerStore::list(store, &app).await.unwrap()[0].id
 }
 
-/// Begins a call and settles that it was executed, without delivering its reply.
+/// Begins a call and settles it as executed. Its reply is not delivered.
 async fn execute(store: &PgStore, trigger: TriggerId, seq: u64) -> Claim {
     let event = NewEvent {
         event_type: EventType::new("http.request").unwrap(),
@@ -63,9 +63,10 @@ async fn slots(client: &mut PgConnection) -> i64 {
     sqlx::query_scalar("select count(*) from tidegate.slots").fetch_one(client).await.unwrap()
 }
 
-/// Each call counts the slots of its lane: were they kept, every call would be slower than the one before it.
+/// Each call counts the slots of its lane. If old slots stayed, each call would be slower than the
+/// call before it.
 #[tokio::test]
-async fn no_slot_outlives_the_calls_that_follow() {
+async fn a_later_call_removes_the_slots_of_executed_calls() {
     let (database, store) = Database::with_store().await;
     let mut client = database.client().await;
     let trigger = with_limit_of_one(&store).await;

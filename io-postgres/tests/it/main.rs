@@ -1,4 +1,4 @@
-//! The store on Postgres does what every store must do, and what only this one promises.
+//! The conformance suite on Postgres, and tests of the guarantees that only this store gives.
 
 mod broken;
 mod costs;

@@ -1,4 +1,4 @@
-//! What any client can do in its own transaction.
+//! `tidegate.emit` and notifications, as any client uses them in its own transaction.
 
 use crate::database::{Database, with_one_trigger};
 use proptest::prelude::*;
@@ -50,12 +50,12 @@ async fn an_emit_commits_and_rolls_back_with_its_transaction() {
 }
 
 #[tokio::test]
-async fn a_bad_emit_is_refused_with_a_hint() {
+async fn an_invalid_emit_is_refused_with_a_reason() {
     let (database, store) = Database::with_store().await;
     with_one_trigger(&store).await;
     let mut client = database.client().await;
     for (statement, words) in [
-        ("select tidegate.emit('nobody', 'x')", "there is no app 'nobody'"),
+        ("select tidegate.emit('unknown', 'x')", "there is no app 'unknown'"),
         ("select tidegate.emit('shop', '')", "the event type '' is not valid"),
         ("select tidegate.emit('shop', null)", "the event type NULL is not valid"),
         ("select tidegate.emit('shop', E'a\\nb')", "is not valid"),
@@ -74,7 +74,7 @@ async fn a_bad_emit_is_refused_with_a_hint() {
 }
 
 #[tokio::test]
-async fn a_transaction_notifies_once_however_much_it_emits() {
+async fn a_transaction_with_many_emits_notifies_once() {
     let (database, store) = Database::with_store().await;
     with_one_trigger(&store).await;
     let mut client = database.client().await;
@@ -86,10 +86,10 @@ async fn a_transaction_notifies_once_however_much_it_emits() {
 
     client.execute("select tidegate.emit('shop', 'x') from generate_series(1, 5)").await.unwrap();
     let patience = Duration::from_secs(5);
-    let first = tokio::time::timeout(patience, listener.recv()).await.expect("a notification comes").unwrap();
+    let first = tokio::time::timeout(patience, listener.recv()).await.expect("a notification arrives").unwrap();
     assert_eq!(first.payload(), "");
     let second = tokio::time::timeout(Duration::from_millis(300), listener.recv()).await;
-    assert!(second.is_err(), "one for the whole transaction: {second:?}");
+    assert!(second.is_err(), "one notification for the whole transaction: {second:?}");
     drop(listener);
     store.close().await;
     database.remove().await;
@@ -115,25 +115,26 @@ async fn listening_survives_a_lost_connection() {
     let mut client = database.client().await;
     let patience = Duration::from_secs(10);
     let woken = || tokio::time::timeout(patience, wake.next_wake_up());
-    assert!(woken().await.expect("a wake after registering").discover);
+    assert!(woken().await.expect("a wake-up after the registration").discover);
     client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
-    assert!(woken().await.expect("a wake by notification").discover);
+    assert!(woken().await.expect("a wake-up by a notification").discover);
 
     let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity
                where datname = current_database() and query ilike 'listen%'";
     let cut: i64 = sqlx::query_scalar(cut).fetch_one(&mut client).await.unwrap();
     assert_eq!(cut, 1);
-    assert!(woken().await.expect("a wake after registering again").discover);
+    assert!(woken().await.expect("a wake-up after the second registration").discover);
     client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
-    assert!(woken().await.expect("a wake by notification").discover);
+    assert!(woken().await.expect("a wake-up by a notification").discover);
     listening.abort();
     store.close().await;
     database.remove().await;
 }
 
-/// A daemon's own emissions wake the others. Its own dispatcher is woken by who emitted, not by a notification.
+/// The emissions of a daemon notify the other daemons. Its own dispatcher is woken in the process,
+/// without a notification.
 #[tokio::test]
-async fn what_a_store_emits_wakes_the_others_and_not_itself() {
+async fn an_emission_notifies_the_other_stores_and_not_its_own() {
     let (database, store) = Database::with_store().await;
     with_one_trigger(&store).await;
     let other = database.store();
@@ -146,7 +147,7 @@ async fn what_a_store_emits_wakes_the_others_and_not_itself() {
             let wake = wake.clone();
             async move { store.listen(wake).await }
         }));
-        tokio::time::timeout(patience, wake.next_wake_up()).await.expect("a wake after registering");
+        tokio::time::timeout(patience, wake.next_wake_up()).await.expect("a wake-up after the registration");
     }
     let emission = Emission {
         app: AppName::new("shop").unwrap(),
@@ -160,17 +161,24 @@ async fn what_a_store_emits_wakes_the_others_and_not_itself() {
     };
     for _ in 0..3 {
         let lanes = OutboxStore::emit(&store, &emission).await.unwrap().swap_remove(0).lanes;
-        let woken = tokio::time::timeout(patience, other_wake.next_wake_up()).await.expect("a wake by notification");
-        assert_eq!((woken.lanes, woken.discover), (lanes, true), "its lane need not wait for the discovery");
+        let woken =
+            tokio::time::timeout(patience, other_wake.next_wake_up()).await.expect("a wake-up by a notification");
+        assert_eq!(
+            (woken.lanes, woken.discover),
+            (lanes, true),
+            "the lane is named, so it does not wait for the discovery"
+        );
     }
-    // What is sent now comes after all that was sent before.
+    // This notification arrives after all earlier ones.
     database.client().await.execute("notify tidegate_outbox").await.unwrap();
-    tokio::time::timeout(patience, other_wake.next_wake_up()).await.expect("a wake by notification");
-    let own = tokio::time::timeout(patience, own_wake.next_wake_up()).await.expect("a wake by another's notification");
+    tokio::time::timeout(patience, other_wake.next_wake_up()).await.expect("a wake-up by a notification");
+    let own = tokio::time::timeout(patience, own_wake.next_wake_up())
+        .await
+        .expect("a wake-up by the notification of another client");
     assert!(own.discover);
     assert!(
         tokio::time::timeout(Duration::from_millis(200), own_wake.next_wake_up()).await.is_err(),
-        "one wake, not four"
+        "one wake-up, not four"
     );
     listening.iter().for_each(tokio::task::JoinHandle::abort);
     store.close().await;
@@ -179,7 +187,7 @@ async fn what_a_store_emits_wakes_the_others_and_not_itself() {
 }
 
 #[tokio::test]
-async fn a_role_needs_no_more_than_usage_to_emit() {
+async fn a_role_with_usage_on_the_schema_may_emit_and_nothing_else() {
     let (database, store) = Database::with_store().await;
     with_one_trigger(&store).await;
     let mut client = database.client().await;
@@ -199,7 +207,7 @@ async fn a_role_needs_no_more_than_usage_to_emit() {
     database.remove().await;
 }
 
-/// 3,000 random pairs in one round trip: the same answer as the core gives.
+/// Compares 3,000 random pairs with the core's matcher, in one round trip.
 #[tokio::test]
 async fn patterns_match_as_in_the_core() {
     let (database, store) = Database::with_store().await;
@@ -227,7 +235,7 @@ async fn patterns_match_as_in_the_core() {
         assert_eq!(matched, Pattern::new(&**pattern).unwrap().matches(text), "{pattern:?} on {text:?}");
         yes += u32::from(matched);
     }
-    assert!(yes > 100, "only {yes} of the pairs match: the test is too weak");
+    assert!(yes > 100, "only {yes} of the pairs match, the test is too weak");
     store.close().await;
     database.remove().await;
 }

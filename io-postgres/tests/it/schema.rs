@@ -1,11 +1,11 @@
-//! The schema: migrated once however often and by however many at once, and what a file in the repository shows.
+//! The migrations, and the golden schema.
 
 use crate::database::Database;
 use sqlx::{Executor, Row};
 use std::path::Path;
 
 #[tokio::test]
-async fn many_daemons_may_migrate_at_once_and_again() {
+async fn six_daemons_migrate_at_once_and_one_migrates_again() {
     let database = Database::make().await;
     let stores: Vec<_> = (0..6).map(|_| database.store()).collect();
     let all: Vec<_> = stores
@@ -16,13 +16,13 @@ async fn many_daemons_may_migrate_at_once_and_again() {
     for one in all {
         assert_eq!(one.await.unwrap(), Ok(()));
     }
-    stores[0].migrate().await.expect("a second time changes nothing");
+    stores[0].migrate().await.expect("a second migration changes nothing");
     let outside: i64 =
         sqlx::query_scalar("select count(*) from information_schema.tables where table_schema = 'public'")
             .fetch_one(&mut database.client().await)
             .await
             .unwrap();
-    assert_eq!(outside, 0, "everything is in the schema tidegate");
+    assert_eq!(outside, 0, "all tables are in the schema tidegate");
     for store in stores {
         store.close().await;
     }
@@ -30,25 +30,26 @@ async fn many_daemons_may_migrate_at_once_and_again() {
 }
 
 #[tokio::test]
-async fn the_schema_of_a_newer_program_is_left_alone() {
+async fn the_schema_of_a_newer_version_is_not_changed() {
     let (database, store) = Database::with_store().await;
     let newer = "insert into tidegate._sqlx_migrations (version, description, success, checksum, execution_time)
                  values (9999, 'of tomorrow', true, '', 0)";
     database.client().await.execute(newer).await.unwrap();
 
-    let error = store.migrate().await.expect_err("it is newer").to_string();
+    let error = store.migrate().await.expect_err("the schema is newer").to_string();
 
     assert!(error.contains("newer Tidegate") && error.contains("9999"), "{error}");
     store.close().await;
     database.remove().await;
 }
 
-/// Run with `TIDEGATE_UPDATE_GOLDEN=1` after a migration was added, and read the difference.
+/// After you add a migration, run it with `TIDEGATE_UPDATE_GOLDEN=1` and read the difference.
 #[tokio::test]
-async fn the_schema_is_what_the_golden_file_shows() {
+async fn the_schema_equals_the_golden_file() {
     let (database, store) = Database::with_store().await;
     let mut client = database.client().await;
-    // Postgres leaves out the schema of what the search path finds, and the path holds the role's own name.
+    // Postgres omits the schema of objects on the search path, so the path must not depend on the
+    // role.
     client.execute("set search_path = ''").await.unwrap();
     let lines = sqlx::query(
         "select 'table ' || table_name || '.' || column_name || ' ' || data_type
@@ -60,6 +61,7 @@ async fn the_schema_is_what_the_golden_file_shows() {
          where schemaname = 'tidegate' and tablename <> '_sqlx_migrations'
          union all
          select 'function ' || p.proname || '(' || pg_get_function_identity_arguments(p.oid) || ')'
+                || coalesce(' set ' || array_to_string(proconfig, ', '), '')
          from pg_proc p where pronamespace = 'tidegate'::regnamespace
          union all
          select 'check ' || conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint

@@ -1,4 +1,4 @@
-//! Puts that come together share a commit, and nothing else.
+//! Puts that arrive at the same time share a commit, and fail alone.
 
 use crate::database::Database;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tidegate_ports::{AppStore, Deployment, Guard, KvMutation, KvPage, KvStore, P
 
 const CALLERS: usize = 64;
 
-/// All callers at once, each with its number under its key, unless that is taken.
+/// Runs a put per caller, all at once. Each puts its number under its key, if the key is absent.
 async fn put_at_once(
     store: &Arc<PgStore>,
     app: &str,
@@ -33,11 +33,11 @@ async fn put_at_once(
 }
 
 #[tokio::test]
-async fn puts_that_come_together_share_commits_and_fail_alone() {
+async fn simultaneous_puts_share_commits_and_fail_alone() {
     let (database, store) = Database::with_store().await;
     let (store, app) = (Arc::new(store), AppName::new("shop").unwrap());
-    let nothing = Deployment { scripts: vec![], triggers: vec![] };
-    store.deploy(&app, &nothing, &PrincipalId::new("admin").unwrap()).await.unwrap();
+    let empty = Deployment { scripts: vec![], triggers: vec![] };
+    store.deploy(&app, &empty, &PrincipalId::new("admin").unwrap()).await.unwrap();
 
     let (own, shared, nowhere) = tokio::join!(
         put_at_once(&store, "shop", |caller| format!("own-{caller}")),

@@ -1,13 +1,22 @@
--- Sync calls: their rows are written already leased to the daemon that holds the connection, so that no other one ever
--- executes them. One transaction for all calls that came together.
+-- Sync calls. A call's row is written already leased to the daemon that holds the connection, so
+-- that no other daemon executes it. Calls that arrive together share one transaction.
 
--- Begins calls. Each is for the trigger that it names, or for the script that it names of the app that it names. Answers
--- for each `reply_to` what became of it: 'begun', with what is not known of its delivery; or why it is refused; or 'repeated',
--- with the reply to the call that had its key first.
+-- Begins sync calls. Each call is for a trigger, or for a script of an app.
 --
--- They are looked at and written by one statement, for the reason given at `fan_out`: a statement that inserts costs more
--- than its row. Those that 'wait' go after it one by one, because each must see what the one before it has taken: they have a
--- key, or their lane has a limit. When such a one may begin, the function calls itself with the id that it gets and the time.
+-- One statement checks and writes all calls, because a statement that inserts into the outbox costs
+-- more than its row (see `fan_out`). Calls of the kind 'waits' have an idempotency key or a lane
+-- with a limit. They follow one by one, because each must see the keys and slots that the call
+-- before it has taken. To write the row of such a call, the function calls itself with the call's
+-- id and the time.
+--
+-- Parameters: the length of the lease; then one array per field, with one element per call; for the
+--   function's own use, the time and the ids of calls that were checked before.
+-- Returns: one row per call. `kind` is 'begun', with the columns of the delivery that the caller
+--   does not know; or 'repeated', with the reply to the first call with the same key; or the reason
+--   of the refusal.
+-- Locks: the rows of the idempotency keys and the advisory locks of lanes with a limit, until the
+--   end of the transaction.
+-- Changes: outbox, slots, call_keys.
 create function tidegate.begin_calls(
     p_lease_us bigint, p_reply_tos text[], p_triggers bigint[], p_apps text[], p_scripts text[], p_timeouts_ms integer[],
     p_types text[], p_subjects text[], p_data text[], p_actors text[], p_root_ids uuid[], p_parent_ids uuid[],
@@ -18,14 +27,7 @@ create function tidegate.begin_calls(
     trigger_name text, trigger_version bigint, handler_kind text, handler_name text, script_version bigint,
     registered_by text, reply json
 )
-language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
-as $$
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_call record;
@@ -35,7 +37,7 @@ begin
         with asked as materialized (
             select
                 c.*,
-                -- In the order of the calls, also for those that wait.
+                -- The ids rise in the order of the calls, also for calls of the kind 'waits'.
                 case when c.kind in ('begun', 'waits') then coalesce(c.given_id, nextval('tidegate.outbox_id_seq')) end
                     as id,
                 case when c.kind = 'begun' then tidegate.uuid_v7(p_now) end as event_id
@@ -48,7 +50,8 @@ begin
                         when c.given_id is not null then 'begun'
                         when t.id is null then 'gone'
                         when t.paused then 'paused'
-                        -- An invocation runs as its caller, whom the API has asked.
+                        -- An invocation runs as its caller. The API has checked the caller's
+                        -- rights.
                         when c.script is null and t.standing <> 'allowed' then t.standing
                         when c.key is not null or t.max_concurrency is not null then 'waits'
                         else 'begun'
@@ -96,8 +99,8 @@ begin
             kind := 'busy';
         end if;
         if kind = 'waits' and v_call.key is not null then
-            -- Who comes at the same time waits here for the end of this transaction. A key is free again when it is older
-            -- than a day, or when its execution has ended without a success.
+            -- A call with the same key at the same time waits here for the end of this transaction.
+            -- A key is free again after a day, or when its execution has ended without a success.
             insert into tidegate.call_keys as k (app, key, digest, delivery_id, created_at)
             values (v_call.app, v_call.key, v_call.digest, id, p_now)
             on conflict on constraint call_keys_pkey do update set
@@ -114,7 +117,8 @@ begin
                 into kind, id, reply
                 from tidegate.call_keys k where k.app = v_call.app and k.key = v_call.key;
             elsif random() < 0.01 then
-                -- Now and then, a few at a time, and none that another is pruning.
+                -- One new key in 100 prunes at most 1,000 old keys, and skips keys that another
+                -- call prunes.
                 delete from tidegate.call_keys where (app, key) in (
                     select k.app, k.key from tidegate.call_keys k
                     where k.created_at < p_now - interval '1 day'
@@ -150,8 +154,13 @@ begin
 end
 $$;
 
--- Whether a limited lane has a place left. Until the end of the transaction nobody else looks at that lane's places: calls
--- wait for each other, claims pass it by.
+-- Whether a lane with a max_concurrency has a free slot.
+--
+-- Parameters: the time; the lane; its limit.
+-- Returns: true if a slot is free.
+-- Locks: the advisory lock of the lane, until the end of the transaction. Other calls wait for the
+--   lock; claims skip the lane.
+-- Changes: deletes stale rows from slots.
 create function tidegate.has_slot(p_now timestamptz, p_trigger bigint, p_limit integer) returns boolean
 language plpgsql as $$
 begin

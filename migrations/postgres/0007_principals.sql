@@ -1,6 +1,7 @@
--- Who may do what.
+-- Principals, their roles and their tokens.
 
--- `user:NAME`, or `token:NAME` for a token that acts for itself. `admin` and `system` are built in and not here.
+-- `user:NAME`, or `token:NAME` for a token that is its own principal. `admin` and `system` are
+-- built in and have no row.
 create table tidegate.principals (
     id            text collate "C" primary key check (id like 'user:%' or id like 'token:%'),
     admin         boolean not null,
@@ -16,7 +17,7 @@ create table tidegate.grants (
     primary key (principal, app)
 );
 
--- Of a token only the SHA-256 of its text is kept.
+-- Tokens. The table stores the SHA-256 digest of a token, not its text.
 create table tidegate.tokens (
     name       text collate "C" primary key,
     principal  text collate "C" not null references tidegate.principals (id) on delete cascade,
@@ -25,9 +26,16 @@ create table tidegate.tokens (
     expires_at timestamptz
 );
 
+-- For deleting the tokens of a principal.
 create index tokens_of on tidegate.tokens (principal);
 
--- How whoever registered a trigger of an app stands now: asked once for each lane of a claim, in the claim's own snapshot.
+-- The standing of the principal that registered a trigger. A claim evaluates it once per lane, in
+-- its own snapshot.
+--
+-- Parameters: the principal; the app.
+-- Returns: 'allowed', 'denied', 'disabled' or 'missing'.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.standing(p_principal text, p_app text) returns text
 language plpgsql stable as $$
 declare

@@ -1,13 +1,38 @@
-//! What the claimed rows of a lane have in common, its trigger as it is now, and what each row adds to it.
+//! Decodes the rows that a claim returns: for each lane its trigger as it is now, then the
+//! deliveries of the lane.
 
 use crate::rows;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
+use std::collections::BTreeMap;
 use tidegate_core::{
     AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, Standing, TriggerId, TriggerName,
 };
 
-pub(crate) struct Lane {
+/// The deliveries of one claim. The database sends the columns that all rows of a lane share only
+/// once, in a row of the lane's own.
+#[derive(Default)]
+pub(crate) struct ClaimedRows {
+    lanes: BTreeMap<TriggerId, Lane>,
+    pub(crate) deliveries: Vec<Delivery>,
+}
+
+impl ClaimedRows {
+    /// Adds a row of kind `lane` or `claimed`.
+    pub(crate) fn push(&mut self, kind: &str, row: &PgRow) -> Result<(), sqlx::Error> {
+        let trigger = TriggerId(row.try_get("trigger_id")?);
+        if kind == "lane" {
+            self.lanes.insert(trigger, Lane::from_row(row)?);
+        } else {
+            let lane = self.lanes.get(&trigger).ok_or(sqlx::Error::RowNotFound)?;
+            self.deliveries.push(lane.delivery(row, trigger)?);
+        }
+        Ok(())
+    }
+}
+
+/// The trigger of a lane.
+struct Lane {
     app: AppName,
     trigger_name: TriggerName,
     trigger_version: i64,
@@ -18,8 +43,7 @@ pub(crate) struct Lane {
 }
 
 impl Lane {
-    /// What a row says of its lane.
-    pub(crate) fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             app: rows::name(row, "app")?,
             trigger_name: rows::name(row, "trigger_name")?,
@@ -31,8 +55,8 @@ impl Lane {
         })
     }
 
-    /// A claimed row of this lane.
-    pub(crate) fn delivery(&self, row: &PgRow, trigger_id: TriggerId) -> Result<Delivery, sqlx::Error> {
+    /// Decodes a claimed row of this lane.
+    fn delivery(&self, row: &PgRow, trigger_id: TriggerId) -> Result<Delivery, sqlx::Error> {
         Ok(Delivery {
             id: DeliveryId(row.try_get("id")?),
             trigger_id,

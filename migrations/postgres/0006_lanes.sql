@@ -1,17 +1,14 @@
--- What a dispatcher asks beside the exchange: to prolong leases, which lanes there are, and to tick.
+-- The dispatcher's other requests: renew leases, discover lanes, and let cron triggers tick.
 
--- Prolongs what is still held and answers what is not, after a first row with the time alone. Rows are locked in the
--- order of their ids, as the exchange locks them.
+-- Renews leases.
+--
+-- Parameters: the deliveries; the leases; the new length of the leases.
+-- Returns: first a row with the time alone, then the claims that are fenced.
+-- Locks: the rows, in the order of their ids, as the exchange does.
+-- Changes: outbox (a HOT update: the end of the lease is in no index).
 create function tidegate.renew(p_ids bigint[], p_leases bigint[], p_lease_us bigint)
 returns table (now timestamptz, id bigint, lease bigint)
-language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
-as $$
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_now timestamptz;
@@ -29,7 +26,6 @@ begin
     )
     select array_agg(v.id), array_agg(v.lease) into v_held, v_leases from valid v;
     v_now := clock_timestamp();
-    -- HOT: the end of the lease is in no index.
     update tidegate.outbox o set lease_until = v_now + p_lease_us * interval '1 microsecond' where o.id = any (v_held);
 
     return query select v_now, null::bigint, null::bigint;
@@ -40,21 +36,21 @@ begin
 end
 $$;
 
--- The lanes that have a row to claim now or later, each with its first one, and the schedules that are due, after a
--- first row with the time alone. The recursion jumps from trigger to trigger over the index, so it costs by the number
--- of lanes and not by the number of rows.
+-- Lists the lanes with rows to claim now or later, and the cron triggers that are due.
+--
+-- The recursion jumps from lane to lane in the index, so the cost grows with the number of lanes,
+-- not of rows.
+--
+-- Parameters: none.
+-- Returns: first a row with the time alone; then one row per lane, with the due time of its first
+--   row; then one row per cron trigger.
+-- Locks: none.
+-- Changes: nothing.
 create function tidegate.discover()
 returns table (
     now timestamptz, trigger_id bigint, next_due timestamptz, max_concurrency integer, expression text, time_zone text,
     next_tick timestamptz)
-language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
-as $$
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := clock_timestamp();
@@ -95,23 +91,20 @@ begin
 end
 $$;
 
--- Lets cron triggers tick, and answers which of them got a row, after a first row with the time alone. Of several daemons
--- that saw the same tick, one finds it here. The triggers come in rising order, so that nobody waits in a circle.
+-- Lets cron triggers tick. If several daemons send the same tick, one of them gets it.
+--
+-- Parameters, one element per trigger, in rising order of ids: the trigger; its tick that is due,
+--   or null if the trigger has none yet; its next tick; the data of the event.
+-- Returns: first a row with the time alone, then the triggers that got a row.
+-- Locks: the rows of the triggers, in the order of their ids.
+-- Changes: triggers, outbox.
 create function tidegate.tick(p_triggers bigint[], p_expected timestamptz[], p_next timestamptz[], p_data text[])
 returns table (now timestamptz, trigger_id bigint)
-language plpgsql
-set enable_seqscan = off
-set enable_bitmapscan = off
-set enable_hashjoin = off
-set enable_mergejoin = off
-set plan_cache_mode = force_generic_plan
-set jit = off
-as $$
+language plpgsql as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := clock_timestamp();
     v_trigger record;
-    v_id uuid;
 begin
     return query select v_now, null::bigint;
     for n in 1..cardinality(p_triggers) loop
@@ -120,10 +113,10 @@ begin
           and t.source = 'cron' and t.deleted_at is null and t.enabled
         returning t.app, t.name into v_trigger;
         if found and p_expected[n] is not null then
-            v_id := tidegate.uuid_v7(v_now);
-            return query select v_now, f.trigger_id from tidegate.fan_out(v_now, 'cron', array[row(
-                v_trigger.app, v_id, 'cron.tick', v_trigger.name, p_data[n]::json, 'system', v_id, null, 0,
-                null)::tidegate.new_event], p_triggers[n]) f;
+            return query select v_now, f.trigger_id from tidegate.fan_out(
+                p_now => v_now, p_source => 'cron', p_only_trigger => p_triggers[n], p_events => array[row(
+                    v_trigger.app, tidegate.uuid_v7(v_now), 'cron.tick', v_trigger.name, p_data[n]::json,
+                    row('system', null, null, 0, null)::tidegate.cause)::tidegate.new_event]) f;
         end if;
     end loop;
 end

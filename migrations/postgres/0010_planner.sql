@@ -1,0 +1,22 @@
+-- The planner's settings for the functions that clients call, and for all statements within them.
+--
+-- Each statement has a plan that is made once per session and kept (0002 says why). `enable_*`
+-- leaves the planner only walks over indexes, with nested loops. `plan_cache_mode` keeps it from
+-- planning anew for each call, and `jit` from compiling a plan. `claim_written` reads no table, so
+-- it needs no settings. A function that is added later and that clients call needs the same
+-- settings.
+
+do $$
+declare
+    v_function text;
+begin
+    foreach v_function in array array[
+        'emit', 'emit_events', 'kv_mutate', 'exchange', 'renew', 'discover', 'tick', 'begin_calls']
+    loop
+        execute format(
+            'alter function %s set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off
+                set enable_mergejoin = off set plan_cache_mode = force_generic_plan set jit = off',
+            ('tidegate.' || v_function)::regproc::regprocedure);
+    end loop;
+end
+$$;

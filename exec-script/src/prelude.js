@@ -48,7 +48,6 @@ export default (host, random) => {
     return freeze({
       async get(collection, key) { return parse(own("get", [collection, key])); },
       async set(collection, key, value) { own("set", [collection, key, json(value, "the value")]); },
-      async put(collection, key, value) { own("set", [collection, key, json(value, "the value")]); },
       async delete(collection, key) { own("delete", [collection, key]); },
       async list(collection, { prefix = "", limit = 100, after = null } = {}) {
         const entries = own("list", [collection, prefix, limit, after]);

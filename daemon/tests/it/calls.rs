@@ -11,7 +11,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 const GREET: &str = "export default async function (request, ctx) {
     const { name } = request.json();
-    await ctx.kv.put('greeted', name, { by: ctx.executionId });
+    await ctx.kv.set('greeted', name, { by: ctx.executionId });
     await ctx.emit('greeted', { name });
     return { status: 201, headers: { 'x-greeting': 'hi' }, body: { hello: name, id: request.params.id, q: request.query.q } };
 }";
@@ -21,7 +21,7 @@ const ECHO: &str = "export default (request) => ({ body: JSON.stringify(request)
 
 const SUM: &str = "export default async function (event, ctx) {
     const seen = (await ctx.kv.get('sums', 'all')) ?? 0;
-    await ctx.kv.put('sums', 'all', seen + event.data.n);
+    await ctx.kv.set('sums', 'all', seen + event.data.n);
     return { sum: seen + event.data.n, type: event.type };
 }";
 
@@ -145,7 +145,7 @@ fn each_failure_has_its_status_and_its_code() {
     const THROWS: &str = "export default () => { throw new Error('no') }";
     const BOMB: &str = "export default () => { const a = []; for (;;) a.push('x'.repeat(1e6) + a.length) }";
     const NOTHING: &str = "export default () => {}";
-    const WRITES: &str = "export default async (r, ctx) => { await ctx.kv.put('c', 'k', 1); return { status: 99 } }";
+    const WRITES: &str = "export default async (r, ctx) => { await ctx.kv.set('c', 'k', 1); return { status: 99 } }";
     on_both(|world| {
         let settings = [("TIDEGATE_DISPATCHER_MAX_TRIGGER_DEPTH", "3")];
         let daemon = world.daemon("statuses", TESTBED, &settings);
@@ -281,7 +281,7 @@ fn a_caller_who_hangs_up_leaves_one_abandoned_row_and_the_effects_stay() {
     const SLOW: &str = "export default async function (request, ctx) {
         const from = Date.now();
         while (Date.now() - from < 1000) {}
-        await ctx.kv.put('slow', 'key', 1);
+        await ctx.kv.set('slow', 'key', 1);
         return { status: 202 };
     }";
     on_both(|world| {

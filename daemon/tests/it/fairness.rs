@@ -13,14 +13,14 @@ const DELAY_MAX_MS: f64 = 300.0;
 /// both run on.
 const PROBE: &str = "export default async function (event, ctx) {
     const started = Date.now();
-    await ctx.kv.put('starts', event.id, { emitted: event.time, started });
+    await ctx.kv.set('starts', event.id, { emitted: event.time, started });
 }";
 
 /// Works for 20 ms and writes down from when to when.
 const WORKER: &str = "export default async function (event, ctx) {
     const from = Date.now();
     while (Date.now() - from < 20) {}
-    await ctx.kv.put('spans', event.id, { from, to: Date.now() });
+    await ctx.kv.set('spans', event.id, { from, to: Date.now() });
 }";
 
 #[test]

@@ -9,7 +9,7 @@ use testkit::Daemon;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const WRITES: &str = "export default async (event, ctx) => { await ctx.kv.put('ran', event.id, ctx.app) }";
+const WRITES: &str = "export default async (event, ctx) => { await ctx.kv.set('ran', event.id, ctx.app) }";
 
 /// The command line's client with this token.
 fn tidegate_as(daemon: &Daemon, token: &str, input: &str, args: &[&str]) -> Output {

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MAYBE: &str = "export default async function (event, ctx) {
     if ((await ctx.kv.get('switch', 'broken')) ?? true) throw new Error(`it is broken: ${event.data.n}`);
     const done = (await ctx.kv.get('done', event.id)) ?? 0;
-    await ctx.kv.put('done', event.id, done + 1);
+    await ctx.kv.set('done', event.id, done + 1);
 }";
 
 fn once() -> Value {
@@ -139,7 +139,7 @@ fn a_handler_sees_the_letter_and_what_it_does_stays_with_it() {
     const MOURN: &str = "export default async function (event, ctx) {
         const { trigger, reason, error, attempts, event: dead } = event.data;
         if (dead.data.n === 1) throw new Error('the handler is broken, too');
-        await ctx.kv.put('mourned', String(dead.data.n), { trigger, reason, error, attempts, type: dead.type });
+        await ctx.kv.set('mourned', String(dead.data.n), { trigger, reason, error, attempts, type: dead.type });
     }";
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let _turn = Turn::shared();
@@ -170,7 +170,7 @@ fn a_handler_sees_the_letter_and_what_it_does_stays_with_it() {
 #[test]
 fn a_script_that_triggers_itself_ends_in_the_ledger_of_loops() {
     const AGAIN: &str = "export default async function (event, ctx) {
-        await ctx.kv.put('loop', 'key', (event.data.value ?? 0) + 1);
+        await ctx.kv.set('loop', 'key', (event.data.value ?? 0) + 1);
     }";
     for kind in [Kind::Sqlite, Kind::Postgres] {
         let _turn = Turn::shared();

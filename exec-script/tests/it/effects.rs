@@ -126,6 +126,18 @@ async fn a_refused_call_is_an_error_with_a_code() {
 }
 
 #[tokio::test]
+async fn a_value_is_written_with_set_and_there_is_no_put() {
+    let world = World::new("export default (event, ctx) => ctx.kv.put('c', 'k', 1)");
+    let failure = world.failure().await;
+    assert_eq!(failure.error, ExecError::ScriptError);
+    assert!(
+        failure.message.starts_with("TypeError: not a function\nat") && failure.message.contains("(s:1:"),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
 async fn fresh_executions_share_no_globals() {
     let world = World::new(
         r#"export default async (event, ctx) => {

@@ -84,8 +84,8 @@ async fn nothing_that_a_script_changes_is_there_for_the_next_one() {
 #[tokio::test]
 async fn what_a_script_leaves_behind_never_runs() {
     let source = "export default (event, ctx) => {
-        (async () => { for (let i = 0; i < 10; i++) await null; await ctx.kv.put('c', 'late', 1); })();
-        new FinalizationRegistry(() => { ctx.kv.put('c', 'last', 1) }).register({}, 1);
+        (async () => { for (let i = 0; i < 10; i++) await null; await ctx.kv.set('c', 'late', 1); })();
+        new FinalizationRegistry(() => { ctx.kv.set('c', 'last', 1) }).register({}, 1);
         return typeof globalThis.left + (globalThis.left = new WeakRef(ctx) && 'left');
     }";
     let world = fresh(source);

@@ -21,7 +21,7 @@ fn keeps_ctx(what: &str) -> String {
 async fn what_belongs_to_an_ended_execution_fails_loudly() {
     for what in [
         "await kept.kv.get('c', 'k')",
-        "await kept.kv.put('c', 'k', 1)",
+        "await kept.kv.set('c', 'k', 1)",
         "await kept.kv.delete('c', 'k')",
         "await kept.kv.list('c')",
         "await kept.emit('a', 1)",
@@ -38,7 +38,7 @@ async fn what_belongs_to_an_ended_execution_fails_loudly() {
 
 #[tokio::test]
 async fn what_an_ended_execution_stages_is_staged_nowhere() {
-    let world = World::new(&keeps_ctx("await kept.kv.put('c', 'old', 1)"));
+    let world = World::new(&keeps_ctx("await kept.kv.set('c', 'old', 1)"));
     assert_eq!(world.effects().await, Effects::default());
     assert_eq!(world.effects().await, Effects::default());
 }
@@ -47,7 +47,7 @@ async fn what_an_ended_execution_stages_is_staged_nowhere() {
 async fn reads_and_writes_of_one_execution_are_not_those_of_the_next() {
     let source = "export default async (event, ctx) => {
         const seen = await ctx.kv.get('c', 'k');
-        if (ctx.attempt === 1) { await ctx.kv.put('c', 'k', 'mine'); await ctx.emit('a') }
+        if (ctx.attempt === 1) { await ctx.kv.set('c', 'k', 'mine'); await ctx.emit('a') }
         return seen;
     }";
     let world = World::new(source);
@@ -74,7 +74,7 @@ async fn bounds_are_counted_anew_for_each_execution() {
 #[tokio::test]
 async fn an_isolate_with_jobs_left_behind_is_not_used_again() {
     let source = "let n = 0; export default (event, ctx) => {
-        (async () => { for (let i = 0; i < 10; i++) await null; await ctx.kv.put('c', 'late', 1); })();
+        (async () => { for (let i = 0; i < 10; i++) await null; await ctx.kv.set('c', 'late', 1); })();
         return ++n;
     }";
     let world = World::new(source);
@@ -89,7 +89,7 @@ async fn an_isolate_with_jobs_left_behind_is_not_used_again() {
 async fn a_promise_that_the_next_execution_settles_reaches_no_host() {
     let source = "let settle, got = 'nothing'; export default async (event, ctx) => {
         if (!settle) {
-            new Promise((resolve) => { settle = resolve }).then(() => ctx.kv.put('c', 'k', 1)).catch((e) => { got = e.code });
+            new Promise((resolve) => { settle = resolve }).then(() => ctx.kv.set('c', 'k', 1)).catch((e) => { got = e.code });
             return got;
         }
         settle();

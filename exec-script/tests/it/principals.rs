@@ -11,7 +11,7 @@ fn with(role: Option<Role>) -> Option<Principal> {
 
 #[tokio::test]
 async fn who_may_not_run_what_they_registered_runs_nothing() {
-    let world = World::new("export default async (event, ctx) => { await ctx.kv.put('c', 'k', 1) }");
+    let world = World::new("export default async (event, ctx) => { await ctx.kv.set('c', 'k', 1) }");
     for (who, why) in [
         (None, "is not there any more"),
         (with(None), "is no longer an editor"),

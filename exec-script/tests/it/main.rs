@@ -1,4 +1,4 @@
-//! The executor with real scripts: what they can do, and what happens when they exceed a limit.
+//! The executor with real scripts: their effects, their replies, and their limits.
 
 mod check;
 mod effects;

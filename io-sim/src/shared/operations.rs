@@ -1,5 +1,4 @@
-//! The ports for people who operate the daemon: deliveries, queues, dead letters, loops and
-//! abandoned executions.
+//! The ports for operators: deliveries, queues, dead letters, loops and abandoned executions.
 
 use super::SharedMemory;
 use async_trait::async_trait;

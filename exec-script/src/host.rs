@@ -79,7 +79,8 @@ impl Host {
             return Ok(());
         }
         let (id, app) = (&self.principal.id, self.app());
-        Err(error("principal_denied", format!("{id} may not call {op} in the app {app}; it needs the role {role}")))
+        let call = if op == "emit" { "ctx.emit".to_owned() } else { format!("ctx.kv.{op}") };
+        Err(error("principal_denied", format!("{id} may not call {call} in the app {app}; it needs the role {role}")))
     }
 
     fn app(&self) -> &AppName {

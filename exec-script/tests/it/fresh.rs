@@ -1,6 +1,6 @@
 //! Fresh executions find nothing that earlier executions left, although they reuse the same memory.
 
-use crate::warm::next;
+use crate::warm::next_delivery;
 use crate::world::{World, delivery, failure};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn fresh(source: &str) -> World {
 const CHANGES: u32 = 9;
 
 fn changing() -> Delivery {
-    Delivery { attempt: CHANGES, ..next() }
+    Delivery { attempt: CHANGES, ..next_delivery() }
 }
 
 /// Describes everything that can be reached from the global object: properties, attributes,
@@ -67,7 +67,7 @@ async fn a_fresh_execution_finds_no_change_of_the_one_before() {
         }}"
     );
     let world = fresh(&source);
-    let first = world.text(next()).await;
+    let first = world.text(next_delivery()).await;
     let [before, after]: [(u32, i32); 2] = serde_json::from_str(&first).unwrap();
     assert!(before == after && before.0 > 1_000, "{first}");
     for _ in 0..3 {
@@ -75,8 +75,8 @@ async fn a_fresh_execution_finds_no_change_of_the_one_before() {
         let [at_first, at_last]: [(u32, i32); 2] = serde_json::from_str(&changed).unwrap();
         assert_eq!(at_first, before);
         assert_ne!(at_last, before, "an execution sees its own changes");
-        assert_eq!(world.text(next()).await, first);
-        let other_principal = Delivery { runs_as: PrincipalId::new("user:eve").unwrap(), ..next() };
+        assert_eq!(world.text(next_delivery()).await, first);
+        let other_principal = Delivery { runs_as: PrincipalId::new("user:eve").unwrap(), ..next_delivery() };
         assert_eq!(world.text(other_principal).await, first);
     }
     assert_eq!(world.executor.stats().threads, 1, "all executions ran on one thread");
@@ -91,7 +91,7 @@ async fn jobs_and_finalizers_that_a_script_leaves_never_run() {
     }";
     let world = fresh(source);
     for _ in 0..5 {
-        assert_eq!(world.text(next()).await, "\"undefinedleft\"");
+        assert_eq!(world.text(next_delivery()).await, "\"undefinedleft\"");
         assert_eq!(world.effects().await, Effects::default(), "a write that the script does not await is not staged");
     }
 }
@@ -110,7 +110,7 @@ async fn functions_of_the_host_survive_a_script_that_deletes_them() {
     let world = fresh(source);
     for _ in 0..10 {
         assert_eq!(world.text(changing()).await, "null");
-        assert_eq!(world.text(next()).await, "[36,\"number\",null]");
+        assert_eq!(world.text(next_delivery()).await, "[36,\"number\",null]");
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_fresh_execution_can_use_all_of_its_memory() {
     let source = "export default () => { globalThis.kept = new Uint8Array(5 << 20).fill(7); return kept.length }";
     let world = fresh_with(source, Limits { memory_bytes_max: 8 << 20, ..Limits::default() });
     for _ in 0..30 {
-        assert_eq!(world.number(next()).await, 5 << 20);
+        assert_eq!(world.number(next_delivery()).await, 5 << 20);
     }
 }
 
@@ -145,7 +145,7 @@ async fn every_limit_holds_in_a_fresh_execution() {
             (6, ExecError::ScriptError),
             (7, ExecError::ScriptError),
         ] {
-            assert_eq!(world.number(next()).await, 1);
+            assert_eq!(world.number(next_delivery()).await, 1);
             let timeout = Duration::from_millis(if attempt == 3 { 100 } else { 20_000 });
             let outcome = world.executor.execute(Arc::new(Delivery { attempt, ..delivery(timeout) })).await;
             assert_eq!(failure(outcome).error, error, "{attempt}");
@@ -158,7 +158,7 @@ async fn fresh_executions_draw_different_random_numbers() {
     let world = fresh("export default () => [Math.random(), Math.random.name, Math.random.length].join()");
     let mut drawn = BTreeSet::new();
     for _ in 0..50 {
-        drawn.insert(world.text(next()).await);
+        drawn.insert(world.text(next_delivery()).await);
     }
     assert_eq!(drawn.len(), 50, "{drawn:?}");
     assert!(drawn.iter().all(|text| text.starts_with("\"0.") && text.ends_with(",random,0\"")), "{drawn:?}");
@@ -174,9 +174,9 @@ async fn concurrent_fresh_executions_share_no_globals() {
     let world = Arc::new(fresh(source));
     let runs: Vec<_> = (0..200)
         .map(|n| {
-            let event = Event { data: Json::parse(&n.to_string()).unwrap(), ..next().event };
+            let event = Event { data: Json::parse(&n.to_string()).unwrap(), ..next_delivery().event };
             let world = Arc::clone(&world);
-            tokio::spawn(async move { (n, world.number(Delivery { event, ..next() }).await) })
+            tokio::spawn(async move { (n, world.number(Delivery { event, ..next_delivery() }).await) })
         })
         .collect();
     for run in runs {

@@ -1,6 +1,6 @@
 //! A script cannot carry its host, effects or limits from one execution into the next.
 
-use crate::warm::next;
+use crate::warm::next_delivery;
 use crate::world::World;
 use std::sync::Arc;
 use tidegate_core::*;
@@ -31,8 +31,8 @@ async fn a_call_for_an_ended_execution_fails() {
         "kept.signal.throwIfAborted()",
     ] {
         let world = World::new(&keep_ctx(expression));
-        assert_eq!(world.text(next()).await, "\"kept\"");
-        let text = world.text(next()).await;
+        assert_eq!(world.text(next_delivery()).await, "\"kept\"");
+        let text = world.text(next_delivery()).await;
         assert!(text.starts_with("\"execution_ended: this execution has ended"), "{expression}: {text}");
     }
 }
@@ -53,9 +53,9 @@ async fn an_execution_has_no_reads_and_writes_of_the_one_before() {
     }";
     let world = World::new(source);
     world.values.put("c", "k", "1", 5);
-    assert_eq!(world.text(Delivery { attempt: 1, ..next() }).await, "1");
+    assert_eq!(world.text(Delivery { attempt: 1, ..next_delivery() }).await, "1");
     world.values.put("c", "k", "2", 6);
-    assert_eq!(world.text(next()).await, "2", "the write and the read of the execution before are gone");
+    assert_eq!(world.text(next_delivery()).await, "2", "the write and the read of the execution before are gone");
     let effects = world.effects().await;
     assert_eq!((effects.writes.len(), effects.events.len(), effects.reads.len()), (0, 0, 1));
     assert_eq!(effects.reads[0].version, Some(Version(6)));
@@ -80,7 +80,7 @@ async fn an_isolate_with_pending_jobs_is_not_used_again() {
     }";
     let world = World::new(source);
     for _ in 0..3 {
-        assert_eq!(world.number(next()).await, 1);
+        assert_eq!(world.number(next_delivery()).await, 1);
         assert_eq!(world.effects().await, Effects::default(), "a write that the script does not await is not staged");
     }
     assert_eq!(world.executor.stats().warm_isolates, 0);
@@ -98,8 +98,8 @@ async fn a_promise_of_an_ended_execution_cannot_call_the_host() {
         return got;
     }";
     let world = World::new(source);
-    assert_eq!(world.text(next()).await, "\"nothing\"");
-    assert_eq!(world.text(next()).await, "\"execution_ended\"");
+    assert_eq!(world.text(next_delivery()).await, "\"nothing\"");
+    assert_eq!(world.text(next_delivery()).await, "\"execution_ended\"");
 }
 
 #[tokio::test]
@@ -113,9 +113,9 @@ async fn changed_globals_and_prototypes_do_not_reach_another_version() {
         return [{}.polluted, [1].map((n) => n + 1), globalThis.shared, JSON.parse('7'), Object.keys(console).length];
     }";
     let world = World::new(polluting);
-    assert_eq!(world.number(next()).await, 1);
+    assert_eq!(world.number(next_delivery()).await, 1);
     world.change_script(2, reading);
-    let text = world.text(Delivery { script_version: Some(2), ..next() }).await;
+    let text = world.text(Delivery { script_version: Some(2), ..next_delivery() }).await;
     assert_eq!(text, "[null,[2],null,7,5]");
     assert_eq!(world.executor.stats().threads, 1, "both ran on the same thread");
 }
@@ -130,15 +130,15 @@ async fn an_isolate_whose_execution_failed_is_not_used_again() {
     }";
     let world = World::new(source);
     for attempt in [3, 4] {
-        assert_eq!(world.number(next()).await, 1);
-        assert_eq!(world.number(next()).await, 2);
+        assert_eq!(world.number(next_delivery()).await, 1);
+        assert_eq!(world.number(next_delivery()).await, 2);
         let call = Delivery {
             attempt,
             reply_to: Some(InboxId { incarnation: Incarnation(uuid::Uuid::nil()), seq: 1 }),
-            ..next()
+            ..next_delivery()
         };
         let outcome = world.executor.execute(Arc::new(call)).await;
         assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     }
-    assert_eq!(world.number(next()).await, 1);
+    assert_eq!(world.number(next_delivery()).await, 1);
 }

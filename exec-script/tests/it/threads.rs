@@ -1,6 +1,6 @@
 //! How long an execution waits for a thread.
 
-use crate::warm::next;
+use crate::warm::next_delivery;
 use crate::world::{World, delivery, failure};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ async fn short_scripts_run_while_long_scripts_compute() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let began = Instant::now();
     for _ in 0..5 {
-        assert_eq!(world.number(next()).await, 1);
+        assert_eq!(world.number(next_delivery()).await, 1);
     }
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for one in running {
@@ -39,7 +39,7 @@ async fn short_scripts_run_while_long_scripts_compute() {
 async fn a_sleeping_script_does_not_occupy_a_core() {
     let world = World::new("export default async (event, ctx) => { await ctx.sleep(500) }");
     let began = Instant::now();
-    for one in (0..60).map(|_| run(&world, next())).collect::<Vec<_>>() {
+    for one in (0..60).map(|_| run(&world, next_delivery())).collect::<Vec<_>>() {
         assert!(matches!(one.await.unwrap(), Outcome::Succeeded { .. }));
     }
     let on_cores = Duration::from_millis(500) * 60 / cores();
@@ -55,7 +55,7 @@ async fn a_queued_execution_gets_the_thread_that_replaces_an_abandoned_one() {
     let world = World::with_limits(source, Limits { threads_max: 1, ..Limits::default() });
     let stuck = run(&world, Delivery { attempt: 9, ..delivery(Duration::from_millis(100)) });
     tokio::task::yield_now().await;
-    let queued = run(&world, next());
+    let queued = run(&world, next_delivery());
     assert_eq!(failure(stuck.await.unwrap()).error, ExecError::Timeout);
     assert!(matches!(queued.await.unwrap(), Outcome::Succeeded { .. }));
     assert_eq!(world.executor.stats().abandoned, 1, "the first execution is still stuck");
@@ -69,7 +69,7 @@ async fn short_scripts_do_not_use_all_threads_that_long_scripts_started() {
     for one in (0..cores() + 3).map(|_| run(&world, endless.clone())).collect::<Vec<_>>() {
         assert_eq!(failure(one.await.unwrap()).error, ExecError::Timeout);
     }
-    for one in (0..500).map(|_| run(&world, next())).collect::<Vec<_>>() {
+    for one in (0..500).map(|_| run(&world, next_delivery())).collect::<Vec<_>>() {
         assert!(matches!(one.await.unwrap(), Outcome::Succeeded { .. }));
     }
     // Without the limit on computing scripts, the 500 executions would use all 64 threads.

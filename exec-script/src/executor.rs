@@ -101,7 +101,7 @@ impl ScriptExecutor {
             Ok(Some(script)) => Ok(script),
             Ok(None) => {
                 let message =
-                    format!("the app {} has no script {name}; deploy the script, then redrive", delivery.event.app);
+                    format!("the app {} has no script {name}; deploy the script and try again", delivery.event.app);
                 Err(Failure::new(ExecError::HandlerMissing, message))
             }
             Err(error) => {

@@ -91,7 +91,7 @@ impl Memory {
         self.delivery_of(row)
     }
 
-    /// A leased row, together with the current handler and rights of its trigger.
+    /// A leased row as a delivery, with the current handler and standing of its trigger.
     pub(crate) fn delivery_of(&self, row: Row) -> Option<Delivery> {
         let lane = self.triggers.get(&row.trigger)?;
         let trigger = &lane.trigger;

@@ -1,5 +1,5 @@
-// Runs for each put to orders/{id}: writes receipts/{id} and tells the app of the new order.
-// What it writes and emits happens together and once, or, if it throws, not at all.
+// Runs for each put to orders/{id}. It writes receipts/{id} and emits order.created.
+// The write and the event are applied together and once. If the script throws, neither is applied.
 export default async function (event, ctx) {
   const { key: id, value: order } = event.data;
   if (id.startsWith("bad-")) {

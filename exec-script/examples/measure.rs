@@ -1,7 +1,8 @@
-//! How many executions of a script that does nothing a core gets through: `cargo run --release --example measure`.
+//! Measures the throughput of a script that does nothing: `cargo run --release --example measure`.
 //!
-//! Rates are per second of CPU time of the whole process and of the scripts' threads alone, so that what else the machine
-//! does changes them little. `measure warm 8` measures one line only, for a profiler.
+//! The rates are per second of CPU time, of the whole process and of the threads that run scripts.
+//! So other work of the machine changes them little. `measure warm 8` prints one line only, for a
+//! profiler.
 
 use async_trait::async_trait;
 use rustix::time::{ClockId, clock_gettime};
@@ -14,25 +15,25 @@ use tidegate_ports::{
     TriggerStore,
 };
 
-/// How long each line is measured.
-const MEASURED: Duration = Duration::from_secs(2);
+/// The duration of each measurement.
+const DURATION: Duration = Duration::from_secs(2);
 
-/// The trigger's isolation, and everything else that an executor asks for.
-struct Outside(Isolation);
+/// All ports of the executor. The trigger has this isolation.
+struct FakePorts(Isolation);
 
-const NOT_ASKED: &str = "the executor does not ask for this";
+const UNUSED: &str = "the executor does not call this";
 
 #[async_trait]
-impl PrincipalResolver for Outside {
+impl PrincipalResolver for FakePorts {
     async fn resolve(&self, id: &PrincipalId) -> Result<Option<Principal>, PortError> {
         Ok(Some(Principal::admin(id.clone())))
     }
 }
 
 #[async_trait]
-impl ScriptStore for Outside {
+impl ScriptStore for FakePorts {
     async fn list(&self, _: &AppName) -> Result<Vec<Script>, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 
     async fn get(&self, _: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError> {
@@ -41,18 +42,18 @@ impl ScriptStore for Outside {
     }
 
     async fn put(&self, _: &AppName, _: &ScriptName, _: &str) -> Result<Script, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 
     async fn delete(&self, _: &AppName, _: &ScriptName) -> Result<bool, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 }
 
 #[async_trait]
-impl TriggerStore for Outside {
+impl TriggerStore for FakePorts {
     async fn list(&self, _: &AppName) -> Result<Vec<Trigger>, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 
     async fn get(&self, app: &AppName, _: &TriggerName) -> Result<Option<Trigger>, PortError> {
@@ -70,20 +71,20 @@ impl TriggerStore for Outside {
     }
 
     async fn put(&self, _: &AppName, _: &TriggerSpec, _: &PrincipalId) -> Result<Trigger, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 
     async fn delete(&self, _: &AppName, _: &TriggerName) -> Result<bool, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 
     async fn set_paused(&self, _: &AppName, _: &TriggerName, _: bool) -> Result<Option<Trigger>, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 }
 
 #[async_trait]
-impl KvStore for Outside {
+impl KvStore for FakePorts {
     async fn get(&self, _: &AppName, _: &Collection, _: &Key) -> Result<Option<KvEntry>, PortError> {
         Ok(None)
     }
@@ -97,7 +98,7 @@ impl KvStore for Outside {
         _: Guard,
         _: &Cause,
     ) -> Result<KvMutation, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 
     async fn delete(
@@ -108,7 +109,7 @@ impl KvStore for Outside {
         _: Guard,
         _: &Cause,
     ) -> Result<Option<KvMutation>, PortError> {
-        panic!("{NOT_ASKED}")
+        panic!("{UNUSED}")
     }
 
     async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<Vec<KvEntry>, PortError> {
@@ -158,7 +159,7 @@ fn process_cpu() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// What the threads that run scripts have used of the CPU so far.
+/// The CPU time that the threads which run scripts have used so far.
 fn scripts_cpu() -> Duration {
     let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
     let nanos = tasks.flatten().filter_map(|task| {
@@ -170,13 +171,13 @@ fn scripts_cpu() -> Duration {
     Duration::from_nanos(nanos.sum())
 }
 
-async fn measure(isolation: Isolation, at_once: usize) {
-    let outside = Arc::new(Outside(isolation));
+async fn measure(isolation: Isolation, concurrency: usize) {
+    let ports = Arc::new(FakePorts(isolation));
     let world = World {
-        scripts: Arc::clone(&outside) as _,
-        triggers: Arc::clone(&outside) as _,
-        kv: Arc::clone(&outside) as _,
-        principals: outside,
+        scripts: Arc::clone(&ports) as _,
+        triggers: Arc::clone(&ports) as _,
+        kv: Arc::clone(&ports) as _,
+        principals: ports,
     };
     let executor = Arc::new(ScriptExecutor::new(world, Limits::default()));
     let delivery = Arc::new(delivery());
@@ -184,12 +185,12 @@ async fn measure(isolation: Isolation, at_once: usize) {
         assert!(matches!(executor.execute(Arc::clone(&delivery)).await, Outcome::Succeeded { .. }));
     }
     let (began, cpu, scripts) = (Instant::now(), process_cpu(), scripts_cpu());
-    let callers: Vec<_> = (0..at_once)
+    let callers: Vec<_> = (0..concurrency)
         .map(|_| {
             let (executor, delivery) = (Arc::clone(&executor), Arc::clone(&delivery));
             tokio::spawn(async move {
                 let mut done = 0_u32;
-                while began.elapsed() < MEASURED {
+                while began.elapsed() < DURATION {
                     executor.execute(Arc::clone(&delivery)).await;
                     done += 1;
                 }
@@ -203,7 +204,7 @@ async fn measure(isolation: Isolation, at_once: usize) {
     }
     let per = |time: Duration| f64::from(done) / time.as_secs_f64();
     println!(
-        "{:<5} {at_once:>3} at once: {:>8.0}/s, per CPU second {:>8.0}, of the scripts' threads alone {:>8.0}",
+        "{:<5} {concurrency:>3} at once: {:>8.0}/s, per CPU second {:>8.0}, of the script threads alone {:>8.0}",
         isolation.name(),
         per(began.elapsed()),
         per(process_cpu().saturating_sub(cpu)),
@@ -213,11 +214,11 @@ async fn measure(isolation: Isolation, at_once: usize) {
 
 #[tokio::main]
 async fn main() {
-    let words: Vec<String> = std::env::args().skip(1).collect();
+    let filters: Vec<String> = std::env::args().skip(1).collect();
     for isolation in Isolation::ALL {
-        for at_once in [1, 8, 64] {
-            if words.iter().all(|word| *word == isolation.name() || *word == at_once.to_string()) {
-                measure(isolation, at_once).await;
+        for concurrency in [1, 8, 64] {
+            if filters.iter().all(|filter| *filter == isolation.name() || *filter == concurrency.to_string()) {
+                measure(isolation, concurrency).await;
             }
         }
     }

@@ -1,12 +1,13 @@
-//! Modules that are compiled once and loaded into each isolate after that.
+//! A module that is compiled once, and loaded from bytecode into each later isolate.
 //!
-//! Loading costs a tenth of compiling. The bytecode never leaves the process that made it: QuickJS trusts what it loads.
+//! Loading costs a tenth of compiling. QuickJS does not check bytecode, so the bytecode never
+//! leaves the process that wrote it.
 
 use rquickjs::module::WriteOptions;
 use rquickjs::{Ctx, Error, Module};
 use std::sync::OnceLock;
 
-/// A module's source and, once it was needed, its bytecode.
+/// The bytecode of one module, written when the module is declared for the first time.
 pub(crate) struct Compiled {
     bytecode: OnceLock<Vec<u8>>,
 }
@@ -16,20 +17,23 @@ impl Compiled {
         Self { bytecode: OnceLock::new() }
     }
 
-    /// The module in `ctx`, not evaluated yet. `source` is the same at every call; whoever is first compiles it.
+    /// Declares the module in `ctx`, without evaluating it. The first call compiles `source`, which
+    /// must be the same in every call.
     pub(crate) fn declare<'js>(&self, ctx: &Ctx<'js>, name: &str, source: &str) -> Result<Module<'js>, Error> {
         if let Some(bytecode) = self.bytecode.get() {
             return load(ctx, bytecode);
         }
         let module = Module::declare(ctx.clone(), name, source)?;
-        // Line numbers and source text stay, so that stacks read the same however the module came here.
+        // The bytecode keeps line numbers and source text, so that stacks are the same as after
+        // compiling.
         self.bytecode.set(module.write(WriteOptions::default())?).ok();
         Ok(module)
     }
 }
 
-#[expect(unsafe_code, reason = "QuickJS cannot check bytecode; this was written by `declare` in this very process")]
+#[expect(unsafe_code, reason = "QuickJS does not check bytecode, but `declare` wrote it in this process")]
 fn load<'js>(ctx: &Ctx<'js>, bytecode: &[u8]) -> Result<Module<'js>, Error> {
-    // SAFETY: the bytes are what the same QuickJS wrote, unchanged: `Compiled` keeps them to itself.
+    // SAFETY: the same QuickJS wrote these bytes, and `Compiled` never hands them out, so they are
+    // unchanged.
     unsafe { Module::load(ctx.clone(), bytecode) }
 }

@@ -1,26 +1,30 @@
-//! One execution on its thread: in a warm isolate if it may have one and there is one, else in one without a script.
+//! One execution on its thread. It takes a warm isolate if there is one, else it starts in an
+//! isolate without a script.
 
+use crate::console::Console;
 use crate::guard::Guard;
 use crate::host::Host;
-use crate::isolate::Isolate;
+use crate::isolate::{HandlerCall, Isolate};
+use crate::isolate_cache::{CacheKey, IsolateCache, UsedIsolate};
 use crate::limits::Limits;
 use crate::pool::Pause;
-use crate::reply::Answer;
-use crate::shelf::{Key, Shelf, UsedUp};
+use crate::reply::ReplyKind;
 use crate::sources::Source;
 use crate::staged::Staged;
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use tidegate_core::{CloudEvent, Delivery, Outcome, Principal};
 use tidegate_ports::KvStore;
 use tokio::runtime::Handle;
 
-/// All that a thread needs.
 pub(crate) struct Execution {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) principal: Principal,
     pub(crate) source: Arc<Source>,
-    /// What its isolate is kept for; `None` if it starts anew and is kept for nothing.
-    pub(crate) key: Option<Key>,
+    /// The key of its warm isolate. `None` if the execution starts fresh, and its isolate is not
+    /// kept warm.
+    pub(crate) key: Option<CacheKey>,
     pub(crate) guard: Guard,
     pub(crate) kv: Arc<dyn KvStore>,
     pub(crate) limits: Limits,
@@ -28,25 +32,26 @@ pub(crate) struct Execution {
 }
 
 impl Execution {
-    /// Runs it, and puts its isolate on the shelf if that may be used again as it is; if not, hands it back.
-    pub(crate) fn run(self, shelf: &mut Shelf, pause: Pause) -> (Outcome, Option<UsedUp>) {
+    /// Runs the script. An isolate that may run again is put back into the cache. Any other isolate
+    /// is returned, so that the caller can report the outcome before it disposes of the isolate.
+    pub(crate) fn run(self, cache: &mut IsolateCache, pause: Pause) -> (Outcome, Option<UsedIsolate>) {
         let Self { delivery, principal, source, key, guard, kv, limits, runtime } = self;
-        if let Some(failure) = guard.refusal() {
+        if let Some(failure) = guard.check_before_start() {
             return (Outcome::Failed(failure), None);
         }
         let isolate = match &key {
-            Some(key) => shelf.take(key).map_or_else(|| Isolate::new(&limits), Ok),
-            None => shelf.take_blank().map_or_else(|| Isolate::renewable(&limits), Ok),
+            Some(key) => cache.take_warm(key).map_or_else(|| Isolate::new(&limits), Ok),
+            None => cache.take_blank().map_or_else(|| Isolate::restorable(&limits), Ok),
         };
         let mut isolate = match isolate {
             Ok(isolate) => isolate,
             Err(failure) => return (Outcome::Failed(failure), None),
         };
-        // Not by way of a `Value`, so that the data's text goes through as it is.
+        // Serialized without a `Value` in between, so that the text of the data stays as it is.
         let event = serde_json::to_string(&CloudEvent::from(&delivery.event)).unwrap_or_default();
-        let answer = Answer::of(&delivery);
-        let host = Host {
-            delivery,
+        let reply_kind = ReplyKind::of(&delivery);
+        let host = Rc::new(RefCell::new(Host {
+            delivery: Arc::clone(&delivery),
             principal,
             kv,
             runtime,
@@ -55,20 +60,23 @@ impl Execution {
             deadline: guard.deadline,
             cancelled: Arc::clone(&guard.cancelled),
             staged: Staged::default(),
-            logged: 0,
+            console: Console::default(),
+        }));
+        let called_host = Rc::clone(&host);
+        let host_function = Box::new(move |op: &str, request: &str| called_host.borrow_mut().call(op, request));
+        let call = HandlerCall { source: &source, delivery: &delivery, event: &event, reply_kind };
+        let reply = match isolate.execute(&call, host_function, &guard) {
+            Ok(reply) => reply,
+            Err(failure) => return (Outcome::Failed(failure), Some(UsedIsolate::Drop(isolate))),
         };
-        let (host, result) = isolate.execute(&source, &event, host, &guard, answer);
-        let staged = host.map(|host| host.staged).unwrap_or_default();
-        match (result, key) {
-            (Ok(reply), Some(key)) if isolate.is_fit() => {
-                shelf.put(key, isolate);
-                (Outcome::Succeeded { effects: staged.into_effects(), reply }, None)
+        let outcome = Outcome::Succeeded { effects: host.borrow_mut().take_effects(), reply };
+        match key {
+            Some(key) if isolate.may_run_again() => {
+                cache.put_warm(key, isolate);
+                (outcome, None)
             }
-            (Ok(reply), key) => {
-                let used_up = if key.is_none() { UsedUp::Renew(isolate) } else { UsedUp::Drop(isolate) };
-                (Outcome::Succeeded { effects: staged.into_effects(), reply }, Some(used_up))
-            }
-            (Err(failure), _) => (Outcome::Failed(failure), Some(UsedUp::Drop(isolate))),
+            Some(_) => (outcome, Some(UsedIsolate::Drop(isolate))),
+            None => (outcome, Some(UsedIsolate::Restore(isolate))),
         }
     }
 }

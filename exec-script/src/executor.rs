@@ -1,13 +1,14 @@
-//! The executor: a delivery in, an outcome out, at the latest a little after its timeout.
+//! The executor: it takes a delivery and returns its outcome, at the latest 500 ms after the
+//! timeout of the delivery.
 
 use crate::acting::acting;
 use crate::execution::Execution;
 use crate::guard::{Guard, timed_out};
+use crate::idle_registry::IdleRegistry;
+use crate::isolate_cache::CacheKey;
 use crate::isolations::Isolations;
-use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::pool::Pool;
-use crate::shelf::Key;
 use crate::sources::{Source, Sources};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,22 +18,23 @@ use tidegate_ports::{Executor, KvStore, PrincipalResolver, ScriptStore, TriggerS
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// How long after its timeout a script may still answer. The guard ends it at the timeout, unless it is in a built-in
-/// that cannot be interrupted.
+/// How long after its timeout a script may still answer. The guard ends a script at its timeout,
+/// unless the script is in a built-in function, which cannot be interrupted.
 const GRACE: Duration = Duration::from_millis(500);
-/// Threads that may be stuck at once. Each holds its script's memory; beyond this no script is started.
+/// The most threads that may be stuck at once. Each of them holds the memory of its script. While
+/// this limit is reached, no script starts.
 const ABANDONED_MAX: usize = 64;
 
-/// What scripts run on.
+/// The ports that the executor uses.
 #[derive(Clone)]
 pub struct World {
-    /// Their sources.
+    /// The sources of the scripts.
     pub scripts: Arc<dyn ScriptStore>,
-    /// What is asked of their isolation.
+    /// The triggers, for their `isolation` setting.
     pub triggers: Arc<dyn TriggerStore>,
-    /// The values that they read.
+    /// The values that scripts read.
     pub kv: Arc<dyn KvStore>,
-    /// As whom they run.
+    /// The principals that scripts run as.
     pub principals: Arc<dyn PrincipalResolver>,
 }
 
@@ -42,14 +44,14 @@ impl std::fmt::Debug for World {
     }
 }
 
-/// Runs scripts.
+/// Runs scripts in isolates, on a pool of threads.
 pub struct ScriptExecutor {
     sources: Sources,
     isolations: Isolations,
     kv: Arc<dyn KvStore>,
     principals: Arc<dyn PrincipalResolver>,
     limits: Limits,
-    ledger: Arc<Ledger>,
+    registry: Arc<IdleRegistry>,
     pool: Pool,
 }
 
@@ -59,34 +61,34 @@ impl std::fmt::Debug for ScriptExecutor {
     }
 }
 
-/// What the executor's threads are doing.
+/// The threads and warm isolates of an executor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stats {
-    /// Threads that run scripts or wait for some.
+    /// Threads that run scripts or are idle. Abandoned threads are not counted.
     pub threads: usize,
-    /// Threads that are stuck in a built-in after their execution was given up.
+    /// Threads that are stuck in a built-in function, after their execution was given up.
     pub abandoned: usize,
-    /// Isolates that wait, warm, for their next execution.
+    /// Warm isolates that are idle.
     pub warm_isolates: usize,
-    /// What these hold together.
+    /// Bytes that these isolates hold together.
     pub warm_bytes: usize,
 }
 
 impl ScriptExecutor {
-    /// Runs scripts on `world`.
+    /// An executor without threads. It starts threads as it needs them.
     #[must_use]
     pub fn new(world: World, limits: Limits) -> Self {
         let World { scripts, triggers, kv, principals } = world;
-        let ledger = Arc::new(Ledger::new(limits.warm_isolates_max, limits.warm_bytes_max));
-        let pool = Pool::new(limits.threads_max, Arc::clone(&ledger));
+        let registry = Arc::new(IdleRegistry::new(limits.warm_isolates_max, limits.warm_bytes_max));
+        let pool = Pool::new(limits.threads_max, Arc::clone(&registry));
         let (sources, isolations) = (Sources::new(scripts), Isolations::new(triggers));
-        Self { sources, isolations, kv, principals, limits, ledger, pool }
+        Self { sources, isolations, kv, principals, limits, registry, pool }
     }
 
-    /// What its threads are doing.
+    /// The current numbers of threads and warm isolates.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let (warm_isolates, warm_bytes) = self.ledger.totals();
+        let (warm_isolates, warm_bytes) = self.registry.totals();
         let (threads, abandoned) = (self.pool.threads(), self.pool.abandoned());
         Stats { threads, abandoned, warm_isolates, warm_bytes }
     }
@@ -97,8 +99,15 @@ impl ScriptExecutor {
         };
         match self.sources.get(&delivery.event.app, name, delivery.script_version).await {
             Ok(Some(script)) => Ok(script),
-            Ok(None) => Err(Failure::new(ExecError::HandlerMissing, format!("there is no script {name}"))),
-            Err(error) => Err(Failure::new(ExecError::Internal, format!("the script could not be read: {error}"))),
+            Ok(None) => {
+                let message =
+                    format!("the app {} has no script {name}; deploy the script and try again", delivery.event.app);
+                Err(Failure::new(ExecError::HandlerMissing, message))
+            }
+            Err(error) => {
+                let message = format!("the store could not read the script {name}: {error}");
+                Err(Failure::new(ExecError::Internal, message))
+            }
         }
     }
 }
@@ -106,7 +115,9 @@ impl ScriptExecutor {
 impl Executor for ScriptExecutor {
     async fn execute(&self, delivery: Arc<Delivery>) -> Outcome {
         if self.pool.abandoned() >= ABANDONED_MAX {
-            let message = format!("{ABANDONED_MAX} scripts are stuck in built-ins; none is started until one ends");
+            let message = format!(
+                "{ABANDONED_MAX} scripts are stuck in built-in functions; no script starts until one of them ends"
+            );
             return Outcome::Failed(Failure::new(ExecError::Internal, message));
         }
         let principal = match acting(&*self.principals, &delivery).await {
@@ -118,14 +129,14 @@ impl Executor for ScriptExecutor {
             Err(failure) => return Outcome::Failed(failure),
         };
         let key = match self.isolations.of(&delivery).await {
-            Isolation::Warm if self.limits.warm_isolates_max > 0 => Some(Key::new(&delivery, &source)),
+            Isolation::Warm if self.limits.warm_isolates_max > 0 => Some(CacheKey::new(&delivery, &source)),
             Isolation::Warm | Isolation::Fresh => None,
         };
         let timeout = Duration::from_micros(delivery.timeout.0);
-        let cancel = Cancel(Arc::default());
+        let cancel = CancelOnDrop(Arc::default());
         let guard = Guard::new(timeout, self.limits.cpu_max(), Arc::clone(&cancel.0));
-        let (answer, answered) = oneshot::channel();
-        let bit = key.as_ref().map_or(0, Key::bit);
+        let (outcome_sender, outcome) = oneshot::channel();
+        let bit = key.as_ref().map_or(0, CacheKey::bit);
         let execution = Execution {
             delivery,
             principal,
@@ -136,39 +147,39 @@ impl Executor for ScriptExecutor {
             limits: self.limits,
             runtime: Handle::current(),
         };
-        let ticket = self.pool.submit(
-            bit,
-            Box::new(move |shelf, pause| {
-                let (outcome, used_up) = execution.run(shelf, pause);
-                Box::new(move |shelf| {
+        let job = self.pool.submit(bit, |pause| {
+            Box::new(move |cache| {
+                let (outcome, used_isolate) = execution.run(cache, pause);
+                Box::new(move |cache| {
                     // The receiver is gone if the execution was given up.
-                    answer.send(outcome).ok();
-                    // Nobody needs to wait until all that it holds is freed.
-                    if let Some(used_up) = used_up {
-                        shelf.clear_away(used_up);
+                    outcome_sender.send(outcome).ok();
+                    // After the outcome, so that the caller does not wait until the isolate's
+                    // memory is freed.
+                    if let Some(used_isolate) = used_isolate {
+                        cache.dispose(used_isolate);
                     }
                 })
-            }),
-        );
-        match tokio::time::timeout(timeout + GRACE, answered).await {
+            })
+        });
+        match tokio::time::timeout(timeout + GRACE, outcome).await {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(_)) => Outcome::Failed(Failure::new(ExecError::Internal, "the script's thread panicked")),
             Err(_) => {
-                ticket.abandon();
+                job.abandon();
                 let mut failure = timed_out(timeout);
-                failure
-                    .message
-                    .push_str("; it is in a built-in that cannot be interrupted, and its thread was given up");
+                failure.message.push_str(
+                    "; it is still in a built-in function, which cannot be interrupted, so its thread was abandoned",
+                );
                 Outcome::Failed(failure)
             }
         }
     }
 }
 
-/// Ends the script when the execution is dropped.
-struct Cancel(Arc<AtomicBool>);
+/// Ends the script when the execution's future is dropped.
+struct CancelOnDrop(Arc<AtomicBool>);
 
-impl Drop for Cancel {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -1,12 +1,12 @@
-//! Which class of failure an exception is.
+//! Turns an exception of a script into a failure of its class.
 
 use rquickjs::{CaughtError, Ctx, Error, Object, Value};
 use tidegate_core::{ExecError, Failure, Micros};
 
-/// Lines of a stack that a message keeps: where it was thrown, and who called that.
+/// How many lines of a stack a message keeps, from the innermost call outwards.
 const STACK_LINES: usize = 4;
 
-/// What a script threw, as a failure.
+/// The failure for an exception, or for an error of QuickJS.
 pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
     match CaughtError::from_error(ctx, error) {
         CaughtError::Exception(exception) => {
@@ -20,18 +20,19 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
             let stack: Vec<&str> =
                 stack.lines().map(str::trim).filter(|line| !line.is_empty()).take(STACK_LINES).collect();
             let place = if stack.is_empty() { String::new() } else { format!("\n{}", stack.join("\n")) };
-            // What a host function refused, and the script did not catch.
+            // An error of the host that the script did not catch.
             let denied = exception.as_object().get("code").is_ok_and(|code: String| code == "principal_denied");
             let class = if denied { ExecError::PrincipalDenied } else { ExecError::ScriptError };
-            with_wish(Failure::new(class, format!("{name}: {message}{place}")), exception.as_object())
+            with_retry_after(Failure::new(class, format!("{name}: {message}{place}")), exception.as_object())
         }
-        // QuickJS throws null when there is not even memory for an error; a script hardly ever does.
+        // QuickJS throws null when it has no memory for an error object. Scripts hardly ever throw
+        // null.
         CaughtError::Value(value) if value.is_null() => out_of_memory(),
         CaughtError::Value(value) => {
             let text = describe(ctx, &value);
             let failure = Failure::new(ExecError::ScriptError, format!("threw {text}"));
             match value.as_object() {
-                Some(object) => with_wish(failure, object),
+                Some(object) => with_retry_after(failure, object),
                 None => failure,
             }
         }
@@ -41,7 +42,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
 }
 
 fn limit(name: &str, message: &str) -> Option<Failure> {
-    // A string can be built of ropes without being allocated, up to QuickJS's own limit.
+    // QuickJS can build a long string as a rope without allocating it, up to a limit of its own.
     if message.contains("out of memory") || (name == "InternalError" && message == "string too long") {
         return Some(out_of_memory());
     }
@@ -55,8 +56,9 @@ pub(crate) fn out_of_memory() -> Failure {
     Failure::new(ExecError::ResourceLimit, "the script needs more memory than scripts.memory_bytes_max allows")
 }
 
-/// An error may say when to try again: `retryAfterMs`, or `retryAfter` in seconds.
-fn with_wish(mut failure: Failure, error: &Object<'_>) -> Failure {
+/// Sets the time of the next attempt if the error has a property `retryAfterMs`, or `retryAfter` in
+/// seconds.
+fn with_retry_after(mut failure: Failure, error: &Object<'_>) -> Failure {
     let number = |name: &str| error.get::<_, Option<f64>>(name).ok().flatten().filter(|n| n.is_finite() && *n > 0.0);
     let ms = number("retryAfterMs").or_else(|| number("retryAfter").map(|seconds| seconds * 1_000.0));
     failure.retry_after = ms.map(|ms| Micros((ms * 1_000.0).min(1e15) as u64));

@@ -1,4 +1,4 @@
-//! When an execution has to end.
+//! Ends an execution that is cancelled, or that has used up its time or its CPU time.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::cell::Cell;
@@ -8,41 +8,42 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_core::{ExecError, Failure};
 
-/// When a script has to end, looked at by QuickJS every so often. What it throws then cannot be caught.
+/// The limits of one execution. QuickJS asks it regularly whether to go on. The exception that ends
+/// a script cannot be caught.
 #[derive(Clone)]
 pub(crate) struct Guard {
     pub(crate) deadline: Instant,
-    pub(crate) timeout: Duration,
-    pub(crate) cpu_max: Duration,
     pub(crate) cancelled: Arc<AtomicBool>,
+    timeout: Duration,
+    cpu_max: Duration,
     reason: Arc<AtomicU8>,
 }
 
-const RUNS: u8 = 0;
+const NOT_ENDED: u8 = 0;
 const TIMED_OUT: u8 = 1;
-const CPU_USED_UP: u8 = 2;
+const CPU_EXHAUSTED: u8 = 2;
 const CANCELLED: u8 = 3;
 
 impl Guard {
     pub(crate) fn new(timeout: Duration, cpu_max: Duration, cancelled: Arc<AtomicBool>) -> Self {
         let deadline = Instant::now() + timeout;
-        Self { deadline, timeout, cpu_max, cancelled, reason: Arc::new(AtomicU8::new(RUNS)) }
+        Self { deadline, cancelled, timeout, cpu_max, reason: Arc::new(AtomicU8::new(NOT_ENDED)) }
     }
 
-    /// What QuickJS asks whether to go on, for one execution that begins now on this thread.
-    pub(crate) fn watch(&self, clock: &CpuClock) -> impl FnMut() -> bool + 'static {
-        let (guard, mut used) = (self.clone(), CpuUsed::new(clock));
-        move || guard.is_over(&mut used)
+    /// QuickJS's interrupt handler for an execution that begins now on this thread. It returns
+    /// `true` to end the script.
+    pub(crate) fn interrupt_handler(&self, clock: &CpuClock) -> impl FnMut() -> bool + 'static {
+        let (guard, mut cpu) = (self.clone(), ExecutionCpu::new(clock));
+        move || guard.must_end(&mut cpu)
     }
 
-    /// Whether the script has to end now.
-    fn is_over(&self, used: &mut CpuUsed) -> bool {
+    fn must_end(&self, cpu: &mut ExecutionCpu) -> bool {
         let reason = if self.cancelled.load(Ordering::Relaxed) {
             CANCELLED
         } else if Instant::now() >= self.deadline {
             TIMED_OUT
-        } else if used.so_far() >= self.cpu_max {
-            CPU_USED_UP
+        } else if cpu.used() >= self.cpu_max {
+            CPU_EXHAUSTED
         } else {
             return false;
         };
@@ -50,21 +51,25 @@ impl Guard {
         true
     }
 
-    /// Why the script was ended, if it was.
+    /// The failure of a script that the guard ended.
     pub(crate) fn failure(&self) -> Option<Failure> {
         match self.reason.load(Ordering::Relaxed) {
             TIMED_OUT => Some(timed_out(self.timeout)),
-            CPU_USED_UP => Some(Failure::new(
+            CPU_EXHAUSTED => Some(Failure::new(
                 ExecError::ResourceLimit,
-                format!("the script used more CPU than scripts.cpu_ms_max allows ({} ms)", self.cpu_max.as_millis()),
+                format!(
+                    "the script used more CPU time than scripts.cpu_ms_max allows ({} ms)",
+                    self.cpu_max.as_millis()
+                ),
             )),
             CANCELLED => Some(cancelled()),
             _ => None,
         }
     }
 
-    /// Why the script must not even begin: it waited for a thread until nobody wants it any more.
-    pub(crate) fn refusal(&self) -> Option<Failure> {
+    /// The failure of a script that was cancelled, or reached its deadline, while it waited for a
+    /// thread.
+    pub(crate) fn check_before_start(&self) -> Option<Failure> {
         if self.cancelled.load(Ordering::Relaxed) {
             return Some(cancelled());
         }
@@ -73,50 +78,51 @@ impl Guard {
 }
 
 pub(crate) fn timed_out(timeout: Duration) -> Failure {
-    Failure::new(ExecError::Timeout, format!("ran past its timeout_ms of {} ms", timeout.as_millis()))
+    Failure::new(ExecError::Timeout, format!("the script ran past its timeout_ms of {} ms", timeout.as_millis()))
 }
 
 fn cancelled() -> Failure {
     Failure::new(ExecError::Lost, "the execution was cancelled")
 }
 
-/// What a thread had used of its CPU when that was last read; for what never leaves that thread.
+/// The CPU time of the current thread when its isolate last read it.
 #[derive(Clone)]
 pub(crate) struct CpuClock(Rc<Cell<Duration>>);
 
 impl CpuClock {
-    /// Of this thread.
     pub(crate) fn new() -> Self {
-        Self(Rc::new(Cell::new(cpu_time())))
+        Self(Rc::new(Cell::new(thread_cpu_time())))
     }
 }
 
-/// How much CPU time one execution has used.
+/// The CPU time that one execution has used.
 ///
-/// To read a thread's CPU time is a system call, and most executions end before QuickJS asks for the first time. So it is not
-/// read when one begins. Until the first question it has used no more than the time that has passed, and no more than its
-/// thread has used since that was last read: the lesser of the two is what it is charged.
-struct CpuUsed {
+/// Reading a thread's CPU time is a system call, and most executions end before QuickJS calls the
+/// interrupt handler for the first time. So the CPU time is not read when an execution begins. At
+/// the first call, the execution has used at most the wall time since it began, and at most the CPU
+/// time of its thread since the last reading. It is charged the smaller one.
+struct ExecutionCpu {
     clock: CpuClock,
     began: Instant,
-    /// What the thread had used when the execution began, as far as is known.
+    /// The estimated CPU time of the thread when the execution began. `None` until the first
+    /// reading.
     before: Option<Duration>,
 }
 
-impl CpuUsed {
+impl ExecutionCpu {
     fn new(clock: &CpuClock) -> Self {
         Self { clock: clock.clone(), began: Instant::now(), before: None }
     }
 
-    fn so_far(&mut self) -> Duration {
-        let now = cpu_time();
+    fn used(&mut self) -> Duration {
+        let now = thread_cpu_time();
         let last_read = self.clock.0.replace(now);
         let before = *self.before.get_or_insert_with(|| last_read.max(now.saturating_sub(self.began.elapsed())));
         now.saturating_sub(before)
     }
 }
 
-fn cpu_time() -> Duration {
+fn thread_cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
@@ -126,31 +132,31 @@ mod tests {
     use super::*;
 
     fn spin(time: Duration) {
-        let began = cpu_time();
-        while cpu_time().saturating_sub(began) < time {}
+        let began = thread_cpu_time();
+        while thread_cpu_time().saturating_sub(began) < time {}
     }
 
     #[test]
-    fn what_is_used_before_the_first_question_counts() {
-        let mut used = CpuUsed::new(&CpuClock::new());
+    fn cpu_time_before_the_first_reading_counts() {
+        let mut cpu = ExecutionCpu::new(&CpuClock::new());
         spin(Duration::from_millis(5));
-        assert!(used.so_far() >= Duration::from_millis(5));
+        assert!(cpu.used() >= Duration::from_millis(5));
         spin(Duration::from_millis(5));
-        assert!(used.so_far() >= Duration::from_millis(10));
+        assert!(cpu.used() >= Duration::from_millis(10));
     }
 
     #[test]
-    fn what_the_thread_did_for_others_does_not_count() {
+    fn cpu_time_of_earlier_executions_does_not_count() {
         let clock = CpuClock::new();
         spin(Duration::from_millis(20));
-        let mut used = CpuUsed::new(&clock);
-        assert!(used.so_far() < Duration::from_millis(20));
+        let mut cpu = ExecutionCpu::new(&clock);
+        assert!(cpu.used() < Duration::from_millis(20));
     }
 
     #[test]
-    fn to_wait_before_the_first_question_is_not_to_compute() {
-        let mut used = CpuUsed::new(&CpuClock::new());
+    fn a_wait_before_the_first_reading_costs_no_cpu_time() {
+        let mut cpu = ExecutionCpu::new(&CpuClock::new());
         std::thread::sleep(Duration::from_millis(50));
-        assert!(used.so_far() < Duration::from_millis(50));
+        assert!(cpu.used() < Duration::from_millis(50));
     }
 }

@@ -1,24 +1,32 @@
-//! Runs scripts: ES modules in QuickJS, each execution with limits on memory, stack, wall clock and CPU.
+//! Runs scripts: ES modules in QuickJS. Each execution has limits on memory, stack, wall clock and
+//! CPU time.
 //!
-//! An execution has its isolate to itself. It gets one that the same script has run in before, for the same trigger and
-//! the same principal, if there is one and the trigger does not want a fresh one. So a module's variables may survive from
-//! one execution to the next, and never reach another script, version, trigger, principal or app. One that is fresh begins
-//! from the memory that an isolate had before any script was loaded in it.
+//! An execution has its isolate to itself. It reuses an isolate of an earlier execution of the same
+//! script, version, trigger and principal, unless the trigger has `isolation = "fresh"`. So the
+//! variables of a module may survive from one execution to the next. They never reach another
+//! script, version, trigger, principal or app. A fresh execution starts from the memory that its
+//! isolate had before any script was loaded.
 //!
-//! What a script writes and emits is only staged; the outcome carries it to the settlement of its delivery. A script
-//! has no file system, no environment and no network. It runs on a thread of its own, never on the async runtime.
+//! The writes and events of a script are staged. The outcome carries them to the settlement of the
+//! delivery, which applies them. A script has no file system, no environment and no network. It
+//! runs on a thread of the executor's pool, never on the async runtime.
 
 mod acting;
+mod arena;
 mod bytecode;
 mod check;
+mod console;
 mod execution;
 mod executor;
 mod failure;
 mod guard;
 mod host;
+mod host_slot;
+mod idle_registry;
 mod isolate;
+mod isolate_cache;
 mod isolations;
-mod ledger;
+mod job;
 mod limits;
 mod load;
 mod memory;
@@ -26,10 +34,10 @@ mod pool;
 mod prelude;
 mod random;
 mod reply;
-mod shelf;
-mod slot;
+mod schedule;
 mod sources;
 mod staged;
+mod threads;
 mod worker;
 
 pub use acting::acting;

@@ -1,38 +1,41 @@
-//! What one execution may use.
+//! The limits of scripts: the settings under `scripts.`.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// The limits of every execution. The wall clock is the trigger's `timeout_ms`.
+/// The limits of every execution. The limit on wall time is the trigger's `timeout_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Executions that run at once, each on a thread: 1–10,000. As many as the gate has permits lets none wait.
+    /// The most executions at once, each on a thread: 1–10,000. With as many threads as the gate
+    /// has permits, no execution waits for a thread.
     pub threads_max: usize,
-    /// Bytes that a script may allocate: 1 MiB – 4 GiB.
+    /// The most bytes that a script may allocate: 1 MiB – 4 GiB.
     pub memory_bytes_max: usize,
-    /// Bytes of stack: 64 KiB – 2 MiB.
+    /// The most bytes of stack: 64 KiB – 2 MiB.
     pub stack_bytes_max: usize,
-    /// Milliseconds of CPU time: 1 ms – 1 h.
+    /// The most milliseconds of CPU time: 1 ms – 1 h.
     pub cpu_ms_max: u64,
-    /// Bytes of an event's data and of a KV value: 1 B – 64 MiB.
+    /// The most bytes of an event's data, of a KV value and of a reply: 1 B – 64 MiB.
     pub data_bytes_max: usize,
-    /// Writes and events together: 1–100,000.
+    /// The most writes and events together: 1–100,000.
     pub effects_max: usize,
-    /// Bytes that `console` may print: 0 – 1 MiB.
+    /// The most bytes that `console` logs: 0 – 1 MiB.
     pub log_bytes_max: usize,
-    /// Bytes of a script's source: 1 B – 16 MiB.
+    /// The most bytes of a script's source: 1 B – 16 MiB.
     pub source_bytes_max: usize,
-    /// Isolates that wait, warm, for their next execution: 0–10,000. With 0, each execution gets a fresh one.
+    /// The most warm isolates that are idle: 0–10,000. With 0, each execution starts fresh.
     pub warm_isolates_max: usize,
-    /// Bytes of all of these together: 0 – 64 GiB. The one whose last execution is longest ago goes first.
+    /// The most bytes of these isolates together: 0 – 64 GiB. The least recently used isolate is
+    /// dropped first.
     pub warm_bytes_max: usize,
-    /// Bytes that an isolate may hold after an execution and still be used again: 0 – 4 GiB. It is never used again
-    /// with more than half of `memory_bytes_max`, so that the next execution has the other half.
+    /// The most bytes that an isolate may hold after an execution to be used again: 0 – 4 GiB. An
+    /// isolate with more than half of `memory_bytes_max` is never used again, so that each
+    /// execution can allocate the other half.
     pub warm_heap_bytes_max: usize,
-    /// Executions of one isolate: 1–1,000,000.
+    /// The most executions of one isolate: 1–1,000,000.
     pub warm_executions_max: u32,
-    /// Milliseconds after its making that an isolate takes no more executions: 1 ms – 24 h.
+    /// The age in milliseconds at which an isolate gets no more executions: 1 ms – 24 h.
     pub warm_age_ms_max: u64,
 }
 
@@ -58,22 +61,19 @@ impl Default for Limits {
     }
 }
 
-/// Which limit is out of range.
+/// A limit that is out of its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} must be from {min} to {max}, it is {value}")]
 pub struct InvalidLimits {
-    /// The setting.
+    /// The name of the setting.
     pub key: &'static str,
-    /// What it was set to.
     pub value: u64,
-    /// The least it may be.
     pub min: u64,
-    /// The most it may be.
     pub max: u64,
 }
 
 impl Limits {
-    /// The same limits, if each lies in its range.
+    /// Returns the limits if each of them lies in its range.
     pub fn checked(self) -> Result<Self, InvalidLimits> {
         for (key, value, min, max) in [
             ("scripts.threads_max", self.threads_max as u64, 1, 10_000),
@@ -105,7 +105,7 @@ impl Limits {
         Duration::from_millis(self.warm_age_ms_max)
     }
 
-    /// What an isolate may hold and still be used again.
+    /// The most bytes that an isolate may hold to be used again.
     pub(crate) fn warm_heap_max(&self) -> usize {
         self.warm_heap_bytes_max.min(self.memory_bytes_max / 2)
     }

@@ -1,4 +1,4 @@
-//! From a module to its handler.
+//! Loads a module and finds its handler.
 
 use crate::failure::thrown;
 use crate::sources::Source;
@@ -9,41 +9,41 @@ use tidegate_core::{ExecError, Failure};
 /// The default export of an evaluated module.
 pub(crate) type Handler = Persistent<Function<'static>>;
 
-/// Why a module is not loaded.
-pub(crate) enum Unloaded {
-    /// What is wrong with it.
+/// Why a module was not loaded.
+pub(crate) enum LoadError {
+    /// The module is wrong, and will be wrong at the next attempt too.
     Unavailable(Failure),
-    /// Not its fault: it was ended, or there was no memory.
-    Failed(Error),
+    /// The execution was ended, or there was no memory.
+    Interrupted(Error),
 }
 
-impl From<Error> for Unloaded {
+impl From<Error> for LoadError {
     fn from(error: Error) -> Self {
-        Self::Failed(error)
+        Self::Interrupted(error)
     }
 }
 
-/// The handler of `source`, which is loaded if it was not before.
-pub(crate) fn ensure<'l>(
+/// Returns the handler of `source`. Loads the module if `handler` is still empty.
+pub(crate) fn load_once<'l>(
     ctx: &Ctx<'_>,
     handler: &'l mut Option<Handler>,
     source: &Source,
-) -> Result<&'l Handler, Unloaded> {
+) -> Result<&'l Handler, LoadError> {
     if handler.is_none() {
         *handler = Some(load(ctx, source)?);
     }
-    handler.as_ref().ok_or(Unloaded::Failed(Error::Unknown))
+    handler.as_ref().ok_or(LoadError::Interrupted(Error::Unknown))
 }
 
-fn load<'js>(ctx: &Ctx<'js>, source: &Source) -> Result<Handler, Unloaded> {
+fn load<'js>(ctx: &Ctx<'js>, source: &Source) -> Result<Handler, LoadError> {
     let module = match source.compiled.declare(ctx, &source.name, &source.text) {
         Ok(module) => module,
         Err(error) => {
             let failure = thrown(ctx, error);
             return Err(if failure.error == ExecError::ScriptError {
-                unavailable(format!("does not compile: {}", failure.message))
+                unavailable(format!("the script does not compile: {}", failure.message))
             } else {
-                Unloaded::Failed(Error::Allocation)
+                LoadError::Interrupted(Error::Allocation)
             });
         }
     };
@@ -53,21 +53,23 @@ fn load<'js>(ctx: &Ctx<'js>, source: &Source) -> Result<Handler, Unloaded> {
     }
     let default: Result<Value<'js>, Error> = module.get("default");
     let Some(handler) = default.ok().and_then(|value| value.into_function()) else {
-        return Err(unavailable("has no default export that is a function".to_owned()));
+        let message = "the script has no default export that is a function; \
+                       write `export default async function (event, ctx) { … }`";
+        return Err(unavailable(message.to_owned()));
     };
     Ok(Persistent::save(ctx, handler))
 }
 
-fn unavailable(message: String) -> Unloaded {
-    Unloaded::Unavailable(Failure::new(ExecError::ScriptUnavailable, message))
+fn unavailable(message: String) -> LoadError {
+    LoadError::Unavailable(Failure::new(ExecError::ScriptUnavailable, message))
 }
 
-/// Runs jobs until the promise is settled. The host's calls block, so a promise that is pending with no job left can
-/// never settle.
+/// Runs jobs until the promise is settled. The functions of the host block, so a promise that is
+/// pending while no job is left can never settle.
 pub(crate) fn settle<'js>(ctx: &Ctx<'js>, promise: &MaybePromise<'js>) -> Result<Result<Value<'js>, Failure>, Error> {
     while promise.state() == PromiseState::Pending {
         if !ctx.execute_pending_job() {
-            let message = "the handler's promise can never settle: nothing that it waits for is pending";
+            let message = "the handler's promise can never settle: no operation is left that could settle it";
             return Ok(Err(Failure::new(ExecError::ScriptError, message)));
         }
     }

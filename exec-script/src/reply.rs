@@ -1,36 +1,36 @@
-//! What a handler's return value is to whoever waits for it.
+//! Reads the return value of a handler as the reply to its caller.
 
 use rquickjs::{Ctx, Error, Value};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tidegate_core::{Delivery, ExecError, Failure, HandlerReply, Json, Kind};
 
-/// Who waits, and for what.
+/// The kind of reply that a caller waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Nobody: what is returned is nothing to anybody.
+pub(crate) enum ReplyKind {
+    /// No caller waits. The return value is ignored.
     None,
-    /// Who invoked the script: any JSON.
+    /// The caller invoked the script. Any JSON value is a reply.
     Value,
-    /// An HTTP client: `{ status, headers, body }`.
+    /// The caller is an HTTP client. The reply is `{ status, headers, body }`.
     Response,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Response {
-    #[serde(default = "ok")]
+    #[serde(default = "status_ok")]
     status: u16,
     #[serde(default)]
     headers: BTreeMap<String, String>,
     body: Option<Box<serde_json::value::RawValue>>,
 }
 
-fn ok() -> u16 {
+fn status_ok() -> u16 {
     200
 }
 
-impl Answer {
+impl ReplyKind {
     pub(crate) fn of(delivery: &Delivery) -> Self {
         match (delivery.kind(), delivery.event.event_type.as_str()) {
             (Kind::Sync(_), "http.request") => Self::Response,
@@ -39,6 +39,7 @@ impl Answer {
         }
     }
 
+    /// Turns a return value into a reply of this kind. `None` if no caller waits.
     pub(crate) fn read<'js>(
         self,
         ctx: &Ctx<'js>,
@@ -52,9 +53,13 @@ impl Answer {
             Ok(text) => text.map(|text| text.to_string()).transpose(),
             Err(error) => Err(error),
         };
-        let text = text.map_err(|error| invalid(&format!("what it returned is no JSON: {}", caught(ctx, error))))?;
+        let text = text.map_err(|error| {
+            invalid(&format!("the return value cannot be written as JSON: {}", exception_message(ctx, error)))
+        })?;
         if let Some(length) = text.as_ref().map(String::len).filter(|length| *length > bytes_max) {
-            return Err(invalid(&format!("what it returned is {length} bytes long, at most {bytes_max} are allowed")));
+            return Err(invalid(&format!(
+                "the return value is {length} bytes of JSON; scripts.data_bytes_max allows {bytes_max}"
+            )));
         }
         match (self, text) {
             (Self::Response, Some(text)) if text.trim_start().starts_with('{') => {
@@ -65,7 +70,7 @@ impl Answer {
                 Ok(Some(HandlerReply { status, headers, body }))
             }
             (Self::Response, other) => {
-                Err(invalid(&format!("it returned {}", other.as_deref().map_or("nothing", shown))))
+                Err(invalid(&format!("the handler returned {}", other.as_deref().map_or("nothing", shortened))))
             }
             (_, text) => {
                 let body =
@@ -76,16 +81,16 @@ impl Answer {
     }
 }
 
-fn caught(ctx: &Ctx<'_>, error: Error) -> String {
+fn exception_message(ctx: &Ctx<'_>, error: Error) -> String {
     crate::failure::thrown(ctx, error).message
 }
 
-/// The beginning of a value, for a message.
-fn shown(text: &str) -> &str {
+/// At most the first 80 characters.
+fn shortened(text: &str) -> &str {
     text.char_indices().nth(80).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
 }
 
-fn invalid(what: &str) -> Failure {
-    let rule = "a handler of HTTP requests returns { status, headers, body }, one that is invoked any JSON";
-    Failure::new(ExecError::InvalidReply, format!("{what}; {rule}"))
+fn invalid(problem: &str) -> Failure {
+    let rule = "an HTTP handler must return { status, headers, body }; an invoked script may return any JSON value";
+    Failure::new(ExecError::InvalidReply, format!("{problem}; {rule}"))
 }

@@ -1,4 +1,5 @@
-//! The sources of scripts that were run lately, so that the store is asked once per version and each is compiled once.
+//! Caches the sources of scripts, so that the store is read once per version, and each version is
+//! compiled once.
 
 use crate::bytecode::Compiled;
 use std::collections::BTreeMap;
@@ -6,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tidegate_core::{AppName, ScriptName};
 use tidegate_ports::{PortError, ScriptStore};
 
-/// Scripts that are kept. More are asked for again.
-const KEPT_MAX: usize = 1_000;
+/// The most scripts in the cache. The cache is cleared when it is full.
+const CACHED_MAX: usize = 1_000;
 
 /// One version of a script.
 pub(crate) struct Source {
@@ -25,15 +26,16 @@ impl Source {
 
 pub(crate) struct Sources {
     store: Arc<dyn ScriptStore>,
-    kept: Mutex<BTreeMap<(AppName, ScriptName), Arc<Source>>>,
+    cached: Mutex<BTreeMap<(AppName, ScriptName), Arc<Source>>>,
 }
 
 impl Sources {
     pub(crate) fn new(store: Arc<dyn ScriptStore>) -> Self {
-        Self { store, kept: Mutex::default() }
+        Self { store, cached: Mutex::default() }
     }
 
-    /// The script in at least this version: if it was changed since the claim, the newest one.
+    /// The script in this version or a later one. If it was changed after the claim, that is the
+    /// newest version.
     pub(crate) async fn get(
         &self,
         app: &AppName,
@@ -41,26 +43,26 @@ impl Sources {
         version: Option<i64>,
     ) -> Result<Option<Arc<Source>>, PortError> {
         let at = (app.clone(), name.clone());
-        let lock = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = || self.cached.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(source) = lock().get(&at).filter(|source| version.is_some_and(|version| source.version >= version))
         {
             return Ok(Some(Arc::clone(source)));
         }
         let script = self.store.get(app, name).await?;
-        let mut kept = lock();
-        if kept.len() >= KEPT_MAX {
-            kept.clear();
+        let mut cached = lock();
+        if cached.len() >= CACHED_MAX {
+            cached.clear();
         }
         let Some(script) = script else {
-            kept.remove(&at);
+            cached.remove(&at);
             return Ok(None);
         };
-        // Who asked at the same time may have it already, and compiled.
-        if let Some(same) = kept.get(&at).filter(|source| source.version == script.version) {
+        // Another execution may have inserted this version in the meantime, and compiled it.
+        if let Some(same) = cached.get(&at).filter(|source| source.version == script.version) {
             return Ok(Some(Arc::clone(same)));
         }
         let source = Arc::new(Source::new(script.name.to_string(), script.version, script.source));
-        kept.insert(at, Arc::clone(&source));
+        cached.insert(at, Arc::clone(&source));
         Ok(Some(source))
     }
 }

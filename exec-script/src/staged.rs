@@ -1,38 +1,41 @@
-//! What one execution has read, written and emitted so far.
+//! The reads, writes and events of one execution. Its settlement applies the writes and events, or
+//! none of them.
 
 use std::collections::BTreeMap;
 use tidegate_core::{Collection, Effects, Json, Key, KvWrite, NewEvent, ReadVersion};
-use tidegate_ports::KvEntry;
+use tidegate_ports::{KvEntry, KvPage};
 
-type At = (Collection, Key);
+type Address = (Collection, Key);
 
 #[derive(Debug, Default)]
 pub(crate) struct Staged {
-    /// What the store said at the first read of each key: a second read sees the same.
-    reads: BTreeMap<At, Option<KvEntry>>,
-    writes: BTreeMap<At, Option<Json>>,
-    /// In the order of their first write.
-    order: Vec<At>,
+    /// The store's answer at the first read of each key. Later reads of the key get the same
+    /// answer.
+    reads: BTreeMap<Address, Option<KvEntry>>,
+    /// The last write of each key. `None` is a delete.
+    writes: BTreeMap<Address, Option<Json>>,
+    /// The written keys, in the order of their first write.
+    order: Vec<Address>,
     events: Vec<NewEvent>,
 }
 
 impl Staged {
-    /// What the script itself has written there: `Some(None)` if it deleted.
-    pub(crate) fn written(&self, at: &At) -> Option<Option<&Json>> {
+    /// The script's own write of a key: `Some(None)` if the script deleted the key.
+    pub(crate) fn own_write(&self, at: &Address) -> Option<Option<&Json>> {
         self.writes.get(at).map(Option::as_ref)
     }
 
-    /// What was read there before.
-    pub(crate) fn seen(&self, at: &At) -> Option<Option<&KvEntry>> {
+    /// The first read of a key: `Some(None)` if the key was absent.
+    pub(crate) fn first_read(&self, at: &Address) -> Option<Option<&KvEntry>> {
         self.reads.get(at).map(Option::as_ref)
     }
 
-    /// Remembers the first read of a key; a later one changes nothing.
-    pub(crate) fn see(&mut self, at: At, entry: Option<KvEntry>) {
+    /// Records the first read of a key. A later read changes nothing.
+    pub(crate) fn record_read(&mut self, at: Address, entry: Option<KvEntry>) {
         self.reads.entry(at).or_insert(entry);
     }
 
-    pub(crate) fn write(&mut self, at: At, value: Option<Json>) {
+    pub(crate) fn write(&mut self, at: Address, value: Option<Json>) {
         if self.writes.insert(at.clone(), value).is_none() {
             self.order.push(at);
         }
@@ -42,19 +45,53 @@ impl Staged {
         self.events.push(event);
     }
 
-    /// Writes and events together.
+    /// The number of writes and events.
     pub(crate) fn len(&self) -> usize {
         self.order.len() + self.events.len()
     }
 
-    /// Own writes in a collection that a listing of `prefix` would show.
-    pub(crate) fn written_in(&self, collection: &Collection, prefix: &str) -> Vec<(Key, Option<Json>)> {
-        let wanted = |(at, _): &(&At, &Option<Json>)| at.0 == *collection && at.1.as_str().starts_with(prefix);
+    /// The script's own writes of keys that begin with `prefix`.
+    pub(crate) fn own_writes(&self, collection: &Collection, prefix: &str) -> Vec<(Key, Option<Json>)> {
+        let wanted = |(at, _): &(&Address, &Option<Json>)| at.0 == *collection && at.1.as_str().starts_with(prefix);
         self.writes.iter().filter(wanted).map(|((_, key), value)| (key.clone(), value.clone())).collect()
     }
 
+    /// Merges a page of the store with the script's own writes, in the order of the keys. Records
+    /// each stored entry as a read, and returns the value of its first read.
+    pub(crate) fn merge_page(
+        &mut self,
+        collection: &Collection,
+        page: &KvPage,
+        stored: Vec<KvEntry>,
+        own: Vec<(Key, Option<Json>)>,
+    ) -> Vec<(Key, String)> {
+        let is_last_page = stored.len() < page.limit as usize;
+        let last = stored.last().map(|entry| entry.key.clone());
+        let mut entries = BTreeMap::new();
+        for entry in stored {
+            let at = (collection.clone(), entry.key.clone());
+            self.record_read(at.clone(), Some(entry));
+            if let Some(Some(read)) = self.first_read(&at) {
+                entries.insert(at.1, read.value.as_str().to_owned());
+            }
+        }
+        for (key, value) in own {
+            // Own writes behind a full page belong to a later page: the store may have entries
+            // before them.
+            let is_beyond = !is_last_page && last.as_ref().is_some_and(|last| key > *last);
+            if is_beyond || page.after.as_ref().is_some_and(|after| key <= *after) {
+                continue;
+            }
+            match value {
+                Some(value) => entries.insert(key, value.as_str().to_owned()),
+                None => entries.remove(&key),
+            };
+        }
+        entries.into_iter().collect()
+    }
+
     pub(crate) fn into_effects(mut self) -> Effects {
-        let read = |((collection, key), entry): (At, Option<KvEntry>)| ReadVersion {
+        let read = |((collection, key), entry): (Address, Option<KvEntry>)| ReadVersion {
             collection,
             key,
             version: entry.map(|entry| entry.version),

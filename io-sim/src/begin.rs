@@ -1,40 +1,80 @@
-//! Sync calls: their rows are written already leased to who asks.
+//! Sync calls: each gets an outbox row that is already leased to the daemon of its caller.
 
-use crate::memory::{CallKey, Memory, Row, TriggerRow};
+use crate::memory::Memory;
+use crate::rows::{CallKey, Row, TriggerRow};
 use tidegate_core::{
-    AppName, BeginCallsReply, Claim, Delivery, DeliveryId, Handler, IdempotencyKey, Isolation, Lease, Match, Micros,
-    PrincipalId, Refusal, Reply, RetryPolicy, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall,
-    SyncReply, SyncTarget, Trigger, TriggerId, TriggerName, TriggerSpec,
+    AppName, BeginCallsReply, Claim, Delivery, Handler, IdempotencyKey, Isolation, Lease, Match, Micros, PrincipalId,
+    Refusal, Reply, RetryPolicy, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncReply, SyncTarget,
+    Trigger, TriggerId, TriggerName, TriggerSpec,
 };
 
+/// The result of a call that is not refused.
+enum AcceptedCall {
+    /// The row of the call was written.
+    Started(Box<Delivery>),
+    /// The call repeats an earlier call, which had this reply.
+    Repeated(SyncReply),
+}
+
+/// How long a reply is kept for repeated calls.
+const CALL_KEY_AGE_MAX: Micros = Micros::from_secs(24 * 3_600);
+
 impl Memory {
-    pub(crate) fn begin(&mut self, calls: Vec<SyncCall>, lease_for: Micros) -> Reply {
-        let (mut begun, mut refused, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+    pub(crate) fn begin_calls(&mut self, calls: Vec<SyncCall>, lease_for: Micros) -> Reply {
+        let (mut deliveries, mut refused, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
         for call in calls {
             let inbox = call.inbox;
-            match self.begin_one(call, lease_for) {
-                Ok(Begun::Row(delivery)) => begun.push(*delivery),
-                Ok(Begun::Repeated(reply)) => repeated.push((inbox, reply)),
+            match self.begin_call(call, lease_for) {
+                Ok(AcceptedCall::Started(delivery)) => deliveries.push(*delivery),
+                Ok(AcceptedCall::Repeated(reply)) => repeated.push((inbox, reply)),
                 Err(refusal) => refused.push((inbox, refusal)),
             }
         }
-        Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries: begun, refused, repeated })
+        Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries, refused, repeated })
     }
 
-    fn begin_one(&mut self, call: SyncCall, lease_for: Micros) -> Result<Begun, Refusal> {
+    fn begin_call(&mut self, call: SyncCall, lease_for: Micros) -> Result<AcceptedCall, Refusal> {
         let (id, script, timeout) = match call.target {
             SyncTarget::Trigger(id) => (id, None, None),
             SyncTarget::Script { app, script, timeout } => {
-                (self.invocations(&app).ok_or(Refusal::Gone)?, Some(script), Some(timeout))
+                (self.invocation_lane(&app).ok_or(Refusal::Gone)?, Some(script), Some(timeout))
             }
         };
-        let callable = |row: &&TriggerRow| {
-            row.hidden == script.is_some()
-                && !row.deleted
-                && row.trigger.spec.enabled
-                && matches!(row.trigger.spec.rule, Match::Http { .. })
+        let trigger = &self.callable_lane(id, script.is_some())?.trigger;
+        let (app, timeout) = (trigger.app.clone(), timeout.unwrap_or(trigger.spec.timeout_ms).as_micros());
+        if let Some(key) = &call.idempotency_key
+            && let Some(reply) = self.reply_of_earlier_call(&app, key)?
+        {
+            return Ok(AcceptedCall::Repeated(reply));
+        }
+        let event = self.event(&app, Source::Http, call.event, &call.cause);
+        let row = Row {
+            lease: Lease(1),
+            lease_until: self.now.plus(lease_for),
+            leased_at: self.now,
+            attempt: 1,
+            reply_to: Some(call.inbox),
+            script,
+            call_key: call.idempotency_key.as_ref().map(|key| key.key.clone()),
+            ..self.new_row(id, event, RetryPolicy::once(), timeout)
         };
-        let lane = self.triggers.get(&id).filter(callable).ok_or(Refusal::Gone)?;
+        if let Some(IdempotencyKey { key, digest }) = call.idempotency_key {
+            let call_key = CallKey { digest, delivery: row.id, reply: None, created_at: self.now };
+            self.call_keys.insert((app, key), call_key);
+        }
+        self.insert(row.clone());
+        self.delivery_of(row).map(|row| AcceptedCall::Started(Box::new(row))).ok_or(Refusal::Gone)
+    }
+
+    /// The lane of a call, unless the lane must refuse the call.
+    fn callable_lane(&self, id: TriggerId, is_invocation: bool) -> Result<&TriggerRow, Refusal> {
+        let is_callable = |lane: &&TriggerRow| {
+            lane.hidden == is_invocation
+                && !lane.deleted
+                && lane.trigger.spec.enabled
+                && matches!(lane.trigger.spec.rule, Match::Http { .. })
+        };
+        let lane = self.triggers.get(&id).filter(is_callable).ok_or(Refusal::Gone)?;
         if lane.trigger.paused {
             return Err(Refusal::Paused);
         }
@@ -42,71 +82,37 @@ impl Memory {
             Standing::Allowed => {}
             standing => return Err(Refusal::Denied(standing)),
         }
-        let live = |row: &&Row| row.trigger == id && row.takes_place(self.now);
-        let running = self.outbox.values().filter(live).count() as u32;
-        if lane.trigger.spec.max_concurrency.is_some_and(|limit| running >= limit.get()) {
+        if lane.trigger.spec.max_concurrency.is_some_and(|limit| self.running_in(id) >= limit.get()) {
             return Err(Refusal::Busy);
         }
-        let app = lane.trigger.app.clone();
-        if let Some(key) = &call.idempotency_key
-            && let Some(known) = self.call_key(&app, key)
-        {
-            if known.digest != key.digest {
-                return Err(Refusal::KeyReused);
-            }
-            if let Some(reply) = known.reply.clone() {
-                let execution = Some(Claim { delivery: known.delivery, lease: Lease(1) });
-                return Ok(Begun::Repeated(SyncReply { execution, result: Ok(Some(reply)) }));
-            }
-            if self.outbox.contains_key(&known.delivery) {
-                return Err(Refusal::KeyInUse);
-            }
+        Ok(lane)
+    }
+
+    /// The reply of an earlier call with the same key. Refuses the call if the key was used for a
+    /// different request, or if the earlier call still runs.
+    fn reply_of_earlier_call(&self, app: &AppName, key: &IdempotencyKey) -> Result<Option<SyncReply>, Refusal> {
+        let Some(earlier) = self.call_keys.get(&(app.clone(), key.key.clone())) else { return Ok(None) };
+        if self.now.since(earlier.created_at) >= CALL_KEY_AGE_MAX {
+            return Ok(None);
         }
-        let timeout = timeout.unwrap_or(lane.trigger.spec.timeout_ms).as_micros();
-        let event = self.event(&app, Source::Http, call.event, &call.cause);
-        let row = Row {
-            id: DeliveryId(self.next_id()),
-            trigger: id,
-            event,
-            policy: RetryPolicy::once(),
-            timeout,
-            due_at: self.now,
-            enqueued_at: self.now,
-            lease: Lease(1),
-            lease_until: self.now.plus(lease_for),
-            leased_at: self.now,
-            attempt: 1,
-            failed: Vec::new(),
-            redrive_generation: 0,
-            previous_letter: None,
-            reply_to: Some(call.inbox),
-            script,
-            executed: None,
-            call_key: call.idempotency_key.as_ref().map(|key| key.key.clone()),
-            handles_letter: None,
-        };
-        if let Some(IdempotencyKey { key, digest }) = call.idempotency_key {
-            let known = CallKey { digest, delivery: row.id, reply: None, created_at: self.now };
-            self.call_keys.insert((app, key), known);
+        if earlier.digest != key.digest {
+            return Err(Refusal::KeyReused);
         }
-        self.insert(row.clone());
-        self.delivery_of(row).map(|row| Begun::Row(Box::new(row))).ok_or(Refusal::Gone)
+        if let Some(reply) = earlier.reply.clone() {
+            let execution = Some(Claim { delivery: earlier.delivery, lease: Lease(1) });
+            return Ok(Some(SyncReply { execution, result: Ok(Some(reply)) }));
+        }
+        if self.outbox.contains_key(&earlier.delivery) { Err(Refusal::KeyInUse) } else { Ok(None) }
     }
 
-    /// What is known of a key that is not older than a day.
-    fn call_key(&self, app: &AppName, key: &IdempotencyKey) -> Option<&CallKey> {
-        let known = self.call_keys.get(&(app.clone(), key.key.clone()))?;
-        (self.now.since(known.created_at) < Micros::from_secs(24 * 3_600)).then_some(known)
+    /// The hidden lane for invocations of an app's scripts.
+    fn invocation_lane(&self, app: &AppName) -> Option<TriggerId> {
+        let is_lane = |row: &&TriggerRow| row.hidden && row.trigger.app == *app;
+        self.triggers.values().find(is_lane).map(|row| row.trigger.id)
     }
 
-    /// The lane of an app's invocations.
-    fn invocations(&self, app: &AppName) -> Option<TriggerId> {
-        let is = |row: &&TriggerRow| row.hidden && row.trigger.app == *app;
-        self.triggers.values().find(is).map(|row| row.trigger.id)
-    }
-
-    /// Makes the app if there is none, with the lane of its invocations.
-    pub(crate) fn make_app(&mut self, app: &AppName) {
+    /// Creates the app and its hidden lane for invocations, unless the app exists.
+    pub(crate) fn create_app(&mut self, app: &AppName) {
         if self.apps.contains_key(app) {
             return;
         }
@@ -135,12 +141,4 @@ impl Memory {
         };
         self.triggers.insert(trigger.id, TriggerRow { hidden: true, ..TriggerRow::of(trigger) });
     }
-}
-
-/// What becomes of a call that is not refused.
-enum Begun {
-    /// Its row was written.
-    Row(Box<Delivery>),
-    /// It repeats another one, whose reply this is.
-    Repeated(SyncReply),
 }

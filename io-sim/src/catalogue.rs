@@ -1,12 +1,13 @@
-//! Apps, scripts and triggers.
+//! The apps, and the scripts and triggers of each app.
 
-use crate::memory::{Memory, TriggerRow};
+use crate::memory::Memory;
+use crate::rows::TriggerRow;
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, PrincipalId, ScriptName, Trigger, TriggerId, TriggerName, TriggerSpec};
 use tidegate_ports::{AppSummary, Change, DeployReport, Deployment, PortError, Script};
 
 impl Memory {
-    /// All apps, by name.
+    /// All apps, sorted by name.
     #[must_use]
     pub fn list_apps(&self) -> Vec<AppSummary> {
         let summary = |(name, created_at): (&AppName, &_)| AppSummary { name: name.clone(), created_at: *created_at };
@@ -15,7 +16,7 @@ impl Memory {
 
     /// Makes the app's scripts and triggers exactly those of `deployment`.
     pub fn deploy(&mut self, app: &AppName, deployment: &Deployment, by: &PrincipalId) -> DeployReport {
-        self.make_app(app);
+        self.create_app(app);
         let mut report = DeployReport::default();
         let wanted: BTreeSet<&ScriptName> = deployment.scripts.iter().map(|script| &script.name).collect();
         let old: Vec<ScriptName> =
@@ -29,24 +30,18 @@ impl Memory {
             report.scripts.push((script.name.to_string(), change));
         }
         let wanted: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
-        let old: Vec<TriggerName> = self.list_triggers_of(app).into_iter().map(|trigger| trigger.spec.name).collect();
+        let old: Vec<TriggerName> = self.triggers_of(app).into_iter().map(|trigger| trigger.spec.name).collect();
         for name in old.iter().filter(|name| !wanted.contains(name)) {
-            self.kill_trigger(app, name);
+            self.delete_trigger(app, name);
             report.triggers.push((name.to_string(), Change::Deleted));
         }
         for spec in &deployment.triggers {
             let (_, change) = self.set_trigger(app, spec, by);
             report.triggers.push((spec.name.to_string(), change));
         }
-        report.scripts.sort_by(|one, other| one.0.cmp(&other.0));
-        report.triggers.sort_by(|one, other| one.0.cmp(&other.0));
+        report.scripts.sort_by(|a, b| a.0.cmp(&b.0));
+        report.triggers.sort_by(|a, b| a.0.cmp(&b.0));
         report
-    }
-
-    /// All of an app's triggers, by name.
-    #[must_use]
-    pub fn triggers_of(&self, app: &AppName) -> Vec<Trigger> {
-        self.list_triggers_of(app)
     }
 
     pub(crate) fn scripts_of(&self, app: &AppName) -> Vec<Script> {
@@ -68,18 +63,20 @@ impl Memory {
         (script, change)
     }
 
-    pub(crate) fn list_triggers_of(&self, app: &AppName) -> Vec<Trigger> {
+    /// All triggers of an app, sorted by name.
+    #[must_use]
+    pub fn triggers_of(&self, app: &AppName) -> Vec<Trigger> {
         let mut triggers: Vec<Trigger> = self
             .triggers
             .values()
             .filter(|row| !row.deleted && !row.hidden && row.trigger.app == *app)
             .map(|row| row.trigger.clone())
             .collect();
-        triggers.sort_by(|one, other| one.spec.name.cmp(&other.spec.name));
+        triggers.sort_by(|a, b| a.spec.name.cmp(&b.spec.name));
         triggers
     }
 
-    /// Makes the trigger what `spec` says.
+    /// Creates the trigger, or changes it to `spec`.
     pub fn set_trigger(&mut self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> (Trigger, Change) {
         if let Some(id) = self.find_trigger(app, &spec.name)
             && let Some(row) = self.triggers.get_mut(&id)
@@ -105,14 +102,14 @@ impl Memory {
         (trigger, Change::Created)
     }
 
-    pub(crate) fn kill_trigger(&mut self, app: &AppName, name: &TriggerName) -> bool {
+    pub(crate) fn delete_trigger(&mut self, app: &AppName, name: &TriggerName) -> bool {
         let row = self.find_trigger(app, name).and_then(|id| self.triggers.get_mut(&id));
         row.map(|row| row.deleted = true).is_some()
     }
 
-    /// Makes a trigger's rows wait, or no longer.
+    /// Pauses or resumes a trigger.
     pub fn pause(&mut self, app: &AppName, name: &TriggerName, paused: bool) -> Result<Option<Trigger>, PortError> {
-        self.require(app)?;
+        self.require_app(app)?;
         let row = self.find_trigger(app, name).and_then(|id| self.triggers.get_mut(&id));
         Ok(row.map(|row| {
             row.trigger.paused = paused;

@@ -1,82 +1,77 @@
-//! The dispatcher's requests.
+//! The requests of a dispatcher.
 
 use crate::memory::Memory;
+use crate::rows::Row;
+use crate::settle::SettleReport;
 use tidegate_core::{
-    Attempt, Cause, Claim, Delivery, DiscoverReply, EventType, ExchangeReply, ExecError, Handler, Json, LaneQuota,
-    LaneState, Lease, Match, Micros, NewEvent, PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing,
-    Subject, Tick, TickReply, Timestamp, TriggerId,
+    Attempt, Cause, Claim, Delivery, DeliveryId, DiscoverReply, EventType, ExchangeReply, ExecError, Handler, Json,
+    LaneQuota, LaneState, Lease, Match, Micros, NewEvent, PrincipalId, RenewReply, Reply, Request, Schedule, Source,
+    Standing, Subject, Tick, TickReply, Timestamp, TriggerId,
 };
 
 impl Memory {
-    /// Performs a request, as one transaction.
+    /// Performs a request as one transaction.
     pub fn call(&mut self, request: Request) -> Reply {
         let now = self.now;
         match request {
             Request::Exchange { settle, claim, lease_for } => {
-                let settled = self.settle(settle);
+                let SettleReport { fenced, conflicted, woken_lanes } = self.settle(settle);
                 let claimed = claim.into_iter().flat_map(|quota| self.claim(quota, lease_for)).collect();
-                let crate::settle::Settled { fenced, conflicted, woken } = settled;
-                Reply::Exchange(ExchangeReply {
-                    now,
-                    fenced,
-                    conflicted,
-                    claimed,
-                    woken_lanes: woken.into_iter().collect(),
-                })
+                let woken_lanes = woken_lanes.into_iter().collect();
+                Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes })
             }
-            Request::BeginCalls { calls, lease_for } => self.begin(calls, lease_for),
+            Request::BeginCalls { calls, lease_for } => self.begin_calls(calls, lease_for),
             Request::Renew { held, lease_for } => {
                 let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
                 Reply::Renew(RenewReply { now, fenced })
             }
             Request::Discover => {
-                Reply::Discover(DiscoverReply { now, lanes: self.lanes(), schedules: self.schedules() })
+                Reply::Discover(DiscoverReply { now, lanes: self.due_lanes(), schedules: self.schedules() })
             }
             Request::Tick { ticks } => {
-                let woken = ticks.into_iter().filter(|tick| self.tick(*tick)).map(|tick| tick.trigger).collect();
-                Reply::Tick(TickReply { now, woken_lanes: woken })
+                let emitted = ticks.into_iter().filter(|tick| self.tick(*tick));
+                let woken_lanes = emitted.map(|tick| tick.trigger).collect();
+                Reply::Tick(TickReply { now, woken_lanes })
             }
         }
     }
 
-    /// Whether a claim is valid: the row bears its lease and is leased, expired or not.
-    pub(crate) fn is_valid(&self, claim: Claim) -> bool {
+    /// The fence: whether the row has the lease of this claim, even if that has expired.
+    pub(crate) fn passes_fence(&self, claim: Claim) -> bool {
         self.outbox.get(&claim.delivery).is_some_and(|row| row.lease == claim.lease && row.is_leased())
     }
 
     fn renew(&mut self, claim: Claim, lease_for: Micros) -> bool {
         let until = self.now.plus(lease_for);
-        if !self.is_valid(claim) {
+        if !self.passes_fence(claim) {
             return false;
         }
         self.outbox.get_mut(&claim.delivery).map(|row| row.lease_until = until).is_some()
     }
 
-    fn claim(&mut self, asked: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
+    fn claim(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
         let now = self.now;
-        let Some(lane) = self.triggers.get(&asked.trigger) else { return Vec::new() };
-        if lane.waits() {
+        let LaneQuota { trigger, quota, floor } = lane_quota;
+        let Some(lane) = self.triggers.get(&trigger) else { return Vec::new() };
+        if lane.holds_deliveries() {
             return Vec::new();
         }
-        let live = |row: &&crate::memory::Row| row.trigger == asked.trigger && row.takes_place(now);
         let quota = match lane.trigger.spec.max_concurrency {
-            Some(limit) => {
-                asked.quota.min(limit.get().saturating_sub(self.outbox.values().filter(live).count() as u32))
-            }
-            None => asked.quota,
+            Some(limit) => quota.min(limit.get().saturating_sub(self.running_in(trigger))),
+            None => quota,
         };
-        let from = (asked.trigger, asked.floor, tidegate_core::DeliveryId(i64::MIN));
-        let to = (asked.trigger, now, tidegate_core::DeliveryId(i64::MAX));
+        let from = (trigger, floor, DeliveryId(i64::MIN));
+        let to = (trigger, now, DeliveryId(i64::MAX));
         if from > to {
             return Vec::new();
         }
-        let claimable = self.due.range(from..=to).map(|(_, _, id)| *id);
-        let free = claimable.filter(|id| self.outbox.get(id).is_some_and(|row| row.lease_until <= now));
-        let ids: Vec<_> = free.take(quota as usize).collect();
+        let due = self.due.range(from..=to).map(|(_, _, id)| *id);
+        let unleased = due.filter(|id| self.outbox.get(id).is_some_and(|row| row.lease_until <= now));
+        let ids: Vec<_> = unleased.take(quota as usize).collect();
         ids.into_iter().filter_map(|id| self.lease(id, lease_for)).collect()
     }
 
-    fn lease(&mut self, id: tidegate_core::DeliveryId, lease_for: Micros) -> Option<Delivery> {
+    fn lease(&mut self, id: DeliveryId, lease_for: Micros) -> Option<Delivery> {
         let now = self.now;
         let row = self.outbox.get_mut(&id)?;
         if row.is_leased() && row.attempt <= row.policy.max_attempts() {
@@ -96,8 +91,8 @@ impl Memory {
         self.delivery_of(row)
     }
 
-    /// A leased row with what its trigger says now.
-    pub(crate) fn delivery_of(&self, row: crate::memory::Row) -> Option<Delivery> {
+    /// A leased row as a delivery, with the current handler and standing of its trigger.
+    pub(crate) fn delivery_of(&self, row: Row) -> Option<Delivery> {
         let lane = self.triggers.get(&row.trigger)?;
         let trigger = &lane.trigger;
         let runs_as = self.runs_as(&row)?;
@@ -130,10 +125,10 @@ impl Memory {
         })
     }
 
-    fn lanes(&self) -> Vec<LaneState> {
+    fn due_lanes(&self) -> Vec<LaneState> {
         let mut lanes = Vec::new();
         for (trigger, lane) in &self.triggers {
-            if lane.waits() {
+            if lane.holds_deliveries() {
                 continue;
             }
             let next_due = self.lane(*trigger).find(|row| row.lease_until <= self.now).map(|row| row.due_at);
@@ -145,8 +140,8 @@ impl Memory {
         lanes
     }
 
-    pub(crate) fn lane(&self, trigger: TriggerId) -> impl Iterator<Item = &crate::memory::Row> {
-        let (low, high) = (tidegate_core::DeliveryId(i64::MIN), tidegate_core::DeliveryId(i64::MAX));
+    pub(crate) fn lane(&self, trigger: TriggerId) -> impl Iterator<Item = &Row> {
+        let (low, high) = (DeliveryId(i64::MIN), DeliveryId(i64::MAX));
         self.due
             .range((trigger, Timestamp(i64::MIN), low)..=(trigger, Timestamp(i64::MAX), high))
             .filter_map(|(_, _, id)| self.outbox.get(id))
@@ -164,7 +159,7 @@ impl Memory {
         schedules
     }
 
-    /// Whether the tick was taken and emitted.
+    /// Performs a tick, unless another daemon has done it. Returns whether an event was emitted.
     fn tick(&mut self, tick: Tick) -> bool {
         let Some(row) = self.triggers.get_mut(&tick.trigger) else { return false };
         let is_cron = matches!(row.trigger.spec.rule, Match::Cron { .. });

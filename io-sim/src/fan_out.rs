@@ -1,9 +1,10 @@
-//! Match and fan-out: one row per enabled trigger that an event matches.
+//! Fan-out: an event gets one row for each enabled trigger that matches it.
 
-use crate::memory::{Memory, Row};
+use crate::memory::Memory;
+use crate::rows::Row;
 use tidegate_core::{
-    AppName, Cause, DeadLetterId, DeliveryId, Event, EventType, Json, Lease, Micros, NewEvent, RetryPolicy,
-    RetryPolicySpec, Source, Subject, Timestamp, TriggerId, matching,
+    AppName, Cause, Collection, DeadLetterId, Event, EventType, Json, Key, KvOp, Micros, NewEvent, RetryPolicy,
+    RetryPolicySpec, Source, Subject, TriggerId, Version, matching,
 };
 use tidegate_ports::EmittedEvent;
 
@@ -11,15 +12,11 @@ impl Memory {
     /// Emits one event into the outbox.
     pub(crate) fn emit_one(&mut self, app: &AppName, source: Source, new: NewEvent, cause: &Cause) -> EmittedEvent {
         let event = self.event(app, source, new, cause);
-        let ids: Vec<TriggerId> = {
-            let living = self.triggers.values().filter(|row| !row.deleted).map(|row| &row.trigger);
-            matching(&event, living).map(|trigger| trigger.id).collect()
-        };
-        ids.iter().for_each(|trigger| self.enqueue(*trigger, &event, None));
-        EmittedEvent::new(event.id, ids)
+        let lanes = self.fan_out(&event, None);
+        EmittedEvent::new(event.id, lanes)
     }
 
-    /// Emits the event of a dead letter; its rows handle that letter, once.
+    /// Emits the event of a dead letter. Its rows handle that letter in one attempt.
     pub(crate) fn emit_letter(
         &mut self,
         app: &AppName,
@@ -28,13 +25,18 @@ impl Memory {
         letter: DeadLetterId,
     ) -> Vec<TriggerId> {
         let event = self.event(app, Source::DeadLetter, new, cause);
-        let living = self.triggers.values().filter(|row| !row.deleted).map(|row| &row.trigger);
-        let ids: Vec<TriggerId> = matching(&event, living).map(|trigger| trigger.id).collect();
-        ids.iter().for_each(|trigger| self.enqueue(*trigger, &event, Some(letter)));
-        ids
+        self.fan_out(&event, Some(letter))
     }
 
-    /// Emits an event for one trigger alone.
+    /// Inserts a row for each trigger that matches, and returns the lanes of these rows.
+    fn fan_out(&mut self, event: &Event, handles_letter: Option<DeadLetterId>) -> Vec<TriggerId> {
+        let triggers = self.triggers.values().filter(|row| !row.deleted).map(|row| &row.trigger);
+        let lanes: Vec<TriggerId> = matching(event, triggers).map(|trigger| trigger.id).collect();
+        lanes.iter().for_each(|trigger| self.enqueue(*trigger, event, handles_letter));
+        lanes
+    }
+
+    /// Emits an event for one trigger only.
     pub(crate) fn emit_to(&mut self, trigger: TriggerId, app: &AppName, source: Source, new: NewEvent, cause: &Cause) {
         let event = self.event(app, source, new, cause);
         self.enqueue(trigger, &event, None);
@@ -61,51 +63,31 @@ impl Memory {
     fn enqueue(&mut self, trigger: TriggerId, event: &Event, handles_letter: Option<DeadLetterId>) {
         let Some(row) = self.triggers.get(&trigger) else { return };
         let spec = &row.trigger.spec;
-        let policy = if handles_letter.is_some() { once(spec.retry) } else { spec.retry };
+        let policy = if handles_letter.is_some() { single_attempt(spec.retry) } else { spec.retry };
         let timeout: Micros = spec.timeout_ms.as_micros();
-        let row = Row {
-            id: DeliveryId(self.next_id()),
-            trigger,
-            event: event.clone(),
-            policy,
-            timeout,
-            due_at: self.now,
-            enqueued_at: self.now,
-            lease: Lease(0),
-            lease_until: Timestamp::EPOCH,
-            leased_at: Timestamp::EPOCH,
-            attempt: 0,
-            failed: Vec::new(),
-            redrive_generation: 0,
-            previous_letter: None,
-            reply_to: None,
-            script: None,
-            executed: None,
-            call_key: None,
-            handles_letter,
-        };
+        let row = Row { handles_letter, ..self.new_row(trigger, event.clone(), policy, timeout) };
         self.insert(row);
     }
 }
 
-fn once(policy: RetryPolicy) -> RetryPolicy {
+fn single_attempt(policy: RetryPolicy) -> RetryPolicy {
     let spec = RetryPolicySpec { max_attempts: 1, ..policy.into() };
     RetryPolicy::try_from(spec).expect("one attempt lies within the bounds")
 }
 
-/// A KV mutation's event.
+/// The event of a KV write or delete.
 pub(crate) fn kv_event(
-    op: tidegate_core::KvOp,
-    collection: &tidegate_core::Collection,
-    key: &tidegate_core::Key,
+    op: KvOp,
+    collection: &Collection,
+    key: &Key,
     value: Option<&Json>,
-    version: tidegate_core::Version,
+    version: Version,
 ) -> NewEvent {
-    let name = |text: &str| serde_json::Value::from(text).to_string();
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let data = format!(
         r#"{{"collection":{},"key":{},"value":{},"version":{}}}"#,
-        name(collection.as_str()),
-        name(key.as_str()),
+        quoted(collection.as_str()),
+        quoted(key.as_str()),
         value.map_or("null", Json::as_str),
         version.0
     );

@@ -1,41 +1,42 @@
-//! What checkers see of the tables, and the only way to spoil them: for bugs that are planted on purpose.
+//! Access to the tables for the checkers of a simulation, and changes that only a planted bug
+//! makes.
 
-use crate::memory::{Memory, Row};
+use crate::memory::Memory;
+use crate::rows::{Row, TriggerRow};
+use std::ops::Bound;
 use tidegate_core::{DeadLetterId, DeliveryId, MaxConcurrency, TriggerId};
 use tidegate_ports::DeadLetter;
 
 impl Memory {
-    /// A row, if it waits or runs.
+    /// A row of the outbox.
     #[must_use]
     pub fn row(&self, id: DeliveryId) -> Option<&Row> {
         self.outbox.get(&id)
     }
 
-    /// Every row with a later id, in order.
+    /// All rows with a greater id, in the order of their ids.
     pub fn rows_after(&self, id: DeliveryId) -> impl Iterator<Item = &Row> {
-        self.outbox.range((std::ops::Bound::Excluded(id), std::ops::Bound::Unbounded)).map(|(_, row)| row)
+        self.outbox.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, row)| row)
     }
 
-    /// Whether the rows of this trigger wait because somebody paused it.
+    /// Whether the deliveries of this trigger wait because it is paused.
     #[must_use]
     pub fn is_paused(&self, trigger: TriggerId) -> bool {
-        self.triggers.get(&trigger).is_some_and(crate::memory::TriggerRow::waits)
+        self.triggers.get(&trigger).is_some_and(TriggerRow::holds_deliveries)
     }
 
-    /// Every dead letter with a later id, in order.
+    /// All dead letters with a greater id, in the order of their ids.
     pub fn letters_after(&self, id: DeadLetterId) -> impl Iterator<Item = &DeadLetter> {
-        self.letters
-            .range((std::ops::Bound::Excluded(id), std::ops::Bound::Unbounded))
-            .map(|(_, letter)| &letter.letter)
+        self.letters.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, letter)| &letter.letter)
     }
 
-    /// All that was dropped for being too deep.
+    /// The number of all deliveries that were dropped because their chain was too deep.
     #[must_use]
     pub fn dropped_in_all(&self) -> u64 {
         self.loops.values().map(|entry| entry.count).sum()
     }
 
-    /// Changes a row behind everybody's back.
+    /// Planted bug: changes a row.
     pub fn spoil(&mut self, id: DeliveryId, change: impl FnOnce(&mut Row)) {
         if let Some(mut row) = self.remove(id) {
             change(&mut row);
@@ -43,41 +44,41 @@ impl Memory {
         }
     }
 
-    /// Loses a row.
+    /// Planted bug: removes a row and returns it.
     pub fn lose(&mut self, id: DeliveryId) -> Option<Row> {
         self.remove(id)
     }
 
-    /// Puts back a row that was lost, under the same id or another.
+    /// Planted bug: inserts a row that was removed, under its own id or another one.
     pub fn bring_back(&mut self, row: Row) {
         self.insert(row);
     }
 
-    /// Counts drops that never were.
+    /// Planted bug: adds `by` to the number of dropped deliveries of one chain.
     pub fn spoil_loops(&mut self, by: u64) {
         if let Some(mut entry) = self.loops.first_entry() {
             entry.get_mut().count += by;
         }
     }
 
-    /// Loses the last entry of `abandoned`.
+    /// Planted bug: removes the newest abandoned execution.
     pub fn lose_abandoned(&mut self) {
         self.abandoned.pop();
     }
 
-    /// Changes a letter behind everybody's back.
+    /// Planted bug: changes a dead letter.
     pub fn spoil_letter(&mut self, id: DeadLetterId, change: impl FnOnce(&mut DeadLetter)) {
         if let Some(letter) = self.letters.get_mut(&id) {
             change(&mut letter.letter);
         }
     }
 
-    /// Loses the letters of this delivery.
+    /// Planted bug: removes the dead letters of a delivery.
     pub fn lose_letters_of(&mut self, id: DeliveryId) {
         self.letters.retain(|_, letter| letter.letter.delivery_id != id);
     }
 
-    /// Sets a trigger's limit and returns the one before.
+    /// Planted bug: sets the `max_concurrency` of a trigger, and returns the limit that it had.
     pub fn spoil_limit(&mut self, trigger: TriggerId, limit: Option<MaxConcurrency>) -> Option<MaxConcurrency> {
         let row = self.triggers.get_mut(&trigger)?;
         std::mem::replace(&mut row.trigger.spec.max_concurrency, limit)

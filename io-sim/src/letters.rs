@@ -1,79 +1,66 @@
-//! What people do about dead letters.
+//! Redrives and discards dead letters.
 
-use crate::memory::{Letter, Memory, Row};
+use crate::memory::Memory;
+use crate::rows::{Letter, Row};
 use std::collections::BTreeSet;
-use tidegate_core::{AppName, DeadLetterId, DeliveryId, Lease, Timestamp, TriggerId};
+use tidegate_core::{AppName, DeadLetterId, TriggerId};
 use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 impl Memory {
-    /// Delivers letters again, from the first attempt on.
+    /// Puts the deliveries of the selected letters back in the outbox, with all of their attempts.
+    /// A letter of a deleted trigger is skipped.
     pub fn redrive(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        let picked = self.picked(app, selection)?;
-        let mut batch = batch_of(&picked);
-        let mut woken: BTreeSet<TriggerId> = BTreeSet::new();
-        for id in picked {
+        let selected = self.select_letters(app, selection)?;
+        let mut batch = batch_of(&selected);
+        let mut woken_lanes: BTreeSet<TriggerId> = BTreeSet::new();
+        for id in selected {
             let Some(Letter { trigger, policy, timeout, letter, .. }) = self.letters.get(&id).cloned() else {
                 continue;
             };
-            if self.is_gone(trigger) {
+            if self.is_deleted(trigger) {
                 batch.skipped += 1;
                 continue;
             }
             let row = Row {
-                id: DeliveryId(self.next_id()),
-                trigger,
-                event: letter.event,
-                policy,
-                timeout,
-                due_at: self.now,
-                enqueued_at: self.now,
-                lease: Lease(0),
-                lease_until: Timestamp::EPOCH,
-                leased_at: Timestamp::EPOCH,
-                attempt: 0,
-                failed: Vec::new(),
                 redrive_generation: letter.redrive_generation + 1,
                 previous_letter: Some(id),
-                reply_to: None,
-                script: None,
-                executed: None,
-                call_key: None,
-                handles_letter: None,
+                ..self.new_row(trigger, letter.event, policy, timeout)
             };
             self.insert(row);
-            self.decide(id, Resolution::Redriven);
-            woken.insert(trigger);
+            self.set_resolution(id, Resolution::Redriven);
+            woken_lanes.insert(trigger);
         }
-        Ok(LetterBatch { woken_lanes: woken.into_iter().collect(), ..batch })
+        Ok(LetterBatch { woken_lanes: woken_lanes.into_iter().collect(), ..batch })
     }
 
-    /// Closes letters.
+    /// Marks the selected letters as discarded.
     pub fn discard(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        let picked = self.picked(app, selection)?;
-        picked.iter().for_each(|id| self.decide(*id, Resolution::Discarded));
-        Ok(batch_of(&picked))
+        let selected = self.select_letters(app, selection)?;
+        selected.iter().for_each(|id| self.set_resolution(*id, Resolution::Discarded));
+        Ok(batch_of(&selected))
     }
 
     pub(crate) fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        let picked = self.picked(app, &LetterSelection { limit: u32::MAX, ..selection.clone() })?;
-        let gone = |id: &&DeadLetterId| self.letters.get(id).is_some_and(|letter| self.is_gone(letter.trigger));
-        Ok(LetterBatch { skipped: picked.iter().filter(gone).count() as u64, ..batch_of(&picked) })
+        let selected = self.select_letters(app, &LetterSelection { limit: u32::MAX, ..selection.clone() })?;
+        let is_skipped =
+            |id: &&DeadLetterId| self.letters.get(id).is_some_and(|letter| self.is_deleted(letter.trigger));
+        Ok(LetterBatch { skipped: selected.iter().filter(is_skipped).count() as u64, ..batch_of(&selected) })
     }
 
-    fn is_gone(&self, trigger: TriggerId) -> bool {
+    fn is_deleted(&self, trigger: TriggerId) -> bool {
         self.triggers.get(&trigger).is_none_or(|lane| lane.deleted)
     }
 
-    fn decide(&mut self, id: DeadLetterId, resolution: Resolution) {
+    fn set_resolution(&mut self, id: DeadLetterId, resolution: Resolution) {
         if let Some(letter) = self.letters.get_mut(&id) {
             letter.letter.resolution = Some(resolution);
         }
     }
 
-    fn picked(&self, app: &AppName, selection: &LetterSelection) -> Result<Vec<DeadLetterId>, PortError> {
-        self.require(app)?;
+    fn select_letters(&self, app: &AppName, selection: &LetterSelection) -> Result<Vec<DeadLetterId>, PortError> {
+        self.require_app(app)?;
         let LetterSelection { ids, trigger, fingerprint, reason, created_from, created_before, .. } = selection;
-        let wanted = |letter: &&Letter| {
+        let is_wanted = |letter: &&Letter| {
             let letter = &letter.letter;
             letter.resolution != Some(Resolution::Redriven)
                 && ids.as_ref().is_none_or(|ids| ids.contains(&letter.id))
@@ -86,10 +73,10 @@ impl Memory {
                 && selection.after.is_none_or(|after| letter.id > after)
         };
         let of_app = self.letters.values().filter(|letter| letter.app == *app);
-        Ok(of_app.filter(wanted).take(selection.limit as usize).map(|letter| letter.letter.id).collect())
+        Ok(of_app.filter(is_wanted).take(selection.limit as usize).map(|letter| letter.letter.id).collect())
     }
 }
 
-fn batch_of(picked: &[DeadLetterId]) -> LetterBatch {
-    LetterBatch { matched: picked.len() as u64, last: picked.last().copied(), ..LetterBatch::default() }
+fn batch_of(selected: &[DeadLetterId]) -> LetterBatch {
+    LetterBatch { matched: selected.len() as u64, last: selected.last().copied(), ..LetterBatch::default() }
 }

@@ -1,8 +1,9 @@
-//! The store of the simulated world: the contract of `tidegate_core::Request`, and of the ports, as plain functions
-//! on memory. Each is one transaction: it checks first and then changes, so there is nothing to roll back.
+//! A store in memory, for simulations and tests. It implements the contract of
+//! `tidegate_core::Request` and the ports as plain functions. Each function is one transaction. It
+//! makes all checks before its first change, so it never rolls back.
 //!
-//! It passes the same conformance suite as the stores on SQLite and Postgres; what the simulator proves with it holds
-//! for them as far as that suite sees.
+//! The store passes the same conformance suite as the stores on SQLite and Postgres. A property
+//! that holds in a simulation holds for those stores too, as far as the suite compares them.
 
 mod begin;
 mod catalogue;
@@ -16,8 +17,10 @@ mod letters;
 mod memory;
 mod principals;
 mod queries;
+mod rows;
 mod settle;
 mod shared;
 
-pub use memory::{Abandoned, Memory, Row};
+pub use memory::Memory;
+pub use rows::{Abandoned, Row};
 pub use shared::SharedMemory;

@@ -1,12 +1,14 @@
-//! Principals, their roles and their tokens.
+//! The principals, with their roles and tokens.
 
-use crate::memory::{Account, Memory};
+use crate::memory::Memory;
+use crate::rows::Account;
 use std::collections::BTreeMap;
 use tidegate_core::{AppName, PrincipalId, Role, Standing};
 use tidegate_ports::{Bearer, NewPrincipal, NewToken, PrincipalRecord, TokenRecord};
 
 impl Memory {
-    /// How whoever registered a trigger of `app` stands now. The two that are built in may everything.
+    /// The standing of the principal that registered a trigger of `app`. The built-in principals
+    /// `admin` and `system` are always allowed.
     pub(crate) fn standing(&self, id: &PrincipalId, app: &AppName) -> Standing {
         if matches!(id.as_str(), "admin" | "system") {
             return Standing::Allowed;
@@ -21,7 +23,7 @@ impl Memory {
         self.principals.values().map(|account| account.record.clone()).collect()
     }
 
-    /// Whether it is new.
+    /// Adds a principal. Returns `false` if there is one with this id.
     pub fn add_principal(&mut self, new: &NewPrincipal) -> bool {
         if self.principals.contains_key(&new.id) {
             return false;
@@ -37,14 +39,14 @@ impl Memory {
         true
     }
 
-    /// Whether there is such a principal.
-    pub(crate) fn change(&mut self, id: &PrincipalId, change: impl FnOnce(&mut Account)) -> bool {
+    /// Changes a principal. Returns `false` if there is none with this id.
+    pub(crate) fn change_account(&mut self, id: &PrincipalId, change: impl FnOnce(&mut Account)) -> bool {
         self.principals.get_mut(id).map(change).is_some()
     }
 
-    /// Disables or enables a principal; whether there is one.
+    /// Disables or enables a principal. Returns `false` if there is none with this id.
     pub fn set_disabled(&mut self, id: &PrincipalId, disabled: bool) -> bool {
-        self.change(id, |account| account.record.disabled = disabled)
+        self.change_account(id, |account| account.record.disabled = disabled)
     }
 
     pub(crate) fn delete_principal(&mut self, id: &PrincipalId) -> bool {
@@ -52,9 +54,10 @@ impl Memory {
         self.principals.remove(id).is_some()
     }
 
-    /// Gives or takes a role.
+    /// Sets the role of a principal in an app, or removes it. Returns `false` if there is no such
+    /// principal.
     pub fn set_role(&mut self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> bool {
-        self.change(id, |account| match role {
+        self.change_account(id, |account| match role {
             Some(role) => _ = account.record.roles.insert(app.clone(), role),
             None => _ = account.record.roles.remove(app),
         })

@@ -1,15 +1,16 @@
-//! Looks at deliveries and dead letters.
+//! Lists deliveries, queues and dead letters.
 
-use crate::memory::{Memory, Row};
+use crate::memory::Memory;
+use crate::rows::Row;
 use tidegate_core::{AppName, DeadLetterId, DeliveryId};
 use tidegate_ports::{
     DeadLetter, DeadLetterFilter, DeliveryFilter, DeliveryState, DeliverySummary, PortError, QueueState,
 };
 
 impl Memory {
-    /// An app's deliveries in the order of their ids.
+    /// The deliveries of an app, in the order of their ids.
     pub fn deliveries(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
-        self.require(app)?;
+        self.require_app(app)?;
         let summaries = self.outbox.values().filter(|row| row.event.app == *app).filter_map(|row| self.summary(row));
         let wanted = summaries.filter(|summary| {
             filter.trigger.as_ref().is_none_or(|trigger| *trigger == summary.trigger)
@@ -20,7 +21,7 @@ impl Memory {
     }
 
     pub(crate) fn delivery(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
-        self.require(app)?;
+        self.require_app(app)?;
         Ok(self.outbox.get(&id).filter(|row| row.event.app == *app).and_then(|row| self.summary(row)))
     }
 
@@ -59,13 +60,13 @@ impl Memory {
                 });
             }
         }
-        queues.sort_by(|one, other| (&one.app, &one.trigger).cmp(&(&other.app, &other.trigger)));
+        queues.sort_by(|a, b| (&a.app, &a.trigger).cmp(&(&b.app, &b.trigger)));
         queues
     }
 
-    /// An app's dead letters, newest first.
+    /// The dead letters of an app, newest first.
     pub fn letters(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
-        self.require(app)?;
+        self.require_app(app)?;
         let of_app = self.letters.values().rev().filter(|letter| letter.app == *app).map(|letter| &letter.letter);
         let wanted = of_app.filter(|letter| {
             filter.trigger.as_ref().is_none_or(|trigger| *trigger == letter.trigger)
@@ -79,7 +80,7 @@ impl Memory {
     }
 
     pub(crate) fn letter(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        self.require(app)?;
+        self.require_app(app)?;
         Ok(self.letters.get(&id).filter(|letter| letter.app == *app).map(|letter| letter.letter.clone()))
     }
 }

@@ -1,53 +1,55 @@
-//! Settlements: what becomes of claimed rows.
+//! Settlements: each passes the fence and the conflict check, and then its verdict is applied.
 
-use crate::memory::{Abandoned, Letter, Loop, Memory, Row};
+use crate::memory::Memory;
+use crate::rows::{Abandoned, Letter, Loop, Row};
 use std::collections::BTreeSet;
 use tidegate_core::{
-    Attempt, Cause, Claim, DeadLetterId, DeadReason, DeliveryId, LetterEvent, Micros, Settlement, Timestamp, TriggerId,
-    Verdict,
+    Attempt, Cause, Claim, DeadLetterId, DeadReason, DeliveryId, Handler, LetterEvent, Micros, Settlement, Timestamp,
+    TriggerId, Verdict,
 };
 use tidegate_ports::{DeadLetter, Resolution};
 
 #[derive(Default)]
-pub(crate) struct Settled {
+pub(crate) struct SettleReport {
     pub(crate) fenced: Vec<Claim>,
     pub(crate) conflicted: Vec<Claim>,
-    pub(crate) woken: BTreeSet<TriggerId>,
+    pub(crate) woken_lanes: BTreeSet<TriggerId>,
 }
 
 impl Memory {
-    pub(crate) fn settle(&mut self, settlements: Vec<Settlement>) -> Settled {
-        let mut settled = Settled::default();
+    pub(crate) fn settle(&mut self, settlements: Vec<Settlement>) -> SettleReport {
+        let mut report = SettleReport::default();
         for Settlement { claim, verdict } in settlements {
-            if !self.is_valid(claim) {
-                settled.fenced.push(claim);
-            } else if self.is_executed(claim.delivery, &verdict) {
-                // Its answer was lost: it was applied the first time.
+            if !self.passes_fence(claim) {
+                report.fenced.push(claim);
+            } else if self.repeats_execution(claim.delivery, &verdict) {
+                // The daemon did not get the reply to this settlement, and sends it again. It was
+                // applied the first time.
             } else if verdict.effects().is_some_and(|effects| self.conflicts(claim.delivery, effects)) {
-                settled.conflicted.push(claim);
+                report.conflicted.push(claim);
             } else {
-                self.apply(claim.delivery, verdict, &mut settled.woken);
+                self.apply(claim.delivery, verdict, &mut report.woken_lanes);
             }
         }
-        settled
+        report
     }
 
-    fn is_executed(&self, id: DeliveryId, verdict: &Verdict) -> bool {
-        let is = |row: &Row| row.executed.is_some();
-        matches!(verdict, Verdict::Executed { .. }) && self.outbox.get(&id).is_some_and(is)
+    fn repeats_execution(&self, id: DeliveryId, verdict: &Verdict) -> bool {
+        let was_executed = |row: &Row| row.executed.is_some();
+        matches!(verdict, Verdict::Executed { .. }) && self.outbox.get(&id).is_some_and(was_executed)
     }
 
-    fn apply(&mut self, id: DeliveryId, verdict: Verdict, woken: &mut BTreeSet<TriggerId>) {
+    fn apply(&mut self, id: DeliveryId, verdict: Verdict, woken_lanes: &mut BTreeSet<TriggerId>) {
         match verdict {
             Verdict::Done { effects } => {
                 if let Some(row) = self.remove(id) {
-                    self.apply_effects(&row, &effects, woken);
+                    self.apply_effects(&row, &effects, woken_lanes);
                 }
             }
             Verdict::Handled { effects } => {
                 if let Some(row) = self.remove(id) {
                     self.resolve(row.handles_letter, Resolution::Handled, None);
-                    self.apply_effects(&row, &effects, woken);
+                    self.apply_effects(&row, &effects, woken_lanes);
                 }
             }
             Verdict::HandlerFailed { failed } => {
@@ -66,10 +68,10 @@ impl Memory {
                 row.executed = Some(outcome);
                 let row = row.clone();
                 let key = row.call_key.as_ref().map(|key| (row.event.app.clone(), key.clone()));
-                if let Some(known) = key.and_then(|key| self.call_keys.get_mut(&key)).filter(|_| reply.is_some()) {
-                    known.reply = reply;
+                if let Some(call_key) = key.and_then(|key| self.call_keys.get_mut(&key)).filter(|_| reply.is_some()) {
+                    call_key.reply = reply;
                 }
-                self.apply_effects(&row, &effects, woken);
+                self.apply_effects(&row, &effects, woken_lanes);
             }
             Verdict::Replied => {
                 self.remove(id);
@@ -91,8 +93,9 @@ impl Memory {
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
                 if let Some(row) = self.remove(id) {
                     let trigger = row.trigger;
-                    // First, because the letter tells of the version that failed.
-                    self.bury(row, reason, attempts, failed, fingerprint, woken);
+                    // Before the trigger changes, because the letter contains the version of the
+                    // trigger that failed.
+                    self.insert_letter(row, reason, attempts, failed, fingerprint, woken_lanes);
                     if disable_trigger {
                         self.disable(trigger);
                     }
@@ -118,7 +121,8 @@ impl Memory {
         self.set_due(id, due_at);
     }
 
-    /// What a person decided about the letter in the meantime stands.
+    /// Sets the resolution of a letter, unless a person has redriven or discarded it in the
+    /// meantime.
     fn resolve(&mut self, letter: Option<DeadLetterId>, resolution: Resolution, failed: Option<Attempt>) {
         let Some(letter) = letter.and_then(|id| self.letters.get_mut(&id)).map(|letter| &mut letter.letter) else {
             return;
@@ -129,19 +133,19 @@ impl Memory {
         }
     }
 
-    fn bury(
+    fn insert_letter(
         &mut self,
         row: Row,
         reason: DeadReason,
         attempts: u32,
         failed: Option<Attempt>,
         fingerprint: String,
-        woken: &mut BTreeSet<TriggerId>,
+        woken_lanes: &mut BTreeSet<TriggerId>,
     ) {
         let Some(lane) = self.triggers.get(&row.trigger) else { return };
         let (trigger, deleted) = (lane.trigger.clone(), lane.deleted);
         let script_version = match &trigger.spec.handler {
-            tidegate_core::Handler::Script(name) => {
+            Handler::Script(name) => {
                 self.scripts.get(&(trigger.app.clone(), name.clone())).map(|script| script.version)
             }
             _ => None,
@@ -168,7 +172,7 @@ impl Memory {
             redrive_generation: row.redrive_generation,
             previous_letter_id: row.previous_letter,
         };
-        let told = LetterEvent {
+        let letter_event = LetterEvent {
             id,
             trigger: &trigger.spec.name,
             reason,
@@ -177,9 +181,9 @@ impl Memory {
             last: letter.failed.last(),
             event: &letter.event,
         };
-        let event = told.to_event();
+        let event = letter_event.to_event();
         let (policy, timeout) = (row.policy, row.timeout);
         self.letters.insert(id, Letter { app: trigger.app.clone(), trigger: trigger.id, policy, timeout, letter });
-        woken.extend(self.emit_letter(&trigger.app, event, &cause, id));
+        woken_lanes.extend(self.emit_letter(&trigger.app, event, &cause, id));
     }
 }

@@ -9,171 +9,173 @@ use std::time::{Duration, Instant};
 /// How to start a daemon.
 #[derive(Clone, Debug)]
 pub struct DaemonSpec {
-    /// The program.
     pub binary: PathBuf,
-    /// Its arguments, which make it listen on `port`.
+    /// The arguments of the program. They must make it listen on `port`.
     pub args: Vec<String>,
-    /// Set on top of our environment, of which what begins with `TIDEGATE_` and `DATABASE_URL` is left out.
+    /// Environment variables. The daemon also inherits those of the test, except `TIDEGATE_*` and
+    /// `DATABASE_URL`.
     pub env: Vec<(String, String)>,
-    /// Where it answers, on 127.0.0.1. The same for each start.
+    /// The port on 127.0.0.1. It stays the same when the daemon is restarted.
     pub port: u16,
-    /// Where it writes `{name}.out` and `{name}.err`. Must exist.
+    /// The folder for the log files `{name}.out` and `{name}.err`. It must exist.
     pub log_folder: PathBuf,
-    /// Names it in those files and in messages.
+    /// The name of the daemon, for its log files and for messages.
     pub name: String,
 }
 
-/// A daemon in a process of its own, which can be killed and started again.
+/// A daemon in its own process, which can be killed and started again.
 ///
-/// When this value is dropped its process is killed; if the test is failing, what it wrote is shown.
+/// Dropping this value kills the process. If the test is panicking, the end of the daemon's log is
+/// printed.
 #[derive(Debug)]
 pub struct Daemon {
     spec: DaemonSpec,
     child: Child,
 }
 
-/// How long a daemon may take to become ready. Long enough for a debug build on a busy machine.
-const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long a daemon may take to end after it was asked to.
-const END_WITHIN: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The most time until a daemon is ready. Enough for a debug build on a busy machine.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most time until a daemon ends after SIGTERM.
+const END_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 impl Daemon {
-    /// Starts it and waits until `/readyz` answers 200.
+    /// Starts a daemon and waits until `/readyz` answers 200.
     ///
     /// # Panics
     ///
-    /// If it does not become ready; with what it wrote.
+    /// If the daemon is not ready within 30 s. The message contains its log.
     #[must_use]
     pub fn start(spec: DaemonSpec) -> Self {
         let daemon = Self::launch(spec);
         daemon.expect_ready()
     }
 
-    /// Starts it and waits for nothing.
+    /// Starts a daemon without waiting until it is ready.
     ///
     /// # Panics
     ///
-    /// If there is no such program.
+    /// If the program cannot be started.
     #[must_use]
     pub fn launch(spec: DaemonSpec) -> Self {
         let child = spawn(&spec).unwrap_or_else(|error| panic!("cannot start {}: {error}", spec.binary.display()));
         Self { spec, child }
     }
 
-    /// Where it answers, on 127.0.0.1.
+    /// The port of the daemon, on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.spec.port
     }
 
-    /// What the system calls its process; another one after each start.
+    /// The process id. It changes when the daemon is started again.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// Whether its process still runs.
+    /// Whether the process still runs.
     ///
     /// # Panics
     ///
-    /// If the system does not say.
+    /// If the system cannot report the state of the process.
     #[must_use]
     pub fn is_running(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be asked for").is_none()
+        self.child.try_wait().expect("the state of a child can be read").is_none()
     }
 
-    /// The status of `/readyz`; `None` if nobody answers.
+    /// The status of `/readyz`. `None` if the daemon does not answer.
     #[must_use]
     pub fn readiness(&self) -> Option<u16> {
         get(self.spec.port, "/readyz", Duration::from_secs(2)).ok().map(|answer| answer.status)
     }
 
-    /// Waits until `/readyz` answers `status`. Whether it did within `patience`.
+    /// Waits until `/readyz` answers `status`. Returns `false` if it did not within `timeout`.
     #[must_use]
-    pub fn wait_for_readiness(&self, status: u16, patience: Duration) -> bool {
-        wait_until(patience, || self.readiness() == Some(status))
+    pub fn wait_for_readiness(&self, status: u16, timeout: Duration) -> bool {
+        wait_until(timeout, || self.readiness() == Some(status))
     }
 
-    /// Ends its process at once, without its help (SIGKILL).
+    /// Kills the process with SIGKILL, and waits for its end.
     ///
     /// # Panics
     ///
-    /// If the system refuses.
+    /// If the system cannot kill the process.
     pub fn kill9(&mut self) {
         self.child.kill().expect("a child can be killed");
         self.child.wait().expect("a killed child can be waited for");
     }
 
-    /// Asks it to end (SIGTERM) and waits for it.
+    /// Sends SIGTERM to the process, and waits for its end.
     ///
     /// # Panics
     ///
-    /// If it does not end within 30 s; with what it wrote.
+    /// If the process does not end within 30 s. The message contains its log.
     pub fn terminate(&mut self) -> ExitStatus {
-        // The standard library sends no signal but SIGKILL.
+        // The standard library can send only SIGKILL.
         let kill = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
         assert!(kill.is_ok_and(|status| status.success()), "kill -TERM failed; is {} running?", self.spec.name);
-        let mut ended = None;
-        let in_time = wait_until(END_WITHIN, || {
-            ended = self.child.try_wait().expect("a child can be asked for");
-            ended.is_some()
+        let mut status = None;
+        let in_time = wait_until(END_TIMEOUT, || {
+            status = self.child.try_wait().expect("the state of a child can be read");
+            status.is_some()
         });
-        assert!(in_time, "{} does not end when it is asked to\n{}", self.spec.name, self.log());
-        ended.expect("it ended, or the line above panicked")
+        assert!(in_time, "{} did not end within 30 s after SIGTERM\n{}", self.spec.name, self.log());
+        status.expect("the process ended, or the line above panicked")
     }
 
-    /// Starts the ended process again, with the same arguments at the same port, and waits until it is ready.
+    /// Starts the daemon again after it ended, with the same arguments and port, and waits until it
+    /// is ready.
     ///
     /// # Panics
     ///
-    /// If it does not become ready; with what it wrote.
+    /// If the daemon is not ready within 30 s. The message contains its log.
     pub fn restart(&mut self) {
         self.relaunch();
-        assert!(self.becomes_ready(), "{} is not ready again\n{}", self.spec.name, self.log());
+        assert!(self.wait_until_ready(), "{} did not become ready after a restart\n{}", self.spec.name, self.log());
     }
 
-    /// Starts the ended process again and waits for nothing.
+    /// Starts the daemon again after it ended, without waiting until it is ready.
     ///
     /// # Panics
     ///
-    /// If it still runs, or cannot be started.
+    /// If the process still runs, or cannot be started.
     pub fn relaunch(&mut self) {
         assert!(!self.is_running(), "{} is still running", self.spec.name);
-        self.child = spawn(&self.spec).expect("what was started once can be started again");
+        self.child = spawn(&self.spec).expect("a program that was started once can be started again");
     }
 
-    /// All that it wrote, in all its lives: its standard output, then its standard error.
+    /// The standard output of all starts, and then the standard error.
     #[must_use]
     pub fn log(&self) -> String {
         let mut text = String::new();
         for stream in ["out", "err"] {
             let written = std::fs::read(log_file(&self.spec, stream)).unwrap_or_default();
-            writeln!(text, "--- {}.{stream}", self.spec.name).expect("a String takes every write");
+            writeln!(text, "--- {}.{stream}", self.spec.name).expect("writing to a String cannot fail");
             text.push_str(&String::from_utf8_lossy(&written));
         }
         text
     }
 
     fn expect_ready(mut self) -> Self {
-        assert!(self.becomes_ready(), "{} is not ready\n{}", self.spec.name, self.log());
+        assert!(self.wait_until_ready(), "{} did not become ready\n{}", self.spec.name, self.log());
         self
     }
 
-    fn becomes_ready(&mut self) -> bool {
-        wait_until(READY_WITHIN, || !self.is_running() || self.readiness() == Some(200)) && self.is_running()
+    fn wait_until_ready(&mut self) -> bool {
+        wait_until(READY_TIMEOUT, || !self.is_running() || self.readiness() == Some(200)) && self.is_running()
     }
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already. Then both calls fail.
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = self.log();
             let end = log.char_indices().rev().nth(8_000).map_or(0, |(at, _)| at);
-            eprintln!("the end of what {} wrote:\n{}", self.spec.name, &log[end..]);
+            eprintln!("the end of the log of {}:\n{}", self.spec.name, &log[end..]);
         }
     }
 }
@@ -194,13 +196,13 @@ fn log_file(spec: &DaemonSpec, stream: &str) -> PathBuf {
     spec.log_folder.join(format!("{}.{stream}", spec.name))
 }
 
-fn wait_until(patience: Duration, mut is_so: impl FnMut() -> bool) -> bool {
+fn wait_until(timeout: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let start = Instant::now();
-    while start.elapsed() < patience {
-        if is_so() {
+    while start.elapsed() < timeout {
+        if condition() {
             return true;
         }
-        std::thread::sleep(LOOK_EVERY);
+        std::thread::sleep(POLL_INTERVAL);
     }
-    is_so()
+    condition()
 }

@@ -1,7 +1,7 @@
-//! What tests and automation start from outside: a throw-away Postgres cluster, and a daemon as a process of its own
-//! that can be killed.
+//! Real servers for tests: a throw-away Postgres cluster, and a daemon as a process that can be
+//! killed.
 //!
-//! It depends on nothing but the standard library, so that whoever waits for it to build waits for seconds.
+//! This crate depends only on the standard library, so it builds in seconds.
 
 mod daemon;
 mod http;

@@ -8,7 +8,7 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(20);
 
 const GREET: &str = "export default async function (request, ctx) {
     const { name } = request.json();
-    await ctx.kv.put('greeted', name, { by: ctx.executionId });
+    await ctx.kv.set('greeted', name, { by: ctx.executionId });
     await ctx.emit('greeted', { name });
     return { status: 201, headers: { 'x-greeting': 'hi' }, body: { hello: name, id: request.params.id, q: request.query.q } };
 }";
@@ -18,7 +18,7 @@ const ECHO: &str = "export default (request) => ({ body: JSON.stringify(request)
 
 pub(super) const SUM: &str = "export default async function (event, ctx) {
     const before = (await ctx.kv.get('sums', 'all')) ?? 0;
-    await ctx.kv.put('sums', 'all', before + event.data.n);
+    await ctx.kv.set('sums', 'all', before + event.data.n);
     return { sum: before + event.data.n, type: event.type };
 }";
 
@@ -153,7 +153,7 @@ fn each_failure_has_its_status_and_its_code() {
     const THROWS: &str = "export default () => { throw new Error('no') }";
     const BOMB: &str = "export default () => { const a = []; for (;;) a.push('x'.repeat(1e6) + a.length) }";
     const NOTHING: &str = "export default () => {}";
-    const WRITES: &str = "export default async (r, ctx) => { await ctx.kv.put('c', 'k', 1); return { status: 99 } }";
+    const WRITES: &str = "export default async (r, ctx) => { await ctx.kv.set('c', 'k', 1); return { status: 99 } }";
     on_both(|world| {
         let settings = [("TIDEGATE_DISPATCHER_MAX_TRIGGER_DEPTH", "3")];
         let daemon = world.daemon("statuses", TESTBED, &settings);

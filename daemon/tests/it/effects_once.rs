@@ -20,9 +20,9 @@ const SHORT_LEASE: (&str, &str) = ("TIDEGATE_DISPATCHER_LEASE_MS", "1500");
 /// the number of successes.
 const COUNT: &str = "export default async function (event, ctx) {
     const count = (await ctx.kv.get('counts', 'all')) ?? 0;
-    await ctx.kv.put('counts', 'all', count + 1);
+    await ctx.kv.set('counts', 'all', count + 1);
     const mark = event.type === 'invoke' ? `call-${event.data.n}-${ctx.executionId}` : `${ctx.trigger}-${event.id}`;
-    await ctx.kv.put('marks', mark, event.data?.n ?? null);
+    await ctx.kv.set('marks', mark, event.data?.n ?? null);
 }";
 
 const BOOM: &str = "export default () => { throw new Error('boom') }";

@@ -16,14 +16,14 @@ const DELAY_MAX_MS: f64 = 300.0;
 /// clock of the machine. Both are the same clock here.
 const PROBE: &str = "export default async function (event, ctx) {
     const started = Date.now();
-    await ctx.kv.put('starts', event.id, { emitted: event.time, started });
+    await ctx.kv.set('starts', event.id, { emitted: event.time, started });
 }";
 
 /// Runs for 20 ms and stores its start and its end.
 const WORKER: &str = "export default async function (event, ctx) {
     const from = Date.now();
     while (Date.now() - from < 20) {}
-    await ctx.kv.put('spans', event.id, { from, to: Date.now() });
+    await ctx.kv.set('spans', event.id, { from, to: Date.now() });
 }";
 
 #[test]

@@ -11,7 +11,7 @@ use testkit::Daemon;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-const WRITES: &str = "export default async (event, ctx) => { await ctx.kv.put('ran', event.id, ctx.app) }";
+const WRITES: &str = "export default async (event, ctx) => { await ctx.kv.set('ran', event.id, ctx.app) }";
 
 /// Runs a command with this token.
 fn tidegate_as(daemon: &Daemon, token: &str, input: &str, args: &[&str]) -> Output {

@@ -12,7 +12,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const MAYBE: &str = "export default async function (event, ctx) {
     if ((await ctx.kv.get('switch', 'broken')) ?? true) throw new Error(`it is broken: ${event.data.n}`);
     const done = (await ctx.kv.get('done', event.id)) ?? 0;
-    await ctx.kv.put('done', event.id, done + 1);
+    await ctx.kv.set('done', event.id, done + 1);
 }";
 
 fn once() -> Value {
@@ -142,7 +142,7 @@ fn a_dead_letter_handler_gets_the_letter_and_resolves_it() {
     const HANDLE: &str = "export default async function (event, ctx) {
         const { trigger, reason, error, attempts, event: dead } = event.data;
         if (dead.data.n === 1) throw new Error('the handler is broken, too');
-        await ctx.kv.put('handled', String(dead.data.n), { trigger, reason, error, attempts, type: dead.type });
+        await ctx.kv.set('handled', String(dead.data.n), { trigger, reason, error, attempts, type: dead.type });
     }";
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let _lock = MachineLock::shared();
@@ -175,7 +175,7 @@ fn a_dead_letter_handler_gets_the_letter_and_resolves_it() {
 #[test]
 fn a_script_that_triggers_itself_is_stopped_and_listed_as_a_loop() {
     const AGAIN: &str = "export default async function (event, ctx) {
-        await ctx.kv.put('loop', 'key', (event.data.value ?? 0) + 1);
+        await ctx.kv.set('loop', 'key', (event.data.value ?? 0) + 1);
     }";
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let _lock = MachineLock::shared();

@@ -20,7 +20,7 @@ fn a_caller_that_disconnects_leaves_one_abandoned_execution_and_its_effects() {
     const SLOW: &str = "export default async function (request, ctx) {
         const from = Date.now();
         while (Date.now() - from < 1000) {}
-        await ctx.kv.put('slow', 'key', 1);
+        await ctx.kv.set('slow', 'key', 1);
         return { status: 202 };
     }";
     on_both(|world| {

@@ -1,10 +1,10 @@
-//! The check before a deployment.
+//! `check`, which runs before a script is deployed.
 
 use std::time::{Duration, Instant};
 use tidegate_exec_script::{Limits, check};
 
 #[test]
-fn what_can_be_run_passes() {
+fn a_script_with_a_handler_passes() {
     for source in [
         "export default async function (event, ctx) {}",
         "export default () => 1",
@@ -16,7 +16,7 @@ fn what_can_be_run_passes() {
 }
 
 #[test]
-fn what_cannot_is_refused_with_its_line() {
+fn a_script_that_cannot_run_is_refused_with_its_line() {
     let refused = |source: &str| check("s", source, Limits::default()).expect_err(source);
     let error = refused("export default () => {}\n\nlet let = 1;");
     assert_eq!(error.line, Some(3), "{error}");
@@ -28,7 +28,7 @@ fn what_cannot_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_top_level_that_does_not_end_is_refused_soon() {
+fn an_endless_top_level_is_refused_within_4_seconds() {
     for source in
         ["for (;;) {}", "await new Promise(() => {})", "'a'.repeat(1 << 21).indexOf('a'.repeat(1 << 13) + 'b')"]
     {

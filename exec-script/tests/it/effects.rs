@@ -1,4 +1,4 @@
-//! What a script sees, and what it stages.
+//! The data that a script reads, and the effects that it stages.
 
 use crate::world::World;
 use tidegate_core::*;
@@ -20,7 +20,7 @@ fn read(collection: &str, key: &str, version: Option<i64>) -> ReadVersion {
 }
 
 #[tokio::test]
-async fn a_script_sees_the_event_and_its_execution() {
+async fn a_script_gets_its_event_and_its_context() {
     let world = World::new(
         r#"export default async function (event, ctx) {
             await ctx.kv.set("seen", "1", [
@@ -35,7 +35,7 @@ async fn a_script_sees_the_event_and_its_execution() {
 }
 
 #[tokio::test]
-async fn effects_are_staged_exactly() {
+async fn each_write_read_and_event_is_staged_once() {
     let world = World::new(
         r#"export default async (event, ctx) => {
             const old = await ctx.kv.get("c", "there");
@@ -64,7 +64,7 @@ async fn effects_are_staged_exactly() {
 }
 
 #[tokio::test]
-async fn reads_see_own_writes_and_are_repeatable() {
+async fn a_read_returns_own_writes_and_repeats_the_first_read() {
     let world = World::new(
         r#"export default async (event, ctx) => {
             const first = await ctx.kv.get("c", "k");
@@ -78,11 +78,11 @@ async fn reads_see_own_writes_and_are_repeatable() {
     world.values.put("c", "k", "1", 4);
     let effects = world.effects().await;
     assert_eq!(effects.writes.last().unwrap(), &write("out", "1", Some(r#"[1,"mine",null,null,null]"#)));
-    assert_eq!(effects.reads, [read("c", "k", Some(4)), read("d", "x", None)], "own writes are not reads");
+    assert_eq!(effects.reads, [read("c", "k", Some(4)), read("d", "x", None)], "reads of own writes are not recorded");
 }
 
 #[tokio::test]
-async fn a_list_shows_own_writes_and_counts_as_reads() {
+async fn a_list_includes_own_writes_and_records_reads() {
     let world = World::new(
         r#"export default async (event, ctx) => {
             await ctx.kv.set("c", "a2", "new");
@@ -102,7 +102,7 @@ async fn a_list_shows_own_writes_and_counts_as_reads() {
 }
 
 #[tokio::test]
-async fn a_refused_call_is_an_error_with_a_code() {
+async fn a_refused_call_throws_an_error_with_a_code() {
     let world = World::new(
         r#"export default async (event, ctx) => {
             const codes = [];
@@ -126,6 +126,18 @@ async fn a_refused_call_is_an_error_with_a_code() {
 }
 
 #[tokio::test]
+async fn a_value_is_written_with_set_and_there_is_no_put() {
+    let world = World::new("export default (event, ctx) => ctx.kv.put('c', 'k', 1)");
+    let failure = world.failure().await;
+    assert_eq!(failure.error, ExecError::ScriptError);
+    assert!(
+        failure.message.starts_with("TypeError: not a function\nat") && failure.message.contains("(s:1:"),
+        "{}",
+        failure.message
+    );
+}
+
+#[tokio::test]
 async fn fresh_executions_share_no_globals() {
     let world = World::new(
         r#"export default async (event, ctx) => {
@@ -141,7 +153,7 @@ async fn fresh_executions_share_no_globals() {
 }
 
 #[tokio::test]
-async fn a_script_has_only_the_language_console_and_crypto() {
+async fn a_script_has_no_globals_but_the_language_console_and_crypto() {
     let world = World::new(
         r#"export default async (event, ctx) => {
             const suspicious = ["require", "process", "std", "os", "fetch", "setTimeout", "host", "bjson", "Deno"];
@@ -152,11 +164,11 @@ async fn a_script_has_only_the_language_console_and_crypto() {
 }
 
 #[tokio::test]
-async fn a_newer_version_is_loaded_when_a_delivery_names_it() {
+async fn a_newer_version_is_loaded_when_a_delivery_requires_it() {
     let world = World::new("export default (event, ctx) => ctx.kv.set('c', 'k', 1)");
     assert_eq!(world.effects().await.writes, [write("c", "k", Some("1"))]);
     world.change_script(2, "export default (event, ctx) => ctx.kv.set('c', 'k', 2)");
-    assert_eq!(world.effects().await.writes, [write("c", "k", Some("1"))], "version 1 is still kept");
+    assert_eq!(world.effects().await.writes, [write("c", "k", Some("1"))], "version 1 is still cached");
     let mut delivery = crate::world::delivery(std::time::Duration::from_secs(5));
     delivery.script_version = Some(2);
     let outcome = tidegate_ports::Executor::execute(&*world.executor, std::sync::Arc::new(delivery)).await;

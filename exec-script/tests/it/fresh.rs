@@ -1,6 +1,6 @@
-//! That an execution which starts anew meets nothing of those before it, although it begins from the memory of theirs.
+//! Fresh executions find nothing that earlier executions left, although they reuse the same memory.
 
-use crate::warm::next;
+use crate::warm::next_delivery;
 use crate::world::{World, delivery, failure};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,15 +19,16 @@ fn fresh(source: &str) -> World {
     fresh_with(source, Limits::default())
 }
 
-/// What `ctx.attempt` is for the execution that spoils what it can.
-const SPOILS: u32 = 9;
+/// The `ctx.attempt` of the execution that changes as much as it can.
+const CHANGES: u32 = 9;
 
-fn spoils() -> Delivery {
-    Delivery { attempt: SPOILS, ..next() }
+fn changing() -> Delivery {
+    Delivery { attempt: CHANGES, ..next_delivery() }
 }
 
-/// Describes all that can be reached from the global object: every property, attribute, prototype and value.
-const DESCRIBES: &str = "
+/// Describes everything that can be reached from the global object: properties, attributes,
+/// prototypes and values.
+const DESCRIBE: &str = "
     const describe = () => {
         const seen = new Map(), out = [];
         const walk = (value, path) => {
@@ -36,10 +37,10 @@ const DESCRIBES: &str = "
             seen.set(value, path);
             out.push(`${path} ${typeof value} ${Object.isExtensible(value)}`);
             for (const key of Reflect.ownKeys(value)) {
-                const what = Reflect.getOwnPropertyDescriptor(value, key), at = `${path}/${String(key)}`;
-                out.push(`${at} ${what.writable} ${what.enumerable} ${what.configurable}`);
-                if ('value' in what) walk(what.value, at);
-                else { walk(what.get, at + '<'); walk(what.set, at + '>') }
+                const property = Reflect.getOwnPropertyDescriptor(value, key), at = `${path}/${String(key)}`;
+                out.push(`${at} ${property.writable} ${property.enumerable} ${property.configurable}`);
+                if ('value' in property) walk(property.value, at);
+                else { walk(property.get, at + '<'); walk(property.set, at + '>') }
             }
             walk(Object.getPrototypeOf(value), path + '^');
         };
@@ -51,12 +52,12 @@ const DESCRIBES: &str = "
 ";
 
 #[tokio::test]
-async fn nothing_that_a_script_changes_is_there_for_the_next_one() {
+async fn a_fresh_execution_finds_no_change_of_the_one_before() {
     let source = format!(
-        "{DESCRIBES}
+        "{DESCRIBE}
         export default (event, ctx) => {{
             const before = describe();
-            if (ctx.attempt === {SPOILS}) {{
+            if (ctx.attempt === {CHANGES}) {{
                 Object.prototype.polluted = 'yes'; delete Array.prototype.map; Error.stackTraceLimit = 1;
                 globalThis.secret = {{ of: 'ann' }}; delete globalThis.console; JSON.parse = () => 'mine';
                 Object.freeze(Promise.prototype); Object.defineProperty(Math, 'max', {{ get: () => 3 }});
@@ -66,37 +67,37 @@ async fn nothing_that_a_script_changes_is_there_for_the_next_one() {
         }}"
     );
     let world = fresh(&source);
-    let first = world.text(next()).await;
+    let first = world.text(next_delivery()).await;
     let [before, after]: [(u32, i32); 2] = serde_json::from_str(&first).unwrap();
     assert!(before == after && before.0 > 1_000, "{first}");
     for _ in 0..3 {
-        let spoilt = world.text(spoils()).await;
-        let [at_first, at_last]: [(u32, i32); 2] = serde_json::from_str(&spoilt).unwrap();
+        let changed = world.text(changing()).await;
+        let [at_first, at_last]: [(u32, i32); 2] = serde_json::from_str(&changed).unwrap();
         assert_eq!(at_first, before);
-        assert_ne!(at_last, before, "it sees its own changes");
-        assert_eq!(world.text(next()).await, first);
-        let stranger = Delivery { runs_as: PrincipalId::new("user:eve").unwrap(), ..next() };
-        assert_eq!(world.text(stranger).await, first);
+        assert_ne!(at_last, before, "an execution sees its own changes");
+        assert_eq!(world.text(next_delivery()).await, first);
+        let other_principal = Delivery { runs_as: PrincipalId::new("user:eve").unwrap(), ..next_delivery() };
+        assert_eq!(world.text(other_principal).await, first);
     }
-    assert_eq!(world.executor.stats().threads, 1, "all on the same thread");
+    assert_eq!(world.executor.stats().threads, 1, "all executions ran on one thread");
 }
 
 #[tokio::test]
-async fn what_a_script_leaves_behind_never_runs() {
+async fn jobs_and_finalizers_that_a_script_leaves_never_run() {
     let source = "export default (event, ctx) => {
-        (async () => { for (let i = 0; i < 10; i++) await null; await ctx.kv.put('c', 'late', 1); })();
-        new FinalizationRegistry(() => { ctx.kv.put('c', 'last', 1) }).register({}, 1);
+        (async () => { for (let i = 0; i < 10; i++) await null; await ctx.kv.set('c', 'late', 1); })();
+        new FinalizationRegistry(() => { ctx.kv.set('c', 'last', 1) }).register({}, 1);
         return typeof globalThis.left + (globalThis.left = new WeakRef(ctx) && 'left');
     }";
     let world = fresh(source);
     for _ in 0..5 {
-        assert_eq!(world.text(next()).await, "\"undefinedleft\"");
-        assert_eq!(world.effects().await, Effects::default(), "who does not wait for a write does not write");
+        assert_eq!(world.text(next_delivery()).await, "\"undefinedleft\"");
+        assert_eq!(world.effects().await, Effects::default(), "a write that the script does not await is not staged");
     }
 }
 
 #[tokio::test]
-async fn what_is_written_in_rust_is_there_after_a_script_let_go_of_it() {
+async fn functions_of_the_host_survive_a_script_that_deletes_them() {
     let source = "export default async (event, ctx) => {
         if (ctx.attempt !== 9) {
             console.log('still there');
@@ -108,22 +109,22 @@ async fn what_is_written_in_rust_is_there_after_a_script_let_go_of_it() {
     }";
     let world = fresh(source);
     for _ in 0..10 {
-        assert_eq!(world.text(spoils()).await, "null");
-        assert_eq!(world.text(next()).await, "[36,\"number\",null]");
+        assert_eq!(world.text(changing()).await, "null");
+        assert_eq!(world.text(next_delivery()).await, "[36,\"number\",null]");
     }
 }
 
 #[tokio::test]
-async fn memory_is_whole_again() {
+async fn a_fresh_execution_can_use_all_of_its_memory() {
     let source = "export default () => { globalThis.kept = new Uint8Array(5 << 20).fill(7); return kept.length }";
     let world = fresh_with(source, Limits { memory_bytes_max: 8 << 20, ..Limits::default() });
     for _ in 0..30 {
-        assert_eq!(world.number(next()).await, 5 << 20);
+        assert_eq!(world.number(next_delivery()).await, 5 << 20);
     }
 }
 
 #[tokio::test]
-async fn every_limit_holds_for_each() {
+async fn every_limit_holds_in_a_fresh_execution() {
     let source = "export default async (event, ctx) => {
         globalThis.n = (globalThis.n ?? 0) + 1;
         switch (ctx.attempt) {
@@ -144,7 +145,7 @@ async fn every_limit_holds_for_each() {
             (6, ExecError::ScriptError),
             (7, ExecError::ScriptError),
         ] {
-            assert_eq!(world.number(next()).await, 1);
+            assert_eq!(world.number(next_delivery()).await, 1);
             let timeout = Duration::from_millis(if attempt == 3 { 100 } else { 20_000 });
             let outcome = world.executor.execute(Arc::new(Delivery { attempt, ..delivery(timeout) })).await;
             assert_eq!(failure(outcome).error, error, "{attempt}");
@@ -153,18 +154,18 @@ async fn every_limit_holds_for_each() {
 }
 
 #[tokio::test]
-async fn no_two_draw_the_same_numbers() {
+async fn fresh_executions_draw_different_random_numbers() {
     let world = fresh("export default () => [Math.random(), Math.random.name, Math.random.length].join()");
     let mut drawn = BTreeSet::new();
     for _ in 0..50 {
-        drawn.insert(world.text(next()).await);
+        drawn.insert(world.text(next_delivery()).await);
     }
     assert_eq!(drawn.len(), 50, "{drawn:?}");
     assert!(drawn.iter().all(|text| text.starts_with("\"0.") && text.ends_with(",random,0\"")), "{drawn:?}");
 }
 
 #[tokio::test]
-async fn at_the_same_time_each_has_its_own() {
+async fn concurrent_fresh_executions_share_no_globals() {
     let source = "export default async (event, ctx) => {
         globalThis.mine ??= event.data;
         await ctx.sleep(event.data % 3);
@@ -173,9 +174,9 @@ async fn at_the_same_time_each_has_its_own() {
     let world = Arc::new(fresh(source));
     let runs: Vec<_> = (0..200)
         .map(|n| {
-            let event = Event { data: Json::parse(&n.to_string()).unwrap(), ..next().event };
+            let event = Event { data: Json::parse(&n.to_string()).unwrap(), ..next_delivery().event };
             let world = Arc::clone(&world);
-            tokio::spawn(async move { (n, world.number(Delivery { event, ..next() }).await) })
+            tokio::spawn(async move { (n, world.number(Delivery { event, ..next_delivery() }).await) })
         })
         .collect();
     for run in runs {

@@ -1,4 +1,4 @@
-//! Each limit, broken by a script of its own.
+//! Each limit, and scripts that exceed it.
 
 use crate::world::{World, failure};
 use std::sync::Arc;
@@ -7,13 +7,13 @@ use tidegate_core::{ExecError, Failure, Handler, Micros, Outcome, ScriptName};
 use tidegate_exec_script::Limits;
 use tidegate_ports::Executor;
 
-fn assert_is(failure: &Failure, error: ExecError, words: &str) {
+fn assert_failure(failure: &Failure, error: ExecError, words: &str) {
     assert_eq!(failure.error, error, "{}", failure.message);
     assert!(failure.message.contains(words), "{}", failure.message);
 }
 
 #[tokio::test]
-async fn an_endless_loop_times_out_however_it_is_dressed() {
+async fn every_kind_of_endless_loop_times_out() {
     for source in [
         "export default () => { for (;;) {} }",
         "export default async () => { for (;;) await null }",
@@ -23,53 +23,53 @@ async fn an_endless_loop_times_out_however_it_is_dressed() {
     ] {
         let began = Instant::now();
         let failure = failure(World::new(source).run_for(Duration::from_millis(200)).await);
-        assert_is(&failure, ExecError::Timeout, "timeout_ms of 200 ms");
+        assert_failure(&failure, ExecError::Timeout, "timeout_ms of 200 ms");
         assert!(began.elapsed() < Duration::from_secs(2), "{source} took {:?}", began.elapsed());
     }
 }
 
 #[tokio::test]
-async fn cpu_is_limited_apart_from_the_wall_clock() {
+async fn cpu_time_is_limited_and_sleeping_uses_none() {
     let limits = Limits { cpu_ms_max: 100, ..Limits::default() };
     let world = World::with_limits("export default async () => { for (;;) { await null } }", limits);
-    assert_is(&world.failure().await, ExecError::ResourceLimit, "scripts.cpu_ms_max");
-    let sleeps = World::with_limits("export default async (e, ctx) => { await ctx.sleep(300) }", limits);
-    assert!(matches!(sleeps.run().await, Outcome::Succeeded { .. }), "waiting costs no CPU");
+    assert_failure(&world.failure().await, ExecError::ResourceLimit, "scripts.cpu_ms_max");
+    let sleeping = World::with_limits("export default async (e, ctx) => { await ctx.sleep(300) }", limits);
+    assert!(matches!(sleeping.run().await, Outcome::Succeeded { .. }), "sleeping uses no CPU time");
 }
 
 #[tokio::test]
-async fn memory_is_limited() {
+async fn memory_use_is_limited() {
     for source in [
         "export default () => { let s = 'x'; for (;;) s += s }",
         "export default () => { const a = []; for (;;) a.push(new Array(1000).fill(1)) }",
         "export default () => { const a = []; for (;;) a.push({ a: [] }) }",
         "export default () => new ArrayBuffer(1 << 30)",
     ] {
-        assert_is(&World::new(source).failure().await, ExecError::ResourceLimit, "scripts.memory_bytes_max");
+        assert_failure(&World::new(source).failure().await, ExecError::ResourceLimit, "scripts.memory_bytes_max");
     }
 }
 
 #[tokio::test]
-async fn the_stack_is_limited() {
+async fn stack_use_is_limited() {
     for source in [
         "export default function f() { return f() + 1 }",
         "export default () => { const f = (n) => [n].map(() => f(n + 1)); f(0) }",
         "export default () => { let a = []; for (let i = 0; i < 100000; i++) a = [a]; JSON.stringify(a) }",
     ] {
-        assert_is(&World::new(source).failure().await, ExecError::ResourceLimit, "scripts.stack_bytes_max");
+        assert_failure(&World::new(source).failure().await, ExecError::ResourceLimit, "scripts.stack_bytes_max");
     }
 }
 
 #[tokio::test]
-async fn a_promise_that_can_never_settle_is_an_error_and_no_hang() {
+async fn a_promise_that_can_never_settle_fails_at_once() {
     let began = Instant::now();
     let failure = World::new("export default () => new Promise(() => {})").failure().await;
-    assert_is(&failure, ExecError::ScriptError, "can never settle");
+    assert_failure(&failure, ExecError::ScriptError, "can never settle");
     assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]
-async fn what_is_thrown_is_told_with_its_place() {
+async fn a_failure_names_the_exception_and_its_place() {
     for (source, words) in [
         ("export default () => { throw new TypeError('no order') }", "TypeError: no order\nat"),
         ("export default async () => { await null; throw 'text' }", "threw \"text\""),
@@ -77,22 +77,22 @@ async fn what_is_thrown_is_told_with_its_place() {
         ("export default async () => { throw undefined }", "threw undefined"),
         ("export default () => missing.thing", "ReferenceError"),
     ] {
-        assert_is(&World::new(source).failure().await, ExecError::ScriptError, words);
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptError, words);
     }
 }
 
 #[tokio::test]
-async fn an_error_may_wish_for_its_next_attempt() {
-    let wish = |source: &'static str| async move { World::new(source).failure().await.retry_after };
+async fn an_error_can_set_the_delay_of_the_next_attempt() {
+    let retry_after = |source: &'static str| async move { World::new(source).failure().await.retry_after };
     let ms = "export default () => { throw Object.assign(new Error('busy'), { retryAfterMs: 1500 }) }";
-    assert_eq!(wish(ms).await, Some(Micros::from_millis(1_500)));
+    assert_eq!(retry_after(ms).await, Some(Micros::from_millis(1_500)));
     let seconds = "export default () => { throw Object.assign(new Error('busy'), { retryAfter: 2 }) }";
-    assert_eq!(wish(seconds).await, Some(Micros::from_secs(2)));
-    assert_eq!(wish("export default () => { throw { retryAfterMs: -1 } }").await, None);
+    assert_eq!(retry_after(seconds).await, Some(Micros::from_secs(2)));
+    assert_eq!(retry_after("export default () => { throw { retryAfterMs: -1 } }").await, None);
 }
 
 #[tokio::test]
-async fn a_script_that_cannot_be_run_is_unavailable() {
+async fn a_script_without_a_handler_is_unavailable() {
     for (source, words) in [
         ("export default async (event => {", "does not compile: SyntaxError"),
         ("export const x = 1", "no default export"),
@@ -100,12 +100,12 @@ async fn a_script_that_cannot_be_run_is_unavailable() {
         ("", "no default export"),
         ("import x from 'y'; export default () => x", "does not compile"),
     ] {
-        assert_is(&World::new(source).failure().await, ExecError::ScriptUnavailable, words);
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptUnavailable, words);
     }
 }
 
 #[tokio::test]
-async fn a_missing_script_or_handler_is_missing() {
+async fn a_missing_script_or_handler_is_reported() {
     let world = World::new("export default () => {}");
     for handler in [Some(Handler::Script(ScriptName::new("other").unwrap())), None] {
         let delivery = tidegate_core::Delivery { handler, ..crate::world::delivery(Duration::from_secs(1)) };
@@ -114,23 +114,24 @@ async fn a_missing_script_or_handler_is_missing() {
     }
 }
 
-/// Searching happens in C, where nothing can be interrupted: this looks at some 17 billion characters.
+/// `indexOf` is a built-in function, which cannot be interrupted. This call compares about 17
+/// billion characters.
 const LONG_BUILT_IN: &str =
     "export default (event, ctx) => { if (ctx.attempt !== 9) 'a'.repeat(1 << 21).indexOf('a'.repeat(1 << 13) + 'b') }";
 
 #[tokio::test]
-async fn a_long_built_in_does_not_outlast_the_second_line_of_defence() {
+async fn an_execution_in_a_long_built_in_function_is_given_up() {
     let began = Instant::now();
     let world = World::new(LONG_BUILT_IN);
     let failure = failure(world.run_for(Duration::from_millis(100)).await);
-    assert_is(&failure, ExecError::Timeout, "timeout_ms of 100 ms");
+    assert_failure(&failure, ExecError::Timeout, "timeout_ms of 100 ms");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert!(failure.message.contains("its thread was given up"), "{}", failure.message);
+    assert!(failure.message.contains("its thread was abandoned"), "{}", failure.message);
     assert_eq!(world.executor.stats().abandoned, 1);
 }
 
 #[tokio::test]
-async fn an_abandoned_thread_is_replaced() {
+async fn a_new_thread_replaces_an_abandoned_one() {
     let limits = Limits { threads_max: 1, ..Limits::default() };
     let world = World::with_limits(LONG_BUILT_IN, limits);
     assert_eq!(failure(world.run_for(Duration::from_millis(100)).await).error, ExecError::Timeout);
@@ -140,14 +141,14 @@ async fn an_abandoned_thread_is_replaced() {
 }
 
 #[tokio::test]
-async fn effects_are_bounded() {
+async fn the_number_of_effects_is_limited() {
     let world =
         World::new("export default async (e, ctx) => { for (let i = 0; ; i++) await ctx.kv.set('c', 'k' + i, i) }");
-    assert_is(&world.failure().await, ExecError::ScriptError, "at most 1000 writes and events");
+    assert_failure(&world.failure().await, ExecError::ScriptError, "at most 1000 writes and events");
 }
 
 #[tokio::test]
-async fn a_dropped_execution_ends_and_frees_its_thread() {
+async fn dropping_an_execution_ends_it_and_frees_its_thread() {
     let limits = Limits { threads_max: 1, ..Limits::default() };
     let source = "export default (event, ctx) => { if (ctx.attempt === 1) for (;;) {} }";
     let world = World::with_limits(source, limits);
@@ -161,7 +162,7 @@ async fn a_dropped_execution_ends_and_frees_its_thread() {
 }
 
 #[tokio::test]
-async fn many_at_once_share_few_threads() {
+async fn many_executions_share_threads_max_threads() {
     let limits = Limits { threads_max: 3, ..Limits::default() };
     let world = Arc::new(World::with_limits("export default async (e, ctx) => { await ctx.sleep(1) }", limits));
     let runs: Vec<_> = (0..200)

@@ -1,4 +1,4 @@
-//! Scripts, from outside: what they can do, and what happens when they do too much.
+//! The executor with real scripts: their effects, their replies, and their limits.
 
 mod check;
 mod effects;

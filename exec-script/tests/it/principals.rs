@@ -1,35 +1,35 @@
-//! A script runs as somebody, and may do what they may.
+//! A script runs as a principal, and has the rights of that principal.
 
 use crate::world::World;
 use std::collections::BTreeMap;
 use tidegate_core::*;
 
-fn with(role: Option<Role>) -> Option<Principal> {
+fn principal_with(role: Option<Role>) -> Option<Principal> {
     let roles = role.map(|role| (AppName::new("a").unwrap(), role)).into_iter().collect::<BTreeMap<_, _>>();
     Some(Principal { id: PrincipalId::new("admin").unwrap(), admin: false, roles })
 }
 
 #[tokio::test]
-async fn who_may_not_run_what_they_registered_runs_nothing() {
-    let world = World::new("export default async (event, ctx) => { await ctx.kv.put('c', 'k', 1) }");
-    for (who, why) in [
+async fn a_script_does_not_run_for_a_principal_that_may_not_write() {
+    let world = World::new("export default async (event, ctx) => { await ctx.kv.set('c', 'k', 1) }");
+    for (principal, reason) in [
         (None, "no longer exists"),
-        (with(None), "is no longer an editor"),
-        (with(Some(Role::Viewer)), "is no longer an editor"),
+        (principal_with(None), "is no longer an editor"),
+        (principal_with(Some(Role::Viewer)), "is no longer an editor"),
     ] {
-        world.people.say(who);
+        world.principals.set(principal);
         let failure = world.failure().await;
         assert_eq!(failure.error, ExecError::PrincipalDenied);
-        assert!(failure.message.contains(why), "{}", failure.message);
+        assert!(failure.message.contains(reason), "{}", failure.message);
     }
     for role in [Role::Editor, Role::Owner] {
-        world.people.say(with(Some(role)));
+        world.principals.set(principal_with(Some(role)));
         assert_eq!(world.effects().await.writes.len(), 1, "{role}");
     }
 }
 
 #[tokio::test]
-async fn what_a_host_function_refuses_is_no_retryable_error() {
+async fn an_uncaught_principal_denied_error_is_not_retried() {
     let world =
         World::new("export default () => { throw Object.assign(new Error('no'), { code: 'principal_denied' }) }");
     assert_eq!(world.failure().await.error, ExecError::PrincipalDenied);

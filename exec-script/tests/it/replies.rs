@@ -1,4 +1,4 @@
-//! What a script answers to somebody who waits.
+//! The replies of a script to its caller.
 
 use crate::world::{World, delivery};
 use std::time::Duration;
@@ -25,24 +25,24 @@ fn reply(status: u16, headers: &[(&str, &str)], body: Option<&str>) -> HandlerRe
 }
 
 #[tokio::test]
-async fn a_request_is_handed_over_and_its_response_taken() {
+async fn an_http_handler_gets_the_request_and_returns_a_response() {
     let source = r#"export default (request, ctx) => ({
         status: 202, headers: { "x-a": "b" }, body: { n: request.json().n + 1, m: request.method, t: request.text().length },
     })"#;
-    let asked = call("http.request", r#"{"method":"POST","body":"{\"n\": 1}"}"#);
+    let request = call("http.request", r#"{"method":"POST","body":"{\"n\": 1}"}"#);
     let expected = reply(202, &[("x-a", "b")], Some(r#"{"n":2,"m":"POST","t":8}"#));
-    assert_eq!(answer(source, asked.clone()).await, Ok(Some(expected)));
+    assert_eq!(answer(source, request.clone()).await, Ok(Some(expected)));
     for (source, expected) in [
         ("export default async () => ({})", reply(200, &[], None)),
         ("export default () => ({ body: 'text' })", reply(200, &[], Some("\"text\""))),
         ("export default () => ({ status: 204, body: null })", reply(204, &[], None)),
     ] {
-        assert_eq!(answer(source, asked.clone()).await, Ok(Some(expected)), "{source}");
+        assert_eq!(answer(source, request.clone()).await, Ok(Some(expected)), "{source}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_response_is_an_invalid_reply() {
+async fn a_return_value_that_is_no_response_is_an_invalid_reply() {
     for returned in [
         "undefined",
         "null",
@@ -65,19 +65,19 @@ async fn what_is_no_response_is_an_invalid_reply() {
 }
 
 #[tokio::test]
-async fn an_invocation_answers_any_json_and_an_event_nothing() {
+async fn an_invocation_returns_any_json_and_an_event_returns_nothing() {
     for (returned, body) in
         [("undefined", "null"), ("[1, {}]", "[1,{}]"), ("'text'", "\"text\""), ("({ status: 9 })", "{\"status\":9}")]
     {
         let source = format!("export default (event) => {returned}");
         assert_eq!(answer(&source, call("invoke", "1")).await, Ok(Some(reply(200, &[], Some(body)))), "{returned}");
         let event = Delivery { reply_to: None, ..call("invoke", "1") };
-        assert_eq!(answer(&source, event).await, Ok(None), "nobody waits");
+        assert_eq!(answer(&source, event).await, Ok(None), "no caller waits");
     }
 }
 
 #[tokio::test]
-async fn a_body_that_is_no_text_says_so() {
+async fn reading_a_binary_body_as_text_names_body_base64() {
     let source = "export default (request) => ({ body: request.text() })";
     let failed = answer(source, call("http.request", r#"{"bodyBase64":"/w=="}"#)).await.unwrap_err();
     assert_eq!(failed.0, ExecError::ScriptError);

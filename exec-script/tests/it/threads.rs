@@ -1,6 +1,6 @@
-//! Who waits for a thread, and for how long.
+//! How long an execution waits for a thread.
 
-use crate::warm::next;
+use crate::warm::next_delivery;
 use crate::world::{World, delivery, failure};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,27 +19,27 @@ fn cores() -> u32 {
 }
 
 #[tokio::test]
-async fn nobody_waits_until_scripts_that_compute_for_long_are_done() {
+async fn short_scripts_run_while_long_scripts_compute() {
     let world = World::new("export default (event, ctx) => { if (ctx.attempt === 9) for (;;) {} return 1 }");
     let endless = Delivery { attempt: 9, ..delivery(Duration::from_secs(15)) };
     let running: Vec<_> = (0..cores() + 2).map(|_| run(&world, endless.clone())).collect();
     tokio::time::sleep(Duration::from_millis(50)).await;
     let began = Instant::now();
     for _ in 0..5 {
-        assert_eq!(world.number(next()).await, 1);
+        assert_eq!(world.number(next_delivery()).await, 1);
     }
     assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     for one in running {
-        assert!(!one.is_finished(), "they compute all the time");
+        assert!(!one.is_finished(), "the endless scripts still run");
         one.abort();
     }
 }
 
 #[tokio::test]
-async fn a_script_that_waits_keeps_nobody_from_a_core() {
+async fn a_sleeping_script_does_not_occupy_a_core() {
     let world = World::new("export default async (event, ctx) => { await ctx.sleep(500) }");
     let began = Instant::now();
-    for one in (0..60).map(|_| run(&world, next())).collect::<Vec<_>>() {
+    for one in (0..60).map(|_| run(&world, next_delivery())).collect::<Vec<_>>() {
         assert!(matches!(one.await.unwrap(), Outcome::Succeeded { .. }));
     }
     let on_cores = Duration::from_millis(500) * 60 / cores();
@@ -47,7 +47,7 @@ async fn a_script_that_waits_keeps_nobody_from_a_core() {
 }
 
 #[tokio::test]
-async fn what_waits_for_a_thread_that_is_given_up_gets_the_one_in_its_place() {
+async fn a_queued_execution_gets_the_thread_that_replaces_an_abandoned_one() {
     let source = "export default (event, ctx) => {
         if (ctx.attempt === 9) 'a'.repeat(1 << 21).indexOf('a'.repeat(1 << 13) + 'b');
         return 1;
@@ -55,23 +55,23 @@ async fn what_waits_for_a_thread_that_is_given_up_gets_the_one_in_its_place() {
     let world = World::with_limits(source, Limits { threads_max: 1, ..Limits::default() });
     let stuck = run(&world, Delivery { attempt: 9, ..delivery(Duration::from_millis(100)) });
     tokio::task::yield_now().await;
-    let waits = run(&world, next());
+    let queued = run(&world, next_delivery());
     assert_eq!(failure(stuck.await.unwrap()).error, ExecError::Timeout);
-    assert!(matches!(waits.await.unwrap(), Outcome::Succeeded { .. }));
-    assert_eq!(world.executor.stats().abandoned, 1, "the other one is still stuck");
+    assert!(matches!(queued.await.unwrap(), Outcome::Succeeded { .. }));
+    assert_eq!(world.executor.stats().abandoned, 1, "the first execution is still stuck");
 }
 
 #[tokio::test]
-async fn threads_that_were_made_for_long_scripts_are_not_used_for_short_ones() {
+async fn short_scripts_do_not_use_all_threads_that_long_scripts_started() {
     let source = "export default (event, ctx) => { if (ctx.attempt === 9) for (;;) {} return 1 }";
     let world = Arc::new(World::new(source));
     let endless = Delivery { attempt: 9, ..delivery(Duration::from_millis(300)) };
     for one in (0..cores() + 3).map(|_| run(&world, endless.clone())).collect::<Vec<_>>() {
         assert_eq!(failure(one.await.unwrap()).error, ExecError::Timeout);
     }
-    for one in (0..500).map(|_| run(&world, next())).collect::<Vec<_>>() {
+    for one in (0..500).map(|_| run(&world, next_delivery())).collect::<Vec<_>>() {
         assert!(matches!(one.await.unwrap(), Outcome::Succeeded { .. }));
     }
-    // One each would be all 64.
+    // Without the limit on computing scripts, the 500 executions would use all 64 threads.
     assert!(world.executor.stats().threads <= cores() as usize + 20, "{:?}", world.executor.stats());
 }

@@ -1,4 +1,4 @@
-//! One app with one script and some values.
+//! The world of a test: one app with one script, one trigger and some values.
 
 use async_trait::async_trait;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use tidegate_ports::{
 };
 use uuid::Uuid;
 
-/// Values in memory; only reads, because nothing else reaches a store.
+/// A read-only store in memory. The executor must never write to the store.
 #[derive(Default)]
 pub(crate) struct Values(Mutex<BTreeMap<(String, String), (Json, i64)>>);
 
@@ -69,21 +69,21 @@ impl KvStore for Values {
     }
 }
 
-/// Everybody may everything, unless it is said who somebody is.
+/// Resolves every principal as an admin, until a test sets another answer.
 #[derive(Default)]
-pub(crate) struct People(Mutex<Option<Option<Principal>>>);
+pub(crate) struct Principals(Mutex<Option<Option<Principal>>>);
 
-impl People {
-    pub(crate) fn say(&self, principal: Option<Principal>) {
+impl Principals {
+    pub(crate) fn set(&self, principal: Option<Principal>) {
         *self.0.lock().unwrap() = Some(principal);
     }
 }
 
 #[async_trait]
-impl PrincipalResolver for People {
+impl PrincipalResolver for Principals {
     async fn resolve(&self, id: &PrincipalId) -> Result<Option<Principal>, PortError> {
-        let said = self.0.lock().unwrap().clone();
-        Ok(said.unwrap_or_else(|| Some(Principal::admin(id.clone()))))
+        let answer = self.0.lock().unwrap().clone();
+        Ok(answer.unwrap_or_else(|| Some(Principal::admin(id.clone()))))
     }
 }
 
@@ -110,7 +110,7 @@ impl ScriptStore for OneScript {
     }
 }
 
-/// A trigger for whatever name is asked for, in the version and with the isolation that was said last.
+/// Answers with a trigger for every name. A test sets its version and its isolation.
 struct OneTrigger(Mutex<(i64, Isolation)>);
 
 #[async_trait]
@@ -144,7 +144,7 @@ impl TriggerStore for OneTrigger {
 pub(crate) struct World {
     pub(crate) executor: Arc<ScriptExecutor>,
     pub(crate) values: Arc<Values>,
-    pub(crate) people: Arc<People>,
+    pub(crate) principals: Arc<Principals>,
     script: Arc<OneScript>,
     trigger: Arc<OneTrigger>,
 }
@@ -196,12 +196,12 @@ impl World {
         let script = Arc::new(OneScript(Mutex::new((1, source.to_owned()))));
         let scripts: Arc<dyn ScriptStore> = Arc::clone(&script) as _;
         let kv: Arc<dyn KvStore> = Arc::clone(&values) as _;
-        let people = Arc::new(People::default());
-        let principals: Arc<dyn PrincipalResolver> = Arc::clone(&people) as _;
+        let principals = Arc::new(Principals::default());
+        let resolver: Arc<dyn PrincipalResolver> = Arc::clone(&principals) as _;
         let trigger = Arc::new(OneTrigger(Mutex::new((1, Isolation::Warm))));
         let triggers: Arc<dyn TriggerStore> = Arc::clone(&trigger) as _;
-        let outside = tidegate_exec_script::World { scripts, triggers, kv, principals };
-        Self { executor: Arc::new(ScriptExecutor::new(outside, limits)), values, people, script, trigger }
+        let ports = tidegate_exec_script::World { scripts, triggers, kv, principals: resolver };
+        Self { executor: Arc::new(ScriptExecutor::new(ports, limits)), values, principals, script, trigger }
     }
 
     pub(crate) fn change_trigger(&self, version: i64, isolation: Isolation) {
@@ -212,7 +212,7 @@ impl World {
         *self.script.0.lock().unwrap() = (version, source.to_owned());
     }
 
-    /// Runs it with a timeout that nothing honest reaches.
+    /// Runs the script with a timeout of 20 seconds, which no correct test reaches.
     pub(crate) async fn run(&self) -> Outcome {
         self.run_for(Duration::from_secs(20)).await
     }
@@ -221,15 +221,15 @@ impl World {
         self.executor.execute(Arc::new(delivery(timeout))).await
     }
 
-    /// Runs `delivery`, of which the script answers a number.
+    /// Runs `delivery` as a call, and returns its reply, which must be a number.
     pub(crate) async fn number(&self, delivery: Delivery) -> i64 {
         match self.text(delivery).await.parse() {
             Ok(number) => number,
-            Err(error) => panic!("no number: {error}"),
+            Err(error) => panic!("the reply is not a number: {error}"),
         }
     }
 
-    /// Runs `delivery` as a call, and gives what it is answered, in JSON.
+    /// Runs `delivery` as a call, and returns the JSON of its reply.
     pub(crate) async fn text(&self, delivery: Delivery) -> String {
         let inbox = InboxId { incarnation: Incarnation(Uuid::from_u128(1)), seq: 1 };
         match self.executor.execute(Arc::new(Delivery { reply_to: Some(inbox), ..delivery })).await {

@@ -1,12 +1,12 @@
-//! The simulated store does what every store must do.
+//! Runs the conformance suite on the store in memory.
 
 use std::sync::Arc;
 use tidegate_io_conformance::World;
 use tidegate_io_sim::SharedMemory;
 
-struct Fresh(Arc<SharedMemory>);
+struct EmptyStore(Arc<SharedMemory>);
 
-impl World for Fresh {
+impl World for EmptyStore {
     type Store = SharedMemory;
 
     fn store(&self) -> Arc<SharedMemory> {
@@ -14,8 +14,8 @@ impl World for Fresh {
     }
 }
 
-fn fresh() -> Fresh {
-    Fresh(Arc::new(SharedMemory::by_wall_clock()))
+fn empty_store() -> EmptyStore {
+    EmptyStore(Arc::new(SharedMemory::by_wall_clock()))
 }
 
-tidegate_io_conformance::conformance!(fresh());
+tidegate_io_conformance::conformance!(empty_store());

@@ -2,19 +2,19 @@ use super::PgError;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The folder with Postgres's server programs. Distributions keep it off the `PATH`.
+/// The folder with the server programs of Postgres. Distributions do not add it to the `PATH`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgBinaries {
     folder: PathBuf,
 }
 
 impl PgBinaries {
-    /// Looks where `pg_config --bindir` points, then in `/usr/lib/postgresql/*/bin` (the newest first) and its like of
-    /// other systems, then along the `PATH`.
+    /// Searches the folder that `pg_config --bindir` prints, then the folders of distributions such
+    /// as `/usr/lib/postgresql/*/bin` (the newest version first), then the `PATH`.
     ///
     /// # Errors
     ///
-    /// [`PgError::NoServer`].
+    /// [`PgError::NoServer`] if no folder has all programs.
     pub fn find() -> Result<Self, PgError> {
         let mut searched = Vec::new();
         for folder in from_pg_config().into_iter().chain(from_distributions()).chain(from_path()) {
@@ -26,13 +26,13 @@ impl PgBinaries {
         Err(PgError::NoServer { searched })
     }
 
-    /// One of the programs.
+    /// The path of one program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }
 
-    /// Such as `postgres (PostgreSQL) 17.2`. Empty if it does not say.
+    /// The version, such as `postgres (PostgreSQL) 17.2`. Empty if the program does not run.
     #[must_use]
     pub fn version(&self) -> String {
         stdout_of(Command::new(self.program("postgres")).arg("--version")).unwrap_or_default()
@@ -55,7 +55,7 @@ fn from_distributions() -> Vec<PathBuf> {
         .collect()
 }
 
-/// `folder/{prefix}{version}/bin` for each version that is there, the newest first.
+/// The folders `folder/{prefix}{version}/bin` that exist, with the newest version first.
 fn versions_below(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<(u32, PathBuf)> = entries

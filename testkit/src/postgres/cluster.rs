@@ -11,40 +11,43 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How a cluster differs from Postgres's own defaults.
+/// Settings of a cluster that differ from Postgres's defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PgOptions {
-    /// Connections at once, all clients together.
+    /// The most connections at once, of all clients together.
     pub max_connections: u32,
-    /// In MiB.
+    /// The size of the shared buffers in MiB.
     pub shared_buffers_mb: u32,
-    /// Lines of `postgresql.conf`: name and value, the value quoted as that file wants it.
+    /// More lines of `postgresql.conf`: name and value. The value is quoted as that file requires.
     pub settings: Vec<(String, String)>,
 }
 
 impl Default for PgOptions {
-    /// Enough for a test suite. Durability stays as Postgres ships it: a commit that was answered is on disk.
+    /// Enough for a test suite. Durability keeps its defaults: a commit is on disk before the
+    /// client gets the answer.
     fn default() -> Self {
         Self { max_connections: 300, shared_buffers_mb: 256, settings: Vec::new() }
     }
 }
 
-/// How a server is stopped.
+/// The way to stop a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopMode {
-    /// Disconnects everybody, rolls back and shuts down in order.
+    /// Disconnects all clients, rolls their transactions back, and shuts down in order.
     Fast,
-    /// As if it had crashed: no shutdown, and recovery at the next start.
+    /// Stops as in a crash: without a shutdown, so that the next start runs recovery.
     Immediate,
 }
 
-/// A Postgres server of our own, in a temporary folder, on a free port of 127.0.0.1 and on a socket in that folder.
+/// A temporary Postgres server. It listens on a free port of 127.0.0.1, and on a socket in its
+/// temporary folder.
 ///
-/// Run by root it runs as an unprivileged user. Clients give a random password, so other users of the machine cannot
-/// enter. When this value is dropped, or its process ends in whatever way, the server is stopped and the folder removed.
+/// If root starts it, the server runs as an unprivileged user. Clients need a random password, so
+/// that other users of the machine cannot connect. The server is stopped and its folder removed
+/// when this value is dropped, or when the process ends for any reason.
 #[derive(Debug)]
 pub struct PgCluster {
-    // Dropped first: it stops the server.
+    // The first field is dropped first. It stops the server.
     _guardian: Guardian,
     binaries: PgBinaries,
     run_as: RunAs,
@@ -54,16 +57,16 @@ pub struct PgCluster {
 }
 
 impl PgCluster {
-    /// Makes a cluster and starts it; returns when it takes connections.
+    /// Creates a cluster and starts it. Returns when the server accepts connections.
     ///
     /// # Errors
     ///
-    /// If the server's programs are not there or fail.
+    /// If the server programs are not installed, or one of them fails.
     pub fn create(options: &PgOptions) -> Result<Self, PgError> {
         let binaries = PgBinaries::find()?;
         let run_as = RunAs::choose()?;
         let folder = make_folder(run_as)?;
-        let guardian = Guardian::post(run_as, &binaries.program("pg_ctl"), &folder.join("data"), &folder)?;
+        let guardian = Guardian::start(run_as, &binaries.program("pg_ctl"), &folder.join("data"), &folder)?;
         let password = random_password()?;
         let mut cluster = Self { _guardian: guardian, binaries, run_as, folder, port: 0, password };
         cluster.initdb()?;
@@ -72,29 +75,29 @@ impl PgCluster {
         Ok(cluster)
     }
 
-    /// Where clients connect: the superuser, the database `postgres`.
+    /// The URL of the database `postgres`, for the superuser.
     #[must_use]
     pub fn url(&self) -> String {
         self.url_of("postgres")
     }
 
-    /// Where clients connect to another database of the cluster.
+    /// The URL of another database of the cluster, for the superuser.
     #[must_use]
     pub fn url_of(&self, database: &str) -> String {
         format!("postgres://tidegate:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
 
-    /// The server's version, for people.
+    /// The version of the server, to be displayed.
     #[must_use]
     pub fn version(&self) -> String {
         self.binaries.version()
     }
 
-    /// Stops the server. The data stays, for [`Self::start`].
+    /// Stops the server and keeps its data. [`Self::start`] starts it again.
     ///
     /// # Errors
     ///
-    /// If it does not stop within a minute, or was not running.
+    /// If the server does not stop within 60 s, or was not running.
     pub fn stop(&self, mode: StopMode) -> Result<(), PgError> {
         let mode = match mode {
             StopMode::Fast => "fast",
@@ -103,20 +106,22 @@ impl PgCluster {
         self.pg_ctl(&["stop", "-m", mode])
     }
 
-    /// Starts the stopped server again, at the same address; returns when it takes connections.
+    /// Starts the stopped server again on the same port. Returns when the server accepts
+    /// connections.
     ///
     /// # Errors
     ///
-    /// If it does not start within a minute.
+    /// If the server does not start within 60 s.
     pub fn start(&self) -> Result<(), PgError> {
         self.pg_ctl(&["start"])
     }
 
-    /// Crashes the server and starts it again: connections break, transactions under way are lost, recovery runs.
+    /// Crashes the server and starts it again. Connections break, open transactions are lost, and
+    /// recovery runs.
     ///
     /// # Errors
     ///
-    /// If it does not come back within a minute.
+    /// If the server does not start within 60 s.
     pub fn restart_immediate(&self) -> Result<(), PgError> {
         self.pg_ctl(&["restart", "-m", "immediate"])
     }
@@ -132,7 +137,7 @@ impl PgCluster {
     fn initdb(&self) -> Result<(), PgError> {
         let password_file = self.folder.join("password");
         std::fs::write(&password_file, &self.password).map_err(PgError::io("cannot write the password file"))?;
-        self.run_as.own(&password_file).map_err(PgError::io("cannot hand over the password file"))?;
+        self.run_as.own(&password_file).map_err(PgError::io("cannot change the owner of the password file"))?;
         let mut initdb = self.run_as.command(self.binaries.program("initdb"));
         initdb.arg("-D").arg(self.data()).arg("--pwfile").arg(&password_file);
         initdb.args(["-U", "tidegate", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C", "--no-sync"]);
@@ -148,12 +153,12 @@ impl PgCluster {
             options.shared_buffers_mb,
         );
         for (name, value) in &options.settings {
-            writeln!(lines, "{name} = {value}").expect("a String takes every write");
+            writeln!(lines, "{name} = {value}").expect("writing to a String cannot fail");
         }
         self.append_to_configuration(&lines)
     }
 
-    /// Somebody may take the port between our look and the server's: then another is tried.
+    /// Tries another port if a different process takes the port before the server listens on it.
     fn start_on_a_free_port(&mut self) -> Result<(), PgError> {
         let mut tries = 0;
         loop {
@@ -177,7 +182,8 @@ impl PgCluster {
         let mut pg_ctl = self.run_as.command(self.binaries.program("pg_ctl"));
         pg_ctl.args(action).arg("-D").arg(self.data()).args(["-w", "-t", "60"]);
         if action != ["stop"] {
-            // Without a log of its own the server would hold our pipe open, and we would wait for its end.
+            // Without its own log file, the server would keep the output pipe open, and `run` would
+            // wait until the server ends.
             pg_ctl.arg("-l").arg(self.log());
         }
         run(pg_ctl).map_err(|error| match error {
@@ -191,15 +197,15 @@ impl PgCluster {
     }
 }
 
-/// A folder that only the server's user may enter.
+/// Creates a folder that only the user of the server may enter.
 fn make_folder(run_as: RunAs) -> Result<PathBuf, PgError> {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
     let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let folder = std::env::temp_dir().join(format!("tidegate-pg-{}-{number}", std::process::id()));
-    let doing = || format!("cannot make the folder {}", folder.display());
-    std::fs::create_dir(&folder).map_err(PgError::io(doing()))?;
-    std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(PgError::io(doing()))?;
-    run_as.own(&folder).map_err(PgError::io(doing()))?;
+    let attempt = || format!("cannot create the folder {}", folder.display());
+    std::fs::create_dir(&folder).map_err(PgError::io(attempt()))?;
+    std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).map_err(PgError::io(attempt()))?;
+    run_as.own(&folder).map_err(PgError::io(attempt()))?;
     Ok(folder)
 }
 
@@ -229,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_end_of_a_log_is_cut_at_a_line() {
+    fn the_end_of_a_log_starts_at_a_line() {
         assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc\n");
         assert_eq!(last_lines("a\nb\n", 5), "a\nb\n");
         assert_eq!(last_lines("", 5), "");

@@ -1,29 +1,28 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why there is no cluster.
+/// Why a cluster could not be created, started or stopped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PgError {
-    /// Postgres's server programs are not on this machine.
+    /// The server programs of Postgres are not installed.
     NoServer {
-        /// Where they were looked for.
+        /// The folders that were searched.
         searched: Vec<PathBuf>,
     },
-    /// Postgres does not run as root, and there is no other user to run it as.
+    /// Postgres does not run as root, and the machine has no other user to run it as.
     NoUser,
-    /// One of its programs failed.
+    /// A program of Postgres failed.
     Program {
-        /// What was run.
+        /// The program with its arguments.
         command: String,
-        /// What it wrote, and the end of the server's log.
+        /// The output of the program, and the end of the server log.
         output: String,
     },
-    /// A file or process could not be made.
+    /// A file or a process could not be created.
     Io {
-        /// What was attempted.
+        /// The operation that failed.
         doing: String,
-        /// Why it failed.
         source: std::io::Error,
     },
 }
@@ -38,14 +37,14 @@ impl fmt::Display for PgError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoServer { searched } => {
-                write!(
-                    f,
-                    "the Postgres server programs (initdb, pg_ctl, postgres) are not on this machine; looked in"
+                f.write_str(
+                    "the Postgres server programs (initdb, pg_ctl, postgres) were not found; install the server \
+                     package of Postgres. Searched:",
                 )?;
                 searched.iter().try_for_each(|path| write!(f, " {}", path.display()))
             }
             Self::NoUser => f.write_str(
-                "Postgres does not run as root, and this machine has neither a user `postgres` nor `nobody`",
+                "Postgres does not run as root, and this machine has no user `postgres` or `nobody`; create one of them",
             ),
             Self::Program { command, output } => write!(f, "`{command}` failed:\n{output}"),
             Self::Io { doing, source } => write!(f, "{doing}: {source}"),

@@ -4,10 +4,12 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-/// A process that stops the server and removes its folder as soon as its owner lets go of it, or is no more.
+/// A process that stops the server and removes its folder when this value is dropped, or when the
+/// owner's process ends.
 ///
-/// It waits for the end of its input, which the kernel closes however the owner ends: returned, panicked, interrupted
-/// from the keyboard or killed. So nothing needs a signal handler, and no crash leaves a server behind.
+/// The process waits for the end of its input. The kernel closes that input however the owner ends:
+/// by returning, by a panic, by an interrupt from the keyboard, or by SIGKILL. So no signal handler
+/// is needed, and no crash leaves a server running.
 #[derive(Debug)]
 pub(super) struct Guardian {
     child: Child,
@@ -22,10 +24,11 @@ rm -rf -- "$3"
 "#;
 
 impl Guardian {
-    pub(super) fn post(run_as: RunAs, pg_ctl: &Path, data: &Path, folder: &Path) -> Result<Self, PgError> {
+    pub(super) fn start(run_as: RunAs, pg_ctl: &Path, data: &Path, folder: &Path) -> Result<Self, PgError> {
         let mut command: Command = run_as.command("/bin/sh");
         command.args(["-c", SCRIPT, "postgres-guardian"]).args([pg_ctl, data, folder]);
-        // A group of its own: the keyboard's interrupt goes to the whole group of its owner.
+        // A process group of its own, because an interrupt from the keyboard goes to the whole
+        // group of the owner.
         command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         Ok(Self { child: command.spawn().map_err(PgError::io("cannot start /bin/sh"))? })
     }
@@ -34,7 +37,7 @@ impl Guardian {
 impl Drop for Guardian {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
-        // What it removes is temporary; there is nobody to tell.
+        // The folder is temporary, so a failure to remove it is ignored.
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! The throw-away cluster, on the Postgres of this machine.
+//! The throw-away cluster, with the Postgres that is installed on this machine.
 
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::PathBuf;
@@ -21,7 +21,7 @@ fn folders() -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_cluster_lives_dies_lives_again_and_leaves_nothing_behind() {
+fn a_cluster_starts_crashes_restarts_and_removes_its_folder() {
     let options = PgOptions { max_connections: 20, shared_buffers_mb: 16, settings: Vec::new() };
     let cluster = PgCluster::create(&options).unwrap_or_else(|error| panic!("{error}"));
     let url = cluster.url();
@@ -29,11 +29,11 @@ fn a_cluster_lives_dies_lives_again_and_leaves_nothing_behind() {
     assert_eq!(folders().len(), 1);
 
     cluster.restart_immediate().unwrap_or_else(|error| panic!("{error}"));
-    assert!(is_listening(&url), "after a crash it is back at the same address");
+    assert!(is_listening(&url), "after a crash the server listens on the same port");
 
     cluster.stop(StopMode::Fast).unwrap_or_else(|error| panic!("{error}"));
     assert!(!is_listening(&url));
-    assert!(cluster.stop(StopMode::Fast).is_err(), "what is stopped cannot be stopped");
+    assert!(cluster.stop(StopMode::Fast).is_err(), "a stopped server cannot be stopped");
     cluster.start().unwrap_or_else(|error| panic!("{error}"));
     assert!(is_listening(&url));
 

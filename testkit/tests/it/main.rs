@@ -1,4 +1,4 @@
-//! What testkit starts, started.
+//! Starts the real servers of this crate.
 
 mod cluster;
 mod process;

@@ -1,4 +1,4 @@
-//! A process that is asked to end, started again and killed. The shell stands in for a daemon.
+//! A process is terminated, started again and killed. A shell takes the place of the daemon.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -25,13 +25,13 @@ fn wait_for_greetings(daemon: &Daemon, count: usize) {
 }
 
 #[test]
-fn a_process_is_asked_to_end_started_again_and_killed() {
+fn a_process_is_terminated_started_again_and_killed() {
     let folder = std::env::temp_dir().join(format!("testkit-process-{}", std::process::id()));
     std::fs::create_dir(&folder).unwrap();
     let mut daemon = Daemon::launch(sleeper(&folder));
     wait_for_greetings(&daemon, 1);
     assert!(daemon.is_running());
-    assert_eq!(daemon.readiness(), None, "it listens nowhere");
+    assert_eq!(daemon.readiness(), None, "the shell listens on no port");
     assert_eq!(daemon.terminate().signal(), Some(15));
 
     daemon.relaunch();

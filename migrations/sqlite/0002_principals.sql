@@ -26,3 +26,17 @@ create table tokens (
 ) strict, without rowid;
 
 create index tokens_of on tokens (principal);
+
+-- Every trigger with the standing of the principal that registered it, computed now. A claim and a call read their lane
+-- here. SQLite merges the view into the statement, so that reading one trigger costs lookups by primary keys alone. On
+-- Postgres the same rule is the function `tidegate.standing`.
+create view triggers_with_standing as
+select t.*, case
+    when t.registered_by in ('admin', 'system') then 'allowed'
+    when p.id is null then 'missing'
+    when p.disabled then 'disabled'
+    when p.admin or exists (
+        select 1 from grants g where g.principal = p.id and g.app = t.app and g.role <> 'viewer') then 'allowed'
+    else 'denied'
+end as standing
+from triggers t left join principals p on p.id = t.registered_by;

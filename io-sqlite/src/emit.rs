@@ -134,7 +134,7 @@ impl OutboxStore for SqliteStore {
 impl Tx<'_> {
     fn emit(&self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let Emission { app, events, cause, idempotency_key } = emission;
-        self.require_app(&app)?;
+        self.connection.require_app(&app)?;
         if let Some(key) = &idempotency_key {
             self.connection.run(sql::idempotency_prune, [self.now.minus(KEY_AGE_MAX).0])?;
             let params = [app.as_str(), &key.key];

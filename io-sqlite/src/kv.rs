@@ -28,7 +28,7 @@ impl KvStore for SqliteStore {
     ) -> Result<KvMutation, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         let put = move |tx: &Tx<'_>| {
-            tx.require_app(&app)?;
+            tx.connection.require_app(&app)?;
             tx.check(&app, &collection, &key, guard)?;
             tx.put(&app, &collection, &key, &value, &cause)
         };
@@ -45,7 +45,7 @@ impl KvStore for SqliteStore {
     ) -> Result<Option<KvMutation>, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         let delete = move |tx: &Tx<'_>| {
-            tx.require_app(&app)?;
+            tx.connection.require_app(&app)?;
             tx.check(&app, &collection, &key, guard)?;
             tx.delete_value(&app, &collection, &key, &cause)
         };

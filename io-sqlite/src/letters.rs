@@ -48,7 +48,7 @@ impl Picked {
 
 impl Tx<'_> {
     pub(crate) fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        self.require_app(app)?;
+        self.connection.require_app(app)?;
         let picked = Picked::find(self.connection, app, selection)?;
         let ids = array(picked.living().map(|(id, _)| id));
         self.connection.run(sql::letters_redrive, params![ids, self.now.0])?;
@@ -59,7 +59,7 @@ impl Tx<'_> {
 
     /// A letter can be laid aside whatever became of its trigger.
     pub(crate) fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        self.require_app(app)?;
+        self.connection.require_app(app)?;
         let picked = Picked::find(self.connection, app, selection)?;
         self.resolve_letters(&array(picked.0.iter().map(|(id, ..)| *id)), Resolution::Discarded)?;
         Ok(LetterBatch { skipped: 0, ..picked.batch() })

@@ -1,7 +1,9 @@
 //! Running statements. Each is prepared once for a connection, which keeps it.
 
 use crate::error::OrRefused;
+use crate::sql;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
+use tidegate_core::AppName;
 use tidegate_ports::PortError;
 
 pub(crate) trait Query {
@@ -28,6 +30,8 @@ pub(crate) trait Query {
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, PortError>;
+    /// Fails with [`PortError::UnknownApp`] if the app does not exist. Most calls of a port begin with this check.
+    fn require_app(&self, app: &AppName) -> Result<(), PortError>;
 }
 
 impl Query for Connection {
@@ -61,5 +65,10 @@ impl Query for Connection {
     ) -> Result<Vec<T>, PortError> {
         let mut prepared = self.prepare_cached(statement).or_refused()?;
         prepared.query_map(params, read).and_then(Iterator::collect).or_refused()
+    }
+
+    fn require_app(&self, app: &AppName) -> Result<(), PortError> {
+        let exists = self.one(sql::app_exists, [app.as_str()], |row| row.get(0))?;
+        if exists { Ok(()) } else { Err(PortError::UnknownApp) }
     }
 }

@@ -8,7 +8,6 @@
 mod apps;
 mod blocking;
 mod calls;
-mod carried;
 mod clock;
 mod dead_letters;
 mod deliveries;
@@ -17,6 +16,7 @@ mod effects;
 mod emit;
 mod error;
 mod exchange;
+mod inline_claim;
 mod kv;
 mod lane;
 mod ledgers;

@@ -1,71 +1,72 @@
-//! Emissions that claim their rows for the dispatcher of this process, in the transaction that writes them.
+//! Inline claims: a transaction that writes outbox rows also claims them for the dispatcher of this process.
+//!
+//! The number of rows per lane is [`InlineRoom::quotas`]. The claim itself is [`Tx::claim`], as in an exchange, so that
+//! pauses and limits hold for inline claims too.
 
 use crate::SqliteStore;
 use crate::error::OrRefused;
+use crate::savepoint::Savepoint;
 use crate::writer::Tx;
 use tidegate_core::{Delivery, InlineRoom, Micros};
 use tidegate_ports::{EmittedEvent, PortError};
 
 impl SqliteStore {
-    /// Does `work`, which has `emitted`, in the next transaction, and tells the dispatcher of it after the commit.
+    /// Runs `write` in the next transaction, claims the rows that it wrote as far as the dispatcher has room for them, and
+    /// wakes the dispatcher after the commit. `events` finds the emitted events in the result of `write`.
     pub(crate) async fn write_events<T, W>(
         &self,
-        work: W,
-        emitted: fn(&mut T) -> &mut [EmittedEvent],
+        write: W,
+        events: fn(&mut T) -> &mut [EmittedEvent],
     ) -> Result<T, PortError>
     where
         T: Send + 'static,
         W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
     {
-        let Some(dispatcher) = self.dispatcher.get().cloned() else { return self.writer.write(work).await };
-        let offer = dispatcher.try_inline_claim();
-        let room = offer.as_ref().map(|offer| (offer.room().clone(), offer.lease_for()));
-        let work = move |tx: &Tx<'_>| {
-            let mut done = work(tx)?;
-            let claimed = match &room {
-                Some((room, lease_for)) => tx.claim_written(emitted(&mut done), room, *lease_for)?,
+        let Some(dispatcher) = self.dispatcher.get().cloned() else { return self.writer.write(write).await };
+        let guard = dispatcher.try_inline_claim();
+        let limits = guard.as_ref().map(|guard| (guard.room().clone(), guard.lease_for()));
+        let write_and_claim = move |tx: &Tx<'_>| {
+            let mut result = write(tx)?;
+            let claimed = match &limits {
+                Some((room, lease_for)) => tx.claim_inline(events(&mut result), room, *lease_for)?,
                 None => Vec::new(),
             };
-            Ok((done, claimed))
+            Ok((result, claimed))
         };
-        let committed = move |(done, claimed): &mut (T, Vec<Delivery>)| {
-            dispatcher.wake(emitted(done).iter().flat_map(EmittedEvent::waiting));
-            if let Some(offer) = offer {
-                offer.claimed(std::mem::take(claimed));
+        let after_commit = move |(result, claimed): &mut (T, Vec<Delivery>)| {
+            dispatcher.wake(events(result).iter().flat_map(EmittedEvent::waiting));
+            if let Some(guard) = guard {
+                guard.claimed(std::mem::take(claimed));
             }
         };
-        self.writer.write_and_then(work, committed).await.map(|(done, _)| done)
+        self.writer.write_and_then(write_and_claim, after_commit).await.map(|(result, _)| result)
     }
 }
 
 impl Tx<'_> {
-    /// A claim that fails is undone alone, and what was written waits for another.
-    fn claim_written(
+    /// Claims rows of `emitted` and marks the events whose rows are all claimed. If the claim fails, only the claim is
+    /// undone: the rows stay, and a later exchange claims them.
+    fn claim_inline(
         &self,
         emitted: &mut [EmittedEvent],
         room: &InlineRoom,
         lease_for: Micros,
     ) -> Result<Vec<Delivery>, PortError> {
-        let asked = room.quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), self.now);
-        if asked.is_empty() {
+        let written_lanes = emitted.iter().flat_map(|event| event.lanes.iter().copied());
+        let quotas = room.quotas(written_lanes, self.now);
+        if quotas.is_empty() {
             return Ok(Vec::new());
         }
-        self.statement("savepoint claim")?;
-        let claims = asked.into_iter().map(|asked| self.claim(asked, lease_for));
-        let claimed = match claims.collect::<Result<Vec<_>, _>>() {
-            Ok(claimed) => claimed.concat(),
-            Err(error) => {
-                tracing::error!("rows could not be claimed as they were written: {error}");
-                self.statement("rollback to claim")?;
-                Vec::new()
-            }
-        };
-        self.statement("release claim")?;
-        emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
+        let savepoint = Savepoint::begin(self.connection).or_refused()?;
+        let claims: Result<Vec<_>, _> = quotas.into_iter().map(|lane| self.claim(lane, lease_for)).collect();
+        savepoint.end(claims.is_ok()).or_refused()?;
+        let claimed = claims.map(|lanes| lanes.concat()).unwrap_or_else(|error| {
+            tracing::error!(
+                "an inline claim failed and is undone; the rows are written and wait for an exchange: {error}"
+            );
+            Vec::new()
+        });
+        emitted.iter_mut().for_each(|event| event.note_claimed(&claimed));
         Ok(claimed)
-    }
-
-    fn statement(&self, sql: &str) -> Result<(), PortError> {
-        self.connection.prepare_cached(sql).or_refused()?.execute(()).or_refused().map(drop)
     }
 }

@@ -28,6 +28,7 @@ mod query;
 mod queues;
 mod readers;
 mod rows;
+mod savepoint;
 mod scripts;
 mod settle;
 mod sql;

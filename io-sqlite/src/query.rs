@@ -34,6 +34,11 @@ pub(crate) trait Query {
     fn require_app(&self, app: &AppName) -> Result<(), PortError>;
 }
 
+/// Runs a statement without parameters, such as `commit`. The error is SQLite's own.
+pub(crate) fn execute(connection: &Connection, statement: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute(()).map(drop)
+}
+
 impl Query for Connection {
     fn run(&self, statement: &'static str, params: impl Params) -> Result<usize, PortError> {
         self.prepare_cached(statement).and_then(|mut prepared| prepared.execute(params)).or_refused()

@@ -51,7 +51,7 @@ impl Names {
             "event_id" | "root_id" | "parent_id" | "last_event_id" => self.name("event", &value),
             "handles_letter" | "previous_letter_id" | "dead_letter_id" => self.name("letter", &value),
             "version" if value.as_i64().is_some_and(|version| version > 0) => self.name("version", &value),
-            "woken" => match value {
+            "woken_lanes" => match value {
                 Value::Array(lanes) => lanes.iter().map(|lane| self.lane(lane)).collect(),
                 other => other,
             },

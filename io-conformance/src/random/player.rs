@@ -184,7 +184,7 @@ impl<'a, S: Store> Player<'a, S> {
     }
 
     fn batch(&mut self, batch: Result<LetterBatch, PortError>) -> String {
-        let batch = batch.map(|batch| json!({"matched": batch.matched, "skipped": batch.skipped, "dead_letter_id": batch.last, "woken": sorted(batch.woken_lanes)}));
+        let batch = batch.map(|batch| json!({"matched": batch.matched, "skipped": batch.skipped, "dead_letter_id": batch.last, "woken_lanes": sorted(batch.woken_lanes)}));
         self.say(batch, "letter")
     }
 
@@ -389,7 +389,7 @@ fn sorted(mut lanes: Vec<TriggerId>) -> Vec<Value> {
 }
 
 fn emitted(events: &[EmittedEvent]) -> Vec<Value> {
-    events.iter().map(|one| json!({"event_id": one.event_id, "woken": sorted(one.lanes.clone())})).collect()
+    events.iter().map(|one| json!({"event_id": one.event_id, "woken_lanes": sorted(one.lanes.clone())})).collect()
 }
 
 fn failed(error: &impl Debug) -> String {

@@ -18,7 +18,6 @@ mod support;
 mod world;
 
 mod calls;
-mod carried;
 mod claim;
 mod concurrent;
 mod cron;
@@ -29,6 +28,7 @@ mod effects;
 mod emit;
 mod fan_out;
 mod fence;
+mod inline_claim;
 mod kv;
 mod lanes;
 mod ledgers;

@@ -22,17 +22,6 @@ macro_rules! with_cases {
                 a_renewed_call_is_no_orphan,
                 a_repeated_call_gets_the_reply_of_the_first_success,
             }
-            carried {
-                an_emission_claims_its_rows_where_there_is_room,
-                a_mutation_claims_its_rows_too,
-                an_emission_claims_no_more_than_there_is_room_for,
-                an_emission_leaves_the_rows_of_closed_lanes_alone,
-                the_dispatcher_is_told_of_what_was_not_claimed,
-                an_emission_claims_nothing_from_before,
-                an_emission_claims_nothing_that_waits_for_something_else,
-                an_offer_comes_back_whatever_becomes_of_the_emission,
-                a_caller_that_is_gone_keeps_no_claim_to_itself,
-            }
             claim {
                 a_lane_is_claimed_in_the_order_of_its_emissions,
                 a_lane_is_claimed_in_the_order_of_due_time,
@@ -164,6 +153,19 @@ macro_rules! with_cases {
                 a_renewal_prolongs_what_is_held,
                 a_renewal_changes_nothing_but_the_end_of_the_lease,
                 a_renewal_of_a_stale_claim_is_fenced,
+            }
+            inline_claim {
+                an_emission_claims_its_rows_inline,
+                a_mutation_claims_its_rows_inline,
+                an_inline_claim_takes_no_more_rows_than_the_room,
+                an_inline_claim_takes_no_rows_of_closed_lanes,
+                an_inline_claim_takes_the_quotas_of_the_core,
+                an_inline_claim_of_a_mutation_takes_the_quotas_of_the_core,
+                lanes_without_an_inline_claim_wake_the_dispatcher,
+                an_inline_claim_takes_no_older_rows,
+                an_inline_claim_respects_pauses_and_limits,
+                every_emission_returns_its_inline_claim_guard,
+                a_dropped_caller_does_not_lose_an_inline_claim,
             }
             kv {
                 a_value_reads_back_with_its_version_and_time,

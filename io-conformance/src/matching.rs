@@ -7,20 +7,12 @@ use crate::Store;
 use crate::support::*;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::{
     DeadReason, Event, EventId, EventType, Json, KvOps, Match, Source, Subject, Timestamp, Trigger, TriggerId, Verdict,
     matching,
 };
-
-/// `count` values of `strategy`, the same ones in every run.
-fn draw<T: Strategy>(count: usize, strategy: &T) -> Vec<T::Value> {
-    let mut runner = TestRunner::deterministic();
-    (0..count).map(|_| strategy.new_tree(&mut runner).expect("a value").current()).collect()
-}
 
 const PIECES: [&str; 27] = [
     "a", "b", "ab", "A", "-", "/", "é", "😀", "\u{fffd}", "\u{fffe}", "\u{ffff}", "%", "_", "?", "[", "]", "\\", "^",

@@ -3,11 +3,13 @@
 mod app;
 mod build;
 mod dispatch;
+mod draw;
 mod kv_event;
 mod verdicts;
 
 pub(crate) use app::{App, woken};
 pub(crate) use build::*;
 pub(crate) use dispatch::*;
+pub(crate) use draw::draw;
 pub(crate) use kv_event::kv_data;
 pub(crate) use verdicts::*;

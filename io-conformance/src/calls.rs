@@ -81,7 +81,7 @@ fn succeeded(effects: Effects) -> Verdict {
     Verdict::Executed { effects, outcome: SyncOutcome { status: 201, error: None, message: None }, reply: None }
 }
 
-pub(crate) async fn a_call_becomes_a_row_that_is_leased_to_who_asked<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_call_is_written_as_a_row_leased_to_its_daemon<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let row = app.begin_one(call_of(&http, 5)).await;
 
@@ -101,7 +101,7 @@ pub(crate) async fn a_call_becomes_a_row_that_is_leased_to_who_asked<S: Store>(s
     assert!(!app.lanes().await.contains(&http.id));
 }
 
-pub(crate) async fn an_invocation_runs_a_script_as_who_calls<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_invocation_runs_a_script_as_its_caller<S: Store>(store: Arc<S>) {
     let (app, _) = with_http(&store).await;
     let before = app.triggers().await;
     let row = app.begin_one(invocation(&app, "greet", 1)).await;
@@ -115,7 +115,7 @@ pub(crate) async fn an_invocation_runs_a_script_as_who_calls<S: Store>(store: Ar
     assert_eq!(app.begin_one(invocation(&app, "greet", 2)).await.script_version, Some(version));
 }
 
-pub(crate) async fn calls_are_begun_in_their_order_and_each_is_refused_alone<S: Store>(store: Arc<S>) {
+pub(crate) async fn calls_begin_in_order_and_are_refused_one_by_one<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let gone = Trigger { id: tidegate_core::TriggerId(999_999), ..http.clone() };
     let calls = vec![call_of(&http, 1), call_of(&gone, 2), invocation(&app, "s", 3), call_of(&http, 4)];
@@ -124,7 +124,7 @@ pub(crate) async fn calls_are_begun_in_their_order_and_each_is_refused_alone<S: 
     assert_eq!((seqs, refused), (vec![1, 3, 4], vec![(inbox(2), Refusal::Gone)]));
 }
 
-pub(crate) async fn what_cannot_be_called_is_refused_and_nothing_is_written<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_refused_call_writes_nothing<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let lane = app.trigger_named("lane").await.expect("the trigger is there");
     assert_eq!(app.refused(call_of(&lane, 1)).await, Refusal::Gone, "a trigger on other events");
@@ -172,7 +172,7 @@ pub(crate) async fn effects_are_applied_once_and_the_row_stays_until_its_reply_i
     assert_eq!(app.try_settle(&row, Verdict::Replied).await.fenced, [claim_of(&row)]);
 }
 
-pub(crate) async fn what_a_call_writes_and_emits_follows_from_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn events_of_a_call_continue_its_chain<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let parent = Parent { root_id: app.go(1).await[0].event_id, parent_id: app.go(1).await[0].event_id, depth: 3 };
     let nested = SyncCall { cause: tidegate_core::Cause { parent: Some(parent), ..outside() }, ..call_of(&http, 1) };
@@ -187,7 +187,7 @@ pub(crate) async fn what_a_call_writes_and_emits_follows_from_it<S: Store>(store
     }
 }
 
-pub(crate) async fn conflicting_effects_of_a_call_leave_it_as_it_was<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_conflict_leaves_a_call_unchanged<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let row = app.begin_one(call_of(&http, 1)).await;
     let stale = Effects { reads: vec![read("c", "there", None)], ..some_effects() };
@@ -198,7 +198,7 @@ pub(crate) async fn conflicting_effects_of_a_call_leave_it_as_it_was<S: Store>(s
     assert_eq!(app.value("c", "k").await.as_deref(), Some("2"));
 }
 
-pub(crate) async fn a_call_whose_daemon_died_is_found_and_can_only_be_abandoned<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_call_of_a_dead_daemon_is_claimed_and_can_only_be_abandoned<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     for (n, is_executed) in [false, true].into_iter().enumerate() {
         let (begun, _) = app.begin(vec![call_of(&http, n as u64)], Micros(1)).await;
@@ -217,7 +217,7 @@ pub(crate) async fn a_call_whose_daemon_died_is_found_and_can_only_be_abandoned<
     }
 }
 
-pub(crate) async fn an_orphaned_invocation_is_found_too<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_orphaned_invocation_is_discovered<S: Store>(store: Arc<S>) {
     let (app, _) = with_http(&store).await;
     let (begun, _) = app.begin(vec![invocation(&app, "s", 1)], Micros(1)).await;
     let lane = begun[0].trigger_id;
@@ -252,7 +252,7 @@ pub(crate) async fn a_failed_call_keeps_its_outcome_and_applies_nothing<S: Store
     assert_eq!((told.delivery_id, told.trigger.as_str(), told.event_id), (row.id, "http", row.event.id));
 }
 
-pub(crate) async fn a_renewed_call_is_no_orphan<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_renewed_call_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let (begun, _) = app.begin(vec![call_of(&http, 1)], Micros::from_secs(5)).await;
     assert_eq!(app.renew(&[&begun[0]], LEASE).await, []);

@@ -44,7 +44,7 @@ pub(crate) async fn a_lane_is_claimed_in_the_order_of_due_time<S: Store>(store: 
     assert_eq!(due, [10, 20, 30, 40].map(|ms| then.plus(Micros::from_millis(ms))));
 }
 
-pub(crate) async fn each_lane_gives_no_more_than_its_quota<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_takes_at_most_the_quota_of_each_lane<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut lanes = Vec::new();
     for name in ["a", "b", "c", "d"] {
@@ -65,7 +65,7 @@ pub(crate) async fn each_lane_gives_no_more_than_its_quota<S: Store>(store: Arc<
     }
 }
 
-pub(crate) async fn what_is_due_later_is_not_claimed<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_row_that_is_not_due_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 1).await;
@@ -77,7 +77,7 @@ pub(crate) async fn what_is_due_later_is_not_claimed<S: Store>(store: Arc<S>) {
     assert_ne!(claimed[0].id, rows[0].id);
 }
 
-pub(crate) async fn nothing_is_claimed_below_the_floor<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_row_below_the_floor_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     app.go(1).await;
@@ -93,7 +93,7 @@ pub(crate) async fn nothing_is_claimed_below_the_floor<S: Store>(store: Arc<S>) 
     assert_eq!(first.iter().map(|row| row.due_at).collect::<Vec<_>>(), [due[0]]);
 }
 
-pub(crate) async fn a_claimed_row_is_not_claimed_again_while_its_lease_runs<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_row_with_a_live_lease_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(3).await;
     let first = app.claim(lane.id, 2).await;
@@ -106,7 +106,7 @@ pub(crate) async fn a_claimed_row_is_not_claimed_again_while_its_lease_runs<S: S
 }
 
 /// Each claim of a row whose lease ran out counts, has a lease of its own and leaves a record of the attempt before.
-pub(crate) async fn an_expired_lease_is_an_attempt_that_was_lost<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_expired_lease_is_recorded_as_a_lost_attempt<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
 
@@ -125,7 +125,7 @@ pub(crate) async fn an_expired_lease_is_an_attempt_that_was_lost<S: Store>(store
 
 /// The store does not judge: who claims sees that the attempts are used up and settles the row as dead. Such a claim is
 /// no attempt, and if it is lost itself, nothing more is counted or recorded.
-pub(crate) async fn a_claim_beyond_the_last_attempt_is_no_attempt<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_after_the_last_attempt_counts_no_attempt<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(2), ..on_app("lane", "go") }).await.id;
     app.go(1).await;
@@ -140,7 +140,7 @@ pub(crate) async fn a_claim_beyond_the_last_attempt_is_no_attempt<S: Store>(stor
     }
 }
 
-pub(crate) async fn a_lane_that_does_not_exist_gives_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_of_a_missing_lane_takes_nothing<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let nobody = TriggerId(lane.id.0 + 1_000_000);
@@ -150,7 +150,7 @@ pub(crate) async fn a_lane_that_does_not_exist_gives_nothing<S: Store>(store: Ar
     assert_eq!(reply.claimed.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [lane.id]);
 }
 
-pub(crate) async fn an_empty_exchange_tells_the_time<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_empty_exchange_returns_the_time<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut times = Vec::new();
     for _ in 0..5 {
@@ -164,7 +164,7 @@ pub(crate) async fn an_empty_exchange_tells_the_time<S: Store>(store: Arc<S>) {
     assert!(apart < 3_600_000_000, "microseconds since 1970, {apart} apart from here: {times:?}");
 }
 
-pub(crate) async fn a_claim_shows_the_trigger_as_it_is_now<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_returns_the_current_trigger<S: Store>(store: Arc<S>) {
     let (app, old) = App::with_lane(&store).await;
     app.go(1).await;
     let eve = PrincipalId::new("user:eve").expect("a principal");
@@ -178,7 +178,7 @@ pub(crate) async fn a_claim_shows_the_trigger_as_it_is_now<S: Store>(store: Arc<
     assert_eq!(row.trigger_name, TriggerName::new("lane").expect("a name"));
 }
 
-pub(crate) async fn a_claim_names_the_version_of_the_script<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_returns_the_script_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let name = script_name("receipt");
     let lane = app.trigger(&TriggerSpec { handler: Handler::Script(name.clone()), ..on_app("lane", "go") }).await.id;

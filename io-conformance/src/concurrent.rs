@@ -33,7 +33,7 @@ struct Ledger {
 }
 
 /// Eight dispatchers drain four lanes. Each row fails once and is done at its second attempt.
-pub(crate) async fn eight_dispatchers_hand_out_each_claim_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn eight_dispatchers_receive_each_claim_once<S: Store>(store: Arc<S>) {
     const ROWS: usize = 4 * 150;
     let app = App::new(&store).await;
     let mut lanes = Vec::new();
@@ -85,7 +85,7 @@ fn second_time_done(row: &Delivery) -> Verdict {
 
 /// Two hundred increments of three counters by eight dispatchers, each by a read and a write, while somebody else
 /// increments them from outside.
-pub(crate) async fn increments_by_effects_sum_up_exactly<S: Store>(store: Arc<S>) {
+pub(crate) async fn concurrent_increments_by_effects_are_all_counted<S: Store>(store: Arc<S>) {
     const COUNTERS: [&str; 3] = ["x", "y", "z"];
     const ROWS: u32 = 200;
     const OUTSIDE: u32 = 30;
@@ -164,7 +164,7 @@ async fn increment_from_outside<S: Store>(app: &App<S>, counter: &str) {
 
 /// However many ask at the same moment, a limited lane never has more leases than its limit. That some of those who ask
 /// together get less is no harm: the next one gets the rest.
-pub(crate) async fn concurrent_claims_never_pass_the_limit<S: Store>(store: Arc<S>) {
+pub(crate) async fn concurrent_claims_never_exceed_the_limit<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { max_concurrency: limit(3), ..on_app("lane", "go") }).await.id;
     app.go(60).await;
@@ -232,7 +232,7 @@ async fn write_the_same_keys<S: Store>(app: &App<S>, lanes: &[TriggerId], backwa
 }
 
 /// Leases that run out while others claim: each row has one valid claim at a time, and only that one is applied.
-pub(crate) async fn of_many_claims_of_one_row_only_the_last_is_applied<S: Store>(store: Arc<S>) {
+pub(crate) async fn only_the_last_of_many_claims_of_a_row_is_applied<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.put("c", "n", "0").await;
     app.go(1).await;
@@ -259,7 +259,7 @@ pub(crate) async fn of_many_claims_of_one_row_only_the_last_is_applied<S: Store>
 }
 
 /// An answer was late, and the settlement is sent again while the first is still being applied: one of them is fenced.
-pub(crate) async fn a_settlement_sent_twice_at_the_same_moment_is_applied_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_settlement_sent_four_times_at_once_is_applied_once<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.trigger(&on_app("events", "heard")).await;
     app.trigger(&on_dead_letter("deaths", "*")).await;
@@ -293,7 +293,7 @@ fn lane_rows() -> DeliveryFilter {
     DeliveryFilter { trigger: Some(trigger_name("lane")), limit: 100, ..DeliveryFilter::default() }
 }
 
-pub(crate) async fn of_concurrent_puts_of_an_absent_key_one_succeeds<S: Store>(store: Arc<S>) {
+pub(crate) async fn one_of_many_concurrent_puts_of_an_absent_key_succeeds<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     app.trigger(&on_kv("writes", "*", "*")).await;
     let puts = at_once(8, |n| {
@@ -315,7 +315,7 @@ pub(crate) async fn of_concurrent_puts_of_an_absent_key_one_succeeds<S: Store>(s
 }
 
 /// Versions are never given twice, and what is there in the end is the one with the highest.
-pub(crate) async fn concurrent_puts_each_have_a_version_of_their_own<S: Store>(store: Arc<S>) {
+pub(crate) async fn concurrent_puts_get_distinct_versions<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let puts = at_once(8, |task| {
         let app = app.clone();
@@ -336,7 +336,7 @@ pub(crate) async fn concurrent_puts_each_have_a_version_of_their_own<S: Store>(s
     assert_eq!(versions.last_key_value(), Some((&entry.version, &entry.value.to_string())));
 }
 
-pub(crate) async fn a_repeated_request_at_the_same_moment_is_made_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn concurrent_requests_with_one_key_emit_once<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     let start = Arc::new(Barrier::new(8));
     let all = at_once(8, |_| {
@@ -355,7 +355,7 @@ pub(crate) async fn a_repeated_request_at_the_same_moment_is_made_once<S: Store>
 }
 
 /// While a batch is emitted, who looks sees all of it or nothing.
-pub(crate) async fn a_batch_is_seen_whole_or_not_at_all<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_reader_sees_a_whole_batch_or_none_of_it<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     let emitter = {
         let app = app.clone();

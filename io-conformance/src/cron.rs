@@ -35,7 +35,7 @@ async fn later<S: Store>(app: &App<S>) -> Timestamp {
 }
 
 /// A new trigger's past is not made up for: its first tick is only set.
-pub(crate) async fn a_new_schedule_has_no_tick_and_gets_one<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_new_schedule_gets_its_first_tick_without_a_row<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let trigger = app.trigger(&on_cron("nightly")).await;
     app.trigger(&on_app("no-cron", "*")).await;
@@ -81,7 +81,7 @@ pub(crate) async fn a_due_tick_becomes_one_row_of_its_trigger<S: Store>(store: A
     assert_eq!((row.handler, row.runs_as), (Some(trigger.spec.handler), registrant()));
 }
 
-pub(crate) async fn a_tick_that_is_offered_twice_is_taken_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_tick_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let next = later(&app).await;
 
@@ -91,7 +91,7 @@ pub(crate) async fn a_tick_that_is_offered_twice_is_taken_once<S: Store>(store: 
     assert_eq!((app.waiting().await.len(), app.schedules().await), (1, vec![]));
 }
 
-pub(crate) async fn of_many_daemons_one_ticks<S: Store>(store: Arc<S>) {
+pub(crate) async fn one_of_many_daemons_applies_a_tick<S: Store>(store: Arc<S>) {
     let (app, trigger, mut at) = due(&store).await;
     for round in 1..=10 {
         let next = at.plus(Micros::from_secs(1));
@@ -107,7 +107,7 @@ pub(crate) async fn of_many_daemons_one_ticks<S: Store>(store: Arc<S>) {
     assert_eq!(app.schedules().await, [schedule(&trigger, Some(at))]);
 }
 
-pub(crate) async fn a_tick_of_another_expectation_changes_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_tick_with_another_expected_time_changes_nothing<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let next = later(&app).await;
     for expected in [None, Some(at.plus(Micros(1))), Some(at.minus(Micros(1))), Some(next)] {
@@ -157,7 +157,7 @@ pub(crate) async fn a_disabled_trigger_does_not_tick<S: Store>(store: Arc<S>) {
 }
 
 /// A webhook answered that it is gone for ever: its trigger is switched off, and starts anew when it is enabled again.
-pub(crate) async fn a_trigger_that_a_death_switched_off_does_not_tick<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_trigger_disabled_by_a_dead_verdict_does_not_tick<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let next = at.plus(Micros(1));
     app.tick(vec![tick(trigger.id, Some(at), next)]).await;
@@ -203,7 +203,7 @@ pub(crate) async fn a_deleted_trigger_does_not_tick<S: Store>(store: Arc<S>) {
     assert_eq!((woken, app.deliveries().await), (vec![], vec![]));
 }
 
-pub(crate) async fn a_deployment_keeps_the_schedule_of_what_is_the_same<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deployment_keeps_the_schedule_of_an_unchanged_trigger<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let changing = app.trigger(&on_cron("changing")).await;
     app.tick(vec![tick(changing.id, None, at)]).await;

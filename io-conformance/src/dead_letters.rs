@@ -13,7 +13,7 @@ async fn die<S: Store>(app: &App<S>, lane: &Trigger, message: &str) -> Exchanged
     app.settle(&row, dead(threw(1, row.due_at, message))).await
 }
 
-pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_dead_letter_fires_the_triggers_that_match_it<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let timeout_ms = 1_234.try_into().expect("a timeout");
     let handler = app.trigger(&TriggerSpec { timeout_ms, ..on_dead_letter("handler", "la*") }).await;
@@ -50,7 +50,7 @@ pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(stor
     assert_eq!((other.handles_letter, other.event.id), (Some(letter.id), event.id), "one event, two deliveries");
 }
 
-pub(crate) async fn a_paused_handler_waits<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_paused_dead_letter_handler_wait<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;
     app.set_paused("handler", true).await;
@@ -62,7 +62,7 @@ pub(crate) async fn a_paused_handler_waits<S: Store>(store: Arc<S>) {
     assert!(app.next(handler.id).await.handles_letter.is_some());
 }
 
-pub(crate) async fn several_deaths_in_one_exchange_fire_one_event_each<S: Store>(store: Arc<S>) {
+pub(crate) async fn each_dead_letter_of_an_exchange_fires_its_own_event<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;
     app.go(5).await;
@@ -84,7 +84,7 @@ pub(crate) async fn several_deaths_in_one_exchange_fire_one_event_each<S: Store>
     assert_eq!(parents, dead);
 }
 
-pub(crate) async fn a_handler_that_succeeds_marks_its_letter<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_successful_handler_marks_its_letter_as_handled<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     die(&app, &lane, "another").await;
     let first = app.letters().await[0].clone();
@@ -107,7 +107,7 @@ pub(crate) async fn a_handler_that_succeeds_marks_its_letter<S: Store>(store: Ar
     assert_eq!(app.letters().await[1].resolution, Some(Resolution::Handled));
 }
 
-pub(crate) async fn a_handler_whose_effects_conflict_has_handled_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_conflict_of_a_handler_leaves_its_letter_open<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     let row = app.handling(&lane).await;
     let effects = Effects { reads: vec![read("c", "there", None)], ..some_effects() };
@@ -121,7 +121,7 @@ pub(crate) async fn a_handler_whose_effects_conflict_has_handled_nothing<S: Stor
 }
 
 /// Its failure annotates the letter and makes no other, although a trigger listens for the deaths of all.
-pub(crate) async fn a_handler_that_fails_makes_no_letter<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_failed_handler_makes_no_dead_letter<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     let row = app.handling(&lane).await;
     let waiting = app.waiting().await.len();
@@ -135,7 +135,7 @@ pub(crate) async fn a_handler_that_fails_makes_no_letter<S: Store>(store: Arc<S>
 }
 
 /// A handler's lost attempt shows in the number of the next one: the policy allows one, and the core gives up.
-pub(crate) async fn a_handler_that_was_lost_is_claimed_once_more<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lost_handler_is_claimed_again<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;
     die(&app, &lane, "it broke").await;
@@ -147,7 +147,7 @@ pub(crate) async fn a_handler_that_was_lost_is_claimed_once_more<S: Store>(store
     assert_eq!(second.handles_letter, first.handles_letter);
 }
 
-pub(crate) async fn the_rows_of_a_deleted_trigger_fire_when_they_die<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_dead_row_of_a_deleted_trigger_fires_its_handlers<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "lane")).await;
     app.go(1).await;
@@ -160,7 +160,7 @@ pub(crate) async fn the_rows_of_a_deleted_trigger_fire_when_they_die<S: Store>(s
     assert_eq!(app.next(handler.id).await.event.subject.as_str(), "lane");
 }
 
-pub(crate) async fn a_fenced_or_deferred_row_fires_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_fenced_or_deferred_settlement_fires_nothing<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.trigger(&on_dead_letter("handler", "*")).await;
     app.go(1).await;
@@ -178,7 +178,7 @@ fn which(letters: &[DeadLetter]) -> Vec<DeadLetterId> {
     letters.iter().map(|letter| letter.id).collect()
 }
 
-pub(crate) async fn letters_are_found_by_filter_newest_first<S: Store>(store: Arc<S>) {
+pub(crate) async fn letters_are_filtered_and_listed_newest_first<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = app.trigger(&on_app("other", "go-on")).await;
     let handler = app.trigger(&on_dead_letter("handler", "lane")).await;
@@ -241,7 +241,7 @@ pub(crate) async fn a_letter_is_read_by_its_id_within_its_app<S: Store>(store: A
     assert_eq!(other.letters().await, []);
 }
 
-pub(crate) async fn a_letter_names_the_version_of_its_script<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_letter_keeps_the_script_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let name = script_name("receipt");
     let handler = tidegate_core::Handler::Script(name.clone());
@@ -254,7 +254,7 @@ pub(crate) async fn a_letter_names_the_version_of_its_script<S: Store>(store: Ar
     assert_eq!((letter.handler, letter.script_version), (Some(handler), Some(script.version)));
 }
 
-pub(crate) async fn letters_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
+pub(crate) async fn letters_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let nobody = app_name("nobody");
     let filter = DeadLetterFilter { limit: 10, ..DeadLetterFilter::default() };
     assert_eq!(DeadLetterStore::list(&*store, &nobody, &filter).await, Err(PortError::UnknownApp));

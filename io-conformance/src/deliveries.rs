@@ -8,7 +8,7 @@ use tidegate_ports::{
     DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError, QueueState, QueueStore,
 };
 
-pub(crate) async fn a_waiting_row_is_shown_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_waiting_row_is_shown_with_all_fields<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
 
@@ -45,7 +45,7 @@ async fn in_every_state<S: Store>(store: &Arc<S>) -> (App<S>, [DeliveryId; 4]) {
     (app, [rows[0].id, rows[1].id, rows[2].id, rows[3].id])
 }
 
-pub(crate) async fn each_row_shows_where_it_stands<S: Store>(store: Arc<S>) {
+pub(crate) async fn each_row_shows_its_state<S: Store>(store: Arc<S>) {
     let (app, [expired, leased, ready, scheduled]) = in_every_state(&store).await;
     use DeliveryState::{Leased, Ready, Scheduled};
     let states: Vec<_> = app.deliveries().await.iter().map(|row| (row.id, row.state)).collect();
@@ -55,7 +55,7 @@ pub(crate) async fn each_row_shows_where_it_stands<S: Store>(store: Arc<S>) {
     }
 }
 
-pub(crate) async fn rows_are_found_by_filter_in_the_order_of_ids<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_are_filtered_and_listed_by_id<S: Store>(store: Arc<S>) {
     let (app, [expired, leased, ready, scheduled]) = in_every_state(&store).await;
     app.trigger(&on_app("other", "go-on")).await;
     app.emit(vec![new_event("go-on", "", "null")]).await;
@@ -104,14 +104,14 @@ pub(crate) async fn a_row_is_shown_only_in_its_app<S: Store>(store: Arc<S>) {
     assert_eq!(app.delivery(DeliveryId(id.0 + 1_000_000)).await, None);
 }
 
-pub(crate) async fn deliveries_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
+pub(crate) async fn deliveries_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let nobody = app_name("nobody");
     let filter = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
     assert_eq!(DeliveryStore::list(&*store, &nobody, &filter).await, Err(PortError::UnknownApp));
     assert_eq!(DeliveryStore::get(&*store, &nobody, DeliveryId(1)).await, Err(PortError::UnknownApp));
 }
 
-pub(crate) async fn a_queue_shows_its_depth_and_its_first_row<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_queue_shows_its_depth_and_its_oldest_due_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let queues = async |count_max| QueueStore::queues(&*app.store, count_max).await.expect("the queues are read");
     assert_eq!(queues(10).await.1, []);

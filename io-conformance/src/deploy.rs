@@ -27,7 +27,7 @@ async fn apps(store: &Arc<impl Store>) -> Vec<AppSummary> {
     AppStore::list(&**store).await.expect("the apps are listed")
 }
 
-pub(crate) async fn the_first_deployment_makes_the_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_first_deployment_creates_the_app<S: Store>(store: Arc<S>) {
     let app = App { store: Arc::clone(&store), name: app_name("orders") };
     assert_eq!(apps(&store).await, []);
     assert!(!AppStore::exists(&*store, &app.name).await.expect("the apps are read"));
@@ -43,7 +43,7 @@ pub(crate) async fn the_first_deployment_makes_the_app<S: Store>(store: Arc<S>) 
     assert_eq!((&trigger.spec, &trigger.registered_by), (&on_app("t", "go"), &registrant()));
 }
 
-pub(crate) async fn apps_are_listed_by_name_and_keep_their_age<S: Store>(store: Arc<S>) {
+pub(crate) async fn apps_are_listed_by_name_and_keep_their_creation_time<S: Store>(store: Arc<S>) {
     for name in ["b", "a-b", "ab", "a_b", "9"] {
         App::named(&store, name).await;
     }
@@ -58,7 +58,7 @@ pub(crate) async fn apps_are_listed_by_name_and_keep_their_age<S: Store>(store: 
 }
 
 /// Everything at once: something new, something changed, something the same, something gone, by somebody else.
-pub(crate) async fn a_deployment_tells_what_it_changed<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deployment_reports_its_changes<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let first = deployment(
         &[("changes", "1"), ("goes", "1"), ("stays", "1")],
@@ -114,7 +114,7 @@ pub(crate) async fn a_paused_trigger_stays_paused<S: Store>(store: Arc<S>) {
     }
 }
 
-pub(crate) async fn a_deployment_deletes_as_a_delete_does<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deployment_deletes_absent_triggers<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.put("c", "k", "1").await;
     app.go(1).await;
@@ -129,7 +129,7 @@ pub(crate) async fn a_deployment_deletes_as_a_delete_does<S: Store>(store: Arc<S
     assert_ne!(app.trigger_named("lane").await.expect("it is there").id, lane.id);
 }
 
-pub(crate) async fn a_deployment_touches_no_other_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deployment_changes_no_other_app<S: Store>(store: Arc<S>) {
     let (other, _) = App::with_lane(&store).await;
     deploy(&other, &deployment(&[("a", "1")], vec![on_app("lane", "go")]), "user:ada").await;
     let before = other.snapshot().await;
@@ -142,7 +142,7 @@ pub(crate) async fn a_deployment_touches_no_other_app<S: Store>(store: Arc<S>) {
 }
 
 /// Two versions of an app are deployed over each other while events come in: each event meets one of them, whole.
-pub(crate) async fn a_deployment_is_seen_whole_or_not_at_all<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_reader_sees_a_whole_deployment_or_none_of_it<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let version =
         |name: &str| deployment(&[(name, name)], ["1", "2", "3"].map(|n| on_app(&format!("{name}{n}"), "go")).into());
@@ -173,7 +173,7 @@ pub(crate) async fn a_deployment_is_seen_whole_or_not_at_all<S: Store>(store: Ar
     deployer.await.expect("the deployments are made");
 }
 
-pub(crate) async fn concurrent_deployments_leave_one_of_them<S: Store>(store: Arc<S>) {
+pub(crate) async fn concurrent_deployments_leave_exactly_one_of_them<S: Store>(store: Arc<S>) {
     let app = App { store: Arc::clone(&store), name: app_name("orders") };
     let version = |n: usize| deployment(&[("s", &n.to_string())], vec![on_app("t", &n.to_string())]);
     for _ in 0..5 {

@@ -22,7 +22,7 @@ async fn emitted_by<S: Store>(app: &App<S>, parent: &Event) -> Vec<Event> {
     rows.map(|row| row.event).filter(|event| event.parent_id == Some(parent.id)).collect()
 }
 
-pub(crate) async fn staged_writes_are_written_and_fan_out<S: Store>(store: Arc<S>) {
+pub(crate) async fn staged_writes_are_applied_and_fan_out<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     let value = r#"{"b": 1.50, "a":"ü"}"#;
     let effects = Effects { writes: vec![write("c", "new", Some(value))], ..Effects::default() };
@@ -52,7 +52,7 @@ pub(crate) async fn staged_writes_are_written_and_fan_out<S: Store>(store: Arc<S
     assert_eq!((reply.woken, app.delivery(row.id).await), (vec![writes], None));
 }
 
-pub(crate) async fn staged_deletes_are_deletes_and_fan_out<S: Store>(store: Arc<S>) {
+pub(crate) async fn staged_deletes_are_applied_and_fan_out<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     let put = app.put("c", "old", "1").await;
     let effects =
@@ -101,7 +101,7 @@ pub(crate) async fn staged_events_are_emitted_in_order_after_the_writes<S: Store
     assert_eq!(reply.woken, lanes);
 }
 
-pub(crate) async fn a_chain_grows_by_one_at_each_link<S: Store>(store: Arc<S>) {
+pub(crate) async fn each_link_of_a_chain_adds_one_to_the_depth<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let mut row = app.next(lane.id).await;
@@ -116,7 +116,7 @@ pub(crate) async fn a_chain_grows_by_one_at_each_link<S: Store>(store: Arc<S>) {
 }
 
 /// The rows that the effects make can be claimed in the very exchange that applies them.
-pub(crate) async fn what_effects_emit_is_claimed_in_the_same_exchange<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_effects_are_claimed_in_the_same_exchange<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let row = app.next(lane.id).await;
@@ -128,7 +128,7 @@ pub(crate) async fn what_effects_emit_is_claimed_in_the_same_exchange<S: Store>(
     assert_eq!(subjects, ["next"]);
 }
 
-pub(crate) async fn reads_that_still_hold_let_the_effects_through<S: Store>(store: Arc<S>) {
+pub(crate) async fn effects_with_current_reads_are_applied<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     let there = app.put("c", "there", "1").await.version;
     let effects = Effects {
@@ -157,20 +157,20 @@ async fn assert_conflict<S: Store>(app: &App<S>, row: &Delivery, version: Option
     assert_eq!(app.snapshot().await, before, "a conflict changes nothing");
 }
 
-pub(crate) async fn an_absent_key_that_somebody_put_conflicts<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_read_of_an_absent_key_conflicts_after_a_put<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     app.put("c", "read", "1").await;
     assert_conflict(&app, &row, None).await;
 }
 
-pub(crate) async fn a_value_that_somebody_changed_conflicts<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_read_value_conflicts_after_a_change<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     let seen = app.put("c", "read", "1").await.version;
     app.put("c", "read", "2").await;
     assert_conflict(&app, &row, Some(seen)).await;
 }
 
-pub(crate) async fn a_value_that_somebody_deleted_conflicts<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_read_value_conflicts_after_a_delete<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     let seen = app.put("c", "read", "1").await.version;
     app.delete("c", "read").await;
@@ -178,7 +178,7 @@ pub(crate) async fn a_value_that_somebody_deleted_conflicts<S: Store>(store: Arc
 }
 
 /// The value is what it was, but it is not the one that was read.
-pub(crate) async fn a_value_that_was_deleted_and_put_again_conflicts<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_read_value_conflicts_after_a_delete_and_a_put<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     let seen = app.put("c", "read", "1").await.version;
     app.delete("c", "read").await;
@@ -205,7 +205,7 @@ pub(crate) async fn after_a_conflict_the_same_claim_settles_with_fresh_reads<S: 
     assert_eq!(app.delivery(row.id).await, None);
 }
 
-pub(crate) async fn a_conflict_does_not_disturb_the_other_settlements<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_conflict_does_not_affect_the_other_settlements<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(4).await;
     let rows = app.claim(lane.id, 4).await;
@@ -236,7 +236,7 @@ pub(crate) async fn a_conflict_does_not_disturb_the_other_settlements<S: Store>(
 }
 
 /// Settlements are applied in order: the second one's read is no longer what it was.
-pub(crate) async fn of_two_increments_in_one_exchange_the_second_conflicts<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_second_of_two_increments_in_an_exchange_conflicts<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(4).await;
     let rows = app.claim(lane.id, 4).await;
@@ -281,7 +281,7 @@ pub(crate) async fn a_delete_of_an_absent_key_changes_no_version<S: Store>(store
     assert_eq!(app.value("c", "absent").await.as_deref(), Some("1"));
 }
 
-pub(crate) async fn of_blind_writes_the_last_one_wins<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_last_of_several_blind_writes_wins<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.trigger(&on_kv("writes", "c", "*")).await;
     app.go(3).await;
@@ -311,7 +311,7 @@ pub(crate) async fn of_blind_writes_the_last_one_wins<S: Store>(store: Arc<S>) {
 }
 
 /// Somebody who only looked and changed nothing cannot have been wrong.
-pub(crate) async fn reads_alone_never_conflict<S: Store>(store: Arc<S>) {
+pub(crate) async fn effects_with_only_reads_never_conflict<S: Store>(store: Arc<S>) {
     let (app, row) = staged(&store).await;
     let seen = app.put("c", "k", "1").await.version;
     app.put("c", "k", "2").await;

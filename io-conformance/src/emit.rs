@@ -8,7 +8,7 @@ use tidegate_core::IdempotencyKey;
 use tidegate_core::{Cause, Event, NewEvent, Source};
 use tidegate_ports::{Emission, OutboxStore, PortError};
 
-pub(crate) async fn an_event_is_emitted_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_event_is_emitted_with_all_fields<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let new = new_event("go", "a/b é", r#"{"b":1.50, "a":"\u00e9😀"}"#);
 
@@ -53,7 +53,7 @@ pub(crate) async fn an_event_carries_its_cause<S: Store>(store: Arc<S>) {
     assert_eq!((child.actor, child.traceparent), (registrant(), parent.traceparent));
 }
 
-pub(crate) async fn events_are_answered_in_order_each_with_its_lanes<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_answer_lists_events_in_order_with_their_lanes<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let a = app.trigger(&on_app("a", "a*")).await.id;
     let b = app.trigger(&on_app("b", "*b")).await.id;
@@ -67,7 +67,7 @@ pub(crate) async fn events_are_answered_in_order_each_with_its_lanes<S: Store>(s
     assert_eq!(of_a, [0, 2, 4].map(|n| emitted[n].event_id));
 }
 
-pub(crate) async fn nothing_emitted_is_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_empty_emission_writes_nothing<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     assert_eq!(app.emit(Vec::new()).await, []);
     assert_eq!(app.deliveries().await, []);
@@ -82,7 +82,7 @@ pub(crate) async fn a_large_batch_is_emitted<S: Store>(store: Arc<S>) {
     assert_eq!(claimed, emitted.iter().map(|event| event.event_id).collect::<Vec<_>>());
 }
 
-pub(crate) async fn a_repeated_request_is_answered_as_the_first_time<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_repeated_request_gets_the_first_answer<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let events = || vec![new_event("go", "a", "1"), new_event("unheard", "b", "2"), new_event("go", "c", "3")];
     let first = app.emit_once("key", "digest", events()).await.expect("the events are emitted");
@@ -105,7 +105,7 @@ pub(crate) async fn a_repeated_request_is_answered_as_the_first_time<S: Store>(s
     assert_eq!((ids(&later), app.deliveries().await), (ids(&first), vec![]));
 }
 
-pub(crate) async fn a_key_that_is_used_for_another_request_is_refused<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_idempotency_key_is_refused_for_another_request<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     let events = || vec![new_event("go", "a", "1")];
     let first = app.emit_once("key", "digest", events()).await.expect("the event is emitted");
@@ -118,7 +118,7 @@ pub(crate) async fn a_key_that_is_used_for_another_request_is_refused<S: Store>(
     assert_eq!(again[0].event_id, first[0].event_id);
 }
 
-pub(crate) async fn a_key_belongs_to_its_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_idempotency_key_belongs_to_its_app<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     other.trigger(&on_app("lane", "go")).await;
@@ -137,7 +137,7 @@ pub(crate) async fn a_key_belongs_to_its_app<S: Store>(store: Arc<S>) {
 }
 
 /// A request that was refused has not used up its key.
-pub(crate) async fn emitting_in_an_unknown_app_is_told<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_emission_in_an_unknown_app_is_an_error<S: Store>(store: Arc<S>) {
     let nobody = App { store, name: app_name("nobody") };
     let events = || vec![new_event("go", "a", "1")];
     let idempotency_key = Some(IdempotencyKey { key: "key".to_owned(), digest: "digest".to_owned() });

@@ -8,7 +8,7 @@ use tidegate_core::{
     Standing, Subject, TriggerSpec,
 };
 
-pub(crate) async fn a_put_makes_one_row_for_each_matching_trigger<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_put_writes_one_row_for_each_matching_trigger<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let first = app.trigger(&on_kv("first", "carts", "a*")).await;
     let second = app.trigger(&on_kv("second", "*", "*")).await;
@@ -21,7 +21,7 @@ pub(crate) async fn a_put_makes_one_row_for_each_matching_trigger<S: Store>(stor
     assert_eq!(app.waiting().await, ["first", "second"]);
 }
 
-pub(crate) async fn a_trigger_gets_only_the_operations_that_it_names<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_kv_trigger_matches_only_its_operations<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let on = |name: &str, set: bool, delete: bool| {
         spec(name, Match::Kv { ops: KvOps { set, delete }, collection: Pattern::any(), key: Pattern::any() })
@@ -37,7 +37,7 @@ pub(crate) async fn a_trigger_gets_only_the_operations_that_it_names<S: Store>(s
     assert_eq!(woken(&deleted.emitted), [both, delete]);
 }
 
-pub(crate) async fn the_claimed_row_carries_the_event_and_the_trigger_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claimed_row_has_all_fields_of_its_event_and_trigger<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let trigger = app.trigger(&TriggerSpec { retry: attempts(7), ..on_kv("first", "carts", "*") }).await;
     let value = r#"{"z":1.50,"a":[1, 2],"ü":"\n%"}"#;
@@ -84,7 +84,7 @@ pub(crate) async fn the_claimed_row_carries_the_event_and_the_trigger_whole<S: S
 }
 
 /// What a retry may do is settled when the event is emitted; what runs is what the trigger says at the claim.
-pub(crate) async fn a_row_keeps_the_policy_of_its_emission<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_row_keeps_the_retry_policy_of_its_emission<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let policy = RetryPolicySpec {
         max_attempts: 9,
@@ -132,7 +132,7 @@ pub(crate) async fn a_disabled_trigger_gets_no_rows<S: Store>(store: Arc<S>) {
     assert_eq!(woken(&app.go(1).await[0]), [enabled.id]);
 }
 
-pub(crate) async fn a_paused_triggers_rows_wait_until_it_is_resumed<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_paused_trigger_wait_until_it_resumes<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.set_paused("lane", true).await;
     let emitted = app.go(2).await;
@@ -147,7 +147,7 @@ pub(crate) async fn a_paused_triggers_rows_wait_until_it_is_resumed<S: Store>(st
     assert_eq!(events, [emitted[0].event_id, emitted[1].event_id]);
 }
 
-pub(crate) async fn a_deleted_triggers_rows_come_without_a_handler<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_deleted_trigger_have_no_handler<S: Store>(store: Arc<S>) {
     let (app, old) = App::with_lane(&store).await;
     app.set_paused("lane", true).await;
     app.go(1).await;
@@ -160,7 +160,7 @@ pub(crate) async fn a_deleted_triggers_rows_come_without_a_handler<S: Store>(sto
     assert_eq!(woken(&app.go(1).await[0]), [], "a deleted trigger gets no new rows");
 }
 
-pub(crate) async fn a_deleted_triggers_rows_are_not_those_of_its_successor<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_deleted_trigger_do_not_move_to_its_successor<S: Store>(store: Arc<S>) {
     let (app, old) = App::with_lane(&store).await;
     app.go(1).await;
     app.delete_trigger("lane").await;
@@ -174,7 +174,7 @@ pub(crate) async fn a_deleted_triggers_rows_are_not_those_of_its_successor<S: St
     assert_eq!(app.next(new.id).await.handler, Some(new.spec.handler));
 }
 
-pub(crate) async fn apps_do_not_hear_of_each_other<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_event_matches_only_triggers_of_its_app<S: Store>(store: Arc<S>) {
     let (one, other) = (App::named(&store, "one").await, App::named(&store, "other").await);
     let heard = one.trigger(&on_kv("same-name", "*", "*")).await;
     other.trigger(&on_kv("same-name", "*", "*")).await;
@@ -188,7 +188,7 @@ pub(crate) async fn apps_do_not_hear_of_each_other<S: Store>(store: Arc<S>) {
 }
 
 /// Ticks and requests are made for one trigger each: an app that emits something of the same name fires nothing.
-pub(crate) async fn cron_and_http_triggers_match_no_event<S: Store>(store: Arc<S>) {
+pub(crate) async fn cron_and_http_triggers_match_no_emitted_event<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     app.trigger(&on_cron("cron")).await;
     app.trigger(&spec("http", http("GET", "/a"))).await;

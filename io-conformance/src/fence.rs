@@ -19,7 +19,7 @@ async fn assert_fenced<S: Store>(app: &App<S>, stale: Claim, verdicts: Vec<Verdi
     }
 }
 
-pub(crate) async fn a_claim_that_another_took_over_is_fenced<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_is_fenced_after_another_claim_of_the_row<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     app.go(1).await;
     let (_, stale) = app.next_expiring(lane.id).await;
@@ -31,7 +31,7 @@ pub(crate) async fn a_claim_that_another_took_over_is_fenced<S: Store>(store: Ar
     app.settle(&valid, done()).await;
 }
 
-pub(crate) async fn a_claim_of_a_row_that_is_gone_is_fenced<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_of_a_deleted_row_is_fenced<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     app.go(1).await;
     let row = app.next(lane.id).await;
@@ -40,7 +40,7 @@ pub(crate) async fn a_claim_of_a_row_that_is_gone_is_fenced<S: Store>(store: Arc
     assert_fenced(&app, claim_of(&row), async_verdicts()).await;
 }
 
-pub(crate) async fn a_claim_that_was_released_is_fenced<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_released_claim_is_fenced<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     let failed = threw(1, lane_time(&app).await, "it broke");
     for release in [Verdict::Deferred { delay: A_MINUTE }, Verdict::Retry { delay: A_MINUTE, failed }] {
@@ -56,7 +56,7 @@ async fn lane_time<S: Store>(app: &App<S>) -> tidegate_core::Timestamp {
     app.discover().await.0
 }
 
-pub(crate) async fn a_claim_that_never_was_is_fenced<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_that_was_never_made_is_fenced<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     app.go(2).await;
     let row = app.next(lane.id).await;
@@ -80,7 +80,7 @@ pub(crate) async fn a_stale_claim_of_a_dead_letter_handler_is_fenced<S: Store>(s
 }
 
 /// A dispatcher that lost the answer sends its settlement again. Whatever it says, it is applied once.
-pub(crate) async fn a_settlement_that_is_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_settlement_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     app.delete_trigger("lane").await;
     for verdict in async_verdicts() {
@@ -93,7 +93,7 @@ pub(crate) async fn a_settlement_that_is_sent_twice_is_applied_once<S: Store>(st
     }
 }
 
-pub(crate) async fn a_handlers_settlement_that_is_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_handler_settlement_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     for verdict in handler_verdicts() {
         let row = app.handling(&lane).await;
@@ -106,7 +106,7 @@ async fn sent_twice<S: Store>(app: &App<S>, row: &Delivery, verdict: &Verdict) {
     assert_fenced(app, claim_of(row), vec![verdict.clone()]).await;
 }
 
-pub(crate) async fn a_fenced_settlement_does_not_disturb_the_others<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_fenced_settlement_does_not_affect_the_others<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(3).await;
     let rows = app.claim(lane.id, 3).await;
@@ -120,7 +120,7 @@ pub(crate) async fn a_fenced_settlement_does_not_disturb_the_others<S: Store>(st
 }
 
 /// Until somebody else claims the row, its claim is good: work that took too long is not thrown away for nothing.
-pub(crate) async fn an_expired_claim_is_valid_until_another_takes_over<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_expired_claim_is_valid_until_the_next_claim<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (_, row) = app.next_expiring(lane.id).await;
@@ -131,7 +131,7 @@ pub(crate) async fn an_expired_claim_is_valid_until_another_takes_over<S: Store>
     assert_eq!(app.deliveries().await, []);
 }
 
-pub(crate) async fn a_renewal_prolongs_what_is_held<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_renewal_extends_the_lease<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let (_, first) = app.next_expiring(lane.id).await;
@@ -146,7 +146,7 @@ pub(crate) async fn a_renewal_prolongs_what_is_held<S: Store>(store: Arc<S>) {
 }
 
 /// A renewal is no claim: it counts no attempt and no lease, and the time that the attempt began stays.
-pub(crate) async fn a_renewal_changes_nothing_but_the_end_of_the_lease<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_renewal_changes_only_the_end_of_the_lease<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (claimed_at, row) = app.next_expiring(lane.id).await;

@@ -63,7 +63,7 @@ pub(crate) async fn a_guard_for_an_absent_key_holds_once<S: Store>(store: Arc<S>
     assert_eq!(app.value("c", "k").await.as_deref(), Some("3"));
 }
 
-pub(crate) async fn a_guard_for_a_version_holds_for_that_version<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_guard_for_a_version_holds_only_for_that_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let absent = Err(PortError::PreconditionFailed { current: None });
     assert_eq!(put_if(&app, Guard::Version(Version(1)), "0").await, absent);
@@ -111,7 +111,7 @@ pub(crate) async fn a_delete_of_an_absent_key_emits_nothing<S: Store>(store: Arc
     assert_eq!(app.deliveries().await, []);
 }
 
-pub(crate) async fn versions_grow_across_a_delete<S: Store>(store: Arc<S>) {
+pub(crate) async fn versions_of_a_key_grow_across_a_delete<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut versions = Vec::new();
     for _ in 0..3 {
@@ -122,7 +122,7 @@ pub(crate) async fn versions_grow_across_a_delete<S: Store>(store: Arc<S>) {
     assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
 }
 
-pub(crate) async fn a_mutation_is_told_as_its_event_tells_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_answer_of_a_mutation_equals_its_event<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&on_kv("writes", "*", "*")).await.id;
 
@@ -138,7 +138,7 @@ pub(crate) async fn a_mutation_is_told_as_its_event_tells_it<S: Store>(store: Ar
 }
 
 /// A value that is put while an event is handled belongs to that event's chain.
-pub(crate) async fn a_mutation_carries_its_cause<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_event_of_a_mutation_carries_its_cause<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&on_kv("writes", "*", "*")).await.id;
     let parent = Parent {
@@ -209,7 +209,7 @@ async fn walk<S: Store>(app: &App<S>, prefix: &str, limit: u32) -> Vec<String> {
     }
 }
 
-pub(crate) async fn a_list_is_in_byte_order_by_prefix_and_page<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_list_by_prefix_and_page_is_in_byte_order<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     for (n, at) in KEYS.iter().enumerate() {
         app.put("c", at, &n.to_string()).await;
@@ -233,7 +233,7 @@ pub(crate) async fn a_list_is_in_byte_order_by_prefix_and_page<S: Store>(store: 
 }
 
 /// A cursor is a key, there or not, within the prefix or not.
-pub(crate) async fn a_cursor_need_not_be_a_key_that_is_there<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_cursor_may_be_a_missing_key<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     for at in ["a", "b1", "b2", "b4", "c"] {
         app.put("c", at, "1").await;
@@ -253,7 +253,7 @@ pub(crate) async fn a_cursor_need_not_be_a_key_that_is_there<S: Store>(store: Ar
     }
 }
 
-pub(crate) async fn kv_of_an_unknown_app_is_told<S: Store>(store: Arc<S>) {
+pub(crate) async fn kv_calls_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let nobody = App { store, name: app_name("nobody") };
     let (c, k) = (collection("c"), key("k"));
     let page = KvPage { prefix: String::new(), after: None, limit: 10 };

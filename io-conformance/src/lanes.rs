@@ -34,7 +34,7 @@ pub(crate) async fn lanes_are_discovered_with_their_next_due_time_and_limit<S: S
     assert!(now >= first_due, "{now} is before {first_due}");
 }
 
-pub(crate) async fn a_lane_that_is_wholly_leased_is_not_discovered<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lane_with_all_rows_leased_is_not_discovered<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 1).await;
@@ -47,7 +47,7 @@ pub(crate) async fn a_lane_that_is_wholly_leased_is_not_discovered<S: Store>(sto
     assert_eq!(app.discover().await.1, []);
 }
 
-pub(crate) async fn an_expired_lease_brings_its_lane_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lane_with_an_expired_lease_is_discovered<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (_, row) = app.next_expiring(lane.id).await;
@@ -57,7 +57,7 @@ pub(crate) async fn an_expired_lease_brings_its_lane_back<S: Store>(store: Arc<S
     assert_eq!(lanes, [LaneState { trigger: lane.id, next_due: row.due_at, max_concurrency: None }]);
 }
 
-pub(crate) async fn what_is_due_later_is_discovered_with_its_time<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lane_is_discovered_with_its_future_due_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 2).await;
@@ -71,7 +71,7 @@ pub(crate) async fn what_is_due_later_is_discovered_with_its_time<S: Store>(stor
 }
 
 /// The limit that counts is the trigger's of now, not the one of the emission.
-pub(crate) async fn a_lane_shows_the_limit_of_now<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lane_has_the_current_limit_of_its_trigger<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(5).await;
     app.trigger(&TriggerSpec { max_concurrency: limit(2), ..lane.spec.clone() }).await;
@@ -80,7 +80,7 @@ pub(crate) async fn a_lane_shows_the_limit_of_now<S: Store>(store: Arc<S>) {
     assert_eq!(app.claim(lane.id, 5).await.len(), 2);
 }
 
-pub(crate) async fn no_more_than_the_limit_is_leased_at_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn no_more_rows_than_the_limit_are_leased_at_once<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
     let other = app.trigger(&on_app("other", "go")).await.id;
@@ -102,7 +102,7 @@ pub(crate) async fn no_more_than_the_limit_is_leased_at_once<S: Store>(store: Ar
 }
 
 /// What is leased counts against the limit of now, whatever the limit was when it was claimed.
-pub(crate) async fn a_changed_limit_counts_what_is_leased<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_changed_limit_counts_the_leased_rows<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = |max| TriggerSpec { max_concurrency: limit(max), ..on_app("limited", "go") };
     let lane = app.trigger(&limited(3)).await.id;
@@ -117,7 +117,7 @@ pub(crate) async fn a_changed_limit_counts_what_is_leased<S: Store>(store: Arc<S
     assert_eq!(app.claim(lane, 9).await.len(), 4);
 }
 
-pub(crate) async fn an_expired_lease_frees_its_place<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_expired_lease_frees_its_slot<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
     app.go(3).await;
@@ -131,7 +131,7 @@ pub(crate) async fn an_expired_lease_frees_its_place<S: Store>(store: Arc<S>) {
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
-pub(crate) async fn a_renewal_keeps_its_place<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_renewed_lease_keeps_its_slot<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(1), ..on_app("limited", "go") }).await.id;
     app.go(2).await;
@@ -141,7 +141,7 @@ pub(crate) async fn a_renewal_keeps_its_place<S: Store>(store: Arc<S>) {
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
-pub(crate) async fn a_pause_does_not_touch_what_runs<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_pause_does_not_affect_leased_rows<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 2).await;

@@ -17,7 +17,7 @@ impl<S: Store> App<S> {
     }
 }
 
-pub(crate) async fn a_loop_is_one_entry_for_a_trigger_and_a_root<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_loop_is_one_entry_per_trigger_and_root<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     assert_eq!(app.loops(10).await, []);
@@ -36,7 +36,7 @@ pub(crate) async fn a_loop_is_one_entry_for_a_trigger_and_a_root<S: Store>(store
     assert_eq!(nowhere, Err(PortError::UnknownApp));
 }
 
-pub(crate) async fn an_abandoned_execution_is_told_with_its_cause<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_abandoned_execution_is_listed_with_its_cause<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     app.go(3).await;

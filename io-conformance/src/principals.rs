@@ -34,7 +34,7 @@ async fn get<S: Store>(store: &S, text: &str) -> Option<PrincipalRecord> {
     PrincipalStore::get(store, &id(text)).await.expect("it is read")
 }
 
-pub(crate) async fn a_principal_is_made_once_and_found<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_principal_is_created_once<S: Store>(store: Arc<S>) {
     assert_eq!(PrincipalStore::list(&*store).await.expect("they are listed"), []);
     add(&*store, "user:bob", false).await;
     add(&*store, "user:ann", true).await;
@@ -46,7 +46,7 @@ pub(crate) async fn a_principal_is_made_once_and_found<S: Store>(store: Arc<S>) 
     assert_eq!(get(&*store, "user:eve").await, None);
 }
 
-pub(crate) async fn a_password_is_kept_as_its_hash<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_password_is_stored_as_a_hash<S: Store>(store: Arc<S>) {
     let hashed = NewPrincipal { password_hash: Some("$a$".to_owned()), ..new("user:ann", false) };
     assert!(store.add(&hashed).await.expect("it is added"));
     add(&*store, "user:bob", false).await;
@@ -57,7 +57,7 @@ pub(crate) async fn a_password_is_kept_as_its_hash<S: Store>(store: Arc<S>) {
     assert!(!store.set_password(&id("user:eve"), "$c$").await.expect("it is tried"));
 }
 
-pub(crate) async fn roles_are_given_changed_and_taken<S: Store>(store: Arc<S>) {
+pub(crate) async fn roles_are_granted_changed_and_revoked<S: Store>(store: Arc<S>) {
     let (app, other) = (App::named(&store, "a").await, App::named(&store, "b").await);
     add(&*store, "user:ann", false).await;
     let roles = async || get(&*store, "user:ann").await.expect("it is there").roles;
@@ -70,7 +70,7 @@ pub(crate) async fn roles_are_given_changed_and_taken<S: Store>(store: Arc<S>) {
     assert!(!role(&app, "user:eve", Some(Role::Viewer)).await, "nobody of this name");
 }
 
-pub(crate) async fn a_token_names_its_bearer_while_it_is_valid<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_valid_token_identifies_its_principal<S: Store>(store: Arc<S>) {
     add(&*store, "user:ann", false).await;
     add(&*store, "token:ci", false).await;
     let add_token = async |new: &NewToken| store.add_token(new).await.expect("it is tried");
@@ -109,7 +109,7 @@ async fn standing<S: Store>(app: &App<S>, lane: TriggerId) -> Standing {
     row.standing
 }
 
-pub(crate) async fn a_claim_tells_how_the_registrant_stands<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_returns_the_standing_of_the_registrant<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let put = async |by: &str| {
         app.delete_trigger("lane").await;
@@ -140,7 +140,7 @@ pub(crate) async fn a_claim_tells_how_the_registrant_stands<S: Store>(store: Arc
     assert_eq!(standing(&app, lane).await, Standing::Allowed);
 }
 
-pub(crate) async fn a_call_of_who_may_not_run_it_is_refused<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_call_without_permission_is_refused<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     add(&*store, "user:ann", false).await;
     let spec = spec("page", http("GET", "/"));

@@ -50,7 +50,7 @@ fn fails(row: &Delivery) -> Verdict {
     dead(threw(row.attempt, row.due_at, "it broke again"))
 }
 
-pub(crate) async fn a_redriven_letter_is_the_delivery_that_it_was<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_redriven_delivery_equals_the_dead_one<S: Store>(store: Arc<S>) {
     let (app, lane, letters) = with_letters(&store, 1).await;
     let letter = &letters[0];
     // What the trigger says by now changes nothing of a delivery that was emitted before.
@@ -72,9 +72,7 @@ pub(crate) async fn a_redriven_letter_is_the_delivery_that_it_was<S: Store>(stor
     assert_eq!(app.deliveries().await, []);
 }
 
-pub(crate) async fn a_redriven_delivery_that_dies_again_is_a_new_letter_that_names_the_old_one<S: Store>(
-    store: Arc<S>,
-) {
+pub(crate) async fn a_redriven_delivery_that_dies_again_links_to_its_old_letter<S: Store>(store: Arc<S>) {
     let (app, lane, letters) = with_letters(&store, 1).await;
     app.redrive(&all()).await;
     let row = app.next(lane.id).await;
@@ -101,7 +99,7 @@ pub(crate) async fn a_letter_is_redriven_once<S: Store>(store: Arc<S>) {
     assert_eq!(app.resolutions().await, [Some(Resolution::Redriven); 3]);
 }
 
-pub(crate) async fn batches_go_on_where_the_last_one_ended<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_batch_continues_after_the_last_one<S: Store>(store: Arc<S>) {
     let (app, lane, letters) = with_letters(&store, 5).await;
     assert_eq!(app.count(&LetterSelection { limit: 2, ..all() }).await.matched, 5);
     let mut seen = Vec::new();
@@ -119,7 +117,7 @@ pub(crate) async fn batches_go_on_where_the_last_one_ended<S: Store>(store: Arc<
     assert_eq!(redriven, letters.iter().map(|letter| letter.event.id).collect());
 }
 
-pub(crate) async fn letters_are_selected_by_what_is_asked<S: Store>(store: Arc<S>) {
+pub(crate) async fn letters_are_selected_by_every_filter<S: Store>(store: Arc<S>) {
     let (app, lane, mut letters) = with_letters(&store, 2).await;
     let other = app.trigger(&on_app("other", "went")).await;
     app.emit(vec![new_event("went", "", "1")]).await;
@@ -157,7 +155,7 @@ pub(crate) async fn letters_are_selected_by_what_is_asked<S: Store>(store: Arc<S
     assert_eq!(app.redrive(&discarded).await.matched, 1, "but may be redriven after all");
 }
 
-pub(crate) async fn letters_of_a_trigger_that_is_gone_are_skipped<S: Store>(store: Arc<S>) {
+pub(crate) async fn letters_of_a_deleted_trigger_are_skipped<S: Store>(store: Arc<S>) {
     let (app, _, letters) = with_letters(&store, 2).await;
     app.delete_trigger("lane").await;
     let expected = LetterBatch { matched: 2, skipped: 2, last: Some(letters[1].id), woken_lanes: vec![] };
@@ -168,7 +166,7 @@ pub(crate) async fn letters_of_a_trigger_that_is_gone_are_skipped<S: Store>(stor
     assert_eq!((discarded.matched, discarded.skipped), (2, 0));
 }
 
-pub(crate) async fn letters_of_another_app_are_out_of_reach<S: Store>(store: Arc<S>) {
+pub(crate) async fn letters_of_another_app_are_not_selected<S: Store>(store: Arc<S>) {
     let (app, _, letters) = with_letters(&store, 1).await;
     let other = App::named(&store, "other").await;
     assert_eq!(other.redrive(&these(&letters)).await, LetterBatch::default());
@@ -179,7 +177,7 @@ pub(crate) async fn letters_of_another_app_are_out_of_reach<S: Store>(store: Arc
     assert_eq!(app.resolutions().await, [None]);
 }
 
-pub(crate) async fn what_a_person_decided_stands_when_the_handler_ends<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_manual_resolution_is_kept_when_the_handler_ends<S: Store>(store: Arc<S>) {
     for discards in [true, false] {
         let app = App::named(&store, if discards { "discards" } else { "redrives" }).await;
         let lane = app.trigger(&on_app("lane", "go")).await;
@@ -201,7 +199,7 @@ pub(crate) async fn what_a_person_decided_stands_when_the_handler_ends<S: Store>
     }
 }
 
-pub(crate) async fn a_handler_that_failed_says_what_of<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_letter_keeps_the_failure_of_its_handler<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     let row = app.handling(&lane).await;
     let failed = threw(1, row.due_at, "the handler broke");

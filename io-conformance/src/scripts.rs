@@ -42,7 +42,7 @@ pub(crate) async fn scripts_are_listed_by_name<S: Store>(store: Arc<S>) {
     assert_eq!(listed, sorted);
 }
 
-pub(crate) async fn the_same_source_keeps_its_version<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_unchanged_script_keeps_its_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let first = put(&app, "a", "1").await;
     assert_eq!(put(&app, "a", "1").await, first);
@@ -66,7 +66,7 @@ pub(crate) async fn versions_of_a_script_grow_across_a_delete<S: Store>(store: A
     assert!(after.version > before.version, "{} after {}", after.version, before.version);
 }
 
-pub(crate) async fn a_scripts_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_script_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     let (one, other) = (App::named(&store, "one").await, App::named(&store, "other").await);
     let script = put(&one, "a", "1").await;
     assert_eq!(get(&other, "a").await, None);
@@ -77,7 +77,7 @@ pub(crate) async fn a_scripts_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     assert_eq!(get(&one, "a").await, Some(script));
 }
 
-pub(crate) async fn scripts_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
+pub(crate) async fn scripts_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let (nobody, name) = (app_name("nobody"), script_name("a"));
 
     assert_eq!(ScriptStore::list(&*store, &nobody).await, Err(PortError::UnknownApp));

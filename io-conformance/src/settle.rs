@@ -79,7 +79,7 @@ pub(crate) async fn the_history_holds_every_attempt_in_order<S: Store>(store: Ar
     assert_eq!(letter.failed, [&history[..], &[four]].concat());
 }
 
-pub(crate) async fn every_class_of_failure_reads_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn every_error_class_reads_back<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(100), ..on_app("lane", "go") }).await;
     app.go(1).await;
@@ -111,7 +111,7 @@ pub(crate) async fn every_class_of_failure_reads_back<S: Store>(store: Arc<S>) {
     assert_eq!(app.delivery(row.id).await.expect("the row is there").failed, history);
 }
 
-pub(crate) async fn dead_makes_a_letter_of_the_row<S: Store>(store: Arc<S>) {
+pub(crate) async fn dead_moves_the_row_to_the_dead_letters<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let row = app.next(lane.id).await;
@@ -146,7 +146,7 @@ pub(crate) async fn dead_makes_a_letter_of_the_row<S: Store>(store: Arc<S>) {
 }
 
 /// The last attempt was lost, and the claim after it has recorded that: the verdict adds nothing.
-pub(crate) async fn dead_of_a_lost_attempt_keeps_what_the_claim_recorded<S: Store>(store: Arc<S>) {
+pub(crate) async fn dead_after_a_lost_attempt_keeps_the_record_of_the_claim<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(1), ..on_app("lane", "go") }).await.id;
     app.go(1).await;
@@ -191,7 +191,7 @@ pub(crate) async fn dead_without_any_attempt_has_no_history<S: Store>(store: Arc
     assert!(letters.iter().all(|letter| letter.failed.is_empty() && letter.attempts == 0), "{letters:#?}");
 }
 
-pub(crate) async fn dead_of_a_deleted_trigger_still_names_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_letter_of_a_deleted_trigger_keeps_its_name<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     app.delete_trigger("lane").await;
@@ -204,7 +204,7 @@ pub(crate) async fn dead_of_a_deleted_trigger_still_names_it<S: Store>(store: Ar
     assert_eq!((&letter.principal, &letter.event), (&registrant(), &row.event));
 }
 
-pub(crate) async fn dead_may_switch_its_trigger_off<S: Store>(store: Arc<S>) {
+pub(crate) async fn dead_can_disable_its_trigger<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = app.trigger(&on_app("other", "go")).await;
     app.go(2).await;
@@ -238,7 +238,7 @@ pub(crate) async fn dropped_deletes_the_row_and_makes_no_letter<S: Store>(store:
 }
 
 /// The same chain comes round more than once: the ledger of loops counts, and never refuses.
-pub(crate) async fn a_loop_is_dropped_as_often_as_it_comes_round<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_loop_is_dropped_every_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let mut row = app.next(lane.id).await;
@@ -258,7 +258,7 @@ pub(crate) async fn a_loop_is_dropped_as_often_as_it_comes_round<S: Store>(store
     assert_eq!((app.deliveries().await, app.letters().await), (vec![], vec![]));
 }
 
-pub(crate) async fn deferred_gives_the_attempt_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn deferred_does_not_count_the_attempt<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let row = app.next(lane.id).await;
@@ -272,7 +272,7 @@ pub(crate) async fn deferred_gives_the_attempt_back<S: Store>(store: Arc<S>) {
 }
 
 /// Deferred without delay is what a daemon does that shuts down: the next one goes on where this one was.
-pub(crate) async fn deferred_leaves_no_trace_but_the_lease<S: Store>(store: Arc<S>) {
+pub(crate) async fn deferred_changes_only_the_lease_number<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (lost_at, _) = app.next_expiring(lane.id).await;
@@ -286,7 +286,7 @@ pub(crate) async fn deferred_leaves_no_trace_but_the_lease<S: Store>(store: Arc<
     assert_eq!(app.delivery(third.id).await.expect("the row is there").failed, [lost(1, lost_at)]);
 }
 
-pub(crate) async fn abandoned_takes_the_row_away_and_makes_no_letter<S: Store>(store: Arc<S>) {
+pub(crate) async fn abandoned_deletes_the_row_and_makes_no_letter<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     for cause in [AbandonCause::NodeLost, AbandonCause::CallerGone] {
         app.go(1).await;
@@ -315,7 +315,7 @@ pub(crate) async fn one_exchange_settles_the_last_batch_and_claims_the_next<S: S
     assert_eq!(app.deliveries().await, []);
 }
 
-pub(crate) async fn one_exchange_takes_every_verdict_at_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn one_exchange_applies_every_kind_of_verdict<S: Store>(store: Arc<S>) {
     let (app, lane) = listening(&store).await;
     let verdicts = async_verdicts();
     let others = app.waiting().await.len();

@@ -16,7 +16,7 @@ async fn put_as_eve<S: Store>(app: &App<S>, spec: &TriggerSpec) -> Trigger {
     TriggerStore::put(&*app.store, &app.name, spec, &eve()).await.expect("the trigger is put")
 }
 
-pub(crate) async fn every_kind_of_trigger_reads_back_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn every_kind_of_trigger_reads_back_with_all_fields<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let extreme = RetryPolicySpec {
         max_attempts: 100,
@@ -95,7 +95,7 @@ pub(crate) async fn an_unchanged_trigger_keeps_its_version_and_registrant<S: Sto
     assert_eq!(app.trigger_named("lane").await, Some(lane));
 }
 
-pub(crate) async fn each_change_of_a_trigger_is_a_new_version<S: Store>(store: Arc<S>) {
+pub(crate) async fn each_change_of_a_trigger_makes_a_new_version<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let spec = lane.spec.clone();
     let changes = [
@@ -121,7 +121,7 @@ pub(crate) async fn each_change_of_a_trigger_is_a_new_version<S: Store>(store: A
     }
 }
 
-pub(crate) async fn a_pause_is_no_change_of_the_trigger<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_pause_does_not_change_the_trigger_version<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let paused = Trigger { paused: true, ..lane.clone() };
 
@@ -133,7 +133,7 @@ pub(crate) async fn a_pause_is_no_change_of_the_trigger<S: Store>(store: Arc<S>)
     assert_eq!(app.set_paused("other", true).await, None);
 }
 
-pub(crate) async fn a_deleted_trigger_is_gone_and_frees_its_name<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deleted_trigger_frees_its_name<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.set_paused("lane", true).await;
 
@@ -150,7 +150,7 @@ pub(crate) async fn a_deleted_trigger_is_gone_and_frees_its_name<S: Store>(store
     app.trigger(&lane.spec).await;
 }
 
-pub(crate) async fn a_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_trigger_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     let (one, lane) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     assert_eq!(other.trigger_named("lane").await, None);
@@ -162,7 +162,7 @@ pub(crate) async fn a_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     assert_eq!((one.triggers().await, other.triggers().await), (vec![lane], vec![others]));
 }
 
-pub(crate) async fn triggers_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
+pub(crate) async fn triggers_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let nobody = app_name("nobody");
     let name = trigger_name("lane");
     let unknown = PortError::UnknownApp;

@@ -1,5 +1,5 @@
-//! Inline claims: where the dispatcher of the same process has room, the transaction that writes rows also claims them,
-//! by the rules of every claim.
+//! Inline claims: where the dispatcher of the same process has room, the transaction that writes
+//! rows also claims them, by the rules of every claim.
 
 use crate::Store;
 use crate::support::*;
@@ -28,7 +28,8 @@ async fn wake_up(wake: &WakeHandle) -> WakeUp {
     tokio::time::timeout(WAKE_UP_MAX, wake.next_wake_up()).await.expect("the dispatcher is woken within 20 s")
 }
 
-/// The rows that were claimed inline since the last call. It sets the room to [`ROOM`], as a driver does after a wake-up.
+/// The rows that were claimed inline since the last call. It sets the room to [`ROOM`], as a driver
+/// does after a wake-up.
 async fn claimed_inline(wake: &WakeHandle) -> Vec<Delivery> {
     // Ends the wait also if no row was claimed.
     wake.wake_for_discovery();
@@ -136,8 +137,8 @@ fn rule_case() -> impl Strategy<Value = RuleCase> {
     (types, 0..20_u32, subsequence((0..LANES.len()).collect::<Vec<_>>(), 0..=LANES.len()))
 }
 
-/// `InlineRoom::quotas` is the rule. A store on Postgres repeats it in SQL, so that the claim needs no round trip of its
-/// own. This case fails if the two differ.
+/// `InlineRoom::quotas` is the rule. A store on Postgres repeats it in SQL, so that the claim needs
+/// no round trip of its own. This case fails if the two differ.
 pub(crate) async fn an_inline_claim_takes_the_quotas_of_the_core<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut lanes = Vec::new();
@@ -193,7 +194,8 @@ pub(crate) async fn an_inline_claim_of_a_mutation_takes_the_quotas_of_the_core<S
     }
 }
 
-/// Compares the number of rows claimed inline in each lane with the quotas of `room`, and returns the rows.
+/// Compares the number of rows claimed inline in each lane with the quotas of `room`, and returns
+/// the rows.
 async fn check_quotas(wake: &WakeHandle, room: &InlineRoom, emitted: &[EmittedEvent]) -> Vec<Delivery> {
     let written: Vec<TriggerId> = emitted.iter().flat_map(|one| one.lanes.iter().copied()).collect();
     let claimed = claimed_inline(wake).await;
@@ -262,8 +264,8 @@ pub(crate) async fn an_inline_claim_respects_pauses_and_limits<S: Store>(store: 
     assert_eq!(app.next(limited.id).await.event.id, emitted[1].event_id);
 }
 
-/// Whether an emission is repeated, matches no trigger or fails: the next one can claim inline. Two transactions never
-/// claim inline at the same time.
+/// Whether an emission is repeated, matches no trigger or fails: the next one can claim inline. Two
+/// transactions never claim inline at the same time.
 pub(crate) async fn every_emission_returns_its_inline_claim_guard<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let wake = attached(&app, 10);

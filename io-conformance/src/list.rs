@@ -1,6 +1,6 @@
-//! The one list of all cases. A case that is written and not listed here is dead code, and the compiler says so.
+//! The list of all cases. The compiler reports a case that is not listed here as dead code.
 
-/// Hands the list to the macro `callback`, after `args`.
+/// Calls the macro `callback` with `args` and the list.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! with_cases {
@@ -266,7 +266,8 @@ macro_rules! with_cases {
 
 macro_rules! declare {
     (() $($theme:ident { $($case:ident,)* })*) => {
-        /// The cases by theme. Use [`conformance!`](crate::conformance), which calls each of them.
+        /// The cases by theme. Tests use [`conformance!`](crate::conformance), which calls each
+        /// case.
         #[doc(hidden)]
         pub mod cases {
             $(pub mod $theme {
@@ -280,8 +281,9 @@ macro_rules! declare {
 
 with_cases! { [declare] () }
 
-/// Makes one test of every case. The argument is an expression that gives a new [`World`](crate::World) with an empty
-/// store; it may `await`, and it sees the names of the module where the macro stands.
+/// Makes one test of every case. The argument is an expression for a new [`World`](crate::World)
+/// with an empty store. The expression may `await`, and it sees the names of the module that calls
+/// the macro.
 #[macro_export]
 macro_rules! conformance {
     ($fresh:expr) => {

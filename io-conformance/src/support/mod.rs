@@ -1,4 +1,4 @@
-//! What the cases are written with: an app on the store under test, seen from both sides.
+//! Helpers for the cases: an app on the store under test, as its users and as a dispatcher see it.
 
 mod app;
 mod build;

@@ -1,4 +1,5 @@
--- The lane of a call: of the trigger ?1, or of the invocations of the app ?2, whose script is ?3.
+-- Reads the lane of a sync call: the HTTP trigger ?1, or, if ?1 is null, the invocations of the app
+-- ?2 with the script ?3.
 select t.id, t.app, t.name, t.version, t.timeout_ms, t.registered_by, t.standing, t.max_concurrency, t.paused,
     0 as deleted, case when ?3 is null then t.handler_kind else 'script' end as handler_kind,
     coalesce(?3, t.handler_name) as handler_name, s.version as script_version

@@ -1,4 +1,4 @@
-//! Apps, and their deployment as a whole.
+//! Apps, and deployments that replace the scripts and triggers of an app.
 
 use crate::query::Query;
 use crate::rows;
@@ -11,7 +11,7 @@ use tidegate_core::{AppName, PrincipalId, ScriptName, TriggerName};
 use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
 
 impl SqliteStore {
-    /// Reads in an app, if there is such an app.
+    /// Runs `work` with a reader, if the app exists.
     pub(crate) async fn read_app<T, W>(&self, app: AppName, work: W) -> Result<T, PortError>
     where
         T: Send + 'static,

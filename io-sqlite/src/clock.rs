@@ -1,4 +1,5 @@
-//! The store's clock: the system's, but never going back, neither within the process nor behind what the file says.
+//! The store's clock: the clock of the system, except that it never goes back, neither within the
+//! process nor before the newest time in the file.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,7 +1,8 @@
-//! Inline claims: a transaction that writes outbox rows also claims them for the dispatcher of this process.
+//! Inline claims: a transaction that writes outbox rows also claims them for the dispatcher of this
+//! process.
 //!
-//! The number of rows per lane is [`InlineRoom::quotas`]. The claim itself is [`Tx::claim`], as in an exchange, so that
-//! pauses and limits hold for inline claims too.
+//! The number of rows per lane is [`InlineRoom::quotas`]. The claim itself is [`Tx::claim`], as in
+//! an exchange, so that pauses and limits hold for inline claims too.
 
 use crate::SqliteStore;
 use crate::error::OrRefused;
@@ -11,8 +12,9 @@ use tidegate_core::{Delivery, InlineRoom, Micros};
 use tidegate_ports::{EmittedEvent, PortError};
 
 impl SqliteStore {
-    /// Runs `write` in the next transaction, claims the rows that it wrote as far as the dispatcher has room for them, and
-    /// wakes the dispatcher after the commit. `events` finds the emitted events in the result of `write`.
+    /// Runs `write` in the next transaction, claims the rows that it wrote as far as the dispatcher
+    /// has room for them, and wakes the dispatcher after the commit. `events` finds the emitted
+    /// events in the result of `write`.
     pub(crate) async fn write_events<T, W>(
         &self,
         write: W,
@@ -44,8 +46,8 @@ impl SqliteStore {
 }
 
 impl Tx<'_> {
-    /// Claims rows of `emitted` and marks the events whose rows are all claimed. If the claim fails, only the claim is
-    /// undone: the rows stay, and a later exchange claims them.
+    /// Claims rows of `emitted` and marks the events with all rows claimed. If the claim
+    /// fails, only the claim is undone: the rows stay, and a later exchange claims them.
     fn claim_inline(
         &self,
         emitted: &mut [EmittedEvent],

@@ -1,9 +1,9 @@
-//! Tidegate's store on an SQLite file.
+//! The store on an SQLite file.
 //!
-//! Who is authoritative: the file. One process at a time has it open, which a lock beside it sees to; within the
-//! process one writer groups what waits into one transaction, and readers see the last commit. A commit is durable
-//! when it is answered (`synchronous = FULL`). After a crash the next opener finds every lease expired at once,
-//! because nobody else can hold one.
+//! The file is authoritative. A lock file beside it lets one process at a time open it. Within the
+//! process one writer groups queued jobs into transactions, and readers see the last commit. A
+//! commit is durable before it is answered (`synchronous = FULL`). When a process opens the file,
+//! it expires all leases, because no other process can hold one.
 
 mod apps;
 mod blocking;

@@ -1,4 +1,4 @@
-//! Running statements. Each is prepared once for a connection, which keeps it.
+//! Runs statements. A connection prepares each statement once and caches it.
 
 use crate::error::OrRefused;
 use crate::sql;
@@ -7,30 +7,31 @@ use tidegate_core::AppName;
 use tidegate_ports::PortError;
 
 pub(crate) trait Query {
-    /// How many rows it changed.
+    /// Runs the statement and returns the number of changed rows.
     fn run(&self, statement: &'static str, params: impl Params) -> Result<usize, PortError>;
-    /// Its one row; that there is none is an error.
+    /// Returns the first row. No row is an error.
     fn one<T>(
         &self,
         statement: &'static str,
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, PortError>;
-    /// Its first row.
+    /// Returns the first row, if the statement has one.
     fn maybe<T>(
         &self,
         statement: &'static str,
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, PortError>;
-    /// All its rows.
+    /// Returns all rows of the statement.
     fn all<T>(
         &self,
         statement: &'static str,
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, PortError>;
-    /// Fails with [`PortError::UnknownApp`] if the app does not exist. Most calls of a port begin with this check.
+    /// Fails with [`PortError::UnknownApp`] if the app does not exist. Most calls of a port begin
+    /// with this check.
     fn require_app(&self, app: &AppName) -> Result<(), PortError>;
 }
 

@@ -1,4 +1,4 @@
-//! Scripts.
+//! The scripts of an app.
 
 use crate::query::Query;
 use crate::rows;

@@ -1,4 +1,4 @@
-//! Triggers.
+//! The triggers of an app.
 
 use crate::error::OrRefused;
 use crate::query::Query;
@@ -79,7 +79,7 @@ impl Tx<'_> {
     }
 }
 
-/// The spec, and beside it what SQL needs of it.
+/// Writes the spec as JSON, and the fields that SQL needs as columns.
 fn write(
     connection: &Connection,
     statement: &'static str,

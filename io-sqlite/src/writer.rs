@@ -1,12 +1,15 @@
-//! The writer: one thread that owns the only connection with write access and groups queued jobs into transactions.
+//! The writer: one thread that owns the only connection with write access and groups queued jobs
+//! into transactions.
 //!
-//! SQLite allows one writer at a time, and a durable commit costs one sync of the file, however much it contains. The
-//! callers that wait at the same time therefore share a commit. Each job of a group has a savepoint, so that a job that
-//! fails is undone alone. Answers go out after the commit, so a caller that has an answer has durable data. A job runs to
-//! its end even if its caller is dropped.
+//! SQLite allows one writer at a time, and a durable commit costs one sync of the file for any
+//! number of writes. The callers that wait at the same time therefore share a commit. Each job of a
+//! group has a savepoint, so that a job that fails is undone alone. Answers go out after the
+//! commit, so a caller that has an answer has durable data. A job runs to its end even if its
+//! caller is dropped.
 //!
-//! A job moves to the thread as a whole, and its answer moves back: two channel operations per job. A statement is a plain
-//! call on the thread and costs microseconds; a channel operation per statement would cost many times as much.
+//! A job moves to the thread as a whole, and its answer moves back: two channel operations per job.
+//! A statement is a plain call on the thread and costs microseconds; a channel operation per
+//! statement would cost many times as much.
 
 use crate::clock::Clock;
 use crate::error::{closed, refused};
@@ -24,7 +27,8 @@ use tidegate_core::{Fate, StoreError, StoreErrorKind, Timestamp};
 use tidegate_ports::PortError;
 use tokio::sync::{mpsc, oneshot};
 
-/// The most jobs in one transaction. It limits how long the first job of a group waits for the last one.
+/// The most jobs in one transaction. It limits how long the first job of a group waits for the last
+/// one.
 const GROUP_MAX: usize = 256;
 /// The most jobs in the queue. When the queue is full, callers wait for a place in it.
 const QUEUE_MAX: usize = 1_024;
@@ -44,15 +48,16 @@ struct Finished {
     answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
-/// Runs in the transaction. With `None` there is no transaction: the job does nothing, and its `answer` gets the reason.
+/// Runs in the transaction. With `None` there is no transaction: the job does nothing, and its
+/// `answer` gets the reason.
 type Job = Box<dyn FnOnce(Option<&Tx<'_>>) -> Finished + Send>;
 
 /// Counts of the writer since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Committed transactions.
+    /// The number of committed transactions.
     pub commits: u64,
-    /// Jobs in the committed transactions.
+    /// The number of jobs in these transactions.
     pub jobs: u64,
 }
 
@@ -64,7 +69,8 @@ struct Counters {
 
 enum Message {
     Run(Job),
-    /// Ends the thread after all messages before this one. The sender is dropped when the connection is closed.
+    /// Ends the thread after all messages before this one. The sender is dropped when the
+    /// connection is closed.
     Close(oneshot::Sender<()>),
 }
 
@@ -75,8 +81,8 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread. The thread holds `lock` as long as it holds the connection, because the queue of a dropped store
-    /// may still contain jobs.
+    /// Starts the thread. The thread holds `lock` as long as it holds the connection, because the
+    /// queue of a dropped store may still contain jobs.
     pub(crate) fn start(connection: Connection, clock: Arc<Clock>, lock: File) -> io::Result<Self> {
         let (messages, queue) = mpsc::channel(QUEUE_MAX);
         let counters = Arc::default();
@@ -116,8 +122,9 @@ impl Writer {
         self.write_and_then(work, |_| ()).await
     }
 
-    /// Like [`Writer::write`], and calls `after_commit` after the commit and before the answer. It is called even if the
-    /// caller of this method was dropped. If the work fails, `after_commit` is dropped before the answer.
+    /// Like [`Writer::write`], and calls `after_commit` after the commit and before the answer. It
+    /// is called even if the caller of this method was dropped. If the work fails, `after_commit`
+    /// is dropped before the answer.
     pub(crate) async fn write_and_then<T, W, C>(&self, work: W, after_commit: C) -> Result<T, PortError>
     where
         T: Send + 'static,
@@ -148,16 +155,18 @@ impl Writer {
     }
 }
 
-/// The answer for the caller of a job, from the result of the job and the result of the commit. The result of the job is
-/// `None` if there was no transaction for it.
+/// The answer for the caller of a job, from the result of the job and the result of the commit. The
+/// result of the job is `None` if there was no transaction for it.
 fn answer_of<T>(result: Option<Result<T, PortError>>, commit: Result<(), StoreError>) -> Result<T, PortError> {
     match (result, commit) {
         (Some(result), Ok(())) => result,
         (None, Ok(())) => Err(closed()),
         (None | Some(Ok(_)), Err(error)) => Err(PortError::Store(error)),
-        // The job failed in the store and was undone. The commit of its group does not matter to it.
+        // The job failed in the store and was undone. The commit of its group does not matter to
+        // it.
         (Some(Err(PortError::Store(own))), Err(_)) => Err(PortError::Store(own)),
-        // The job failed a precondition. It may have compared with writes of its group, and these are undone.
+        // The job failed a precondition. It may have compared with writes of its group, and these
+        // are undone.
         (Some(Err(_)), Err(error)) => Err(PortError::Store(StoreError { fate: Fate::NotApplied, ..error })),
     }
 }
@@ -181,7 +190,8 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
                 Message::Close(sender) => closing.push(sender),
             }
         }
-        // One pass, unless SQLite discards the transaction. The jobs that had not begun then get another transaction.
+        // One pass, unless SQLite discards the transaction. The jobs that had not begun then get
+        // another transaction.
         while !group.is_empty() {
             run_group(&connection, clock.now(), &mut group, counters);
         }
@@ -197,12 +207,13 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
 
 /// Runs the jobs of `group` in one transaction, and answers them.
 ///
-/// SQLite may discard the whole transaction when one job fails, for example when the disk is full. No other job may run
-/// then: outside a transaction the next savepoint would start a transaction, and its release would commit it. The jobs
-/// that had not begun therefore stay in `group`.
+/// SQLite may discard the whole transaction when one job fails, for example when the disk is full.
+/// No other job may run then: outside a transaction the next savepoint would start a transaction,
+/// and its release would commit it. The jobs that had not begun therefore stay in `group`.
 fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
     if let Err(error) = execute(connection, sql::begin) {
-        // An earlier failure may have left a transaction open. Roll back, so that the next group can begin.
+        // An earlier failure may have left a transaction open. Roll back, so that the next group
+        // can begin.
         execute(connection, "rollback").ok();
         for job in group.drain(..) {
             (job(None).answer)(Err(refused(&error)));
@@ -238,7 +249,8 @@ fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>,
     }
 }
 
-/// Runs one job of several, and undoes its writes if it fails. An error means that the transaction is lost.
+/// Runs one job of several, and undoes its writes if it fails. An error means that the transaction
+/// is lost.
 fn run_in_savepoint(tx: &Tx<'_>, job: Job) -> (Finished, Option<rusqlite::Error>) {
     match Savepoint::begin(tx.connection) {
         Ok(savepoint) => {

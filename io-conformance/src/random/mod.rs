@@ -8,13 +8,18 @@
 mod command;
 mod normal;
 mod player;
+mod verdict;
 
 use crate::{Store, World};
 use command::{Command, commands};
 use player::Player;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 use std::sync::atomic::{AtomicU32, Ordering};
+use tidegate_core::Micros;
 use tokio::runtime::Runtime;
+
+/// The length of a long delay or lease.
+const DAY: Micros = Micros::from_secs(24 * 3_600);
 
 /// The most commands in one case.
 const COMMANDS_MAX: usize = 120;

@@ -1,7 +1,9 @@
 //! Plays commands against one store, and returns normalized results as text.
 
+use super::DAY;
 use super::command::{Command, GuardBy};
 use super::normal::Names;
+use super::verdict::verdict;
 use crate::Store;
 use crate::support::{
     app_name, collection, http, json as text, key, limit, new_event, on_app, on_dead_letter, on_kv, spec, trigger_name,
@@ -10,10 +12,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use tidegate_core::{
-    AbandonCause, AppName, Attempt, BeginCallsReply, Cause, Claim, DeadLetterId, DeadReason, DiscoverReply, Effects,
-    ExchangeReply, ExecError, HandlerReply, IdempotencyKey, InboxId, Incarnation, Kind, KvWrite, LaneQuota, Micros,
-    PrincipalId, ReadVersion, RenewReply, Reply, Request, RetryPolicySpec, Role, Settlement, SyncCall, SyncOutcome,
-    SyncTarget, Timestamp, TriggerId, TriggerSpec, Verdict, Version,
+    AppName, BeginCallsReply, Cause, Claim, DeadLetterId, DiscoverReply, ExchangeReply, IdempotencyKey, InboxId,
+    Incarnation, Kind, LaneQuota, Micros, PrincipalId, RenewReply, Reply, Request, RetryPolicySpec, Role, Settlement,
+    SyncCall, SyncTarget, Timestamp, TriggerId, TriggerSpec, Version,
 };
 use tidegate_ports::{
     AppStore, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, Deployment, DispatchStore, Emission,
@@ -21,9 +22,6 @@ use tidegate_ports::{
     OutboxStore, PortError, PrincipalStore, TriggerStore,
 };
 
-/// The start time of every attempt.
-const STARTED: Timestamp = Timestamp(1_700_000_000_000_000);
-const DAY: Micros = Micros::from_secs(24 * 3_600);
 /// The triggers by number. Sync calls go to the third one.
 const TRIGGERS: [&str; 6] = ["go", "gone", "page", "watch", "letters", "limited"];
 
@@ -242,7 +240,7 @@ impl<'a, S: Store> Player<'a, S> {
         for (at, how) in settle {
             let Some((claim, kind)) = pick(&self.held, *at) else { continue };
             if settled.insert(claim.delivery) {
-                settlements.push(Settlement { claim, verdict: self.verdict(kind, *how) });
+                settlements.push(Settlement { claim, verdict: verdict(kind, *how, &self.versions) });
             }
         }
         let mut lanes = BTreeSet::new();
@@ -304,62 +302,6 @@ impl<'a, S: Store> Player<'a, S> {
     fn drop_old_claims(&mut self) {
         let excess = self.held.len().saturating_sub(24);
         self.held.drain(..excess);
-    }
-
-    fn verdict(&self, kind: Kind, how: u8) -> Verdict {
-        let delay = if how & 64 == 0 { Micros::ZERO } else { DAY };
-        let failed = Attempt {
-            attempt: 1,
-            started_at: STARTED,
-            duration: Some(Micros(1_500)),
-            error: if how & 32 == 0 { ExecError::ScriptError } else { ExecError::EndpointStatus(503) },
-            message: "it 'failed'".to_owned(),
-        };
-        match (kind, how % 8) {
-            (Kind::Async, 0..=2) => Verdict::Done { effects: self.effects(how) },
-            (Kind::Async, 3 | 4) => Verdict::Retry { delay, failed },
-            (Kind::Async, 5) => Verdict::Dead {
-                reason: DeadReason::ALL[usize::from(how >> 3) % DeadReason::ALL.len()],
-                attempts: 2,
-                fingerprint: failed.fingerprint(),
-                failed: (how & 16 == 0).then_some(failed),
-                disable_trigger: how & 128 != 0,
-            },
-            (Kind::Async, 6) => Verdict::Dropped,
-            (Kind::Sync(_), 0..=3) => {
-                let is_ok = how & 8 == 0;
-                let effects = if is_ok { self.effects(how) } else { Effects::default() };
-                let error = (!is_ok).then_some(ExecError::ScriptError);
-                let outcome = SyncOutcome { status: 200, error, message: error.map(|_| "no".to_owned()) };
-                let reply = HandlerReply { status: 201, headers: vec![("a".to_owned(), "b".to_owned())], body: None };
-                Verdict::Executed { effects, outcome, reply: (is_ok && how & 16 == 0).then_some(reply) }
-            }
-            (Kind::Sync(_), 4 | 5) => Verdict::Replied,
-            (Kind::Sync(_), _) => Verdict::Abandoned {
-                cause: if how & 8 == 0 { AbandonCause::CallerGone } else { AbandonCause::NodeLost },
-            },
-            (Kind::DeadLetterHandler(_), 0..=3) => Verdict::Handled { effects: self.effects(how) },
-            (Kind::DeadLetterHandler(_), 4..=6) => Verdict::HandlerFailed { failed },
-            (Kind::Async | Kind::DeadLetterHandler(_), _) => Verdict::Deferred { delay },
-        }
-    }
-
-    fn effects(&self, how: u8) -> Effects {
-        let mut effects = Effects::default();
-        let at = (how >> 3) % 4;
-        let (collection, key) = (collection("c"), key(&format!("k{at}")));
-        if how & 32 != 0 {
-            let version = self.versions.get(&at).copied().flatten();
-            effects.reads.push(ReadVersion { collection: collection.clone(), key: key.clone(), version });
-        }
-        if how & 64 != 0 {
-            let value = (how & 8 == 0).then(|| text("[1, 2]"));
-            effects.writes.push(KvWrite { collection, key, value });
-        }
-        if how & 128 != 0 {
-            effects.events.push(new_event("go", "again", "{}"));
-        }
-        effects
     }
 
     fn selection(&self, letters: Option<&[u8]>, limit: u8) -> LetterSelection {

@@ -20,6 +20,8 @@ mod world;
 mod calls;
 mod claim;
 mod concurrent;
+mod concurrent_writes;
+mod conflicts;
 mod cron;
 mod dead_letters;
 mod deliveries;

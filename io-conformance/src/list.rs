@@ -43,10 +43,24 @@ macro_rules! with_cases {
                 exchanges_in_opposite_orders_do_not_deadlock,
                 only_the_last_of_many_claims_of_a_row_is_applied,
                 a_settlement_sent_four_times_at_once_is_applied_once,
+            }
+            concurrent_writes {
                 one_of_many_concurrent_puts_of_an_absent_key_succeeds,
                 concurrent_puts_get_distinct_versions,
                 concurrent_requests_with_one_key_emit_once,
                 a_reader_sees_a_whole_batch_or_none_of_it,
+            }
+            conflicts {
+                effects_with_current_reads_are_applied,
+                a_read_of_an_absent_key_conflicts_after_a_put,
+                a_read_value_conflicts_after_a_change,
+                a_read_value_conflicts_after_a_delete,
+                a_read_value_conflicts_after_a_delete_and_a_put,
+                after_a_conflict_the_same_claim_settles_with_fresh_reads,
+                a_conflict_does_not_affect_the_other_settlements,
+                the_second_of_two_increments_in_an_exchange_conflicts,
+                a_delete_of_an_absent_key_changes_no_version,
+                effects_with_only_reads_never_conflict,
             }
             cron {
                 a_new_schedule_gets_its_first_tick_without_a_row,
@@ -103,17 +117,7 @@ macro_rules! with_cases {
                 staged_events_are_emitted_in_order_after_the_writes,
                 each_link_of_a_chain_adds_one_to_the_depth,
                 rows_of_effects_are_claimed_in_the_same_exchange,
-                effects_with_current_reads_are_applied,
-                a_read_of_an_absent_key_conflicts_after_a_put,
-                a_read_value_conflicts_after_a_change,
-                a_read_value_conflicts_after_a_delete,
-                a_read_value_conflicts_after_a_delete_and_a_put,
-                after_a_conflict_the_same_claim_settles_with_fresh_reads,
-                a_conflict_does_not_affect_the_other_settlements,
-                the_second_of_two_increments_in_an_exchange_conflicts,
-                a_delete_of_an_absent_key_changes_no_version,
                 the_last_of_several_blind_writes_wins,
-                effects_with_only_reads_never_conflict,
                 effects_stay_within_their_app,
                 many_effects_are_applied_together,
             }

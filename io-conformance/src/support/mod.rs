@@ -5,6 +5,7 @@ mod build;
 mod dispatch;
 mod draw;
 mod kv_event;
+mod tasks;
 mod verdicts;
 
 pub(crate) use app::{App, woken};
@@ -12,4 +13,5 @@ pub(crate) use build::*;
 pub(crate) use dispatch::*;
 pub(crate) use draw::draw;
 pub(crate) use kv_event::kv_data;
+pub(crate) use tasks::at_once;
 pub(crate) use verdicts::*;

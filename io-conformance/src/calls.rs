@@ -1,4 +1,5 @@
-//! Sync calls: a row that is written already leased, executed under that claim alone, kept until its reply is delivered.
+//! Sync calls: the row is written leased, executed under that claim only, and kept until its reply
+//! is delivered.
 
 use crate::Store;
 use crate::support::*;
@@ -10,13 +11,12 @@ use tidegate_core::{
 };
 use tidegate_ports::{DeliveryState, DispatchStore, LedgerStore};
 
-/// A trigger on requests.
 fn on_http(name: &str) -> TriggerSpec {
     spec(name, http("POST", "/a"))
 }
 
 async fn with_http<S: Store>(store: &Arc<S>) -> (App<S>, Trigger) {
-    let (app, _) = listening(store).await;
+    let (app, _) = with_listeners(store).await;
     let http = app.trigger(&on_http("http")).await;
     (app, http)
 }
@@ -54,7 +54,7 @@ fn invocation<S>(app: &App<S>, script: &str, seq: u64) -> SyncCall {
 impl<S: Store> App<S> {
     async fn begin(&self, calls: Vec<SyncCall>, lease_for: Micros) -> (Vec<Delivery>, Vec<(InboxId, Refusal)>) {
         let request = Request::BeginCalls { calls, lease_for };
-        match DispatchStore::call(&*self.store, request).await.expect("the calls are begun") {
+        match DispatchStore::call(&*self.store, request).await.expect("the store answers the calls") {
             Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, repeated, .. }) if repeated.is_empty() => {
                 (begun, refused)
             }
@@ -81,7 +81,7 @@ fn succeeded(effects: Effects) -> Verdict {
     Verdict::Executed { effects, outcome: SyncOutcome { status: 201, error: None, message: None }, reply: None }
 }
 
-pub(crate) async fn a_call_becomes_a_row_that_is_leased_to_who_asked<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_call_is_written_as_a_row_leased_to_its_daemon<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let row = app.begin_one(call_of(&http, 5)).await;
 
@@ -89,33 +89,33 @@ pub(crate) async fn a_call_becomes_a_row_that_is_leased_to_who_asked<S: Store>(s
     assert_eq!((row.trigger_id, row.trigger_name.as_str(), row.attempt), (http.id, "http", 1));
     assert_eq!((&row.runs_as, row.policy.max_attempts(), row.timeout), (&registrant(), 1, Micros::from_secs(30)));
     assert_eq!((row.handler.as_ref(), row.lease.0), (Some(&http.spec.handler), 1));
-    let (event, asked) = (&row.event, request());
-    assert_eq!((&event.event_type, &event.subject), (&asked.event_type, &asked.subject));
+    let (event, sent) = (&row.event, request());
+    assert_eq!((&event.event_type, &event.subject), (&sent.event_type, &sent.subject));
     assert_eq!((event.data.as_str(), event.source.as_str()), (r#"{"b": [1, "ü"]}"#, "http"));
     assert_eq!((&event.actor, event.root_id, event.parent_id, event.depth), (&actor(), event.id, None, 0));
     assert_eq!(event.traceparent.as_deref(), Some(TRACEPARENT));
 
-    let shown = app.delivery(row.id).await.expect("the row is there");
+    let shown = app.delivery(row.id).await.expect("the row exists");
     assert_eq!((shown.state, shown.attempt), (DeliveryState::Leased, 1));
-    assert_eq!(app.claim(http.id, 9).await, [], "nobody else gets it");
+    assert_eq!(app.claim(http.id, 9).await, [], "no claim takes a leased row");
     assert!(!app.lanes().await.contains(&http.id));
 }
 
-pub(crate) async fn an_invocation_runs_a_script_as_who_calls<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_invocation_runs_a_script_as_its_caller<S: Store>(store: Arc<S>) {
     let (app, _) = with_http(&store).await;
     let before = app.triggers().await;
     let row = app.begin_one(invocation(&app, "greet", 1)).await;
     assert_eq!(row.handler, Some(Handler::Script(script_name("greet"))));
     assert_eq!((row.script_version, row.trigger_name.as_str()), (None, "invoke"));
     assert_eq!((&row.runs_as, row.timeout), (&actor(), Micros::from_millis(1_234)));
-    assert_eq!(app.triggers().await, before, "the lane of invocations is no trigger of the app's");
+    assert_eq!(app.triggers().await, before, "the lane of invocations is not in the list of triggers");
 
     let script = tidegate_ports::ScriptStore::put(&*app.store, &app.name, &script_name("greet"), "x").await;
     let version = script.expect("the script is put").version;
     assert_eq!(app.begin_one(invocation(&app, "greet", 2)).await.script_version, Some(version));
 }
 
-pub(crate) async fn calls_are_begun_in_their_order_and_each_is_refused_alone<S: Store>(store: Arc<S>) {
+pub(crate) async fn calls_begin_in_order_and_are_refused_one_by_one<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let gone = Trigger { id: tidegate_core::TriggerId(999_999), ..http.clone() };
     let calls = vec![call_of(&http, 1), call_of(&gone, 2), invocation(&app, "s", 3), call_of(&http, 4)];
@@ -124,12 +124,12 @@ pub(crate) async fn calls_are_begun_in_their_order_and_each_is_refused_alone<S: 
     assert_eq!((seqs, refused), (vec![1, 3, 4], vec![(inbox(2), Refusal::Gone)]));
 }
 
-pub(crate) async fn what_cannot_be_called_is_refused_and_nothing_is_written<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_refused_call_writes_nothing<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
-    let lane = app.trigger_named("lane").await.expect("the trigger is there");
-    assert_eq!(app.refused(call_of(&lane, 1)).await, Refusal::Gone, "a trigger on other events");
-    let nowhere = App { store: Arc::clone(&app.store), name: app_name("nowhere") };
-    assert_eq!(app.refused(invocation(&nowhere, "s", 1)).await, Refusal::Gone);
+    let lane = app.trigger_named("lane").await.expect("the trigger exists");
+    assert_eq!(app.refused(call_of(&lane, 1)).await, Refusal::Gone, "the trigger does not match requests");
+    let missing = App { store: Arc::clone(&app.store), name: app_name("missing") };
+    assert_eq!(app.refused(invocation(&missing, "s", 1)).await, Refusal::Gone);
 
     app.set_paused("http", true).await;
     assert_eq!(app.refused(call_of(&http, 1)).await, Refusal::Paused);
@@ -148,21 +148,21 @@ pub(crate) async fn a_call_beyond_the_limit_is_refused<S: Store>(store: Arc<S>) 
     let (begun, refused) = app.begin((1..=3).map(|seq| call_of(&http, seq)).collect(), LEASE).await;
     assert_eq!((begun.len(), refused), (2, vec![(inbox(3), Refusal::Busy)]));
     app.settle(&begun[0], succeeded(Effects::default())).await;
-    // Whoever has the reply may call again, also before that is known here.
+    // A caller that has its reply may call again before `Replied` is settled.
     app.begin_one(call_of(&http, 4)).await;
     app.settle(&begun[0], Verdict::Replied).await;
-    assert_eq!(app.refused(call_of(&http, 5)).await, Refusal::Busy, "two are executed");
+    assert_eq!(app.refused(call_of(&http, 5)).await, Refusal::Busy, "two executions are in flight");
 }
 
 pub(crate) async fn effects_are_applied_once_and_the_row_stays_until_its_reply_is_delivered<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let row = app.begin_one(call_of(&http, 1)).await;
     let reply = app.settle(&row, succeeded(some_effects())).await;
-    assert_eq!(reply.woken.len(), 2, "the writes and the event are heard of");
+    assert_eq!(reply.woken.len(), 2, "the lanes of the writes and of the event are woken");
     let (waiting, version) = (app.waiting().await, app.get("c", "k").await.map(|entry| entry.version));
     assert!(app.delivery(row.id).await.is_some());
 
-    // The answer was lost, and it is sent again.
+    // The dispatcher lost the answer and sends the settlement again.
     let again = app.settle(&row, succeeded(some_effects())).await;
     assert_eq!((again.woken, app.waiting().await), (vec![], waiting));
     assert_eq!(app.get("c", "k").await.map(|entry| entry.version), version);
@@ -172,22 +172,22 @@ pub(crate) async fn effects_are_applied_once_and_the_row_stays_until_its_reply_i
     assert_eq!(app.try_settle(&row, Verdict::Replied).await.fenced, [claim_of(&row)]);
 }
 
-pub(crate) async fn what_a_call_writes_and_emits_follows_from_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn events_of_a_call_continue_its_chain<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let parent = Parent { root_id: app.go(1).await[0].event_id, parent_id: app.go(1).await[0].event_id, depth: 3 };
     let nested = SyncCall { cause: tidegate_core::Cause { parent: Some(parent), ..outside() }, ..call_of(&http, 1) };
     for (call, actor) in [(nested, registrant()), (invocation(&app, "s", 2), actor())] {
         let row = app.begin_one(call).await;
-        let emitted = Effects { events: vec![new_event("heard", "", "1")], ..Effects::default() };
+        let emitted = Effects { events: vec![new_event("matched", "", "1")], ..Effects::default() };
         app.settle(&row, succeeded(emitted)).await;
-        let hears = app.trigger_named("hears-events").await.expect("the trigger is there");
-        let heard = app.next(hears.id).await.event;
+        let listener = app.trigger_named("on-events").await.expect("the trigger exists");
+        let heard = app.next(listener.id).await.event;
         assert_eq!((heard.root_id, heard.parent_id), (row.event.root_id, Some(row.event.id)));
         assert_eq!((heard.depth, heard.actor), (row.event.depth + 1, actor));
     }
 }
 
-pub(crate) async fn conflicting_effects_of_a_call_leave_it_as_it_was<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_conflict_leaves_a_call_unchanged<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let row = app.begin_one(call_of(&http, 1)).await;
     let stale = Effects { reads: vec![read("c", "there", None)], ..some_effects() };
@@ -198,14 +198,14 @@ pub(crate) async fn conflicting_effects_of_a_call_leave_it_as_it_was<S: Store>(s
     assert_eq!(app.value("c", "k").await.as_deref(), Some("2"));
 }
 
-pub(crate) async fn a_call_whose_daemon_died_is_found_and_can_only_be_abandoned<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_call_of_a_dead_daemon_is_claimed_and_can_only_be_abandoned<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     for (n, is_executed) in [false, true].into_iter().enumerate() {
         let (begun, _) = app.begin(vec![call_of(&http, n as u64)], Micros(1)).await;
         if is_executed {
             app.settle(&begun[0], succeeded(some_effects())).await;
         }
-        // Found however soon: a paused trigger keeps no orphan.
+        // A paused trigger does not keep an orphaned call in the outbox.
         app.set_paused("http", true).await;
         let orphan = app.next(http.id).await;
         app.set_paused("http", false).await;
@@ -217,7 +217,7 @@ pub(crate) async fn a_call_whose_daemon_died_is_found_and_can_only_be_abandoned<
     }
 }
 
-pub(crate) async fn an_orphaned_invocation_is_found_too<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_orphaned_invocation_is_discovered<S: Store>(store: Arc<S>) {
     let (app, _) = with_http(&store).await;
     let (begun, _) = app.begin(vec![invocation(&app, "s", 1)], Micros(1)).await;
     let lane = begun[0].trigger_id;
@@ -230,7 +230,7 @@ pub(crate) async fn an_orphaned_invocation_is_found_too<S: Store>(store: Arc<S>)
         }
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;
     }
-    panic!("its lane is not discovered");
+    panic!("the lane of the orphaned invocation is not discovered");
 }
 
 pub(crate) async fn a_failed_call_keeps_its_outcome_and_applies_nothing<S: Store>(store: Arc<S>) {
@@ -243,22 +243,22 @@ pub(crate) async fn a_failed_call_keeps_its_outcome_and_applies_nothing<S: Store
     assert_eq!(app.entries("c").await, before);
     app.settle(&row, Verdict::Abandoned { cause: AbandonCause::CallerGone }).await;
     assert_eq!((app.delivery(row.id).await, app.letters().await), (None, vec![]));
-    let told = LedgerStore::abandoned(&*app.store, &app.name, None, 10).await.expect("they are listed");
-    let [told] = &told[..] else { panic!("{told:?}") };
+    let listed = LedgerStore::abandoned(&*app.store, &app.name, None, 10).await.expect("the executions are listed");
+    let [abandoned] = &listed[..] else { panic!("{listed:?}") };
     assert_eq!(
-        (told.outcome.as_deref(), told.status, told.message.as_deref()),
+        (abandoned.outcome.as_deref(), abandoned.status, abandoned.message.as_deref()),
         (Some("timeout"), Some(504), Some("no\u{fffd}pe"))
     );
-    assert_eq!((told.delivery_id, told.trigger.as_str(), told.event_id), (row.id, "http", row.event.id));
+    assert_eq!((abandoned.delivery_id, abandoned.trigger.as_str(), abandoned.event_id), (row.id, "http", row.event.id));
 }
 
-pub(crate) async fn a_renewed_call_is_no_orphan<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_renewed_call_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let (begun, _) = app.begin(vec![call_of(&http, 1)], Micros::from_secs(5)).await;
     assert_eq!(app.renew(&[&begun[0]], LEASE).await, []);
     assert_eq!(app.claim(http.id, 1).await, []);
     app.settle(&begun[0], succeeded(Effects::default())).await;
-    assert_eq!(app.renew(&[&begun[0]], LEASE).await, [], "also while its reply is delivered");
+    assert_eq!(app.renew(&[&begun[0]], LEASE).await, [], "the lease can be renewed while the reply is delivered");
 }
 
 pub(crate) async fn a_repeated_call_gets_the_reply_of_the_first_success<S: Store>(store: Arc<S>) {
@@ -272,10 +272,14 @@ pub(crate) async fn a_repeated_call_gets_the_reply_of_the_first_success<S: Store
     assert_eq!(app.refused(keyed(3, "k", "other")).await, Refusal::KeyReused);
     app.begin_one(keyed(4, "another", "d")).await;
 
-    // A failure leaves the key free.
+    // A failed call frees its key.
     let outcome = SyncOutcome { status: 500, error: Some(ExecError::ScriptError), message: None };
     app.settle(&first, Verdict::Executed { effects: Effects::default(), outcome, reply: None }).await;
-    assert_eq!(app.refused(keyed(5, "k", "d")).await, Refusal::KeyInUse, "until its caller is told");
+    assert_eq!(
+        app.refused(keyed(5, "k", "d")).await,
+        Refusal::KeyInUse,
+        "the key is in use until the caller has its reply"
+    );
     app.settle(&first, Verdict::Replied).await;
     let second = app.begin_one(keyed(6, "k", "d")).await;
 
@@ -284,18 +288,18 @@ pub(crate) async fn a_repeated_call_gets_the_reply_of_the_first_success<S: Store
     let outcome = SyncOutcome { status: 201, error: None, message: None };
     let verdict = Verdict::Executed { effects: Effects::default(), outcome, reply: Some(reply.clone()) };
     app.settle(&second, verdict).await;
-    for is_over in [false, true] {
-        if is_over {
+    for is_replied in [false, true] {
+        if is_replied {
             app.settle(&second, Verdict::Replied).await;
         }
         let request = Request::BeginCalls { calls: vec![keyed(7, "k", "d")], lease_for: LEASE };
         let Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, repeated, .. }) =
-            app.store.call(request).await.expect("it is begun")
+            app.store.call(request).await.expect("the store answers the call")
         else {
-            panic!("it is another answer")
+            panic!("the answer is of another kind")
         };
-        let told = SyncReply { execution: Some(second.claim()), result: Ok(Some(reply.clone())) };
-        assert_eq!((begun, refused, repeated), (vec![], vec![], vec![(inbox(7), told)]));
+        let first_reply = SyncReply { execution: Some(second.claim()), result: Ok(Some(reply.clone())) };
+        assert_eq!((begun, refused, repeated), (vec![], vec![], vec![(inbox(7), first_reply)]));
     }
     assert_eq!(app.refused(keyed(8, "k", "other")).await, Refusal::KeyReused);
     let other = App::named(&store, "other").await;

@@ -1,4 +1,4 @@
-//! What a claim takes: due rows of the named lanes, in order, no more than asked for, each by one claim at a time.
+//! Claims: due rows of the named lanes, in order, up to the quota. A row has one claim at a time.
 
 use crate::Store;
 use crate::support::*;
@@ -23,17 +23,18 @@ pub(crate) async fn a_lane_is_claimed_in_the_order_of_its_emissions<S: Store>(st
     assert!(subjects.is_sorted(), "{subjects:?}");
 }
 
-/// Due time goes before id: what was put off comes after what was not, however old it is.
+/// The order is by due time, then by id: a deferred row comes after rows that are due before it,
+/// also younger ones.
 pub(crate) async fn a_lane_is_claimed_in_the_order_of_due_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(4).await;
     let mut rows = app.claim(lane.id, 4).await;
     let delays = [30, 10, 40, 20].map(Micros::from_millis);
-    let put_off = rows.iter().zip(delays).map(|(row, delay)| settlement(row, Verdict::Deferred { delay }));
-    let then = app.exchange(put_off.collect(), Vec::new()).await.now;
+    let deferrals = rows.iter().zip(delays).map(|(row, delay)| settlement(row, Verdict::Deferred { delay }));
+    let deferred_at = app.exchange(deferrals.collect(), Vec::new()).await.now;
     rows.sort_by_key(|row| [1, 3, 0, 2].iter().position(|n| row.event.subject.as_str() == n.to_string()));
 
-    // Once the last is due, all are: they come together, or else one by one; the order is the same.
+    // The order is the same whether a row is claimed when it becomes due or later.
     let mut again = Vec::new();
     while again.len() < 4 {
         again.push(app.next(lane.id).await);
@@ -41,10 +42,10 @@ pub(crate) async fn a_lane_is_claimed_in_the_order_of_due_time<S: Store>(store: 
 
     assert_eq!(ids(&again), ids(&rows));
     let due: Vec<_> = again.iter().map(|row| row.due_at).collect();
-    assert_eq!(due, [10, 20, 30, 40].map(|ms| then.plus(Micros::from_millis(ms))));
+    assert_eq!(due, [10, 20, 30, 40].map(|ms| deferred_at.plus(Micros::from_millis(ms))));
 }
 
-pub(crate) async fn each_lane_gives_no_more_than_its_quota<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_takes_at_most_the_quota_of_each_lane<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut lanes = Vec::new();
     for name in ["a", "b", "c", "d"] {
@@ -61,11 +62,11 @@ pub(crate) async fn each_lane_gives_no_more_than_its_quota<S: Store>(store: Arc<
     assert_eq!(by_lane.len(), 2, "lane by lane: {:?}", ids(&claimed));
     for rows in by_lane {
         assert!(rows.is_sorted_by_key(|row| (row.due_at, row.id)), "{rows:#?}");
-        assert_eq!(rows[0].event.subject.as_str(), "0", "from the lane's beginning");
+        assert_eq!(rows[0].event.subject.as_str(), "0", "the claim begins with the first row of the lane");
     }
 }
 
-pub(crate) async fn what_is_due_later_is_not_claimed<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_row_that_is_not_due_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 1).await;
@@ -77,12 +78,12 @@ pub(crate) async fn what_is_due_later_is_not_claimed<S: Store>(store: Arc<S>) {
     assert_ne!(claimed[0].id, rows[0].id);
 }
 
-pub(crate) async fn nothing_is_claimed_below_the_floor<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_row_below_the_floor_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     app.go(1).await;
     let due: Vec<_> = app.deliveries().await.iter().map(|row| row.due_at).collect();
-    assert!(due[0] < due[1], "the store's clock ticks between two commits: {due:?}");
+    assert!(due[0] < due[1], "two emissions have different due times: {due:?}");
     let from = |floor| vec![LaneQuota { trigger: lane.id, quota: 10, floor }];
 
     let above = app.exchange(Vec::new(), from(due[1].plus(Micros(1)))).await.claimed;
@@ -93,7 +94,7 @@ pub(crate) async fn nothing_is_claimed_below_the_floor<S: Store>(store: Arc<S>) 
     assert_eq!(first.iter().map(|row| row.due_at).collect::<Vec<_>>(), [due[0]]);
 }
 
-pub(crate) async fn a_claimed_row_is_not_claimed_again_while_its_lease_runs<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_row_with_a_live_lease_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(3).await;
     let first = app.claim(lane.id, 2).await;
@@ -105,8 +106,9 @@ pub(crate) async fn a_claimed_row_is_not_claimed_again_while_its_lease_runs<S: S
     assert_eq!(app.claim(lane.id, 10).await, []);
 }
 
-/// Each claim of a row whose lease ran out counts, has a lease of its own and leaves a record of the attempt before.
-pub(crate) async fn an_expired_lease_is_an_attempt_that_was_lost<S: Store>(store: Arc<S>) {
+/// A claim of a row with an expired lease counts an attempt, has a new lease number and records the
+/// lost attempt.
+pub(crate) async fn an_expired_lease_is_recorded_as_a_lost_attempt<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
 
@@ -118,14 +120,15 @@ pub(crate) async fn an_expired_lease_is_an_attempt_that_was_lost<S: Store>(store
     assert_eq!([first.lease, second.lease, third.lease], [1, 2, 3].map(Lease));
     assert_eq!((second.id, third.id), (first.id, first.id));
     assert_eq!((third.due_at, third.enqueued_at), (first.due_at, first.enqueued_at));
-    let row = app.delivery(first.id).await.expect("the row is there");
+    let row = app.delivery(first.id).await.expect("the row exists");
     assert_eq!(row.failed, [lost(1, first_at), lost(2, second_at)]);
     assert_eq!((row.attempt, row.state), (3, DeliveryState::Leased));
 }
 
-/// The store does not judge: who claims sees that the attempts are used up and settles the row as dead. Such a claim is
-/// no attempt, and if it is lost itself, nothing more is counted or recorded.
-pub(crate) async fn a_claim_beyond_the_last_attempt_is_no_attempt<S: Store>(store: Arc<S>) {
+/// The store does not decide that a row is dead. The dispatcher sees from the claim that the
+/// attempts are used up, and settles the row as dead. Such a claim is no attempt: if its lease
+/// expires too, nothing is counted or recorded.
+pub(crate) async fn a_claim_after_the_last_attempt_counts_no_attempt<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(2), ..on_app("lane", "go") }).await.id;
     app.go(1).await;
@@ -135,22 +138,22 @@ pub(crate) async fn a_claim_beyond_the_last_attempt_is_no_attempt<S: Store>(stor
     for lease in 3..6 {
         let (_, beyond) = app.next_expiring(lane).await;
         assert_eq!((beyond.id, beyond.lease, beyond.attempt), (first.id, Lease(lease), 3));
-        let row = app.delivery(beyond.id).await.expect("the row is there");
+        let row = app.delivery(beyond.id).await.expect("the row exists");
         assert_eq!((row.failed, row.attempt, row.max_attempts), (history.to_vec(), 3, 2));
     }
 }
 
-pub(crate) async fn a_lane_that_does_not_exist_gives_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_of_a_missing_lane_takes_nothing<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
-    let nobody = TriggerId(lane.id.0 + 1_000_000);
+    let missing = TriggerId(lane.id.0 + 1_000_000);
 
-    let reply = app.exchange(Vec::new(), vec![quota(nobody, 5), quota(lane.id, 5)]).await;
+    let reply = app.exchange(Vec::new(), vec![quota(missing, 5), quota(lane.id, 5)]).await;
 
     assert_eq!(reply.claimed.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [lane.id]);
 }
 
-pub(crate) async fn an_empty_exchange_tells_the_time<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_empty_exchange_returns_the_time<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut times = Vec::new();
     for _ in 0..5 {
@@ -159,15 +162,15 @@ pub(crate) async fn an_empty_exchange_tells_the_time<S: Store>(store: Arc<S>) {
         times.push(reply.now);
     }
     assert!(times.is_sorted(), "{times:?}");
-    let here = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970").as_micros() as i64;
-    let apart = here.abs_diff(times[4].0);
-    assert!(apart < 3_600_000_000, "microseconds since 1970, {apart} apart from here: {times:?}");
+    let local = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_micros() as i64;
+    let difference_us = local.abs_diff(times[4].0);
+    assert!(difference_us < 3_600_000_000, "the store differs by {difference_us} us from the local clock: {times:?}");
 }
 
-pub(crate) async fn a_claim_shows_the_trigger_as_it_is_now<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_returns_the_current_trigger<S: Store>(store: Arc<S>) {
     let (app, old) = App::with_lane(&store).await;
     app.go(1).await;
-    let eve = PrincipalId::new("user:eve").expect("a principal");
+    let eve = PrincipalId::new("user:eve").expect("a valid principal");
     let new = TriggerSpec { handler: Handler::Native(script_name("other")), ..old.spec.clone() };
     let changed = TriggerStore::put(&*store, &app.name, &new, &eve).await.expect("the trigger is put");
 
@@ -175,20 +178,20 @@ pub(crate) async fn a_claim_shows_the_trigger_as_it_is_now<S: Store>(store: Arc<
 
     assert_eq!(row.handler, Some(new.handler));
     assert_eq!((row.runs_as, row.trigger_version), (eve, changed.version));
-    assert_eq!(row.trigger_name, TriggerName::new("lane").expect("a name"));
+    assert_eq!(row.trigger_name, TriggerName::new("lane").expect("a valid name"));
 }
 
-pub(crate) async fn a_claim_names_the_version_of_the_script<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_returns_the_script_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let name = script_name("receipt");
     let lane = app.trigger(&TriggerSpec { handler: Handler::Script(name.clone()), ..on_app("lane", "go") }).await.id;
     app.go(3).await;
 
-    let missing = app.next(lane).await;
+    let before = app.next(lane).await;
     let script = ScriptStore::put(&*store, &app.name, &name, "export default 1").await.expect("the script is put");
-    let there = app.next(lane).await;
+    let current = app.next(lane).await;
     ScriptStore::delete(&*store, &app.name, &name).await.expect("the script is deleted");
-    let gone = app.next(lane).await;
+    let after = app.next(lane).await;
 
-    assert_eq!([missing, there, gone].map(|row| row.script_version), [None, Some(script.version), None]);
+    assert_eq!([before, current, after].map(|row| row.script_version), [None, Some(script.version), None]);
 }

@@ -1,39 +1,25 @@
-//! Several dispatchers on one store: nothing is handed out twice, nothing is lost, sums are exact.
+//! Several dispatchers on one store: no row is claimed twice or lost, and no increment is lost.
 
 use crate::Store;
 use crate::support::*;
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::Future;
 use std::sync::{Arc, Mutex};
 use tidegate_core::{Claim, Delivery, DeliveryId, Effects, LaneQuota, Micros, TriggerId, TriggerSpec, Verdict};
 use tidegate_ports::{DeliveryFilter, Guard, KvStore, PortError};
 use tokio::sync::Barrier;
-use tokio::task::JoinSet;
 
-/// Runs `task` as `count` tasks at once. A panic of one is a panic of the case.
-async fn at_once<T, F>(count: usize, mut task: impl FnMut(usize) -> F) -> Vec<T>
-where
-    T: Send + 'static,
-    F: Future<Output = T> + Send + 'static,
-{
-    let mut tasks = JoinSet::new();
-    for n in 0..count {
-        tasks.spawn(task(n));
-    }
-    tasks.join_all().await
-}
-
-/// What the tasks of a case saw together.
+/// The claims and settlements of all tasks of a case.
 #[derive(Default)]
 struct Ledger {
-    /// Each claim that was handed out.
+    /// Every claim that a task received.
     claims: BTreeSet<Claim>,
-    /// Each row that was done, and how often.
+    /// How many times each row was done.
     done: BTreeMap<DeliveryId, u32>,
 }
 
-/// Eight dispatchers drain four lanes. Each row fails once and is done at its second attempt.
-pub(crate) async fn eight_dispatchers_hand_out_each_claim_once<S: Store>(store: Arc<S>) {
+/// Eight dispatchers drain four lanes. Each row fails at its first attempt and is done at its
+/// second.
+pub(crate) async fn eight_dispatchers_receive_each_claim_once<S: Store>(store: Arc<S>) {
     const ROWS: usize = 4 * 150;
     let app = App::new(&store).await;
     let mut lanes = Vec::new();
@@ -45,7 +31,7 @@ pub(crate) async fn eight_dispatchers_hand_out_each_claim_once<S: Store>(store: 
 
     at_once(8, |_| drain(app.clone(), lanes.clone(), Arc::clone(&ledger), ROWS)).await;
 
-    let Ledger { claims, done } = std::mem::take(&mut *ledger.lock().expect("no task panicked"));
+    let Ledger { claims, done } = std::mem::take(&mut *ledger.lock().expect("no task has panicked"));
     assert_eq!((done.len(), claims.len()), (ROWS, 2 * ROWS));
     assert!(done.values().all(|times| *times == 1), "{done:?}");
     assert_eq!(app.deliveries().await, []);
@@ -55,16 +41,16 @@ pub(crate) async fn eight_dispatchers_hand_out_each_claim_once<S: Store>(store: 
 async fn drain<S: Store>(app: App<S>, lanes: Vec<TriggerId>, ledger: Arc<Mutex<Ledger>>, rows: usize) {
     let mut held: Vec<Delivery> = Vec::new();
     loop {
-        let settle = held.iter().map(|row| settlement(row, second_time_done(row))).collect();
+        let settle = held.iter().map(|row| settlement(row, done_at_second_attempt(row))).collect();
         let reply = app.exchange(settle, lanes.iter().map(|lane| quota(*lane, 7)).collect()).await;
         assert_eq!((reply.fenced, reply.conflicted), (vec![], vec![]));
         {
-            let mut ledger = ledger.lock().expect("no task panicked");
+            let mut ledger = ledger.lock().expect("no task has panicked");
             for row in held.iter().filter(|row| row.attempt == 2) {
                 *ledger.done.entry(row.id).or_default() += 1;
             }
             for row in &reply.claimed {
-                assert!(ledger.claims.insert(claim_of(row)), "{:?} was handed out twice", claim_of(row));
+                assert!(ledger.claims.insert(claim_of(row)), "two tasks received {:?}", claim_of(row));
             }
             if ledger.done.len() == rows {
                 assert_eq!(reply.claimed, []);
@@ -76,45 +62,47 @@ async fn drain<S: Store>(app: App<S>, lanes: Vec<TriggerId>, ledger: Arc<Mutex<L
     }
 }
 
-fn second_time_done(row: &Delivery) -> Verdict {
+fn done_at_second_attempt(row: &Delivery) -> Verdict {
     match row.attempt {
         1 => Verdict::Retry { delay: Micros::ZERO, failed: threw(1, row.due_at, "not yet") },
         _ => done(),
     }
 }
 
-/// Two hundred increments of three counters by eight dispatchers, each by a read and a write, while somebody else
-/// increments them from outside.
-pub(crate) async fn increments_by_effects_sum_up_exactly<S: Store>(store: Arc<S>) {
+/// Eight dispatchers make 200 increments of three counters, each with reads and writes. At the same
+/// time 30 increments are made by plain puts.
+pub(crate) async fn concurrent_increments_by_effects_are_all_counted<S: Store>(store: Arc<S>) {
     const COUNTERS: [&str; 3] = ["x", "y", "z"];
     const ROWS: u32 = 200;
-    const OUTSIDE: u32 = 30;
+    const PUTS: u32 = 30;
     let (app, lane) = App::with_lane(&store).await;
     for counter in COUNTERS {
         app.put("c", counter, "0").await;
     }
     app.go(ROWS).await;
 
-    let from_outside = {
+    let puts = {
         let app = app.clone();
         tokio::spawn(async move {
-            for n in 0..OUTSIDE {
-                increment_from_outside(&app, COUNTERS[n as usize % 3]).await;
+            for n in 0..PUTS {
+                increment_by_put(&app, COUNTERS[n as usize % 3]).await;
             }
         })
     };
     let conflicts = at_once(8, |_| increment(app.clone(), lane.id, COUNTERS)).await;
-    from_outside.await.expect("the increments from outside are made");
+    puts.await.expect("the task of the puts ends");
 
     let mut sum = 0;
     for counter in COUNTERS {
-        sum += app.value("c", counter).await.expect("it is there").parse::<u32>().expect("a number");
+        sum +=
+            app.value("c", counter).await.expect("the counter exists").parse::<u32>().expect("the counter is a number");
     }
-    assert_eq!(sum, 2 * ROWS + OUTSIDE, "after {conflicts:?} conflicts");
+    assert_eq!(sum, 2 * ROWS + PUTS, "after {conflicts:?} conflicts");
     assert_eq!(app.deliveries().await, []);
 }
 
-/// Each delivery increments two of the counters. What conflicts is read afresh and settled again, under its claim.
+/// Each delivery increments two of the counters. After a conflict, the counters are read again and
+/// the delivery is settled again with the same claim.
 async fn increment<S: Store>(app: App<S>, lane: TriggerId, counters: [&'static str; 3]) -> u32 {
     let mut conflicts = 0;
     let mut held: Vec<Delivery> = Vec::new();
@@ -140,31 +128,31 @@ async fn increment<S: Store>(app: App<S>, lane: TriggerId, counters: [&'static s
 async fn incremented<S: Store>(app: &App<S>, counters: [&str; 2]) -> Effects {
     let mut effects = Effects::default();
     for counter in counters {
-        let entry = app.get("c", counter).await.expect("the counter is there");
-        let next = entry.value.as_str().parse::<u32>().expect("a number") + 1;
+        let entry = app.get("c", counter).await.expect("the counter exists");
+        let next = entry.value.as_str().parse::<u32>().expect("the counter is a number") + 1;
         effects.reads.push(read("c", counter, Some(entry.version)));
         effects.writes.push(write("c", counter, Some(&next.to_string())));
     }
     effects
 }
 
-async fn increment_from_outside<S: Store>(app: &App<S>, counter: &str) {
+async fn increment_by_put<S: Store>(app: &App<S>, counter: &str) {
     loop {
-        let entry = app.get("c", counter).await.expect("the counter is there");
-        let next = entry.value.as_str().parse::<u32>().expect("a number") + 1;
+        let entry = app.get("c", counter).await.expect("the counter exists");
+        let next = entry.value.as_str().parse::<u32>().expect("the counter is a number") + 1;
         let guard = Guard::Version(entry.version);
         let (collection, at) = (collection("c"), key(counter));
         match KvStore::put(&*app.store, &app.name, &collection, &at, json(&next.to_string()), guard, &outside()).await {
             Ok(_) => return,
             Err(PortError::PreconditionFailed { .. }) => {}
-            Err(error) => panic!("an increment from outside failed: {error}"),
+            Err(error) => panic!("an increment by a put failed: {error}"),
         }
     }
 }
 
-/// However many ask at the same moment, a limited lane never has more leases than its limit. That some of those who ask
-/// together get less is no harm: the next one gets the rest.
-pub(crate) async fn concurrent_claims_never_pass_the_limit<S: Store>(store: Arc<S>) {
+/// Concurrent claims of a limited lane never lease more rows than its limit. They may lease fewer
+/// rows than the limit; the next claim takes the rest.
+pub(crate) async fn concurrent_claims_never_exceed_the_limit<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { max_concurrency: limit(3), ..on_app("lane", "go") }).await.id;
     app.go(60).await;
@@ -186,7 +174,7 @@ pub(crate) async fn concurrent_claims_never_pass_the_limit<S: Store>(store: Arc<
     assert_eq!(app.deliveries().await, []);
 }
 
-/// Settlements and claims of the same lanes in opposite orders: nobody waits for ever, nobody fails.
+/// Exchanges that settle and claim the same lanes in opposite orders all succeed.
 pub(crate) async fn exchanges_in_opposite_orders_do_not_deadlock<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut lanes = Vec::new();
@@ -208,7 +196,8 @@ pub(crate) async fn exchanges_in_opposite_orders_do_not_deadlock<S: Store>(store
     assert_eq!(app.entries("c").await.len(), 5);
 }
 
-/// Drains `lanes`; each delivery writes the same five keys blindly, forwards or backwards.
+/// Drains `lanes`. Each delivery writes the same five keys without reading them, in order or in
+/// reverse order. Returns the number of deliveries.
 async fn write_the_same_keys<S: Store>(app: &App<S>, lanes: &[TriggerId], backwards: bool) -> usize {
     let claim: Vec<LaneQuota> = lanes.iter().map(|lane| quota(*lane, 2)).collect();
     let mut keys = ["a", "b", "c", "d", "e"];
@@ -231,13 +220,14 @@ async fn write_the_same_keys<S: Store>(app: &App<S>, lanes: &[TriggerId], backwa
     count
 }
 
-/// Leases that run out while others claim: each row has one valid claim at a time, and only that one is applied.
-pub(crate) async fn of_many_claims_of_one_row_only_the_last_is_applied<S: Store>(store: Arc<S>) {
+/// Leases expire while others claim. A row has one valid claim at a time, and only that claim
+/// settles it.
+pub(crate) async fn only_the_last_of_many_claims_of_a_row_is_applied<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.put("c", "n", "0").await;
     app.go(1).await;
 
-    // Everybody claims the row with a lease that is over at once.
+    // Each task claims the row with a lease that expires at once.
     let claims = at_once(8, |_| {
         let app = app.clone();
         async move { app.next_expiring(lane.id).await.1 }
@@ -258,12 +248,13 @@ pub(crate) async fn of_many_claims_of_one_row_only_the_last_is_applied<S: Store>
     assert_eq!(app.deliveries().await, []);
 }
 
-/// An answer was late, and the settlement is sent again while the first is still being applied: one of them is fenced.
-pub(crate) async fn a_settlement_sent_twice_at_the_same_moment_is_applied_once<S: Store>(store: Arc<S>) {
+/// A dispatcher may send a settlement again while the store still applies the first one. One is
+/// applied, the others are fenced.
+pub(crate) async fn a_settlement_sent_four_times_at_once_is_applied_once<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
-    app.trigger(&on_app("events", "heard")).await;
+    app.trigger(&on_app("events", "matched")).await;
     app.trigger(&on_dead_letter("deaths", "*")).await;
-    let event = || done_with(Effects { events: vec![new_event("heard", "", "null")], ..Effects::default() });
+    let event = || done_with(Effects { events: vec![new_event("matched", "", "null")], ..Effects::default() });
     let failed = threw(1, app.discover().await.0, "it broke");
     let retry = || Verdict::Retry { delay: A_MINUTE, failed: failed.clone() };
     for _ in 0..10 {
@@ -291,84 +282,4 @@ pub(crate) async fn a_settlement_sent_twice_at_the_same_moment_is_applied_once<S
 
 fn lane_rows() -> DeliveryFilter {
     DeliveryFilter { trigger: Some(trigger_name("lane")), limit: 100, ..DeliveryFilter::default() }
-}
-
-pub(crate) async fn of_concurrent_puts_of_an_absent_key_one_succeeds<S: Store>(store: Arc<S>) {
-    let app = App::new(&store).await;
-    app.trigger(&on_kv("writes", "*", "*")).await;
-    let puts = at_once(8, |n| {
-        let app = app.clone();
-        async move {
-            let value = json(&n.to_string());
-            KvStore::put(&*app.store, &app.name, &collection("c"), &key("k"), value, Guard::Absent, &outside()).await
-        }
-    });
-    let (won, lost): (Vec<_>, Vec<_>) = puts.await.into_iter().partition(Result::is_ok);
-
-    let entry = app.get("c", "k").await.expect("somebody has put it");
-    let [Ok(won)] = &won[..] else { panic!("one succeeds: {won:?}") };
-    assert_eq!(won.version, entry.version);
-    for error in lost {
-        assert_eq!(error, Err(PortError::PreconditionFailed { current: Some(entry.version) }));
-    }
-    assert_eq!(app.waiting().await, ["writes"], "who failed has emitted nothing");
-}
-
-/// Versions are never given twice, and what is there in the end is the one with the highest.
-pub(crate) async fn concurrent_puts_each_have_a_version_of_their_own<S: Store>(store: Arc<S>) {
-    let app = App::new(&store).await;
-    let puts = at_once(8, |task| {
-        let app = app.clone();
-        async move {
-            let mut versions = Vec::new();
-            for n in 0..20 {
-                let value = format!("{task}.{n}");
-                versions.push((app.put("c", "k", &value).await.version, value));
-            }
-            assert!(versions.is_sorted_by(|one, next| one.0 < next.0), "{versions:?}");
-            versions
-        }
-    });
-    let versions: BTreeMap<_, _> = puts.await.into_iter().flatten().collect();
-
-    assert_eq!(versions.len(), 160);
-    let entry = app.get("c", "k").await.expect("it was put");
-    assert_eq!(versions.last_key_value(), Some((&entry.version, &entry.value.to_string())));
-}
-
-pub(crate) async fn a_repeated_request_at_the_same_moment_is_made_once<S: Store>(store: Arc<S>) {
-    let (app, _) = App::with_lane(&store).await;
-    let start = Arc::new(Barrier::new(8));
-    let all = at_once(8, |_| {
-        let (app, start) = (app.clone(), Arc::clone(&start));
-        async move {
-            start.wait().await;
-            app.emit_once("key", "digest", vec![new_event("go", "a", "1"), new_event("go", "b", "2")]).await
-        }
-    });
-    let all: Vec<_> = all.await.into_iter().map(|emitted| emitted.expect("the events are emitted")).collect();
-
-    let events: BTreeSet<Vec<_>> = all.iter().map(|one| one.iter().map(|event| event.event_id).collect()).collect();
-    assert_eq!(events.len(), 1, "everybody is told the same ids: {events:?}");
-    assert_eq!(all.iter().filter(|one| one.iter().any(|event| !event.lanes.is_empty())).count(), 1);
-    assert_eq!(app.waiting().await, ["lane", "lane"]);
-}
-
-/// While a batch is emitted, who looks sees all of it or nothing.
-pub(crate) async fn a_batch_is_seen_whole_or_not_at_all<S: Store>(store: Arc<S>) {
-    let (app, _) = App::with_lane(&store).await;
-    let emitter = {
-        let app = app.clone();
-        tokio::spawn(async move {
-            for _ in 0..10 {
-                app.go(25).await;
-            }
-        })
-    };
-    let mut seen = 0;
-    while seen < 250 {
-        seen = app.deliveries().await.len();
-        assert_eq!(seen % 25, 0, "a part of a batch was seen");
-    }
-    emitter.await.expect("the batches are emitted");
 }

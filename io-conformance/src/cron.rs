@@ -1,4 +1,5 @@
-//! Ticks: a cron trigger ticks once at each of its times, whoever offers the tick and however often.
+//! Ticks: a cron trigger ticks once at each scheduled time, also if several daemons send the tick,
+//! or one sends it again.
 
 use crate::Store;
 use crate::support::*;
@@ -9,9 +10,9 @@ use tidegate_core::{
 };
 use tidegate_ports::{AppStore, Deployment};
 
-/// What the store is to say of `trigger`.
+/// The schedule of `trigger` that the store is expected to return.
 fn schedule(trigger: &Trigger, next_tick: Option<Timestamp>) -> Schedule {
-    let Match::Cron { expression, time_zone } = &trigger.spec.rule else { panic!("a cron trigger") };
+    let Match::Cron { expression, time_zone } = &trigger.spec.rule else { panic!("{trigger:?} is no cron trigger") };
     Schedule { trigger: trigger.id, expression: expression.clone(), time_zone: *time_zone, next_tick }
 }
 
@@ -19,7 +20,7 @@ fn tick(trigger: TriggerId, expected: Option<Timestamp>, next: Timestamp) -> Tic
     Tick { trigger, expected, next }
 }
 
-/// A cron trigger whose tick is due, and that tick.
+/// An app with a cron trigger whose tick is due, the trigger, and the time of the tick.
 async fn due<S: Store>(store: &Arc<S>) -> (App<S>, Trigger, Timestamp) {
     let app = App::new(store).await;
     let trigger = app.trigger(&on_cron("nightly")).await;
@@ -29,13 +30,14 @@ async fn due<S: Store>(store: &Arc<S>) -> (App<S>, Trigger, Timestamp) {
     (app, trigger, at)
 }
 
-/// Long after any case has ended.
+/// A time after the end of the case.
 async fn later<S: Store>(app: &App<S>) -> Timestamp {
     app.discover().await.0.plus(A_MINUTE)
 }
 
-/// A new trigger's past is not made up for: its first tick is only set.
-pub(crate) async fn a_new_schedule_has_no_tick_and_gets_one<S: Store>(store: Arc<S>) {
+/// A new trigger does not tick for times before it was created. The first tick only sets its next
+/// time.
+pub(crate) async fn a_new_schedule_gets_its_first_tick_without_a_row<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let trigger = app.trigger(&on_cron("nightly")).await;
     app.trigger(&on_app("no-cron", "*")).await;
@@ -44,7 +46,7 @@ pub(crate) async fn a_new_schedule_has_no_tick_and_gets_one<S: Store>(store: Arc
     let (_, woken) = app.tick(vec![tick(trigger.id, None, later(&app).await)]).await;
 
     assert_eq!((woken, app.deliveries().await), (vec![], vec![]));
-    assert_eq!(app.schedules().await, [], "what ticks later need not be looked at");
+    assert_eq!(app.schedules().await, [], "a schedule is returned only when its tick is due or unknown");
 }
 
 pub(crate) async fn a_due_tick_becomes_one_row_of_its_trigger<S: Store>(store: Arc<S>) {
@@ -65,23 +67,23 @@ pub(crate) async fn a_due_tick_becomes_one_row_of_its_trigger<S: Store>(store: A
         subject: new_event("cron.tick", "nightly", "null").subject,
         time: now,
         data: row.event.data.clone(),
-        actor: PrincipalId::new("system").expect("a principal"),
+        actor: PrincipalId::new("system").expect("a valid principal"),
         root_id: row.event.id,
         parent_id: None,
         depth: 0,
         traceparent: None,
     };
     assert_eq!(row.event, event);
-    let data: serde_json::Value = serde_json::from_str(row.event.data.as_str()).expect("JSON");
+    let data: serde_json::Value = serde_json::from_str(row.event.data.as_str()).expect("valid JSON");
     let fields: Vec<_> = data.as_object().expect("an object").iter().collect();
-    let [(name, scheduled)] = fields[..] else { panic!("one field: {data}") };
+    let [(name, scheduled)] = fields[..] else { panic!("the data has not exactly one field: {data}") };
     let scheduled = scheduled.as_str().and_then(Timestamp::from_rfc3339);
     assert_eq!((name.as_str(), scheduled), ("scheduled_at", Some(at)));
     assert_eq!((row.due_at, row.enqueued_at, row.policy), (now, now, trigger.spec.retry));
     assert_eq!((row.handler, row.runs_as), (Some(trigger.spec.handler), registrant()));
 }
 
-pub(crate) async fn a_tick_that_is_offered_twice_is_taken_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_tick_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let next = later(&app).await;
 
@@ -91,7 +93,7 @@ pub(crate) async fn a_tick_that_is_offered_twice_is_taken_once<S: Store>(store: 
     assert_eq!((app.waiting().await.len(), app.schedules().await), (1, vec![]));
 }
 
-pub(crate) async fn of_many_daemons_one_ticks<S: Store>(store: Arc<S>) {
+pub(crate) async fn one_of_many_daemons_applies_a_tick<S: Store>(store: Arc<S>) {
     let (app, trigger, mut at) = due(&store).await;
     for round in 1..=10 {
         let next = at.plus(Micros::from_secs(1));
@@ -107,7 +109,7 @@ pub(crate) async fn of_many_daemons_one_ticks<S: Store>(store: Arc<S>) {
     assert_eq!(app.schedules().await, [schedule(&trigger, Some(at))]);
 }
 
-pub(crate) async fn a_tick_of_another_expectation_changes_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_tick_with_another_expected_time_changes_nothing<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let next = later(&app).await;
     for expected in [None, Some(at.plus(Micros(1))), Some(at.minus(Micros(1))), Some(next)] {
@@ -131,11 +133,12 @@ pub(crate) async fn several_triggers_tick_in_one_call<S: Store>(store: Arc<S>) {
     assert_eq!(app.schedules().await, [schedule(&third, Some(at.plus(Micros(1))))]);
 }
 
-/// A change starts the schedule anew, and an offer of before it comes too late.
+/// A change of the trigger restarts its schedule. A tick that was planned before the change has no
+/// effect.
 pub(crate) async fn a_changed_trigger_forgets_its_next_tick<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     assert_eq!(app.trigger(&trigger.spec).await, trigger);
-    assert_eq!(app.schedules().await, [schedule(&trigger, Some(at))], "the same spec is no change");
+    assert_eq!(app.schedules().await, [schedule(&trigger, Some(at))], "an equal spec changes nothing");
 
     let changed = app.trigger(&TriggerSpec { retry: attempts(2), ..trigger.spec.clone() }).await;
 
@@ -153,11 +156,12 @@ pub(crate) async fn a_disabled_trigger_does_not_tick<S: Store>(store: Arc<S>) {
 
     app.trigger(&trigger.spec).await;
 
-    assert_eq!(app.schedules().await, [schedule(&trigger, None)], "what was missed is not made up for");
+    assert_eq!(app.schedules().await, [schedule(&trigger, None)], "a missed tick is not made up for");
 }
 
-/// A webhook answered that it is gone for ever: its trigger is switched off, and starts anew when it is enabled again.
-pub(crate) async fn a_trigger_that_a_death_switched_off_does_not_tick<S: Store>(store: Arc<S>) {
+/// A webhook that answers 410 disables its trigger. When the trigger is enabled again, its schedule
+/// restarts.
+pub(crate) async fn a_trigger_disabled_by_a_dead_verdict_does_not_tick<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let next = at.plus(Micros(1));
     app.tick(vec![tick(trigger.id, Some(at), next)]).await;
@@ -180,7 +184,7 @@ pub(crate) async fn a_trigger_that_a_death_switched_off_does_not_tick<S: Store>(
     assert_eq!(app.deliveries().await, []);
 }
 
-/// It goes on ticking, and its rows wait like all others.
+/// A paused trigger ticks, and its rows wait like all rows of a paused trigger.
 pub(crate) async fn a_paused_trigger_ticks_into_the_outbox<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     app.set_paused("nightly", true).await;
@@ -203,17 +207,17 @@ pub(crate) async fn a_deleted_trigger_does_not_tick<S: Store>(store: Arc<S>) {
     assert_eq!((woken, app.deliveries().await), (vec![], vec![]));
 }
 
-pub(crate) async fn a_deployment_keeps_the_schedule_of_what_is_the_same<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deployment_keeps_the_schedule_of_an_unchanged_trigger<S: Store>(store: Arc<S>) {
     let (app, trigger, at) = due(&store).await;
     let changing = app.trigger(&on_cron("changing")).await;
     app.tick(vec![tick(changing.id, None, at)]).await;
-    let hourly = tidegate_core::CronExpression::new("0 * * * *").expect("a cron expression");
+    let hourly = tidegate_core::CronExpression::new("0 * * * *").expect("a valid cron expression");
     let rule = Match::Cron { expression: hourly, time_zone: tidegate_core::TimeZone::UTC };
     let deployment = Deployment { scripts: Vec::new(), triggers: vec![trigger.spec.clone(), spec("changing", rule)] };
 
     AppStore::deploy(&*store, &app.name, &deployment, &registrant()).await.expect("the app is deployed");
 
-    let changed = app.trigger_named("changing").await.expect("it is there");
+    let changed = app.trigger_named("changing").await.expect("the trigger exists");
     assert_eq!(changed.id, changing.id);
     assert_eq!(app.schedules().await, [schedule(&trigger, Some(at)), schedule(&changed, None)]);
 }

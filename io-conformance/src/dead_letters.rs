@@ -1,4 +1,5 @@
-//! Dead letters: who hears of them, what their handlers make of them, and how they are found.
+//! Dead letters: the triggers that they fire, the results of their handlers, and the filters of
+//! their list.
 
 use crate::Store;
 use crate::support::*;
@@ -6,19 +7,19 @@ use std::sync::Arc;
 use tidegate_core::{DeadLetterId, Effects, Micros, Source, Trigger, TriggerSpec, Verdict};
 use tidegate_ports::{DeadLetter, DeadLetterFilter, DeadLetterStore, PortError, Resolution};
 
-/// Emits one event and lets its delivery die of `message`.
-async fn die<S: Store>(app: &App<S>, lane: &Trigger, message: &str) -> Exchanged {
+/// Emits one event, and settles its delivery as dead with `message`.
+async fn make_letter<S: Store>(app: &App<S>, lane: &Trigger, message: &str) -> SortedExchangeReply {
     app.go(1).await;
     let row = app.next(lane.id).await;
     app.settle(&row, dead(threw(1, row.due_at, message))).await
 }
 
-pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_dead_letter_fires_the_triggers_that_match_it<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
-    let timeout_ms = 1_234.try_into().expect("a timeout");
+    let timeout_ms = 1_234.try_into().expect("a valid timeout");
     let handler = app.trigger(&TriggerSpec { timeout_ms, ..on_dead_letter("handler", "la*") }).await;
     let another = app.trigger(&on_dead_letter("another", "*")).await;
-    app.trigger(&on_dead_letter("of-others", "other*")).await;
+    app.trigger(&on_dead_letter("other-triggers", "other*")).await;
     app.trigger(&on_app("on-app", "dead_letter.created")).await;
     app.trigger(&TriggerSpec { enabled: false, ..on_dead_letter("disabled", "*") }).await;
     app.go(1).await;
@@ -29,7 +30,7 @@ pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(stor
 
     assert_eq!(reply.woken, [handler.id, another.id]);
     assert_eq!(app.waiting().await, ["another", "handler"]);
-    let [letter] = &app.letters().await[..] else { panic!("there is one letter") };
+    let [letter] = &app.letters().await[..] else { panic!("not exactly one letter") };
     let handling = app.next(handler.id).await;
     assert_eq!(handling.handles_letter, Some(letter.id));
     assert_eq!((handling.policy.max_attempts(), handling.timeout), (1, Micros::from_millis(1_234)));
@@ -39,7 +40,7 @@ pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(stor
     assert_eq!((event.subject.as_str(), &event.app, event.time), ("lane", &app.name, reply.now));
     assert_eq!((event.depth, event.root_id, event.parent_id), (1, row.event.root_id, Some(row.event.id)));
     assert_eq!((event.actor, event.traceparent.as_deref()), (registrant(), Some(TRACEPARENT)));
-    let data: serde_json::Value = serde_json::from_str(event.data.as_str()).expect("JSON");
+    let data: serde_json::Value = serde_json::from_str(event.data.as_str()).expect("valid JSON");
     let expected = serde_json::json!({
         "dead_letter_id": letter.id.0, "trigger": "lane", "reason": "permanent", "fingerprint": failed.fingerprint(),
         "attempts": 1, "error": "script_error", "message": "it broke",
@@ -47,22 +48,22 @@ pub(crate) async fn a_death_fires_the_triggers_that_listen_for_it<S: Store>(stor
     });
     assert_eq!(data, expected);
     let other = app.next(another.id).await;
-    assert_eq!((other.handles_letter, other.event.id), (Some(letter.id), event.id), "one event, two deliveries");
+    assert_eq!((other.handles_letter, other.event.id), (Some(letter.id), event.id), "both deliveries are of one event");
 }
 
-pub(crate) async fn a_paused_handler_waits<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_paused_dead_letter_handler_wait<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;
     app.set_paused("handler", true).await;
 
-    die(&app, &lane, "it broke").await;
+    make_letter(&app, &lane, "it broke").await;
 
     assert_eq!((app.waiting().await, app.claim(handler.id, 1).await), (vec!["handler".to_owned()], vec![]));
     app.set_paused("handler", false).await;
     assert!(app.next(handler.id).await.handles_letter.is_some());
 }
 
-pub(crate) async fn several_deaths_in_one_exchange_fire_one_event_each<S: Store>(store: Arc<S>) {
+pub(crate) async fn each_dead_letter_of_an_exchange_fires_its_own_event<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;
     app.go(5).await;
@@ -84,11 +85,11 @@ pub(crate) async fn several_deaths_in_one_exchange_fire_one_event_each<S: Store>
     assert_eq!(parents, dead);
 }
 
-pub(crate) async fn a_handler_that_succeeds_marks_its_letter<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
-    die(&app, &lane, "another").await;
+pub(crate) async fn a_successful_handler_marks_its_letter_as_handled<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
+    make_letter(&app, &lane, "another").await;
     let first = app.letters().await[0].clone();
-    let handler = app.trigger_named("hears-deaths").await.expect("it is there").id;
+    let handler = app.trigger_named("on-dead-letters").await.expect("the trigger exists").id;
     let unhandled = app.next(handler).await;
     let row = app.handling(&lane).await;
 
@@ -97,7 +98,7 @@ pub(crate) async fn a_handler_that_succeeds_marks_its_letter<S: Store>(store: Ar
     let letters = app.letters().await;
     assert_eq!(letters[0].resolution, Some(Resolution::Handled));
     assert_eq!(letters[1], first, "the other letter is still open");
-    assert_eq!((app.delivery(row.id).await, reply.woken.len()), (None, 2), "its effects are applied");
+    assert_eq!((app.delivery(row.id).await, reply.woken.len()), (None, 2), "the effects are applied");
     assert_eq!(app.value("c", "k").await.as_deref(), Some("2"));
     let effects: Vec<_> =
         app.deliveries().await.into_iter().filter(|one| one.event.parent_id == Some(row.event.id)).collect();
@@ -107,8 +108,8 @@ pub(crate) async fn a_handler_that_succeeds_marks_its_letter<S: Store>(store: Ar
     assert_eq!(app.letters().await[1].resolution, Some(Resolution::Handled));
 }
 
-pub(crate) async fn a_handler_whose_effects_conflict_has_handled_nothing<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+pub(crate) async fn a_conflict_of_a_handler_leaves_its_letter_open<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     let row = app.handling(&lane).await;
     let effects = Effects { reads: vec![read("c", "there", None)], ..some_effects() };
     let before = app.snapshot().await;
@@ -120,25 +121,27 @@ pub(crate) async fn a_handler_whose_effects_conflict_has_handled_nothing<S: Stor
     app.settle(&row, Verdict::Handled { effects: some_effects() }).await;
 }
 
-/// Its failure annotates the letter and makes no other, although a trigger listens for the deaths of all.
-pub(crate) async fn a_handler_that_fails_makes_no_letter<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+/// The failure of a handler is recorded in its letter. It makes no second letter, although a
+/// trigger matches the dead letters of all triggers.
+pub(crate) async fn a_failed_handler_makes_no_dead_letter<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     let row = app.handling(&lane).await;
     let waiting = app.waiting().await.len();
 
-    let reply = app.settle(&row, Verdict::HandlerFailed { failed: threw(1, row.due_at, "the handler, too") }).await;
+    let reply = app.settle(&row, Verdict::HandlerFailed { failed: threw(1, row.due_at, "the handler failed") }).await;
 
-    let [letter] = &app.letters().await[..] else { panic!("there is one letter") };
+    let [letter] = &app.letters().await[..] else { panic!("not exactly one letter") };
     assert_eq!(letter.resolution, Some(Resolution::HandlerFailed));
     assert_eq!((app.delivery(row.id).await, reply.woken), (None, vec![]));
     assert_eq!(app.waiting().await.len(), waiting - 1);
 }
 
-/// A handler's lost attempt shows in the number of the next one: the policy allows one, and the core gives up.
-pub(crate) async fn a_handler_that_was_lost_is_claimed_once_more<S: Store>(store: Arc<S>) {
+/// The next claim after a lost handler has attempt number 2. The policy allows one attempt, so the
+/// core gives up.
+pub(crate) async fn a_lost_handler_is_claimed_again<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;
-    die(&app, &lane, "it broke").await;
+    make_letter(&app, &lane, "it broke").await;
 
     let (_, first) = app.next_expiring(handler.id).await;
     let second = app.next(handler.id).await;
@@ -147,7 +150,7 @@ pub(crate) async fn a_handler_that_was_lost_is_claimed_once_more<S: Store>(store
     assert_eq!(second.handles_letter, first.handles_letter);
 }
 
-pub(crate) async fn the_rows_of_a_deleted_trigger_fire_when_they_die<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_dead_row_of_a_deleted_trigger_fires_its_handlers<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "lane")).await;
     app.go(1).await;
@@ -160,7 +163,7 @@ pub(crate) async fn the_rows_of_a_deleted_trigger_fire_when_they_die<S: Store>(s
     assert_eq!(app.next(handler.id).await.event.subject.as_str(), "lane");
 }
 
-pub(crate) async fn a_fenced_or_deferred_row_fires_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_fenced_or_deferred_settlement_fires_nothing<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.trigger(&on_dead_letter("handler", "*")).await;
     app.go(1).await;
@@ -174,16 +177,16 @@ pub(crate) async fn a_fenced_or_deferred_row_fires_nothing<S: Store>(store: Arc<
     assert_eq!((app.letters().await, app.waiting().await), (vec![], vec!["lane".to_owned()]));
 }
 
-fn which(letters: &[DeadLetter]) -> Vec<DeadLetterId> {
+fn letter_ids(letters: &[DeadLetter]) -> Vec<DeadLetterId> {
     letters.iter().map(|letter| letter.id).collect()
 }
 
-pub(crate) async fn letters_are_found_by_filter_newest_first<S: Store>(store: Arc<S>) {
+pub(crate) async fn letters_are_filtered_and_listed_newest_first<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = app.trigger(&on_app("other", "go-on")).await;
     let handler = app.trigger(&on_dead_letter("handler", "lane")).await;
     for message in ["one 1", "two", "one 2", "one 3"] {
-        die(&app, &lane, message).await;
+        make_letter(&app, &lane, message).await;
     }
     app.emit(vec![new_event("go-on", "", "null")]).await;
     let row = app.next(other.id).await;
@@ -191,7 +194,7 @@ pub(crate) async fn letters_are_found_by_filter_newest_first<S: Store>(store: Ar
     let row = app.next(handler.id).await;
     app.settle(&row, Verdict::Handled { effects: Effects::default() }).await;
     let all = app.letters().await;
-    let [e, d, c, b, a] = which(&all)[..] else { panic!("there are five letters: {all:#?}") };
+    let [e, d, c, b, a] = letter_ids(&all)[..] else { panic!("not five letters: {all:#?}") };
     assert!(all.is_sorted_by(|one, next| one.created_at > next.created_at && one.id > next.id), "newest first");
     let one = all[0].fingerprint.clone();
 
@@ -200,7 +203,7 @@ pub(crate) async fn letters_are_found_by_filter_newest_first<S: Store>(store: Ar
     for (expected, filter) in [
         (vec![d, c, b, a], DeadLetterFilter { trigger: of("lane"), ..any.clone() }),
         (vec![e], DeadLetterFilter { trigger: of("other"), ..any.clone() }),
-        (vec![], DeadLetterFilter { trigger: of("nobody"), ..any.clone() }),
+        (vec![], DeadLetterFilter { trigger: of("missing"), ..any.clone() }),
         (vec![e, d, c, a], DeadLetterFilter { fingerprint: Some(one.clone()), ..any.clone() }),
         (vec![], DeadLetterFilter { fingerprint: Some("none".to_owned()), ..any.clone() }),
         (vec![e, d, c, b], DeadLetterFilter { open_only: true, ..any.clone() }),
@@ -220,18 +223,18 @@ pub(crate) async fn letters_are_found_by_filter_newest_first<S: Store>(store: Ar
             },
         ),
     ] {
-        assert_eq!(which(&app.letters_by(&filter).await), expected, "{filter:?}");
+        assert_eq!(letter_ids(&app.letters_by(&filter).await), expected, "{filter:?}");
     }
 
-    // The name finds the letters of a trigger that is no more.
+    // The name also finds the letters of a deleted trigger.
     app.delete_trigger("lane").await;
-    assert_eq!(which(&app.letters_by(&DeadLetterFilter { trigger: of("lane"), ..any }).await), [d, c, b, a]);
+    assert_eq!(letter_ids(&app.letters_by(&DeadLetterFilter { trigger: of("lane"), ..any }).await), [d, c, b, a]);
 }
 
 pub(crate) async fn a_letter_is_read_by_its_id_within_its_app<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
-    die(&app, &lane, "it broke").await;
+    make_letter(&app, &lane, "it broke").await;
     let letter = app.letters().await.remove(0);
 
     let get = |name, id| DeadLetterStore::get(&*store, name, id);
@@ -241,22 +244,23 @@ pub(crate) async fn a_letter_is_read_by_its_id_within_its_app<S: Store>(store: A
     assert_eq!(other.letters().await, []);
 }
 
-pub(crate) async fn a_letter_names_the_version_of_its_script<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_letter_keeps_the_script_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let name = script_name("receipt");
     let handler = tidegate_core::Handler::Script(name.clone());
     let lane = app.trigger(&TriggerSpec { handler: handler.clone(), ..on_app("lane", "go") }).await;
-    let script = tidegate_ports::ScriptStore::put(&*store, &app.name, &name, "throw 1").await.expect("it is put");
+    let script =
+        tidegate_ports::ScriptStore::put(&*store, &app.name, &name, "throw 1").await.expect("the script is put");
 
-    die(&app, &lane, "it threw").await;
+    make_letter(&app, &lane, "it threw").await;
 
     let letter = app.letters().await.remove(0);
     assert_eq!((letter.handler, letter.script_version), (Some(handler), Some(script.version)));
 }
 
-pub(crate) async fn letters_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
-    let nobody = app_name("nobody");
+pub(crate) async fn letters_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
+    let missing = app_name("missing");
     let filter = DeadLetterFilter { limit: 10, ..DeadLetterFilter::default() };
-    assert_eq!(DeadLetterStore::list(&*store, &nobody, &filter).await, Err(PortError::UnknownApp));
-    assert_eq!(DeadLetterStore::get(&*store, &nobody, DeadLetterId(1)).await, Err(PortError::UnknownApp));
+    assert_eq!(DeadLetterStore::list(&*store, &missing, &filter).await, Err(PortError::UnknownApp));
+    assert_eq!(DeadLetterStore::get(&*store, &missing, DeadLetterId(1)).await, Err(PortError::UnknownApp));
 }

@@ -1,4 +1,4 @@
-//! A look at the outbox, for people.
+//! The list of deliveries, as the API shows it.
 
 use crate::Store;
 use crate::support::*;
@@ -8,7 +8,7 @@ use tidegate_ports::{
     DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError, QueueState, QueueStore,
 };
 
-pub(crate) async fn a_waiting_row_is_shown_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_waiting_row_is_shown_with_all_fields<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
 
@@ -31,21 +31,22 @@ pub(crate) async fn a_waiting_row_is_shown_whole<S: Store>(store: Arc<S>) {
     assert_eq!(app.delivery(leased.id).await, Some(leased));
 }
 
-/// One row in each state, and one whose lease has expired: it is ready again.
+/// An app with one row in each state, and one row with an expired lease, which is ready again.
 async fn in_every_state<S: Store>(store: &Arc<S>) -> (App<S>, [DeliveryId; 4]) {
     let (app, lane) = App::with_lane(store).await;
     app.go(4).await;
     let rows = app.claim(lane.id, 4).await;
-    let put_off = |n: usize, delay| settlement(&rows[n], Verdict::Deferred { delay });
-    let now = tidegate_core::Micros::ZERO;
-    app.exchange(vec![put_off(0, now), put_off(2, now), put_off(3, A_MINUTE)], Vec::new()).await;
-    // Rows 0 and 2 are due in the order of their ids: the first is taken by a claim that is over at once.
+    let defer = |n: usize, delay| settlement(&rows[n], Verdict::Deferred { delay });
+    let no_delay = tidegate_core::Micros::ZERO;
+    app.exchange(vec![defer(0, no_delay), defer(2, no_delay), defer(3, A_MINUTE)], Vec::new()).await;
+    // Rows 0 and 2 have the same due time, so the claim takes row 0, which has the lower id. Its
+    // lease expires at once.
     let (_, expired) = app.next_expiring(lane.id).await;
     assert_eq!(expired.id, rows[0].id);
     (app, [rows[0].id, rows[1].id, rows[2].id, rows[3].id])
 }
 
-pub(crate) async fn each_row_shows_where_it_stands<S: Store>(store: Arc<S>) {
+pub(crate) async fn each_row_shows_its_state<S: Store>(store: Arc<S>) {
     let (app, [expired, leased, ready, scheduled]) = in_every_state(&store).await;
     use DeliveryState::{Leased, Ready, Scheduled};
     let states: Vec<_> = app.deliveries().await.iter().map(|row| (row.id, row.state)).collect();
@@ -55,12 +56,12 @@ pub(crate) async fn each_row_shows_where_it_stands<S: Store>(store: Arc<S>) {
     }
 }
 
-pub(crate) async fn rows_are_found_by_filter_in_the_order_of_ids<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_are_filtered_and_listed_by_id<S: Store>(store: Arc<S>) {
     let (app, [expired, leased, ready, scheduled]) = in_every_state(&store).await;
     app.trigger(&on_app("other", "go-on")).await;
     app.emit(vec![new_event("go-on", "", "null")]).await;
     let all = app.deliveries().await;
-    let other = all.last().expect("there are rows").id;
+    let other = all.last().expect("the list has rows").id;
 
     let any = DeliveryFilter { limit: 100, ..DeliveryFilter::default() };
     let of = |name: &str| Some(trigger_name(name));
@@ -69,7 +70,7 @@ pub(crate) async fn rows_are_found_by_filter_in_the_order_of_ids<S: Store>(store
         (vec![expired, leased, ready, scheduled, other], any.clone()),
         (vec![expired, leased, ready, scheduled], DeliveryFilter { trigger: of("lane"), ..any.clone() }),
         (vec![other], DeliveryFilter { trigger: of("other"), ..any.clone() }),
-        (vec![], DeliveryFilter { trigger: of("nobody"), ..any.clone() }),
+        (vec![], DeliveryFilter { trigger: of("missing"), ..any.clone() }),
         (vec![expired, ready, other], DeliveryFilter { state: Some(Ready), ..any.clone() }),
         (vec![leased], DeliveryFilter { state: Some(Leased), ..any.clone() }),
         (vec![scheduled], DeliveryFilter { state: Some(Scheduled), ..any.clone() }),
@@ -104,14 +105,14 @@ pub(crate) async fn a_row_is_shown_only_in_its_app<S: Store>(store: Arc<S>) {
     assert_eq!(app.delivery(DeliveryId(id.0 + 1_000_000)).await, None);
 }
 
-pub(crate) async fn deliveries_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
-    let nobody = app_name("nobody");
+pub(crate) async fn deliveries_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
+    let missing = app_name("missing");
     let filter = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
-    assert_eq!(DeliveryStore::list(&*store, &nobody, &filter).await, Err(PortError::UnknownApp));
-    assert_eq!(DeliveryStore::get(&*store, &nobody, DeliveryId(1)).await, Err(PortError::UnknownApp));
+    assert_eq!(DeliveryStore::list(&*store, &missing, &filter).await, Err(PortError::UnknownApp));
+    assert_eq!(DeliveryStore::get(&*store, &missing, DeliveryId(1)).await, Err(PortError::UnknownApp));
 }
 
-pub(crate) async fn a_queue_shows_its_depth_and_its_first_row<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_queue_shows_its_depth_and_its_oldest_due_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let queues = async |count_max| QueueStore::queues(&*app.store, count_max).await.expect("the queues are read");
     assert_eq!(queues(10).await.1, []);
@@ -122,7 +123,7 @@ pub(crate) async fn a_queue_shows_its_depth_and_its_first_row<S: Store>(store: A
     let (now, found) = queues(10).await;
     assert_eq!(found, [state(3, Some(first))]);
     assert!(now >= first);
-    assert_eq!(queues(2).await.1, [state(2, Some(first))], "counted no further than asked");
+    assert_eq!(queues(2).await.1, [state(2, Some(first))], "the depth is counted up to the given maximum");
     app.claim(lane.id, 3).await;
-    assert_eq!(queues(10).await.1, [state(3, None)], "what runs is held by somebody");
+    assert_eq!(queues(10).await.1, [state(3, None)], "a leased row has no oldest due time");
 }

@@ -1,4 +1,5 @@
-//! A deployment makes an app's scripts and triggers exactly what it says, at once, and touches nothing that is the same.
+//! A deployment replaces the scripts and triggers of an app in one transaction. Equal scripts and
+//! triggers stay unchanged.
 
 use crate::Store;
 use crate::support::*;
@@ -7,7 +8,7 @@ use tidegate_core::{Handler, PrincipalId, TriggerSpec};
 use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
 
 async fn deploy<S: Store>(app: &App<S>, deployment: &Deployment, by: &str) -> DeployReport {
-    let by = PrincipalId::new(by).expect("a principal");
+    let by = PrincipalId::new(by).expect("a valid principal");
     AppStore::deploy(&*app.store, &app.name, deployment, &by).await.expect("the app is deployed")
 }
 
@@ -27,7 +28,7 @@ async fn apps(store: &Arc<impl Store>) -> Vec<AppSummary> {
     AppStore::list(&**store).await.expect("the apps are listed")
 }
 
-pub(crate) async fn the_first_deployment_makes_the_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_first_deployment_creates_the_app<S: Store>(store: Arc<S>) {
     let app = App { store: Arc::clone(&store), name: app_name("orders") };
     assert_eq!(apps(&store).await, []);
     assert!(!AppStore::exists(&*store, &app.name).await.expect("the apps are read"));
@@ -39,11 +40,11 @@ pub(crate) async fn the_first_deployment_makes_the_app<S: Store>(store: Arc<S>) 
     assert!(AppStore::exists(&*store, &app.name).await.expect("the apps are read"));
     let scripts: Vec<_> = app.scripts().await.into_iter().map(|script| (script.name, script.source)).collect();
     assert_eq!(scripts, [(script_name("a"), "1".to_owned()), (script_name("b"), "2".to_owned())]);
-    let [trigger] = &app.triggers().await[..] else { panic!("there is one trigger") };
+    let [trigger] = &app.triggers().await[..] else { panic!("not exactly one trigger") };
     assert_eq!((&trigger.spec, &trigger.registered_by), (&on_app("t", "go"), &registrant()));
 }
 
-pub(crate) async fn apps_are_listed_by_name_and_keep_their_age<S: Store>(store: Arc<S>) {
+pub(crate) async fn apps_are_listed_by_name_and_keep_their_creation_time<S: Store>(store: Arc<S>) {
     for name in ["b", "a-b", "ab", "a_b", "9"] {
         App::named(&store, name).await;
     }
@@ -57,8 +58,9 @@ pub(crate) async fn apps_are_listed_by_name_and_keep_their_age<S: Store>(store: 
     assert_eq!(apps(&store).await, listed);
 }
 
-/// Everything at once: something new, something changed, something the same, something gone, by somebody else.
-pub(crate) async fn a_deployment_tells_what_it_changed<S: Store>(store: Arc<S>) {
+/// One deployment by another principal: a script and a trigger each are created, changed, kept and
+/// deleted.
+pub(crate) async fn a_deployment_reports_its_changes<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let first = deployment(
         &[("changes", "1"), ("goes", "1"), ("stays", "1")],
@@ -81,13 +83,13 @@ pub(crate) async fn a_deployment_tells_what_it_changed<S: Store>(store: Arc<S>) 
     let names: Vec<_> = scripts_now.iter().map(|script| (script.name.as_str(), script.source.as_str())).collect();
     assert_eq!(names, [("changes", "2"), ("new", "1"), ("stays", "1")]);
     assert!(scripts_now[0].version > scripts[0].version);
-    assert_eq!(scripts_now[2], scripts[2], "what is the same keeps its version and time");
+    assert_eq!(scripts_now[2], scripts[2], "an unchanged script keeps its version and time");
     let specs: Vec<_> = triggers_now.iter().map(|trigger| &trigger.spec).collect();
     assert_eq!(specs, [&changed, &on_kv("new", "*", "*"), &on_app("stays", "go")]);
     assert_eq!(triggers_now[0].id, triggers[0].id);
     assert!(triggers_now[0].version > triggers[0].version);
     assert_eq!(triggers_now[0].registered_by.as_str(), "user:eve");
-    assert_eq!(triggers_now[2], triggers[2], "what is the same keeps its version and registrant");
+    assert_eq!(triggers_now[2], triggers[2], "an unchanged trigger keeps its version and registrant");
 }
 
 pub(crate) async fn the_same_deployment_changes_nothing<S: Store>(store: Arc<S>) {
@@ -109,12 +111,12 @@ pub(crate) async fn a_paused_trigger_stays_paused<S: Store>(store: Arc<S>) {
     let changed = TriggerSpec { retry: attempts(2), ..lane.spec.clone() };
     for spec in [lane.spec, changed] {
         deploy(&app, &deployment(&[], vec![spec.clone()]), "user:ada").await;
-        let trigger = app.trigger_named("lane").await.expect("it is there");
+        let trigger = app.trigger_named("lane").await.expect("the trigger exists");
         assert_eq!((trigger.spec, trigger.paused), (spec, true));
     }
 }
 
-pub(crate) async fn a_deployment_deletes_as_a_delete_does<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deployment_deletes_absent_triggers<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.put("c", "k", "1").await;
     app.go(1).await;
@@ -124,12 +126,12 @@ pub(crate) async fn a_deployment_deletes_as_a_delete_does<S: Store>(store: Arc<S
     assert_eq!(reported, report(&[], &[("lane", Change::Deleted)]));
     assert_eq!(woken(&app.go(1).await[0]), []);
     assert_eq!(app.next(lane.id).await.handler, None);
-    assert_eq!(app.value("c", "k").await.as_deref(), Some("1"), "data is no part of a deployment");
+    assert_eq!(app.value("c", "k").await.as_deref(), Some("1"), "a deployment does not change data");
     deploy(&app, &deployment(&[], vec![lane.spec]), "user:ada").await;
-    assert_ne!(app.trigger_named("lane").await.expect("it is there").id, lane.id);
+    assert_ne!(app.trigger_named("lane").await.expect("the trigger exists").id, lane.id);
 }
 
-pub(crate) async fn a_deployment_touches_no_other_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deployment_changes_no_other_app<S: Store>(store: Arc<S>) {
     let (other, _) = App::with_lane(&store).await;
     deploy(&other, &deployment(&[("a", "1")], vec![on_app("lane", "go")]), "user:ada").await;
     let before = other.snapshot().await;
@@ -141,8 +143,9 @@ pub(crate) async fn a_deployment_touches_no_other_app<S: Store>(store: Arc<S>) {
     assert_eq!(other.snapshot().await, before);
 }
 
-/// Two versions of an app are deployed over each other while events come in: each event meets one of them, whole.
-pub(crate) async fn a_deployment_is_seen_whole_or_not_at_all<S: Store>(store: Arc<S>) {
+/// Two versions of an app replace each other while events are emitted. Each event matches all
+/// triggers of one version.
+pub(crate) async fn a_reader_sees_a_whole_deployment_or_none_of_it<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let version =
         |name: &str| deployment(&[(name, name)], ["1", "2", "3"].map(|n| on_app(&format!("{name}{n}"), "go")).into());
@@ -157,8 +160,8 @@ pub(crate) async fn a_deployment_is_seen_whole_or_not_at_all<S: Store>(store: Ar
         })
     };
 
-    let mut looks = 0;
-    while !deployer.is_finished() || looks < 20 {
+    let mut reads = 0;
+    while !deployer.is_finished() || reads < 20 {
         let names: Vec<_> = app.triggers().await.into_iter().map(|trigger| trigger.spec.name.to_string()).collect();
         assert!(names == ["blue1", "blue2", "blue3"] || names == ["green1", "green2", "green3"], "{names:?}");
         let names: Vec<_> = app.scripts().await.into_iter().map(|script| script.source).collect();
@@ -168,12 +171,12 @@ pub(crate) async fn a_deployment_is_seen_whole_or_not_at_all<S: Store>(store: Ar
         let names: Vec<_> = rows.map(|row| row.trigger.to_string()).collect();
         assert_eq!(names.len(), 3, "{names:?}");
         assert!(names.iter().all(|name| name[..4] == names[0][..4]), "{names:?}");
-        looks += 1;
+        reads += 1;
     }
-    deployer.await.expect("the deployments are made");
+    deployer.await.expect("the deployer ends");
 }
 
-pub(crate) async fn concurrent_deployments_leave_one_of_them<S: Store>(store: Arc<S>) {
+pub(crate) async fn concurrent_deployments_leave_exactly_one_of_them<S: Store>(store: Arc<S>) {
     let app = App { store: Arc::clone(&store), name: app_name("orders") };
     let version = |n: usize| deployment(&[("s", &n.to_string())], vec![on_app("t", &n.to_string())]);
     for _ in 0..5 {
@@ -184,9 +187,9 @@ pub(crate) async fn concurrent_deployments_leave_one_of_them<S: Store>(store: Ar
         }
         tasks.join_all().await;
 
-        let [script] = &app.scripts().await[..] else { panic!("there is one script") };
-        let winner = script.source.parse().expect("a number");
-        let [trigger] = &app.triggers().await[..] else { panic!("there is one trigger") };
+        let [script] = &app.scripts().await[..] else { panic!("not exactly one script") };
+        let winner = script.source.parse().expect("the source is a number");
+        let [trigger] = &app.triggers().await[..] else { panic!("not exactly one trigger") };
         assert_eq!(trigger.spec, version(winner).triggers[0]);
     }
     assert_eq!(apps(&store).await.len(), 1);

@@ -1,4 +1,4 @@
-//! An app's own events: all of a request or nothing, once under its key, with a chain that no caller can forge.
+//! Events of an app: a request emits all of its events or none, and once per idempotency key.
 
 use crate::Store;
 use crate::support::*;
@@ -8,7 +8,7 @@ use tidegate_core::IdempotencyKey;
 use tidegate_core::{Cause, Event, NewEvent, Source};
 use tidegate_ports::{Emission, OutboxStore, PortError};
 
-pub(crate) async fn an_event_is_emitted_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_event_is_emitted_with_all_fields<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let new = new_event("go", "a/b é", r#"{"b":1.50, "a":"\u00e9😀"}"#);
 
@@ -33,11 +33,11 @@ pub(crate) async fn an_event_is_emitted_whole<S: Store>(store: Arc<S>) {
         traceparent: Some(TRACEPARENT.to_owned()),
     };
     assert_eq!(row.event, expected);
-    assert_eq!(id.0.get_version_num(), 7, "{id} is a UUIDv7");
+    assert_eq!(id.0.get_version_num(), 7, "the event id {id} is no UUIDv7");
     assert!(row.due_at == row.enqueued_at, "{row:#?}");
 }
 
-/// Somebody emits while handling an event: the new one is a link further down its chain.
+/// An event that is emitted while another event is handled continues the chain of that event.
 pub(crate) async fn an_event_carries_its_cause<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
@@ -53,7 +53,7 @@ pub(crate) async fn an_event_carries_its_cause<S: Store>(store: Arc<S>) {
     assert_eq!((child.actor, child.traceparent), (registrant(), parent.traceparent));
 }
 
-pub(crate) async fn events_are_answered_in_order_each_with_its_lanes<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_answer_lists_events_in_order_with_their_lanes<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let a = app.trigger(&on_app("a", "a*")).await.id;
     let b = app.trigger(&on_app("b", "*b")).await.id;
@@ -67,7 +67,7 @@ pub(crate) async fn events_are_answered_in_order_each_with_its_lanes<S: Store>(s
     assert_eq!(of_a, [0, 2, 4].map(|n| emitted[n].event_id));
 }
 
-pub(crate) async fn nothing_emitted_is_nothing<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_empty_emission_writes_nothing<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     assert_eq!(app.emit(Vec::new()).await, []);
     assert_eq!(app.deliveries().await, []);
@@ -82,30 +82,30 @@ pub(crate) async fn a_large_batch_is_emitted<S: Store>(store: Arc<S>) {
     assert_eq!(claimed, emitted.iter().map(|event| event.event_id).collect::<Vec<_>>());
 }
 
-pub(crate) async fn a_repeated_request_is_answered_as_the_first_time<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_repeated_request_gets_the_first_answer<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
-    let events = || vec![new_event("go", "a", "1"), new_event("unheard", "b", "2"), new_event("go", "c", "3")];
+    let events = || vec![new_event("go", "a", "1"), new_event("unmatched", "b", "2"), new_event("go", "c", "3")];
     let first = app.emit_once("key", "digest", events()).await.expect("the events are emitted");
     assert_eq!(first.iter().map(woken).collect::<Vec<_>>(), [vec![lane.id], vec![], vec![lane.id]]);
     let rows = app.deliveries().await;
 
-    let again = app.emit_once("key", "digest", events()).await.expect("the repetition is answered");
+    let again = app.emit_once("key", "digest", events()).await.expect("the repeated request is answered");
 
     let ids = |emitted: &[tidegate_ports::EmittedEvent]| emitted.iter().map(|one| one.event_id).collect::<Vec<_>>();
     assert_eq!(ids(&again), ids(&first));
-    assert!(again.iter().all(|event| event.lanes.is_empty()), "it wakes nobody: {again:?}");
+    assert!(again.iter().all(|event| event.lanes.is_empty()), "a repeated request wakes no lane: {again:?}");
     assert_eq!(app.deliveries().await, rows);
 
-    // What became of the rows makes no difference, nor that the triggers are others now.
+    // The answer stays the same after the rows are done and the triggers have changed.
     for row in app.claim(lane.id, 10).await {
         app.settle(&row, done()).await;
     }
     app.trigger(&on_app("another", "*")).await;
-    let later = app.emit_once("key", "digest", events()).await.expect("the repetition is answered");
+    let later = app.emit_once("key", "digest", events()).await.expect("the repeated request is answered");
     assert_eq!((ids(&later), app.deliveries().await), (ids(&first), vec![]));
 }
 
-pub(crate) async fn a_key_that_is_used_for_another_request_is_refused<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_idempotency_key_is_refused_for_another_request<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     let events = || vec![new_event("go", "a", "1")];
     let first = app.emit_once("key", "digest", events()).await.expect("the event is emitted");
@@ -118,37 +118,37 @@ pub(crate) async fn a_key_that_is_used_for_another_request_is_refused<S: Store>(
     assert_eq!(again[0].event_id, first[0].event_id);
 }
 
-pub(crate) async fn a_key_belongs_to_its_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_idempotency_key_belongs_to_its_app<S: Store>(store: Arc<S>) {
     let (app, _) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     other.trigger(&on_app("lane", "go")).await;
     let events = || vec![new_event("go", "a", "1")];
     let first = app.emit_once("key", "digest", events()).await.expect("the event is emitted");
 
-    let others = other.emit_once("key", "another", events()).await.expect("another app, another request");
+    let others = other.emit_once("key", "another", events()).await.expect("the key is free in the other app");
 
     assert_ne!(others[0].event_id, first[0].event_id);
     assert_eq!((app.waiting().await, other.waiting().await), (vec!["lane".to_owned()], vec!["lane".to_owned()]));
     let keys = ["Key", "key ", "kéy", "%", &"k".repeat(255)].map(str::to_owned);
     for key in &keys {
-        app.emit_once(key, "digest", events()).await.expect("another key");
+        app.emit_once(key, "digest", events()).await.expect("the key is free");
     }
     assert_eq!(app.deliveries().await.len(), 1 + keys.len());
 }
 
-/// A request that was refused has not used up its key.
-pub(crate) async fn emitting_in_an_unknown_app_is_told<S: Store>(store: Arc<S>) {
-    let nobody = App { store, name: app_name("nobody") };
+/// A failed request does not use up its idempotency key.
+pub(crate) async fn an_emission_in_an_unknown_app_is_an_error<S: Store>(store: Arc<S>) {
+    let missing = App { store, name: app_name("missing") };
     let events = || vec![new_event("go", "a", "1")];
     let idempotency_key = Some(IdempotencyKey { key: "key".to_owned(), digest: "digest".to_owned() });
     for idempotency_key in [None, idempotency_key] {
-        let emission = Emission { app: nobody.name.clone(), events: events(), cause: outside(), idempotency_key };
-        assert_eq!(OutboxStore::emit(&*nobody.store, &emission).await, Err(PortError::UnknownApp));
+        let emission = Emission { app: missing.name.clone(), events: events(), cause: outside(), idempotency_key };
+        assert_eq!(OutboxStore::emit(&*missing.store, &emission).await, Err(PortError::UnknownApp));
     }
 
-    let made = App::named(&nobody.store, "nobody").await;
-    let lane = made.trigger(&on_app("lane", "go")).await;
-    assert_eq!(made.deliveries().await, []);
-    let emitted = made.emit_once("key", "other", events()).await.expect("the key is free");
+    let created = App::named(&missing.store, "missing").await;
+    let lane = created.trigger(&on_app("lane", "go")).await;
+    assert_eq!(created.deliveries().await, []);
+    let emitted = created.emit_once("key", "other", events()).await.expect("the key is free");
     assert_eq!(woken(&emitted[0]), [lane.id]);
 }

@@ -1,4 +1,5 @@
-//! What an event becomes: one row for each enabled trigger that matches, in the event's own transaction.
+//! Fan-out: one row for each enabled trigger that matches an event, in the transaction of the
+//! event.
 
 use crate::Store;
 use crate::support::*;
@@ -8,7 +9,7 @@ use tidegate_core::{
     Standing, Subject, TriggerSpec,
 };
 
-pub(crate) async fn a_put_makes_one_row_for_each_matching_trigger<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_put_writes_one_row_for_each_matching_trigger<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let first = app.trigger(&on_kv("first", "carts", "a*")).await;
     let second = app.trigger(&on_kv("second", "*", "*")).await;
@@ -21,7 +22,7 @@ pub(crate) async fn a_put_makes_one_row_for_each_matching_trigger<S: Store>(stor
     assert_eq!(app.waiting().await, ["first", "second"]);
 }
 
-pub(crate) async fn a_trigger_gets_only_the_operations_that_it_names<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_kv_trigger_matches_only_its_operations<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let on = |name: &str, set: bool, delete: bool| {
         spec(name, Match::Kv { ops: KvOps { set, delete }, collection: Pattern::any(), key: Pattern::any() })
@@ -31,13 +32,13 @@ pub(crate) async fn a_trigger_gets_only_the_operations_that_it_names<S: Store>(s
     let delete = app.trigger(&on("delete", false, true)).await.id;
 
     let put = app.put("c", "k", "1").await;
-    let deleted = app.delete("c", "k").await.expect("there was a value");
+    let deleted = app.delete("c", "k").await.expect("the key has a value");
 
     assert_eq!(woken(&put.emitted), [both, set]);
     assert_eq!(woken(&deleted.emitted), [both, delete]);
 }
 
-pub(crate) async fn the_claimed_row_carries_the_event_and_the_trigger_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claimed_row_has_all_fields_of_its_event_and_trigger<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let trigger = app.trigger(&TriggerSpec { retry: attempts(7), ..on_kv("first", "carts", "*") }).await;
     let value = r#"{"z":1.50,"a":[1, 2],"ü":"\n%"}"#;
@@ -50,8 +51,8 @@ pub(crate) async fn the_claimed_row_carries_the_event_and_the_trigger_whole<S: S
         id: put.emitted.event_id,
         app: app.name.clone(),
         source: Source::Kv,
-        event_type: EventType::new("kv.set").expect("a type"),
-        subject: Subject::new("carts/a/1").expect("a subject"),
+        event_type: EventType::new("kv.set").expect("a valid type"),
+        subject: Subject::new("carts/a/1").expect("a valid subject"),
         time: put.updated_at,
         data: row.event.data.clone(),
         actor: actor(),
@@ -83,8 +84,9 @@ pub(crate) async fn the_claimed_row_carries_the_event_and_the_trigger_whole<S: S
     assert_eq!(row, expected);
 }
 
-/// What a retry may do is settled when the event is emitted; what runs is what the trigger says at the claim.
-pub(crate) async fn a_row_keeps_the_policy_of_its_emission<S: Store>(store: Arc<S>) {
+/// The retry policy and the timeout of a row are those at the emission. The handler is the one at
+/// the claim.
+pub(crate) async fn a_row_keeps_the_retry_policy_of_its_emission<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let policy = RetryPolicySpec {
         max_attempts: 9,
@@ -95,15 +97,15 @@ pub(crate) async fn a_row_keeps_the_policy_of_its_emission<S: Store>(store: Arc<
         max_age_ms: Some(89_000),
     };
     let old = TriggerSpec {
-        retry: policy.try_into().expect("a policy"),
-        timeout_ms: 1_234.try_into().expect("a timeout"),
+        retry: policy.try_into().expect("a valid policy"),
+        timeout_ms: 1_234.try_into().expect("a valid timeout"),
         ..on_app("lane", "go")
     };
     let before = app.trigger(&old).await;
     app.go(1).await;
     let new = TriggerSpec {
         retry: attempts(2),
-        timeout_ms: 1.try_into().expect("a timeout"),
+        timeout_ms: 1.try_into().expect("a valid timeout"),
         handler: Handler::Webhook("https://example.org/hook?a=b".to_owned()),
         ..old.clone()
     };
@@ -124,15 +126,15 @@ pub(crate) async fn a_disabled_trigger_gets_no_rows<S: Store>(store: Arc<S>) {
     assert_eq!(woken(&missed[0]), []);
 
     let row = app.next(enabled.id).await;
-    assert_eq!(row.event.id, waiting[0].event_id, "the row of before still runs");
+    assert_eq!(row.event.id, waiting[0].event_id, "a row from before the change still runs");
     app.settle(&row, done()).await;
 
     app.trigger(&enabled.spec).await;
-    assert_eq!(app.deliveries().await, [], "what was missed stays missed");
+    assert_eq!(app.deliveries().await, [], "an event that a disabled trigger missed makes no row later");
     assert_eq!(woken(&app.go(1).await[0]), [enabled.id]);
 }
 
-pub(crate) async fn a_paused_triggers_rows_wait_until_it_is_resumed<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_paused_trigger_wait_until_it_resumes<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.set_paused("lane", true).await;
     let emitted = app.go(2).await;
@@ -147,20 +149,20 @@ pub(crate) async fn a_paused_triggers_rows_wait_until_it_is_resumed<S: Store>(st
     assert_eq!(events, [emitted[0].event_id, emitted[1].event_id]);
 }
 
-pub(crate) async fn a_deleted_triggers_rows_come_without_a_handler<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_deleted_trigger_have_no_handler<S: Store>(store: Arc<S>) {
     let (app, old) = App::with_lane(&store).await;
     app.set_paused("lane", true).await;
     app.go(1).await;
     assert!(app.delete_trigger("lane").await);
 
-    assert_eq!(app.lanes().await, [old.id], "its rows must die, even if it was paused");
+    assert_eq!(app.lanes().await, [old.id], "rows of a deleted trigger are claimed, also if it was paused");
     let row = app.next(old.id).await;
     assert_eq!(row.handler, None);
     assert_eq!((row.trigger_name.as_str(), row.runs_as), ("lane", registrant()));
     assert_eq!(woken(&app.go(1).await[0]), [], "a deleted trigger gets no new rows");
 }
 
-pub(crate) async fn a_deleted_triggers_rows_are_not_those_of_its_successor<S: Store>(store: Arc<S>) {
+pub(crate) async fn rows_of_a_deleted_trigger_do_not_move_to_its_successor<S: Store>(store: Arc<S>) {
     let (app, old) = App::with_lane(&store).await;
     app.go(1).await;
     app.delete_trigger("lane").await;
@@ -174,21 +176,22 @@ pub(crate) async fn a_deleted_triggers_rows_are_not_those_of_its_successor<S: St
     assert_eq!(app.next(new.id).await.handler, Some(new.spec.handler));
 }
 
-pub(crate) async fn apps_do_not_hear_of_each_other<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_event_matches_only_triggers_of_its_app<S: Store>(store: Arc<S>) {
     let (one, other) = (App::named(&store, "one").await, App::named(&store, "other").await);
-    let heard = one.trigger(&on_kv("same-name", "*", "*")).await;
+    let matching = one.trigger(&on_kv("same-name", "*", "*")).await;
     other.trigger(&on_kv("same-name", "*", "*")).await;
 
     let put = one.put("c", "k", "1").await;
 
-    assert_eq!(woken(&put.emitted), [heard.id]);
+    assert_eq!(woken(&put.emitted), [matching.id]);
     assert_eq!(one.waiting().await, ["same-name"]);
     assert_eq!(other.deliveries().await, []);
     assert_eq!(other.get("c", "k").await, None);
 }
 
-/// Ticks and requests are made for one trigger each: an app that emits something of the same name fires nothing.
-pub(crate) async fn cron_and_http_triggers_match_no_event<S: Store>(store: Arc<S>) {
+/// A tick or a request is for one trigger. An emitted event of the same type fires no cron or HTTP
+/// trigger.
+pub(crate) async fn cron_and_http_triggers_match_no_emitted_event<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     app.trigger(&on_cron("cron")).await;
     app.trigger(&spec("http", http("GET", "/a"))).await;

@@ -1,4 +1,4 @@
-//! The fence: a claim speaks for its row only while the row bears its lease. Everything else changes nothing.
+//! The fence: a settlement or renewal is applied only if it names the lease that the row has now.
 
 use crate::Store;
 use crate::support::*;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tidegate_core::{Claim, Delivery, Lease, Micros, Verdict};
 use tidegate_ports::DeliveryState;
 
-/// Settles `stale` with each verdict of `verdicts`: each is fenced, and nothing that a port shows has changed.
+/// Settles `stale` with each verdict. Checks that each settlement is fenced and that nothing
+/// changes in any port.
 async fn assert_fenced<S: Store>(app: &App<S>, stale: Claim, verdicts: Vec<Verdict>) {
     let before = app.snapshot().await;
     for verdict in verdicts {
@@ -14,13 +15,13 @@ async fn assert_fenced<S: Store>(app: &App<S>, stale: Claim, verdicts: Vec<Verdi
         let settle = vec![tidegate_core::Settlement { claim: stale, verdict }];
         let reply = app.exchange(settle, Vec::new()).await;
         assert_eq!((&reply.fenced, &reply.conflicted), (&vec![stale], &vec![]), "{name}");
-        assert_eq!(reply.woken, [], "{name} of a stale claim wakes nobody");
+        assert_eq!(reply.woken, [], "{name} of a stale claim wakes no lane");
         assert_eq!(app.snapshot().await, before, "{name} of a stale claim changes nothing");
     }
 }
 
-pub(crate) async fn a_claim_that_another_took_over_is_fenced<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+pub(crate) async fn a_claim_is_fenced_after_another_claim_of_the_row<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     app.go(1).await;
     let (_, stale) = app.next_expiring(lane.id).await;
     let valid = app.next(lane.id).await;
@@ -31,8 +32,8 @@ pub(crate) async fn a_claim_that_another_took_over_is_fenced<S: Store>(store: Ar
     app.settle(&valid, done()).await;
 }
 
-pub(crate) async fn a_claim_of_a_row_that_is_gone_is_fenced<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+pub(crate) async fn a_claim_of_a_deleted_row_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     app.go(1).await;
     let row = app.next(lane.id).await;
     app.settle(&row, done()).await;
@@ -40,9 +41,9 @@ pub(crate) async fn a_claim_of_a_row_that_is_gone_is_fenced<S: Store>(store: Arc
     assert_fenced(&app, claim_of(&row), async_verdicts()).await;
 }
 
-pub(crate) async fn a_claim_that_was_released_is_fenced<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
-    let failed = threw(1, lane_time(&app).await, "it broke");
+pub(crate) async fn a_released_claim_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
+    let failed = threw(1, store_time(&app).await, "it broke");
     for release in [Verdict::Deferred { delay: A_MINUTE }, Verdict::Retry { delay: A_MINUTE, failed }] {
         app.go(1).await;
         let row = app.next(lane.id).await;
@@ -52,16 +53,16 @@ pub(crate) async fn a_claim_that_was_released_is_fenced<S: Store>(store: Arc<S>)
     }
 }
 
-async fn lane_time<S: Store>(app: &App<S>) -> tidegate_core::Timestamp {
+async fn store_time<S: Store>(app: &App<S>) -> tidegate_core::Timestamp {
     app.discover().await.0
 }
 
-pub(crate) async fn a_claim_that_never_was_is_fenced<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+pub(crate) async fn a_claim_that_was_never_made_is_fenced<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     app.go(2).await;
     let row = app.next(lane.id).await;
     let waiting = app.deliveries().await.into_iter().find(|other| other.state == DeliveryState::Ready);
-    let waiting = waiting.expect("one of the two was not claimed").id;
+    let waiting = waiting.expect("one of the two rows is not claimed").id;
 
     for (delivery, lease) in [(row.id, row.lease.0 + 1), (row.id, 0), (waiting, 0), (waiting, 1)] {
         assert_fenced(&app, Claim { delivery, lease: Lease(lease) }, async_verdicts()).await;
@@ -70,7 +71,7 @@ pub(crate) async fn a_claim_that_never_was_is_fenced<S: Store>(store: Arc<S>) {
 }
 
 pub(crate) async fn a_stale_claim_of_a_dead_letter_handler_is_fenced<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+    let (app, lane) = with_listeners(&store).await;
     let row = app.handling(&lane).await;
     let never = Claim { lease: Lease(row.lease.0 + 1), ..claim_of(&row) };
     assert_fenced(&app, never, handler_verdicts()).await;
@@ -79,34 +80,34 @@ pub(crate) async fn a_stale_claim_of_a_dead_letter_handler_is_fenced<S: Store>(s
     assert_fenced(&app, claim_of(&row), handler_verdicts()).await;
 }
 
-/// A dispatcher that lost the answer sends its settlement again. Whatever it says, it is applied once.
-pub(crate) async fn a_settlement_that_is_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+/// A dispatcher that lost the answer sends its settlement again. Every verdict is applied once.
+pub(crate) async fn a_settlement_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     app.delete_trigger("lane").await;
     for verdict in async_verdicts() {
-        // A lane of its own: what another verdict released would be in the way.
+        // A new trigger per verdict: rows that an earlier verdict released would be claimed first.
         let lane = app.trigger(&lane.spec).await;
         app.go(1).await;
         let row = app.next(lane.id).await;
-        sent_twice(&app, &row, &verdict).await;
+        settle_twice(&app, &row, &verdict).await;
         app.delete_trigger("lane").await;
     }
 }
 
-pub(crate) async fn a_handlers_settlement_that_is_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+pub(crate) async fn a_handler_settlement_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     for verdict in handler_verdicts() {
         let row = app.handling(&lane).await;
-        sent_twice(&app, &row, &verdict).await;
+        settle_twice(&app, &row, &verdict).await;
     }
 }
 
-async fn sent_twice<S: Store>(app: &App<S>, row: &Delivery, verdict: &Verdict) {
+async fn settle_twice<S: Store>(app: &App<S>, row: &Delivery, verdict: &Verdict) {
     app.settle(row, verdict.clone()).await;
     assert_fenced(app, claim_of(row), vec![verdict.clone()]).await;
 }
 
-pub(crate) async fn a_fenced_settlement_does_not_disturb_the_others<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_fenced_settlement_does_not_affect_the_others<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(3).await;
     let rows = app.claim(lane.id, 3).await;
@@ -119,8 +120,9 @@ pub(crate) async fn a_fenced_settlement_does_not_disturb_the_others<S: Store>(st
     assert_eq!(app.deliveries().await, []);
 }
 
-/// Until somebody else claims the row, its claim is good: work that took too long is not thrown away for nothing.
-pub(crate) async fn an_expired_claim_is_valid_until_another_takes_over<S: Store>(store: Arc<S>) {
+/// An expired claim stays valid until another claim of the row, so that slow work is not discarded
+/// without need.
+pub(crate) async fn an_expired_claim_is_valid_until_the_next_claim<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (_, row) = app.next_expiring(lane.id).await;
@@ -131,7 +133,7 @@ pub(crate) async fn an_expired_claim_is_valid_until_another_takes_over<S: Store>
     assert_eq!(app.deliveries().await, []);
 }
 
-pub(crate) async fn a_renewal_prolongs_what_is_held<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_renewal_extends_the_lease<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let (_, first) = app.next_expiring(lane.id).await;
@@ -145,8 +147,9 @@ pub(crate) async fn a_renewal_prolongs_what_is_held<S: Store>(store: Arc<S>) {
     app.settle(&first, done()).await;
 }
 
-/// A renewal is no claim: it counts no attempt and no lease, and the time that the attempt began stays.
-pub(crate) async fn a_renewal_changes_nothing_but_the_end_of_the_lease<S: Store>(store: Arc<S>) {
+/// A renewal is no claim: the attempt, the lease number and the start time of the attempt stay the
+/// same.
+pub(crate) async fn a_renewal_changes_only_the_end_of_the_lease<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (claimed_at, row) = app.next_expiring(lane.id).await;
@@ -157,7 +160,7 @@ pub(crate) async fn a_renewal_changes_nothing_but_the_end_of_the_lease<S: Store>
     let again = app.next(lane.id).await;
 
     assert_eq!((again.attempt, again.lease.0), (row.attempt + 1, row.lease.0 + 1));
-    let row = app.delivery(row.id).await.expect("the row is there");
+    let row = app.delivery(row.id).await.expect("the row exists");
     assert_eq!(row.failed, [lost(1, claimed_at)]);
 }
 
@@ -179,7 +182,7 @@ pub(crate) async fn a_renewal_of_a_stale_claim_is_fenced<S: Store>(store: Arc<S>
     expected.sort();
     assert_eq!(fenced, expected);
     assert_eq!(app.lanes().await, [lane.id], "the row of the stale claim can still be claimed");
-    assert_eq!(app.delivery(released.id).await.expect("it waits").state, DeliveryState::Scheduled);
-    assert_eq!(app.renew(&[&stale, &valid], LEASE).await, [claim_of(&stale)], "the valid one of the two is renewed");
+    assert_eq!(app.delivery(released.id).await.expect("the row exists").state, DeliveryState::Scheduled);
+    assert_eq!(app.renew(&[&stale, &valid], LEASE).await, [claim_of(&stale)], "the valid claim is renewed");
     assert_eq!(app.claim(lane.id, 10).await, []);
 }

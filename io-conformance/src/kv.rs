@@ -1,4 +1,4 @@
-//! Values by collection and key: guards, versions, bytes kept as they are, lists in byte order.
+//! Values by collection and key: guards, versions, values kept byte for byte, lists in byte order.
 
 use crate::Store;
 use crate::support::*;
@@ -22,8 +22,8 @@ pub(crate) async fn a_value_reads_back_with_its_version_and_time<S: Store>(store
 
     let expected = KvEntry { key: key("k"), value: json("1"), version: put.version, updated_at: put.updated_at };
     assert_eq!(app.get("c", "k").await, Some(expected));
-    assert_eq!(app.get("c", "K").await, None, "keys are told apart by case");
-    assert_eq!(app.get("C", "k").await, None, "and so are collections");
+    assert_eq!(app.get("c", "K").await, None, "keys are case-sensitive");
+    assert_eq!(app.get("C", "k").await, None, "collections are case-sensitive");
 }
 
 pub(crate) async fn a_value_is_kept_byte_for_byte<S: Store>(store: Arc<S>) {
@@ -63,14 +63,14 @@ pub(crate) async fn a_guard_for_an_absent_key_holds_once<S: Store>(store: Arc<S>
     assert_eq!(app.value("c", "k").await.as_deref(), Some("3"));
 }
 
-pub(crate) async fn a_guard_for_a_version_holds_for_that_version<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_guard_for_a_version_holds_only_for_that_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let absent = Err(PortError::PreconditionFailed { current: None });
     assert_eq!(put_if(&app, Guard::Version(Version(1)), "0").await, absent);
     assert_eq!(app.get("c", "k").await, None);
 
     let first = app.put("c", "k", "1").await.version;
-    let second = put_if(&app, Guard::Version(first), "2").await.expect("the version is the first one").version;
+    let second = put_if(&app, Guard::Version(first), "2").await.expect("the guard names the current version").version;
     let failed = Err(PortError::PreconditionFailed { current: Some(second) });
     assert_eq!(put_if(&app, Guard::Version(first), "3").await, failed);
     assert_eq!(app.value("c", "k").await.as_deref(), Some("2"));
@@ -85,8 +85,8 @@ pub(crate) async fn a_guarded_delete_deletes_only_that_version<S: Store>(store: 
     assert_eq!(delete_if(&app, Guard::Version(first)).await, failed);
     assert_eq!(app.value("c", "k").await.as_deref(), Some("2"));
 
-    let deleted = delete_if(&app, Guard::Version(second)).await.expect("the version is the second one");
-    assert!(deleted.expect("there was a value").version > second);
+    let deleted = delete_if(&app, Guard::Version(second)).await.expect("the guard names the current version");
+    assert!(deleted.expect("the key has a value").version > second);
     assert_eq!(app.get("c", "k").await, None);
 }
 
@@ -95,9 +95,9 @@ pub(crate) async fn a_failed_guard_emits_nothing<S: Store>(store: Arc<S>) {
     app.put("c", "k", "1").await;
     app.trigger(&on_kv("writes", "*", "*")).await;
 
-    put_if(&app, Guard::Absent, "2").await.expect_err("the key is there");
-    put_if(&app, Guard::Version(Version(-1)), "2").await.expect_err("there is no such version");
-    delete_if(&app, Guard::Version(Version(-1))).await.expect_err("there is no such version");
+    put_if(&app, Guard::Absent, "2").await.expect_err("the key is present");
+    put_if(&app, Guard::Version(Version(-1)), "2").await.expect_err("no entry has this version");
+    delete_if(&app, Guard::Version(Version(-1))).await.expect_err("no entry has this version");
 
     assert_eq!(app.deliveries().await, []);
 }
@@ -111,23 +111,23 @@ pub(crate) async fn a_delete_of_an_absent_key_emits_nothing<S: Store>(store: Arc
     assert_eq!(app.deliveries().await, []);
 }
 
-pub(crate) async fn versions_grow_across_a_delete<S: Store>(store: Arc<S>) {
+pub(crate) async fn versions_of_a_key_grow_across_a_delete<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut versions = Vec::new();
     for _ in 0..3 {
         versions.push(app.put("c", "k", "1").await.version);
         versions.push(app.put("c", "k", "1").await.version);
-        versions.push(app.delete("c", "k").await.expect("there was a value").version);
+        versions.push(app.delete("c", "k").await.expect("the key has a value").version);
     }
     assert!(versions.is_sorted_by(|one, next| one < next), "{versions:?}");
 }
 
-pub(crate) async fn a_mutation_is_told_as_its_event_tells_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_answer_of_a_mutation_equals_its_event<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&on_kv("writes", "*", "*")).await.id;
 
     let put = app.put("c", "a/b", r#"{"n":1.50}"#).await;
-    let deleted = app.delete("c", "a/b").await.expect("there was a value");
+    let deleted = app.delete("c", "a/b").await.expect("the key has a value");
 
     for (mutated, event_type, value) in [(put, "kv.set", r#"{"n":1.50}"#), (deleted, "kv.delete", "null")] {
         let event = app.next(lane).await.event;
@@ -137,8 +137,9 @@ pub(crate) async fn a_mutation_is_told_as_its_event_tells_it<S: Store>(store: Ar
     }
 }
 
-/// A value that is put while an event is handled belongs to that event's chain.
-pub(crate) async fn a_mutation_carries_its_cause<S: Store>(store: Arc<S>) {
+/// The event of a value that is put while another event is handled continues the chain of that
+/// event.
+pub(crate) async fn the_event_of_a_mutation_carries_its_cause<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&on_kv("writes", "*", "*")).await.id;
     let parent = Parent {
@@ -159,8 +160,8 @@ pub(crate) async fn a_mutation_carries_its_cause<S: Store>(store: Arc<S>) {
     }
 }
 
-/// Names that mean something to a dialect's patterns, that sort differently by a locale or by UTF-16, and prefixes
-/// of each other.
+/// Keys with characters that are special in the patterns of an SQL dialect, keys that a locale or
+/// UTF-16 would sort differently, and keys that are prefixes of other keys.
 const KEYS: [&str; 30] = [
     "a",
     "a b",
@@ -194,8 +195,8 @@ const KEYS: [&str; 30] = [
     "~",
 ];
 
-/// Lists by `prefix` in pages of `limit`, each page after the last key of the one before.
-async fn walk<S: Store>(app: &App<S>, prefix: &str, limit: u32) -> Vec<String> {
+/// Lists by `prefix` in pages of `limit`. Each page begins after the last key of the page before.
+async fn list_all<S: Store>(app: &App<S>, prefix: &str, limit: u32) -> Vec<String> {
     let mut keys: Vec<String> = Vec::new();
     loop {
         let after = keys.last().map(|last| key(last));
@@ -205,11 +206,11 @@ async fn walk<S: Store>(app: &App<S>, prefix: &str, limit: u32) -> Vec<String> {
             return keys;
         }
         keys.extend(page.iter().map(|entry| entry.key.to_string()));
-        assert!(keys.len() <= KEYS.len(), "a key came twice: {keys:?}");
+        assert!(keys.len() <= KEYS.len(), "a key is in two pages: {keys:?}");
     }
 }
 
-pub(crate) async fn a_list_is_in_byte_order_by_prefix_and_page<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_list_by_prefix_and_page_is_in_byte_order<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     for (n, at) in KEYS.iter().enumerate() {
         app.put("c", at, &n.to_string()).await;
@@ -222,18 +223,18 @@ pub(crate) async fn a_list_is_in_byte_order_by_prefix_and_page<S: Store>(store: 
     for prefix in prefixes {
         let expected: Vec<_> = sorted.iter().filter(|key| key.starts_with(prefix)).copied().collect();
         for limit in [1, 3, 100] {
-            assert_eq!(walk(&app, prefix, limit).await, expected, "prefix {prefix:?}, pages of {limit}");
+            assert_eq!(list_all(&app, prefix, limit).await, expected, "prefix {prefix:?}, pages of {limit}");
         }
     }
     for entry in app.entries("c").await {
-        let nth = KEYS.iter().position(|key| *key == entry.key.as_str()).expect("it was put");
+        let nth = KEYS.iter().position(|key| *key == entry.key.as_str()).expect("the key is one of KEYS");
         assert_eq!(entry.value, json(&nth.to_string()), "{}", entry.key);
         assert_eq!(app.get("c", entry.key.as_str()).await, Some(entry));
     }
 }
 
-/// A cursor is a key, there or not, within the prefix or not.
-pub(crate) async fn a_cursor_need_not_be_a_key_that_is_there<S: Store>(store: Arc<S>) {
+/// A cursor is a key. It need not be present, and it may be outside the prefix.
+pub(crate) async fn a_cursor_may_be_a_missing_key<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     for at in ["a", "b1", "b2", "b4", "c"] {
         app.put("c", at, "1").await;
@@ -253,17 +254,17 @@ pub(crate) async fn a_cursor_need_not_be_a_key_that_is_there<S: Store>(store: Ar
     }
 }
 
-pub(crate) async fn kv_of_an_unknown_app_is_told<S: Store>(store: Arc<S>) {
-    let nobody = App { store, name: app_name("nobody") };
+pub(crate) async fn kv_calls_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
+    let missing = App { store, name: app_name("missing") };
     let (c, k) = (collection("c"), key("k"));
     let page = KvPage { prefix: String::new(), after: None, limit: 10 };
 
-    assert_eq!(KvStore::get(&*nobody.store, &nobody.name, &c, &k).await, Err(PortError::UnknownApp));
-    assert_eq!(put_if(&nobody, Guard::Any, "1").await, Err(PortError::UnknownApp));
-    assert_eq!(put_if(&nobody, Guard::Version(Version(1)), "1").await, Err(PortError::UnknownApp));
-    assert_eq!(delete_if(&nobody, Guard::Any).await, Err(PortError::UnknownApp));
-    assert_eq!(KvStore::list(&*nobody.store, &nobody.name, &c, &page).await, Err(PortError::UnknownApp));
+    assert_eq!(KvStore::get(&*missing.store, &missing.name, &c, &k).await, Err(PortError::UnknownApp));
+    assert_eq!(put_if(&missing, Guard::Any, "1").await, Err(PortError::UnknownApp));
+    assert_eq!(put_if(&missing, Guard::Version(Version(1)), "1").await, Err(PortError::UnknownApp));
+    assert_eq!(delete_if(&missing, Guard::Any).await, Err(PortError::UnknownApp));
+    assert_eq!(KvStore::list(&*missing.store, &missing.name, &c, &page).await, Err(PortError::UnknownApp));
 
-    let made = App::named(&nobody.store, "nobody").await;
-    assert_eq!(made.entries("c").await, [], "nothing was written");
+    let created = App::named(&missing.store, "missing").await;
+    assert_eq!(created.entries("c").await, [], "nothing was written");
 }

@@ -1,4 +1,4 @@
-//! Which lanes there are, and how many rows of one lane may be leased at once.
+//! Discovery of lanes, and the limit of leased rows per lane (`max_concurrency`).
 
 use crate::Store;
 use crate::support::*;
@@ -11,7 +11,7 @@ pub(crate) async fn an_empty_outbox_has_no_lanes<S: Store>(store: Arc<S>) {
     app.go(1).await;
     let row = app.next(lane.id).await;
     app.settle(&row, done()).await;
-    assert_eq!(app.discover().await.1, [], "a lane whose rows are all done is none");
+    assert_eq!(app.discover().await.1, [], "a lane without rows is not discovered");
 }
 
 pub(crate) async fn lanes_are_discovered_with_their_next_due_time_and_limit<S: Store>(store: Arc<S>) {
@@ -25,7 +25,7 @@ pub(crate) async fn lanes_are_discovered_with_their_next_due_time_and_limit<S: S
 
     let (now, lanes) = app.discover().await;
 
-    let first_due = rows.iter().map(|row| row.due_at).min().expect("there are rows");
+    let first_due = rows.iter().map(|row| row.due_at).min().expect("the outbox has rows");
     let expected = [
         LaneState { trigger: limited, next_due: first_due, max_concurrency: Some(3) },
         LaneState { trigger: unlimited, next_due: first_due, max_concurrency: None },
@@ -34,12 +34,13 @@ pub(crate) async fn lanes_are_discovered_with_their_next_due_time_and_limit<S: S
     assert!(now >= first_due, "{now} is before {first_due}");
 }
 
-pub(crate) async fn a_lane_that_is_wholly_leased_is_not_discovered<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lane_with_all_rows_leased_is_not_discovered<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 1).await;
     let (_, lanes) = app.discover().await;
-    let second = app.deliveries().await.into_iter().find(|row| row.id != rows[0].id).expect("the other row").due_at;
+    let second =
+        app.deliveries().await.into_iter().find(|row| row.id != rows[0].id).expect("the other row exists").due_at;
     assert_eq!(lanes.iter().map(|lane| lane.next_due).collect::<Vec<_>>(), [second]);
 
     app.claim(lane.id, 1).await;
@@ -47,7 +48,7 @@ pub(crate) async fn a_lane_that_is_wholly_leased_is_not_discovered<S: Store>(sto
     assert_eq!(app.discover().await.1, []);
 }
 
-pub(crate) async fn an_expired_lease_brings_its_lane_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lane_with_an_expired_lease_is_discovered<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (_, row) = app.next_expiring(lane.id).await;
@@ -57,21 +58,21 @@ pub(crate) async fn an_expired_lease_brings_its_lane_back<S: Store>(store: Arc<S
     assert_eq!(lanes, [LaneState { trigger: lane.id, next_due: row.due_at, max_concurrency: None }]);
 }
 
-pub(crate) async fn what_is_due_later_is_discovered_with_its_time<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_lane_is_discovered_with_its_future_due_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 2).await;
     let delays = [A_MINUTE.saturating_mul(2), A_MINUTE];
-    let put_off = rows.iter().zip(delays).map(|(row, delay)| settlement(row, Verdict::Deferred { delay }));
-    let then = app.exchange(put_off.collect(), Vec::new()).await.now;
+    let deferrals = rows.iter().zip(delays).map(|(row, delay)| settlement(row, Verdict::Deferred { delay }));
+    let deferred_at = app.exchange(deferrals.collect(), Vec::new()).await.now;
 
     let (_, lanes) = app.discover().await;
 
-    assert_eq!(lanes, [LaneState { trigger: lane.id, next_due: then.plus(A_MINUTE), max_concurrency: None }]);
+    assert_eq!(lanes, [LaneState { trigger: lane.id, next_due: deferred_at.plus(A_MINUTE), max_concurrency: None }]);
 }
 
-/// The limit that counts is the trigger's of now, not the one of the emission.
-pub(crate) async fn a_lane_shows_the_limit_of_now<S: Store>(store: Arc<S>) {
+/// The limit is that of the trigger now, not that at the emission.
+pub(crate) async fn a_lane_has_the_current_limit_of_its_trigger<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(5).await;
     app.trigger(&TriggerSpec { max_concurrency: limit(2), ..lane.spec.clone() }).await;
@@ -80,7 +81,7 @@ pub(crate) async fn a_lane_shows_the_limit_of_now<S: Store>(store: Arc<S>) {
     assert_eq!(app.claim(lane.id, 5).await.len(), 2);
 }
 
-pub(crate) async fn no_more_than_the_limit_is_leased_at_once<S: Store>(store: Arc<S>) {
+pub(crate) async fn no_more_rows_than_the_limit_are_leased_at_once<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
     let other = app.trigger(&on_app("other", "go")).await.id;
@@ -91,18 +92,20 @@ pub(crate) async fn no_more_than_the_limit_is_leased_at_once<S: Store>(store: Ar
     assert_eq!((of(limited).len(), of(other).len()), (2, 5));
     assert_eq!(app.claim(limited, 5).await, []);
 
-    // Settlements come before claims: each frees its place in its own exchange.
+    // An exchange settles before it claims, so that a settled row frees its slot for the same
+    // exchange.
     let rows = of(limited);
     let one = app.exchange(vec![settlement(&rows[0], done())], vec![quota(limited, 5)]).await.claimed;
     assert_eq!(one.len(), 1);
-    let put_off = Verdict::Deferred { delay: A_MINUTE };
-    let two = app.exchange(vec![settlement(&rows[1], put_off)], vec![quota(limited, 5)]).await.claimed;
+    let deferred = Verdict::Deferred { delay: A_MINUTE };
+    let two = app.exchange(vec![settlement(&rows[1], deferred)], vec![quota(limited, 5)]).await.claimed;
     assert_eq!(two.len(), 1);
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
-/// What is leased counts against the limit of now, whatever the limit was when it was claimed.
-pub(crate) async fn a_changed_limit_counts_what_is_leased<S: Store>(store: Arc<S>) {
+/// Leased rows count against the current limit, also if the limit was different when they were
+/// claimed.
+pub(crate) async fn a_changed_limit_counts_the_leased_rows<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = |max| TriggerSpec { max_concurrency: limit(max), ..on_app("limited", "go") };
     let lane = app.trigger(&limited(3)).await.id;
@@ -110,14 +113,14 @@ pub(crate) async fn a_changed_limit_counts_what_is_leased<S: Store>(store: Arc<S
     assert_eq!(app.claim(lane, 9).await.len(), 3);
 
     app.trigger(&limited(2)).await;
-    assert_eq!(app.claim(lane, 9).await.len(), 0, "more are leased than may be now");
+    assert_eq!(app.claim(lane, 9).await.len(), 0, "more rows are leased than the new limit");
     app.trigger(&limited(5)).await;
     assert_eq!(app.claim(lane, 9).await.len(), 2);
     app.trigger(&TriggerSpec { max_concurrency: None, ..limited(1) }).await;
     assert_eq!(app.claim(lane, 9).await.len(), 4);
 }
 
-pub(crate) async fn an_expired_lease_frees_its_place<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_expired_lease_frees_its_slot<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
     app.go(3).await;
@@ -127,11 +130,11 @@ pub(crate) async fn an_expired_lease_frees_its_place<S: Store>(store: Arc<S>) {
 
     let again = app.claim(limited, 5).await;
 
-    assert_eq!(ids(&again), ids(&expired), "the two that were lost come first, and fill the lane");
+    assert_eq!(ids(&again), ids(&expired), "the two rows with expired leases come first and fill the lane");
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
-pub(crate) async fn a_renewal_keeps_its_place<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_renewed_lease_keeps_its_slot<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(1), ..on_app("limited", "go") }).await.id;
     app.go(2).await;
@@ -141,7 +144,7 @@ pub(crate) async fn a_renewal_keeps_its_place<S: Store>(store: Arc<S>) {
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
-pub(crate) async fn a_pause_does_not_touch_what_runs<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_pause_does_not_affect_leased_rows<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;
     let rows = app.claim(lane.id, 2).await;
@@ -152,5 +155,9 @@ pub(crate) async fn a_pause_does_not_touch_what_runs<S: Store>(store: Arc<S>) {
     app.settle(&rows[1], Verdict::Deferred { delay: Micros::ZERO }).await;
 
     assert_eq!(app.deliveries().await.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[1].id]);
-    assert_eq!((app.lanes().await, app.claim(lane.id, 5).await), (vec![], vec![]), "what was put back waits");
+    assert_eq!(
+        (app.lanes().await, app.claim(lane.id, 5).await),
+        (vec![], vec![]),
+        "a released row waits until the trigger resumes"
+    );
 }

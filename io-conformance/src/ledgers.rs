@@ -1,4 +1,5 @@
-//! What ended without a dead letter: chains that were cut, and replies that reached nobody.
+//! Deliveries that ended without a dead letter: loops that were cut, and executions whose caller
+//! was gone.
 
 use crate::Store;
 use crate::support::*;
@@ -17,7 +18,7 @@ impl<S: Store> App<S> {
     }
 }
 
-pub(crate) async fn a_loop_is_one_entry_for_a_trigger_and_a_root<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_loop_is_one_entry_per_trigger_and_root<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     assert_eq!(app.loops(10).await, []);
@@ -29,14 +30,14 @@ pub(crate) async fn a_loop_is_one_entry_for_a_trigger_and_a_root<S: Store>(store
     let loops = app.loops(10).await;
     let expected: Vec<_> = rows.iter().rev().map(|row| (row.event.root_id, 1, row.event.id)).collect();
     let shown: Vec<_> = loops.iter().map(|entry| (entry.root_id, entry.count, entry.last_event_id)).collect();
-    assert_eq!(shown, expected, "the last one first");
+    assert_eq!(shown, expected, "the newest loop comes first");
     assert!(loops.iter().all(|entry| entry.trigger == lane.spec.name));
     assert_eq!((app.loops(1).await, other.loops(10).await), (loops[..1].to_vec(), vec![]));
-    let nowhere = LedgerStore::loops(&*store, &app_name("nowhere"), 1).await;
-    assert_eq!(nowhere, Err(PortError::UnknownApp));
+    let missing = LedgerStore::loops(&*store, &app_name("missing"), 1).await;
+    assert_eq!(missing, Err(PortError::UnknownApp));
 }
 
-pub(crate) async fn an_abandoned_execution_is_told_with_its_cause<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_abandoned_execution_is_listed_with_its_cause<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     app.go(3).await;
@@ -51,7 +52,11 @@ pub(crate) async fn an_abandoned_execution_is_told_with_its_cause<S: Store>(stor
     assert_eq!(found, expected);
     for one in &shown {
         let known = (&one.outcome, one.status, &one.message);
-        assert_eq!((&one.trigger, known), (&lane.spec.name, (&None, None, &None)), "nobody knows how it ended");
+        assert_eq!(
+            (&one.trigger, known),
+            (&lane.spec.name, (&None, None, &None)),
+            "an execution without an outcome has null fields"
+        );
     }
     assert_eq!(app.abandoned(None, 1).await, shown[..1]);
     assert_eq!(app.abandoned(Some(&rows[2]), 10).await, shown[1..]);

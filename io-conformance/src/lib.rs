@@ -1,16 +1,16 @@
-//! What every store of Tidegate must do, as one suite.
+//! The conformance suite: one set of cases that every store of Tidegate must pass.
 //!
-//! A store's crate makes an empty store in a [`World`] and writes, once, in its tests:
+//! The tests of a store implement [`World`], which holds an empty store, and contain one line:
 //!
 //! ```text
 //! tidegate_io_conformance::conformance!(fresh().await);
 //! ```
 //!
-//! which becomes one test per case, so that a failure names the promise that was broken. The expression is evaluated
-//! once per test, in a function that sees the names around the macro.
+//! The macro makes one test per case, so that a failure names the broken promise. The expression is
+//! evaluated once per test, in a function that sees the names around the macro.
 //!
-//! Cases see a store only through its ports and its own clock: they wait for a due time or an expired lease by asking
-//! again, never by sleeping for a guess.
+//! Cases use a store only through its ports and its clock. To wait for a due time or an expired
+//! lease, a case repeats its request until the store answers as expected.
 
 mod list;
 mod random;
@@ -18,9 +18,10 @@ mod support;
 mod world;
 
 mod calls;
-mod carried;
 mod claim;
 mod concurrent;
+mod concurrent_writes;
+mod conflicts;
 mod cron;
 mod dead_letters;
 mod deliveries;
@@ -29,6 +30,7 @@ mod effects;
 mod emit;
 mod fan_out;
 mod fence;
+mod inline_claim;
 mod kv;
 mod lanes;
 mod ledgers;

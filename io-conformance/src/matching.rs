@@ -1,14 +1,13 @@
-//! The store's matching is the core's: random triggers and random events, compared in bulk.
+//! The store matches events as the core does. Random triggers and random events are compared.
 //!
-//! Patterns and texts are made of the same pieces: what the SQL dialects' own patterns give a meaning to, alone and in
-//! groups, letters that differ only in case, and characters longer than one byte.
+//! Patterns and texts are made of the same pieces: characters that are special in the patterns of
+//! an SQL dialect, alone and in groups, letters that differ only in case, and characters longer
+//! than one byte.
 
 use crate::Store;
 use crate::support::*;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::{
@@ -16,18 +15,12 @@ use tidegate_core::{
     matching,
 };
 
-/// `count` values of `strategy`, the same ones in every run.
-fn draw<T: Strategy>(count: usize, strategy: &T) -> Vec<T::Value> {
-    let mut runner = TestRunner::deterministic();
-    (0..count).map(|_| strategy.new_tree(&mut runner).expect("a value").current()).collect()
-}
-
 const PIECES: [&str; 27] = [
     "a", "b", "ab", "A", "-", "/", "é", "😀", "\u{fffd}", "\u{fffe}", "\u{ffff}", "%", "_", "?", "[", "]", "\\", "^",
     "[a]", "[a-b]", "[^a]", "[!b]", "[]", "\\%", "\\_", "\\a", "\\\\",
 ];
 
-/// What matches any one character or any text in one dialect or the other.
+/// The wildcards of the SQL dialects, which are plain characters in Tidegate.
 const WILD: [&str; 3] = ["?", "_", "%"];
 
 /// One to three pieces.
@@ -35,7 +28,7 @@ fn texts() -> impl Strategy<Value = String> {
     collection_of(1..=3, select(PIECES.to_vec()))
 }
 
-/// One to four pieces, many of them a `*`.
+/// One to four pieces, more than half of them `*`.
 fn patterns() -> impl Strategy<Value = String> {
     collection_of(1..=4, prop_oneof![4 => Just("*"), 2 => select(PIECES.to_vec()), 1 => select(WILD.to_vec())])
 }
@@ -47,7 +40,7 @@ fn collection_of(
     proptest::collection::vec(pieces, count).prop_map(|pieces| pieces.concat())
 }
 
-/// A name, and what may be compared with it.
+/// A regular expression for names of triggers and collections.
 const WORDS: &str = r"[abA_-][abA._-]{0,3}";
 
 fn word_patterns() -> impl Strategy<Value = String> {
@@ -60,8 +53,8 @@ fn event(app: &App<impl Store>, source: Source, event_type: &str, subject: &str)
         id,
         app: app.name.clone(),
         source,
-        event_type: EventType::new(event_type).expect("a type"),
-        subject: Subject::new(subject).expect("a subject"),
+        event_type: EventType::new(event_type).expect("a valid type"),
+        subject: Subject::new(subject).expect("a valid subject"),
         time: Timestamp::EPOCH,
         data: Json::null(),
         actor: actor(),
@@ -78,14 +71,15 @@ fn expected(event: &Event, triggers: &[Trigger]) -> Vec<TriggerId> {
     lanes
 }
 
-/// Counts the comparisons by their outcome, so that a run which only ever saw one of them fails.
+/// Counts matches and comparisons. A run in which nearly all or nearly no patterns match proves
+/// little, and fails.
 #[derive(Default)]
-struct Seen {
+struct Comparisons {
     matched: usize,
     compared: usize,
 }
 
-impl Seen {
+impl Comparisons {
     fn compare(&mut self, event: &Event, triggers: &[Trigger], actual: &[TriggerId]) {
         let expected = expected(event, triggers);
         if actual != expected {
@@ -94,13 +88,13 @@ impl Seen {
                 .filter(|trigger| actual.contains(&trigger.id) != expected.contains(&trigger.id))
                 .map(|trigger| (&trigger.spec.rule, actual.contains(&trigger.id)))
                 .collect();
-            panic!("{} {:?}: the store differs on {differ:?}", event.event_type, event.subject.as_str());
+            panic!("{} {:?}: the store and the core differ on {differ:?}", event.event_type, event.subject.as_str());
         }
         self.matched += expected.len();
         self.compared += triggers.len();
     }
 
-    fn assert_telling(&self) {
+    fn assert_balanced(&self) {
         let share = self.matched as f64 / self.compared as f64;
         assert!((0.05..0.6).contains(&share), "{share} of {} comparisons matched", self.compared);
     }
@@ -118,11 +112,11 @@ pub(crate) async fn app_events_match_as_in_the_core<S: Store>(store: Arc<S>) {
 
     let emitted = app.emit(texts.iter().map(|(name, subject)| new_event(name, subject, "null")).collect()).await;
 
-    let mut seen = Seen::default();
+    let mut comparisons = Comparisons::default();
     for ((event_type, subject), emitted) in texts.iter().zip(&emitted) {
-        seen.compare(&event(&app, Source::App, event_type, subject), &triggers, &woken(emitted));
+        comparisons.compare(&event(&app, Source::App, event_type, subject), &triggers, &woken(emitted));
     }
-    seen.assert_telling();
+    comparisons.assert_balanced();
 }
 
 pub(crate) async fn kv_events_match_as_in_the_core<S: Store>(store: Arc<S>) {
@@ -136,17 +130,17 @@ pub(crate) async fn kv_events_match_as_in_the_core<S: Store>(store: Arc<S>) {
     }
     let triggers = app.triggers().await;
 
-    let mut seen = Seen::default();
+    let mut comparisons = Comparisons::default();
     for (in_collection, at) in
         draw(120, &(WORDS, prop_oneof![9 => texts(), 1 => Just("*".to_owned())])).iter().collect::<BTreeSet<_>>()
     {
         let subject = format!("{in_collection}/{at}");
         let put = app.put(in_collection, at, "1").await;
-        seen.compare(&event(&app, Source::Kv, "kv.set", &subject), &triggers, &woken(&put.emitted));
-        let deleted = app.delete(in_collection, at).await.expect("it was put");
-        seen.compare(&event(&app, Source::Kv, "kv.delete", &subject), &triggers, &woken(&deleted.emitted));
+        comparisons.compare(&event(&app, Source::Kv, "kv.set", &subject), &triggers, &woken(&put.emitted));
+        let deleted = app.delete(in_collection, at).await.expect("the key has a value");
+        comparisons.compare(&event(&app, Source::Kv, "kv.delete", &subject), &triggers, &woken(&deleted.emitted));
     }
-    seen.assert_telling();
+    comparisons.assert_balanced();
 }
 
 pub(crate) async fn dead_letters_match_as_in_the_core<S: Store>(store: Arc<S>) {
@@ -161,8 +155,8 @@ pub(crate) async fn dead_letters_match_as_in_the_core<S: Store>(store: Arc<S>) {
     let triggers = app.triggers().await;
     app.go(1).await;
     let lanes = triggers.iter().map(|trigger| quota(trigger.id, 1)).collect();
-    let dying = app.exchange(Vec::new(), lanes).await.claimed;
-    assert_eq!(dying.len(), names.len());
+    let rows_to_settle = app.exchange(Vec::new(), lanes).await.claimed;
+    assert_eq!(rows_to_settle.len(), names.len());
 
     let verdict = |row| Verdict::Dead {
         reason: DeadReason::HandlerMissing,
@@ -171,20 +165,21 @@ pub(crate) async fn dead_letters_match_as_in_the_core<S: Store>(store: Arc<S>) {
         fingerprint: format!("{row}"),
         disable_trigger: false,
     };
-    let reply = app.exchange(dying.iter().map(|row| settlement(row, verdict(row.id))).collect(), Vec::new()).await;
+    let reply =
+        app.exchange(rows_to_settle.iter().map(|row| settlement(row, verdict(row.id))).collect(), Vec::new()).await;
 
     let rows = app.deliveries().await;
-    let mut seen = Seen::default();
+    let mut comparisons = Comparisons::default();
     let mut all = BTreeSet::new();
     for name in &names {
         let fired = rows.iter().filter(|row| row.event.subject.as_str() == name).map(|row| &row.trigger);
         let mut fired: Vec<_> = fired
-            .map(|name| triggers.iter().find(|trigger| trigger.spec.name == *name).expect("its trigger").id)
+            .map(|name| triggers.iter().find(|trigger| trigger.spec.name == *name).expect("the trigger exists").id)
             .collect();
         fired.sort();
-        seen.compare(&event(&app, Source::DeadLetter, "dead_letter.created", name), &triggers, &fired);
+        comparisons.compare(&event(&app, Source::DeadLetter, "dead_letter.created", name), &triggers, &fired);
         all.extend(fired);
     }
-    seen.assert_telling();
+    comparisons.assert_balanced();
     assert_eq!(reply.woken, all.into_iter().collect::<Vec<_>>());
 }

@@ -1,4 +1,5 @@
-//! Principals, their roles and tokens, and how they stand when what they registered is claimed.
+//! Principals, their roles and tokens, and the standing of a registrant when a row of its trigger
+//! is claimed.
 
 use crate::Store;
 use crate::support::*;
@@ -11,7 +12,7 @@ use tidegate_core::{
 use tidegate_ports::{NewPrincipal, NewToken, PrincipalRecord, PrincipalStore, TriggerStore};
 
 fn id(text: &str) -> PrincipalId {
-    PrincipalId::new(text).expect("a principal")
+    PrincipalId::new(text).expect("a valid principal")
 }
 
 fn new(text: &str, admin: bool) -> NewPrincipal {
@@ -23,7 +24,7 @@ fn token(name: &str, principal: &str, digest: u8) -> NewToken {
 }
 
 async fn add<S: Store>(store: &S, text: &str, admin: bool) {
-    assert!(store.add(&new(text, admin)).await.expect("it is added"));
+    assert!(store.add(&new(text, admin)).await.expect("the store answers the add"));
 }
 
 async fn role<S: Store>(app: &App<S>, text: &str, role: Option<Role>) -> bool {
@@ -31,51 +32,52 @@ async fn role<S: Store>(app: &App<S>, text: &str, role: Option<Role>) -> bool {
 }
 
 async fn get<S: Store>(store: &S, text: &str) -> Option<PrincipalRecord> {
-    PrincipalStore::get(store, &id(text)).await.expect("it is read")
+    PrincipalStore::get(store, &id(text)).await.expect("the principal is read")
 }
 
-pub(crate) async fn a_principal_is_made_once_and_found<S: Store>(store: Arc<S>) {
-    assert_eq!(PrincipalStore::list(&*store).await.expect("they are listed"), []);
+pub(crate) async fn a_principal_is_created_once<S: Store>(store: Arc<S>) {
+    assert_eq!(PrincipalStore::list(&*store).await.expect("the list is read"), []);
     add(&*store, "user:bob", false).await;
     add(&*store, "user:ann", true).await;
-    assert!(!store.add(&new("user:ann", false)).await.expect("it is tried"), "the name is taken");
-    let listed = PrincipalStore::list(&*store).await.expect("they are listed");
+    assert!(!store.add(&new("user:ann", false)).await.expect("the store answers"), "the name is taken");
+    let listed = PrincipalStore::list(&*store).await.expect("the list is read");
     let shown: Vec<_> = listed.iter().map(|one| (one.id.as_str(), one.admin, one.disabled)).collect();
     assert_eq!(shown, [("user:ann", true, false), ("user:bob", false, false)]);
     assert_eq!(get(&*store, "user:ann").await.as_ref(), Some(&listed[0]));
     assert_eq!(get(&*store, "user:eve").await, None);
 }
 
-pub(crate) async fn a_password_is_kept_as_its_hash<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_password_is_stored_as_a_hash<S: Store>(store: Arc<S>) {
     let hashed = NewPrincipal { password_hash: Some("$a$".to_owned()), ..new("user:ann", false) };
-    assert!(store.add(&hashed).await.expect("it is added"));
+    assert!(store.add(&hashed).await.expect("the store answers the add"));
     add(&*store, "user:bob", false).await;
-    let hash = async |text| store.password_hash(&id(text)).await.expect("it is read");
+    let hash = async |text| store.password_hash(&id(text)).await.expect("the principal is read");
     assert_eq!((hash("user:ann").await.as_deref(), hash("user:bob").await), (Some("$a$"), None));
-    assert!(store.set_password(&id("user:bob"), "$b$").await.expect("it is set"));
+    assert!(store.set_password(&id("user:bob"), "$b$").await.expect("the password is set"));
     assert_eq!((hash("user:bob").await.as_deref(), hash("user:eve").await), (Some("$b$"), None));
-    assert!(!store.set_password(&id("user:eve"), "$c$").await.expect("it is tried"));
+    assert!(!store.set_password(&id("user:eve"), "$c$").await.expect("the store answers"));
 }
 
-pub(crate) async fn roles_are_given_changed_and_taken<S: Store>(store: Arc<S>) {
+pub(crate) async fn roles_are_granted_changed_and_revoked<S: Store>(store: Arc<S>) {
     let (app, other) = (App::named(&store, "a").await, App::named(&store, "b").await);
     add(&*store, "user:ann", false).await;
-    let roles = async || get(&*store, "user:ann").await.expect("it is there").roles;
+    let roles = async || get(&*store, "user:ann").await.expect("the principal exists").roles;
     assert!(role(&app, "user:ann", Some(Role::Viewer)).await && role(&other, "user:ann", Some(Role::Owner)).await);
     assert!(role(&app, "user:ann", Some(Role::Editor)).await);
     let expected = BTreeMap::from([(app.name.clone(), Role::Editor), (other.name.clone(), Role::Owner)]);
     assert_eq!(roles().await, expected);
     assert!(role(&other, "user:ann", None).await && role(&other, "user:ann", None).await);
     assert_eq!(roles().await, BTreeMap::from([(app.name.clone(), Role::Editor)]));
-    assert!(!role(&app, "user:eve", Some(Role::Viewer)).await, "nobody of this name");
+    assert!(!role(&app, "user:eve", Some(Role::Viewer)).await, "no principal has this name");
 }
 
-pub(crate) async fn a_token_names_its_bearer_while_it_is_valid<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_valid_token_identifies_its_principal<S: Store>(store: Arc<S>) {
     add(&*store, "user:ann", false).await;
     add(&*store, "token:ci", false).await;
-    let add_token = async |new: &NewToken| store.add_token(new).await.expect("it is tried");
-    let bearer =
-        async |digest: u8| store.bearer(&[digest; 32]).await.expect("it is looked up").map(|bearer| bearer.principal);
+    let add_token = async |new: &NewToken| store.add_token(new).await.expect("the store answers");
+    let bearer = async |digest: u8| {
+        store.bearer(&[digest; 32]).await.expect("the token is looked up").map(|bearer| bearer.principal)
+    };
     assert!(add_token(&token("ci", "token:ci", 1)).await && add_token(&token("laptop", "user:ann", 2)).await);
     assert!(!add_token(&token("ci", "user:ann", 3)).await, "the name is taken");
     let short = NewToken { valid_for: Some(Micros(1)), ..token("short", "user:ann", 4) };
@@ -84,22 +86,26 @@ pub(crate) async fn a_token_names_its_bearer_while_it_is_valid<S: Store>(store: 
     tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     assert_eq!((bearer(1).await, bearer(2).await), (Some(id("token:ci")), Some(id("user:ann"))));
     assert_eq!((bearer(3).await, bearer(4).await, bearer(5).await), (None, None, Some(id("user:ann"))));
-    let listed = store.tokens().await.expect("they are listed");
+    let listed = store.tokens().await.expect("the list is read");
     let names: Vec<_> = listed.iter().map(|one| (one.name.as_str(), one.expires_at.is_some())).collect();
     assert_eq!(names, [("ci", false), ("laptop", false), ("long", true), ("short", true)]);
 
-    assert!(store.set_disabled(&id("user:ann"), true).await.expect("it is disabled"));
+    assert!(store.set_disabled(&id("user:ann"), true).await.expect("the principal is disabled"));
     assert_eq!((bearer(2).await, bearer(1).await), (None, Some(id("token:ci"))));
-    assert!(store.set_disabled(&id("user:ann"), false).await.expect("it is enabled"));
+    assert!(store.set_disabled(&id("user:ann"), false).await.expect("the principal is enabled"));
     assert_eq!(bearer(2).await, Some(id("user:ann")));
-    assert!(store.delete_token("ci").await.expect("it is deleted"));
-    assert_eq!((bearer(1).await, get(&*store, "token:ci").await), (None, None), "it acted for itself");
-    assert!(store.delete_token("laptop").await.expect("it is deleted"));
-    assert!(get(&*store, "user:ann").await.is_some(), "a user outlives a token");
-    assert!(!store.delete_token("laptop").await.expect("it is tried"));
-    assert!(PrincipalStore::delete(&*store, &id("user:ann")).await.expect("it is deleted"));
-    assert_eq!((store.tokens().await.expect("they are listed"), bearer(5).await), (vec![], None));
-    assert!(!PrincipalStore::delete(&*store, &id("user:ann")).await.expect("it is tried"));
+    assert!(store.delete_token("ci").await.expect("the store answers the delete"));
+    assert_eq!(
+        (bearer(1).await, get(&*store, "token:ci").await),
+        (None, None),
+        "the principal of the token is deleted with it"
+    );
+    assert!(store.delete_token("laptop").await.expect("the store answers the delete"));
+    assert!(get(&*store, "user:ann").await.is_some(), "a user is not deleted with its token");
+    assert!(!store.delete_token("laptop").await.expect("the store answers"));
+    assert!(PrincipalStore::delete(&*store, &id("user:ann")).await.expect("the store answers the delete"));
+    assert_eq!((store.tokens().await.expect("the list is read"), bearer(5).await), (vec![], None));
+    assert!(!PrincipalStore::delete(&*store, &id("user:ann")).await.expect("the store answers"));
 }
 
 async fn standing<S: Store>(app: &App<S>, lane: TriggerId) -> Standing {
@@ -109,7 +115,7 @@ async fn standing<S: Store>(app: &App<S>, lane: TriggerId) -> Standing {
     row.standing
 }
 
-pub(crate) async fn a_claim_tells_how_the_registrant_stands<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_claim_returns_the_standing_of_the_registrant<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let put = async |by: &str| {
         app.delete_trigger("lane").await;
@@ -126,21 +132,21 @@ pub(crate) async fn a_claim_tells_how_the_registrant_stands<S: Store>(store: Arc
     assert_eq!(standing(&app, lane).await, Standing::Denied);
     let other = App::named(&store, "other").await;
     role(&other, "user:ann", Some(Role::Owner)).await;
-    assert_eq!(standing(&app, lane).await, Standing::Denied, "a role of another app");
+    assert_eq!(standing(&app, lane).await, Standing::Denied, "a role in another app gives no permission");
     for (given, expected) in
         [(Role::Viewer, Standing::Denied), (Role::Editor, Standing::Allowed), (Role::Owner, Standing::Allowed)]
     {
         role(&app, "user:ann", Some(given)).await;
         assert_eq!(standing(&app, lane).await, expected, "{given}");
     }
-    store.set_disabled(&id("user:ann"), true).await.expect("it is disabled");
+    store.set_disabled(&id("user:ann"), true).await.expect("the principal is disabled");
     assert_eq!(standing(&app, lane).await, Standing::Disabled);
     add(&*store, "token:root", true).await;
     let lane = put("token:root").await;
     assert_eq!(standing(&app, lane).await, Standing::Allowed);
 }
 
-pub(crate) async fn a_call_of_who_may_not_run_it_is_refused<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_call_without_permission_is_refused<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     add(&*store, "user:ann", false).await;
     let spec = spec("page", http("GET", "/"));
@@ -155,7 +161,7 @@ pub(crate) async fn a_call_of_who_may_not_run_it_is_refused<S: Store>(store: Arc
     };
     let begin = async |seq| {
         let request = Request::BeginCalls { calls: vec![call(seq)], lease_for: LEASE };
-        match store.call(request).await.expect("the call is begun") {
+        match store.call(request).await.expect("the store answers the call") {
             Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, .. }) => {
                 (begun.len(), refused.first().map(|(_, refusal)| *refusal))
             }

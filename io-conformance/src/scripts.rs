@@ -1,4 +1,4 @@
-//! Scripts: the source as it was put, a version that tells changes.
+//! Scripts: the source is kept byte for byte, and its version grows with each change.
 
 use crate::Store;
 use crate::support::*;
@@ -42,7 +42,7 @@ pub(crate) async fn scripts_are_listed_by_name<S: Store>(store: Arc<S>) {
     assert_eq!(listed, sorted);
 }
 
-pub(crate) async fn the_same_source_keeps_its_version<S: Store>(store: Arc<S>) {
+pub(crate) async fn an_unchanged_script_keeps_its_version<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let first = put(&app, "a", "1").await;
     assert_eq!(put(&app, "a", "1").await, first);
@@ -50,7 +50,7 @@ pub(crate) async fn the_same_source_keeps_its_version<S: Store>(store: Arc<S>) {
     let second = put(&app, "a", "2").await;
     assert!(second.version > first.version && second.updated_at > first.updated_at, "{second:?} after {first:?}");
     let third = put(&app, "a", "1").await;
-    assert!(third.version > second.version, "what it was before is a change, too");
+    assert!(third.version > second.version, "a return to an earlier source is a change");
 }
 
 pub(crate) async fn versions_of_a_script_grow_across_a_delete<S: Store>(store: Arc<S>) {
@@ -60,13 +60,13 @@ pub(crate) async fn versions_of_a_script_grow_across_a_delete<S: Store>(store: A
 
     assert!(delete(&app, "a").await);
     assert_eq!((get(&app, "a").await, app.scripts().await), (None, vec![]));
-    assert!(!delete(&app, "a").await, "there is none any more");
+    assert!(!delete(&app, "a").await, "the script is deleted");
 
     let after = put(&app, "a", "2").await;
     assert!(after.version > before.version, "{} after {}", after.version, before.version);
 }
 
-pub(crate) async fn a_scripts_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_script_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     let (one, other) = (App::named(&store, "one").await, App::named(&store, "other").await);
     let script = put(&one, "a", "1").await;
     assert_eq!(get(&other, "a").await, None);
@@ -77,13 +77,13 @@ pub(crate) async fn a_scripts_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     assert_eq!(get(&one, "a").await, Some(script));
 }
 
-pub(crate) async fn scripts_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
-    let (nobody, name) = (app_name("nobody"), script_name("a"));
+pub(crate) async fn scripts_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
+    let (missing, name) = (app_name("missing"), script_name("a"));
 
-    assert_eq!(ScriptStore::list(&*store, &nobody).await, Err(PortError::UnknownApp));
-    assert_eq!(ScriptStore::get(&*store, &nobody, &name).await, Err(PortError::UnknownApp));
-    assert_eq!(ScriptStore::put(&*store, &nobody, &name, "1").await, Err(PortError::UnknownApp));
-    assert_eq!(ScriptStore::delete(&*store, &nobody, &name).await, Err(PortError::UnknownApp));
+    assert_eq!(ScriptStore::list(&*store, &missing).await, Err(PortError::UnknownApp));
+    assert_eq!(ScriptStore::get(&*store, &missing, &name).await, Err(PortError::UnknownApp));
+    assert_eq!(ScriptStore::put(&*store, &missing, &name, "1").await, Err(PortError::UnknownApp));
+    assert_eq!(ScriptStore::delete(&*store, &missing, &name).await, Err(PortError::UnknownApp));
 
-    assert_eq!(App::named(&store, "nobody").await.scripts().await, [], "nothing was written");
+    assert_eq!(App::named(&store, "missing").await.scripts().await, [], "nothing was written");
 }

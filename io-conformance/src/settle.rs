@@ -1,4 +1,4 @@
-//! What each verdict makes of its row, exactly.
+//! Settlements: the exact effect of each verdict on its row.
 
 use crate::Store;
 use crate::support::*;
@@ -7,7 +7,7 @@ use tidegate_core::{AbandonCause, Attempt, DeadReason, ExecError, Lease, Micros,
 use tidegate_ports::{DeadLetter, DeliveryState, DeliverySummary};
 
 pub(crate) async fn done_deletes_the_row<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+    let (app, lane) = with_listeners(&store).await;
     let waiting = app.waiting().await;
     app.go(1).await;
     let row = app.next(lane.id).await;
@@ -15,7 +15,7 @@ pub(crate) async fn done_deletes_the_row<S: Store>(store: Arc<S>) {
     let reply = app.settle(&row, done()).await;
 
     assert_eq!((app.delivery(row.id).await, reply.woken), (None, vec![]));
-    assert_eq!((app.waiting().await, app.letters().await), (waiting, vec![]), "and leaves nothing");
+    assert_eq!((app.waiting().await, app.letters().await), (waiting, vec![]), "nothing else is written");
 }
 
 pub(crate) async fn a_retry_is_due_after_its_delay_and_keeps_its_history<S: Store>(store: Arc<S>) {
@@ -42,7 +42,8 @@ pub(crate) async fn a_retry_is_due_after_its_delay_and_keeps_its_history<S: Stor
     assert_eq!((app.claim(lane.id, 10).await, reply.woken), (vec![], vec![]));
 }
 
-/// A retry without delay is claimed in the very exchange that settles it: its history has one entry and none is lost.
+/// The exchange that settles a retry without delay can also claim the row. The history has one
+/// entry.
 pub(crate) async fn a_retry_without_delay_is_claimed_in_the_same_exchange<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
@@ -52,10 +53,10 @@ pub(crate) async fn a_retry_without_delay_is_claimed_in_the_same_exchange<S: Sto
 
     let reply = app.exchange(vec![settlement(&row, retry)], vec![quota(lane.id, 5)]).await;
 
-    let [again] = &reply.claimed[..] else { panic!("one row is claimed: {:#?}", reply.claimed) };
+    let [again] = &reply.claimed[..] else { panic!("not exactly one row is claimed: {:#?}", reply.claimed) };
     assert_eq!((again.id, again.attempt, again.lease, again.due_at), (row.id, 2, Lease(2), reply.now));
     assert_eq!(again.event, row.event);
-    assert_eq!(app.delivery(row.id).await.expect("the row is there").failed, [failed]);
+    assert_eq!(app.delivery(row.id).await.expect("the row exists").failed, [failed]);
 }
 
 pub(crate) async fn the_history_holds_every_attempt_in_order<S: Store>(store: Arc<S>) {
@@ -70,16 +71,16 @@ pub(crate) async fn the_history_holds_every_attempt_in_order<S: Store>(store: Ar
     app.settle(&third, Verdict::Retry { delay: Micros::ZERO, failed: three.clone() }).await;
     let fourth = app.next(lane.id).await;
     let history = [one, lost(2, second_at), three];
-    assert_eq!(app.delivery(first.id).await.expect("the row is there").failed, history);
+    assert_eq!(app.delivery(first.id).await.expect("the row exists").failed, history);
     let four = threw(4, fourth.due_at, "four");
 
     app.settle(&fourth, dead(four.clone())).await;
 
-    let [letter] = &app.letters().await[..] else { panic!("there is one letter") };
+    let [letter] = &app.letters().await[..] else { panic!("not exactly one letter") };
     assert_eq!(letter.failed, [&history[..], &[four]].concat());
 }
 
-pub(crate) async fn every_class_of_failure_reads_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn every_error_class_reads_back<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(100), ..on_app("lane", "go") }).await;
     app.go(1).await;
@@ -108,10 +109,10 @@ pub(crate) async fn every_class_of_failure_reads_back<S: Store>(store: Arc<S>) {
         row = app.next(lane.id).await;
     }
 
-    assert_eq!(app.delivery(row.id).await.expect("the row is there").failed, history);
+    assert_eq!(app.delivery(row.id).await.expect("the row exists").failed, history);
 }
 
-pub(crate) async fn dead_makes_a_letter_of_the_row<S: Store>(store: Arc<S>) {
+pub(crate) async fn dead_moves_the_row_to_the_dead_letters<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let row = app.next(lane.id).await;
@@ -142,11 +143,11 @@ pub(crate) async fn dead_makes_a_letter_of_the_row<S: Store>(store: Arc<S>) {
     };
     assert_eq!(letters, [expected]);
     assert_eq!(app.deliveries().await, []);
-    assert!(app.trigger_named("lane").await.expect("it is there").spec.enabled);
+    assert!(app.trigger_named("lane").await.expect("the trigger exists").spec.enabled);
 }
 
-/// The last attempt was lost, and the claim after it has recorded that: the verdict adds nothing.
-pub(crate) async fn dead_of_a_lost_attempt_keeps_what_the_claim_recorded<S: Store>(store: Arc<S>) {
+/// The last attempt was lost, and the next claim has recorded it. The verdict adds no attempt.
+pub(crate) async fn dead_after_a_lost_attempt_keeps_the_record_of_the_claim<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(1), ..on_app("lane", "go") }).await.id;
     app.go(1).await;
@@ -162,7 +163,7 @@ pub(crate) async fn dead_of_a_lost_attempt_keeps_what_the_claim_recorded<S: Stor
     };
     app.settle(&row, verdict).await;
 
-    let [letter] = &app.letters().await[..] else { panic!("there is one letter") };
+    let [letter] = &app.letters().await[..] else { panic!("not exactly one letter") };
     assert_eq!(letter.failed, [lost(1, claimed_at)]);
     assert_eq!((letter.attempts, letter.reason), (1, DeadReason::AttemptsExhausted));
     assert_eq!(letter.fingerprint, "0123456789abcdef");
@@ -191,7 +192,7 @@ pub(crate) async fn dead_without_any_attempt_has_no_history<S: Store>(store: Arc
     assert!(letters.iter().all(|letter| letter.failed.is_empty() && letter.attempts == 0), "{letters:#?}");
 }
 
-pub(crate) async fn dead_of_a_deleted_trigger_still_names_it<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_letter_of_a_deleted_trigger_keeps_its_name<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     app.delete_trigger("lane").await;
@@ -199,12 +200,12 @@ pub(crate) async fn dead_of_a_deleted_trigger_still_names_it<S: Store>(store: Ar
 
     app.settle(&row, dead(Attempt { error: ExecError::HandlerMissing, ..threw(1, row.due_at, "no handler") })).await;
 
-    let [letter] = &app.letters().await[..] else { panic!("there is one letter") };
+    let [letter] = &app.letters().await[..] else { panic!("not exactly one letter") };
     assert_eq!((letter.trigger.as_str(), &letter.handler), ("lane", &None));
     assert_eq!((&letter.principal, &letter.event), (&registrant(), &row.event));
 }
 
-pub(crate) async fn dead_may_switch_its_trigger_off<S: Store>(store: Arc<S>) {
+pub(crate) async fn dead_can_disable_its_trigger<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let other = app.trigger(&on_app("other", "go")).await;
     app.go(2).await;
@@ -220,14 +221,14 @@ pub(crate) async fn dead_may_switch_its_trigger_off<S: Store>(store: Arc<S>) {
 
     app.settle(&rows[0], verdict).await;
 
-    assert!(!app.trigger_named("lane").await.expect("it is there").spec.enabled);
-    assert!(app.trigger_named("other").await.expect("it is there").spec.enabled);
+    assert!(!app.trigger_named("lane").await.expect("the trigger exists").spec.enabled);
+    assert!(app.trigger_named("other").await.expect("the trigger exists").spec.enabled);
     assert_eq!(woken(&app.go(1).await[0]), [other.id], "the trigger gets no new rows");
-    assert_eq!(app.claim(lane.id, 10).await.len(), 1, "the rows that waited still run");
+    assert_eq!(app.claim(lane.id, 10).await.len(), 1, "rows from before the change still run");
 }
 
 pub(crate) async fn dropped_deletes_the_row_and_makes_no_letter<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+    let (app, lane) = with_listeners(&store).await;
     app.go(3).await;
     let waiting = app.waiting().await.len();
     for row in app.claim(lane.id, 3).await {
@@ -237,8 +238,8 @@ pub(crate) async fn dropped_deletes_the_row_and_makes_no_letter<S: Store>(store:
     assert_eq!((app.waiting().await.len(), app.letters().await), (waiting - 3, vec![]));
 }
 
-/// The same chain comes round more than once: the ledger of loops counts, and never refuses.
-pub(crate) async fn a_loop_is_dropped_as_often_as_it_comes_round<S: Store>(store: Arc<S>) {
+/// The same loop can be cut more than once. The ledger of loops counts it.
+pub(crate) async fn a_loop_is_dropped_every_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let mut row = app.next(lane.id).await;
@@ -258,7 +259,7 @@ pub(crate) async fn a_loop_is_dropped_as_often_as_it_comes_round<S: Store>(store
     assert_eq!((app.deliveries().await, app.letters().await), (vec![], vec![]));
 }
 
-pub(crate) async fn deferred_gives_the_attempt_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn deferred_does_not_count_the_attempt<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let row = app.next(lane.id).await;
@@ -266,13 +267,17 @@ pub(crate) async fn deferred_gives_the_attempt_back<S: Store>(store: Arc<S>) {
 
     let reply = app.settle(&row, Verdict::Deferred { delay }).await;
 
-    let waits = app.delivery(row.id).await.expect("the row is there");
-    assert_eq!((waits.attempt, waits.state, waits.due_at), (0, DeliveryState::Scheduled, reply.now.plus(delay)));
-    assert_eq!((waits.failed, waits.enqueued_at), (vec![], row.enqueued_at));
+    let deferred = app.delivery(row.id).await.expect("the row exists");
+    assert_eq!(
+        (deferred.attempt, deferred.state, deferred.due_at),
+        (0, DeliveryState::Scheduled, reply.now.plus(delay))
+    );
+    assert_eq!((deferred.failed, deferred.enqueued_at), (vec![], row.enqueued_at));
 }
 
-/// Deferred without delay is what a daemon does that shuts down: the next one goes on where this one was.
-pub(crate) async fn deferred_leaves_no_trace_but_the_lease<S: Store>(store: Arc<S>) {
+/// A daemon that shuts down defers its rows without delay. The next daemon continues with the same
+/// attempt number.
+pub(crate) async fn deferred_changes_only_the_lease_number<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
     let (lost_at, _) = app.next_expiring(lane.id).await;
@@ -281,13 +286,15 @@ pub(crate) async fn deferred_leaves_no_trace_but_the_lease<S: Store>(store: Arc<
 
     let reply = app.exchange(vec![defer], vec![quota(lane.id, 5)]).await;
 
-    let [third] = &reply.claimed[..] else { panic!("it is claimed in the same exchange: {:#?}", reply.claimed) };
+    let [third] = &reply.claimed[..] else {
+        panic!("the same exchange claims not exactly one row: {:#?}", reply.claimed)
+    };
     assert_eq!((third.id, third.attempt, third.lease), (second.id, 2, Lease(3)));
-    assert_eq!(app.delivery(third.id).await.expect("the row is there").failed, [lost(1, lost_at)]);
+    assert_eq!(app.delivery(third.id).await.expect("the row exists").failed, [lost(1, lost_at)]);
 }
 
-pub(crate) async fn abandoned_takes_the_row_away_and_makes_no_letter<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+pub(crate) async fn abandoned_deletes_the_row_and_makes_no_letter<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     for cause in [AbandonCause::NodeLost, AbandonCause::CallerGone] {
         app.go(1).await;
         let row = app.next(lane.id).await;
@@ -311,17 +318,17 @@ pub(crate) async fn one_exchange_settles_the_last_batch_and_claims_the_next<S: S
         claimed = reply.claimed;
     }
     assert_eq!(handled.len(), 500);
-    assert!(handled.is_sorted_by(|one, next| one < next), "in order, none twice");
+    assert!(handled.is_sorted_by(|one, next| one < next), "the rows are claimed in order, none twice");
     assert_eq!(app.deliveries().await, []);
 }
 
-pub(crate) async fn one_exchange_takes_every_verdict_at_once<S: Store>(store: Arc<S>) {
-    let (app, lane) = listening(&store).await;
+pub(crate) async fn one_exchange_applies_every_kind_of_verdict<S: Store>(store: Arc<S>) {
+    let (app, lane) = with_listeners(&store).await;
     let verdicts = async_verdicts();
     let others = app.waiting().await.len();
     app.go(3 * verdicts.len() as u32).await;
     let rows = app.claim(lane.id, 1_000).await;
-    // Blind writes of one key by three settlements are no conflict.
+    // Three settlements write the same key without reading it, which is no conflict.
     let settle: Vec<Settlement> =
         rows.iter().zip(verdicts.iter().cycle()).map(|(row, verdict)| settlement(row, verdict.clone())).collect();
 
@@ -333,10 +340,11 @@ pub(crate) async fn one_exchange_takes_every_verdict_at_once<S: Store>(store: Ar
     let left: Vec<_> = app.deliveries().await.into_iter().filter(|row| row.trigger.as_str() == "lane").collect();
     assert_eq!(left.iter().map(|row| row.id).collect::<Vec<_>>(), expected);
     let letters = app.letters().await;
-    let died = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Dead { .. })).count();
-    assert_eq!(letters.len(), 3 * died);
-    // Each time: two writes the first time and one write later, whose delete finds nothing any more; one event; and
-    // the deaths.
+    let dead_count = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Dead { .. })).count();
+    assert_eq!(letters.len(), 3 * dead_count);
+    // Rows for the listeners. The first settlement with effects changes two keys, and the later two
+    // change one key, because the deleted key is absent by then. Each of the three emits one event.
+    // Each dead letter makes one row.
     let made = app.waiting().await.len() - left.len() - others;
-    assert_eq!(made, (2 + 1 + 1) + 3 + 3 * died);
+    assert_eq!(made, (2 + 1 + 1) + 3 + 3 * dead_count);
 }

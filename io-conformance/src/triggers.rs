@@ -1,4 +1,5 @@
-//! Triggers: what is put reads back whole, versions tell changes, ids tell trigger from successor.
+//! Triggers: every field reads back, each change makes a new version, and a new trigger under an
+//! old name has a new id.
 
 use crate::Store;
 use crate::support::*;
@@ -9,14 +10,14 @@ use tidegate_core::{
 use tidegate_ports::{PortError, TriggerStore};
 
 fn eve() -> PrincipalId {
-    PrincipalId::new("user:eve").expect("a principal")
+    PrincipalId::new("user:eve").expect("a valid principal")
 }
 
 async fn put_as_eve<S: Store>(app: &App<S>, spec: &TriggerSpec) -> Trigger {
     TriggerStore::put(&*app.store, &app.name, spec, &eve()).await.expect("the trigger is put")
 }
 
-pub(crate) async fn every_kind_of_trigger_reads_back_whole<S: Store>(store: Arc<S>) {
+pub(crate) async fn every_kind_of_trigger_reads_back_with_all_fields<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let extreme = RetryPolicySpec {
         max_attempts: 100,
@@ -38,8 +39,8 @@ pub(crate) async fn every_kind_of_trigger_reads_back_whole<S: Store>(store: Arc<
         ),
         TriggerSpec {
             handler: Handler::Script(script_name("receipt")),
-            retry: extreme.try_into().expect("a policy"),
-            timeout_ms: 3_600_000.try_into().expect("a timeout"),
+            retry: extreme.try_into().expect("a valid policy"),
+            timeout_ms: 3_600_000.try_into().expect("a valid timeout"),
             max_concurrency: limit(10_000),
             isolation: Isolation::Fresh,
             enabled: false,
@@ -47,8 +48,8 @@ pub(crate) async fn every_kind_of_trigger_reads_back_whole<S: Store>(store: Arc<
         },
         TriggerSpec {
             handler: Handler::Webhook("https://example.org/a?b='c'&d=%20".to_owned()),
-            retry: fine.try_into().expect("a policy"),
-            timeout_ms: 1.try_into().expect("a timeout"),
+            retry: fine.try_into().expect("a valid policy"),
+            timeout_ms: 1.try_into().expect("a valid timeout"),
             max_concurrency: limit(1),
             ..spec("d", http("POST", "/orders/{id}"))
         },
@@ -95,14 +96,14 @@ pub(crate) async fn an_unchanged_trigger_keeps_its_version_and_registrant<S: Sto
     assert_eq!(app.trigger_named("lane").await, Some(lane));
 }
 
-pub(crate) async fn each_change_of_a_trigger_is_a_new_version<S: Store>(store: Arc<S>) {
+pub(crate) async fn each_change_of_a_trigger_makes_a_new_version<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let spec = lane.spec.clone();
     let changes = [
         TriggerSpec { rule: Match::App { event_type: pattern("gone"), subject: Pattern::any() }, ..spec.clone() },
         TriggerSpec { handler: Handler::Webhook("https://example.org/".to_owned()), ..spec.clone() },
         TriggerSpec { retry: attempts(2), ..spec.clone() },
-        TriggerSpec { timeout_ms: 5.try_into().expect("a timeout"), ..spec.clone() },
+        TriggerSpec { timeout_ms: 5.try_into().expect("a valid timeout"), ..spec.clone() },
         TriggerSpec { max_concurrency: limit(1), ..spec.clone() },
         TriggerSpec { isolation: Isolation::Fresh, ..spec.clone() },
         TriggerSpec { enabled: false, ..spec.clone() },
@@ -121,19 +122,22 @@ pub(crate) async fn each_change_of_a_trigger_is_a_new_version<S: Store>(store: A
     }
 }
 
-pub(crate) async fn a_pause_is_no_change_of_the_trigger<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_pause_does_not_change_the_trigger_version<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let paused = Trigger { paused: true, ..lane.clone() };
 
     assert_eq!(app.set_paused("lane", true).await, Some(paused.clone()));
-    assert_eq!(app.set_paused("lane", true).await, Some(paused.clone()), "again is the same");
+    assert_eq!(app.set_paused("lane", true).await, Some(paused.clone()), "a second pause changes nothing");
     assert_eq!(app.trigger_named("lane").await, Some(paused));
-    assert!(put_as_eve(&app, &TriggerSpec { retry: attempts(2), ..lane.spec.clone() }).await.paused, "a put keeps it");
-    assert!(!app.set_paused("lane", false).await.expect("it is there").paused);
+    assert!(
+        put_as_eve(&app, &TriggerSpec { retry: attempts(2), ..lane.spec.clone() }).await.paused,
+        "a put keeps the pause"
+    );
+    assert!(!app.set_paused("lane", false).await.expect("the trigger exists").paused);
     assert_eq!(app.set_paused("other", true).await, None);
 }
 
-pub(crate) async fn a_deleted_trigger_is_gone_and_frees_its_name<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_deleted_trigger_frees_its_name<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.set_paused("lane", true).await;
 
@@ -141,16 +145,16 @@ pub(crate) async fn a_deleted_trigger_is_gone_and_frees_its_name<S: Store>(store
 
     assert_eq!((app.trigger_named("lane").await, app.triggers().await), (None, vec![]));
     assert_eq!(app.set_paused("lane", true).await, None);
-    assert!(!app.delete_trigger("lane").await, "there is none any more");
+    assert!(!app.delete_trigger("lane").await, "the trigger is deleted");
     let successor = put_as_eve(&app, &lane.spec).await;
     assert_ne!(successor.id, lane.id);
     assert_eq!((successor.paused, successor.registered_by), (false, eve()));
     assert_eq!(app.trigger_named("lane").await.map(|trigger| trigger.id), Some(successor.id));
-    assert!(app.delete_trigger("lane").await, "a name can be used any number of times");
+    assert!(app.delete_trigger("lane").await, "a name can be reused any number of times");
     app.trigger(&lane.spec).await;
 }
 
-pub(crate) async fn a_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
+pub(crate) async fn a_trigger_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     let (one, lane) = App::with_lane(&store).await;
     let other = App::named(&store, "other").await;
     assert_eq!(other.trigger_named("lane").await, None);
@@ -162,17 +166,17 @@ pub(crate) async fn a_name_belongs_to_its_app<S: Store>(store: Arc<S>) {
     assert_eq!((one.triggers().await, other.triggers().await), (vec![lane], vec![others]));
 }
 
-pub(crate) async fn triggers_of_an_unknown_app_are_told<S: Store>(store: Arc<S>) {
-    let nobody = app_name("nobody");
+pub(crate) async fn triggers_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
+    let missing = app_name("missing");
     let name = trigger_name("lane");
     let unknown = PortError::UnknownApp;
 
-    assert_eq!(TriggerStore::list(&*store, &nobody).await, Err(unknown.clone()));
-    assert_eq!(TriggerStore::get(&*store, &nobody, &name).await, Err(unknown.clone()));
-    let put = TriggerStore::put(&*store, &nobody, &on_app("lane", "go"), &registrant()).await;
+    assert_eq!(TriggerStore::list(&*store, &missing).await, Err(unknown.clone()));
+    assert_eq!(TriggerStore::get(&*store, &missing, &name).await, Err(unknown.clone()));
+    let put = TriggerStore::put(&*store, &missing, &on_app("lane", "go"), &registrant()).await;
     assert_eq!(put, Err(unknown.clone()));
-    assert_eq!(TriggerStore::delete(&*store, &nobody, &name).await, Err(unknown.clone()));
-    assert_eq!(TriggerStore::set_paused(&*store, &nobody, &name, true).await, Err(unknown));
+    assert_eq!(TriggerStore::delete(&*store, &missing, &name).await, Err(unknown.clone()));
+    assert_eq!(TriggerStore::set_paused(&*store, &missing, &name, true).await, Err(unknown));
 
-    assert_eq!(App::named(&store, "nobody").await.triggers().await, [], "nothing was written");
+    assert_eq!(App::named(&store, "missing").await.triggers().await, [], "nothing was written");
 }

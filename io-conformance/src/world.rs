@@ -6,7 +6,7 @@ use tidegate_ports::{
     QueueStore, ScriptStore, TokenStore, TriggerStore,
 };
 
-/// All that a store is to Tidegate: every store port at once.
+/// Every port of a store, as one trait.
 pub trait Store:
     DispatchStore
     + KvStore
@@ -39,16 +39,17 @@ impl<S> Store for S where
 {
 }
 
-/// One empty store for one case, and whatever must live as long as it does: a temporary directory, a database.
+/// One empty store for one case, with the resources that must live as long: a temporary directory
+/// or a database.
 pub trait World: Send + Sync + 'static {
     /// The store under test.
     type Store: Store;
 
-    /// The store, the same one at each call.
+    /// The store. Every call returns the same one.
     fn store(&self) -> Arc<Self::Store>;
 
-    /// Cleans up. It is called when the case has passed; after a failure the world is only dropped, so that what the
-    /// case left behind can be looked at.
+    /// Cleans up after a case that passed. After a failure the world is only dropped, so that its
+    /// database can be inspected.
     fn close(self) -> impl Future<Output = ()> + Send
     where
         Self: Sized,
@@ -57,7 +58,7 @@ pub trait World: Send + Sync + 'static {
     }
 }
 
-/// Far longer than any case takes on a busy machine, and short enough that a hang is noticed.
+/// Much longer than any case takes on a busy machine, and short enough that a hang fails the case.
 const CASE_MAX: Duration = Duration::from_secs(120);
 
 pub(crate) async fn run<W, F>(world: W, case: impl FnOnce(Arc<W::Store>) -> F)

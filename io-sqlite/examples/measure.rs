@@ -1,4 +1,5 @@
-//! How long the store takes: `cargo run -p tidegate-io-sqlite --example measure`. On a new file in a temporary directory.
+//! Measures the store on a new file in a temporary directory: `cargo run -p tidegate-io-sqlite
+//! --example measure`.
 
 use futures_util::future::join_all;
 use std::sync::Arc;
@@ -16,13 +17,13 @@ const LEASE: Micros = Micros::from_secs(600);
 
 #[tokio::main]
 async fn main() {
-    let directory = tempfile::TempDir::new().expect("a directory");
+    let directory = tempfile::TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("measure.db");
-    let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await.expect("it opens"));
-    let app = AppName::new("measure").expect("a name");
-    let by = PrincipalId::new("admin").expect("a principal");
+    let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await.expect("the file opens"));
+    let app = AppName::new("measure").expect("a valid name");
+    let by = PrincipalId::new("admin").expect("a valid principal");
     let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
-    AppStore::deploy(&*store, &app, &nothing, &by).await.expect("the app is made");
+    AppStore::deploy(&*store, &app, &nothing, &by).await.expect("the app is created");
     let free = trigger(&store, &app, &by, "free", None).await;
     let limited = trigger(&store, &app, &by, "limited", Some(10)).await;
 
@@ -38,12 +39,12 @@ async fn main() {
 
 async fn trigger(store: &SqliteStore, app: &AppName, by: &PrincipalId, name: &str, limit: Option<u64>) -> Trigger {
     let spec = TriggerSpec {
-        name: TriggerName::new(name).expect("a name"),
-        rule: Match::App { event_type: Pattern::new("go").expect("a pattern"), subject: Pattern::any() },
-        handler: Handler::Native(ScriptName::new("noop").expect("a name")),
+        name: TriggerName::new(name).expect("a valid name"),
+        rule: Match::App { event_type: Pattern::new("go").expect("a valid pattern"), subject: Pattern::any() },
+        handler: Handler::Native(ScriptName::new("noop").expect("a valid name")),
         retry: RetryPolicy::default(),
         timeout_ms: TimeoutMs::default(),
-        max_concurrency: limit.map(|limit| limit.try_into().expect("a limit")),
+        max_concurrency: limit.map(|limit| limit.try_into().expect("a valid limit")),
         isolation: Isolation::default(),
         enabled: true,
     };
@@ -52,9 +53,9 @@ async fn trigger(store: &SqliteStore, app: &AppName, by: &PrincipalId, name: &st
 
 async fn emit(store: &SqliteStore, app: &AppName, by: &PrincipalId, count: u32) -> Duration {
     let event = NewEvent {
-        event_type: EventType::new("go").expect("a type"),
-        subject: Subject::new("s").expect("a subject"),
-        data: Json::parse(r#"{"order":1,"customer":"ada","total":12.50}"#).expect("JSON"),
+        event_type: EventType::new("go").expect("a valid type"),
+        subject: Subject::new("s").expect("a valid subject"),
+        data: Json::parse(r#"{"order":1,"customer":"ada","total":12.50}"#).expect("valid JSON"),
     };
     let events = vec![event; BATCH as usize];
     let emission = Emission { app: app.clone(), events, cause: Cause::outside(by.clone()), idempotency_key: None };
@@ -68,11 +69,10 @@ async fn emit(store: &SqliteStore, app: &AppName, by: &PrincipalId, count: u32) 
 async fn call(store: &SqliteStore, settle: Vec<Settlement>, trigger: &Trigger, quota: u32) -> (Vec<Claim>, Duration) {
     let claim = vec![LaneQuota { trigger: trigger.id, quota, floor: Timestamp::EPOCH }];
     let begun = Instant::now();
-    let reply = store.call(Request::Exchange { settle, claim, lease_for: LEASE }).await.expect("the exchange is made");
+    let reply =
+        store.call(Request::Exchange { settle, claim, lease_for: LEASE }).await.expect("the exchange is answered");
     let took = begun.elapsed();
-    let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = reply else {
-        panic!("an exchange is answered by one")
-    };
+    let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = reply else { panic!("the answer is of another kind") };
     assert!(fenced.is_empty());
     (claimed.iter().map(|row| Claim { delivery: row.id, lease: row.lease }).collect(), took)
 }
@@ -106,7 +106,7 @@ async fn exchange(store: &SqliteStore, lane: &Trigger, when: &str) {
     println!("exchange of {BATCH} done and {BATCH} claims, {when}: {}", millis(times));
 }
 
-/// A lane of at most ten at once, with everything emitted so far still waiting in it.
+/// Measures a lane with a limit of 10 and all rows emitted so far waiting in it.
 async fn claim_limited(store: &SqliteStore, lane: &Trigger) {
     let (held, _) = call(store, Vec::new(), lane, BATCH).await;
     assert_eq!(held.len(), 10);
@@ -117,28 +117,30 @@ async fn claim_limited(store: &SqliteStore, lane: &Trigger) {
         full.push(took);
     }
     println!("claim of a limited lane that is full, 100,000 rows waiting: {}", millis(full));
-    let mut turned = Vec::new();
+    let mut times = Vec::new();
     let mut held = held;
     for _ in 0..50 {
         let (next, took) = call(store, done(&held), lane, BATCH).await;
         assert_eq!(next.len(), 10);
-        (held, turned) = (next, [turned, vec![took]].concat());
+        (held, times) = (next, [times, vec![took]].concat());
     }
-    println!("exchange of 10 done and 10 claims in it: {}", millis(turned));
+    println!("exchange of 10 done and 10 claims in it: {}", millis(times));
 }
 
-/// 64 callers, each putting one value after the other.
+/// Measures puts from 1 caller and from 64 callers. Each caller puts one value after the other.
 async fn puts(store: &Arc<SqliteStore>, app: &AppName, by: &PrincipalId) {
-    let (collection, cause) = (Collection::new("c").expect("a name"), Cause::outside(by.clone()));
+    let (collection, cause) = (Collection::new("c").expect("a valid name"), Cause::outside(by.clone()));
     for (callers, each) in [(1, 200), (64, 50)] {
         let (before, begun) = (store.stats().commits, Instant::now());
         join_all((0..callers).map(|caller| {
             let (store, app, collection, cause) = (Arc::clone(store), app.clone(), collection.clone(), cause.clone());
             tokio::spawn(async move {
                 for n in 0..each {
-                    let key = Key::new(format!("{caller}-{n}")).expect("a key");
-                    let value = Json::parse("{\"n\":1}").expect("JSON");
-                    KvStore::put(&*store, &app, &collection, &key, value, Guard::Any, &cause).await.expect("it is put");
+                    let key = Key::new(format!("{caller}-{n}")).expect("a valid key");
+                    let value = Json::parse("{\"n\":1}").expect("valid JSON");
+                    KvStore::put(&*store, &app, &collection, &key, value, Guard::Any, &cause)
+                        .await
+                        .expect("the value is put");
                 }
             })
         }))

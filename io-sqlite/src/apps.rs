@@ -1,4 +1,4 @@
-//! Apps, and their deployment as a whole.
+//! Apps, and deployments that replace the scripts and triggers of an app.
 
 use crate::query::Query;
 use crate::rows;
@@ -11,7 +11,7 @@ use tidegate_core::{AppName, PrincipalId, ScriptName, TriggerName};
 use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
 
 impl SqliteStore {
-    /// Reads in an app, if there is such an app.
+    /// Runs `work` with a reader, if the app exists.
     pub(crate) async fn read_app<T, W>(&self, app: AppName, work: W) -> Result<T, PortError>
     where
         T: Send + 'static,
@@ -19,16 +19,11 @@ impl SqliteStore {
     {
         self.readers
             .read(move |connection| {
-                require_app(connection, &app)?;
+                connection.require_app(&app)?;
                 work(connection, &app)
             })
             .await
     }
-}
-
-pub(crate) fn require_app(connection: &Connection, app: &AppName) -> Result<(), PortError> {
-    let exists = connection.one(sql::app_exists, [app.as_str()], |row| row.get(0))?;
-    if exists { Ok(()) } else { Err(PortError::UnknownApp) }
 }
 
 #[async_trait]
@@ -63,10 +58,6 @@ impl AppStore for SqliteStore {
 }
 
 impl Tx<'_> {
-    pub(crate) fn require_app(&self, app: &AppName) -> Result<(), PortError> {
-        require_app(self.connection, app)
-    }
-
     fn deploy(&self, app: &AppName, deployment: &Deployment, by: &PrincipalId) -> Result<DeployReport, PortError> {
         self.connection.run(sql::app_make, params![app.as_str(), self.now.0])?;
         self.connection.run(sql::app_invoke, [app.as_str()])?;

@@ -1,4 +1,4 @@
-//! Sync calls: their rows are written already leased to who asks.
+//! Sync calls: the row of a call is written leased to the daemon that begins the call.
 
 use crate::emit::KEY_AGE_MAX;
 use crate::lane::Lane;
@@ -14,14 +14,14 @@ use tidegate_core::{
 use tidegate_ports::PortError;
 use uuid::Uuid;
 
-/// What became of a call.
-enum Begun {
-    Row(Box<Delivery>),
+/// The result of beginning a call.
+enum BeginResult {
+    Begun(Box<Delivery>),
     Refused(Refusal),
     Repeated(SyncReply),
 }
 
-/// A lane as a call finds it.
+/// A lane with the fields that only calls need.
 struct CallLane {
     lane: Lane,
     timeout: Micros,
@@ -33,24 +33,24 @@ impl Tx<'_> {
         let (mut begun, mut refused, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
         for call in calls {
             match self.begin_call(&call, lease_for)? {
-                Begun::Row(delivery) => begun.push(*delivery),
-                Begun::Refused(refusal) => refused.push((call.inbox, refusal)),
-                Begun::Repeated(reply) => repeated.push((call.inbox, reply)),
+                BeginResult::Begun(delivery) => begun.push(*delivery),
+                BeginResult::Refused(refusal) => refused.push((call.inbox, refusal)),
+                BeginResult::Repeated(reply) => repeated.push((call.inbox, reply)),
             }
         }
         Ok(Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries: begun, refused, repeated }))
     }
 
-    fn begin_call(&self, call: &SyncCall, lease_for: Micros) -> Result<Begun, PortError> {
-        let Some(found) = self.call_lane(&call.target)? else { return Ok(Begun::Refused(Refusal::Gone)) };
+    fn begin_call(&self, call: &SyncCall, lease_for: Micros) -> Result<BeginResult, PortError> {
+        let Some(found) = self.call_lane(&call.target)? else { return Ok(BeginResult::Refused(Refusal::Gone)) };
         if let Some(refusal) = found.refusal() {
-            return Ok(Begun::Refused(refusal));
+            return Ok(BeginResult::Refused(refusal));
         }
         let lane = &found.lane;
-        if let Some(limit) = lane.limit
+        if let Some(limit) = lane.max_concurrency
             && self.slots_taken(lane.trigger)? >= limit
         {
-            return Ok(Begun::Refused(Refusal::Busy));
+            return Ok(BeginResult::Refused(Refusal::Busy));
         }
         if let Some(key) = &call.idempotency_key
             && let Some(known) = self.known_call(&lane.app, key)?
@@ -58,18 +58,18 @@ impl Tx<'_> {
             return Ok(known);
         }
         let begun = self.write_call(call, &found, lease_for)?;
-        if lane.limit.is_some() {
+        if lane.max_concurrency.is_some() {
             self.take_slots(lane.trigger, std::slice::from_ref(&begun))?;
         }
         if let Some(key) = &call.idempotency_key {
             let params = params![lane.app.as_str(), key.key, key.digest, begun.id.0, self.now.0];
             self.connection.run(sql::call_key_put, params)?;
         }
-        Ok(Begun::Row(Box::new(begun)))
+        Ok(BeginResult::Begun(Box::new(begun)))
     }
 
-    /// What a call is answered with by its key, unless it is to be made.
-    fn known_call(&self, app: &AppName, key: &IdempotencyKey) -> Result<Option<Begun>, PortError> {
+    /// The result for a call with a known idempotency key. `None` means that the call must begin.
+    fn known_call(&self, app: &AppName, key: &IdempotencyKey) -> Result<Option<BeginResult>, PortError> {
         self.connection.run(sql::call_key_prune, [self.now.minus(KEY_AGE_MAX).0])?;
         let known = self.connection.maybe(sql::call_key_get, [app.as_str(), &key.key], |row| {
             let same = rows::text(row, "digest")? == key.digest;
@@ -79,12 +79,12 @@ impl Tx<'_> {
         })?;
         Ok(match known {
             None => None,
-            Some((false, ..)) => Some(Begun::Refused(Refusal::KeyReused)),
+            Some((false, ..)) => Some(BeginResult::Refused(Refusal::KeyReused)),
             Some((true, Some(reply), delivery, _)) => {
                 let execution = Some(Claim { delivery, lease: Lease(1) });
-                Some(Begun::Repeated(SyncReply { execution, result: Ok(Some(reply)) }))
+                Some(BeginResult::Repeated(SyncReply { execution, result: Ok(Some(reply)) }))
             }
-            Some((true, None, _, true)) => Some(Begun::Refused(Refusal::KeyInUse)),
+            Some((true, None, _, true)) => Some(BeginResult::Refused(Refusal::KeyInUse)),
             Some((true, None, _, false)) => None,
         })
     }
@@ -128,15 +128,16 @@ impl Tx<'_> {
             call.event.data.as_str(),
             call.idempotency_key.as_ref().map(|key| key.key.as_str()),
         ];
-        // Not by `returning`, for which SQLite builds a table each time.
+        // Without `returning`, for which SQLite builds a table at each call.
         self.connection.run(sql::call_begin, params)?;
         let (id, event_id) = (DeliveryId(self.connection.last_insert_rowid()), EventId(event_id));
-        Ok(call.begun(found.lane.begun(id, event_id, self.now, timeout)))
+        Ok(call.begun(found.lane.call_row(id, event_id, self.now, timeout)))
     }
 }
 
 impl CallLane {
-    /// Why nothing of this lane is begun, if nothing is. An invocation runs as its caller, whom the API has asked.
+    /// The reason to refuse all calls of this lane. The lane of invocations is always allowed,
+    /// because the API has checked the permission of the caller.
     fn refusal(&self) -> Option<Refusal> {
         match self.lane.standing {
             _ if self.paused => Some(Refusal::Paused),

@@ -1,4 +1,5 @@
-//! The store's clock: the system's, but never going back, neither within the process nor behind what the file says.
+//! The store's clock. It follows the clock of the system, but it never goes back, and it starts at
+//! the newest time in the file or later.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};

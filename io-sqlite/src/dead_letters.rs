@@ -1,6 +1,6 @@
-//! Dead letters.
+//! The dead letters of an app: list, redrive and discard.
 
-use crate::letters::Picked;
+use crate::letters::SelectedLetters;
 use crate::query::Query;
 use crate::rows;
 use crate::{SqliteStore, sql};
@@ -34,7 +34,8 @@ impl DeadLetterStore for SqliteStore {
 
     async fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let all = LetterSelection { limit: u32::MAX, ..selection.clone() };
-        self.read_app(app.clone(), move |connection, app| Ok(Picked::find(connection, app, &all)?.batch())).await
+        self.read_app(app.clone(), move |connection, app| Ok(SelectedLetters::find(connection, app, &all)?.batch()))
+            .await
     }
 }
 

@@ -1,4 +1,4 @@
-//! A look at the outbox.
+//! The list of deliveries in the outbox.
 
 use crate::query::Query;
 use crate::rows;

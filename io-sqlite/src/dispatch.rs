@@ -1,4 +1,5 @@
-//! The dispatcher's requests, each one job of the writer; discovery only reads.
+//! The requests of the dispatcher. Each one is a job of the writer, except a discovery, which only
+//! reads.
 
 use crate::emit::Audience;
 use crate::query::Query;
@@ -49,16 +50,16 @@ impl Tx<'_> {
         let mut woken = Vec::new();
         for tick in ticks {
             let params = params![tick.trigger.0, tick.expected.map(|at| at.0), tick.next.0];
-            let taken: Option<(AppName, TriggerName)> = self
+            let trigger: Option<(AppName, TriggerName)> = self
                 .connection
                 .maybe(sql::tick, params, |row| Ok((rows::name(row, "app")?, rows::name(row, "name")?)))?;
-            let (Some((app, name)), Some(scheduled_at)) = (taken, tick.expected) else { continue };
+            let (Some((app, name)), Some(scheduled_at)) = (trigger, tick.expected) else { continue };
             let event = NewEvent {
-                event_type: EventType::new("cron.tick").expect("a constant within the rule"),
-                subject: Subject::new(name.as_str()).expect("a trigger's name fits into a subject"),
+                event_type: EventType::new("cron.tick").expect("the constant is valid"),
+                subject: Subject::new(name.as_str()).expect("a trigger name is a valid subject"),
                 data: Json::from(serde_json::json!({ "scheduled_at": scheduled_at.to_rfc3339() })),
             };
-            let cause = Cause::outside(PrincipalId::new("system").expect("a constant within the rule"));
+            let cause = Cause::outside(PrincipalId::new("system").expect("the constant is valid"));
             let audience = Audience { only: Some(tick.trigger), letter: None };
             woken.extend(self.fan_out(&app, Source::Cron, &event, &cause, audience)?.lanes);
         }
@@ -96,7 +97,7 @@ fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
     })
 }
 
-/// Claims as a JSON array of pairs, for `json_each`.
+/// The claims as a JSON array of [delivery, lease], for `json_each`.
 fn pairs(claims: &[Claim]) -> String {
     let pairs: Vec<(i64, i64)> = claims.iter().map(|claim| (claim.delivery.0, claim.lease.0)).collect();
     serde_json::json!(pairs).to_string()

@@ -1,4 +1,5 @@
-//! Staged effects: checked, then applied with their settlement. The writer is alone, so nothing needs a lock.
+//! Effects: checked and applied with the settlement of their delivery. No row needs a lock, because
+//! one thread writes.
 
 use crate::emit::Audience;
 use crate::query::Query;
@@ -9,16 +10,17 @@ use std::collections::BTreeSet;
 use tidegate_core::{AppName, Cause, DeliveryId, Effects, Parent, Source, TriggerId};
 use tidegate_ports::PortError;
 
-/// Lanes that got rows, each once.
-pub(crate) type Woken = BTreeSet<TriggerId>;
+/// The lanes that got rows.
+pub(crate) type WokenLanes = BTreeSet<TriggerId>;
 
 impl Tx<'_> {
-    /// Whether they were applied: none of them is if somebody has written what the handler had read.
+    /// Applies `effects` and returns true. Returns false and applies nothing if a key that the
+    /// handler has read has another version now.
     pub(crate) fn apply_effects(
         &self,
         id: DeliveryId,
         effects: &Effects,
-        woken: &mut Woken,
+        woken: &mut WokenLanes,
     ) -> Result<bool, PortError> {
         if effects.is_empty() {
             return Ok(true);
@@ -40,7 +42,7 @@ impl Tx<'_> {
         Ok(true)
     }
 
-    /// The chain that a delivery's effects and its dead letter continue.
+    /// The app of a delivery, and the cause for its effects and its dead letter.
     pub(crate) fn cause_of(&self, id: DeliveryId) -> Result<(AppName, Cause), PortError> {
         self.connection.one(sql::delivery_cause, [id.0], |row| {
             let parent = Parent {

@@ -1,4 +1,4 @@
-//! Emitting: one outbox row per matching trigger, in the transaction of what happened.
+//! Emission: one outbox row per matching trigger, in the transaction of the event.
 
 use crate::SqliteStore;
 use crate::query::Query;
@@ -14,20 +14,20 @@ use tidegate_core::{
 use tidegate_ports::{Emission, EmittedEvent, OutboxStore, PortError, WakeHandle};
 use uuid::Uuid;
 
-/// For whom an event is.
+/// Restricts the rows of an event. The default is one row for each matching trigger.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Audience {
-    /// For this trigger alone.
+    /// Only this trigger gets a row.
     pub(crate) only: Option<TriggerId>,
-    /// Its rows handle this letter.
+    /// The dead letter that the rows handle.
     pub(crate) letter: Option<DeadLetterId>,
 }
 
-/// How long an idempotency key is remembered.
+/// The time that an idempotency key is kept.
 pub(crate) const KEY_AGE_MAX: Micros = Micros::from_secs(24 * 3_600);
 
 impl Tx<'_> {
-    /// Writes the rows of one event.
+    /// Writes one row of the event for each matching trigger.
     pub(crate) fn fan_out(
         &self,
         app: &AppName,
@@ -38,8 +38,8 @@ impl Tx<'_> {
     ) -> Result<EmittedEvent, PortError> {
         let event_id = Uuid::now_v7();
         let root_id = cause.parent.map_or(event_id, |parent| parent.root_id.0);
-        let woken = self.matching(app, source, new, audience.only)?;
-        for trigger in &woken {
+        let lanes = self.matching(app, source, new, audience.only)?;
+        for trigger in &lanes {
             let params = params![
                 self.now.0,
                 trigger.0,
@@ -57,10 +57,10 @@ impl Tx<'_> {
             ];
             self.connection.run(sql::fan_out, params)?;
         }
-        Ok(EmittedEvent::new(EventId(event_id), woken))
+        Ok(EmittedEvent::new(EventId(event_id), lanes))
     }
 
-    /// The triggers that an event is for, in the order of their ids.
+    /// The triggers that match an event, in the order of their ids.
     fn matching(
         &self,
         app: &AppName,
@@ -79,15 +79,17 @@ impl Tx<'_> {
         self.connection.all(sql::fan_match, params, |row| row.get(0).map(TriggerId))
     }
 
-    /// Of values and scripts. It only grows, so that a version never comes back.
+    /// The next version for a value or a script. Versions only grow, so that no version is used
+    /// twice.
     pub(crate) fn next_version(&self) -> Result<Version, PortError> {
-        // Not by `returning`, for which SQLite builds a table each time.
+        // Without `returning`, for which SQLite builds a table at each call.
         self.connection.run(sql::next_version, ())?;
         self.connection.one(sql::version, (), |row| row.get(0).map(Version))
     }
 }
 
-/// What GLOB would take for the same as another becomes what is in no name.
+/// Replaces the two noncharacters that GLOB reads as U+FFFD by control characters, which are in no
+/// name. See `fan_match.sql`.
 fn for_glob(text: &str) -> Cow<'_, str> {
     if text.contains(['\u{fffe}', '\u{ffff}']) {
         Cow::Owned(text.replace('\u{fffe}', "\u{1}").replace('\u{ffff}', "\u{2}"))
@@ -96,7 +98,7 @@ fn for_glob(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A KV mutation's event. The value's text is taken as it is.
+/// The event of a KV mutation. It contains the text of the value byte for byte.
 pub(crate) fn kv_event(
     op: KvOp,
     collection: &Collection,
@@ -113,8 +115,8 @@ pub(crate) fn kv_event(
         version.0
     );
     NewEvent {
-        event_type: EventType::new(op.event_type()).expect("a constant within the rule"),
-        subject: Subject::new(format!("{collection}/{key}")).expect("two names fit into a subject"),
+        event_type: EventType::new(op.event_type()).expect("the constant is valid"),
+        subject: Subject::new(format!("{collection}/{key}")).expect("a collection and a key are a valid subject"),
         data: Json::from_store(data),
     }
 }
@@ -134,13 +136,13 @@ impl OutboxStore for SqliteStore {
 impl Tx<'_> {
     fn emit(&self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let Emission { app, events, cause, idempotency_key } = emission;
-        self.require_app(&app)?;
+        self.connection.require_app(&app)?;
         if let Some(key) = &idempotency_key {
             self.connection.run(sql::idempotency_prune, [self.now.minus(KEY_AGE_MAX).0])?;
             let params = [app.as_str(), &key.key];
-            let seen: Option<(String, String)> =
+            let known: Option<(String, String)> =
                 self.connection.maybe(sql::idempotency_get, params, |row| row.try_into())?;
-            if let Some((digest, event_ids)) = seen {
+            if let Some((digest, event_ids)) = known {
                 if digest != key.digest {
                     return Err(PortError::IdempotencyKeyReused);
                 }

@@ -1,10 +1,10 @@
-//! What an SQLite failure means to the caller.
+//! Converts errors of SQLite into errors of the ports.
 
 use rusqlite::Error;
 use tidegate_core::{StoreError, StoreErrorKind};
 use tidegate_ports::PortError;
 
-/// A statement failed, so its transaction is rolled back.
+/// The error for a statement that failed. Its transaction is rolled back.
 pub(crate) fn refused(error: &Error) -> StoreError {
     let kind = match error {
         Error::SqliteFailure(error, _) if is_lasting(error.extended_code) => StoreErrorKind::Refused,
@@ -16,19 +16,19 @@ pub(crate) fn refused(error: &Error) -> StoreError {
         | Error::Utf8Error(..) => StoreErrorKind::Refused,
         _ => StoreErrorKind::Unavailable,
     };
-    StoreError::not_applied(kind, format!("SQLite refused it and nothing was changed: {error}"))
+    StoreError::not_applied(kind, format!("SQLite refused the statement; nothing was changed: {error}"))
 }
 
 pub(crate) fn port(error: Error) -> PortError {
     PortError::Store(refused(&error))
 }
 
-/// What is asked of a store that was closed.
+/// The error for a call of a closed store.
 pub(crate) fn closed() -> PortError {
-    PortError::Store(StoreError::not_applied(StoreErrorKind::Unavailable, "the store is closed"))
+    PortError::Store(StoreError::not_applied(StoreErrorKind::Unavailable, "the store is closed; nothing was changed"))
 }
 
-/// Maps a statement's failure.
+/// Converts the error of a statement with [`refused`].
 pub(crate) trait OrRefused<T> {
     fn or_refused(self) -> Result<T, PortError>;
 }
@@ -39,7 +39,8 @@ impl<T> OrRefused<T> for Result<T, Error> {
     }
 }
 
-/// Errors that waiting does not mend: SQL errors and broken constraints. Busy, full, I/O and the like may pass.
+/// Whether a retry of the statement fails again: SQL errors (1), constraints (19), type mismatches
+/// (20) and parameters out of range (25). Errors such as busy, full and I/O may go away.
 fn is_lasting(code: i32) -> bool {
     matches!(code & 0xff, 1 | 19 | 20 | 25)
 }

@@ -1,4 +1,4 @@
-//! The exchange: settles, then claims lane by lane.
+//! The exchange: settles deliveries, then claims rows lane by lane.
 
 use crate::error::OrRefused;
 use crate::lane::Lane;
@@ -21,7 +21,7 @@ impl Tx<'_> {
         for quota in claim {
             claimed.append(&mut self.claim(quota, lease_for)?);
         }
-        let crate::settle::Settled { fenced, conflicted, woken } = settled;
+        let crate::settle::SettleResult { fenced, conflicted, woken } = settled;
         Ok(Reply::Exchange(ExchangeReply {
             now: self.now,
             fenced,
@@ -31,29 +31,29 @@ impl Tx<'_> {
         }))
     }
 
-    pub(crate) fn claim(&self, asked: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
-        let lane = self.connection.maybe(sql::lane, [asked.trigger.0], |row| {
+    pub(crate) fn claim(&self, lane_quota: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+        let lane = self.connection.maybe(sql::lane, [lane_quota.trigger.0], |row| {
             Ok(if row.get("waits")? { None } else { Some(Lane::read(row)?) })
         })?;
         let Some(lane) = lane.flatten() else { return Ok(Vec::new()) };
-        let quota = match lane.limit {
-            Some(limit) => asked.quota.min(limit.saturating_sub(self.slots_taken(asked.trigger)?)),
-            None => asked.quota,
+        let quota = match lane.max_concurrency {
+            Some(limit) => lane_quota.quota.min(limit.saturating_sub(self.slots_taken(lane_quota.trigger)?)),
+            None => lane_quota.quota,
         };
         if quota == 0 {
             return Ok(Vec::new());
         }
-        let params = params![asked.trigger.0, self.now.0, asked.floor.0, quota];
+        let params = params![lane_quota.trigger.0, self.now.0, lane_quota.floor.0, quota];
         let claimed = self.connection.all(sql::claim, params, |row| lane.delivery(row))?;
         self.lease(&claimed, self.now.plus(lease_for))?;
-        if lane.limit.is_some() {
-            self.take_slots(asked.trigger, &claimed)?;
+        if lane.max_concurrency.is_some() {
+            self.take_slots(lane_quota.trigger, &claimed)?;
         }
         Ok(claimed)
     }
 
-    /// Row by row: one statement for all of them would keep what it returns, and what it would have to undo, in tables that
-    /// it makes for that, and the writer has nobody to be quicker than.
+    /// Leases row by row. One statement for all rows would build temporary tables for its result
+    /// and for its undo log, which costs more than the calls.
     fn lease(&self, claimed: &[Delivery], until: Timestamp) -> Result<(), PortError> {
         let mut lease = self.connection.prepare_cached(sql::lease).or_refused()?;
         for delivery in claimed {
@@ -62,7 +62,7 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// How many live leases a lane has.
+    /// The number of live leases of a lane. Deletes stale slots first.
     pub(crate) fn slots_taken(&self, trigger: TriggerId) -> Result<u32, PortError> {
         self.connection.run(sql::slots_free, [trigger.0, self.now.0])?;
         self.connection.one(sql::slots_count, [trigger.0], |row| row.get(0))

@@ -28,8 +28,8 @@ impl KvStore for SqliteStore {
     ) -> Result<KvMutation, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         let put = move |tx: &Tx<'_>| {
-            tx.require_app(&app)?;
-            tx.check(&app, &collection, &key, guard)?;
+            tx.connection.require_app(&app)?;
+            tx.check_guard(&app, &collection, &key, guard)?;
             tx.put(&app, &collection, &key, &value, &cause)
         };
         self.write_events(put, |mutated| std::slice::from_mut(&mut mutated.emitted)).await
@@ -45,8 +45,8 @@ impl KvStore for SqliteStore {
     ) -> Result<Option<KvMutation>, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
         let delete = move |tx: &Tx<'_>| {
-            tx.require_app(&app)?;
-            tx.check(&app, &collection, &key, guard)?;
+            tx.connection.require_app(&app)?;
+            tx.check_guard(&app, &collection, &key, guard)?;
             tx.delete_value(&app, &collection, &key, &cause)
         };
         self.write_events(delete, |mutated| {
@@ -67,7 +67,7 @@ impl KvStore for SqliteStore {
 }
 
 impl Tx<'_> {
-    fn check(&self, app: &AppName, collection: &Collection, key: &Key, guard: Guard) -> Result<(), PortError> {
+    fn check_guard(&self, app: &AppName, collection: &Collection, key: &Key, guard: Guard) -> Result<(), PortError> {
         if guard == Guard::Any {
             return Ok(());
         }
@@ -97,7 +97,7 @@ impl Tx<'_> {
         Ok(KvMutation { version, updated_at: self.now, emitted })
     }
 
-    /// Deletes a value and emits its event, if there was one.
+    /// Deletes a value and emits its event, if the key has a value.
     pub(crate) fn delete_value(
         &self,
         app: &AppName,

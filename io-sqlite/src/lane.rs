@@ -1,4 +1,4 @@
-//! A lane, as a claim or a call finds it: its trigger as it is now. Read once for all rows of one request.
+//! A lane: its trigger as it is now. A request reads it once for all rows of the lane.
 
 use crate::rows;
 use rusqlite::{Result, Row};
@@ -12,33 +12,32 @@ pub(crate) struct Lane {
     pub(crate) app: AppName,
     name: TriggerName,
     version: i64,
-    /// Nothing if the trigger is deleted.
+    /// `None` if the trigger is deleted.
     handler: Option<Handler>,
     script_version: Option<i64>,
     runs_as: PrincipalId,
     pub(crate) standing: Standing,
-    /// How many may run at once.
-    pub(crate) limit: Option<u32>,
+    pub(crate) max_concurrency: Option<u32>,
 }
 
 impl Lane {
     pub(crate) fn read(row: &Row<'_>) -> Result<Self> {
-        let living = !row.get::<_, bool>("deleted")?;
+        let is_living = !row.get::<_, bool>("deleted")?;
         Ok(Self {
             trigger: TriggerId(row.get("id")?),
             app: rows::name(row, "app")?,
             name: rows::name(row, "name")?,
             version: row.get("version")?,
-            handler: rows::handler(row)?.filter(|_| living),
-            script_version: row.get::<_, Option<i64>>("script_version")?.filter(|_| living),
+            handler: rows::handler(row)?.filter(|_| is_living),
+            script_version: row.get::<_, Option<i64>>("script_version")?.filter(|_| is_living),
             runs_as: rows::name(row, "registered_by")?,
             standing: Standing::from_name(rows::text(row, "standing")?),
-            limit: row.get("max_concurrency")?,
+            max_concurrency: row.get("max_concurrency")?,
         })
     }
 
-    /// The row of a call that was written into it.
-    pub(crate) fn begun(&self, id: DeliveryId, event_id: EventId, now: Timestamp, timeout: Micros) -> CallRow {
+    /// The row of a call that was written to the lane.
+    pub(crate) fn call_row(&self, id: DeliveryId, event_id: EventId, now: Timestamp, timeout: Micros) -> CallRow {
         CallRow {
             id,
             event_id,
@@ -54,7 +53,7 @@ impl Lane {
         }
     }
 
-    /// A leased row of it. The columns have these places in `claim`.
+    /// A leased row of the lane. The positions are those of the columns in `claim.sql`.
     pub(crate) fn delivery(&self, row: &Row<'_>) -> Result<Delivery> {
         Ok(Delivery {
             id: DeliveryId(row.get(0)?),

@@ -1,4 +1,4 @@
-//! What ended without a dead letter.
+//! The ledgers of deliveries that ended without a dead letter: loops and abandoned executions.
 
 use crate::query::Query;
 use crate::{SqliteStore, rows, sql};
@@ -45,7 +45,7 @@ fn abandoned(row: &Row<'_>) -> rusqlite::Result<AbandonedExecution> {
         delivery_id: DeliveryId(row.get("delivery_id")?),
         trigger: rows::name(row, "trigger_name")?,
         event_id: rows::event_id(row, "event_id")?,
-        // The column's check lets no other text in.
+        // A check on the column allows only these names.
         cause: AbandonCause::from_name(rows::text(row, "cause")?).unwrap_or(AbandonCause::NodeLost),
         outcome: row.get("outcome")?,
         status: row.get::<_, Option<i64>>("status")?.and_then(|status| u16::try_from(status).ok()),

@@ -1,4 +1,4 @@
-//! What people do about dead letters: a bounded batch of them in one transaction.
+//! Redrive and discard of dead letters: each batch is bounded and is one transaction.
 
 use crate::query::Query;
 use crate::sql;
@@ -8,10 +8,16 @@ use std::collections::BTreeSet;
 use tidegate_core::{AppName, DeadLetterId, DeadReason, TriggerId, TriggerName};
 use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
-/// Letters that a selection found: each, its trigger, and whether that is gone.
-pub(crate) struct Picked(Vec<(DeadLetterId, TriggerId, bool)>);
+pub(crate) struct SelectedLetter {
+    id: DeadLetterId,
+    trigger: TriggerId,
+    is_trigger_deleted: bool,
+}
 
-impl Picked {
+/// The letters that a selection has found.
+pub(crate) struct SelectedLetters(Vec<SelectedLetter>);
+
+impl SelectedLetters {
     pub(crate) fn find(connection: &Connection, app: &AppName, selection: &LetterSelection) -> Result<Self, PortError> {
         let ids = |ids: &Vec<DeadLetterId>| serde_json::json!(ids).to_string();
         let params = params![
@@ -27,7 +33,11 @@ impl Picked {
             selection.limit,
         ];
         let letters = connection.all(sql::letters_pick, params, |row| {
-            Ok((DeadLetterId(row.get("id")?), TriggerId(row.get("trigger_id")?), row.get("gone")?))
+            Ok(SelectedLetter {
+                id: DeadLetterId(row.get("id")?),
+                trigger: TriggerId(row.get("trigger_id")?),
+                is_trigger_deleted: row.get("gone")?,
+            })
         })?;
         Ok(Self(letters))
     }
@@ -35,34 +45,35 @@ impl Picked {
     pub(crate) fn batch(&self) -> LetterBatch {
         LetterBatch {
             matched: self.0.len() as u64,
-            skipped: self.0.iter().filter(|(_, _, gone)| *gone).count() as u64,
-            last: self.0.last().map(|(id, ..)| *id),
+            skipped: self.0.iter().filter(|letter| letter.is_trigger_deleted).count() as u64,
+            last: self.0.last().map(|letter| letter.id),
             woken_lanes: Vec::new(),
         }
     }
 
-    fn living(&self) -> impl Iterator<Item = (DeadLetterId, TriggerId)> {
-        self.0.iter().filter(|(_, _, gone)| !gone).map(|(id, trigger, _)| (*id, *trigger))
+    /// The letters that can be redriven.
+    fn with_trigger(&self) -> impl Iterator<Item = &SelectedLetter> {
+        self.0.iter().filter(|letter| !letter.is_trigger_deleted)
     }
 }
 
 impl Tx<'_> {
     pub(crate) fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        self.require_app(app)?;
-        let picked = Picked::find(self.connection, app, selection)?;
-        let ids = array(picked.living().map(|(id, _)| id));
+        self.connection.require_app(app)?;
+        let letters = SelectedLetters::find(self.connection, app, selection)?;
+        let ids = array(letters.with_trigger().map(|letter| letter.id));
         self.connection.run(sql::letters_redrive, params![ids, self.now.0])?;
         self.resolve_letters(&ids, Resolution::Redriven)?;
-        let woken: BTreeSet<TriggerId> = picked.living().map(|(_, trigger)| trigger).collect();
-        Ok(LetterBatch { woken_lanes: woken.into_iter().collect(), ..picked.batch() })
+        let woken: BTreeSet<TriggerId> = letters.with_trigger().map(|letter| letter.trigger).collect();
+        Ok(LetterBatch { woken_lanes: woken.into_iter().collect(), ..letters.batch() })
     }
 
-    /// A letter can be laid aside whatever became of its trigger.
+    /// Discards the letters, also those of deleted triggers.
     pub(crate) fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
-        self.require_app(app)?;
-        let picked = Picked::find(self.connection, app, selection)?;
-        self.resolve_letters(&array(picked.0.iter().map(|(id, ..)| *id)), Resolution::Discarded)?;
-        Ok(LetterBatch { skipped: 0, ..picked.batch() })
+        self.connection.require_app(app)?;
+        let letters = SelectedLetters::find(self.connection, app, selection)?;
+        self.resolve_letters(&array(letters.0.iter().map(|letter| letter.id)), Resolution::Discarded)?;
+        Ok(LetterBatch { skipped: 0, ..letters.batch() })
     }
 
     fn resolve_letters(&self, ids: &str, resolution: Resolution) -> Result<(), PortError> {
@@ -70,7 +81,7 @@ impl Tx<'_> {
     }
 }
 
-/// Ids for `json_each`.
+/// The ids as a JSON array, for `json_each`.
 fn array(ids: impl Iterator<Item = DeadLetterId>) -> String {
     serde_json::json!(ids.collect::<Vec<_>>()).to_string()
 }

@@ -1,14 +1,13 @@
-//! Tidegate's store on an SQLite file.
+//! The store on an SQLite file.
 //!
-//! Who is authoritative: the file. One process at a time has it open, which a lock beside it sees to; within the
-//! process one writer groups what waits into one transaction, and readers see the last commit. A commit is durable
-//! when it is answered (`synchronous = FULL`). After a crash the next opener finds every lease expired at once,
-//! because nobody else can hold one.
+//! The file is authoritative. A lock file beside it lets one process at a time open it. Within the
+//! process one writer groups queued jobs into transactions, and readers see the last commit. A
+//! commit is durable before it is answered (`synchronous = FULL`). When a process opens the file,
+//! it expires all leases, because no other process can hold one.
 
 mod apps;
 mod blocking;
 mod calls;
-mod carried;
 mod clock;
 mod dead_letters;
 mod deliveries;
@@ -17,6 +16,7 @@ mod effects;
 mod emit;
 mod error;
 mod exchange;
+mod inline_claim;
 mod kv;
 mod lane;
 mod ledgers;
@@ -28,6 +28,7 @@ mod query;
 mod queues;
 mod readers;
 mod rows;
+mod savepoint;
 mod scripts;
 mod settle;
 mod sql;

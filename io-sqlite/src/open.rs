@@ -1,4 +1,4 @@
-//! Opening the file.
+//! Opens and closes the file.
 
 use crate::blocking::blocking;
 use crate::clock::Clock;
@@ -17,7 +17,8 @@ use std::time::Duration;
 use tidegate_core::{StoreError, StoreErrorKind, Timestamp};
 use tidegate_ports::{PortError, WakeHandle};
 
-/// More than there are statements: each is prepared once for a connection.
+/// The size of the cache of prepared statements. It exceeds the number of statements, so that a
+/// connection prepares each statement once.
 const STATEMENTS_MAX: usize = 128;
 
 /// The store on one file.
@@ -27,12 +28,12 @@ pub struct SqliteStore {
     pub(crate) dispatcher: OnceLock<WakeHandle>,
 }
 
-/// How to open the file.
+/// The options for opening the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// Connections that read. At least one.
+    /// The number of read connections, at least 1.
     pub readers: u32,
-    /// How long a statement waits for a lock of another process, such as a backup.
+    /// The longest time that a statement waits for a lock of another process, such as a backup.
     pub busy_timeout: Duration,
 }
 
@@ -46,49 +47,26 @@ impl Default for SqliteOptions {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Another process has it.
-    #[error("{} is open in another Tidegate process; one file serves one process, stop that one or use another file", path.display())]
-    InUse {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The directory or the lock file cannot be made.
-    #[error("cannot make {}: {source}", path.display())]
-    Make {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// SQLite cannot open it.
+    /// Another process has the file open.
+    #[error("{} is open in another Tidegate process; a file serves one process; stop the other process or use another file", path.display())]
+    InUse { path: PathBuf },
+    /// The directory or the lock file cannot be created.
+    #[error("cannot create {}: {source}", path.display())]
+    Make { path: PathBuf, source: io::Error },
+    /// SQLite cannot open the file.
     #[error("SQLite cannot open {}: {source}", path.display())]
-    Sqlite {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: rusqlite::Error,
-    },
-    /// Its schema could not be brought up to date.
-    #[error("the schema of {} could not be brought up to date: {source}", path.display())]
-    Migrate {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: MigrateError,
-    },
-    /// The system has no thread for its writer.
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+    /// The migrations of the schema failed.
+    #[error("cannot migrate the schema of {}: {source}", path.display())]
+    Migrate { path: PathBuf, source: MigrateError },
+    /// The system cannot start the thread of the writer.
     #[error("cannot start a thread to write to {}: {source}", path.display())]
-    Thread {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Thread { path: PathBuf, source: io::Error },
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it if there is none, brings its schema up to date and expires the leases of the process
-    /// that had it before.
+    /// Opens the file, or creates it. Applies missing migrations, and expires the leases of the
+    /// process that had the file open before.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
         blocking(move || Self::open_blocking(&path, options)).await
@@ -98,7 +76,7 @@ impl SqliteStore {
         let lock = lock(path)?;
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mut connection = connect(path, OpenFlags::default(), options).map_err(sqlite)?;
-        to_wal(&connection).map_err(sqlite)?;
+        set_wal_mode(&connection).map_err(sqlite)?;
         migrate(&mut connection).map_err(|source| OpenError::Migrate { path: path.to_owned(), source })?;
         connection.execute(sql::expire_leases, ()).map_err(sqlite)?;
         let newest = connection.query_row(sql::newest_time, (), |row| row.get(0)).map_err(sqlite)?;
@@ -111,25 +89,25 @@ impl SqliteStore {
         Ok(Self { writer, readers, dispatcher: OnceLock::new() })
     }
 
-    /// Whether the file can be read.
+    /// Checks that the file is readable.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.readers.read(|connection| connection.one(sql::ping, (), |_| Ok(()))).await.map_err(|error| {
-            let why = match error {
+            let reason = match error {
                 PortError::Store(error) => error.message,
                 other => other.to_string(),
             };
-            StoreError::not_applied(StoreErrorKind::Unavailable, format!("SQLite does not answer: {why}"))
+            StoreError::not_applied(StoreErrorKind::Unavailable, format!("the SQLite file cannot be read: {reason}"))
         })
     }
 
-    /// How the writer has worked so far.
+    /// The counts of the writer.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.writer.stats()
     }
 
-    /// Ends after what was asked for is written and the log is folded back into the file. Another process may have the
-    /// file then. A store that is dropped does the same after its last write, unseen.
+    /// Waits until all queued writes are committed and the log is moved into the file. Another
+    /// process can open the file then. Dropping the store does the same in the background.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
@@ -145,18 +123,18 @@ impl std::fmt::Debug for SqliteStore {
 fn connect(path: &Path, flags: OpenFlags, options: SqliteOptions) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(options.busy_timeout)?;
-    // Otherwise what is bound may decide the plan, and then a statement is parsed and planned anew for each binding, which
-    // costs ten times what it does.
+    // Makes the plan of a statement independent of its parameters. Otherwise SQLite may parse and
+    // plan a statement again for new parameters, which costs ten times the execution.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    // 16 MiB: a commit may walk over the whole cache, and a larger one drains no faster.
+    // 16 MiB. A commit may walk over the whole cache, and a larger cache made draining no faster.
     connection.pragma_update(None, "cache_size", -16_384)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     Ok(connection)
 }
 
-/// Writes go to a log, and a commit has reached the disk before it is answered.
-fn to_wal(connection: &Connection) -> rusqlite::Result<()> {
+/// Sets the write-ahead log, and a sync of the disk at each commit.
+fn set_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")
 }
@@ -183,9 +161,9 @@ mod tests {
     use rusqlite::{StatementStatus, params};
     use tempfile::TempDir;
 
-    /// To plan a statement anew costs many times what it does.
+    /// Planning a statement costs many times its execution.
     #[test]
-    fn a_statement_is_planned_once_whatever_is_bound() {
+    fn a_statement_is_planned_once_for_all_parameters() {
         let directory = TempDir::new().unwrap();
         let path = directory.path().join("t.db");
         let mut connection = connect(&path, OpenFlags::default(), SqliteOptions::default()).unwrap();

@@ -1,4 +1,4 @@
-//! Principals, their roles and their tokens.
+//! Principals, roles and tokens.
 
 use crate::query::Query;
 use crate::writer::Tx;
@@ -104,11 +104,11 @@ impl TokenStore for SqliteStore {
         let name = name.to_owned();
         self.writer
             .write(move |tx| {
-                let was_there = tx.connection.run(sql::token_delete, [&name])? > 0;
-                if was_there {
+                let existed = tx.connection.run(sql::token_delete, [&name])? > 0;
+                if existed {
                     tx.delete_principal(&format!("token:{name}"))?;
                 }
-                Ok(was_there)
+                Ok(existed)
             })
             .await
     }

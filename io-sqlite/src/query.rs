@@ -1,33 +1,43 @@
-//! Running statements. Each is prepared once for a connection, which keeps it.
+//! Runs statements. A connection prepares each statement once and caches it.
 
 use crate::error::OrRefused;
+use crate::sql;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
+use tidegate_core::AppName;
 use tidegate_ports::PortError;
 
 pub(crate) trait Query {
-    /// How many rows it changed.
+    /// Runs the statement and returns the number of changed rows.
     fn run(&self, statement: &'static str, params: impl Params) -> Result<usize, PortError>;
-    /// Its one row; that there is none is an error.
+    /// Returns the first row. No row is an error.
     fn one<T>(
         &self,
         statement: &'static str,
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<T, PortError>;
-    /// Its first row.
+    /// Returns the first row, if the statement has one.
     fn maybe<T>(
         &self,
         statement: &'static str,
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Option<T>, PortError>;
-    /// All its rows.
+    /// Returns all rows of the statement.
     fn all<T>(
         &self,
         statement: &'static str,
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, PortError>;
+    /// Fails with [`PortError::UnknownApp`] if the app does not exist. Most calls of a port begin
+    /// with this check.
+    fn require_app(&self, app: &AppName) -> Result<(), PortError>;
+}
+
+/// Runs a statement without parameters, such as `commit`. The error is SQLite's own.
+pub(crate) fn execute(connection: &Connection, statement: &'static str) -> rusqlite::Result<()> {
+    connection.prepare_cached(statement)?.execute(()).map(drop)
 }
 
 impl Query for Connection {
@@ -61,5 +71,10 @@ impl Query for Connection {
     ) -> Result<Vec<T>, PortError> {
         let mut prepared = self.prepare_cached(statement).or_refused()?;
         prepared.query_map(params, read).and_then(Iterator::collect).or_refused()
+    }
+
+    fn require_app(&self, app: &AppName) -> Result<(), PortError> {
+        let exists = self.one(sql::app_exists, [app.as_str()], |row| row.get(0))?;
+        if exists { Ok(()) } else { Err(PortError::UnknownApp) }
     }
 }

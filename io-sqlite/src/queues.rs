@@ -1,4 +1,4 @@
-//! How much waits.
+//! The depth and the oldest due time of each lane, for metrics.
 
 use crate::query::Query;
 use crate::{SqliteStore, rows, sql};

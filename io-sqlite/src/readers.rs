@@ -1,6 +1,7 @@
-//! The connections that read. What they read is the last commit; they never wait for the writer.
+//! Readers: connections that only read. They see the last commit and never wait for the writer.
 //!
-//! A read may wait for the disk, so it is done on a thread that may block, with one of the connections to itself.
+//! A read may wait for the disk, so it runs on a thread that may block. It has a connection for
+//! itself.
 
 use crate::blocking::blocking;
 use crate::error::closed;
@@ -10,14 +11,14 @@ use tidegate_ports::PortError;
 use tokio::sync::Semaphore;
 
 pub(crate) struct Readers {
-    /// One permit for each connection: whoever has one finds a connection idle.
+    /// One permit per connection, so that the holder of a permit finds an idle connection.
     permits: Arc<Semaphore>,
     idle: Arc<Mutex<Vec<Connection>>>,
     count: u32,
 }
 
-/// A connection that is in use. It goes back however its use ends.
-struct Lent {
+/// A connection in use. Dropping it makes the connection idle again, also after a panic.
+struct BusyConnection {
     connection: Option<Connection>,
     idle: Arc<Mutex<Vec<Connection>>>,
 }
@@ -28,7 +29,7 @@ impl Readers {
         Self { permits: Arc::new(Semaphore::new(connections.len())), idle: Arc::new(Mutex::new(connections)), count }
     }
 
-    /// Does `work` with one of the connections, when one is idle.
+    /// Waits for an idle connection, and runs `work` with it.
     pub(crate) async fn read<T, W>(&self, work: W) -> Result<T, PortError>
     where
         T: Send + 'static,
@@ -37,17 +38,17 @@ impl Readers {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| closed())?;
         let idle = Arc::clone(&self.idle);
         blocking(move || {
-            // Both go with the work and not with its caller, who may be gone before it is done. The permit is given up
-            // last: then the connection is back.
+            // The work owns the permit and the connection, because its caller may be dropped before
+            // the work ends. The permit is dropped last, after the connection is idle again.
             let _permit = permit;
             let connection = lock(&idle).pop();
-            let lent = Lent { connection, idle };
-            lent.connection.as_ref().map_or_else(|| Err(closed()), work)
+            let busy = BusyConnection { connection, idle };
+            busy.connection.as_ref().map_or_else(|| Err(closed()), work)
         })
         .await
     }
 
-    /// Waits until none of them is in use, and closes them. What is asked for later is refused.
+    /// Waits until all connections are idle, and closes them. Later reads fail.
     pub(crate) async fn close(&self) {
         if let Ok(all) = self.permits.acquire_many(self.count).await {
             self.permits.close();
@@ -57,13 +58,13 @@ impl Readers {
     }
 }
 
-impl Drop for Lent {
+impl Drop for BusyConnection {
     fn drop(&mut self) {
         lock(&self.idle).extend(self.connection.take());
     }
 }
 
-/// Nothing that holds the lock can panic half-way.
+/// A poisoned lock is harmless: every holder only pushes or pops a connection.
 fn lock(idle: &Mutex<Vec<Connection>>) -> MutexGuard<'_, Vec<Connection>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }

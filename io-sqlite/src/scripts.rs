@@ -1,4 +1,4 @@
-//! Scripts.
+//! The scripts of an app.
 
 use crate::query::Query;
 use crate::rows;
@@ -24,7 +24,7 @@ impl ScriptStore for SqliteStore {
         let (app, name, source) = (app.clone(), name.clone(), source.to_owned());
         self.writer
             .write(move |tx| {
-                tx.require_app(&app)?;
+                tx.connection.require_app(&app)?;
                 tx.put_script(&app, &name, &source).map(|(script, _)| script)
             })
             .await
@@ -34,7 +34,7 @@ impl ScriptStore for SqliteStore {
         let (app, name) = (app.clone(), name.clone());
         self.writer
             .write(move |tx| {
-                tx.require_app(&app)?;
+                tx.connection.require_app(&app)?;
                 tx.delete_script(&app, &name)
             })
             .await

@@ -1,7 +1,7 @@
-//! Settlements: what becomes of claimed rows. Plain ends, which are nearly all, are one statement each: it holds the fence
-//! and deletes the row.
+//! Settlements: apply the verdicts of claimed rows. Nearly all settlements only delete their row.
+//! For these, one statement checks the fence and deletes the row.
 
-use crate::effects::Woken;
+use crate::effects::WokenLanes;
 use crate::emit::Audience;
 use crate::error::OrRefused;
 use crate::query::Query;
@@ -16,20 +16,20 @@ use tidegate_core::{
 use tidegate_ports::{PortError, Resolution};
 
 #[derive(Default)]
-pub(crate) struct Settled {
+pub(crate) struct SettleResult {
     pub(crate) fenced: Vec<Claim>,
     pub(crate) conflicted: Vec<Claim>,
-    pub(crate) woken: Woken,
+    pub(crate) woken: WokenLanes,
 }
 
 impl Tx<'_> {
-    pub(crate) fn settle(&self, settlements: Vec<Settlement>) -> Result<Settled, PortError> {
-        let mut settled = Settled::default();
-        let mut end = self.connection.prepare_cached(sql::settle_done).or_refused()?;
+    pub(crate) fn settle(&self, settlements: Vec<Settlement>) -> Result<SettleResult, PortError> {
+        let mut settled = SettleResult::default();
+        let mut delete_if_valid = self.connection.prepare_cached(sql::settle_done).or_refused()?;
         for Settlement { claim, verdict } in settlements {
-            let applied = if is_plain_end(&verdict) {
-                let ended = end.execute([claim.delivery.0, claim.lease.0]).or_refused()?;
-                (ended > 0).then_some(true)
+            let applied = if only_deletes(&verdict) {
+                let deleted = delete_if_valid.execute([claim.delivery.0, claim.lease.0]).or_refused()?;
+                (deleted > 0).then_some(true)
             } else {
                 self.apply_if_valid(claim, verdict, &mut settled.woken)?
             };
@@ -42,13 +42,19 @@ impl Tx<'_> {
         Ok(settled)
     }
 
-    /// Whether it was applied; if not, its effects conflict. Nothing if the claim is not valid.
-    fn apply_if_valid(&self, claim: Claim, verdict: Verdict, woken: &mut Woken) -> Result<Option<bool>, PortError> {
+    /// Like [`Tx::apply`], if the claim is valid. `None` if the settlement is fenced.
+    fn apply_if_valid(
+        &self,
+        claim: Claim,
+        verdict: Verdict,
+        woken: &mut WokenLanes,
+    ) -> Result<Option<bool>, PortError> {
         let valid =
             self.connection.maybe(sql::settle_valid, [claim.delivery.0, claim.lease.0], |row| row.get::<_, bool>(0))?;
         match valid {
             None => Ok(None),
-            // Only the first time: if its answer was lost, it is sent again under the same claim.
+            // The execution is already stored. The dispatcher lost the answer and sent the
+            // settlement again.
             Some(true) if matches!(verdict, Verdict::Executed { .. }) => Ok(Some(true)),
             Some(_) => self.apply(claim.delivery, verdict, woken).map(Some),
         }
@@ -58,8 +64,9 @@ impl Tx<'_> {
         self.connection.run(sql::outbox_delete, [id.0]).map(drop)
     }
 
-    /// Whether it was applied; if not, its effects conflict.
-    fn apply(&self, id: DeliveryId, verdict: Verdict, woken: &mut Woken) -> Result<bool, PortError> {
+    /// Applies a verdict and returns true. Returns false and changes nothing if the effects
+    /// conflict.
+    fn apply(&self, id: DeliveryId, verdict: Verdict, woken: &mut WokenLanes) -> Result<bool, PortError> {
         match verdict {
             Verdict::Done { effects } => {
                 if !self.apply_effects(id, &effects, woken)? {
@@ -78,12 +85,12 @@ impl Tx<'_> {
                 if !self.apply_effects(id, &effects, woken)? {
                     return Ok(false);
                 }
-                let kept = serde_json::json!({
+                let outcome = serde_json::json!({
                     "outcome": outcome.name(), "status": outcome.status, "message": outcome.message,
                 });
-                self.connection.run(sql::settle_executed, params![id.0, kept.to_string()])?;
+                self.connection.run(sql::settle_executed, params![id.0, outcome.to_string()])?;
                 if let Some(reply) = reply {
-                    // Not by way of a `Value`, so that it is kept byte for byte.
+                    // Without a `serde_json::Value`, so that the body is kept byte for byte.
                     let reply = serde_json::to_string(&reply).unwrap_or_default();
                     self.connection.run(sql::call_key_reply, params![id.0, reply])?;
                 }
@@ -109,8 +116,9 @@ impl Tx<'_> {
                 self.delete(id)?;
             }
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
-                // First, because the letter tells of the version that failed.
-                woken.extend(self.bury(id, reason, attempts, failed.as_ref(), &fingerprint)?);
+                // Before the trigger is disabled, because the letter records the version of the
+                // trigger that failed.
+                woken.extend(self.write_letter(id, reason, attempts, failed.as_ref(), &fingerprint)?);
                 if disable_trigger {
                     self.connection.run(sql::trigger_disable, [id.0])?;
                 }
@@ -125,8 +133,8 @@ impl Tx<'_> {
         self.connection.run(sql::letter_resolve, params).map(drop)
     }
 
-    /// Writes the letter, and fires the triggers that listen for it.
-    fn bury(
+    /// Writes the dead letter and fans out its event. Returns the lanes that got rows.
+    fn write_letter(
         &self,
         id: DeliveryId,
         reason: DeadReason,
@@ -141,7 +149,7 @@ impl Tx<'_> {
             let dead = rows::named_event(row, app.clone())?;
             Ok((DeadLetterId(row.get("id")?), trigger, dead, rows::failed(row)?))
         })?;
-        let told = LetterEvent {
+        let letter_event = LetterEvent {
             id: letter_id,
             trigger: &trigger,
             reason,
@@ -150,14 +158,14 @@ impl Tx<'_> {
             last: history.last(),
             event: &dead,
         };
-        let event = told.to_event();
+        let event = letter_event.to_event();
         let audience = Audience { only: None, letter: Some(letter_id) };
         Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience)?.lanes)
     }
 }
 
-/// Whether nothing is left to do but to delete the row.
-fn is_plain_end(verdict: &Verdict) -> bool {
+/// Whether the verdict only deletes the row.
+fn only_deletes(verdict: &Verdict) -> bool {
     match verdict {
         Verdict::Done { .. } => verdict.effects().is_none(),
         Verdict::Replied => true,

@@ -1,4 +1,4 @@
-//! Triggers.
+//! The triggers of an app.
 
 use crate::error::OrRefused;
 use crate::query::Query;
@@ -27,7 +27,7 @@ impl TriggerStore for SqliteStore {
         let (app, spec, by) = (app.clone(), spec.clone(), by.clone());
         self.writer
             .write(move |tx| {
-                tx.require_app(&app)?;
+                tx.connection.require_app(&app)?;
                 tx.put_trigger(&app, &spec, &by).map(|(trigger, _)| trigger)
             })
             .await
@@ -37,7 +37,7 @@ impl TriggerStore for SqliteStore {
         let (app, name) = (app.clone(), name.clone());
         self.writer
             .write(move |tx| {
-                tx.require_app(&app)?;
+                tx.connection.require_app(&app)?;
                 tx.delete_trigger(&app, &name)
             })
             .await
@@ -47,7 +47,7 @@ impl TriggerStore for SqliteStore {
         let (app, name) = (app.clone(), name.clone());
         self.writer
             .write(move |tx| {
-                tx.require_app(&app)?;
+                tx.connection.require_app(&app)?;
                 tx.connection.run(sql::trigger_pause, params![app.as_str(), name.as_str(), paused])?;
                 read(tx.connection, &app, &name)
             })
@@ -79,7 +79,7 @@ impl Tx<'_> {
     }
 }
 
-/// The spec, and beside it what SQL needs of it.
+/// Writes the spec as JSON, and the fields that SQL needs as columns.
 fn write(
     connection: &Connection,
     statement: &'static str,

@@ -1,14 +1,20 @@
-//! The one writer: a thread that owns the only connection which writes, and groups what waits into one transaction.
+//! The writer: one thread that owns the only connection with write access and groups queued jobs
+//! into transactions.
 //!
-//! SQLite has one writer anyway, and a durable commit costs a sync of the file whatever is in it; so many callers
-//! share one. Each job of a group has its own savepoint: one that fails is undone alone. Answers go out after the
-//! commit, so what was answered is durable. A caller that is gone does not stop its job.
+//! SQLite allows one writer at a time, and a durable commit costs one sync of the file for any
+//! number of writes. The callers that wait at the same time therefore share a commit. Each job of a
+//! group has a savepoint, so that a job that fails is undone alone. Answers go out after the
+//! commit, so a caller that has an answer has durable data. A job runs to its end even if its
+//! caller is dropped.
 //!
-//! A job crosses to the thread whole and back once. A statement is a plain call there: it costs microseconds, which a
-//! crossing for each of them would make many times as much.
+//! A job moves to the thread as a whole, and its answer moves back: two channel operations per job.
+//! A statement is a plain call on the thread and costs microseconds; a channel operation per
+//! statement would cost many times as much.
 
 use crate::clock::Clock;
 use crate::error::{closed, refused};
+use crate::query::execute;
+use crate::savepoint::Savepoint;
 use crate::sql;
 use rusqlite::Connection;
 use std::collections::VecDeque;
@@ -21,33 +27,37 @@ use tidegate_core::{Fate, StoreError, StoreErrorKind, Timestamp};
 use tidegate_ports::PortError;
 use tokio::sync::{mpsc, oneshot};
 
-/// The most jobs in one transaction: bounds how long the first one waits for the last.
+/// The most jobs in one transaction. It limits how long the first job of a group waits for the last
+/// one.
 const GROUP_MAX: usize = 256;
-/// The most jobs that wait; beyond it callers wait to be let in.
-const WAITING_MAX: usize = 1_024;
+/// The most jobs in the queue. When the queue is full, callers wait for a place in it.
+const QUEUE_MAX: usize = 1_024;
 
-/// What a job works with.
+/// The transaction in which a job runs.
 pub(crate) struct Tx<'c> {
     pub(crate) connection: &'c Connection,
-    /// The store's clock, the same for the whole transaction.
+    /// The store's clock, read once per transaction.
     pub(crate) now: Timestamp,
 }
 
-/// Undone or not, and how to answer once the commit's fate is known.
+/// A job that has run, and the function that answers its caller.
 struct Finished {
+    /// Whether the writes of the job are kept.
     keep: bool,
+    /// Called once, with the result of the commit.
     answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
-/// Without a transaction it only finishes, to be told why there is none.
+/// Runs in the transaction. With `None` there is no transaction: the job does nothing, and its
+/// `answer` gets the reason.
 type Job = Box<dyn FnOnce(Option<&Tx<'_>>) -> Finished + Send>;
 
-/// How the writer has worked so far.
+/// Counts of the writer since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Transactions that were committed.
+    /// The number of committed transactions.
     pub commits: u64,
-    /// Jobs in them.
+    /// The number of jobs in these transactions.
     pub jobs: u64,
 }
 
@@ -57,10 +67,10 @@ struct Counters {
     jobs: AtomicU64,
 }
 
-/// What the writer is told.
 enum Message {
-    Do(Job),
-    /// End after what was told before; dropped when that is done.
+    Run(Job),
+    /// Ends the thread after all messages before this one. The sender is dropped when the
+    /// connection is closed.
     Close(oneshot::Sender<()>),
 }
 
@@ -71,26 +81,27 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// The writer holds `lock` for as long as it has the connection: a store that was dropped may still have work.
+    /// Starts the thread. The thread holds `lock` as long as it holds the connection, because the
+    /// queue of a dropped store may still contain jobs.
     pub(crate) fn start(connection: Connection, clock: Arc<Clock>, lock: File) -> io::Result<Self> {
-        let (messages, waiting) = mpsc::channel(WAITING_MAX);
+        let (messages, queue) = mpsc::channel(QUEUE_MAX);
         let counters = Arc::default();
-        let (clock_of_it, counters_of_it) = (Arc::clone(&clock), Arc::clone(&counters));
+        let (thread_clock, thread_counters) = (Arc::clone(&clock), Arc::clone(&counters));
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || run(connection, lock, &clock_of_it, waiting, &counters_of_it))?;
+            .spawn(move || run(connection, lock, &thread_clock, queue, &thread_counters))?;
         Ok(Self { messages, clock, counters })
     }
 
-    /// Waits until what was asked for is committed and the connection is closed.
+    /// Waits until all queued jobs are committed and the connection is closed.
     pub(crate) async fn close(&self) {
-        let (done, closed) = oneshot::channel();
-        if self.messages.send(Message::Close(done)).await.is_ok() {
+        let (sender, closed) = oneshot::channel();
+        if self.messages.send(Message::Close(sender)).await.is_ok() {
             closed.await.ok();
         }
     }
 
-    /// The store's clock.
+    /// The current time of the store's clock.
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
@@ -102,7 +113,7 @@ impl Writer {
         }
     }
 
-    /// Does `work` in the next transaction and answers when that is committed.
+    /// Runs `work` in the next transaction and returns its result after the commit.
     pub(crate) async fn write<T, W>(&self, work: W) -> Result<T, PortError>
     where
         T: Send + 'static,
@@ -111,86 +122,98 @@ impl Writer {
         self.write_and_then(work, |_| ()).await
     }
 
-    /// The same, and `committed` is called before the answer, whether or not the caller still waits for it.
-    pub(crate) async fn write_and_then<T, W, C>(&self, work: W, committed: C) -> Result<T, PortError>
+    /// Like [`Writer::write`], and calls `after_commit` after the commit and before the answer. It
+    /// is called even if the caller of this method was dropped. If the work fails, `after_commit`
+    /// is dropped before the answer.
+    pub(crate) async fn write_and_then<T, W, C>(&self, work: W, after_commit: C) -> Result<T, PortError>
     where
         T: Send + 'static,
         W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
         C: FnOnce(&mut T) + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
+        let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            // A panic is a bug of one job; the writer must live on for the others.
+            // A panic is a bug in one job. The thread must survive it and serve the other jobs.
             let result = tx.map(|tx| catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|_| Err(panicked())));
             let keep = matches!(result, Some(Ok(_)));
             let answer = Box::new(move |commit: Result<(), StoreError>| {
-                let mut told = tell(result, commit);
-                // Before the answer also if it is not called: what it holds is free again by then.
-                match &mut told {
-                    Ok(done) => committed(done),
-                    Err(_) => drop(committed),
+                let mut answer = answer_of(result, commit);
+                match &mut answer {
+                    Ok(value) => after_commit(value),
+                    // Dropped before the answer, so that the caller finds its resources free.
+                    Err(_) => drop(after_commit),
                 }
-                // Nobody may be waiting any more; the work is done all the same.
-                answer.send(told).ok();
+                // Sending fails if the caller was dropped. The work is committed in that case too.
+                sender.send(answer).ok();
             });
             Finished { keep, answer }
         });
-        self.messages.send(Message::Do(job)).await.map_err(|_| closed())?;
-        answered.await.unwrap_or_else(|_| Err(PortError::Store(StoreError::unknown("the store was closed meanwhile"))))
+        self.messages.send(Message::Run(job)).await.map_err(|_| closed())?;
+        receiver
+            .await
+            .unwrap_or_else(|_| Err(PortError::Store(StoreError::unknown("the store closed during the call"))))
     }
 }
 
-/// What a job's caller is told, once the fate of its group is known. Without a result the job was not begun.
-fn tell<T>(result: Option<Result<T, PortError>>, commit: Result<(), StoreError>) -> Result<T, PortError> {
+/// The answer for the caller of a job, from the result of the job and the result of the commit. The
+/// result of the job is `None` if there was no transaction for it.
+fn answer_of<T>(result: Option<Result<T, PortError>>, commit: Result<(), StoreError>) -> Result<T, PortError> {
     match (result, commit) {
         (Some(result), Ok(())) => result,
         (None, Ok(())) => Err(closed()),
         (None | Some(Ok(_)), Err(error)) => Err(PortError::Store(error)),
-        // What failed in the store was undone, whatever became of the group.
+        // The job failed in the store and was undone. The commit of its group does not matter to
+        // it.
         (Some(Err(PortError::Store(own))), Err(_)) => Err(PortError::Store(own)),
-        // A precondition was held against what others of the group had written, and that never came to be.
+        // The job failed a precondition. It may have compared with writes of its group, and these
+        // are undone.
         (Some(Err(_)), Err(error)) => Err(PortError::Store(StoreError { fate: Fate::NotApplied, ..error })),
     }
 }
 
 fn panicked() -> PortError {
-    tracing::error!("a call of the store panicked; what it wrote is undone");
-    PortError::Store(StoreError::not_applied(StoreErrorKind::Refused, "a bug: the call panicked"))
+    tracing::error!("a call of the store panicked; its writes are undone");
+    PortError::Store(StoreError::not_applied(
+        StoreErrorKind::Refused,
+        "a bug: the call panicked and nothing was changed",
+    ))
 }
 
-fn run(connection: Connection, lock: File, clock: &Clock, mut waiting: mpsc::Receiver<Message>, counters: &Counters) {
+fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Receiver<Message>, counters: &Counters) {
     let mut messages = Vec::with_capacity(GROUP_MAX);
     let mut closing = Vec::new();
-    while closing.is_empty() && waiting.blocking_recv_many(&mut messages, GROUP_MAX) > 0 {
+    while closing.is_empty() && queue.blocking_recv_many(&mut messages, GROUP_MAX) > 0 {
         let mut group = VecDeque::with_capacity(messages.len());
         for message in messages.drain(..) {
             match message {
-                Message::Do(job) => group.push_back(job),
-                Message::Close(done) => closing.push(done),
+                Message::Run(job) => group.push_back(job),
+                Message::Close(sender) => closing.push(sender),
             }
         }
-        // Once, unless a transaction is lost on the way: then what was not begun goes into the next one.
+        // One pass, unless SQLite discards the transaction. The jobs that had not begun then get
+        // another transaction.
         while !group.is_empty() {
-            transact(&connection, clock.now(), &mut group, counters);
+            run_group(&connection, clock.now(), &mut group, counters);
         }
     }
-    // Folds the log back into the file; without it the next opener would.
+    // Moves the log into the file. If this fails, the next process that opens the file does it.
     connection.query_row(sql::checkpoint, (), |_| Ok(())).ok();
     connection.close().ok();
-    // The system frees it also when the process dies.
+    // The operating system also frees the lock when the process dies.
     drop(lock);
-    // Whoever waits for the end is told by this.
+    // Dropping the senders ends the wait in `Writer::close`.
     drop(closing);
 }
 
-/// Does the jobs of the group in one transaction, and answers them.
+/// Runs the jobs of `group` in one transaction, and answers them.
 ///
-/// SQLite may throw the whole transaction away when one job fails, as when the disk is full. Nothing may be done on the
-/// connection then but to begin again: outside a transaction the next savepoint would be one, and would commit by itself.
-/// So the jobs that were not begun stay in the group.
-fn transact(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
+/// SQLite may discard the whole transaction when one job fails, for example when the disk is full.
+/// No other job may run then: outside a transaction the next savepoint would start a transaction,
+/// and its release would commit it. The jobs that had not begun therefore stay in `group`.
+fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
     if let Err(error) = execute(connection, sql::begin) {
-        // A transaction may be left open by a failure before; the next group then finds it closed.
+        // An earlier failure may have left a transaction open. Roll back, so that the next group
+        // can begin.
         execute(connection, "rollback").ok();
         for job in group.drain(..) {
             (job(None).answer)(Err(refused(&error)));
@@ -204,47 +227,38 @@ fn transact(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>, 
     while lost.is_none()
         && let Some(job) = group.pop_front()
     {
-        let done = if alone {
-            job(Some(&tx))
-        } else {
-            match in_savepoint(&tx, job) {
-                Ok(done) => done,
-                Err((done, error)) => {
-                    lost = Some(refused(&error));
-                    done
-                }
-            }
-        };
-        finished.push(done);
+        let (job, error) = if alone { (job(Some(&tx)), None) } else { run_in_savepoint(&tx, job) };
+        lost = error.map(|error| refused(&error));
+        finished.push(job);
     }
-    let keep = lost.is_none() && finished.iter().any(|done| done.keep);
+    let keep = lost.is_none() && finished.iter().any(|job| job.keep);
     let commit = if keep {
         commit(connection)
     } else {
-        // It fails if SQLite has rolled back by itself.
+        // The rollback fails if SQLite has already rolled back.
         execute(connection, "rollback").ok();
         lost.map_or(Ok(()), Err)
     };
     if keep && commit.is_ok() {
-        // Before the answers: who is told finds itself counted.
+        // Counted before the answers, so that a caller with an answer finds its job in the counts.
         counters.commits.fetch_add(1, Ordering::Relaxed);
         counters.jobs.fetch_add(finished.len() as u64, Ordering::Relaxed);
     }
-    for done in finished {
-        (done.answer)(commit.clone());
+    for job in finished {
+        (job.answer)(commit.clone());
     }
 }
 
-/// One job of several: what it did is undone alone if it fails.
-fn in_savepoint(tx: &Tx<'_>, job: Job) -> Result<Finished, (Finished, rusqlite::Error)> {
-    if let Err(error) = execute(tx.connection, "savepoint job") {
-        return Err((job(None), error));
-    }
-    let done = job(Some(tx));
-    let undone = if done.keep { Ok(()) } else { execute(tx.connection, "rollback to job") };
-    match undone.and_then(|()| execute(tx.connection, "release job")) {
-        Ok(()) => Ok(done),
-        Err(error) => Err((done, error)),
+/// Runs one job of several, and undoes its writes if it fails. An error means that the transaction
+/// is lost.
+fn run_in_savepoint(tx: &Tx<'_>, job: Job) -> (Finished, Option<rusqlite::Error>) {
+    match Savepoint::begin(tx.connection) {
+        Ok(savepoint) => {
+            let finished = job(Some(tx));
+            let error = savepoint.end(finished.keep).err();
+            (finished, error)
+        }
+        Err(error) => (job(None), Some(error)),
     }
 }
 
@@ -253,10 +267,6 @@ fn commit(connection: &Connection) -> Result<(), StoreError> {
         execute(connection, "rollback").ok();
         StoreError::unknown(format!("SQLite could not commit: {error}"))
     })
-}
-
-fn execute(connection: &Connection, statement: &'static str) -> rusqlite::Result<()> {
-    connection.prepare_cached(statement)?.execute(()).map(drop)
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
--- Times are microseconds since 1970-01-01 UTC, written by the one process that has this file open.
--- JSON is kept as the text that came in, so that it reads back byte for byte.
+-- A time is in microseconds since 1970-01-01 UTC. Only the process that has the file open writes
+-- times. JSON is stored as the text that the client sent, so that it reads back byte for byte.
 
 create table apps (
     name       text primary key not null,
     created_at integer not null
 ) strict, without rowid;
 
--- One row of numbers that only grow. KV versions and script versions come from it, so that a version never comes
--- back after a delete and a handler's read can be checked by comparing versions alone.
+-- Numbers that only grow. The versions of values and scripts come from the row 'version'. A version
+-- is never used twice, also not after a delete, so that comparing versions is enough to check what
+-- a handler has read.
 create table counters (
     name  text primary key not null,
     value integer not null
@@ -24,15 +25,18 @@ create table scripts (
     primary key (app, name)
 ) strict, without rowid;
 
--- A deleted trigger stays, because its waiting rows and its dead letters name it; its name is free again.
+-- A deleted trigger keeps its row, because rows of the outbox and dead letters refer to it. Its
+-- name is free again.
 create table triggers (
     id              integer primary key autoincrement,
     app             text not null references apps (name),
     name            text not null,
     spec            text not null check (json_valid(spec)),
-    -- 'invoke' is the lane of the app's invocations: made with the app, and in no list.
+    -- 'invoke' is the lane of the app's invocations. It is created with the app, and no list shows
+    -- it.
     source          text not null check (source in ('kv', 'app', 'http', 'cron', 'dead_letter', 'invoke')),
-    -- What SQL needs of the spec, taken from it when it is written: fan-out must not parse JSON.
+    -- The fields of the spec that SQL needs. They are copied at each write, so that a fan-out
+    -- parses no JSON.
     on_set          integer not null default 0,
     on_delete       integer not null default 0,
     first_pattern   text not null default '',
@@ -51,15 +55,16 @@ create table triggers (
     paused          integer not null default 0,
     registered_by   text not null,
     version         integer not null,
-    -- Of a cron trigger: its next tick; null until the dispatcher has looked at it.
+    -- The next tick of a cron trigger; null until the dispatcher has computed it.
     next_tick       integer,
     deleted_at      integer
 ) strict;
 
+-- An app has one living trigger of a name. Ports find a trigger by its name in this index.
 create unique index triggers_living on triggers (app, name) where deleted_at is null;
--- Fan-out finds an app's triggers of one source here.
+-- A fan-out finds the triggers of an app with one source in this index.
 create index triggers_matching on triggers (app, source) where deleted_at is null and enabled;
--- Discovery looks here at every poll; it holds cron triggers alone.
+-- Each discovery reads the due ticks from this index, which contains only cron triggers.
 create index triggers_ticking on triggers (next_tick) where source = 'cron' and deleted_at is null and enabled;
 
 create table kv (
@@ -72,9 +77,9 @@ create table kv (
     primary key (app, collection, key)
 ) strict, without rowid;
 
--- One event for one trigger. lease_until = 0 means "not leased"; a lease that is over but not released keeps its time,
--- so that the next claim knows of the attempt that was lost. Its checks say `or`: for a list of three or more values
--- SQLite would build a table at each insert.
+-- One event for one trigger. lease_until = 0 means that the row is not leased. A lease that has
+-- expired keeps its time, so that the next claim records the lost attempt. The checks use `or`,
+-- because SQLite builds a table at each insert for an `in` list of three or more values.
 create table outbox (
     id                 integer primary key autoincrement,
     trigger_id         integer not null,
@@ -108,21 +113,23 @@ create table outbox (
     traceparent        text,
     data               text not null,
     failed             text,
-    -- What an invocation runs, instead of a handler of its lane.
+    -- The script of an invocation, which replaces the handler of the lane.
     script             text,
-    -- How a sync execution ended, until its reply is delivered: {"outcome", "status", "message"}.
+    -- The outcome of a sync execution, until its reply is delivered: {"outcome", "status",
+    -- "message"}.
     executed           text,
-    -- The key that the reply is kept under for whoever repeats the call.
+    -- The idempotency key of the call. A repeated call with the key gets the stored reply.
     call_key           text,
     check (executed is null or reply_to is not null),
     check (reply_to is null or handles_letter_id is null)
 ) strict;
 
--- Claim, discovery and nothing else: a lane is a run of this index, in the order in which it is claimed.
+-- For claims and discovery only. A lane is one range of this index, in the order of claims.
 create index outbox_lanes on outbox (trigger_id, due_at, id);
 
--- Live leases of triggers with a max_concurrency, so that a claim counts them without walking a long lane. A row here
--- whose delivery no longer bears the lease is stale; the next claim or call of the lane removes it.
+-- The live leases of triggers with a max_concurrency, so that a claim counts them without a walk
+-- through a long lane. A slot is stale if its delivery has another lease number. The next claim or
+-- call of the lane deletes stale slots.
 create table slots (
     trigger_id  integer not null,
     delivery_id integer not null,
@@ -151,7 +158,7 @@ create table dead_letters (
     resolution         text check (resolution in ('handled', 'handler_failed', 'redriven', 'discarded')),
     redrive_generation integer not null,
     previous_letter_id integer,
-    -- What the handler that was to handle it failed of.
+    -- The failure of its dead-letter handler, as a JSON attempt.
     handler_failure    text,
     max_attempts       integer not null,
     backoff            text not null,
@@ -173,7 +180,7 @@ create table dead_letters (
     data               text not null
 ) strict;
 
--- Lists are by app, newest first.
+-- Lists show the letters of one app, newest first.
 create index dead_letters_of_app on dead_letters (app, id);
 
 create table abandoned_executions (
@@ -183,16 +190,17 @@ create table abandoned_executions (
     event_id    blob not null,
     reply_to    text not null,
     cause       text not null check (cause in ('node_lost', 'caller_gone')),
-    -- 'succeeded' or the code of the failure; null if nobody knows how it ended.
+    -- 'succeeded' or the code of the failure; null if the execution did not end.
     outcome     text,
     status      integer,
     message     text,
     at          integer not null
 ) strict;
 
+-- Lists show the executions of one app, newest first.
 create index abandoned_executions_of_app on abandoned_executions (app, delivery_id);
 
--- Chains that were cut because they were too deep: one row per trigger and root event.
+-- Loops: chains that were cut because they were too deep. One row per trigger and root event.
 create table loops (
     trigger_id    integer not null,
     root_id       blob not null,
@@ -202,6 +210,7 @@ create table loops (
     primary key (trigger_id, root_id)
 ) strict, without rowid;
 
+-- The idempotency keys of emissions, each with the ids of its events. Kept for one day.
 create table idempotency_keys (
     app        text not null,
     key        text not null,
@@ -211,9 +220,11 @@ create table idempotency_keys (
     primary key (app, key)
 ) strict, without rowid;
 
+-- To delete old keys.
 create index idempotency_keys_age on idempotency_keys (created_at);
 
--- Calls that must not be made twice, each with the execution that it became and the reply of a success. Kept for a day.
+-- The idempotency keys of calls, each with its execution and, after a success, the reply. Kept for
+-- one day.
 create table call_keys (
     app         text not null,
     key         text not null,
@@ -224,4 +235,5 @@ create table call_keys (
     primary key (app, key)
 ) strict, without rowid;
 
+-- To delete old keys.
 create index call_keys_age on call_keys (created_at);

@@ -1,9 +1,8 @@
-//! What may be asked of a store. Numbers that name something are taken modulo what there is, so that every stream of
-//! commands means something, also a shortened one.
+//! The commands of a random stream. A number that selects a thing is taken modulo the count of such
+//! things, so that every stream is valid, also after shrinking.
 
 use proptest::prelude::*;
 
-/// One command.
 #[derive(Clone, Debug)]
 pub(super) enum Command {
     Put { key: u8, guard: GuardBy },
@@ -23,16 +22,16 @@ pub(super) enum Command {
     Count,
 }
 
-/// On what a write depends.
+/// The guard of a write.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum GuardBy {
     Nothing,
     Absence,
-    LastSeen,
+    LastRead,
 }
 
 fn guard() -> impl Strategy<Value = GuardBy> {
-    prop_oneof![Just(GuardBy::Nothing), Just(GuardBy::Absence), Just(GuardBy::LastSeen)]
+    prop_oneof![Just(GuardBy::Nothing), Just(GuardBy::Absence), Just(GuardBy::LastRead)]
 }
 
 fn letters() -> impl Strategy<Value = Option<Vec<u8>>> {
@@ -67,7 +66,6 @@ fn command() -> impl Strategy<Value = Command> {
     ]
 }
 
-/// A stream of commands.
-pub(super) fn commands(most: usize) -> impl Strategy<Value = Vec<Command>> {
-    prop::collection::vec(command(), 1..most)
+pub(super) fn commands(count_max: usize) -> impl Strategy<Value = Vec<Command>> {
+    prop::collection::vec(command(), 1..count_max)
 }

@@ -1,16 +1,17 @@
-//! Results without what two stores may differ in: ids and versions are numbered in the order in which they were first
-//! seen, and of times it is kept only whether they lie ahead.
+//! Normalizes results, so that equal results of two stores compare as equal. Ids and versions
+//! become numbers in the order in which they first appear. A time becomes a flag: whether it is
+//! more than an hour in the future.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The ids and versions of one store that were seen so far.
+/// The ids and versions of one store that have appeared so far, with their numbers.
 #[derive(Default)]
 pub(super) struct Names(BTreeMap<(&'static str, String), usize>);
 
-/// Later than this from now is ahead.
-const AHEAD_US: i64 = 3_600_000_000;
+/// A time more than one hour from now counts as future.
+const FUTURE_US: i64 = 3_600_000_000;
 
 impl Names {
     fn name(&mut self, kind: &'static str, value: &Value) -> Value {
@@ -22,7 +23,8 @@ impl Names {
         json!(format!("{kind} {number}"))
     }
 
-    /// The same without what may differ. What is called `id` alone is a `kind`.
+    /// The value with its ids, versions and times normalized. A field named `id` is the id of a
+    /// `kind`.
     pub(super) fn normal(&mut self, value: Value, kind: &'static str) -> Value {
         match value {
             Value::Array(items) => items.into_iter().map(|item| self.normal(item, kind)).collect(),
@@ -51,19 +53,19 @@ impl Names {
             "event_id" | "root_id" | "parent_id" | "last_event_id" => self.name("event", &value),
             "handles_letter" | "previous_letter_id" | "dead_letter_id" => self.name("letter", &value),
             "version" if value.as_i64().is_some_and(|version| version > 0) => self.name("version", &value),
-            "woken" => match value {
+            "woken_lanes" => match value {
                 Value::Array(lanes) => lanes.iter().map(|lane| self.lane(lane)).collect(),
                 other => other,
             },
             "now" => Value::Null,
             "due_at" | "next_due" | "enqueued_at" | "time" | "started_at" | "created_at" | "updated_at" | "last_at"
-            | "at" => ahead(&value),
+            | "at" => is_future(&value),
             _ => self.normal(value, kind),
         }
     }
 }
 
-fn ahead(value: &Value) -> Value {
+fn is_future(value: &Value) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64);
-    value.as_i64().map_or(Value::Null, |at| json!(at > now + AHEAD_US))
+    value.as_i64().map_or(Value::Null, |at| json!(at > now + FUTURE_US))
 }

@@ -1,7 +1,9 @@
-//! Performs commands on one store, and says what came of them.
+//! Plays commands against one store, and returns normalized results as text.
 
+use super::DAY;
 use super::command::{Command, GuardBy};
 use super::normal::Names;
+use super::verdict::verdict;
 use crate::Store;
 use crate::support::{
     app_name, collection, http, json as text, key, limit, new_event, on_app, on_dead_letter, on_kv, spec, trigger_name,
@@ -10,10 +12,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 use tidegate_core::{
-    AbandonCause, AppName, Attempt, BeginCallsReply, Cause, Claim, DeadLetterId, DeadReason, DiscoverReply, Effects,
-    ExchangeReply, ExecError, HandlerReply, IdempotencyKey, InboxId, Incarnation, Kind, KvWrite, LaneQuota, Micros,
-    PrincipalId, ReadVersion, RenewReply, Reply, Request, RetryPolicySpec, Role, Settlement, SyncCall, SyncOutcome,
-    SyncTarget, Timestamp, TriggerId, TriggerSpec, Verdict, Version,
+    AppName, BeginCallsReply, Cause, Claim, DeadLetterId, DiscoverReply, ExchangeReply, IdempotencyKey, InboxId,
+    Incarnation, Kind, LaneQuota, Micros, PrincipalId, RenewReply, Reply, Request, RetryPolicySpec, Role, Settlement,
+    SyncCall, SyncTarget, Timestamp, TriggerId, TriggerSpec, Version,
 };
 use tidegate_ports::{
     AppStore, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, Deployment, DispatchStore, Emission,
@@ -21,10 +22,7 @@ use tidegate_ports::{
     OutboxStore, PortError, PrincipalStore, TriggerStore,
 };
 
-/// When every attempt began.
-const STARTED: Timestamp = Timestamp(1_700_000_000_000_000);
-const DAY: Micros = Micros::from_secs(24 * 3_600);
-/// The triggers, by number; the third one is called by callers.
+/// The triggers by number. Sync calls go to the third one.
 const TRIGGERS: [&str; 6] = ["go", "gone", "page", "watch", "letters", "limited"];
 
 pub(super) struct Player<'a, S> {
@@ -35,7 +33,8 @@ pub(super) struct Player<'a, S> {
     triggers: BTreeMap<usize, TriggerId>,
     held: Vec<(Claim, Kind)>,
     letters: Vec<DeadLetterId>,
-    seen: BTreeMap<u8, Option<Version>>,
+    /// The version of each key at its last read or write by a command.
+    versions: BTreeMap<u8, Option<Version>>,
     callers: u64,
 }
 
@@ -50,28 +49,28 @@ fn trigger(which: usize, change: u8) -> TriggerSpec {
         _ => TriggerSpec { max_concurrency: limit(2), ..on_app(name, "limited") },
     };
     let retry = RetryPolicySpec { max_attempts: 2 + u32::from(change % 3), ..RetryPolicySpec::default() };
-    let retry = retry.try_into().expect("a policy");
+    let retry = retry.try_into().expect("a valid policy");
     TriggerSpec { retry, enabled: change % 5 != 4, ..base }
 }
 
 impl<'a, S: Store> Player<'a, S> {
     pub(super) async fn new(store: &'a S, case: u32) -> Self {
         let app = app_name(&format!("random-{case}"));
-        let owner = PrincipalId::new(format!("user:owner-{case}")).expect("a principal");
+        let owner = PrincipalId::new(format!("user:owner-{case}")).expect("a valid principal");
         let triggers = (0..TRIGGERS.len()).map(|which| trigger(which, 0)).collect();
         let deployment = Deployment { scripts: Vec::new(), triggers };
-        AppStore::deploy(store, &app, &deployment, &owner).await.expect("the app is made");
+        AppStore::deploy(store, &app, &deployment, &owner).await.expect("the app is created");
         let registrant = NewPrincipal { id: owner.clone(), admin: false, password_hash: None };
-        PrincipalStore::add(store, &registrant).await.expect("the owner is made");
+        PrincipalStore::add(store, &registrant).await.expect("the owner is added");
         PrincipalStore::set_role(store, &owner, &app, Some(Role::Editor)).await.expect("the owner gets a role");
-        let (names, triggers, seen) = (Names::default(), BTreeMap::new(), BTreeMap::new());
+        let (names, triggers, versions) = (Names::default(), BTreeMap::new(), BTreeMap::new());
         let mut player =
-            Self { store, app, owner, names, triggers, held: Vec::new(), letters: Vec::new(), seen, callers: 0 };
-        player.learn_triggers().await;
+            Self { store, app, owner, names, triggers, held: Vec::new(), letters: Vec::new(), versions, callers: 0 };
+        player.read_triggers().await;
         player
     }
 
-    /// Performs a command; what came of it, without what may differ.
+    /// Plays one command, and returns its normalized result.
     pub(super) async fn play(&mut self, command: &Command) -> String {
         match command {
             Command::Put { key, guard } => self.put(*key, *guard).await,
@@ -82,29 +81,29 @@ impl<'a, S: Store> Player<'a, S> {
             Command::Begin { calls, long } => self.begin(calls, *long).await,
             Command::Renew { claims, long } => {
                 let held = claims.iter().filter_map(|at| Some(pick(&self.held, *at)?.0)).collect::<BTreeSet<_>>();
-                self.ask(Request::Renew { held: held.into_iter().collect(), lease_for: lease(*long) }).await
+                self.request(Request::Renew { held: held.into_iter().collect(), lease_for: lease(*long) }).await
             }
-            Command::Discover => self.ask(Request::Discover).await,
+            Command::Discover => self.request(Request::Discover).await,
             Command::SetTrigger { which, change } => {
                 let spec = trigger(usize::from(*which), *change);
                 let set = TriggerStore::put(self.store, &self.app, &spec, &self.owner).await;
-                self.learn_triggers().await;
-                self.say(set, "trigger")
+                self.read_triggers().await;
+                self.normalized(set, "trigger")
             }
             Command::DeleteTrigger { which } => {
                 let name = trigger_name(TRIGGERS[usize::from(*which)]);
                 let deleted = TriggerStore::delete(self.store, &self.app, &name).await;
-                self.learn_triggers().await;
-                self.say(deleted, "trigger")
+                self.read_triggers().await;
+                self.normalized(deleted, "trigger")
             }
             Command::Pause { which, paused } => {
                 let name = trigger_name(TRIGGERS[usize::from(*which)]);
                 let trigger = TriggerStore::set_paused(self.store, &self.app, &name, *paused).await;
-                self.say(trigger, "trigger")
+                self.normalized(trigger, "trigger")
             }
             Command::Disable { disabled } => {
                 let known = PrincipalStore::set_disabled(self.store, &self.owner, *disabled).await;
-                self.say(known, "principal")
+                self.normalized(known, "principal")
             }
             Command::Redrive { letters, limit } => {
                 let selection = self.selection(letters.as_deref(), *limit);
@@ -124,8 +123,8 @@ impl<'a, S: Store> Player<'a, S> {
         }
     }
 
-    /// All that the ports show of the app.
-    pub(super) async fn look(&mut self) -> String {
+    /// Everything that the ports show of the app, normalized.
+    pub(super) async fn snapshot(&mut self) -> String {
         let (store, app) = (self.store, self.app.clone());
         let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
         let deliveries = DeliveryStore::list(store, &app, &filter).await;
@@ -136,44 +135,44 @@ impl<'a, S: Store> Player<'a, S> {
         }
         let loops = LedgerStore::loops(store, &app, 1_000).await;
         let mut loops: Vec<String> = match loops {
-            Ok(loops) => loops.iter().map(|one| self.cut(one)).collect(),
+            Ok(loops) => loops.iter().map(|one| self.loop_entry(one)).collect(),
             Err(error) => vec![failed(&error)],
         };
-        // Chains that were cut at the same moment are in no order.
+        // Loops that were cut at the same time have no order.
         loops.sort_unstable();
         let abandoned = LedgerStore::abandoned(store, &app, None, 1_000).await;
         let abandoned = abandoned.map(|all| {
-            let of = |one: &tidegate_ports::AbandonedExecution| json!({"delivery_id": one.delivery_id, "trigger": one.trigger, "event_id": one.event_id, "cause": one.cause, "outcome": one.outcome, "status": one.status, "message": one.message});
-            all.iter().map(of).collect::<Vec<_>>()
+            let fields = |one: &tidegate_ports::AbandonedExecution| json!({"delivery_id": one.delivery_id, "trigger": one.trigger, "event_id": one.event_id, "cause": one.cause, "outcome": one.outcome, "status": one.status, "message": one.message});
+            all.iter().map(fields).collect::<Vec<_>>()
         });
         let page = KvPage { prefix: String::new(), after: None, limit: 1_000 };
         let values = KvStore::list(store, &app, &collection("c"), &page).await;
         let triggers = TriggerStore::list(store, &app).await;
         [
-            self.say(deliveries, "delivery"),
-            self.say(letters, "letter"),
+            self.normalized(deliveries, "delivery"),
+            self.normalized(letters, "letter"),
             loops.join(", "),
-            self.say(abandoned, "delivery"),
-            self.say(values, "value"),
-            self.say(triggers, "trigger"),
+            self.normalized(abandoned, "delivery"),
+            self.normalized(values, "value"),
+            self.normalized(triggers, "trigger"),
         ]
         .join("\n  ")
     }
 
-    fn cut(&mut self, one: &LoopEntry) -> String {
+    fn loop_entry(&mut self, one: &LoopEntry) -> String {
         let LoopEntry { trigger, root_id, count, last_event_id, .. } = one;
         let shown = json!({"trigger": trigger, "root_id": root_id, "count": count, "last_event_id": last_event_id});
         self.names.normal(shown, "loop").to_string()
     }
 
-    async fn learn_triggers(&mut self) {
-        let triggers = TriggerStore::list(self.store, &self.app).await.expect("the app is there");
+    async fn read_triggers(&mut self) {
+        let triggers = TriggerStore::list(self.store, &self.app).await.expect("the triggers are listed");
         let number = |name: &str| TRIGGERS.iter().position(|other| *other == name);
         self.triggers =
             triggers.iter().filter_map(|trigger| Some((number(trigger.spec.name.as_str())?, trigger.id))).collect();
     }
 
-    fn say<T: serde::Serialize>(&mut self, result: Result<T, PortError>, kind: &'static str) -> String {
+    fn normalized<T: serde::Serialize>(&mut self, result: Result<T, PortError>, kind: &'static str) -> String {
         match result {
             Ok(value) => self.names.normal(json!(value), kind).to_string(),
             Err(PortError::PreconditionFailed { current }) => {
@@ -184,15 +183,15 @@ impl<'a, S: Store> Player<'a, S> {
     }
 
     fn batch(&mut self, batch: Result<LetterBatch, PortError>) -> String {
-        let batch = batch.map(|batch| json!({"matched": batch.matched, "skipped": batch.skipped, "dead_letter_id": batch.last, "woken": sorted(batch.woken_lanes)}));
-        self.say(batch, "letter")
+        let batch = batch.map(|batch| json!({"matched": batch.matched, "skipped": batch.skipped, "dead_letter_id": batch.last, "woken_lanes": sorted(batch.woken_lanes)}));
+        self.normalized(batch, "letter")
     }
 
     fn guard(&self, key: u8, guard: GuardBy) -> Guard {
         match guard {
             GuardBy::Nothing => Guard::Any,
             GuardBy::Absence => Guard::Absent,
-            GuardBy::LastSeen => self.seen.get(&key).copied().flatten().map_or(Guard::Absent, Guard::Version),
+            GuardBy::LastRead => self.versions.get(&key).copied().flatten().map_or(Guard::Absent, Guard::Version),
         }
     }
 
@@ -202,10 +201,10 @@ impl<'a, S: Store> Player<'a, S> {
         let key = key(&format!("k{at}"));
         let put = KvStore::put(self.store, &self.app, &collection("c"), &key, value, guard, &outside()).await;
         if let Ok(put) = &put {
-            self.seen.insert(at, Some(put.version));
+            self.versions.insert(at, Some(put.version));
         }
         let put = put.map(|put| json!({"version": put.version, "emitted": emitted(&[put.emitted])}));
-        self.say(put, "value")
+        self.normalized(put, "value")
     }
 
     async fn delete(&mut self, at: u8, guard: GuardBy) -> String {
@@ -214,34 +213,34 @@ impl<'a, S: Store> Player<'a, S> {
         let deleted = KvStore::delete(self.store, &self.app, &collection("c"), &key, guard, &outside()).await;
         let deleted = deleted
             .map(|deleted| deleted.map(|one| json!({"version": one.version, "emitted": emitted(&[one.emitted])})));
-        self.say(deleted, "value")
+        self.normalized(deleted, "value")
     }
 
     async fn get(&mut self, at: u8) -> String {
         let entry = KvStore::get(self.store, &self.app, &collection("c"), &key(&format!("k{at}"))).await;
         if let Ok(entry) = &entry {
-            self.seen.insert(at, entry.as_ref().map(|entry| entry.version));
+            self.versions.insert(at, entry.as_ref().map(|entry| entry.version));
         }
-        self.say(entry, "value")
+        self.normalized(entry, "value")
     }
 
     async fn emit(&mut self, to: u8, count: u8, once: Option<u8>, digest: bool) -> String {
-        let to = ["go", "gone", "limited", "nobody"][usize::from(to)];
+        let to = ["go", "gone", "limited", "unmatched"][usize::from(to)];
         let events = (0..count).map(|nth| new_event(to, &nth.to_string(), "{\"n\":1}")).collect();
         let idempotency_key = once.map(|once| key_of(once, if digest { "this" } else { "that" }));
         let emission = Emission { app: self.app.clone(), events, cause: outside(), idempotency_key };
         let result = OutboxStore::emit(self.store, &emission).await;
         let result = result.map(|events| emitted(&events));
-        self.say(result, "event")
+        self.normalized(result, "event")
     }
 
     async fn exchange(&mut self, settle: &[(u8, u8)], claim: &[(u8, u8)], long: bool) -> String {
-        let mut taken = BTreeSet::new();
+        let mut settled = BTreeSet::new();
         let mut settlements = Vec::new();
         for (at, how) in settle {
             let Some((claim, kind)) = pick(&self.held, *at) else { continue };
-            if taken.insert(claim.delivery) {
-                settlements.push(Settlement { claim, verdict: self.verdict(kind, *how) });
+            if settled.insert(claim.delivery) {
+                settlements.push(Settlement { claim, verdict: verdict(kind, *how, &self.versions) });
             }
         }
         let mut lanes = BTreeSet::new();
@@ -250,11 +249,11 @@ impl<'a, S: Store> Player<'a, S> {
             lanes.insert(trigger).then(|| LaneQuota { trigger, quota: u32::from(*quota), floor: Timestamp::EPOCH })
         };
         let claim = claim.iter().filter_map(quota).collect();
-        self.ask(Request::Exchange { settle: settlements, claim, lease_for: lease(long) }).await
+        self.request(Request::Exchange { settle: settlements, claim, lease_for: lease(long) }).await
     }
 
     async fn begin(&mut self, calls: &[Option<u8>], long: bool) -> String {
-        let Some(page) = self.triggers.get(&2).copied() else { return "no page".to_owned() };
+        let Some(page) = self.triggers.get(&2).copied() else { return "the trigger page does not exist".to_owned() };
         let mut call = |key: &Option<u8>| {
             self.callers += 1;
             let inbox = InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(7)), seq: self.callers };
@@ -267,10 +266,10 @@ impl<'a, S: Store> Player<'a, S> {
             }
         };
         let calls = calls.iter().map(&mut call).collect();
-        self.ask(Request::BeginCalls { calls, lease_for: lease(long) }).await
+        self.request(Request::BeginCalls { calls, lease_for: lease(long) }).await
     }
 
-    async fn ask(&mut self, request: Request) -> String {
+    async fn request(&mut self, request: Request) -> String {
         let reply = DispatchStore::call(self.store, request).await;
         let mut reply = match reply {
             Ok(reply) => reply,
@@ -282,7 +281,7 @@ impl<'a, S: Store> Player<'a, S> {
                 fenced.sort_unstable();
                 conflicted.sort_unstable();
                 woken.sort_unstable();
-                self.forget_past();
+                self.drop_old_claims();
             }
             Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. }) => {
                 self.held.extend(begun.iter().map(|row| (row.claim(), row.kind())))
@@ -295,70 +294,14 @@ impl<'a, S: Store> Player<'a, S> {
             }
             Reply::Tick(_) => {}
         }
-        let said: Value = self.names.normal(json!(reply), "delivery");
-        said.to_string()
+        let reply: Value = self.names.normal(json!(reply), "delivery");
+        reply.to_string()
     }
 
-    /// Only the last claims are settled: most of the older ones are fenced.
-    fn forget_past(&mut self) {
+    /// Keeps the last 24 claims. Most settlements of older claims would be fenced.
+    fn drop_old_claims(&mut self) {
         let excess = self.held.len().saturating_sub(24);
         self.held.drain(..excess);
-    }
-
-    fn verdict(&self, kind: Kind, how: u8) -> Verdict {
-        let delay = if how & 64 == 0 { Micros::ZERO } else { DAY };
-        let failed = Attempt {
-            attempt: 1,
-            started_at: STARTED,
-            duration: Some(Micros(1_500)),
-            error: if how & 32 == 0 { ExecError::ScriptError } else { ExecError::EndpointStatus(503) },
-            message: "it 'failed'".to_owned(),
-        };
-        match (kind, how % 8) {
-            (Kind::Async, 0..=2) => Verdict::Done { effects: self.effects(how) },
-            (Kind::Async, 3 | 4) => Verdict::Retry { delay, failed },
-            (Kind::Async, 5) => Verdict::Dead {
-                reason: DeadReason::ALL[usize::from(how >> 3) % DeadReason::ALL.len()],
-                attempts: 2,
-                fingerprint: failed.fingerprint(),
-                failed: (how & 16 == 0).then_some(failed),
-                disable_trigger: how & 128 != 0,
-            },
-            (Kind::Async, 6) => Verdict::Dropped,
-            (Kind::Sync(_), 0..=3) => {
-                let is_ok = how & 8 == 0;
-                let effects = if is_ok { self.effects(how) } else { Effects::default() };
-                let error = (!is_ok).then_some(ExecError::ScriptError);
-                let outcome = SyncOutcome { status: 200, error, message: error.map(|_| "no".to_owned()) };
-                let reply = HandlerReply { status: 201, headers: vec![("a".to_owned(), "b".to_owned())], body: None };
-                Verdict::Executed { effects, outcome, reply: (is_ok && how & 16 == 0).then_some(reply) }
-            }
-            (Kind::Sync(_), 4 | 5) => Verdict::Replied,
-            (Kind::Sync(_), _) => Verdict::Abandoned {
-                cause: if how & 8 == 0 { AbandonCause::CallerGone } else { AbandonCause::NodeLost },
-            },
-            (Kind::DeadLetterHandler(_), 0..=3) => Verdict::Handled { effects: self.effects(how) },
-            (Kind::DeadLetterHandler(_), 4..=6) => Verdict::HandlerFailed { failed },
-            (Kind::Async | Kind::DeadLetterHandler(_), _) => Verdict::Deferred { delay },
-        }
-    }
-
-    fn effects(&self, how: u8) -> Effects {
-        let mut effects = Effects::default();
-        let at = (how >> 3) % 4;
-        let (collection, key) = (collection("c"), key(&format!("k{at}")));
-        if how & 32 != 0 {
-            let version = self.seen.get(&at).copied().flatten();
-            effects.reads.push(ReadVersion { collection: collection.clone(), key: key.clone(), version });
-        }
-        if how & 64 != 0 {
-            let value = (how & 8 == 0).then(|| text("[1, 2]"));
-            effects.writes.push(KvWrite { collection, key, value });
-        }
-        if how & 128 != 0 {
-            effects.events.push(new_event("go", "again", "{}"));
-        }
-        effects
     }
 
     fn selection(&self, letters: Option<&[u8]>, limit: u8) -> LetterSelection {
@@ -368,7 +311,7 @@ impl<'a, S: Store> Player<'a, S> {
 }
 
 fn outside() -> Cause {
-    Cause::outside(PrincipalId::new("token:bob").expect("a principal"))
+    Cause::outside(PrincipalId::new("token:bob").expect("a valid principal"))
 }
 
 fn lease(long: bool) -> Micros {
@@ -389,7 +332,7 @@ fn sorted(mut lanes: Vec<TriggerId>) -> Vec<Value> {
 }
 
 fn emitted(events: &[EmittedEvent]) -> Vec<Value> {
-    events.iter().map(|one| json!({"event_id": one.event_id, "woken": sorted(one.lanes.clone())})).collect()
+    events.iter().map(|one| json!({"event_id": one.event_id, "woken_lanes": sorted(one.lanes.clone())})).collect()
 }
 
 fn failed(error: &impl Debug) -> String {

@@ -1,4 +1,4 @@
-//! An app, as its owner and its callers see it. Every failure of the store is a failure of the case.
+//! An app as its owner and its callers use it. An error of the store fails the case.
 
 use super::build::{app_name, collection, json, key, new_event, on_app, outside, registrant, trigger_name};
 use crate::Store;
@@ -23,7 +23,7 @@ impl<S> Clone for App<S> {
     }
 }
 
-/// All that the ports show of an app: for comparing before and after.
+/// Everything that the ports show of an app, to compare the states before and after an action.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Snapshot {
     pub(crate) deliveries: Vec<DeliverySummary>,
@@ -33,7 +33,7 @@ pub(crate) struct Snapshot {
     pub(crate) entries: Vec<KvEntry>,
 }
 
-/// More than any case makes.
+/// A limit for lists, larger than the number of rows in any case.
 const ALL: u32 = 10_000;
 
 impl<S: Store> App<S> {
@@ -45,13 +45,13 @@ impl<S: Store> App<S> {
     pub(crate) async fn named(store: &Arc<S>, name: &str) -> Self {
         let app = Self { store: Arc::clone(store), name: app_name(name) };
         let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
-        AppStore::deploy(&*app.store, &app.name, &nothing, &registrant()).await.expect("the app is made");
+        AppStore::deploy(&*app.store, &app.name, &nothing, &registrant()).await.expect("the app is created");
         let registrant = NewPrincipal { id: registrant(), admin: true, password_hash: None };
-        PrincipalStore::add(&*app.store, &registrant).await.expect("who registers triggers may run them");
+        PrincipalStore::add(&*app.store, &registrant).await.expect("the registrant is added");
         app
     }
 
-    /// A new app with one trigger, `lane`, on events of the type `go`, and the trigger.
+    /// A new app, and its only trigger: `lane`, on events of the type `go`.
     pub(crate) async fn with_lane(store: &Arc<S>) -> (Self, Trigger) {
         let app = Self::new(store).await;
         let lane = app.trigger(&on_app("lane", "go")).await;
@@ -102,7 +102,7 @@ impl<S: Store> App<S> {
         KvStore::get(&*self.store, &self.name, &collection(in_collection), &key(at)).await.expect("the value is read")
     }
 
-    /// The text of the value, if there is one.
+    /// The text of the value, if the key has one.
     pub(crate) async fn value(&self, in_collection: &str, at: &str) -> Option<String> {
         self.get(in_collection, at).await.map(|entry| entry.value.as_str().to_owned())
     }
@@ -115,13 +115,13 @@ impl<S: Store> App<S> {
         self.page(in_collection, &KvPage { prefix: String::new(), after: None, limit: ALL }).await
     }
 
-    /// Emits from outside.
+    /// Emits events without a parent event.
     pub(crate) async fn emit(&self, events: Vec<NewEvent>) -> Vec<EmittedEvent> {
         let emission = Emission { app: self.name.clone(), events, cause: outside(), idempotency_key: None };
         OutboxStore::emit(&*self.store, &emission).await.expect("the events are emitted")
     }
 
-    /// Emits from outside under an idempotency key.
+    /// Emits events without a parent event, with an idempotency key.
     pub(crate) async fn emit_once(
         &self,
         once: &str,
@@ -157,7 +157,7 @@ impl<S: Store> App<S> {
         ScriptStore::list(&*self.store, &self.name).await.expect("the scripts are listed")
     }
 
-    /// All of it, with the KV entries of the collection `c`.
+    /// A snapshot of the app, with the entries of the collection `c`.
     pub(crate) async fn snapshot(&self) -> Snapshot {
         Snapshot {
             deliveries: self.deliveries().await,
@@ -168,7 +168,7 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// The names of the triggers that rows of the outbox wait for, sorted.
+    /// The trigger name of every row in the outbox, sorted.
     pub(crate) async fn waiting(&self) -> Vec<String> {
         let mut names: Vec<_> = self.deliveries().await.iter().map(|row| row.trigger.to_string()).collect();
         names.sort();
@@ -176,7 +176,7 @@ impl<S: Store> App<S> {
     }
 }
 
-/// The lanes that `emitted` woke, in the order of their ids: ports promise a set.
+/// The lanes of `emitted`, sorted by id. The ports promise a set without an order.
 pub(crate) fn woken(emitted: &EmittedEvent) -> Vec<TriggerId> {
     let mut lanes = emitted.lanes.clone();
     lanes.sort();

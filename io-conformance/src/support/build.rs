@@ -1,4 +1,4 @@
-//! Short ways to make the values that cases are about.
+//! Short constructors for the values in the cases.
 
 use tidegate_core::{
     AppName, Attempt, Cause, Collection, CronExpression, DeadReason, Effects, EventType, ExecError, Handler, Isolation,
@@ -8,44 +8,44 @@ use tidegate_core::{
 };
 
 pub(crate) fn app_name(text: &str) -> AppName {
-    AppName::new(text).expect("an app's name")
+    AppName::new(text).expect("a valid app name")
 }
 
 pub(crate) fn trigger_name(text: &str) -> TriggerName {
-    TriggerName::new(text).expect("a trigger's name")
+    TriggerName::new(text).expect("a valid trigger name")
 }
 
 pub(crate) fn script_name(text: &str) -> ScriptName {
-    ScriptName::new(text).expect("a script's name")
+    ScriptName::new(text).expect("a valid script name")
 }
 
 pub(crate) fn collection(text: &str) -> Collection {
-    Collection::new(text).expect("a collection")
+    Collection::new(text).expect("a valid collection")
 }
 
 pub(crate) fn key(text: &str) -> Key {
-    Key::new(text).expect("a key")
+    Key::new(text).expect("a valid key")
 }
 
 pub(crate) fn json(text: &str) -> Json {
-    Json::parse(text).expect("JSON")
+    Json::parse(text).expect("valid JSON")
 }
 
 pub(crate) fn pattern(text: &str) -> Pattern {
-    Pattern::new(text).expect("a pattern")
+    Pattern::new(text).expect("a valid pattern")
 }
 
-/// Who registers the triggers of the cases.
+/// The principal that registers the triggers of the cases.
 pub(crate) fn registrant() -> PrincipalId {
-    PrincipalId::new("user:ada").expect("a principal")
+    PrincipalId::new("user:ada").expect("a valid principal")
 }
 
-/// Who puts and emits from outside.
+/// The principal that puts values and emits events without a parent event.
 pub(crate) fn actor() -> PrincipalId {
-    PrincipalId::new("token:bob").expect("a principal")
+    PrincipalId::new("token:bob").expect("a valid principal")
 }
 
-/// Caused by [`actor`], with a trace context, so that its way can be followed.
+/// A cause without a parent event: by [`actor`], with a trace context that cases find again.
 pub(crate) fn outside() -> Cause {
     Cause { traceparent: Some(TRACEPARENT.to_owned()), ..Cause::outside(actor()) }
 }
@@ -55,8 +55,8 @@ pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b
 
 pub(crate) fn new_event(event_type: &str, subject: &str, data: &str) -> NewEvent {
     NewEvent {
-        event_type: EventType::new(event_type).expect("an event type"),
-        subject: Subject::new(subject).expect("a subject"),
+        event_type: EventType::new(event_type).expect("a valid event type"),
+        subject: Subject::new(subject).expect("a valid subject"),
         data: json(data),
     }
 }
@@ -68,14 +68,14 @@ pub(crate) fn spec(name: &str, rule: Match) -> TriggerSpec {
         rule,
         handler: Handler::Native(script_name("noop")),
         retry: RetryPolicy::default(),
-        timeout_ms: 30_000_u64.try_into().expect("a timeout"),
+        timeout_ms: 30_000_u64.try_into().expect("a valid timeout"),
         max_concurrency: None,
         isolation: Isolation::default(),
         enabled: true,
     }
 }
 
-/// A trigger on both KV operations.
+/// A trigger on `kv.set` and `kv.delete`.
 pub(crate) fn on_kv(name: &str, collection: &str, key: &str) -> TriggerSpec {
     let rule = Match::Kv { ops: tidegate_core::KvOps::default(), collection: pattern(collection), key: pattern(key) };
     spec(name, rule)
@@ -86,37 +86,37 @@ pub(crate) fn on_app(name: &str, event_type: &str) -> TriggerSpec {
     spec(name, Match::App { event_type: pattern(event_type), subject: Pattern::any() })
 }
 
-/// A trigger on the dead letters of the triggers whose names match.
+/// A trigger on the dead letters of the triggers that match the pattern `trigger`.
 pub(crate) fn on_dead_letter(name: &str, trigger: &str) -> TriggerSpec {
     spec(name, Match::DeadLetter { trigger: pattern(trigger) })
 }
 
 /// A trigger on ticks at midnight in Berlin.
 pub(crate) fn on_cron(name: &str) -> TriggerSpec {
-    let expression = CronExpression::new("0 0 * * *").expect("a cron expression");
-    spec(name, Match::Cron { expression, time_zone: TimeZone::new("Europe/Berlin").expect("a time zone") })
+    let expression = CronExpression::new("0 0 * * *").expect("a valid cron expression");
+    spec(name, Match::Cron { expression, time_zone: TimeZone::new("Europe/Berlin").expect("a valid time zone") })
 }
 
-/// Requests of this method and path.
+/// A match for requests with this method and path.
 pub(crate) fn http(method: &str, path: &str) -> Match {
     Match::Http {
-        method: RouteMethod::new(method).expect("a method"),
-        path: RoutePath::new(path).expect("a path"),
+        method: RouteMethod::new(method).expect("a valid method"),
+        path: RoutePath::new(path).expect("a valid path"),
         public: false,
     }
 }
 
 pub(crate) fn limit(max: u64) -> Option<MaxConcurrency> {
-    Some(max.try_into().expect("a limit"))
+    Some(max.try_into().expect("a valid limit"))
 }
 
-/// The default policy but for its `max_attempts`, with everything else short.
+/// A retry policy with `max_attempts`, a back-off of 1 ms and no jitter.
 pub(crate) fn attempts(max_attempts: u32) -> RetryPolicy {
     let spec = RetryPolicySpec { max_attempts, base_ms: 1, max_ms: 1, jitter: 0.0, ..RetryPolicySpec::default() };
-    spec.try_into().expect("a policy")
+    spec.try_into().expect("a valid policy")
 }
 
-/// The `n`th attempt, which threw `message` after 1.5 ms.
+/// Attempt `n`, which failed with `message` after 1.5 ms.
 pub(crate) fn threw(n: u32, started_at: Timestamp, message: &str) -> Attempt {
     Attempt {
         attempt: n,
@@ -127,7 +127,8 @@ pub(crate) fn threw(n: u32, started_at: Timestamp, message: &str) -> Attempt {
     }
 }
 
-/// What a claim records of attempt `n`, claimed at `started_at`, whose lease ran out.
+/// The record that a claim makes of attempt `n`, which was claimed at `started_at` and whose lease
+/// expired.
 pub(crate) fn lost(n: u32, started_at: Timestamp) -> Attempt {
     Attempt {
         attempt: n,
@@ -138,17 +139,17 @@ pub(crate) fn lost(n: u32, started_at: Timestamp) -> Attempt {
     }
 }
 
-/// Done, with nothing to apply.
+/// The verdict `Done` without effects.
 pub(crate) fn done() -> Verdict {
     Verdict::Done { effects: Effects::default() }
 }
 
-/// Done, with `effects`.
+/// The verdict `Done` with `effects`.
 pub(crate) fn done_with(effects: Effects) -> Verdict {
     Verdict::Done { effects }
 }
 
-/// Dead for good because `failed` cannot be mended.
+/// The verdict `Dead`, for a permanent failure.
 pub(crate) fn dead(failed: Attempt) -> Verdict {
     Verdict::Dead {
         reason: DeadReason::Permanent,
@@ -168,5 +169,5 @@ pub(crate) fn write(in_collection: &str, of_key: &str, value: Option<&str>) -> K
     KvWrite { collection: collection(in_collection), key: key(of_key), value: value.map(json) }
 }
 
-/// A minute of back-off: longer than any case runs.
+/// A back-off that no case waits for.
 pub(crate) const A_MINUTE: Micros = Micros::from_secs(60);

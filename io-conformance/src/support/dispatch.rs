@@ -1,4 +1,4 @@
-//! The store, as a dispatcher sees it.
+//! The store as a dispatcher uses it.
 
 use super::app::App;
 use crate::Store;
@@ -9,19 +9,19 @@ use tidegate_core::{
 };
 use tidegate_ports::DispatchStore;
 
-/// Longer than any case runs.
+/// A lease that outlasts every case.
 pub(crate) const LEASE: Micros = Micros::from_secs(600);
 
-/// Expired by the time of the next call.
-const SHORT: Micros = Micros(1);
+/// A lease that has expired at the next call.
+const EXPIRED_AT_ONCE: Micros = Micros(1);
 
-/// How often a case asks again for what should come at once, and how long it rests between: 20 s in all.
-const ASKS_MAX: u32 = 10_000;
-const REST: Duration = Duration::from_millis(2);
+/// A case repeats a request at most 10,000 times, with 2 ms between two requests: 20 s in all.
+const REQUESTS_MAX: u32 = 10_000;
+const REQUEST_INTERVAL: Duration = Duration::from_millis(2);
 
-/// [`Reply::Exchange`].
+/// [`ExchangeReply`], with the woken lanes sorted.
 #[derive(Clone, Debug)]
-pub(crate) struct Exchanged {
+pub(crate) struct SortedExchangeReply {
     pub(crate) now: Timestamp,
     pub(crate) fenced: Vec<Claim>,
     pub(crate) conflicted: Vec<Claim>,
@@ -29,22 +29,19 @@ pub(crate) struct Exchanged {
     pub(crate) woken: Vec<TriggerId>,
 }
 
-/// The claim that `delivery` came by.
 pub(crate) fn claim_of(delivery: &Delivery) -> Claim {
     Claim { delivery: delivery.id, lease: delivery.lease }
 }
 
-/// The rows, in the order of `deliveries`.
 pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<DeliveryId> {
     deliveries.iter().map(|delivery| delivery.id).collect()
 }
 
-/// `quota` rows of `lane`, from the beginning.
+/// A quota of `quota` rows of `lane`, without a floor.
 pub(crate) fn quota(lane: TriggerId, quota: u32) -> LaneQuota {
     LaneQuota { trigger: lane, quota, floor: Timestamp::EPOCH }
 }
 
-/// One settlement.
 pub(crate) fn settlement(delivery: &Delivery, verdict: Verdict) -> Settlement {
     Settlement { claim: claim_of(delivery), verdict }
 }
@@ -55,62 +52,62 @@ impl<S: Store> App<S> {
         settle: Vec<Settlement>,
         claim: Vec<LaneQuota>,
         lease_for: Micros,
-    ) -> Exchanged {
+    ) -> SortedExchangeReply {
         let request = Request::Exchange { settle, claim, lease_for };
-        match DispatchStore::call(&*self.store, request).await.expect("the exchange is made") {
+        match DispatchStore::call(&*self.store, request).await.expect("the store answers the exchange") {
             Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: mut woken }) => {
-                woken.sort(); // A set: no order is promised.
-                Exchanged { now, fenced, conflicted, claimed, woken }
+                woken.sort(); // The store promises a set without an order.
+                SortedExchangeReply { now, fenced, conflicted, claimed, woken }
             }
             other => panic!("an exchange was answered by {other:?}"),
         }
     }
 
-    pub(crate) async fn exchange(&self, settle: Vec<Settlement>, claim: Vec<LaneQuota>) -> Exchanged {
+    pub(crate) async fn exchange(&self, settle: Vec<Settlement>, claim: Vec<LaneQuota>) -> SortedExchangeReply {
         self.exchange_for(settle, claim, LEASE).await
     }
 
-    /// What can be claimed of `lane` now, at most `at_most` rows, leased for long.
+    /// Claims at most `at_most` rows of `lane` for [`LEASE`].
     pub(crate) async fn claim(&self, lane: TriggerId, at_most: u32) -> Vec<Delivery> {
         self.exchange(Vec::new(), vec![quota(lane, at_most)]).await.claimed
     }
 
-    /// The next row of `lane`, as soon as it can be claimed, and when that was.
+    /// Waits until a row of `lane` can be claimed. Returns the store's time of the claim, and the
+    /// row.
     pub(crate) async fn next_for(&self, lane: TriggerId, lease_for: Micros) -> (Timestamp, Delivery) {
-        for _ in 0..ASKS_MAX {
+        for _ in 0..REQUESTS_MAX {
             let mut reply = self.exchange_for(Vec::new(), vec![quota(lane, 1)], lease_for).await;
             if let Some(delivery) = reply.claimed.pop() {
                 return (reply.now, delivery);
             }
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(REQUEST_INTERVAL).await;
         }
         panic!("no row of trigger {lane} can be claimed");
     }
 
-    /// The next row of `lane`, as soon as it can be claimed, leased for long.
+    /// Waits until a row of `lane` can be claimed, and claims it for [`LEASE`].
     pub(crate) async fn next(&self, lane: TriggerId) -> Delivery {
         self.next_for(lane, LEASE).await.1
     }
 
-    /// The next row of `lane`, by a claim that anybody may take over: its lease is over at once.
+    /// Waits until a row of `lane` can be claimed, and claims it with a lease that expires at once.
     pub(crate) async fn next_expiring(&self, lane: TriggerId) -> (Timestamp, Delivery) {
-        self.next_for(lane, SHORT).await
+        self.next_for(lane, EXPIRED_AT_ONCE).await
     }
 
-    /// Settles, and says what came of it.
-    pub(crate) async fn try_settle(&self, delivery: &Delivery, verdict: Verdict) -> Exchanged {
+    pub(crate) async fn try_settle(&self, delivery: &Delivery, verdict: Verdict) -> SortedExchangeReply {
         self.exchange(vec![settlement(delivery, verdict)], Vec::new()).await
     }
 
-    /// Settles, and is sure that it was applied.
-    pub(crate) async fn settle(&self, delivery: &Delivery, verdict: Verdict) -> Exchanged {
+    /// Settles, and checks that the settlement was applied.
+    pub(crate) async fn settle(&self, delivery: &Delivery, verdict: Verdict) -> SortedExchangeReply {
         let name = verdict.name();
         let reply = self.try_settle(delivery, verdict).await;
         assert_eq!((&reply.fenced, &reply.conflicted), (&vec![], &vec![]), "{name} is applied");
         reply
     }
 
-    /// Renews for `lease_for`, and says which claims are no longer valid.
+    /// Renews for `lease_for`, and returns the claims that are no longer valid.
     pub(crate) async fn renew(&self, held: &[&Delivery], lease_for: Micros) -> Vec<Claim> {
         let request = Request::Renew { held: held.iter().map(|delivery| claim_of(delivery)).collect(), lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the leases are renewed") {
@@ -119,7 +116,7 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// The lanes that have rows, and the store's now.
+    /// The store's time, and the lanes with rows to claim.
     pub(crate) async fn discover(&self) -> (Timestamp, Vec<LaneState>) {
         match DispatchStore::call(&*self.store, Request::Discover).await.expect("the lanes are discovered") {
             Reply::Discover(DiscoverReply { now, lanes, .. }) => (now, lanes),
@@ -127,7 +124,7 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// The schedules that have to be looked at, in the order of their triggers.
+    /// The schedules that are due or have no known next tick, in the order of their triggers.
     pub(crate) async fn schedules(&self) -> Vec<Schedule> {
         match DispatchStore::call(&*self.store, Request::Discover).await.expect("the schedules are discovered") {
             Reply::Discover(DiscoverReply { mut schedules, .. }) => {
@@ -138,18 +135,18 @@ impl<S: Store> App<S> {
         }
     }
 
-    /// Offers `ticks`, and says when that was and which lanes got rows.
+    /// Sends `ticks`. Returns the store's time and the lanes that got rows.
     pub(crate) async fn tick(&self, ticks: Vec<Tick>) -> (Timestamp, Vec<TriggerId>) {
-        match DispatchStore::call(&*self.store, Request::Tick { ticks }).await.expect("the ticks are offered") {
+        match DispatchStore::call(&*self.store, Request::Tick { ticks }).await.expect("the store answers the ticks") {
             Reply::Tick(TickReply { now, woken_lanes: mut woken }) => {
-                woken.sort(); // A set: no order is promised.
+                woken.sort(); // The store promises a set without an order.
                 (now, woken)
             }
             other => panic!("ticks were answered by {other:?}"),
         }
     }
 
-    /// The lanes that have rows, by id.
+    /// The ids of the lanes with rows to claim.
     pub(crate) async fn lanes(&self) -> Vec<TriggerId> {
         self.discover().await.1.iter().map(|lane| lane.trigger).collect()
     }

@@ -1,10 +1,11 @@
-//! Reading the data of KV events.
+//! Reads the data of KV events.
 
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use tidegate_core::{Event, Version};
 
-/// Collection, key, the value's text and the version, as a KV event names them, and it names nothing else.
+/// The collection, the key, the text of the value and the version. Checks that the event has no
+/// other field.
 pub(crate) fn kv_data(event: &Event) -> (String, String, String, Version) {
     let data: BTreeMap<String, Box<RawValue>> =
         serde_json::from_str(event.data.as_str()).expect("the data of a KV event is an object");

@@ -1,13 +1,17 @@
-//! What the cases are written with: an app on the store under test, seen from both sides.
+//! Helpers for the cases: an app on the store under test, as its users and as a dispatcher see it.
 
 mod app;
 mod build;
 mod dispatch;
+mod draw;
 mod kv_event;
+mod tasks;
 mod verdicts;
 
 pub(crate) use app::{App, woken};
 pub(crate) use build::*;
 pub(crate) use dispatch::*;
+pub(crate) use draw::draw;
 pub(crate) use kv_event::kv_data;
+pub(crate) use tasks::at_once;
 pub(crate) use verdicts::*;

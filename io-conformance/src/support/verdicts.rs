@@ -1,4 +1,4 @@
-//! Every verdict, for the promises that hold for all of them.
+//! One example of every verdict, for the promises that hold for all verdicts.
 
 use super::app::App;
 use super::build::{A_MINUTE, dead, done_with, new_event, on_app, on_dead_letter, on_kv, threw, write};
@@ -6,12 +6,13 @@ use crate::Store;
 use std::sync::Arc;
 use tidegate_core::{AbandonCause, Attempt, DeadReason, Delivery, Effects, Micros, Timestamp, Trigger, Verdict};
 
-/// A case's world for verdicts: `lane`, and triggers that would hear of anything that a verdict makes.
-pub(crate) async fn listening<S: Store>(store: &Arc<S>) -> (App<S>, Trigger) {
+/// An app with the trigger `lane`, and with triggers that match every event that a verdict can
+/// emit.
+pub(crate) async fn with_listeners<S: Store>(store: &Arc<S>) -> (App<S>, Trigger) {
     let (app, lane) = App::with_lane(store).await;
-    app.trigger(&on_app("hears-events", "heard")).await;
-    app.trigger(&on_kv("hears-writes", "*", "*")).await;
-    app.trigger(&on_dead_letter("hears-deaths", "*")).await;
+    app.trigger(&on_app("on-events", "matched")).await;
+    app.trigger(&on_kv("on-writes", "*", "*")).await;
+    app.trigger(&on_dead_letter("on-dead-letters", "*")).await;
     app.put("c", "there", "1").await;
     (app, lane)
 }
@@ -21,7 +22,7 @@ pub(crate) fn some_effects() -> Effects {
     Effects {
         reads: Vec::new(),
         writes: vec![write("c", "k", Some("2")), write("c", "there", None)],
-        events: vec![new_event("heard", "s", "3")],
+        events: vec![new_event("matched", "s", "3")],
     }
 }
 
@@ -29,7 +30,7 @@ fn failed() -> Attempt {
     threw(1, Timestamp(1_700_000_000_000_000), "it broke")
 }
 
-/// One of each verdict that an async delivery can get, each doing as much as it can.
+/// One example of each verdict for an async delivery, with as many effects as it can have.
 pub(crate) fn async_verdicts() -> Vec<Verdict> {
     vec![
         Verdict::Done { effects: Effects::default() },
@@ -51,7 +52,7 @@ pub(crate) fn async_verdicts() -> Vec<Verdict> {
     ]
 }
 
-/// One of each verdict that a dead-letter handler's delivery can get.
+/// One example of each verdict for the delivery of a dead-letter handler.
 pub(crate) fn handler_verdicts() -> Vec<Verdict> {
     vec![
         Verdict::Handled { effects: Effects::default() },
@@ -63,12 +64,12 @@ pub(crate) fn handler_verdicts() -> Vec<Verdict> {
 }
 
 impl<S: Store> App<S> {
-    /// A dead letter of `lane` and the delivery of its handler `hears-deaths`, claimed.
+    /// Makes a dead letter of `lane`, and claims the delivery of its handler `on-dead-letters`.
     pub(crate) async fn handling(&self, lane: &Trigger) -> Delivery {
         self.go(1).await;
         let row = self.next(lane.id).await;
         self.settle(&row, dead(threw(1, row.due_at, "it broke"))).await;
-        let handler = self.trigger_named("hears-deaths").await.expect("the trigger is there");
+        let handler = self.trigger_named("on-dead-letters").await.expect("the trigger exists");
         self.next(handler.id).await
     }
 }

@@ -1,4 +1,5 @@
--- The lane of an app's invocations: it has no rule and no handler of its own, nobody wrote it, and no list shows it.
+-- Creates the lane for the invocations of the app ?1, if it does not exist. It is a trigger without
+-- a rule or a handler of its own, and no list shows it.
 insert into triggers (
     app, name, spec, source, handler_kind, handler_name, max_attempts, backoff, base_ms, max_ms, jitter, timeout_ms,
     enabled, registered_by, version)

@@ -1,2 +1,3 @@
--- Takes the write lock now: a transaction that only read at first might find later that it cannot write.
+-- Begins a transaction with the write lock. A transaction that takes the lock at its first write
+-- could fail there, after its reads.
 begin immediate

@@ -1,1 +1,2 @@
+-- Deletes the idempotency keys of calls that are older than ?1.
 delete from call_keys where created_at < ?1

@@ -1,16 +1,9 @@
--- The lane of a call: of the trigger ?1, or of the invocations of the app ?2, whose script is ?3.
-select t.id, t.app, t.name, t.version, t.timeout_ms, t.registered_by, t.max_concurrency, t.paused, 0 as deleted,
-    case when ?3 is null then t.handler_kind else 'script' end as handler_kind, coalesce(?3, t.handler_name) as handler_name,
-    s.version as script_version, case
-        when t.registered_by in ('admin', 'system') then 'allowed'
-        when p.id is null then 'missing'
-        when p.disabled then 'disabled'
-        when p.admin or exists (
-            select 1 from grants g where g.principal = p.id and g.app = t.app and g.role <> 'viewer') then 'allowed'
-        else 'denied'
-    end as standing
-from triggers t
-left join principals p on p.id = t.registered_by
+-- Reads the lane of a sync call: the HTTP trigger ?1, or, if ?1 is null, the invocations of the app
+-- ?2 with the script ?3.
+select t.id, t.app, t.name, t.version, t.timeout_ms, t.registered_by, t.standing, t.max_concurrency, t.paused,
+    0 as deleted, case when ?3 is null then t.handler_kind else 'script' end as handler_kind,
+    coalesce(?3, t.handler_name) as handler_name, s.version as script_version
+from triggers_with_standing t
 left join scripts s on s.app = t.app
     and s.name = case when ?3 is not null then ?3 when t.handler_kind = 'script' then t.handler_name end
 where t.enabled and t.deleted_at is null

@@ -1,2 +1,2 @@
--- Folds the log back into the file, so that the file alone is the whole database.
+-- Moves the log into the file, so that the file alone is the whole database.
 pragma wal_checkpoint(truncate)

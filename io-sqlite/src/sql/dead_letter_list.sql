@@ -1,5 +1,6 @@
--- ?2 is a trigger's name, ?3 a fingerprint, ?4 whether only open ones, ?5 an id, ?7 one letter, ?8 a reason, ?9 a resolution;
--- null means any.
+-- Lists dead letters of the app ?1, newest first, at most ?6. ?2 is a trigger name, ?3 a
+-- fingerprint, ?7 a letter id, ?8 a reason and ?9 a resolution. ?4 limits the list to open letters.
+-- ?5 is the cursor: only letters with a lower id. A filter that is null matches all letters.
 select id, delivery_id, app, trigger_name, trigger_version, handler_kind, handler_name, script_version, principal,
     reason, attempts, failed, fingerprint, enqueued_at, created_at, resolution, handler_failure, redrive_generation,
     previous_letter_id,

@@ -1,4 +1,7 @@
--- ?2 is a trigger's name, ?3 a state, ?4 an id, ?7 one delivery; null means any.
+-- Lists deliveries of the app ?1 by id, at most ?6. ?2 is a trigger name, ?3 a state, ?7 a delivery
+-- id. ?4 is the cursor: only deliveries with a higher id. A filter that is null matches all
+-- deliveries. ?5 is the time. The Postgres file reads the time from its own clock, and it needs a
+-- subquery to filter by the computed column `state`.
 select o.id, t.name as trigger_name, t.app, o.lease_until, o.attempt, o.max_attempts, o.due_at, o.enqueued_at, o.failed,
     o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth, o.traceparent, o.data,
     case when o.lease_until > ?5 then 'leased' when o.due_at > ?5 then 'scheduled' else 'ready' end as state

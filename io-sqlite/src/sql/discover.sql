@@ -1,5 +1,7 @@
--- The lanes that have a row to claim now or later, each with its first one. The recursion jumps from trigger to
--- trigger over the index, so it costs by the number of lanes and not by the number of rows.
+-- Lists the lanes that have a row to claim now or later, each with the due time of its first such
+-- row. ?1 is the time. The recursion jumps from trigger to trigger in the index outbox_lanes, so
+-- that the cost grows with the number of lanes and not with the number of rows. On Postgres a
+-- function returns the schedules too, in the same round trip; here `schedules.sql` reads them.
 with recursive lanes (trigger_id) as (
     select min(trigger_id) from outbox
     union all

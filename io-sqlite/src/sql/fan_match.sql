@@ -1,8 +1,11 @@
--- The enabled, living triggers of the app ?1 with the source ?2 that an event of the type ?3 matches, or the one trigger ?6.
+-- Lists the enabled triggers of the app ?1 with the source ?2 that match an event of the type ?3,
+-- or only the trigger ?6.
 --
--- Patterns become GLOBs by escaping what GLOB knows beyond '*'; '[' first, because the escapes themselves are made of it.
--- GLOB's reader of UTF-8 takes U+FFFE and U+FFFF for U+FFFD. On both sides they become control characters, which are in
--- no name and in no pattern, so that the three stay apart: here in the patterns, in ?4 and ?5 before they are bound.
+-- ?4 and ?5 are the texts for the first and the second pattern. A pattern becomes a GLOB: the
+-- characters that are special in GLOB are escaped, except '*'. '[' is escaped first, because the
+-- escapes contain it. GLOB reads the noncharacters U+FFFE and U+FFFF as U+FFFD. The statement
+-- therefore replaces them by control characters, which no name and no pattern contains; the program
+-- does the same in ?4 and ?5.
 select t.id from triggers t
 where t.app = ?1 and t.source = ?2 and t.enabled and t.deleted_at is null
   and case

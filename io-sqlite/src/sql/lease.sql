@@ -1,5 +1,6 @@
--- Leases the row ?1 for the first time or anew. A lease that ran out is an attempt that was lost, unless the claim was one
--- beyond the last attempt, which executes nothing.
+-- Leases the row ?1 from ?2 until ?3. If the row has an expired lease, the lost attempt is recorded
+-- with the message ?4. A claim after the last attempt executes nothing, so the loss of such a claim
+-- is not recorded.
 update outbox set
     failed = case when lease_until > 0 and attempt <= max_attempts
         then json_insert(coalesce(failed, '[]'), '$[#]', json_object(

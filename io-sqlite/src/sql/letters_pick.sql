@@ -1,6 +1,9 @@
--- The next letters to do something about, with their triggers and whether those are gone. ?2 is a JSON array of ids, ?3 a
--- trigger's name, ?4 a fingerprint, ?5 a reason, ?6 and ?7 from and before when, ?8 a resolution, ?9 an id; null means any,
--- but of the resolution: open, unless ids are given.
+-- Lists the next dead letters of the app ?1 for a redrive, a discard or a count, at most ?10.
+-- `gone` means that the trigger is deleted. ?2 is a JSON array of ids, ?3 a trigger name, ?4 a
+-- fingerprint, ?5 a reason. ?6 and ?7 limit the creation time: from ?6, before ?7. ?9 is the
+-- cursor: only letters with a higher id. A filter that is null matches all letters. ?8 is a
+-- resolution; null means only open letters, or all letters if ids are given. Redriven letters never
+-- match. On Postgres each of the three actions is one statement with these conditions.
 select l.id, l.trigger_id, t.deleted_at is not null as gone
 from dead_letters l join triggers t on t.id = l.trigger_id
 where l.app = ?1 and l.resolution is not 'redriven'

@@ -1,4 +1,7 @@
--- The deliveries of the letters ?1, as they were before their first attempt.
+-- Puts the deliveries of the letters ?1, a JSON array of ids, back in the outbox, as they were
+-- before their first attempt. ?2 is the time. On Postgres this statement also selects the letters,
+-- locks them against a concurrent redrive, and marks them. Here the writer is alone:
+-- `letters_pick.sql` selects them and `letters_resolve.sql` marks them.
 insert into outbox (
     trigger_id, due_at, max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms, enqueued_at,
     redrive_generation, previous_letter_id, event_id, source, type, subject, time, actor, root_id, parent_id, depth,

@@ -1,4 +1,4 @@
--- Which migrations the file has seen: the same table as on Postgres, where sqlx makes it.
+-- Creates the table of applied migrations. It is the same table that sqlx creates on Postgres.
 create table if not exists _sqlx_migrations (
     version        bigint primary key,
     description    text not null,

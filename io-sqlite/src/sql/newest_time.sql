@@ -1,2 +1,2 @@
--- The last row's time: the clock must not lie behind what is in the file already.
+-- Reads the enqueue time of the newest row. The clock of the store must not be behind it.
 select coalesce((select enqueued_at from outbox order by id desc limit 1), 0)

@@ -1,1 +1,2 @@
+-- Deletes the row ?1 of the outbox.
 delete from outbox where id = ?1

@@ -1,1 +1,2 @@
+-- Deletes the principal ?1, with its roles and tokens.
 delete from principals where id = ?1

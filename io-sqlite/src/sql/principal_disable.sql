@@ -1,1 +1,2 @@
+-- Disables or enables the principal ?1.
 update principals set disabled = ?2 where id = ?1

@@ -1,5 +1,7 @@
--- Each lane with its depth, counted up to ?2, and its first row that nobody holds. The recursion jumps from trigger to
--- trigger over the index.
+-- Lists the lanes with their depth, counted up to ?2, and the due time of their first row that is
+-- not leased. ?1 is the time. The recursion jumps from trigger to trigger in the index
+-- outbox_lanes. The Postgres file also returns the time, in a row of its own if the outbox is
+-- empty.
 with recursive lanes (trigger_id) as (
     select min(trigger_id) from outbox
     union all

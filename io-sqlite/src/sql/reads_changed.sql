@@ -1,4 +1,5 @@
--- How many of the keys read do not have the version that was seen; -1 stands for an absent one.
+-- Counts the keys in ?2 of the app ?1 that have another version than the handler has read. ?2 is a
+-- JSON array of [collection, key, version]; the version -1 stands for an absent key.
 select count(*) from json_each(?2) r
 where coalesce((
     select version from kv

@@ -1,3 +1,5 @@
+-- Copies the row ?1 to the abandoned executions, with the cause ?2 at the time ?3. The outcome is
+-- null if the execution did not end.
 insert into abandoned_executions (
     delivery_id, app, trigger_id, event_id, reply_to, cause, outcome, status, message, at)
 select

@@ -1,3 +1,6 @@
+-- Copies the row ?1 to the dead letters, with the reason ?2, ?3 attempts and the fingerprint ?5. ?4
+-- is the last failed attempt as JSON; null if the claim has recorded it. ?6 is the time. A letter
+-- of a deleted trigger has no handler.
 insert into dead_letters (
     app, delivery_id, trigger_id, trigger_name, trigger_version, handler_kind, handler_name, script_version, principal,
     reason, attempts, failed, fingerprint, enqueued_at, created_at, redrive_generation, previous_letter_id,

@@ -1,3 +1,4 @@
+-- Creates a trigger with version 1.
 insert into triggers (
     app, name, spec, source, on_set, on_delete, first_pattern, second_pattern, handler_kind, handler_name,
     max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms, max_concurrency, enabled, registered_by,

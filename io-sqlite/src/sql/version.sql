@@ -1,1 +1,2 @@
+-- Reads the version counter.
 select value from counters where name = 'version'

@@ -11,33 +11,33 @@ async fn fresh() -> (TempDir, SqliteStore) {
     (directory, store)
 }
 
-/// What a job of these tests does after it has written its row.
+/// The end of a test job, after it has written its row.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Then {
+enum End {
     Succeed,
     Fail,
-    /// SQLite throws the whole transaction away, as it may when the disk is full, and the job fails of it.
+    /// SQLite discards the whole transaction, as when the disk is full, and the job fails.
     LoseTransaction,
     Panic,
 }
 
-/// Writes the app `name`, and then does as it is told.
-async fn job(store: &SqliteStore, name: &'static str, then: Then) -> Result<(), PortError> {
-    store.writer.write(move |tx| write_then(tx, name, then)).await
+/// A job that writes the app `name` and ends with `end`.
+async fn job(store: &SqliteStore, name: &'static str, end: End) -> Result<(), PortError> {
+    store.writer.write(move |tx| write_app(tx, name, end)).await
 }
 
-fn write_then(tx: &Tx<'_>, name: &'static str, then: Then) -> Result<(), PortError> {
+fn write_app(tx: &Tx<'_>, name: &'static str, end: End) -> Result<(), PortError> {
     tx.connection.run("insert into apps (name, created_at) values (?1, 1)", [name])?;
-    match then {
-        Then::Succeed => return Ok(()),
-        Then::LoseTransaction => execute(tx.connection, "rollback").or_refused()?,
-        Then::Panic => panic!("a bug, on purpose"),
-        Then::Fail => {}
+    match end {
+        End::Succeed => return Ok(()),
+        End::LoseTransaction => execute(tx.connection, "rollback").or_refused()?,
+        End::Panic => panic!("the test job panics"),
+        End::Fail => {}
     }
     Err(PortError::UnknownApp)
 }
 
-/// A job of one statement.
+/// A job that runs one statement.
 async fn run(store: &SqliteStore, statement: &'static str) -> Result<(), PortError> {
     store.writer.write(move |tx| tx.connection.execute_batch(statement).or_refused()).await
 }
@@ -47,69 +47,70 @@ async fn names(store: &SqliteStore) -> Vec<String> {
     store.readers.read(read).await.unwrap()
 }
 
-/// All at once: the writer is kept busy until they are queued, so they are one group.
-async fn group(store: &SqliteStore, jobs: &[(&'static str, Then)]) -> Vec<Result<(), PortError>> {
+/// Runs `jobs` as one group. A first job keeps the writer busy until all of them are in the queue.
+async fn group(store: &SqliteStore, jobs: &[(&'static str, End)]) -> Vec<Result<(), PortError>> {
     let (queued, all_queued) = std::sync::mpsc::channel::<()>();
     let busy = store.writer.write(move |_| {
-        all_queued.recv().ok(); // It fails as soon as the other end is gone.
+        all_queued.recv().ok(); // Returns when the sender is dropped.
         Ok(())
     });
-    // In this order: first what keeps it busy, and the end of that when all others are in the queue.
-    let (_, told, ()) = tokio::join!(
+    // Polled in this order: the busy job first, and its end after all other jobs are in the queue.
+    let (_, answers, ()) = tokio::join!(
         biased;
         busy,
-        join_all(jobs.iter().map(|(name, then)| job(store, name, *then))),
+        join_all(jobs.iter().map(|(name, end)| job(store, name, *end))),
         async { drop(queued) }
     );
-    told
+    answers
 }
 
-/// Whoever is told of success is in the file, whoever is told that nothing was applied is not.
-async fn check_told_truly(jobs: &[(&'static str, Then)]) -> Vec<bool> {
+/// Checks that a job succeeds exactly if its app is in the file. Returns for each job whether it
+/// succeeded.
+async fn check_answers(jobs: &[(&'static str, End)]) -> Vec<bool> {
     let (_directory, store) = fresh().await;
-    let told = group(&store, jobs).await;
-    let there = names(&store).await;
-    for ((name, then), told) in jobs.iter().zip(&told) {
-        let is_there = there.iter().any(|one| one == name);
-        assert_eq!(told.is_ok(), is_there, "{name} ({then:?}) was told {told:?}; in the file: {there:?}");
+    let answers = group(&store, jobs).await;
+    let written = names(&store).await;
+    for ((name, end), answer) in jobs.iter().zip(&answers) {
+        let is_written = written.iter().any(|other| other == name);
+        assert_eq!(answer.is_ok(), is_written, "{name} ({end:?}) was answered {answer:?}; the file has {written:?}");
     }
-    // The writer lives on.
-    job(&store, "after", Then::Succeed).await.unwrap();
-    told.iter().map(Result::is_ok).collect()
+    // The writer still works.
+    job(&store, "after", End::Succeed).await.unwrap();
+    answers.iter().map(Result::is_ok).collect()
 }
 
 #[tokio::test]
 async fn a_job_that_fails_is_undone_alone() {
-    let jobs = [("a", Then::Succeed), ("b", Then::Fail), ("c", Then::Succeed), ("d", Then::Fail)];
-    assert_eq!(check_told_truly(&jobs).await, [true, false, true, false]);
+    let jobs = [("a", End::Succeed), ("b", End::Fail), ("c", End::Succeed), ("d", End::Fail)];
+    assert_eq!(check_answers(&jobs).await, [true, false, true, false]);
 }
 
 #[tokio::test]
-async fn who_shares_a_lost_transaction_is_told_truly() {
+async fn jobs_of_a_lost_transaction_get_true_answers() {
     for at in 0..4 {
-        let mut jobs = [("a", Then::Succeed), ("b", Then::Succeed), ("c", Then::Succeed), ("d", Then::Succeed)];
-        jobs[at].1 = Then::LoseTransaction;
-        let told = check_told_truly(&jobs).await;
-        assert!(!told[at]);
+        let mut jobs = [("a", End::Succeed), ("b", End::Succeed), ("c", End::Succeed), ("d", End::Succeed)];
+        jobs[at].1 = End::LoseTransaction;
+        let succeeded = check_answers(&jobs).await;
+        assert!(!succeeded[at]);
     }
 }
 
 #[tokio::test]
 async fn a_job_that_panics_is_undone_alone() {
-    for jobs in [&[("a", Then::Panic)][..], &[("a", Then::Succeed), ("b", Then::Panic), ("c", Then::Succeed)]] {
-        let told = check_told_truly(jobs).await;
-        assert_eq!(told, jobs.iter().map(|(_, then)| *then == Then::Succeed).collect::<Vec<_>>());
+    for jobs in [&[("a", End::Panic)][..], &[("a", End::Succeed), ("b", End::Panic), ("c", End::Succeed)]] {
+        let succeeded = check_answers(jobs).await;
+        assert_eq!(succeeded, jobs.iter().map(|(_, end)| *end == End::Succeed).collect::<Vec<_>>());
     }
 }
 
 #[tokio::test]
-async fn a_full_disk_is_told_and_got_over() {
+async fn a_full_disk_is_an_error_until_it_has_space() {
     let (_directory, store) = fresh().await;
-    run(&store, "pragma max_page_count = 1").await.unwrap(); // SQLite makes it the size that the file has.
+    run(&store, "pragma max_page_count = 1").await.unwrap(); // SQLite raises this to the current size of the file.
     let fill = || run(&store, "insert into apps (name, created_at) values (hex(randomblob(20000)), 1)");
-    let told = join_all((0..5).map(|_| fill())).await;
-    for told in told {
-        let Err(PortError::Store(error)) = told else { panic!("the disk is full: {told:?}") };
+    let answers = join_all((0..5).map(|_| fill())).await;
+    for answer in answers {
+        let Err(PortError::Store(error)) = answer else { panic!("the disk is full: {answer:?}") };
         assert_eq!(error.fate, tidegate_core::Fate::NotApplied);
     }
     assert_eq!(names(&store).await, Vec::<String>::new());
@@ -118,9 +119,9 @@ async fn a_full_disk_is_told_and_got_over() {
     assert_eq!(names(&store).await.len(), 1);
 }
 
-/// Somebody else writes to the file for longer than the writer waits.
+/// Another process holds the write lock for longer than `busy_timeout`.
 #[tokio::test]
-async fn a_locked_file_is_told_and_got_over() {
+async fn a_locked_file_is_an_error_until_it_is_unlocked() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("t.db");
     let options = SqliteOptions { busy_timeout: std::time::Duration::from_millis(20), ..SqliteOptions::default() };
@@ -128,13 +129,13 @@ async fn a_locked_file_is_told_and_got_over() {
     let other = Connection::open(&path).unwrap();
     execute(&other, "begin immediate").unwrap();
 
-    for told in group(&store, &[("a", Then::Succeed), ("b", Then::Fail)]).await {
-        let Err(PortError::Store(error)) = told else { panic!("the file is locked: {told:?}") };
+    for answer in group(&store, &[("a", End::Succeed), ("b", End::Fail)]).await {
+        let Err(PortError::Store(error)) = answer else { panic!("the file is locked: {answer:?}") };
         assert_eq!(error.fate, tidegate_core::Fate::NotApplied);
         assert!(error.message.contains("locked"), "{error}");
     }
 
     execute(&other, "rollback").unwrap();
-    job(&store, "c", Then::Succeed).await.unwrap();
+    job(&store, "c", End::Succeed).await.unwrap();
     assert_eq!(names(&store).await, ["c"]);
 }

@@ -1,4 +1,4 @@
-//! An app on a store, for tests of what only SQLite promises.
+//! An app on a store, for the tests of this crate.
 
 use futures_util::future::try_join_all;
 use rusqlite::Connection;
@@ -23,12 +23,12 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// The app, which is there already.
+    /// An app that exists.
     pub(crate) fn on(store: &Arc<SqliteStore>, name: &str) -> Self {
-        Self { store: Arc::clone(store), name: AppName::new(name).expect("a name") }
+        Self { store: Arc::clone(store), name: AppName::new(name).expect("a valid name") }
     }
 
-    /// The app, made if it is not there.
+    /// Creates the app if it does not exist, and deploys its trigger.
     pub(crate) async fn deploy(store: &Arc<SqliteStore>, name: &str) -> Self {
         let app = Self::on(store, name);
         app.deploy_triggers(vec![on_app("lane", "go", "*")]).await;
@@ -41,7 +41,7 @@ impl App {
     }
 
     pub(crate) async fn try_put_if(&self, key: &str, value: &str, guard: Guard) -> Result<KvMutation, PortError> {
-        let (key, value) = (Key::new(key).expect("a key"), Json::parse(value).expect("JSON"));
+        let (key, value) = (Key::new(key).expect("a valid key"), Json::parse(value).expect("valid JSON"));
         KvStore::put(&*self.store, &self.name, &collection(), &key, value, guard, &Cause::outside(actor())).await
     }
 
@@ -53,8 +53,8 @@ impl App {
         self.try_put(key, value).await.expect("the value is put")
     }
 
-    /// Puts all of them at the same time.
-    pub(crate) async fn put_at_once(&self, keys: &[String]) {
+    /// Puts all keys at the same time.
+    pub(crate) async fn put_all(&self, keys: &[String]) {
         try_join_all(keys.iter().map(|key| self.try_put(key, "1"))).await.expect("the values are put");
     }
 
@@ -74,11 +74,11 @@ impl App {
         self.emit_events((0..count).map(|_| event("go", "s")).collect()).await;
     }
 
-    /// Claims of the lane, and when that was.
+    /// Claims rows of the lane. Returns the store's time of the claim, and the rows.
     pub(crate) async fn claim(&self, quota: u32, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
-        let lane = TriggerName::new("lane").expect("a name");
+        let lane = TriggerName::new("lane").expect("a valid name");
         let lane = TriggerStore::get(&*self.store, &self.name, &lane).await.expect("the lane is read");
-        let trigger = lane.expect("the lane is there").id;
+        let trigger = lane.expect("the lane exists").id;
         let claim = vec![LaneQuota { trigger, quota, floor: Timestamp::EPOCH }];
         match self.store.call(Request::Exchange { settle: Vec::new(), claim, lease_for }).await {
             Ok(Reply::Exchange(ExchangeReply { now, claimed, .. })) => (now, claimed),
@@ -92,35 +92,35 @@ impl App {
     }
 }
 
-/// Until it is dropped nobody else can write to the file: the writer waits.
-pub(crate) fn hold(path: &Path) -> Connection {
-    let connection = Connection::open(path).expect("it opens");
-    connection.execute_batch("begin immediate").expect("nobody writes");
+/// Takes the write lock of the file. The writer of the store waits until the connection is dropped.
+pub(crate) fn lock_for_writing(path: &Path) -> Connection {
+    let connection = Connection::open(path).expect("the file opens");
+    connection.execute_batch("begin immediate").expect("no other connection writes");
     connection
 }
 
 pub(crate) fn actor() -> PrincipalId {
-    PrincipalId::new("user:ada").expect("a principal")
+    PrincipalId::new("user:ada").expect("a valid principal")
 }
 
 fn collection() -> Collection {
-    Collection::new("c").expect("a collection")
+    Collection::new("c").expect("a valid collection")
 }
 
 pub(crate) fn event(event_type: &str, subject: &str) -> NewEvent {
     NewEvent {
-        event_type: EventType::new(event_type).expect("a type"),
-        subject: Subject::new(subject).expect("a subject"),
+        event_type: EventType::new(event_type).expect("a valid type"),
+        subject: Subject::new(subject).expect("a valid subject"),
         data: Json::null(),
     }
 }
 
 pub(crate) fn on_app(name: &str, event_type: &str, subject: &str) -> TriggerSpec {
-    let pattern = |text: &str| Pattern::new(text).expect("a pattern");
+    let pattern = |text: &str| Pattern::new(text).expect("a valid pattern");
     TriggerSpec {
-        name: TriggerName::new(name).expect("a name"),
+        name: TriggerName::new(name).expect("a valid name"),
         rule: Match::App { event_type: pattern(event_type), subject: pattern(subject) },
-        handler: Handler::Native(ScriptName::new("noop").expect("a name")),
+        handler: Handler::Native(ScriptName::new("noop").expect("a valid name")),
         retry: RetryPolicy::default(),
         timeout_ms: TimeoutMs::default(),
         max_concurrency: None,

@@ -1,6 +1,6 @@
-//! The one writer groups what waits: many calls, few waits for the disk.
+//! The writer groups queued calls: many calls share few commits.
 
-use crate::app::{App, hold};
+use crate::app::{App, lock_for_writing};
 use futures_util::future::{FutureExt, join_all};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,9 @@ use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 use tidegate_ports::{Guard, PortError};
 
 async fn fresh() -> (TempDir, Arc<SqliteStore>, App) {
-    let directory = TempDir::new().expect("a directory");
-    let store = SqliteStore::open(directory.path().join("t.db"), SqliteOptions::default()).await.expect("it opens");
+    let directory = TempDir::new().expect("a temporary directory is created");
+    let store =
+        SqliteStore::open(directory.path().join("t.db"), SqliteOptions::default()).await.expect("the file opens");
     let store = Arc::new(store);
     let app = App::deploy(&store, "orders").await;
     (directory, store, app)
@@ -24,7 +25,7 @@ async fn concurrent_puts_share_their_commits() {
     let before = store.stats();
     let keys: Vec<_> = (0..PUTS).map(|n| n.to_string()).collect();
 
-    app.put_at_once(&keys).await;
+    app.put_all(&keys).await;
 
     let after = store.stats();
     let (jobs, commits) = (after.jobs - before.jobs, after.commits - before.commits);
@@ -33,7 +34,7 @@ async fn concurrent_puts_share_their_commits() {
 }
 
 #[tokio::test]
-async fn one_call_after_the_other_has_a_commit_of_its_own() {
+async fn sequential_calls_have_one_commit_each() {
     let (_directory, store, app) = fresh().await;
     let before = store.stats();
     for n in 0..5 {
@@ -43,7 +44,7 @@ async fn one_call_after_the_other_has_a_commit_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_does_not_hurt_its_group() {
+async fn a_failed_call_does_not_affect_its_group() {
     let (_directory, store, app) = fresh().await;
     let before = store.stats().commits;
     let put = |n: usize| {
@@ -51,14 +52,14 @@ async fn a_call_that_fails_does_not_hurt_its_group() {
         async move { app.try_put_if(&format!("{n:02}"), "1", guard).await }
     };
 
-    let told = join_all((0..30).map(put)).await;
+    let answers = join_all((0..30).map(put)).await;
 
     let commits = store.stats().commits - before;
-    assert!(commits <= 3, "{commits} commits: they were to be one group");
-    for (n, told) in told.iter().enumerate() {
+    assert!(commits <= 3, "{commits} commits: the calls were not grouped");
+    for (n, answer) in answers.iter().enumerate() {
         match n % 3 {
-            0 => assert_eq!(*told, Err(PortError::PreconditionFailed { current: None })),
-            _ => assert!(told.is_ok(), "{n}: {told:?}"),
+            0 => assert_eq!(*answer, Err(PortError::PreconditionFailed { current: None })),
+            _ => assert!(answer.is_ok(), "{n}: {answer:?}"),
         }
     }
     let expected: Vec<_> = (0..30).filter(|n| n % 3 != 0).map(|n| format!("{n:02}")).collect();
@@ -66,11 +67,11 @@ async fn a_call_that_fails_does_not_hurt_its_group() {
 }
 
 #[tokio::test]
-async fn a_caller_that_is_gone_does_not_stop_its_call() {
+async fn a_dropped_caller_does_not_stop_its_call() {
     let (directory, _store, app) = fresh().await;
-    let held = hold(&directory.path().join("t.db"));
+    let held = lock_for_writing(&directory.path().join("t.db"));
     let mut put = Box::pin(app.try_put("k", "1"));
-    // The first poll puts it into the queue; nothing can be written yet.
+    // The first poll puts the job into the queue. The lock keeps the writer from running it.
     assert_eq!((&mut put).now_or_never(), None);
     drop((put, held));
 
@@ -79,5 +80,5 @@ async fn a_caller_that_is_gone_does_not_stop_its_call() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), found).await.expect("it is put all the same");
+    tokio::time::timeout(Duration::from_secs(20), found).await.expect("the value is put within 20 s");
 }

@@ -1,4 +1,5 @@
-//! The store on SQLite does what every store must do, and what only this one promises.
+//! Tests of the store on SQLite: the conformance suite, and the promises that only this store
+//! makes.
 
 mod app;
 mod grouping;
@@ -31,9 +32,9 @@ impl World for Fresh {
 }
 
 async fn fresh() -> Fresh {
-    let directory = TempDir::new().expect("a temporary directory can be made");
+    let directory = TempDir::new().expect("a temporary directory is created");
     let store = SqliteStore::open(directory.path().join("tidegate.db"), SqliteOptions::default()).await;
-    Fresh { store: Arc::new(store.expect("a fresh file opens")), _directory: directory }
+    Fresh { store: Arc::new(store.expect("a new file opens")), _directory: directory }
 }
 
 tidegate_io_conformance::conformance!(fresh().await);

@@ -1,6 +1,7 @@
-//! The file's life: one process at a time, nothing acknowledged is lost, a restart waits for no lease.
+//! Opening and closing: one process at a time, no acknowledged write is lost, and a restart waits
+//! for no lease.
 
-use crate::app::{App, hold};
+use crate::app::{App, lock_for_writing};
 use futures_util::FutureExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,8 +15,8 @@ async fn open(path: &Path) -> Result<Arc<SqliteStore>, OpenError> {
     SqliteStore::open(path, SqliteOptions::default()).await.map(Arc::new)
 }
 
-/// Opens the file as soon as the one who had it has let go of it.
-async fn open_soon(path: &Path) -> Arc<SqliteStore> {
+/// Opens the file as soon as the previous store has released it, within 20 s.
+async fn open_when_free(path: &Path) -> Arc<SqliteStore> {
     let begun = Instant::now();
     loop {
         match open(path).await {
@@ -29,74 +30,74 @@ async fn open_soon(path: &Path) -> Arc<SqliteStore> {
 }
 
 #[tokio::test]
-async fn the_directory_and_the_file_are_made() {
-    let directory = TempDir::new().expect("a directory");
+async fn the_directory_and_the_file_are_created() {
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("a/b/tidegate.db");
-    let store = open(&path).await.expect("it opens");
-    store.ping().await.expect("it answers");
+    let store = open(&path).await.expect("the file opens");
+    store.ping().await.expect("the store answers");
     assert!(path.is_file());
 }
 
 #[tokio::test]
-async fn the_second_opener_is_told_that_the_file_is_in_use() {
-    let directory = TempDir::new().expect("a directory");
+async fn a_second_open_fails_with_in_use() {
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("tidegate.db");
-    let first = open(&path).await.expect("it opens");
+    let first = open(&path).await.expect("the file opens");
 
-    let error = open(&path).await.expect_err("it is open already");
+    let error = open(&path).await.expect_err("the file is already open");
 
-    assert!(matches!(&error, OpenError::InUse { path: told } if *told == path), "{error:?}");
+    assert!(matches!(&error, OpenError::InUse { path: in_use } if *in_use == path), "{error:?}");
     let message = error.to_string();
     assert!(message.contains(&path.display().to_string()) && message.contains("another"), "{message}");
     App::deploy(&first, "orders").await.put("k", "1").await;
 }
 
-/// Whoever still holds the closed store, another may have the file.
+/// A closed store does not keep the file, also before it is dropped.
 #[tokio::test]
 async fn a_closed_file_can_be_opened_again() {
-    let directory = TempDir::new().expect("a directory");
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("tidegate.db");
-    let first = open(&path).await.expect("it opens");
+    let first = open(&path).await.expect("the file opens");
     App::deploy(&first, "orders").await.put("k", "1").await;
     first.close().await;
 
-    let second = open(&path).await.expect("the first one has let go of it");
+    let second = open(&path).await.expect("the first store has released the file");
 
     assert_eq!(App::on(&second, "orders").keys().await, ["k"]);
     drop(first);
-    open(&path).await.expect_err("the second one has it");
+    open(&path).await.expect_err("the second store has the file");
 }
 
-/// The log is folded back, so that the one file is all there is to copy.
+/// A close moves the log into the file, so that a copy of the one file is complete.
 #[tokio::test]
 async fn a_closed_file_is_the_whole_database() {
-    let directory = TempDir::new().expect("a directory");
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("tidegate.db");
-    let store = open(&path).await.expect("it opens");
+    let store = open(&path).await.expect("the file opens");
     App::deploy(&store, "orders").await.put("k", "1").await;
     store.close().await;
 
     let copy = directory.path().join("copy.db");
-    std::fs::copy(&path, &copy).expect("it is copied");
+    std::fs::copy(&path, &copy).expect("the file is copied");
 
     let copy = open(&copy).await.expect("the copy opens");
     assert_eq!(App::on(&copy, "orders").keys().await, ["k"]);
 }
 
 #[tokio::test]
-async fn a_restart_expires_leases_and_records_the_loss() {
-    let directory = TempDir::new().expect("a directory");
+async fn a_restart_expires_leases_and_records_lost_attempts() {
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("tidegate.db");
-    let store = open(&path).await.expect("it opens");
+    let store = open(&path).await.expect("the file opens");
     let app = App::deploy(&store, "orders").await;
     app.emit(2).await;
     let (leased_at, before) = app.claim(1, Micros::from_secs(3_600)).await;
-    assert_eq!(app.claim(5, Micros::from_secs(3_600)).await.1.len(), 1, "the other one");
+    assert_eq!(app.claim(5, Micros::from_secs(3_600)).await.1.len(), 1, "the other row is claimed");
     store.close().await;
 
-    let store = open_soon(&path).await;
+    let store = open_when_free(&path).await;
     let app = App::on(&store, "orders");
-    assert!(app.deliveries().await.iter().all(|row| row.state == DeliveryState::Ready), "nobody has them");
+    assert!(app.deliveries().await.iter().all(|row| row.state == DeliveryState::Ready), "no row is leased");
     let (now, again) = app.claim(5, Micros::from_secs(3_600)).await;
 
     assert!(now > leased_at);
@@ -112,49 +113,49 @@ async fn a_restart_expires_leases_and_records_the_loss() {
     assert_eq!(app.deliveries().await[0].failed, [lost]);
 }
 
-/// What a power cut would leave: the file and its log as they are when the last answer has come, and no more.
+/// Simulates a power cut: copies the file and its log directly after the last answer.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_is_in_the_file_at_once() {
-    let directory = TempDir::new().expect("a directory");
+async fn an_acknowledged_write_is_in_the_file_at_once() {
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("tidegate.db");
-    let store = open(&path).await.expect("it opens");
+    let store = open(&path).await.expect("the file opens");
     let app = App::deploy(&store, "orders").await;
     for round in 0..5 {
         let keys: Vec<_> = (0..20).map(|n| format!("{round}-{n:02}")).collect();
-        app.put_at_once(&keys).await;
+        app.put_all(&keys).await;
 
         let crashed = directory.path().join(format!("crashed-{round}.db"));
         std::fs::copy(&path, &crashed).expect("the file is copied");
         std::fs::copy(path.with_extension("db-wal"), crashed.with_extension("db-wal")).expect("the log is copied");
 
-        let crashed = open(&crashed).await.expect("it opens after a crash");
+        let crashed = open(&crashed).await.expect("the file opens after a crash");
         let found = App::on(&crashed, "orders").keys().await;
         assert_eq!(found.len(), 20 * (round + 1));
         assert!(keys.iter().all(|key| found.contains(key)), "{keys:?} in {found:?}");
     }
 }
 
-/// A process that only lets go of the store still has the file until the last write is done: two writers are never at
-/// work, and nothing that anybody was promised is lost.
+/// A store that is dropped without a close keeps the file until its last write is committed. Two
+/// writers never work on the file, and no acknowledged write is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn dropped_without_a_close_it_loses_nothing() {
-    let directory = TempDir::new().expect("a directory");
+async fn a_store_dropped_without_a_close_loses_nothing() {
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("tidegate.db");
     for round in 0..5 {
-        let store = open_soon(&path).await;
+        let store = open_when_free(&path).await;
         let app = App::deploy(&store, "orders").await;
         let keys: Vec<_> = (0..50).map(|n| format!("{round}-{n:02}")).collect();
-        app.put_at_once(&keys).await;
+        app.put_all(&keys).await;
         drop((app, store));
     }
-    let store = open_soon(&path).await;
+    let store = open_when_free(&path).await;
     assert_eq!(App::on(&store, "orders").keys().await.len(), 250);
 }
 
 #[tokio::test]
-async fn after_close_the_store_refuses() {
-    let directory = TempDir::new().expect("a directory");
-    let store = open(&directory.path().join("tidegate.db")).await.expect("it opens");
+async fn a_closed_store_refuses_calls() {
+    let directory = TempDir::new().expect("a temporary directory is created");
+    let store = open(&directory.path().join("tidegate.db")).await.expect("the file opens");
     let app = App::deploy(&store, "orders").await;
     store.close().await;
 
@@ -162,24 +163,24 @@ async fn after_close_the_store_refuses() {
 
     assert!(error.to_string().contains("closed"), "{error}");
     assert!(store.ping().await.is_err());
-    store.close().await; // Again is no harm.
+    store.close().await; // A second close does nothing.
 }
 
-/// What is queued when the store is dropped is still done, by the one who has the file.
+/// The writer of a dropped store commits its queued jobs before it releases the file.
 #[tokio::test]
-async fn the_file_is_let_go_of_after_the_last_write() {
-    let directory = TempDir::new().expect("a directory");
+async fn a_dropped_store_releases_the_file_after_its_last_write() {
+    let directory = TempDir::new().expect("a temporary directory is created");
     let path = directory.path().join("tidegate.db");
     for round in 0..5 {
-        let store = open_soon(&path).await;
+        let store = open_when_free(&path).await;
         let app = App::deploy(&store, "orders").await;
         let key = round.to_string();
-        let held = hold(&path);
-        // Polled once it is in the queue; nothing can be written yet.
+        let held = lock_for_writing(&path);
+        // The first poll puts the job into the queue. The lock keeps the writer from running it.
         assert_eq!(Box::pin(app.try_put(&key, "1")).now_or_never(), None);
         drop((app, store, held));
 
-        let store = open_soon(&path).await;
+        let store = open_when_free(&path).await;
         assert!(App::on(&store, "orders").keys().await.contains(&key), "round {round}");
         store.close().await;
     }

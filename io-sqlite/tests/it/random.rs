@@ -1,4 +1,5 @@
-//! The store on SQLite cannot be told from the simulated one, so what simulations prove holds for it.
+//! The store on SQLite answers random commands as the simulated store does, so that results of
+//! simulations hold for it.
 
 use super::fresh;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use tidegate_io_conformance::{World, agree};
 use tidegate_io_sim::SharedMemory;
 use tokio::runtime::Runtime;
 
-/// So many commands are performed by each.
+/// The least number of commands against each store.
 const COMMANDS: u32 = 20_000;
 
 struct Model(Arc<SharedMemory>);

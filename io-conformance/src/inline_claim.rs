@@ -20,7 +20,7 @@ const ROOM: u32 = 10;
 fn attached<S: Store>(app: &App<S>, rows: u32) -> WakeHandle {
     let wake = WakeHandle::default();
     OutboxStore::attach(&*app.store, wake.clone());
-    wake.offer(InlineRoom::for_rows(rows), LEASE);
+    wake.set_inline_room(InlineRoom::for_rows(rows), LEASE);
     wake
 }
 
@@ -34,8 +34,8 @@ async fn claimed_inline(wake: &WakeHandle) -> Vec<Delivery> {
     // Ends the wait also if no row was claimed.
     wake.wake_for_discovery();
     let woken = wake_up(wake).await;
-    wake.offer(InlineRoom::for_rows(ROOM), LEASE);
-    woken.inline_batch.map(|batch| batch.claimed).unwrap_or_default()
+    wake.set_inline_room(InlineRoom::for_rows(ROOM), LEASE);
+    woken.inline_batch.map(|batch| batch.deliveries).unwrap_or_default()
 }
 
 pub(crate) async fn an_emission_claims_its_rows_inline<S: Store>(store: Arc<S>) {
@@ -108,14 +108,14 @@ pub(crate) async fn an_inline_claim_takes_no_rows_of_closed_lanes<S: Store>(stor
     let wake = attached(&app, 0);
     let room = || InlineRoom { rows: 2, closed_lanes: vec![closed, closed_put] };
 
-    wake.offer(room(), LEASE);
+    wake.set_inline_room(room(), LEASE);
     let emitted = app.go(2).await;
     let rows = claimed_inline(&wake).await;
     assert_eq!(rows.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [open, open]);
     assert!(emitted.iter().all(|one| !one.is_claimed));
     assert_eq!(app.claim(closed, 10).await.len(), 2);
 
-    wake.offer(room(), LEASE);
+    wake.set_inline_room(room(), LEASE);
     let mutated = app.put("c", "k", "1").await;
     let rows = claimed_inline(&wake).await;
     assert_eq!(rows.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [put]);
@@ -161,7 +161,7 @@ pub(crate) async fn an_inline_claim_takes_the_quotas_of_the_core<S: Store>(store
 
     for (types, rows, closed) in picked.into_iter().chain(draw(40, &rule_case())) {
         let room = InlineRoom { rows, closed_lanes: closed.iter().map(|lane| lanes[*lane]).collect() };
-        wake.offer(room.clone(), LEASE);
+        wake.set_inline_room(room.clone(), LEASE);
         let emitted = app.emit(types.iter().map(|event_type| new_event(event_type, "", "null")).collect()).await;
         let claimed = check_quotas(&wake, &room, &emitted).await;
         claimed_in_part += u32::from((1..emitted.iter().map(|one| one.lanes.len()).sum()).contains(&claimed.len()));
@@ -181,12 +181,12 @@ pub(crate) async fn an_inline_claim_of_a_mutation_takes_the_quotas_of_the_core<S
     for rows in 0..=4 {
         for closed in [&lanes[..0], &lanes[..1], &lanes[1..2], &lanes[1..], &lanes[..]] {
             let room = InlineRoom { rows, closed_lanes: closed.to_vec() };
-            wake.offer(room.clone(), LEASE);
+            wake.set_inline_room(room.clone(), LEASE);
             let put = app.put("c", "k", "1").await;
             let claimed = check_quotas(&wake, &room, &[put.emitted]).await;
             settle_all(&app, &lanes, claimed).await;
 
-            wake.offer(room.clone(), LEASE);
+            wake.set_inline_room(room.clone(), LEASE);
             let deleted = app.delete("c", "k").await.expect("the key has a value");
             let claimed = check_quotas(&wake, &room, &[deleted.emitted]).await;
             settle_all(&app, &lanes, claimed).await;
@@ -308,7 +308,7 @@ pub(crate) async fn a_dropped_caller_does_not_lose_an_inline_claim<S: Store>(sto
         }
     }
 
-    let rows = wake_up(&wake).await.inline_batch.map(|batch| batch.claimed).unwrap_or_default();
+    let rows = wake_up(&wake).await.inline_batch.map(|batch| batch.deliveries).unwrap_or_default();
     assert_eq!(rows.len(), 1);
     assert_eq!(app.claim(lane.id, 10).await, []);
     app.settle(&rows[0], done()).await;

@@ -72,7 +72,7 @@ pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(row: &Row<'_>, column: 
     text.map(serde_json::from_str).transpose().map_err(|error| invalid(row, column, error))
 }
 
-/// Reads an event from 11 columns, of which `event_id` has the position `at`. All statements have
+/// Reads an event from 11 columns, which begin at position `at`. All statements have
 /// the columns in this order: `event_id`, `source`, `type`, `subject`, `time`, `actor`, `root_id`,
 /// `parent_id`, `depth`, `traceparent` and `data`.
 pub(crate) fn event(row: &Row<'_>, at: usize, app: AppName) -> Result<Event> {
@@ -98,7 +98,7 @@ pub(crate) fn named_event(row: &Row<'_>, app: AppName) -> Result<Event> {
     event(row, row.as_ref().column_index("event_id")?, app)
 }
 
-/// Reads a retry policy from 6 columns, of which `max_attempts` has the position `at`:
+/// Reads a retry policy from 6 columns, which begin at position `at`:
 /// `max_attempts`, `backoff`, `base_ms`, `max_ms`, `jitter` and `max_age_ms`.
 pub(crate) fn policy(row: &Row<'_>, at: usize) -> Result<RetryPolicy> {
     let unsigned = |ms: i64| u64::try_from(ms).unwrap_or_default();

@@ -3,7 +3,7 @@
 -- fingerprint, ?5 a reason. ?6 and ?7 limit the creation time: from ?6, before ?7. ?9 is the
 -- cursor: only letters with a higher id. A filter that is null matches all letters. ?8 is a
 -- resolution; null means only open letters, or all letters if ids are given. Redriven letters never
--- match. On Postgres each of the three actions is one statement with these conditions.
+-- match. On Postgres each of the three actions is one statement.
 select l.id, l.trigger_id, t.deleted_at is not null as gone
 from dead_letters l join triggers t on t.id = l.trigger_id
 where l.app = ?1 and l.resolution is not 'redriven'

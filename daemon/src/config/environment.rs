@@ -12,6 +12,7 @@ pub struct Environment {
 impl Environment {
     /// Those of this process. One that is not UTF-8 is none of ours.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the environment")]
     pub fn of_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -1,5 +1,7 @@
 //! Scripts, from outside: what they can do, and what happens when they do too much.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like the tests that call them")]
+
 mod check;
 mod effects;
 mod fresh;

@@ -1,5 +1,8 @@
 //! The store on Postgres does what every store must do, and what only this one promises.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like the tests that call them")]
+#![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
+
 mod broken;
 mod costs;
 mod database;

@@ -1,5 +1,7 @@
 //! The store on SQLite does what every store must do, and what only this one promises.
 
+#![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
+
 mod app;
 mod grouping;
 mod opening;

@@ -1,9 +1,12 @@
 //! Automation, in Rust: `cargo xtask test` runs what CI runs.
 
 mod bench;
+mod commits;
 mod licences;
 mod mutants;
 mod postgres;
+mod prose;
+mod rust_text;
 mod sim;
 mod steps;
 mod structure;
@@ -26,8 +29,11 @@ enum Task {
     Mutants(mutants::MutantsArgs),
     /// Measures how fast it is, beside the limits of this machine: `--quick`, `--list`, `--json FILE`, scenarios.
     Bench(bench::BenchArgs),
-    /// Only the structure's rules: who depends on whom, what stands where. Takes seconds.
+    /// Checks only the rules of CONTRIBUTING.md: dependencies, homes of HTTP and SQL, function length, plain prose. Takes
+    /// seconds.
     Structure,
+    /// Prints the prose figures of the repository: `--by-crate`, `--list`, path prefixes.
+    Prose(prose::ProseArgs),
     /// Starts a throw-away Postgres server and prints its address; Ctrl-C removes it.
     Postgres,
 }
@@ -41,6 +47,7 @@ fn main() -> ExitCode {
         Task::Structure => {
             workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|said| println!("{said}"))
         }
+        Task::Prose(args) => prose::run(&args),
         Task::Postgres => postgres::serve(),
     };
     match result {

@@ -13,14 +13,14 @@ pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pub(crate) url: String,
-    pub(crate) described: String,
+    pub(crate) description: String,
     _cluster: Option<PgCluster>,
 }
 
 /// Takes the one that [`VARIABLE`] names, or else starts one; its programs are installed if that is possible.
 pub(crate) fn obtain() -> Result<Postgres, Failure> {
     if let Ok(url) = std::env::var(VARIABLE) {
-        return Ok(Postgres { url, described: format!("the one that {VARIABLE} names"), _cluster: None });
+        return Ok(Postgres { url, description: format!("the one that {VARIABLE} names"), _cluster: None });
     }
     if let Err(PgError::NoServer { .. }) = PgBinaries::find() {
         install()?;
@@ -29,14 +29,14 @@ pub(crate) fn obtain() -> Result<Postgres, Failure> {
         let advice = format!("see the server's words above, or name a server of your own in {VARIABLE}");
         Failure::new(error.to_string(), advice)
     })?;
-    let described = format!("{}, a throw-away server", cluster.version());
-    Ok(Postgres { url: cluster.url(), described, _cluster: Some(cluster) })
+    let description = format!("{}, a throw-away server", cluster.version());
+    Ok(Postgres { url: cluster.url(), description, _cluster: Some(cluster) })
 }
 
 /// `cargo xtask postgres`.
 pub(crate) fn serve() -> Result<(), Failure> {
     let postgres = obtain()?;
-    println!("{}", postgres.described);
+    println!("{}", postgres.description);
     println!("export {VARIABLE}={}", postgres.url);
     println!("Ctrl-C or the end of the input stops it.");
     let mut ignored = [0; 1024];

@@ -122,7 +122,7 @@ pub(super) fn findings(workspace: &Workspace, core_tree: &[String]) -> Vec<Findi
     }
     for name in core_tree.iter().filter(|name| NOT_IN_CORE.iter().any(|pattern| is_named(pattern, name))) {
         let message = format!("has `{name}` in its tree; the core does no IO");
-        findings.push(Finding { rule: "dependencies", place: CORE.to_owned(), line: None, message });
+        findings.push(Finding::new("dependencies", CORE, message));
     }
     findings
 }
@@ -155,7 +155,7 @@ fn reserved(workspace: &Workspace, package: &Package) -> Vec<Finding> {
 }
 
 fn finding(package: &Package, message: String) -> Finding {
-    Finding { rule: "dependencies", place: package.name.clone(), line: None, message }
+    Finding::new("dependencies", &package.name, message)
 }
 
 fn is_named(pattern: &str, name: &str) -> bool {

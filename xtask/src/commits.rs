@@ -1,5 +1,5 @@
-//! A note about commit subjects that are too long or hold two changes. It never fails a run: a pushed commit stays as it
-//! is.
+//! A note about commit subjects that are too long or hold two changes. It never fails a run: a
+//! pushed commit stays as it is.
 
 use crate::steps::StepResult;
 use crate::workspace::root;

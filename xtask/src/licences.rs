@@ -1,5 +1,5 @@
-//! Checks that each crate of the build has a licence that `deny.toml` allows. cargo-deny reads the same list; this check
-//! also runs where cargo-deny is not installed.
+//! Checks that each crate of the build has a licence that `deny.toml` allows. cargo-deny reads the
+//! same list; this check also runs where cargo-deny is not installed.
 
 use crate::steps::{Failure, StepResult};
 use crate::workspace::{Workspace, cargo, root, run};

@@ -1,5 +1,5 @@
-//! A Rust file as code, strings and comments, each with its line. The rules of the structure check and the prose
-//! figures read it.
+//! A Rust file as code, strings and comments, each with its line. The rules of the structure check
+//! and the prose figures read it.
 //!
 //! `rustc_lexer` finds the tokens; this file only sorts them.
 
@@ -9,8 +9,8 @@ use std::ops::Range;
 /// One Rust file, sorted into code, strings and comments.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct RustText {
-    /// The code. Comments, the contents of strings and `#[cfg(test)]` items are blanks, so that byte offsets and lines
-    /// are those of the file.
+    /// The code. Comments, the contents of strings and `#[cfg(test)]` items are blanks, so that
+    /// byte offsets and lines are those of the file.
     pub(crate) code: String,
     pub(crate) strings: Vec<StringLiteral>,
     pub(crate) comments: Vec<Comment>,
@@ -96,7 +96,8 @@ fn comment_lines(first: usize, is_doc: bool, token: &str) -> impl Iterator<Item 
     })
 }
 
-/// The bytes between the quotes of a string literal. `None` for numbers and characters, whose contents no rule reads.
+/// The bytes between the quotes of a string literal. `None` for numbers and characters, because no
+/// rule reads them.
 fn content_range(kind: LiteralKind, token: &str) -> Option<Range<usize>> {
     use LiteralKind::{ByteStr, CStr, RawByteStr, RawCStr, RawStr, Str};
     if !matches!(kind, Str { .. } | ByteStr { .. } | CStr { .. } | RawStr { .. } | RawByteStr { .. } | RawCStr { .. }) {

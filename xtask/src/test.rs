@@ -12,7 +12,7 @@ pub(crate) struct TestArgs {
     /// Leaves out the steps and tests that take minutes, and lists them.
     #[arg(long)]
     quick: bool,
-    /// Runs only the tests whose path contains one of these, and none of the checks.
+    /// Parts of the paths of tests. Only matching tests run, and no checks. All run if it is empty.
     filter: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! Comments of languages that need no lexer of their own: SQL, JavaScript, and those whose comments begin with `#`.
+//! Comments of languages that need no lexer of their own: SQL, JavaScript, and languages with `#`
+//! comments.
 
 use super::passages::Line;
 
@@ -7,8 +8,8 @@ pub(super) struct Syntax {
     line_comment: &'static str,
     block_comment: Option<(&'static str, &'static str)>,
     quotes: &'static [char],
-    /// Quotes whose strings may span lines. A string in another quote ends at the end of its line, so that a stray
-    /// apostrophe costs one line and not the rest of the file.
+    /// Quotes of strings that may span lines. Any other string ends with its line, so that a stray
+    /// apostrophe hides one line and not the rest of the file.
     quotes_across_lines: &'static [char],
     has_escapes: bool,
 }

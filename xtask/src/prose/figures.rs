@@ -12,15 +12,13 @@ pub(crate) struct Figures {
     pub(crate) pronouns: usize,
     /// Uses of `nobody`, `somebody`, `anybody`.
     pub(crate) persons: usize,
-    /// Doc comments of Rust.
     pub(crate) docs: usize,
     /// Doc comments of three words or fewer.
     pub(crate) short_docs: usize,
-    /// Each counted place.
     pub(crate) hits: Vec<Hit>,
 }
 
-/// A counted place.
+/// A line with a counted word, or the first line of a short doc comment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hit {
     pub(crate) path: String,

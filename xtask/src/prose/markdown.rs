@@ -34,7 +34,7 @@ fn finish(lines: &mut Vec<Line>, paragraphs: &mut Vec<Passage>) {
     }
 }
 
-/// `[text](target)` becomes `[text]`.
+/// The line without the targets of its links: `[text](target)` becomes `[text]`.
 pub(crate) fn without_targets(line: &str) -> String {
     let mut text = String::with_capacity(line.len());
     let mut rest = line;

@@ -1,6 +1,7 @@
 //! The prose of the repository: comments, docs and messages, as data.
 //!
-//! The rule `plain-words` of the structure check reads it, and `cargo xtask prose` prints its figures.
+//! The rule `plain-words` of the structure check reads it, and `cargo xtask prose` prints its
+//! figures.
 
 mod comments;
 mod figures;
@@ -27,7 +28,7 @@ pub(crate) struct ProseArgs {
     /// Prints each counted line.
     #[arg(long)]
     list: bool,
-    /// Counts only files whose path begins with one of these; all files without any.
+    /// Path prefixes of the files to count. All files are counted if it is empty.
     paths: Vec<String>,
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct Passage {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// From 1.
+    /// The line of the file, counted from 1.
     pub(crate) number: usize,
     pub(crate) text: String,
 }
@@ -35,11 +35,13 @@ pub(crate) struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Word {
     pub(crate) line: usize,
-    /// In lower case, without the `'s` of a possessive. Empty for a mark that ends a phrase, such as a full stop.
+    /// In lower case, without the `'s` of a possessive. Empty for a mark that ends a phrase, such
+    /// as a full stop.
     pub(crate) text: String,
 }
 
-/// Takes the prose out of a file. The extension of `path` decides how to read it; other files have none.
+/// Takes the prose out of a file. The extension of `path` decides how to read it; other files have
+/// none.
 pub(crate) fn passages(path: &str, text: &str) -> Vec<Passage> {
     match path.rsplit('.').next() {
         Some("rs") => rust(&lex(text)),

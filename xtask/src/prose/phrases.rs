@@ -1,6 +1,7 @@
 //! Banned phrases. Each hides its subject, is out of use, or is a private word for a standard term.
 //!
-//! Standard English is not banned. A phrase belongs here if readers stumbled over it in this repository.
+//! Standard English is not banned. A phrase belongs here if readers stumbled over it in this
+//! repository.
 
 use super::passages::{Passage, Word};
 
@@ -115,7 +116,8 @@ const PHRASES: &[Banned] = &[
     ban("henceforth", "\"from now on\""),
 ];
 
-/// The banned phrases in `passage`, each with its line. Matches whole words, in any case, also across line ends.
+/// The banned phrases in `passage`, each with its line. Matches whole words, in any case, also
+/// across line ends.
 pub(crate) fn banned(passage: &Passage) -> Vec<(usize, &'static Banned)> {
     let words = passage.words();
     let mut found = Vec::new();

@@ -1,8 +1,9 @@
 //! The rules that clippy checks, and the check that its configuration still holds them.
 //!
-//! Clippy resolves types and functions, so it also finds them behind a `use` or an alias. A crate's `clippy.toml`
-//! replaces the one of the root. Each crate of the product has its own, which repeats the root's entries and adds those of
-//! [`REQUIRED`]. The tools have none: they may read the environment.
+//! Clippy resolves types and functions, so it also finds them behind a `use` or an alias. A crate's
+//! `clippy.toml` replaces the one of the root. Each crate of the product has its own, which repeats
+//! the root's entries and adds those of [`REQUIRED`]. The tools have none: they may read the
+//! environment.
 
 use super::Finding;
 use super::sources::TOOLS;

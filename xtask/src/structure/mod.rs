@@ -1,7 +1,8 @@
-//! The rules of CONTRIBUTING.md that a program can check: the dependencies between crates, the homes of HTTP and SQL, the
-//! length of functions, and plain prose.
+//! The rules of CONTRIBUTING.md that a program can check: the dependencies between crates, the
+//! homes of HTTP and SQL, the length of functions, and plain prose.
 //!
-//! A place that may break a rule is in [`exceptions::EXCEPTIONS`] with its reason, and nowhere else.
+//! A place that may break a rule is in [`exceptions::EXCEPTIONS`] with its reason, and nowhere
+//! else.
 
 mod clippy_config;
 mod dependencies;

@@ -1,5 +1,5 @@
-//! The rule `plain-words`: no banned phrases, no lines of prose over 100 columns, no doc comments that only repeat a name,
-//! and prose figures within their limits.
+//! The rule `plain-words`: no banned phrases, no lines of prose over 100 columns, no doc comments
+//! that only repeat a name, and prose figures within their limits.
 
 use super::Finding;
 use crate::prose::{Figures, Kind, Passage, ProseFile, SHORT_DOC_WORDS, banned, prose_lines, without_targets};

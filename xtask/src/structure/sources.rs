@@ -1,5 +1,5 @@
-//! Rules about the text of Rust files: paths of whole modules, macros and SQL in strings. Clippy checks types and functions;
-//! see `clippy_config.rs`.
+//! Rules about the text of Rust files: paths of whole modules, macros and SQL in strings. Clippy
+//! checks types and functions; see `clippy_config.rs`.
 
 use super::Finding;
 use crate::rust_text::{RustText, lex, line_of};
@@ -26,9 +26,9 @@ pub(super) const TOOLS: &[&str] = &["xtask", "testkit", "io-conformance", "sim-t
 struct Word {
     rule: &'static str,
     word: &'static str,
-    /// The rule applies to files whose path begins with one of these; to all files if the list is empty.
+    /// Path prefixes of the files to check. All files are checked if it is empty.
     within: &'static [&'static str],
-    /// Files whose path begins with one of these may contain the word.
+    /// Path prefixes of the files that may contain the word.
     home: &'static [&'static str],
     message: &'static str,
 }
@@ -66,7 +66,8 @@ fn collect(folder: &Path, sources: &mut Vec<Source>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            // A crate in the folder of another one is a member itself, or is not built with the workspace.
+            // A crate in the folder of another one is a member itself, or is not built with the
+            // workspace.
             if !path.join("Cargo.toml").exists() && !path.ends_with("target") {
                 collect(&path, sources)?;
             }
@@ -112,7 +113,8 @@ fn words(source: &Source) -> Vec<Finding> {
     findings
 }
 
-/// A statement is a file of `io-*/src/sql` or `migrations`, so that it can be read, explained and compared.
+/// A statement is a file of `io-*/src/sql` or `migrations`, so that it can be read, explained and
+/// compared.
 fn sql(source: &Source) -> Vec<Finding> {
     let strings = source.text.strings.iter().filter(|string| !string.in_test && is_sql(&string.content));
     let message = "move the SQL to a file of io-*/src/sql that is named after its purpose";

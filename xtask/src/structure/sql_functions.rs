@@ -1,4 +1,5 @@
-//! The rule `function-length` for SQL: a function of a migration has at most 70 lines and 8 parameters.
+//! The rule `function-length` for SQL: a function of a migration has at most 70 lines and 8
+//! parameters.
 //!
 //! Clippy's `too_many_lines` is the same rule for Rust.
 
@@ -14,7 +15,7 @@ const PARAMETERS_MAX: usize = 8;
 /// A `create function` statement.
 #[derive(Debug, PartialEq, Eq)]
 struct SqlFunction<'a> {
-    /// Without its schema.
+    /// The name without its schema.
     name: &'a str,
     first_line: usize,
     lines: usize,
@@ -80,7 +81,8 @@ fn end_of_statement(statement: &str) -> usize {
     statement[after..].find(';').map_or(statement.len(), |at| after + at + 1)
 }
 
-/// The parameters of a list that was opened before `list`. Commas within brackets, comments and strings separate none.
+/// The parameters of a list that was opened before `list`. Commas within brackets, comments and
+/// strings separate none.
 fn parameters(list: &str) -> usize {
     let mut depth = 1_u32;
     let mut separators = 0;

@@ -56,7 +56,6 @@ impl Progress {
         self.bar.set_position(position);
     }
 
-    /// Adds finished items.
     pub fn advance(&self, more: usize) {
         self.bar.inc(more as u64);
     }

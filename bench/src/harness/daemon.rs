@@ -66,7 +66,6 @@ impl Process {
         Ok(())
     }
 
-    /// Opens a connection.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let host = format!("127.0.0.1:{}", self.daemon.port());
         let stream = TcpStream::connect(&host).await?;

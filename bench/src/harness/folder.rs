@@ -18,9 +18,9 @@ pub struct Folder {
 /// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// Such as `/dev/vda1`.
+    /// The path of the device, such as `/dev/vda1`.
     pub device: String,
-    /// Such as `ext4`.
+    /// The type of the file system, such as `ext4`.
     pub file_system: String,
 }
 

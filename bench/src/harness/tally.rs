@@ -36,7 +36,6 @@ impl Tally {
         tally
     }
 
-    /// Changes the goal.
     pub fn set_goal(&self, goal: u64) {
         self.shared.goal.store(goal, Ordering::Relaxed);
     }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
 pub(super) struct PeerFolders {
-    /// The folder `bench/peers`.
     pub(super) sources: PathBuf,
     /// Each family is installed in a subfolder.
     pub(super) installed: PathBuf,

@@ -40,7 +40,6 @@ pub struct PeerFigures {
     pub latency_ms: Option<Latency>,
 }
 
-/// Quantiles in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Latency {

@@ -1,4 +1,4 @@
-//! The page `RESULTS.md`.
+//! The report as the page `RESULTS.md`.
 
 use super::Report;
 use crate::findings::Findings;

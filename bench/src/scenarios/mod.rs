@@ -121,7 +121,6 @@ impl Scenario {
         ALL.iter().find(|scenario| scenario.name == name).copied()
     }
 
-    /// Runs the scenario.
     pub async fn run(self, context: &Context) -> anyhow::Result<Findings> {
         let started_at = std::time::Instant::now();
         let findings = (self.run)(context).await?;

@@ -90,7 +90,8 @@ fn comment_lines(first: usize, is_doc: bool, token: &str) -> impl Iterator<Item 
     let body = body.trim_start_matches(if is_block { "/*" } else { "//" });
     // `///`, `//!`, `/**` and `/*!` have one more character.
     let body = if is_doc { body.trim_start_matches(['/', '!', '*']) } else { body };
-    body.lines().enumerate().map(move |(index, line)| {
+    // Unlike `lines`, `split` keeps the empty line of a bare `///`.
+    body.split('\n').enumerate().map(move |(index, line)| {
         let text = if is_block { line.trim().trim_start_matches("* ") } else { line.trim() };
         Comment { line: first + index, is_doc, text: text.to_owned() }
     })

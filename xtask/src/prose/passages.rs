@@ -182,9 +182,9 @@ mod tests {
 
     #[test]
     fn lines_that_follow_each_other_are_one_passage() {
-        let found = passages("a.rs", "/// one\n/// two\n// three\n\n// four\n");
+        let found = passages("a.rs", "/// one\n///\n/// two\n// three\n\n// four\n");
         let found: Vec<_> =
             found.iter().map(|passage| (passage.kind, passage.first_line(), passage.length())).collect();
-        assert_eq!(found, [(Kind::Doc, 1, 2), (Kind::Comment, 3, 1), (Kind::Comment, 5, 1)]);
+        assert_eq!(found, [(Kind::Doc, 1, 2), (Kind::Comment, 4, 1), (Kind::Comment, 6, 1)]);
     }
 }

@@ -63,7 +63,7 @@ fn kind_of(device: &str) -> &'static str {
     let name = device.rsplit('/').next().unwrap_or_default();
     match read(&format!("/sys/class/block/{name}/queue/rotational")).trim() {
         "0" => " (no rotating disk)",
-        "1" => " (a rotating disk, or one that says so)",
+        "1" => " (a rotating disk, as the kernel reports)",
         _ => "",
     }
 }

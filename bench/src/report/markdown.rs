@@ -27,14 +27,17 @@ pub fn markdown(report: &Report) -> String {
 const CAVEATS: &str = "\
 ## Limits of these figures
 
-* The ratios are similar on other machines; the absolute numbers are not. Each limit is measured right before or after its
-  figure, and a ratio compares samples of the same repeat, so that a slow phase of the machine affects both.
-* The load generator runs on the same cores as the daemon and the database. Each scenario lists the programs that share
-  them. With more cores all figures are better, and the ratios to a limit with one client differ.
-* Commits are durable: an answered commit is on the disk, if the disk reports flushes correctly. A virtual disk may flush
-  faster than a real one. Single commits are then faster, and every ratio to them is smaller.
-* The raw loops do less than a queue: they have no retries, dead letters, limits or permissions, and fewer columns. They
-  show the limit of the database and are not meant for production.
+* The ratios are similar on other machines; the absolute numbers are not. Each limit is measured
+  right before or after its figure, and a ratio compares samples of the same repeat, so that a slow
+  phase of the machine affects both.
+* The load generator runs on the same cores as the daemon and the database. Each scenario lists the
+  programs that share them. With more cores all figures are better, and the ratios to a limit with
+  one client differ.
+* Commits are durable: an answered commit is on the disk, if the disk reports flushes correctly. A
+  virtual disk may flush faster than a real one. Single commits are then faster, and every ratio to
+  them is smaller.
+* The raw loops do less than a queue: they have no retries, dead letters, limits or permissions,
+  and fewer columns. They show the limit of the database and are not meant for production.
 * The handlers do nothing. The time of a real handler comes on top.
 ";
 
@@ -48,8 +51,9 @@ cargo xtask bench drain-postgres    # one scenario; --list names them
 cargo xtask bench --json all.json   # keeps every sample
 ```
 
-The benchmark needs Rust, a C compiler and the server programs of Postgres, as the tests do. It uses a throw-away server
-on 127.0.0.1 and SQLite files in a temporary folder on a disk, and removes both at its end.
+The benchmark needs Rust, a C compiler and the server programs of Postgres, as the tests do. It
+uses a throw-away server on 127.0.0.1 and SQLite files in a temporary folder on a disk, and removes
+both at its end.
 ";
 
 fn head(page: &mut String, report: &Report) {

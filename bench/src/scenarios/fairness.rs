@@ -1,6 +1,5 @@
-//! A million rows of one trigger wait for a slow handler, and another trigger gets a row every 100
-//! ms. The scenario measures the latency of the second trigger and compares it with an empty
-//! outbox.
+//! A million rows of one trigger wait for a slow handler. Another trigger gets a row every 100 ms.
+//! The scenario measures the latency of the second trigger and compares it with an empty outbox.
 
 use super::backlog::{fill_postgres, fill_sqlite};
 use super::names::{FAIRNESS_POSTGRES, FAIRNESS_SQLITE};

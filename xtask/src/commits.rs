@@ -12,7 +12,7 @@ const COMMITS_MAX: usize = 50;
 /// The most subjects to print.
 const SHOWN_MAX: usize = 10;
 
-/// Prints the subjects of this branch that break a rule of WRITING.
+/// Prints the subjects of this branch that are too long or hold two changes.
 pub(crate) fn note() -> StepResult {
     let Some(subjects) = subjects("@{upstream}..HEAD").or_else(|| subjects("HEAD")) else {
         return Ok("no git history to read".to_owned());

@@ -79,8 +79,7 @@ fn judge(counts: &Counts, selection: &Selection<'_>) -> StepResult {
 }
 
 impl Counts {
-    /// Adds the counts of a line such as `test result: ok. 12 passed; 0 failed; 3 ignored; 0
-    /// measured; 0 filtered out; finished in 0.01s`.
+    /// Adds the counts of a line such as `test result: ok. 12 passed; 0 failed; 3 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some((_, summary)) = line.split_once("test result: ") else { return };
         // Colour codes surround the verdict. The text after it has none.

@@ -110,17 +110,23 @@ impl Passage {
     /// The words, without code in backquotes and without links' targets.
     pub(crate) fn words(&self) -> Vec<Word> {
         let mut words = Vec::new();
+        let mut in_code = false;
         for line in &self.lines {
-            let mut in_code = false;
-            for part in line.text.split('`') {
+            let end = || Word { line: line.number, text: String::new() };
+            for (index, part) in line.text.split('`').enumerate() {
+                if index > 0 {
+                    in_code = !in_code;
+                    words.push(end());
+                }
                 if !in_code {
                     part.split_whitespace().for_each(|token| split(token, line.number, &mut words));
                 }
-                words.extend(in_code.then(|| Word { line: line.number, text: String::new() }));
-                in_code = !in_code;
             }
-            // An empty line ends a paragraph.
-            words.extend(line.text.is_empty().then(|| Word { line: line.number, text: String::new() }));
+            // An empty line ends a paragraph, and a backquote without its partner.
+            if line.text.is_empty() {
+                words.push(end());
+                in_code = false;
+            }
         }
         words
     }
@@ -168,6 +174,7 @@ mod tests {
     fn prose_is_read_from_each_kind_of_file() {
         for (path, text, expected) in [
             ("a.rs", "/// The `row`'s lease.\nlet x = 1; // Why\n", "the lease why"),
+            ("a.rs", "// A `span of\n// code` and `one\n//\n// more.", "a and more"),
             ("a.rs", "//! Text.\n//! ```\n//! code();\n//! ```\n//! More.", "text more"),
             ("a.rs", "let x = \"a message for people\"; let y = \"two words\";", "a message for people"),
             ("a.sql", "select 1; -- The row's lease.\nselect '-- no comment';", "the row lease"),

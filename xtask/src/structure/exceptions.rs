@@ -3,8 +3,7 @@
 pub(super) struct Exception {
     /// The rule's name, as a finding shows it in brackets.
     pub(super) rule: &'static str,
-    /// A crate or a file, as a finding shows it, or the item in a file, such as `function
-    /// exchange`.
+    /// A crate or a file, as a finding shows it. Or an item in a file, such as `function exchange`.
     pub(super) place: &'static str,
     pub(super) reason: &'static str,
 }

@@ -131,10 +131,10 @@ impl Passage {
         words
     }
 
-    /// The number of words, and the names in backquotes count as words.
+    /// The number of words. Each name and number in backquotes counts, so that `1.0` is two words.
     pub(crate) fn length(&self) -> usize {
-        let is_word = |token: &&str| token.contains(char::is_alphanumeric);
-        self.lines.iter().map(|line| line.text.split_whitespace().filter(is_word).count()).sum()
+        let words = self.lines.iter().flat_map(|line| line.text.split(|char| !is_word_part(char)));
+        words.filter(|word| word.contains(char::is_alphanumeric)).count()
     }
 }
 
@@ -142,10 +142,9 @@ fn split(token: &str, line: usize, words: &mut Vec<Word>) {
     if token.contains("://") {
         return;
     }
-    let is_part = |char: char| char.is_alphanumeric() || matches!(char, '\'' | '’' | '-' | '_');
     let mut rest = token;
     while !rest.is_empty() {
-        let end = rest.find(|char| !is_part(char)).unwrap_or(rest.len());
+        let end = rest.find(|char| !is_word_part(char)).unwrap_or(rest.len());
         let word = rest[..end].trim_matches(['\'', '’', '-']).to_lowercase();
         let word = word.trim_end_matches("'s").trim_end_matches("’s");
         // The `s` of a possessive after code in backquotes is no word.
@@ -159,6 +158,10 @@ fn split(token: &str, line: usize, words: &mut Vec<Word>) {
         );
         rest = &rest[end + mark.map_or(0, char::len_utf8)..];
     }
+}
+
+fn is_word_part(char: char) -> bool {
+    char.is_alphanumeric() || matches!(char, '\'' | '’' | '-' | '_')
 }
 
 #[cfg(test)]
@@ -184,6 +187,13 @@ mod tests {
             ("a.txt", "# nothing", ""),
         ] {
             assert_eq!(words(path, text).join(" "), expected, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn names_and_numbers_in_code_count_for_the_length() {
+        for (text, expected) in [("/// The lease.", 2), ("/// The constant `1.0`.", 4), ("/// `a/{b}`: c-d's", 3)] {
+            assert_eq!(passages("a.rs", text)[0].length(), expected, "{text}");
         }
     }
 

@@ -1,11 +1,11 @@
 """The measurement, which is the same for every queue for Python.
 
-It creates a database. All jobs are enqueued before the clock starts. The clock stops when the database
-has no unfinished job. Then single jobs are enqueued into the idle queue.
+It creates a database. All jobs are enqueued before the clock starts. The clock stops when the
+database has no unfinished job. Then single jobs are enqueued into the idle queue.
 
 Usage: `python PROGRAM SETTING JOBS DEADLINE_SECONDS`, with the URL of the server in PEER_POSTGRES.
-Progress goes to stderr. The result goes to stdout as one line of JSON. A failure has a non-zero exit
-code, and the last line on stderr is its reason.
+Progress goes to stderr. The result goes to stdout as one line of JSON. A failure has a non-zero
+exit code, and the last line on stderr is its reason.
 """
 
 import asyncio
@@ -68,14 +68,14 @@ def say(text):
 def run(queue, runner=asyncio.run):
     """Measures one queue in one of its settings and exits.
 
-    `queue` has `name`, `settings` (each a dict with `description` and `wakes`), `unfinished` (SQL that
-    counts the unfinished jobs) and `open(url, setting)`, an async context manager. Its value is an
-    adapter:
+    `queue` has `name`, `settings` (each a dict with `description` and `wakes`), `unfinished` (SQL
+    that counts the unfinished jobs) and `open(url, setting)`, an async context manager. Its value
+    is an adapter:
 
     - `enqueue(start, count)` enqueues jobs by the bulk call of the queue;
     - `enqueue_one()` enqueues a single job;
-    - `start(handle)` starts the workers, which call `handle()` once for each job, and returns a task
-      that ends with the workers;
+    - `start(handle)` starts the workers, which call `handle()` once for each job, and returns a
+      task that ends with the workers;
     - `stop()` stops the workers.
     """
     try:
@@ -151,9 +151,9 @@ async def all_finished(client, queue):
 
 
 async def idle_latency(adapter, handled, workers):
-    """Returns the times in milliseconds from before the enqueue to the start of the handler, sorted.
+    """Returns the times in milliseconds from before the enqueue to the start of the handler.
 
-    Both run in this process and use the same clock.
+    They are sorted. Both ends are in this process and use the same clock.
     """
     samples = []
     for _ in range(LATENCY_SAMPLES):
@@ -194,7 +194,7 @@ def expect(name, count, expected):
 
 
 async def demand_durability(client):
-    """Fails unless commits wait for the disk. Without that, the queues would not do the same work."""
+    """Fails unless commits wait for the disk, so that all queues do the same work."""
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         value = await client.fetchval("select current_setting($1)", setting)
         if value != "on":

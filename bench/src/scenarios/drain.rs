@@ -22,7 +22,7 @@ use tidegate_io_sqlite::SqliteStore;
 /// The deliveries per second of Tidegate.
 const DRAIN: &str = "drain";
 /// The rows per second of the raw loop, with the faster batch size.
-const RAW: &str = "raw loop, its better batch";
+const RAW: &str = "raw loop, faster batch size";
 const TRIGGER: &str = "go";
 
 pub(super) async fn postgres(context: &Context) -> anyhow::Result<Findings> {

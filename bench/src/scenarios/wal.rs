@@ -31,8 +31,8 @@ pub(super) async fn postgres(context: &Context) -> anyhow::Result<Findings> {
         let emitted = wal_bytes(&database).await?;
         drain(context, vec![node], lane, rows).await?;
         let after = wal_bytes(&database).await?;
-        findings.add("backlog: of the emit", Unit::Bytes, (emitted - before) / f64::from(rows));
-        findings.add("backlog: of claim and settlement", Unit::Bytes, (after - emitted) / f64::from(rows));
+        findings.add("backlog: WAL of the emit", Unit::Bytes, (emitted - before) / f64::from(rows));
+        findings.add("backlog: WAL of claim and settlement", Unit::Bytes, (after - emitted) / f64::from(rows));
         findings.add(WAL_BACKLOG, Unit::Bytes, (after - before) / f64::from(rows));
         cluster.remove(database).await?;
 

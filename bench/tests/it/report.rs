@@ -26,10 +26,10 @@ fn report() -> Report {
         let mut found = Findings { scenario: scenario.to_owned(), took_s: 12.0, ..Findings::default() };
         for rate in rates {
             found.add("drain", Unit::PerSecond, rate);
-            found.add("raw loop, its better batch", Unit::PerSecond, 100e3);
+            found.add("raw loop, faster batch size", Unit::PerSecond, 100e3);
         }
-        found.add_ratio("part of the raw loop", "drain", "raw loop, its better batch");
-        found.pair("drain", "raw loop, its better batch");
+        found.add_ratio("part of the raw loop", "drain", "raw loop, faster batch size");
+        found.pair("drain", "raw loop, faster batch size");
         found.note("A note.");
         findings.push(found);
     }

@@ -29,7 +29,9 @@ impl Syntax {
         quotes_across_lines: &['`'],
         has_escapes: true,
     };
-    /// TOML, Python, YAML and shells.
+    /// A docstring is a block comment.
+    pub(super) const PYTHON: Self = Self { block_comment: Some(("\"\"\"", "\"\"\"")), ..Self::HASH };
+    /// TOML, YAML and shells.
     pub(super) const HASH: Self = Self {
         line_comment: "#",
         block_comment: None,
@@ -119,5 +121,6 @@ mod tests {
     fn a_block_has_its_lines_and_a_shebang_is_no_comment() {
         assert_eq!(found("\n/* a\n * b\n */", &Syntax::SQL)[..2], [line(2, "a"), line(3, "b")]);
         assert_eq!(found("#!/bin/sh\n# a", &Syntax::HASH), [line(2, "a")]);
+        assert_eq!(found("\"\"\"A\nb.\"\"\"\nx = '# c'", &Syntax::PYTHON), [line(1, "A"), line(2, "b.")]);
     }
 }

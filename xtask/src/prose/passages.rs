@@ -48,7 +48,8 @@ pub(crate) fn passages(path: &str, text: &str) -> Vec<Passage> {
         Some("md") => markdown::paragraphs(text),
         Some("sql") => join(comments::comments(text, &Syntax::SQL)),
         Some("js" | "mjs") => join(comments::comments(text, &Syntax::JAVASCRIPT)),
-        Some("toml" | "sh" | "py" | "yml" | "yaml") => join(comments::comments(text, &Syntax::HASH)),
+        Some("py") => join(comments::comments(text, &Syntax::PYTHON)),
+        Some("toml" | "sh" | "yml" | "yaml") => join(comments::comments(text, &Syntax::HASH)),
         _ => Vec::new(),
     }
 }

@@ -72,8 +72,8 @@ pub(crate) fn check(workspace: &Workspace) -> StepResult {
     Ok(format!("{crates} crates, {files} files, {} exceptions; {wasm}", EXCEPTIONS.len()))
 }
 
-const ADVICE: &str = "move the code to the place that the rule names; CONTRIBUTING.md gives the reason for each rule. An \
-                      exception goes to xtask/src/structure/exceptions.rs with its reason";
+const ADVICE: &str = "fix each place as its message says; CONTRIBUTING.md gives the reason for each rule. An exception \
+                      goes to xtask/src/structure/exceptions.rs with its reason";
 
 /// The findings that no exception covers, and one finding for each exception that covers nothing.
 fn without_exceptions(findings: Vec<Finding>, exceptions: &[Exception]) -> Vec<Finding> {

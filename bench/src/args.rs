@@ -1,38 +1,42 @@
-//! What the command is told.
+//! The arguments of the command.
 
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Measures how fast Tidegate is on this machine, each figure beside the limit of the machine itself.
+/// Measures the speed of Tidegate on this machine and compares each figure with a limit of the
+/// machine.
 ///
-/// It starts a throw-away Postgres and writes its files into the system's temporary folder, which must lie on a disk
-/// (TMPDIR names another); all of it is gone when it ends. The machine should have nothing else to do.
+/// It starts a throw-away Postgres and writes its files to the system's temporary folder. That
+/// folder must be on a disk; TMPDIR names another one. The command removes all files at its end.
+/// The machine should be idle otherwise.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", version)]
 pub struct Args {
-    /// Only these scenarios; if none is named, all but `peers`.
+    /// The scenarios to run. All scenarios except `peers` run if none is named.
     pub scenarios: Vec<String>,
-    /// Less of everything: all scenarios within five minutes. Its figures show that it works, and are not for quoting.
+    /// Measures less, so that all scenarios end within five minutes. The figures only show that the
+    /// benchmark works: do not quote them.
     #[arg(long)]
     pub quick: bool,
-    /// How often each figure and its limit are measured [default: 3, or 1 with --quick].
+    /// The number of times to measure each figure and its limit [default: 3, or 1 with --quick].
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub repeats: Option<u32>,
-    /// Lists the scenarios, and measures nothing.
+    /// Lists the scenarios without measuring.
     #[arg(long)]
     pub list: bool,
     /// Writes all samples to this file.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
-    /// Writes RESULTS.md and results.svg into this folder. A run of all scenarios that is not quick writes them to
-    /// bench/ without being asked.
+    /// Writes RESULTS.md and results.svg to this folder. A full run of all scenarios writes them to
+    /// bench/ by default.
     #[arg(long, value_name = "FOLDER")]
     pub report: Option<PathBuf>,
-    /// Measures nothing, and reports the samples that an earlier run wrote with --json. Several are put together: of a
-    /// scenario that is in more than one, the last counts.
+    /// Reports the samples that an earlier run wrote with --json, without measuring. Several files
+    /// are joined. If a scenario is in more than one file, the last file counts.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "quick", "repeats", "json"])]
     pub from: Vec<PathBuf>,
-    /// The daemon's program; `cargo xtask bench` builds it [default: `tidegate` beside this program].
+    /// The program of the daemon; `cargo xtask bench` builds it [default: `tidegate` in the folder
+    /// of this program].
     #[arg(long, value_name = "PROGRAM")]
     pub daemon: Option<PathBuf>,
 }

@@ -1,23 +1,24 @@
-//! The command: which scenarios, one after the other, and then the report. Interrupted, it lets go of all that it made.
+//! The command: runs the scenarios one after the other and writes the report. An interrupt ends the
+//! run and removes its servers and files.
 
 use crate::args::Args;
 use crate::context::{Context, Effort};
 use crate::harness::Folder;
 use crate::machine::Machine;
 use crate::progress::Progress;
-use crate::report::{Failed, Report, markdown, svg, text};
+use crate::report::{FailedScenario, Report, markdown, svg, text};
 use crate::scenarios::{ALL, Scenario};
 use anyhow::{Context as _, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// No scenario takes so long, unless something hangs.
+/// A scenario that takes longer hangs.
 const SCENARIO_MAX: Duration = Duration::from_secs(60 * 60);
-/// For what was begun on other threads when the run was interrupted.
-const LET_GO_MAX: Duration = Duration::from_secs(40);
+/// The time for work on other threads to end after an interrupt.
+const SHUTDOWN_MAX: Duration = Duration::from_secs(40);
 
-/// Does what `args` ask for.
+/// Lists, measures or reports, as `args` say.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.list {
         ALL.iter().for_each(|scenario| println!("{:<17} {}", scenario.name, scenario.about));
@@ -28,9 +29,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         print!("{}", text(&report));
         return args.report.as_deref().map_or(Ok(()), |folder| write(&report, folder));
     }
-    let scenarios = chosen(&args.scenarios)?;
+    let scenarios = select(&args.scenarios)?;
     let effort = Effort { quick: args.quick, repeats: args.repeats.unwrap_or(if args.quick { 1 } else { 3 }) };
-    let context = Context::new(effort, daemon(args)?, Folder::create()?, Progress::shown());
+    let context = Context::new(effort, daemon(args)?, Folder::create()?, Progress::visible());
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let measured = runtime.block_on(async {
@@ -38,13 +39,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         tokio::select! {
             biased;
             _ = interrupted.recv() => bail!("interrupted; nothing was written"),
-            _ = ended.recv() => bail!("asked to end; nothing was written"),
+            _ = ended.recv() => bail!("terminated; nothing was written"),
             report = measure(&context, &scenarios) => Ok(report),
         }
     });
-    // A daemon that is just being started must be let go of too.
-    runtime.shutdown_timeout(LET_GO_MAX);
-    context.progress.ends();
+    // A daemon may be starting on another thread; its drop stops it.
+    runtime.shutdown_timeout(SHUTDOWN_MAX);
+    context.progress.clear();
     let report = measured?;
 
     print!("{}", text(&report));
@@ -58,17 +59,17 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         write(&report, folder)?;
     }
     let failed: Vec<_> = report.failed.iter().map(|failed| failed.scenario.as_str()).collect();
-    ensure!(failed.is_empty(), "not measured: {}; see above why", failed.join(", "));
+    ensure!(failed.is_empty(), "not measured: {}; see the reasons above", failed.join(", "));
     Ok(())
 }
 
-fn chosen(names: &[String]) -> anyhow::Result<Vec<Scenario>> {
+fn select(names: &[String]) -> anyhow::Result<Vec<Scenario>> {
     if names.is_empty() {
         return Ok(ALL.iter().filter(|scenario| scenario.is_usual).copied().collect());
     }
     let named = |name: &String| {
         let known = || ALL.iter().map(|scenario| scenario.name).collect::<Vec<_>>().join(", ");
-        Scenario::named(name).with_context(|| format!("there is no scenario {name}; there are {}", known()))
+        Scenario::named(name).with_context(|| format!("unknown scenario {name}; known are {}", known()))
     };
     names.iter().map(named).collect()
 }
@@ -81,30 +82,31 @@ fn daemon(args: &Args) -> anyhow::Result<PathBuf> {
 }
 
 async fn measure(context: &Context, scenarios: &[Scenario]) -> Report {
-    let machine = Machine::look(&context.folder);
+    let machine = Machine::inspect(&context.folder);
     let (mut findings, mut failed) = (Vec::new(), Vec::new());
     for (index, scenario) in scenarios.iter().enumerate() {
         let name = scenario.name;
-        context.progress.tells(&format!("[{}/{}] {name}: {}", index + 1, scenarios.len(), scenario.about));
+        context.progress.print_line(&format!("[{}/{}] {name}: {}", index + 1, scenarios.len(), scenario.about));
         let result = match tokio::time::timeout(SCENARIO_MAX, scenario.run(context)).await {
             Ok(result) => result,
-            Err(_) => Err(anyhow::anyhow!("it took more than {} minutes", SCENARIO_MAX.as_secs() / 60)),
+            Err(_) => Err(anyhow::anyhow!("the scenario took more than {} minutes", SCENARIO_MAX.as_secs() / 60)),
         };
         match result {
             Ok(found) => findings.push(found),
             Err(error) => {
-                context.progress.tells(&format!("{name} failed: {error:#}"));
-                failed.push(Failed { scenario: name.to_owned(), why: format!("{error:#}") });
+                context.progress.print_line(&format!("{name} failed: {error:#}"));
+                failed.push(FailedScenario { scenario: name.to_owned(), why: format!("{error:#}") });
             }
         }
     }
-    let machine = machine.at_the_end(context.postgres_version());
+    let machine = machine.finish(context.postgres_version());
     Report::new(context.effort, machine, findings, failed)
 }
 
 fn read(path: &Path) -> anyhow::Result<Report> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text).with_context(|| format!("{} holds no samples of this program", path.display()))
+    serde_json::from_str(&text)
+        .with_context(|| format!("{} holds no samples of this version of the benchmark", path.display()))
 }
 
 fn write(report: &Report, folder: &Path) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! What every scenario is given: how thorough to be, where to work, and how to show that it does.
+//! The context that every scenario gets: the effort, the folder, the server and the progress line.
 
 use crate::harness::{Cluster, Folder};
 use crate::progress::Progress;
@@ -8,52 +8,51 @@ use tokio::sync::OnceCell;
 /// One run of the command.
 #[derive(Debug)]
 pub struct Context {
-    /// How much to measure.
     pub effort: Effort,
-    /// The real daemon, for the scenarios that measure it as a process.
+    /// The program of the daemon, for scenarios that measure it as a process.
     pub daemon: PathBuf,
-    /// Files go here.
     pub folder: Folder,
-    /// Shows how far it is.
     pub progress: Progress,
     cluster: OnceCell<Cluster>,
 }
 
-/// How much to measure.
+/// The amount of work in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Effort {
-    /// Less of everything, so that all scenarios end within five minutes on two cores. Its figures are not for quoting.
+    /// Measures less, so that all scenarios end within five minutes on two cores. Do not quote its
+    /// figures.
     pub quick: bool,
-    /// How often each figure and its limit are measured.
+    /// The number of times to measure each figure and its limit.
     pub repeats: u32,
 }
 
 impl Effort {
-    /// One amount, or another one if it has to be quick.
+    /// `full`, or `quick` in a quick run.
     #[must_use]
-    pub fn of<T>(self, whole: T, quick: T) -> T {
-        if self.quick { quick } else { whole }
+    pub fn choose<T>(self, full: T, quick: T) -> T {
+        if self.quick { quick } else { full }
     }
 }
 
 impl Context {
-    /// Files in `folder`; the Postgres is started by the first scenario that asks for it.
+    /// Creates a context with its files in `folder`. The first scenario that needs Postgres starts
+    /// it.
     #[must_use]
     pub fn new(effort: Effort, daemon: PathBuf, folder: Folder, progress: Progress) -> Self {
         Self { effort, daemon, folder, progress, cluster: OnceCell::new() }
     }
 
-    /// The Postgres of this run.
+    /// The Postgres server of this run. The first call starts it.
     pub async fn postgres(&self) -> anyhow::Result<&Cluster> {
         self.cluster
             .get_or_try_init(|| {
-                self.progress.says("starting Postgres");
+                self.progress.show("starting Postgres");
                 Cluster::start()
             })
             .await
     }
 
-    /// The version of the Postgres, if there was need of one.
+    /// The version of the Postgres server, if a scenario started one.
     #[must_use]
     pub fn postgres_version(&self) -> Option<String> {
         self.cluster.get().map(Cluster::version)

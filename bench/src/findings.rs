@@ -1,63 +1,55 @@
-//! What a scenario measured, as plain data: what is printed, drawn and written is made from it alone.
+//! The measurements of a scenario as plain data. All reports are made from it alone.
 
 use crate::stats::{Summary, ratios};
 use serde::{Deserialize, Serialize};
 
-/// What a number counts.
+/// The unit of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
-    /// How often in a second.
     PerSecond,
-    /// Milliseconds.
     Millis,
-    /// Bytes.
     Bytes,
-    /// Megabytes: a million bytes each.
+    /// Megabytes of 1,000,000 bytes.
     Mb,
-    /// A multiple of something else.
+    /// A ratio of two figures.
     Times,
-    /// A part of a hundred.
     Percent,
 }
 
-/// One thing that was measured, once per repeat.
+/// The samples of one figure, one for each repeat.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Series {
-    /// Unique in its scenario.
+    /// The name, unique in its scenario.
     pub name: String,
-    /// What its numbers count.
     pub unit: Unit,
-    /// In the order in which they were taken.
+    /// The samples in the order of the repeats.
     pub samples: Vec<f64>,
 }
 
-/// A rate and the limit that it was measured beside, to be drawn side by side. Both are names of series.
+/// A rate and its limit, drawn next to each other. Both are names of series.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pair {
-    /// What Tidegate does.
+    /// The rate of Tidegate.
     pub figure: String,
-    /// What plain SQL does.
+    /// The rate of plain SQL.
     pub limit: String,
 }
 
-/// All that one scenario found out.
+/// The results of one scenario.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Findings {
-    /// Its name.
     pub scenario: String,
-    /// What it measured.
     pub series: Vec<Series>,
-    /// What to draw side by side.
     pub pairs: Vec<Pair>,
-    /// What a reader must know in order not to be misled.
+    /// Conditions that a reader must know to understand the figures.
     pub notes: Vec<String>,
-    /// How long it took, preparations and all.
+    /// The duration of the scenario with its preparation.
     pub took_s: f64,
 }
 
 impl Findings {
-    /// Adds a sample to the series `name`, which begins with its first one.
+    /// Adds a sample to the series `name`. The first sample creates the series.
     pub fn add(&mut self, name: &str, unit: Unit, sample: f64) {
         match self.series.iter_mut().find(|series| series.name == name) {
             Some(series) => series.samples.push(sample),
@@ -65,30 +57,31 @@ impl Findings {
         }
     }
 
-    /// The samples of a series; none if it was not measured.
+    /// The samples of a series. Empty if it was not measured.
     #[must_use]
     pub fn samples(&self, name: &str) -> &[f64] {
         self.series.iter().find(|series| series.name == name).map_or(&[], |series| &series.samples)
     }
 
-    /// The middle and the spread of a series.
+    /// The median and the spread of a series.
     #[must_use]
     pub fn summary(&self, name: &str) -> Option<Summary> {
         Summary::of(self.samples(name))
     }
 
-    /// Adds the series `name`: how much of `to` each sample of `of` is.
-    pub fn add_ratio(&mut self, name: &str, of: &str, to: &str) {
-        let samples = ratios(self.samples(of), self.samples(to));
+    /// Adds the series `name`: each sample of `figure` divided by the sample of `base` in the same
+    /// repeat.
+    pub fn add_ratio(&mut self, name: &str, figure: &str, base: &str) {
+        let samples = ratios(self.samples(figure), self.samples(base));
         self.series.push(Series { name: name.to_owned(), unit: Unit::Times, samples });
     }
 
-    /// Has two series drawn side by side.
+    /// Requests a drawing of two series next to each other.
     pub fn pair(&mut self, figure: &str, limit: &str) {
         self.pairs.push(Pair { figure: figure.to_owned(), limit: limit.to_owned() });
     }
 
-    /// Says what a reader must know; once, however often it is said.
+    /// Adds a note for the reader, unless the same note is there already.
     pub fn note(&mut self, note: impl Into<String>) {
         let note = note.into();
         if !self.notes.contains(&note) {
@@ -98,7 +91,7 @@ impl Findings {
 }
 
 impl Unit {
-    /// The least and the greatest sample, for people; of one sample there is no spread to show.
+    /// The smallest and the largest sample as text. A single sample has no spread.
     #[must_use]
     pub fn spread(self, summary: &Summary) -> String {
         if summary.min == summary.max {
@@ -107,7 +100,7 @@ impl Unit {
         format!("{} – {}", self.show(summary.min), self.show(summary.max))
     }
 
-    /// A number with its unit, for people.
+    /// A number with its unit as text.
     #[must_use]
     pub fn show(self, value: f64) -> String {
         match self {
@@ -123,7 +116,7 @@ impl Unit {
     }
 }
 
-/// `12,345`: three digits at a time, and one decimal where there would be less than two digits.
+/// A number such as `12,345`. Numbers below 10 have one decimal.
 fn thousands(value: f64) -> String {
     if value.abs() < 10.0 {
         return format!("{value:.1}");
@@ -161,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_series_grows_and_a_ratio_goes_by_repeats() {
+    fn a_ratio_divides_the_samples_of_each_repeat() {
         let mut findings = Findings::default();
         for (figure, limit) in [(50.0, 100.0), (90.0, 120.0)] {
             findings.add("drain", Unit::PerSecond, figure);

@@ -1,5 +1,5 @@
-//! How fast Tidegate is, measured such that a stranger can believe it: on a Postgres and on files of its own, with durable
-//! commits, each figure beside the limit of the same machine at the same moment.
+//! Measures the speed of Tidegate on a Postgres server and SQLite files of its own, with durable
+//! commits. Each figure is compared with a limit of the same machine, measured in the same run.
 
 mod args;
 mod command;
@@ -25,7 +25,7 @@ pub use harness::{App, Cluster, Folder, Node, Noop, Store, Tally};
 pub use limits::sqlite_exchange;
 pub use machine::Machine;
 pub use progress::Progress;
-pub use report::{Failed, Report, markdown, svg, text};
+pub use report::{FailedScenario, Report, markdown, svg, text};
 pub use scenarios::{ALL, Scenario, sqlite_outbox_count};
 pub use stats::{Summary, percentile};
 pub use targets::{Bound, TARGETS, Target, Verdict};

@@ -1,36 +1,32 @@
-//! What was measured on: without it no figure means anything.
+//! The machine and the versions of a run. A figure has a meaning only together with them.
 
 use crate::harness::Folder;
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 
-/// A machine, and the programs that were measured with.
+/// The machine of a run, and the versions of the programs on it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
-    /// What the processor calls itself.
+    /// The model name of the processor.
     pub cpu: String,
-    /// How many cores this process may use.
+    /// The number of cores that this process may use.
     pub cores: usize,
-    /// In MiB.
     pub memory_mib: u64,
-    /// Its name and version.
+    /// The name and version of the kernel.
     pub kernel: String,
-    /// Where databases lay.
+    /// The file system and device of the databases.
     pub disk: String,
-    /// The compiler's version.
     pub rustc: String,
-    /// The server's version; empty if it was not needed.
+    /// The version of the server. Empty if no scenario started one.
     pub postgres: String,
-    /// The library's version.
     pub sqlite: String,
-    /// How many processes wanted to run, on the average of the minute before and after: above the number of cores somebody
-    /// else was busy too.
+    /// The load average of one minute, at the start and at the end of the run.
     pub load: (String, String),
 }
 
 impl Machine {
-    /// Looks around, before anything is measured.
-    pub fn look(folder: &Folder) -> Self {
+    /// Reads everything that is known before the first measurement.
+    pub fn inspect(folder: &Folder) -> Self {
         let cpu = field(&read("/proc/cpuinfo"), "model name").unwrap_or_else(|| "unknown".to_owned());
         let memory = field(&read("/proc/meminfo"), "MemTotal").unwrap_or_default();
         let memory_kib: u64 = memory.trim_end_matches(" kB").parse().unwrap_or_default();
@@ -39,34 +35,35 @@ impl Machine {
             cpu,
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             memory_mib: memory_kib / 1_024,
-            kernel: says("uname", &["-sr"]),
+            kernel: output_of("uname", &["-sr"]),
             disk: format!("{} on {}{}", disk.file_system, disk.device, kind_of(&disk.device)),
-            rustc: says("rustc", &["--version"]),
+            rustc: output_of("rustc", &["--version"]),
             postgres: String::new(),
             sqlite: rusqlite::version().to_owned(),
             load: (load(), String::new()),
         }
     }
 
-    /// Whether others kept most of its cores busy when the run began. What is busy at the end is the run itself.
+    /// True if other programs kept most cores busy when the run began. The load at the end comes
+    /// from the run itself.
     #[must_use]
     pub fn was_busy(&self) -> bool {
         self.load.0.parse::<f64>().is_ok_and(|load| load > self.cores as f64 / 2.0)
     }
 
-    /// What was there to see only at the end.
+    /// Adds the facts that are known at the end of a run.
     #[must_use]
-    pub fn at_the_end(self, postgres: Option<String>) -> Self {
+    pub fn finish(self, postgres: Option<String>) -> Self {
         Self { postgres: postgres.unwrap_or_default(), load: (self.load.0, load()), ..self }
     }
 }
 
-/// Whether a block device turns, where the kernel says so.
+/// A remark on the kind of a block device, if the kernel reports one.
 fn kind_of(device: &str) -> &'static str {
     let name = device.rsplit('/').next().unwrap_or_default();
     match read(&format!("/sys/class/block/{name}/queue/rotational")).trim() {
         "0" => " (no rotating disk)",
-        "1" => " (a rotating disk, or one that says so)",
+        "1" => " (a rotating disk, as the kernel reports)",
         _ => "",
     }
 }
@@ -85,7 +82,7 @@ fn field(text: &str, name: &str) -> Option<String> {
     line.split_once(':').map(|(_, value)| value.trim().to_owned())
 }
 
-fn says(program: &str, args: &[&str]) -> String {
+fn output_of(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
@@ -95,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_what_follows_its_colon() {
+    fn the_value_of_a_field_follows_its_colon() {
         let text = "processor\t: 0\nmodel name\t: A B @ 2.8GHz\nMemTotal:  17 kB\n";
         assert_eq!(field(text, "model name").as_deref(), Some("A B @ 2.8GHz"));
         assert_eq!(field(text, "MemTotal").as_deref(), Some("17 kB"));

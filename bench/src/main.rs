@@ -1,10 +1,10 @@
-//! The command `bench`; `cargo xtask bench` builds it and the daemon, and runs it.
+//! The command `bench`. `cargo xtask bench` builds it together with the daemon and runs it.
 
 use clap::Parser as _;
 use std::process::ExitCode;
 use tidegate_bench::{Args, run};
 
-/// The daemon's.
+/// The daemon uses the same allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

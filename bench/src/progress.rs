@@ -1,10 +1,10 @@
-//! What a person sees while it measures: on a terminal a line that moves, else a line per step.
+//! Progress on the standard error: a moving line on a terminal, otherwise one line for each step.
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
-/// One line on the standard error, so that the standard output is the result alone. Cheap to clone.
+/// Writes to the standard error, so that the standard output holds only the result. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Progress {
     bar: ProgressBar,
@@ -14,9 +14,9 @@ pub struct Progress {
 const TICK: Duration = Duration::from_millis(120);
 
 impl Progress {
-    /// Shown on the standard error.
+    /// Progress for a person.
     #[must_use]
-    pub fn shown() -> Self {
+    pub fn visible() -> Self {
         let moves = std::io::stderr().is_terminal();
         let bar = if moves { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
         if moves {
@@ -25,44 +25,43 @@ impl Progress {
         Self { bar, moves }
     }
 
-    /// Shown to nobody.
+    /// Progress that is not shown.
     #[must_use]
     pub fn hidden() -> Self {
         Self { bar: ProgressBar::hidden(), moves: true }
     }
 
-    /// What is being done now.
-    pub fn says(&self, what: impl Into<String>) {
-        let what = what.into();
+    /// Shows the current step.
+    pub fn show(&self, step: impl Into<String>) {
+        let step = step.into();
         if !self.moves {
-            eprintln!("  {what}");
+            eprintln!("  {step}");
         }
         self.bar.unset_length();
         self.bar.set_style(style("{spinner} {msg}"));
-        self.bar.set_message(what);
+        self.bar.set_message(step);
     }
 
-    /// What is being done now, `of` times.
-    pub fn counts(&self, what: impl Into<String>, of: u64) {
-        self.says(what);
+    /// Shows the current step with a bar of `length` items.
+    pub fn show_bar(&self, step: impl Into<String>, length: u64) {
+        self.show(step);
         self.bar.set_style(style("{spinner} {msg} [{bar:30}] {human_pos}/{human_len}, {eta} left"));
-        self.bar.set_length(of);
+        self.bar.set_length(length);
         self.bar.set_position(0);
         self.bar.reset_eta();
     }
 
-    /// How often it is done so far.
-    pub fn is_at(&self, position: u64) {
+    /// Sets the number of finished items.
+    pub fn set_position(&self, position: u64) {
         self.bar.set_position(position);
     }
 
-    /// It was done so often more.
-    pub fn adds(&self, more: usize) {
+    pub fn advance(&self, more: usize) {
         self.bar.inc(more as u64);
     }
 
-    /// A line that stays.
-    pub fn tells(&self, line: &str) {
+    /// Prints a line that stays.
+    pub fn print_line(&self, line: &str) {
         if self.moves && !self.bar.is_hidden() {
             self.bar.println(line);
         } else if !self.moves {
@@ -70,8 +69,8 @@ impl Progress {
         }
     }
 
-    /// Takes the moving line away.
-    pub fn ends(&self) {
+    /// Removes the moving line.
+    pub fn clear(&self) {
         self.bar.finish_and_clear();
     }
 }

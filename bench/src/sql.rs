@@ -1,4 +1,4 @@
-//! The statements, each a file named for what it does.
+//! The SQL statements. Each is a file, named after its purpose.
 
 macro_rules! statements {
     ($($name:ident),+ $(,)?) => {
@@ -27,10 +27,10 @@ mod names {
         raw_sqlite_left,
         raw_sqlite_settle,
         raw_sqlite_setup,
-        settle_down,
         sqlite_outbox_count,
         transaction_end,
         transaction_hold,
+        vacuum_and_checkpoint,
         wal_written,
     );
 }

@@ -1,20 +1,17 @@
-//! What is said of a handful of samples: the middle and how far they spread, and percentiles of many.
+//! The median and spread of a few samples, and percentiles of many.
 
 use serde::{Deserialize, Serialize};
 
-/// The middle of some samples, and their spread.
+/// The median of some samples, and their spread.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
-    /// Half of the samples are not above it, half are not below.
     pub median: f64,
-    /// The least of them.
     pub min: f64,
-    /// The greatest of them.
     pub max: f64,
 }
 
 impl Summary {
-    /// `None` of no samples: nothing was measured, which is not the same as zero.
+    /// The summary of `samples`. `None` if there are none: no measurement is not the same as zero.
     #[must_use]
     pub fn of(samples: &[f64]) -> Option<Self> {
         let sorted = sorted(samples);
@@ -24,7 +21,8 @@ impl Summary {
     }
 }
 
-/// The least sample that is not exceeded by `percent` of them (nearest rank); `None` of no samples.
+/// The smallest sample that at least `percent` of the samples do not exceed (nearest rank). `None`
+/// if there are no samples.
 #[must_use]
 pub fn percentile(samples: &[f64], percent: f64) -> Option<f64> {
     let sorted = sorted(samples);
@@ -32,11 +30,11 @@ pub fn percentile(samples: &[f64], percent: f64) -> Option<f64> {
     sorted.get(rank.max(1) - 1).copied()
 }
 
-/// Sample by sample, how much one is of the other: both were measured in the same repeat, one right after the other,
-/// so that what slows the machine down for a while slows both.
+/// Divides `figures` by `bases`, sample by sample. Both samples of a repeat were measured one right
+/// after the other, so that a slow phase of the machine affects both.
 #[must_use]
-pub(crate) fn ratios(of: &[f64], to: &[f64]) -> Vec<f64> {
-    of.iter().zip(to).map(|(of, to)| of / to).collect()
+pub(crate) fn ratios(figures: &[f64], bases: &[f64]) -> Vec<f64> {
+    figures.iter().zip(bases).map(|(figure, base)| figure / base).collect()
 }
 
 fn sorted(samples: &[f64]) -> Vec<f64> {
@@ -50,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_middle_and_the_spread() {
+    fn a_summary_has_the_median_and_the_spread() {
         let check = |samples: &[f64], expected: Option<(f64, f64, f64)>| {
             let found = Summary::of(samples).map(|summary| (summary.median, summary.min, summary.max));
             assert_eq!(found, expected, "{samples:?}");
@@ -78,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn ratios_are_of_the_same_repeat() {
+    fn a_ratio_divides_samples_of_the_same_repeat() {
         assert_eq!(ratios(&[1.0, 9.0], &[2.0, 3.0]), [0.5, 3.0]);
     }
 }

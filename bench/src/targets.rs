@@ -1,60 +1,50 @@
-//! What Tidegate is to reach, as data: each row names the series that it is about.
+//! The targets of Tidegate as data. Each row names its scenario and series.
 
 use crate::findings::{Findings, Unit};
 use crate::scenarios::names as of;
 
-/// A promise about one series of one scenario.
+/// A bound on the median of one series.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Target {
-    /// The scenario that measures it.
     pub scenario: &'static str,
-    /// The series.
     pub series: &'static str,
-    /// What its median has to be.
     pub bound: Bound,
-    /// What the numbers count.
     pub unit: Unit,
-    /// What it is, for people.
-    pub what: &'static str,
+    /// The name of the target in reports.
+    pub label: &'static str,
 }
 
-/// What a median has to be.
+/// The bound of a median.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
-    /// This or more.
     AtLeast(f64),
-    /// This or less.
     AtMost(f64),
 }
 
-/// How a target stands.
+/// The state of a target after a run.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Verdict {
-    /// It is reached.
     Met {
-        /// The median.
         median: f64,
     },
-    /// It is not.
     Missed {
-        /// The median.
         median: f64,
-        /// How far it is from the bound, in the target's unit.
+        /// The distance from the bound, in the unit of the target.
         by: f64,
     },
-    /// Nobody knows.
+    /// The run has no samples of the series.
     NotMeasured,
 }
 
-const fn at_least(scenario: &'static str, series: &'static str, bound: f64, unit: Unit, what: &'static str) -> Target {
-    Target { scenario, series, bound: Bound::AtLeast(bound), unit, what }
+const fn at_least(scenario: &'static str, series: &'static str, bound: f64, unit: Unit, label: &'static str) -> Target {
+    Target { scenario, series, bound: Bound::AtLeast(bound), unit, label }
 }
 
-const fn at_most(scenario: &'static str, series: &'static str, bound: f64, unit: Unit, what: &'static str) -> Target {
-    Target { scenario, series, bound: Bound::AtMost(bound), unit, what }
+const fn at_most(scenario: &'static str, series: &'static str, bound: f64, unit: Unit, label: &'static str) -> Target {
+    Target { scenario, series, bound: Bound::AtMost(bound), unit, label }
 }
 
-/// All of them, in the order of the report.
+/// All targets, in the order of the report.
 pub const TARGETS: &[Target] = &[
     at_least("drain-postgres", of::PART_OF_RAW, 0.75, Unit::Times, "drain, Postgres: part of the raw loop"),
     at_least("peers", of::AGAINST_PEERS, 3.0, Unit::Times, "drain, Postgres: against the best peer"),
@@ -66,12 +56,12 @@ pub const TARGETS: &[Target] = &[
     at_most("latency", of::ANOTHER_P99, 5.0, Unit::Millis, "emit to start, idle, another daemon, p99"),
     at_most("latency", of::SQLITE_P50, 1.0, Unit::Millis, "emit to start, idle, SQLite, p50"),
     at_most("latency", of::SQLITE_P99, 5.0, Unit::Millis, "emit to start, idle, SQLite, p99"),
-    at_most("held-transaction", of::HELD_LOSS, 2.0, Unit::Percent, "lost beside a held transaction"),
-    at_most("held-transaction", of::HELD_P99, 1.5, Unit::Times, "p99 beside a held transaction, against without"),
+    at_most("held-transaction", of::HELD_LOSS, 2.0, Unit::Percent, "throughput lost beside a held transaction"),
+    at_most("held-transaction", of::HELD_P99, 1.5, Unit::Times, "p99 with a held transaction / without"),
     at_most("backlog", of::BACKLOG_POSTGRES, 1.2, Unit::Times, "exchange, 5,000,000 waiting / 10,000, Postgres"),
     at_most("backlog", of::BACKLOG_SQLITE, 1.2, Unit::Times, "exchange, 5,000,000 waiting / 10,000, SQLite"),
-    at_most("fairness", of::FAIRNESS_POSTGRES, 10.0, Unit::Millis, "p99 beside a busy trigger, more, Postgres"),
-    at_most("fairness", of::FAIRNESS_SQLITE, 10.0, Unit::Millis, "p99 beside a busy trigger, more, SQLite"),
+    at_most("fairness", of::FAIRNESS_POSTGRES, 10.0, Unit::Millis, "p99 added by a busy trigger, Postgres"),
+    at_most("fairness", of::FAIRNESS_SQLITE, 10.0, Unit::Millis, "p99 added by a busy trigger, SQLite"),
     at_most("sync-http", of::SYNC_POSTGRES_P50, 2.0, Unit::Millis, "sync HTTP, one caller, p50, Postgres"),
     at_most("sync-http", of::SYNC_SQLITE_P50, 2.0, Unit::Millis, "sync HTTP, one caller, p50, SQLite"),
     at_least("sync-http", of::SYNC_POSTGRES_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, Postgres"),
@@ -89,7 +79,7 @@ pub const TARGETS: &[Target] = &[
 ];
 
 impl Bound {
-    /// In words, with the unit.
+    /// The bound as text, with its unit.
     #[must_use]
     pub fn show(self, unit: Unit) -> String {
         match self {
@@ -100,7 +90,7 @@ impl Bound {
 }
 
 impl Target {
-    /// How it stands after `findings`.
+    /// The state of the target after `findings`.
     #[must_use]
     pub fn judge(&self, findings: &[Findings]) -> Verdict {
         let scenario = findings.iter().find(|findings| findings.scenario == self.scenario);
@@ -115,7 +105,8 @@ impl Target {
         if by > 0.0 { Verdict::Missed { median, by } } else { Verdict::Met { median } }
     }
 
-    /// How good `median` is: 1 is just enough, more is better. Bounded, so that it can be drawn.
+    /// The quality of `median`: 1 just meets the bound, more is better. At most 100, so that it can
+    /// be drawn.
     #[must_use]
     pub fn score(&self, median: f64) -> f64 {
         let score = match self.bound {
@@ -126,15 +117,16 @@ impl Target {
         score.clamp(0.0, 100.0)
     }
 
-    /// The verdict in words.
+    /// The verdict as text.
     #[must_use]
-    pub fn says(&self, verdict: Verdict) -> String {
+    pub fn describe(&self, verdict: Verdict) -> String {
         let bound = match self.bound {
             Bound::AtLeast(bound) | Bound::AtMost(bound) => bound,
         };
         match verdict {
             Verdict::Met { .. } => "met".to_owned(),
-            // A hundredth of a hundredth says nothing, and a missing 3 % of a bound of 2 % would be 150 %.
+            // A difference of percentages is given in points: 5 % against a bound of 2 % would be
+            // "150 %" otherwise.
             Verdict::Missed { by, .. } if self.unit == Unit::Percent => format!("missed by {by:.1} points"),
             Verdict::Missed { by, .. } => format!("missed by {} ({:.0} %)", self.unit.show(by), by / bound * 100.0),
             Verdict::NotMeasured => "not measured".to_owned(),
@@ -148,7 +140,7 @@ mod tests {
     use crate::scenarios::Scenario;
 
     fn judged(bound: Bound, unit: Unit, samples: &[f64]) -> (String, f64) {
-        let target = Target { scenario: "s", series: "x", bound, unit, what: "" };
+        let target = Target { scenario: "s", series: "x", bound, unit, label: "" };
         let mut findings = Findings { scenario: "s".to_owned(), ..Findings::default() };
         samples.iter().for_each(|&sample| findings.add("x", unit, sample));
         let verdict = target.judge(&[findings]);
@@ -156,11 +148,11 @@ mod tests {
             Verdict::Met { median } | Verdict::Missed { median, .. } => target.score(median),
             Verdict::NotMeasured => 0.0,
         };
-        (target.says(verdict), score)
+        (target.describe(verdict), score)
     }
 
     #[test]
-    fn the_median_is_held_against_the_bound() {
+    fn the_median_is_compared_with_the_bound() {
         let check = |bound, unit, samples: &[f64], expected: &str, score: f64| {
             assert_eq!(judged(bound, unit, samples), (expected.to_owned(), score), "{samples:?}");
         };
@@ -174,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn each_target_is_of_a_scenario_that_there_is() {
+    fn each_target_names_a_known_scenario() {
         for target in TARGETS {
             assert!(Scenario::named(target.scenario).is_some(), "{}", target.scenario);
         }

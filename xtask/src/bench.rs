@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: builds the benchmark and the daemon that it measures, optimised, and hands over.
+//! `cargo xtask bench`: builds the benchmark and the daemon that it measures in release mode, and
+//! runs the benchmark.
 
 use crate::steps::Failure;
 use crate::workspace::{cargo, run, show};
@@ -6,16 +7,17 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// What the benchmark is told.
+/// Arguments for the benchmark.
 #[derive(Debug, clap::Args)]
 #[command(disable_help_flag = true)]
 pub(crate) struct BenchArgs {
-    /// `--quick`, `--json FILE`, `--list`, `--report FOLDER`, scenarios; `--help` tells all.
+    /// `--quick`, `--json FILE`, `--list`, `--report FOLDER`, scenarios; `--help` explains each.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
-/// Runs it. Both are built by one call, so that what they share is built once, with the same features.
+/// Builds and runs the benchmark. One call of cargo builds both programs, so that their shared
+/// crates are built once, with the same features.
 pub(crate) fn run_bench(args: &BenchArgs) -> Result<(), Failure> {
     let mut build = cargo();
     build.args(["build", "--release", "--message-format", "json-render-diagnostics"]);
@@ -24,20 +26,21 @@ pub(crate) fn run_bench(args: &BenchArgs) -> Result<(), Failure> {
     let output = build.stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| Failure::new(format!("`{line}`: {error}"), "is cargo on the PATH?"))?;
     if !output.status.success() {
-        return Err(Failure::new(format!("`{line}`: {}", output.status), "mend what the compiler names"));
+        return Err(Failure::new(format!("`{line}`: {}", output.status), "fix the errors above"));
     }
     let messages = String::from_utf8_lossy(&output.stdout);
     let program = |name| {
-        let missing =
-            || Failure::new(format!("cargo built no program {name}"), "adapt xtask/src/bench.rs to this cargo");
+        let missing = || {
+            Failure::new(format!("cargo built no program {name}"), "adapt xtask/src/bench.rs to this version of cargo")
+        };
         executable(&messages, name).ok_or_else(missing)
     };
     let mut bench = Command::new(program("bench")?);
     bench.arg("--daemon").arg(program("tidegate")?).args(&args.args);
-    run(&mut bench, "what it could not measure is shown above")
+    run(&mut bench, "see the messages above for each scenario that was not measured")
 }
 
-/// Where cargo says that it put a program.
+/// The path of a built program, from the JSON messages of cargo.
 fn executable(messages: &str, name: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let mut found = messages.filter(|message| message["target"]["name"] == name);
@@ -49,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_is_where_cargo_says() {
+    fn the_path_of_a_program_is_read_from_the_messages() {
         let messages = r#"
             {"reason":"compiler-artifact","target":{"name":"bench"},"executable":null}
             {"reason":"compiler-artifact","target":{"name":"tidegate"},"executable":"/t/tidegate"}

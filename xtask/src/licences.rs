@@ -1,15 +1,15 @@
-//! Whether everything we build is under a licence that `deny.toml` allows. The same list that cargo-deny reads, so that
-//! the check runs also where that tool is not installed.
+//! Checks that each crate of the build has a licence that `deny.toml` allows. cargo-deny reads the
+//! same list; this check also runs where cargo-deny is not installed.
 
 use crate::steps::{Failure, StepResult};
 use crate::workspace::{Workspace, cargo, root, run};
-use std::collections::BTreeSet;
+use spdx::{Expression, Licensee, ParseMode};
 
-/// The step: our own check, and cargo-deny's where it is installed.
+/// Checks the licences, and runs cargo-deny where it is installed.
 pub(crate) fn check(workspace: &Workspace) -> StepResult {
     let path = root().join("deny.toml");
     let text = std::fs::read_to_string(&path).map_err(|error| Failure::new(format!("deny.toml: {error}"), ADVICE))?;
-    let allowed = allowed(&text).map_err(|what| Failure::new(what, ADVICE))?;
+    let allowed = allowed(&text).map_err(|problem| Failure::new(problem, ADVICE))?;
     let mut bad = Vec::new();
     for package in workspace.packages.values() {
         match package.licence.as_deref() {
@@ -18,63 +18,31 @@ pub(crate) fn check(workspace: &Workspace) -> StepResult {
         }
     }
     if !bad.is_empty() {
-        return Err(Failure::new(format!("not under a licence that we allow:\n  {}", bad.join("\n  ")), ADVICE));
+        return Err(Failure::new(format!("crates without an allowed licence:\n  {}", bad.join("\n  ")), ADVICE));
     }
-    let ours = format!("{} crates under {} allowed licences", workspace.packages.len(), allowed.len());
+    let checked = format!("{} crates under {} allowed licences", workspace.packages.len(), allowed.len());
     let installed = cargo().args(["deny", "--version"]).output().is_ok_and(|output| output.status.success());
     if !installed {
-        return Ok(format!("{ours}; cargo-deny is not installed, its other checks did not run"));
+        return Ok(format!("{checked}; cargo-deny is not installed, so its other checks did not run"));
     }
     run(cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]), ADVICE)?;
-    Ok(format!("{ours}; cargo-deny agrees"))
+    Ok(format!("{checked}; cargo-deny agrees"))
 }
 
-const ADVICE: &str = "use another crate, or add its licence to deny.toml if our users can live with it";
+const ADVICE: &str = "use another crate, or add its licence to deny.toml if users of Tidegate can accept it";
 
-fn allowed(deny_toml: &str) -> Result<BTreeSet<String>, String> {
+fn allowed(deny_toml: &str) -> Result<Vec<Licensee>, String> {
     let table: toml::Table = deny_toml.parse().map_err(|error| format!("deny.toml: {error}"))?;
     let list = table.get("licenses").and_then(|section| section.get("allow")).and_then(toml::Value::as_array);
     let list = list.ok_or("deny.toml has no list licenses.allow")?;
-    Ok(list.iter().filter_map(toml::Value::as_str).map(str::to_owned).collect())
+    let names = list.iter().filter_map(toml::Value::as_str);
+    names.map(|name| Licensee::parse(name).map_err(|error| format!("deny.toml: {name}: {error}"))).collect()
 }
 
-/// Whether an SPDX expression can be met with `allowed` alone. Its grammar: `OR` binds less than `AND`, `WITH` belongs to
-/// its licence, and an old `/` means `OR`.
-fn is_allowed(expression: &str, allowed: &BTreeSet<String>) -> bool {
-    let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
-    let mut words = spaced.split_whitespace().peekable();
-    let met = either(&mut words, allowed);
-    met == Some(true) && words.next().is_none()
-}
-
-type Words<'a> = std::iter::Peekable<std::str::SplitWhitespace<'a>>;
-
-fn either(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
-    let mut met = both(words, allowed)?;
-    while words.next_if_eq(&"OR").is_some() {
-        met |= both(words, allowed)?;
-    }
-    Some(met)
-}
-
-fn both(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
-    let mut met = one(words, allowed)?;
-    while words.next_if_eq(&"AND").is_some() {
-        met &= one(words, allowed)?;
-    }
-    Some(met)
-}
-
-fn one(words: &mut Words<'_>, allowed: &BTreeSet<String>) -> Option<bool> {
-    if words.next_if_eq(&"(").is_some() {
-        let met = either(words, allowed)?;
-        return words.next_if_eq(&")").map(|_| met);
-    }
-    let mut licence = words.next()?.to_owned();
-    if words.next_if_eq(&"WITH").is_some() {
-        licence = format!("{licence} WITH {}", words.next()?);
-    }
-    Some(allowed.contains(&licence))
+/// True if the licences in `allowed` satisfy an SPDX expression. Old manifests write `/` for `OR`.
+fn is_allowed(expression: &str, allowed: &[Licensee]) -> bool {
+    let expression = Expression::parse_mode(expression, ParseMode::LAX);
+    expression.is_ok_and(|parsed| parsed.evaluate(|needed| allowed.iter().any(|licence| licence.satisfies(needed))))
 }
 
 #[cfg(test)]
@@ -82,8 +50,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expression_is_met_by_what_is_allowed_alone() {
-        let allowed = BTreeSet::from(["MIT", "Apache-2.0", "Unicode-3.0"].map(str::to_owned));
+    fn allowed_licences_satisfy_an_expression() {
+        let allowed = ["MIT", "Apache-2.0", "Unicode-3.0"].map(|name| Licensee::parse(name).unwrap());
         for (expression, expected) in [
             ("MIT", true),
             ("GPL-3.0", false),
@@ -104,9 +72,11 @@ mod tests {
     }
 
     #[test]
-    fn the_list_is_read_from_where_cargo_deny_reads_it() {
-        let listed = allowed("[licenses]\nallow = [\"MIT\", \"ISC\"]\n").unwrap();
-        assert_eq!(listed, BTreeSet::from(["ISC", "MIT"].map(str::to_owned)));
+    fn the_list_comes_from_the_file_of_cargo_deny() {
+        let listed = allowed("[licenses]\nallow = [\"MIT\", \"Apache-2.0 WITH LLVM-exception\"]\n").unwrap();
+        assert!(is_allowed("Apache-2.0 WITH LLVM-exception AND MIT", &listed));
+        assert!(!is_allowed("Apache-2.0", &listed));
         assert!(allowed("[licences]\nallow = []\n").is_err());
+        assert!(allowed("[licenses]\nallow = [\"no licence\"]\n").is_err());
     }
 }

@@ -1,9 +1,12 @@
-//! Automation, in Rust: `cargo xtask test` runs what CI runs.
+//! Automation in Rust. `cargo xtask test` runs the same checks and tests as CI.
 
 mod bench;
+mod commits;
 mod licences;
 mod mutants;
 mod postgres;
+mod prose;
+mod rust_text;
 mod sim;
 mod steps;
 mod structure;
@@ -14,20 +17,26 @@ mod workspace;
 use clap::Parser;
 use std::process::ExitCode;
 
-/// Tidegate's automation.
+/// Runs the checks, tests, simulations and benchmarks of Tidegate.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
-    /// Checks the code and runs all tests, on SQLite and on a throw-away Postgres. What CI runs.
+    /// Checks the code and runs all tests on SQLite and on a throw-away Postgres, as CI does.
     Test(test::TestArgs),
-    /// Simulates clusters under every fault: `--seeds N`, `--seed S`, `--plan FILE`, `probes`, `sabotage`, `exhaustive`.
+    /// Simulates clusters under every fault: `--seeds N`, `--seed S`, `--plan FILE`, `probes`,
+    /// `sabotage`, `exhaustive`.
     Sim(sim::SimArgs),
-    /// Changes the core in one place after the other; simulation has to notice. Takes hours; `--shard K/N` takes less.
+    /// Changes the core in one place at a time; the simulation must fail each time. Takes hours;
+    /// `--shard K/N` runs a part.
     Mutants(mutants::MutantsArgs),
-    /// Measures how fast it is, beside the limits of this machine: `--quick`, `--list`, `--json FILE`, scenarios.
+    /// Measures speed and compares it with the limits of this machine: `--quick`, `--list`,
+    /// `--json FILE`, scenarios.
     Bench(bench::BenchArgs),
-    /// Only the structure's rules: who depends on whom, what stands where. Takes seconds.
+    /// Checks only the rules of CONTRIBUTING.md: dependencies, homes of HTTP and SQL, function
+    /// length, plain prose. Takes seconds.
     Structure,
+    /// Prints the prose figures of the repository: `--by-crate`, `--list`, path prefixes.
+    Prose(prose::ProseArgs),
     /// Starts a throw-away Postgres server and prints its address; Ctrl-C removes it.
     Postgres,
 }
@@ -39,8 +48,9 @@ fn main() -> ExitCode {
         Task::Sim(args) => sim::run_sim(&args),
         Task::Bench(args) => bench::run_bench(&args),
         Task::Structure => {
-            workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|said| println!("{said}"))
+            workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|line| println!("{line}"))
         }
+        Task::Prose(args) => prose::run(&args),
         Task::Postgres => postgres::serve(),
     };
     match result {

@@ -1,4 +1,5 @@
-//! `cargo xtask mutants`: the core with one small change at a time, and simulation as the only judge.
+//! `cargo xtask mutants`: changes the core in one place at a time. The simulation must fail for
+//! each change.
 
 use crate::steps::Failure;
 use crate::workspace::{cargo, root, run};
@@ -8,25 +9,25 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What is handed on.
+/// Arguments for `cargo mutants`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct MutantsArgs {
-    /// For `cargo mutants` itself, such as `--shard 1/8`, `--jobs 2`, `--file core/src/gate.rs`, `--iterate`, `--list`.
+    /// Such as `--shard 1/8`, `--jobs 2`, `--file core/src/gate.rs`, `--iterate`, `--list`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
-/// The version whose options and report this file knows.
+/// This file knows the options and the report of this version.
 const VERSION: &str = "27.1.0";
 const MUTATED: &str = "tidegate-core";
 const PROFILE: &str = "mutants";
 const TEST: &str = "quick::a_few_seeds_of_each_workload";
-/// A mutant that takes so many times what the unchanged core takes is dead: it hangs.
+/// A mutant that takes this many times as long as the unchanged core hangs, and counts as killed.
 const TIMEOUT_FACTOR: u64 = 5;
-/// Fewer killed than this, in percent, and the simulation has lost its teeth.
-const KILLED_MIN: usize = 92;
+/// The smallest share of killed mutants, in percent. Below it the simulation has become too weak.
+const KILLED_PERCENT_MIN: usize = 92;
 
-/// Runs them, and counts.
+/// Runs the mutants and counts the killed ones.
 pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     let tool = tool()?;
     let timeout = baseline()?.as_secs().max(1) * TIMEOUT_FACTOR;
@@ -36,7 +37,7 @@ pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     command.args(["--output", "target", "--baseline", "skip", "--timeout", &timeout.to_string()]);
     command.arg("--no-default-features").args(&args.args);
     command.args(["--", "--test", "it", TEST]);
-    // That some survived it says by its status; that is judged here.
+    // Codes 2 and 3 mean that mutants survived or timed out. `judge` decides whether too many did.
     let status = command.status().map_err(|error| Failure::new(error.to_string(), "see above"))?;
     if args.args.iter().any(|arg| arg == "--list") || !matches!(status.code(), Some(0 | 2 | 3)) {
         return if status.success() {
@@ -48,13 +49,13 @@ pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     judge(&mutants(&tool)?)
 }
 
-/// Unchanged the core must pass, and not for want of tests. How long that takes.
+/// Runs the test on the unchanged core, which must pass, and returns its duration.
 fn baseline() -> Result<Duration, Failure> {
     let test = |more: &[&str]| {
         let mut test = cargo();
         test.args(["test", "--profile", PROFILE, "--package", "tidegate-sim-tests", "--no-default-features"]);
         test.args(["--test", "it"]).args(more);
-        run(&mut test, "mend the core first")
+        run(&mut test, "fix the core first")
     };
     test(&["--no-run"])?;
     let began = Instant::now();
@@ -62,13 +63,17 @@ fn baseline() -> Result<Duration, Failure> {
     Ok(began.elapsed())
 }
 
-/// The names of all mutants that there are now. A change moves places, and who lives at another place is another one.
+/// The names of all mutants of the current source. A name contains a line number, so an edit of the
+/// source renames the mutants below it.
 fn mutants(tool: &Path) -> Result<BTreeSet<String>, Failure> {
     let mut list = Command::new(tool);
     list.current_dir(root()).args(["mutants", "--package", MUTATED, "--list"]);
     let output = list.output().map_err(|error| Failure::new(error.to_string(), "see above"))?;
     if !output.status.success() {
-        return Err(Failure::new(format!("cargo mutants --list: {}", output.status), "run it by hand"));
+        return Err(Failure::new(
+            format!("cargo mutants --list: {}", output.status),
+            "run it by hand to see its messages",
+        ));
     }
     Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
 }
@@ -77,7 +82,8 @@ fn judge(mutants: &BTreeSet<String>) -> Result<(), Failure> {
     let path = root().join("target/mutants.out/outcomes.json");
     let report = std::fs::read_to_string(&path).map_err(|error| error.to_string());
     let report = report.and_then(|text| serde_json::from_str::<Value>(&text).map_err(|error| error.to_string()));
-    let report = report.map_err(|error| Failure::new(format!("{}: {error}", path.display()), "run it again"))?;
+    let report = report
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "run `cargo xtask mutants` again"))?;
     let count = |name: &str| report[name].as_u64().unwrap_or_default() as usize;
     let (caught, timeout, missed) = (count("caught"), count("timeout"), count("missed"));
     let before = killed_before(mutants)?;
@@ -89,16 +95,16 @@ fn judge(mutants: &BTreeSet<String>) -> Result<(), Failure> {
         }
     }
     println!("killed {killed} of {viable}");
-    if killed * 100 < viable * KILLED_MIN {
-        let advice =
-            "each survivor wants a checker, or a reason in docs/simulation.md why it changes nothing that matters";
-        return Err(Failure::new(format!("less than {KILLED_MIN} % were killed"), advice));
+    if killed * 100 < viable * KILLED_PERCENT_MIN {
+        let advice = "add a checker for each survivor, or explain in docs/simulation.md why its change is harmless";
+        return Err(Failure::new(format!("less than {KILLED_PERCENT_MIN} % of the mutants were killed"), advice));
     }
     Ok(())
 }
 
-/// With `--iterate` those are not run again that a run before has caught: checkers only get stricter. The tool leaves out
-/// those too that did not compile, and lists both together; so these are kept apart here.
+/// The number of mutants that `--iterate` left out because an earlier run killed them. The tool
+/// also leaves out mutants that did not compile and lists both kinds together, so this function
+/// keeps a list of its own of the ones that did not compile.
 fn killed_before(mutants: &BTreeSet<String>) -> Result<usize, Failure> {
     let target = root().join("target");
     let lines = |path: &Path| -> BTreeSet<String> {
@@ -110,23 +116,23 @@ fn killed_before(mutants: &BTreeSet<String>) -> Result<usize, Failure> {
     unviable.extend(lines(&target.join("mutants.out/unviable.txt")));
     let text = unviable.iter().map(|line| format!("{line}\n")).collect::<String>();
     std::fs::write(&path, text)
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "free the disk"))?;
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display()), "free some disk space"))?;
     let caught = lines(&target.join("mutants.out/previously_caught.txt"));
     let killed = caught.intersection(mutants).filter(|name| !unviable.contains(*name)).count();
     if killed > 0 {
-        println!("{killed} were caught by runs before, and left out of this one");
+        println!("{killed} mutants were killed by earlier runs and left out of this one");
     }
     Ok(killed)
 }
 
-/// The tool, which is built for this tree if it is not there.
+/// The path of cargo-mutants. Installs it below `target/` if it is missing.
 fn tool() -> Result<PathBuf, Failure> {
     let folder = root().join("target/tools");
     let tool = folder.join("bin/cargo-mutants");
     if !tool.exists() {
         let mut install = cargo();
         install.args(["install", "cargo-mutants", "--version", VERSION, "--locked", "--root"]).arg(&folder);
-        run(&mut install, "it is fetched once; is the network there?")?;
+        run(&mut install, "check the network connection: cargo fetches the tool once")?;
     }
     Ok(tool)
 }

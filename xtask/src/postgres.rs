@@ -1,4 +1,4 @@
-//! The Postgres that tests run on: one that is given, or a throw-away server of our own.
+//! The Postgres server for the tests: the one that the environment names, or a throw-away one.
 
 use crate::steps::Failure;
 use crate::workspace::run;
@@ -6,41 +6,43 @@ use std::io::Read as _;
 use std::process::Command;
 use testkit::{PgBinaries, PgCluster, PgError, PgOptions};
 
-/// Names a Postgres to run the tests on: a URL of a user who may create databases.
+/// The environment variable with the URL of a Postgres server. Its user must be able to create
+/// databases.
 pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
 
-/// Where the tests find Postgres, and what to keep alive meanwhile.
+/// A Postgres server. A throw-away one is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pub(crate) url: String,
-    pub(crate) described: String,
+    pub(crate) description: String,
     _cluster: Option<PgCluster>,
 }
 
-/// Takes the one that [`VARIABLE`] names, or else starts one; its programs are installed if that is possible.
+/// Uses the server that [`VARIABLE`] names, or starts a throw-away one. Installs the server
+/// programs if they are missing and the user is root on Debian or Ubuntu.
 pub(crate) fn obtain() -> Result<Postgres, Failure> {
     if let Ok(url) = std::env::var(VARIABLE) {
-        return Ok(Postgres { url, described: format!("the one that {VARIABLE} names"), _cluster: None });
+        return Ok(Postgres { url, description: format!("the server in {VARIABLE}"), _cluster: None });
     }
     if let Err(PgError::NoServer { .. }) = PgBinaries::find() {
         install()?;
     }
     let cluster = PgCluster::create(&PgOptions::default()).map_err(|error| {
-        let advice = format!("see the server's words above, or name a server of your own in {VARIABLE}");
+        let advice = format!("see the messages of the server above, or name a server of your own in {VARIABLE}");
         Failure::new(error.to_string(), advice)
     })?;
-    let described = format!("{}, a throw-away server", cluster.version());
-    Ok(Postgres { url: cluster.url(), described, _cluster: Some(cluster) })
+    let description = format!("{}, a throw-away server", cluster.version());
+    Ok(Postgres { url: cluster.url(), description, _cluster: Some(cluster) })
 }
 
-/// `cargo xtask postgres`.
+/// `cargo xtask postgres`: keeps a server until the input ends.
 pub(crate) fn serve() -> Result<(), Failure> {
     let postgres = obtain()?;
-    println!("{}", postgres.described);
+    println!("{}", postgres.description);
     println!("export {VARIABLE}={}", postgres.url);
-    println!("Ctrl-C or the end of the input stops it.");
+    println!("Press Ctrl-C or close the input to stop the server.");
     let mut ignored = [0; 1024];
-    // An interrupt ends us here; the cluster's guardian cleans up in any case.
+    // An interrupt ends this process. The guardian of the cluster still removes the server.
     while std::io::stdin().read(&mut ignored).is_ok_and(|read| read > 0) {}
     Ok(())
 }
@@ -49,15 +51,15 @@ fn install() -> Result<(), Failure> {
     let advice = format!(
         "install Postgres's server (Debian, Ubuntu: `apt-get install postgresql`; Fedora: `dnf install postgresql-server`; \
          macOS: `brew install postgresql@17`), or name a server of your own: \
-         {VARIABLE}=postgres://user:password@host/database, a user who may create databases"
+         {VARIABLE}=postgres://user:password@host/database, with a user that may create databases"
     );
     let missing = "initdb, pg_ctl and postgres are not on this machine";
-    let can_install = says("id", &["-u"]) == "0" && !says("apt-get", &["--version"]).is_empty();
+    let can_install = output_of("id", &["-u"]) == "0" && !output_of("apt-get", &["--version"]).is_empty();
     if !can_install {
         return Err(Failure::new(missing, advice));
     }
     println!("{missing}; installing the package `postgresql`");
-    // Debian's package makes a cluster of its own and starts it; ours is enough.
+    // Debian's package creates a cluster and starts it, unless this file forbids it.
     let no_cluster = "/etc/postgresql-common/createcluster.d";
     let made = std::fs::create_dir_all(no_cluster)
         .and_then(|()| std::fs::write(format!("{no_cluster}/tidegate.conf"), "create_main_cluster = false\n"));
@@ -71,7 +73,7 @@ fn install() -> Result<(), Failure> {
     run(apt_get().args(["install", "-y", "--no-install-recommends", "postgresql"]), &advice)
 }
 
-fn says(program: &str, args: &[&str]) -> String {
+fn output_of(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }

@@ -1,22 +1,22 @@
-//! `cargo xtask test`: the steps, in the order in which they are cheapest to fail.
+//! `cargo xtask test`: the steps of CI, the cheapest ones first.
 
 use crate::postgres::{self, Postgres};
 use crate::steps::{Failure, Step, StepResult};
 use crate::tests_run::{self, Selection};
 use crate::workspace::{Workspace, cargo, run as run_command};
-use crate::{licences, sim, steps, structure};
+use crate::{commits, licences, sim, steps, structure};
 
-/// What to run.
+/// Options of `cargo xtask test`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct TestArgs {
-    /// Leaves out what takes minutes; says what.
+    /// Leaves out the steps and tests that take minutes, and lists them.
     #[arg(long)]
     quick: bool,
-    /// Only the tests whose path contains one of these, and none of the checks.
+    /// Parts of the paths of tests. Only matching tests run, and no checks. All run if it is empty.
     filter: Vec<String>,
 }
 
-/// Tests that take tens of seconds each, which `--quick` leaves out: parts of their paths.
+/// Parts of the paths of tests that take tens of seconds each. `--quick` leaves them out.
 const SLOW_TESTS: &[&str] = &["nothing_is_lost::", "poison::", "fairness::", "outage::"];
 
 struct Session<'a> {
@@ -25,7 +25,7 @@ struct Session<'a> {
     postgres: Option<Postgres>,
 }
 
-/// Runs the steps that `args` ask for.
+/// Runs the steps that `args` select.
 pub(crate) fn run(args: &TestArgs) -> Result<(), Failure> {
     let (steps, left_out) = plan(args);
     let mut session = Session { args, workspace: None, postgres: None };
@@ -36,6 +36,7 @@ fn plan<'a>(args: &TestArgs) -> (Vec<Step<Session<'a>>>, Vec<String>) {
     let mut steps = Vec::new();
     let mut left_out = Vec::new();
     if args.filter.is_empty() {
+        steps.push(Step { name: "commits", run: |_| commits::note() });
         steps.push(Step { name: "format", run: format });
         if args.quick {
             left_out.push("clippy (--quick)".to_owned());
@@ -45,8 +46,7 @@ fn plan<'a>(args: &TestArgs) -> (Vec<Step<Session<'a>>>, Vec<String>) {
         steps.push(Step { name: "structure", run: structure });
         steps.push(Step { name: "licences", run: licences });
     } else {
-        left_out
-            .push("format, clippy, structure, licences, and the tests that do not match (a filter was given)".into());
+        left_out.push("all checks, and the tests that do not match (a filter is set)".into());
     }
     if args.quick {
         left_out.push(format!("the tests of {} (--quick)", SLOW_TESTS.join(" ")));
@@ -69,15 +69,15 @@ fn format(_: &mut Session<'_>) -> StepResult {
 fn clippy(_: &mut Session<'_>) -> StepResult {
     let mut command = cargo();
     command.args(["clippy", "--workspace", "--all-targets", "--all-features"]);
-    // In CI a lock file that does not fit is a mistake; at a desk it is about to be written.
+    // In CI a stale lock file is a mistake. On a developer's machine cargo may update it.
     if std::env::var("CI").is_ok_and(|ci| ci == "true") {
         command.arg("--locked");
     }
     run_command(
         command.args(["--", "-D", "warnings"]),
-        "mend what clippy names; `#[expect(…, reason)]` if it is wrong",
+        "fix each place that clippy names, or add `#[expect(…, reason)]` if the lint is wrong there",
     )?;
-    Ok("no warning".to_owned())
+    Ok("no warnings".to_owned())
 }
 
 fn structure(session: &mut Session<'_>) -> StepResult {
@@ -92,18 +92,18 @@ fn workspace<'a>(session: &'a mut Session<'_>) -> Result<&'a Workspace, Failure>
     if session.workspace.is_none() {
         session.workspace = Some(Workspace::load()?);
     }
-    Ok(session.workspace.as_ref().expect("it was loaded above"))
+    Ok(session.workspace.as_ref().expect("the lines above load it"))
 }
 
 fn postgres(session: &mut Session<'_>) -> StepResult {
     let postgres = postgres::obtain()?;
-    let described = postgres.described.clone();
+    let description = postgres.description.clone();
     session.postgres = Some(postgres);
-    Ok(described)
+    Ok(description)
 }
 
 fn tests(session: &mut Session<'_>) -> StepResult {
-    let postgres = session.postgres.as_ref().expect("the step before this one obtains it");
+    let postgres = session.postgres.as_ref().expect("the step `postgres` runs before this one");
     let skip = if session.args.quick { SLOW_TESTS } else { &[] };
     let selection = Selection { only: &session.args.filter, skip };
     tests_run::run(&selection, &[(postgres::VARIABLE, &postgres.url)])
@@ -120,10 +120,10 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_left_out_silently() {
-        let all = vec!["format", "clippy", "structure", "licences", "postgres", "tests", "clusters"];
+    fn each_step_runs_or_is_listed_as_left_out() {
+        let all = vec!["commits", "format", "clippy", "structure", "licences", "postgres", "tests", "clusters"];
         assert_eq!(names(false, &[]), (all, 0));
-        assert_eq!(names(true, &[]), (vec!["format", "structure", "licences", "postgres", "tests"], 3));
+        assert_eq!(names(true, &[]), (vec!["commits", "format", "structure", "licences", "postgres", "tests"], 3));
         assert_eq!(names(false, &["gate"]), (vec!["postgres", "tests"], 2));
         assert_eq!(names(true, &["gate"]), (vec!["postgres", "tests"], 3));
     }

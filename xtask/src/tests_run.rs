@@ -1,23 +1,24 @@
-//! `cargo test` for the whole workspace, in one invocation, and a count of what it really ran.
+//! `cargo test` for the whole workspace in one call, and the number of tests that it ran.
 
 use crate::steps::{Failure, StepResult};
 use crate::workspace::{cargo, show};
 use std::io::{BufRead as _, BufReader, IsTerminal as _};
 use std::process::{ExitStatus, Stdio};
 
-/// Fewer tests than this are a suite that has vanished. Raise it as tests are added; never lower it without saying why.
+/// If fewer tests run, a suite is missing. Raise this number as tests are added. A commit that
+/// lowers it gives the reason.
 const TESTS_FLOOR: u32 = 700;
 
-/// Which tests.
+/// The tests to run.
 #[derive(Debug, Default)]
 pub(crate) struct Selection<'a> {
-    /// Only those whose path contains one of these; all if empty.
+    /// Parts of the paths of tests to run. All tests run if it is empty.
     pub(crate) only: &'a [String],
-    /// None whose path contains one of these.
+    /// Parts of the paths of tests to leave out.
     pub(crate) skip: &'a [&'a str],
 }
 
-/// What the test binaries' own summaries add up to.
+/// The sums over the summaries of all test binaries.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Counts {
     binaries: u32,
@@ -27,7 +28,7 @@ struct Counts {
     filtered_out: u32,
 }
 
-/// Runs them. `env` is set for the tests.
+/// Runs the tests with the environment variables `env`.
 pub(crate) fn run(selection: &Selection<'_>, env: &[(&str, &str)]) -> StepResult {
     let mut command = cargo();
     command.args(["test", "--workspace", "--locked", "--no-fail-fast"]);
@@ -40,8 +41,8 @@ pub(crate) fn run(selection: &Selection<'_>, env: &[(&str, &str)]) -> StepResult
     let (counts, status) =
         stream(&mut command).map_err(|error| Failure::new(format!("`{line}`: {error}"), "is cargo on the PATH?"))?;
     if !status.success() {
-        let advice = "the failing test is named above; `cargo xtask test NAME` runs it alone. If cargo says that the lock \
-                      file needs an update, run `cargo check` and commit Cargo.lock";
+        let advice = "fix the failing test above; `cargo xtask test NAME` runs it alone. If the lock file is out of date, \
+                      run `cargo check` and commit Cargo.lock";
         return Err(Failure::new(format!("`{line}`: {status}"), advice));
     }
     judge(&counts, selection)
@@ -50,7 +51,7 @@ pub(crate) fn run(selection: &Selection<'_>, env: &[(&str, &str)]) -> StepResult
 fn stream(command: &mut std::process::Command) -> std::io::Result<(Counts, ExitStatus)> {
     let mut child = command.spawn()?;
     let mut counts = Counts::default();
-    let output = child.stdout.take().expect("it was asked to be piped");
+    let output = child.stdout.take().expect("the command sets its output to a pipe");
     for line in BufReader::new(output).split(b'\n') {
         let line = line?;
         let line = String::from_utf8_lossy(&line);
@@ -64,30 +65,30 @@ fn judge(counts: &Counts, selection: &Selection<'_>) -> StepResult {
     let ran = counts.passed + counts.failed;
     let is_whole = selection.only.is_empty() && selection.skip.is_empty();
     if is_whole && ran < TESTS_FLOOR {
-        let what = format!("only {ran} tests ran; there were at least {TESTS_FLOOR} before");
-        return Err(Failure::new(what, "find the suite that is gone; the floor is in xtask/src/tests_run.rs"));
+        let problem = format!("only {ran} tests ran, at least {TESTS_FLOOR} are expected");
+        return Err(Failure::new(problem, "find the missing suite; the floor is in xtask/src/tests_run.rs"));
     }
     if is_whole && counts.ignored + counts.filtered_out > 0 {
-        let what = format!("{} tests ignored, {} filtered out", counts.ignored, counts.filtered_out);
-        return Err(Failure::new(what, "mend or delete a test that is not to run; none may skip itself"));
+        let problem = format!("{} tests ignored, {} filtered out", counts.ignored, counts.filtered_out);
+        return Err(Failure::new(problem, "fix or delete each test that does not run; no test may skip itself"));
     }
     if !selection.only.is_empty() && ran == 0 {
-        return Err(Failure::new("no test has such a name", "a filter is a part of a test's path, such as `retry::`"));
+        return Err(Failure::new("no test matches the filter", "use a part of a test's path, such as `retry::`"));
     }
     Ok(format!("{ran} tests in {} binaries", counts.binaries))
 }
 
 impl Counts {
-    /// Adds a line such as `test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured; 0 filtered out; finished in 0.01s`.
+    /// Adds the counts of a line such as `test result: ok. 12 passed; 0 failed; 3 ignored; …`.
     fn add(&mut self, line: &str) {
         let Some((_, summary)) = line.split_once("test result: ") else { return };
-        // Colours surround the verdict; what follows it is plain.
+        // Colour codes surround the verdict. The text after it has none.
         let Some((_, numbers)) = summary.split_once(". ") else { return };
         self.binaries += 1;
         for part in numbers.split("; ") {
-            let Some((number, what)) = part.split_once(' ') else { continue };
+            let Some((number, kind)) = part.split_once(' ') else { continue };
             let Ok(number) = number.parse::<u32>() else { continue };
-            match what {
+            match kind {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
                 "ignored" => self.ignored += number,
@@ -117,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_vanished_suite_and_a_skipped_test_are_noticed() {
+    fn a_missing_suite_or_a_skipped_test_is_a_failure() {
         let whole = Selection::default();
         let all = Counts { binaries: 1, passed: TESTS_FLOOR, ..Counts::default() };
         assert!(judge(&all, &whole).is_ok());

@@ -1,4 +1,4 @@
-//! What cargo says of the workspace: its crates, what they depend on, and under which licences all of it is.
+//! The workspace as cargo describes it: its crates, their dependencies and all licences.
 
 use crate::steps::Failure;
 use serde_json::Value;
@@ -10,44 +10,44 @@ use std::process::Command;
 #[derive(Debug)]
 pub(crate) struct Workspace {
     pub(crate) packages: BTreeMap<String, Package>,
-    /// The ids of our own crates.
+    /// The ids of the crates in this workspace.
     pub(crate) members: Vec<String>,
 }
 
-/// A crate: one of ours, or one that we use.
+/// A crate of the workspace or one of its dependencies.
 #[derive(Debug)]
 pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) version: String,
-    /// An SPDX expression.
+    /// An SPDX expression, such as `MIT OR Apache-2.0`.
     pub(crate) licence: Option<String>,
-    /// Where its manifest lies.
+    /// The folder with its manifest.
     pub(crate) folder: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
 }
 
-/// One line of a manifest, resolved.
+/// A resolved dependency of a crate.
 #[derive(Debug)]
 pub(crate) struct Dependency {
     /// A key of [`Workspace::packages`].
     pub(crate) id: String,
-    /// Needed to build the crate itself or its build script, and not only its tests.
+    /// The crate itself or its build script needs it, not only its tests.
     pub(crate) in_product: bool,
 }
 
-/// The folder of the workspace.
+/// The folder with the workspace's manifest.
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace's folder")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of xtask is inside the workspace's folder")
 }
 
-/// The cargo that runs us, in the workspace's folder.
+/// A command for the cargo that runs this program, in the workspace's folder.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
     command
 }
 
-/// Runs `command` with our own input and output; `Ok` if it succeeds.
+/// Runs `command` with the input and output of this process. Its exit status must be 0.
 pub(crate) fn run(command: &mut Command, advice: &str) -> Result<(), Failure> {
     let line = show(command);
     match command.status() {
@@ -64,19 +64,20 @@ pub(crate) fn show(command: &Command) -> String {
 }
 
 impl Workspace {
-    /// Asks cargo.
+    /// Runs `cargo metadata` and reads its output.
     pub(crate) fn load() -> Result<Self, Failure> {
-        // Without a platform cargo would fetch the crates of all the others too.
+        // Without a platform, cargo also fetches the crates that only other platforms need.
         let mut command = cargo();
         command.args(["metadata", "--format-version", "1", "--filter-platform", &host()?]);
         let output = command.output().map_err(|error| Failure::new(error.to_string(), "is cargo installed?"))?;
         if !output.status.success() {
             let text = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Failure::new(text, "mend the manifest that cargo complains of"));
+            return Err(Failure::new(text, "fix the manifest that cargo names"));
         }
         let metadata =
             serde_json::from_slice(&output.stdout).map_err(|error| Failure::new(error.to_string(), REPORT))?;
-        Self::read(&metadata).ok_or_else(|| Failure::new("cargo metadata has another shape than expected", REPORT))
+        Self::read(&metadata)
+            .ok_or_else(|| Failure::new("the output of `cargo metadata` has an unexpected shape", REPORT))
     }
 
     fn read(metadata: &Value) -> Option<Self> {
@@ -100,14 +101,14 @@ impl Workspace {
         Some(Self { packages, members: members.map(|id| id.as_str().map(str::to_owned)).collect::<Option<_>>()? })
     }
 
-    /// Our own crates.
+    /// The crates of this workspace.
     pub(crate) fn our_crates(&self) -> impl Iterator<Item = &Package> {
         self.members.iter().map(|id| &self.packages[id])
     }
 }
 
-/// The names of all crates that ours of this name is built from, at any depth, when it is built alone: without what
-/// others of ours switch on, and without what only tests need.
+/// The names of all crates in the dependency tree of `name`, built alone: without the features that
+/// other crates of the workspace switch on, and without dependencies of tests.
 pub(crate) fn tree_of(name: &str) -> Result<Vec<String>, Failure> {
     let mut command = cargo();
     command.args(["tree", "--package", name, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
@@ -119,11 +120,11 @@ pub(crate) fn tree_of(name: &str) -> Result<Vec<String>, Failure> {
     if output.status.success() && names.iter().any(|found| found == name) {
         return Ok(names);
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::new(format!("`{}`: {said}", show(&command)), REPORT))
+    let message = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::new(format!("`{}`: {message}", show(&command)), REPORT))
 }
 
-const REPORT: &str = "xtask/src/workspace.rs does not understand this version of cargo: adapt it";
+const REPORT: &str = "adapt xtask/src/workspace.rs to this version of cargo";
 
 fn read_dependency(dependency: &Value) -> Option<Dependency> {
     let kinds = dependency["dep_kinds"].as_array()?;
@@ -144,7 +145,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_cargo_says_is_read() {
+    fn the_output_of_cargo_metadata_is_read() {
         let package = |name: &str| {
             json!({"id": name, "name": name, "version": "1.0.0", "license": "MIT",
                    "manifest_path": format!("/w/{name}/Cargo.toml")})

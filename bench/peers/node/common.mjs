@@ -1,43 +1,47 @@
-// What every queue for Node.js is put through, so that only the queue differs: a database of its own, the jobs enqueued
-// before the clock starts, the clock stopped when the database says that nothing is left, and then single jobs into the
-// idle queue.
+// The measurement, which is the same for every queue for Node.js. It creates a database. All jobs
+// are enqueued before the clock starts. The clock stops when the database has no unfinished job.
+// Then single jobs are enqueued into the idle queue.
 //
-// Called as `node PROGRAM SETTING JOBS DEADLINE_SECONDS`, with the server's URL in PEER_POSTGRES. Progress goes to
-// stderr, the result to stdout as one line of JSON; a failure ends with a non-zero exit and its reason as stderr's last
-// line.
+// Usage: `node PROGRAM SETTING JOBS DEADLINE_SECONDS`, with the URL of the server in PEER_POSTGRES.
+// Progress goes to stderr. The result goes to stdout as one line of JSON. A failure has a non-zero
+// exit code, and the last line on stderr is its reason.
 
 import { readFileSync } from 'node:fs';
 import pg from 'pg';
 
 const DATABASE = 'tidegate_peer_node';
-/** One call enqueues as many: enough to be quick, few enough for every queue's statement. */
+/** The number of jobs in one bulk call. Larger statements exceed the limits of some queues. */
 export const ENQUEUE_CHUNK = 2000;
-/** Single jobs into the idle queue: 200 give a 99th percentile that two slow ones do not make up. */
+/**
+ * The number of single jobs for the idle latency. With 200 samples, two slow ones do not decide the
+ * 99th percentile.
+ */
 const LATENCY_SAMPLES = 200;
-/** Between two of them everything comes to rest, completion included. */
+/** The pause between two single jobs, so that the queue can complete the job and become idle. */
 const LATENCY_PAUSE_MS = 20;
 const LATENCY_TIMEOUT_MS = 10_000;
-const PROGRESS_MS = 2000;
-const LOOK_MS = 5;
+const PROGRESS_INTERVAL_MS = 2000;
+const CHECK_INTERVAL_MS = 5;
 
 export function say(text) {
   process.stderr.write(`${text}\n`);
 }
 
-/** The version that is installed, from the package itself: package.json only says what was asked for. */
+/** The installed version. package.json of this folder has only the requested range. */
 export function versionOf(name) {
   return JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url))).version;
 }
 
 /**
- * Runs one queue in one of its settings and exits.
+ * Measures one queue in one of its settings and exits.
  *
- * `queue.settings[name]` is `{ described, wakes, … }`; `queue.open(url, setting)` gives the queue's side:
- * - `enqueue(from, count)` enqueues jobs by the queue's own bulk API;
- * - `enqueueOne()` enqueues one that is handled like the others;
- * - `start(handle)` starts the workers, which call `handle()` once per job;
- * - `stop()` ends them;
- * - `unfinished` is SQL that counts the jobs that are not finished.
+ * `queue.settings[name]` is `{ description, wakes, … }`. `queue.open(url, setting)` returns an
+ * adapter:
+ * - `enqueue(from, count)` enqueues jobs by the bulk call of the queue;
+ * - `enqueueOne()` enqueues a single job;
+ * - `start(handle)` starts the workers, which call `handle()` once for each job;
+ * - `stop()` stops the workers;
+ * - `unfinished` is SQL that counts the unfinished jobs.
  */
 export async function run(queue) {
   const [name, jobsText, deadlineText] = process.argv.slice(2);
@@ -70,44 +74,44 @@ async function measure(queue, setting, jobs, server) {
   const client = new pg.Client(url);
   await client.connect();
   await demandDurability(client);
-  const side = await queue.open(url, setting);
-  const unfinished = async () => Number((await client.query(side.unfinished)).rows[0].count);
+  const adapter = await queue.open(url, setting);
+  const unfinished = async () => Number((await client.query(adapter.unfinished)).rows[0].count);
   const finished = async () => {
-    while ((await unfinished()) > 0) await pause(LOOK_MS);
+    while ((await unfinished()) > 0) await pause(CHECK_INTERVAL_MS);
   };
 
   for (let from = 0; from < jobs; from += ENQUEUE_CHUNK) {
-    await side.enqueue(from, Math.min(ENQUEUE_CHUNK, jobs - from));
+    await adapter.enqueue(from, Math.min(ENQUEUE_CHUNK, jobs - from));
   }
   expect('jobs enqueued', await unfinished(), jobs);
   await client.query('analyze');
   say(`enqueued ${jobs}`);
 
   let handled = 0;
-  let woken = () => {};
+  let onHandled = () => {};
   const handle = () => {
     handled += 1;
-    woken();
+    onHandled();
   };
-  const progress = setInterval(() => say(`handled ${handled} of ${jobs}`), PROGRESS_MS);
-  const began = performance.now();
-  await side.start(handle);
+  const progress = setInterval(() => say(`handled ${handled} of ${jobs}`), PROGRESS_INTERVAL_MS);
+  const startedAt = performance.now();
+  await adapter.start(handle);
   if (handled < jobs) {
     await new Promise((resolve) => {
-      woken = () => handled >= jobs && resolve();
-      woken();
+      onHandled = () => handled >= jobs && resolve();
+      onHandled();
     });
   }
   await finished();
-  const seconds = (performance.now() - began) / 1000;
+  const seconds = (performance.now() - startedAt) / 1000;
   clearInterval(progress);
   expect('handler calls', handled, jobs);
 
-  const latency = setting.wakes ? await idleLatency(side, (callback) => (woken = callback)) : null;
+  const latency = setting.wakes ? await idleLatency(adapter, (callback) => (onHandled = callback)) : null;
   expect('handler calls', handled, jobs + (latency?.length ?? 0));
-  // The last handler's end is still to be written down, and stopping may come before that.
+  // The completion of the last job may not be written yet, and a stop would prevent it.
   await finished();
-  await side.stop();
+  await adapter.stop();
   expect('jobs unfinished', await unfinished(), 0);
   await client.end();
   await dropDatabase(server);
@@ -115,7 +119,7 @@ async function measure(queue, setting, jobs, server) {
     peer: queue.name,
     version: versionOf(queue.name),
     runtime: `node ${process.versions.node}`,
-    settings: setting.described,
+    settings: setting.description,
     jobs,
     seconds,
     per_second: jobs / seconds,
@@ -124,12 +128,15 @@ async function measure(queue, setting, jobs, server) {
   };
 }
 
-/** From before the call that enqueues to the handler's first line, in one process and so by one clock. */
-async function idleLatency(side, onHandled) {
+/**
+ * The times in milliseconds from before the enqueue to the start of the handler, sorted. Both run
+ * in this process and use the same clock.
+ */
+async function idleLatency(adapter, onHandled) {
   const samples = [];
   for (let sample = 0; sample < LATENCY_SAMPLES; sample += 1) {
     await pause(LATENCY_PAUSE_MS);
-    const began = performance.now();
+    const startedAt = performance.now();
     const handled = new Promise((resolve, reject) => {
       const late = setTimeout(
         () => reject(new Error(`a single job was not handled within ${LATENCY_TIMEOUT_MS} ms`)),
@@ -137,10 +144,10 @@ async function idleLatency(side, onHandled) {
       );
       onHandled(() => {
         clearTimeout(late);
-        resolve(performance.now() - began);
+        resolve(performance.now() - startedAt);
       });
     });
-    await side.enqueueOne();
+    await adapter.enqueueOne();
     samples.push(await handled);
   }
   onHandled(() => {});
@@ -151,15 +158,15 @@ function quantile(sorted, share) {
   return sorted[Math.min(sorted.length - 1, Math.ceil(share * sorted.length) - 1)];
 }
 
-function expect(what, found, expected) {
-  if (found !== expected) throw new Error(`${what}: ${found}, expected ${expected}`);
+function expect(name, count, expected) {
+  if (count !== expected) throw new Error(`${name}: ${count}, expected ${expected}`);
 }
 
 export function pause(ms) {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** A queue that does not wait for the disk does other work than the rest. */
+/** Fails unless commits wait for the disk. Without that, the queues would not do the same work. */
 async function demandDurability(client) {
   for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes']) {
     const { rows } = await client.query('select current_setting($1) as value', [setting]);

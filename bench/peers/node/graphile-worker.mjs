@@ -1,18 +1,18 @@
-// graphile-worker. What can be set, and what its authors set to be fast, is on its page "Performance"
+// graphile-worker. Its options, and the fast settings of its authors, are on its page "Performance"
 // (worker.graphile.org/docs/performance) and in the documentation of `WorkerOptions`.
 
 import { Logger, makeWorkerUtils, run as runWorkers } from 'graphile-worker';
 import { run } from './common.mjs';
 
 const TASK = 'noop';
-/** The concurrency and the pool of its own performance tests. */
+/** The concurrency and the pool size of its own performance tests. */
 const CONCURRENT = { concurrentJobs: 24, maxPoolSize: 25 };
 
 const settings = {
-  defaults: { described: 'defaults (concurrency 1)', wakes: true, worker: {} },
-  concurrent: { described: 'concurrency 24', wakes: true, worker: CONCURRENT },
+  defaults: { description: 'defaults (concurrency 1)', wakes: true, worker: {} },
+  concurrent: { description: 'concurrency 24', wakes: true, worker: CONCURRENT },
   batched: {
-    described: 'concurrency 24, local queue 500, completion batched',
+    description: 'concurrency 24, local queue 500, completion batched',
     wakes: true,
     worker: { ...CONCURRENT, localQueue: { size: 500 }, completeJobBatchDelay: 0, failJobBatchDelay: 0 },
   },

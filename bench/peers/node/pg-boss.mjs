@@ -1,5 +1,5 @@
-// pg-boss. Its options are documented at pgboss.io/api/workers, pgboss.io/api/queues and with the types `WorkOptions`,
-// `Queue` and `ConstructorOptions`.
+// pg-boss. Its options are documented at pgboss.io/api/workers, at pgboss.io/api/queues, and with
+// the types `WorkOptions`, `Queue` and `ConstructorOptions`.
 
 import { PgBoss } from 'pg-boss';
 import { run } from './common.mjs';
@@ -7,12 +7,12 @@ import { run } from './common.mjs';
 const QUEUE = 'noop';
 
 const settings = {
-  // A worker takes one job, then waits for the rest of two seconds.
-  defaults: { described: 'defaults (1 job every 2 s)', wakes: false, instance: {}, queue: {}, worker: {} },
-  // Woken by notifications when idle, fetching without a pause as long as batches come back full; a table of its own
-  // is what is documented for a large queue.
+  // A worker takes one job every two seconds.
+  defaults: { description: 'defaults (1 job every 2 s)', wakes: false, instance: {}, queue: {}, worker: {} },
+  // An idle worker is woken by notifications. It fetches without a pause while batches are full.
+  // The documentation recommends a separate partition for a large queue.
   batched: {
-    described: 'batch 1000, 2 workers, burst while batches are full, notify, own partition',
+    description: 'batch 1000, 2 workers, burst while batches are full, notify, own partition',
     wakes: true,
     instance: { useListenNotify: true },
     queue: { notify: true, partition: true },
@@ -26,7 +26,7 @@ async function open(connectionString, setting) {
   await boss.start();
   await boss.createQueue(QUEUE, setting.queue);
   return {
-    // Its completed jobs stay, a week by default.
+    // Completed jobs stay for a week by default.
     unfinished: `select count(*) from pgboss.job where name = '${QUEUE}' and state <> 'completed'`,
     enqueue: (from, count) =>
       boss.insert(QUEUE, Array.from({ length: count }, (_, i) => ({ data: { i: from + i } }))),

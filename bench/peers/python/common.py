@@ -1,11 +1,11 @@
-"""What every queue for Python is put through, so that only the queue differs.
+"""The measurement, which is the same for every queue for Python.
 
-A database of its own, the jobs enqueued before the clock starts, the clock stopped when the database says that nothing
-is left, and then single jobs into the idle queue.
+It creates a database. All jobs are enqueued before the clock starts. The clock stops when the
+database has no unfinished job. Then single jobs are enqueued into the idle queue.
 
-Called as `python PROGRAM SETTING JOBS DEADLINE_SECONDS`, with the server's URL in PEER_POSTGRES. Progress goes to
-stderr, the result to stdout as one line of JSON; a failure ends with a non-zero exit and its reason as stderr's last
-line.
+Usage: `python PROGRAM SETTING JOBS DEADLINE_SECONDS`, with the URL of the server in PEER_POSTGRES.
+Progress goes to stderr. The result goes to stdout as one line of JSON. A failure has a non-zero
+exit code, and the last line on stderr is its reason.
 """
 
 import asyncio
@@ -23,23 +23,24 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 DATABASE = "tidegate_peer_python"
-# One call enqueues as many: enough to be quick, few enough for every queue's statement.
+# The number of jobs in one bulk call. Larger statements exceed the limits of some queues.
 ENQUEUE_CHUNK = 2000
-# Single jobs into the idle queue: 200 give a 99th percentile that two slow ones do not make up.
+# The number of single jobs for the idle latency. With 200 samples, two slow ones do not decide the
+# 99th percentile.
 LATENCY_SAMPLES = 200
-# Between two of them everything comes to rest, completion included.
+# The pause between two single jobs, so that the queue can complete the job and become idle.
 LATENCY_PAUSE_S = 0.02
 LATENCY_TIMEOUT_S = 10
-PROGRESS_S = 2
-LOOK_S = 0.005
+PROGRESS_INTERVAL_S = 2
+CHECK_INTERVAL_S = 0.005
 
 
-class Wrong(Exception):
-    """The run is worth nothing, and why."""
+class RunFailed(Exception):
+    """The reason why a run gives no figures."""
 
 
-class Handled:
-    """Counts handler calls, and wakes whoever waits for a number of them."""
+class CallCounter:
+    """Counts handler calls and wakes a task that waits for a number of them."""
 
     def __init__(self):
         self.count = 0
@@ -52,7 +53,7 @@ class Handled:
             self._reached.set_result(time.perf_counter())
 
     def reach(self, target):
-        """A future that holds the time of the call that made it `target` calls."""
+        """Returns a future with the time of call number `target`."""
         self._reached = asyncio.get_running_loop().create_future()
         self._target = target
         if self.count >= target:
@@ -65,14 +66,17 @@ def say(text):
 
 
 def run(queue, runner=asyncio.run):
-    """Runs one queue in one of its settings and exits.
+    """Measures one queue in one of its settings and exits.
 
-    `queue` has `name`, `settings` (each a dict with `described` and `wakes`), `unfinished` (SQL that counts the jobs
-    that are not finished) and `open(url, setting)`: an async context manager whose value has
+    `queue` has `name`, `settings` (each a dict with `description` and `wakes`), `unfinished` (SQL
+    that counts the unfinished jobs) and `open(url, setting)`, an async context manager. Its value
+    is an adapter:
 
-    - `enqueue(start, count)`, by the queue's own bulk API, and `enqueue_one()`;
-    - `start(handle)`: starts the workers, which call `handle()` once per job, and returns a task that ends with them;
-    - `stop()`.
+    - `enqueue(start, count)` enqueues jobs by the bulk call of the queue;
+    - `enqueue_one()` enqueues a single job;
+    - `start(handle)` starts the workers, which call `handle()` once for each job, and returns a
+      task that ends with the workers;
+    - `stop()` stops the workers.
     """
     try:
         name, jobs, deadline_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -101,29 +105,29 @@ async def measure(queue, setting, jobs, server):
     url = await fresh_database(server)
     client = await asyncpg.connect(url)
     await demand_durability(client)
-    async with queue.open(url, setting) as side:
+    async with queue.open(url, setting) as adapter:
         for start in range(0, jobs, ENQUEUE_CHUNK):
-            await side.enqueue(start, min(ENQUEUE_CHUNK, jobs - start))
+            await adapter.enqueue(start, min(ENQUEUE_CHUNK, jobs - start))
         expect("jobs enqueued", await client.fetchval(queue.unfinished), jobs)
         await client.execute("analyze")
         say(f"enqueued {jobs}")
 
-        handled = Handled()
+        handled = CallCounter()
         progress = asyncio.create_task(show_progress(handled, jobs))
         all_handled = handled.reach(jobs)
-        began = time.perf_counter()
-        workers = side.start(handled)
-        await unless_dead(workers, all_handled)
+        started_at = time.perf_counter()
+        workers = adapter.start(handled)
+        await unless_workers_end(workers, all_handled)
         await all_finished(client, queue)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started_at
         progress.cancel()
         expect("handler calls", handled.count, jobs)
 
-        latency = await idle_latency(side, handled, workers) if setting["wakes"] else None
+        latency = await idle_latency(adapter, handled, workers) if setting["wakes"] else None
         expect("handler calls", handled.count, jobs + len(latency or []))
-        # The last handler's end is still to be written down, and stopping may come before that.
+        # The completion of the last job may not be written yet, and a stop would prevent it.
         await all_finished(client, queue)
-        await side.stop()
+        await adapter.stop()
         await workers
     expect("jobs unfinished", await client.fetchval(queue.unfinished), 0)
     await client.close()
@@ -132,7 +136,7 @@ async def measure(queue, setting, jobs, server):
         "peer": queue.name,
         "version": version(queue.name),
         "runtime": f"python {platform.python_version()}",
-        "settings": setting["described"],
+        "settings": setting["description"],
         "jobs": jobs,
         "seconds": seconds,
         "per_second": jobs / seconds,
@@ -143,37 +147,40 @@ async def measure(queue, setting, jobs, server):
 
 async def all_finished(client, queue):
     while await client.fetchval(queue.unfinished) > 0:
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CHECK_INTERVAL_S)
 
 
-async def idle_latency(side, handled, workers):
-    """From before the call that enqueues to the handler's first line, in one process and so by one clock."""
+async def idle_latency(adapter, handled, workers):
+    """Returns the times in milliseconds from before the enqueue to the start of the handler.
+
+    They are sorted. Both ends are in this process and use the same clock.
+    """
     samples = []
     for _ in range(LATENCY_SAMPLES):
         await asyncio.sleep(LATENCY_PAUSE_S)
         reached = handled.reach(handled.count + 1)
-        began = time.perf_counter()
-        await side.enqueue_one()
+        started_at = time.perf_counter()
+        await adapter.enqueue_one()
         try:
-            ended = await asyncio.wait_for(unless_dead(workers, reached), LATENCY_TIMEOUT_S)
+            ended = await asyncio.wait_for(unless_workers_end(workers, reached), LATENCY_TIMEOUT_S)
         except (TimeoutError, asyncio.TimeoutError):
-            raise Wrong(f"a single job was not handled within {LATENCY_TIMEOUT_S} s") from None
-        samples.append((ended - began) * 1000)
+            raise RunFailed(f"a single job was not handled within {LATENCY_TIMEOUT_S} s") from None
+        samples.append((ended - started_at) * 1000)
     return sorted(samples)
 
 
-async def unless_dead(workers, awaited):
-    """What is awaited, or the workers' own failure if they end before."""
-    await asyncio.wait({workers, awaited}, return_when=asyncio.FIRST_COMPLETED)
-    if not awaited.done():
+async def unless_workers_end(workers, future):
+    """Returns the result of `future`, or fails with the workers if they end first."""
+    await asyncio.wait({workers, future}, return_when=asyncio.FIRST_COMPLETED)
+    if not future.done():
         await workers
-        raise Wrong("the workers ended before their jobs")
-    return awaited.result()
+        raise RunFailed("the workers ended before all jobs were handled")
+    return future.result()
 
 
 async def show_progress(handled, jobs):
     while True:
-        await asyncio.sleep(PROGRESS_S)
+        await asyncio.sleep(PROGRESS_INTERVAL_S)
         say(f"handled {handled.count} of {jobs}")
 
 
@@ -181,17 +188,17 @@ def quantile(ordered, share):
     return ordered[min(len(ordered) - 1, math.ceil(share * len(ordered)) - 1)]
 
 
-def expect(what, found, expected):
-    if found != expected:
-        raise Wrong(f"{what}: {found}, expected {expected}")
+def expect(name, count, expected):
+    if count != expected:
+        raise RunFailed(f"{name}: {count}, expected {expected}")
 
 
 async def demand_durability(client):
-    """A queue that does not wait for the disk does other work than the rest."""
+    """Fails unless commits wait for the disk, so that all queues do the same work."""
     for setting in ("fsync", "synchronous_commit", "full_page_writes"):
         value = await client.fetchval("select current_setting($1)", setting)
         if value != "on":
-            raise Wrong(f"the server has {setting} = {value}; it must be on")
+            raise RunFailed(f"the server has {setting} = {value}; it must be on")
 
 
 async def fresh_database(server):

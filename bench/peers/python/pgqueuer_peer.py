@@ -1,5 +1,7 @@
-"""pgqueuer. Its settings are documented in its guide "Performance Tuning"; asyncpg is the driver that its "Benchmarks"
-page recommends, and uvloop is what its own command line runs on."""
+"""pgqueuer. Its guide "Performance Tuning" documents its settings.
+
+Its page "Benchmarks" recommends the driver asyncpg, and its own command line runs on uvloop.
+"""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -18,9 +20,9 @@ class Queue:
     name = "pgqueuer"
     unfinished = "select count(*) from pgqueuer"
     settings = {
-        "defaults": {"described": "defaults (batch 10)", "wakes": True, "run": {}, "autovacuum": False},
+        "defaults": {"description": "defaults (batch 10)", "wakes": True, "run": {}, "autovacuum": False},
         "batched": {
-            "described": "batch 500, its autovacuum settings",
+            "description": "batch 500, its autovacuum settings",
             "wakes": True,
             "run": {"batch_size": 500},
             "autovacuum": True,
@@ -36,13 +38,13 @@ class Queue:
             await queries.install()
             if setting["autovacuum"]:
                 await queries.optimize_autovacuum()
-            yield Side(queries, PgQueuer(AsyncpgDriver(consumer)), setting["run"])
+            yield Adapter(queries, PgQueuer(AsyncpgDriver(consumer)), setting["run"])
         finally:
             await producer.close()
             await consumer.close()
 
 
-class Side:
+class Adapter:
     def __init__(self, queries, workers, options):
         self.queries = queries
         self.workers = workers

@@ -1,5 +1,7 @@
-"""procrastinate. Its guide "Execute multiple jobs at the same time" sets the concurrency, "Delete finished jobs" tells
-how to keep the table small."""
+"""procrastinate. Its guide "Execute multiple jobs at the same time" documents the concurrency.
+
+Its guide "Delete finished jobs" explains how to keep the table small.
+"""
 
 import asyncio
 import logging
@@ -9,7 +11,7 @@ import procrastinate
 
 from common import run
 
-# It writes a line per job.
+# It logs a line for each job by default.
 logging.getLogger("procrastinate").setLevel(logging.ERROR)
 
 
@@ -17,9 +19,9 @@ class Queue:
     name = "procrastinate"
     unfinished = "select count(*) from procrastinate_jobs where status in ('todo', 'doing')"
     settings = {
-        "defaults": {"described": "defaults (concurrency 1)", "wakes": True, "worker": {}, "pool": {}},
+        "defaults": {"description": "defaults (concurrency 1)", "wakes": True, "worker": {}, "pool": {}},
         "concurrent": {
-            "described": "concurrency 30, 32 connections, finished jobs deleted",
+            "description": "concurrency 30, 32 connections, finished jobs deleted",
             "wakes": True,
             "worker": {"concurrency": 30, "delete_jobs": "always"},
             "pool": {"max_size": 32},
@@ -32,10 +34,10 @@ class Queue:
         app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=url, **setting["pool"]))
         async with app.open_async():
             await app.schema_manager.apply_schema_async()
-            yield Side(app, setting["worker"])
+            yield Adapter(app, setting["worker"])
 
 
-class Side:
+class Adapter:
     def __init__(self, app, options):
         self.app = app
         self.options = options
@@ -66,7 +68,7 @@ class Side:
             await self.worker
 
     async def stop(self):
-        # How a worker inside another program is told to finish what it has.
+        # A cancelled worker finishes the jobs that it has fetched.
         self.worker.cancel()
 
 

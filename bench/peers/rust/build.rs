@@ -1,4 +1,4 @@
-//! Hands the versions that were locked to the program, which has to report what it really ran.
+//! Passes the locked versions of the queues to the program, which reports them.
 
 fn main() {
     println!("cargo::rerun-if-changed=Cargo.lock");
@@ -6,7 +6,7 @@ fn main() {
     for (package, variable) in [("apalis-postgres", "APALIS_POSTGRES"), ("graphile_worker", "GRAPHILE_WORKER")] {
         let entry = format!("name = \"{package}\"\nversion = \"");
         let version = lock.split_once(&entry).and_then(|(_, rest)| rest.split_once('"'));
-        let (version, _) = version.expect("a dependency is in the lock file");
+        let (version, _) = version.expect("the lock file contains every dependency");
         println!("cargo::rustc-env={variable}_VERSION={version}");
     }
 }

@@ -1,4 +1,4 @@
-//! The app that scenarios run: triggers on the app's own events, each with a native handler.
+//! The app of the scenarios: triggers on the app's own events, each with a native handler.
 
 use super::store::Store;
 use anyhow::{Context as _, ensure};
@@ -8,20 +8,20 @@ use tidegate_core::{
 };
 use tidegate_ports::{Deployment, Emission};
 
-/// An app on some store.
+/// An app that is deployed on a store.
 #[derive(Clone, Debug)]
 pub struct App {
     name: AppName,
     by: PrincipalId,
 }
 
-/// Of an event that says little: what a handler looks up by.
+/// The data of a small event.
 pub(crate) const SMALL: &str = r#"{"order":1,"customer":"ada","total":12.50}"#;
-/// Events in one emission, when many are emitted.
-const EMISSION: usize = 1_000;
+/// The number of events in one emission of [`App::emit_many`].
+const EVENTS_PER_EMISSION: usize = 1_000;
 
 impl App {
-    /// Makes the app with exactly these triggers, each listening to the events of its own name.
+    /// Deploys the app with these triggers. Each matches the events of its own name.
     pub async fn deploy<S: Store>(store: &S, triggers: &[&str]) -> anyhow::Result<Self> {
         let rules = triggers.iter().map(|name| {
             let rule = Match::App { event_type: Pattern::new(*name)?, subject: Pattern::any() };
@@ -30,7 +30,7 @@ impl App {
         Self::deploy_rules(store, rules.collect::<anyhow::Result<_>>()?).await
     }
 
-    /// The same with any rules.
+    /// Deploys the app with one trigger for each rule.
     pub async fn deploy_rules<S: Store>(store: &S, rules: Vec<(&str, Match)>) -> anyhow::Result<Self> {
         let app = Self { name: AppName::new("bench")?, by: PrincipalId::new("admin")? };
         let specs = rules.into_iter().map(|(name, rule)| {
@@ -47,29 +47,28 @@ impl App {
         });
         let triggers = specs.collect::<anyhow::Result<_>>()?;
         let deployment = Deployment { scripts: Vec::new(), triggers };
-        store.deploy(&app.name, &deployment, &app.by).await.context("the app cannot be deployed")?;
+        store.deploy(&app.name, &deployment, &app.by).await.context("the app was not deployed")?;
         Ok(app)
     }
 
-    /// Its name.
     #[must_use]
     pub fn name(&self) -> &AppName {
         &self.name
     }
 
-    /// From outside, as whoever deployed it.
+    /// The cause of an event from outside. The actor is the principal that deployed the app.
     #[must_use]
     pub fn cause(&self) -> Cause {
         Cause::outside(self.by.clone())
     }
 
-    /// The lane of one of its triggers.
+    /// The lane of a trigger of this app.
     pub async fn lane<S: Store>(&self, store: &S, trigger: &str) -> anyhow::Result<TriggerId> {
         let found = tidegate_ports::TriggerStore::get(store, &self.name, &TriggerName::new(trigger)?).await?;
-        Ok(found.with_context(|| format!("there is no trigger {trigger}"))?.id)
+        Ok(found.with_context(|| format!("the app has no trigger {trigger}"))?.id)
     }
 
-    /// An emission of some events of one type, each with its own data.
+    /// An emission with one event for each entry of `data`, all of one type.
     pub fn emission(&self, event_type: &str, data: Vec<Json>) -> anyhow::Result<Emission> {
         let (event_type, subject) = (EventType::new(event_type)?, Subject::new("order/1")?);
         let event = |data| NewEvent { event_type: event_type.clone(), subject: subject.clone(), data };
@@ -77,7 +76,7 @@ impl App {
         Ok(Emission { app: self.name.clone(), events, cause: self.cause(), idempotency_key: None })
     }
 
-    /// Emits `count` events through the store, in as few transactions as a client would. Nobody is woken here.
+    /// Emits `count` events through the store, 1,000 in each transaction. It wakes no dispatcher.
     pub async fn emit_many<S: Store>(
         &self,
         store: &S,
@@ -88,11 +87,11 @@ impl App {
         let data = Json::parse(SMALL)?;
         let mut left = count;
         while left > 0 {
-            let some = left.min(EMISSION);
+            let some = left.min(EVENTS_PER_EMISSION);
             let emission = self.emission(event_type, vec![data.clone(); some])?;
             let emitted = tidegate_ports::OutboxStore::emit(store, &emission).await?;
             let rows: usize = emitted.iter().map(|one| one.lanes.len()).sum();
-            ensure!(rows == some, "{some} events made {rows} deliveries, one each was expected");
+            ensure!(rows == some, "{some} events made {rows} deliveries; each event makes one");
             on_emitted(some);
             left -= some;
         }

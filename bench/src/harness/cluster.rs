@@ -1,4 +1,4 @@
-//! The Postgres that everything on Postgres is measured on: a server of our own, gone with this process.
+//! The throw-away Postgres server of a run. It is removed with this process.
 
 use crate::sql;
 use anyhow::Context as _;
@@ -6,22 +6,23 @@ use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 use std::sync::atomic::{AtomicU32, Ordering};
 use testkit::{PgCluster, PgOptions};
 
-/// The server, with Postgres's defaults but for [`SETTINGS`].
+/// A server with the defaults of Postgres, except for [`SETTINGS`].
 #[derive(Debug)]
 pub struct Cluster {
     cluster: PgCluster,
-    made: AtomicU32,
+    database_count: AtomicU32,
 }
 
-/// A database of its own for one run.
+/// A database for one repeat of a scenario.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// Where clients connect.
+    /// The URL for clients.
     pub url: String,
     name: String,
 }
 
-/// How the server differs from Postgres's defaults, and what it keeps of them for safety's sake; shown in each report.
+/// The settings that differ from the defaults of Postgres, and the defaults that make commits
+/// durable. Each report shows them.
 pub(crate) const SETTINGS: &[(&str, &str)] = &[
     ("shared_buffers", "512MB"),
     ("max_wal_size", "4GB"),
@@ -33,60 +34,60 @@ const SHARED_BUFFERS_MB: u32 = 512;
 const CONNECTIONS_MAX: u32 = 200;
 
 impl Cluster {
-    /// Makes and starts it.
+    /// Creates and starts a server.
     pub async fn start() -> anyhow::Result<Self> {
         let settings = SETTINGS.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
         let options = PgOptions { max_connections: CONNECTIONS_MAX, shared_buffers_mb: SHARED_BUFFERS_MB, settings };
         let cluster = tokio::task::spawn_blocking(move || PgCluster::create(&options)).await??;
-        Ok(Self { cluster, made: AtomicU32::new(0) })
+        Ok(Self { cluster, database_count: AtomicU32::new(0) })
     }
 
-    /// The server's version, for people.
+    /// The version of the server as text.
     #[must_use]
     pub fn version(&self) -> String {
         self.cluster.version()
     }
 
-    /// Where somebody connects who makes databases of his own.
+    /// The URL of a user that may create databases.
     #[must_use]
     pub fn url(&self) -> String {
         self.cluster.url()
     }
 
-    /// A new, empty database.
+    /// Creates an empty database.
     pub async fn database(&self) -> anyhow::Result<Database> {
-        let name = format!("bench_{}", self.made.fetch_add(1, Ordering::Relaxed));
+        let name = format!("bench_{}", self.database_count.fetch_add(1, Ordering::Relaxed));
         let mut connection = PgConnection::connect(&self.cluster.url()).await?;
         connection.execute(AssertSqlSafe(format!("create database {name}"))).await?;
         Ok(Database { url: self.cluster.url_of(&name), name })
     }
 
-    /// Removes it, so that its files and its vacuums do not weigh on the next run.
+    /// Drops a database, so that its files and vacuums do not slow down the next repeat.
     pub async fn remove(&self, database: Database) -> anyhow::Result<()> {
         let mut connection = PgConnection::connect(&self.cluster.url()).await?;
         let remove = AssertSqlSafe(format!("drop database {} with (force)", database.name));
-        connection.execute(remove).await.context("the database of a run cannot be removed")?;
+        connection.execute(remove).await.context("the database of a repeat was not dropped")?;
         Ok(())
     }
 }
 
 impl Database {
-    /// A connection as any client has it.
+    /// Opens a connection with default options.
     pub async fn client(&self) -> anyhow::Result<PgConnection> {
-        PgConnection::connect(&self.url).await.context("the database of a run cannot be reached")
+        PgConnection::connect(&self.url).await.context("no connection to the database of a repeat")
     }
 
-    /// Vacuums, analyzes and writes a checkpoint: what every run begins after.
-    pub async fn settle_down(&self) -> anyhow::Result<()> {
+    /// Runs a vacuum, an analyze and a checkpoint. Every measurement begins after it.
+    pub async fn vacuum_and_checkpoint(&self) -> anyhow::Result<()> {
         let mut client = self.client().await?;
-        // Statement by statement: a vacuum refuses to be one of several in a message.
-        for statement in sql::settle_down.lines().filter(|line| !line.starts_with("--")) {
+        // A vacuum cannot share a message with other statements.
+        for statement in sql::vacuum_and_checkpoint.lines().filter(|line| !line.starts_with("--")) {
             client.execute(statement).await?;
         }
         Ok(())
     }
 
-    /// Rows in the outbox.
+    /// The number of rows in the outbox.
     pub async fn outbox_count(&self) -> anyhow::Result<i64> {
         Ok(sqlx::query_scalar(sql::outbox_count).fetch_one(&mut self.client().await?).await?)
     }

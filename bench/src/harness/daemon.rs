@@ -1,4 +1,4 @@
-//! The real daemon, as a process of its own, and a client of its HTTP.
+//! The real daemon as a process, and an HTTP client for it.
 
 use crate::context::Context;
 use anyhow::{Context as _, ensure};
@@ -12,27 +12,27 @@ use std::path::Path;
 use testkit::{Daemon, DaemonSpec, free_port};
 use tokio::net::TcpStream;
 
-/// A daemon that is killed when this is dropped.
+/// A running daemon. Its drop kills the process.
 #[derive(Debug)]
 pub(crate) struct Process {
     daemon: Daemon,
 }
 
-/// One connection to it, kept open.
+/// A keep-alive connection to the daemon.
 #[derive(Debug)]
 pub(crate) struct Client {
     requests: SendRequest<Full<Bytes>>,
     host: String,
 }
 
-/// Only this process knows it, and only on the loopback address.
+/// The admin token. The daemon listens only on the loopback address.
 const TOKEN: &str = "tg_bench_0123456789abcdef0123456789abcdef0123456789";
 
 impl Process {
-    /// Starts it on the store at `url`, with its defaults, and waits until it is ready.
+    /// Starts a daemon with default settings on the store at `url` and waits until it is ready.
     pub(crate) async fn start(context: &Context, url: &str, folder: &Path) -> anyhow::Result<Self> {
         let binary = context.daemon.clone();
-        ensure!(binary.is_file(), "there is no daemon {}; `cargo xtask bench` builds it", binary.display());
+        ensure!(binary.is_file(), "the daemon {} does not exist; `cargo xtask bench` builds it", binary.display());
         let port = free_port();
         let env = [
             ("TIDEGATE_STORE_URL", url.to_owned()),
@@ -47,39 +47,38 @@ impl Process {
             log_folder: folder.to_owned(),
             name: "daemon".to_owned(),
         };
-        // It waits with its thread; a panic says what the daemon wrote.
+        // `start` blocks its thread. Its panic message contains the log of the daemon.
         let daemon =
-            tokio::task::spawn_blocking(move || Daemon::start(spec)).await.context("the daemon does not start")?;
+            tokio::task::spawn_blocking(move || Daemon::start(spec)).await.context("the daemon did not start")?;
         Ok(Self { daemon })
     }
 
-    /// What the kernel calls it.
+    /// The process id of the daemon.
     #[must_use]
     pub(crate) fn id(&self) -> u32 {
         self.daemon.id()
     }
 
-    /// Asks it to end, and waits until it has.
+    /// Terminates the daemon and waits for its exit.
     pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         let ended = tokio::task::spawn_blocking(move || self.daemon.terminate()).await?;
         ensure!(ended.success(), "the daemon ended with {ended}");
         Ok(())
     }
 
-    /// A new connection.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let host = format!("127.0.0.1:{}", self.daemon.port());
         let stream = TcpStream::connect(&host).await?;
         stream.set_nodelay(true)?;
         let (requests, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-        // Ends with the client, or with the daemon; whoever sends is told then.
+        // The task ends with the client or the daemon. A later request then fails.
         tokio::spawn(async move { connection.await.ok() });
         Ok(Client { requests, host })
     }
 }
 
 impl Client {
-    /// Sends one request and reads the whole answer; fails unless it is a success.
+    /// Sends one request and reads the response. Fails unless its status is a success.
     pub(crate) async fn send(&mut self, method: Method, path: &str, body: &str) -> anyhow::Result<Bytes> {
         let request = Request::builder()
             .method(method)
@@ -92,11 +91,11 @@ impl Client {
         let response = self.requests.send_request(request).await?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
-        ensure!(status.is_success(), "{path} was answered with {status}: {}", String::from_utf8_lossy(&body));
+        ensure!(status.is_success(), "{path}: status {status}: {}", String::from_utf8_lossy(&body));
         Ok(body)
     }
 
-    /// Deploys the app `bench` with these scripts and triggers.
+    /// Deploys the app `bench` with the given scripts and triggers.
     pub(crate) async fn deploy(&mut self, scripts: &Value, triggers: &Value) -> anyhow::Result<()> {
         let app = serde_json::json!({"scripts": scripts, "triggers": triggers}).to_string();
         self.send(Method::PUT, "/v1/apps/bench", &app).await.map(drop)

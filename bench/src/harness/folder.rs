@@ -1,34 +1,34 @@
-//! Where files of a run go: a temporary folder on a real disk. In memory a commit would cost nothing, and every figure
-//! about commits would be a lie.
+//! The temporary folder of a run. It must be on a real disk: in memory a commit costs nothing, and
+//! all figures about commits would be wrong.
 
 use anyhow::{Context as _, ensure};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
-/// Removed with all that is in it when it is dropped.
+/// A temporary folder. Its drop removes it with its content.
 #[derive(Debug)]
 pub struct Folder {
     folder: TempDir,
-    /// Where it lies, for the report.
+    /// The disk of the folder, for the report.
     pub disk: Disk,
-    made: AtomicU32,
+    subfolder_count: AtomicU32,
 }
 
-/// What a folder lies on.
+/// A mounted file system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {
-    /// Such as `/dev/vda1`.
+    /// The path of the device, such as `/dev/vda1`.
     pub device: String,
-    /// Such as `ext4`.
+    /// The type of the file system, such as `ext4`.
     pub file_system: String,
 }
 
-/// File systems that forget everything at once, or write nothing.
+/// File systems in memory.
 const IN_MEMORY: &[&str] = &["tmpfs", "ramfs", "devtmpfs", "zram"];
 
 impl Folder {
-    /// A new one in the system's place for temporary files; `TMPDIR` names another.
+    /// Creates a folder in the system's folder for temporary files, or in `TMPDIR`.
     pub fn create() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("tidegate-bench-").tempdir().context("no temporary folder")?;
         let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
@@ -37,28 +37,29 @@ impl Folder {
         let disk = disk_of(&mounts, &path).unwrap_or_else(unknown);
         ensure!(
             !IN_MEMORY.contains(&disk.file_system.as_str()),
-            "{} is in memory ({}), where no commit is durable; nothing was measured. Set TMPDIR to a folder on a disk",
+            "{} is in memory ({}), so that no commit is durable; nothing was measured. Set TMPDIR to a folder on a disk",
             path.display(),
             disk.file_system
         );
-        Ok(Self { folder, disk, made: AtomicU32::new(0) })
+        Ok(Self { folder, disk, subfolder_count: AtomicU32::new(0) })
     }
 
-    /// The folder itself.
+    /// The path of the folder.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A new, empty folder within, for one run.
+    /// Creates an empty subfolder for one repeat.
     pub fn make(&self) -> anyhow::Result<PathBuf> {
-        let path = self.path().join(self.made.fetch_add(1, Ordering::Relaxed).to_string());
+        let path = self.path().join(self.subfolder_count.fetch_add(1, Ordering::Relaxed).to_string());
         std::fs::create_dir(&path)?;
         Ok(path)
     }
 }
 
-/// The mount with the longest path above `path`; of several on one path the last one hides the others.
+/// The mount with the longest path above `path`. A later mount on the same path hides an earlier
+/// one.
 fn disk_of(mounts: &str, path: &Path) -> Option<Disk> {
     let mut found: Option<(usize, Disk)> = None;
     for line in mounts.lines() {
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_lies_on_the_nearest_mount() {
+    fn a_folder_is_on_the_nearest_mount() {
         let mounts = "/dev/vda / ext4 rw 0 0\ntmpfs /tmp tmpfs rw 0 0\n/dev/b /my\\040disk xfs rw 0 0\n";
         for (path, expected) in [
             ("/var/tmp/x", Some("ext4")),

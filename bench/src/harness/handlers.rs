@@ -1,20 +1,20 @@
-//! Native handlers, as an embedding program has them.
+//! Native handlers, as in a program that embeds Tidegate.
 
 use std::sync::Arc;
 use tidegate_core::{Delivery, Effects, Outcome};
 use tidegate_ports::Executor;
 
-/// Does nothing, successfully.
+/// A handler that succeeds without any work.
 #[derive(Clone, Copy, Debug)]
 pub struct Noop;
 
 impl Executor for Noop {
     async fn execute(&self, _: Arc<Delivery>) -> Outcome {
-        done()
+        success()
     }
 }
 
-/// How a handler without effects ends.
-pub(super) fn done() -> Outcome {
+/// The outcome of a handler without effects.
+pub(super) fn success() -> Outcome {
     Outcome::Succeeded { effects: Effects::default(), reply: None }
 }

@@ -1,11 +1,11 @@
-//! What scenarios stand on: a server, files, daemons' insides, handlers.
+//! The parts of a scenario: a server, a folder, a dispatcher with its store, and handlers.
 
 mod app;
-mod clocked;
 mod cluster;
 mod daemon;
 mod folder;
 mod handlers;
+mod latency_probe;
 mod node;
 mod store;
 mod tally;
@@ -19,6 +19,6 @@ pub use store::Store;
 pub use tally::Tally;
 
 pub(crate) use app::SMALL;
-pub(crate) use clocked::Clocked;
 pub(crate) use cluster::{Database, SETTINGS};
 pub(crate) use daemon::Process;
+pub(crate) use latency_probe::LatencyProbe;

@@ -1,5 +1,5 @@
-//! One daemon's inside, in this process: the real driver on the real store, with an executor of the bench's own, on a
-//! runtime of its own with as many threads as the daemon has.
+//! The inside of one daemon in this process: the real driver on the real store, with an executor of
+//! the benchmark. It has its own runtime with as many threads as the daemon has.
 
 use super::store::Store;
 use anyhow::Context as _;
@@ -12,12 +12,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// A store, and a dispatcher on it once [`Node::dispatch`] was called.
+/// A store. [`Node::dispatch`] starts a dispatcher on it.
 #[derive(Debug)]
 pub struct Node<S> {
-    /// For emitting and for looking.
+    /// The store, for emits and queries.
     pub store: Arc<S>,
-    /// Wakes its dispatcher, as the daemon does after an emit of its own.
+    /// Wakes the dispatcher, as the daemon does after an emit.
     pub wake: WakeHandle,
     dispatcher: Option<Dispatcher>,
     runtime: Option<Runtime>,
@@ -30,18 +30,18 @@ struct Dispatcher {
     listening: JoinHandle<()>,
 }
 
-/// Longer than a dispatcher's own grace.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
-/// As many as the daemon has.
+/// Longer than the time that a dispatcher takes for a clean stop.
+const STOP_MAX: Duration = Duration::from_secs(20);
+/// The size of the command queue in the daemon.
 const COMMANDS_MAX: usize = 1_024;
 
 impl<S: Store> Node<S> {
-    /// Opens the store at `place`; nothing is dispatched yet.
+    /// Opens the store at `place` without a dispatcher.
     pub async fn open(place: &S::Place) -> anyhow::Result<Self> {
         let runtime = Builder::new_multi_thread().enable_all().thread_name("node").build()?;
         let opening = runtime.spawn(S::open(place.clone()));
         let opened = opening.await.context("the store panicked while it was opened").flatten();
-        // A runtime that is simply dropped would wait, and that is refused where futures run.
+        // A plain drop of a runtime blocks, and tokio panics if that happens in a task.
         match opened {
             Ok(store) => Ok(Self {
                 store: Arc::new(store),
@@ -56,11 +56,11 @@ impl<S: Store> Node<S> {
         }
     }
 
-    /// Begins to claim and to execute.
+    /// Starts a dispatcher.
     ///
     /// # Panics
     ///
-    /// If it was begun already.
+    /// If the node has a dispatcher already.
     pub fn dispatch<E: Executor>(&mut self, config: Config, executor: Arc<E>, observer: impl Observer) {
         assert!(self.dispatcher.is_none(), "a node has one dispatcher");
         OutboxStore::attach(&*self.store, self.wake.clone());
@@ -77,15 +77,16 @@ impl<S: Store> Node<S> {
             view,
         };
         let boot = Boot { incarnation, rng_key: RngKey(incarnation.0.as_u64_pair().1) };
-        let runtime = self.runtime.as_ref().expect("it lives until the node is stopped");
+        let runtime = self.runtime.as_ref().expect("only `stop` and `drop` take the runtime");
         let driver = runtime.spawn(drive(config, boot, ports, commanded));
         let (store, wake) = (Arc::clone(&self.store), self.wake.clone());
         let listening = runtime.spawn(async move { store.listen(wake).await });
         self.dispatcher = Some(Dispatcher { commands, driver, listening });
     }
 
-    /// Does something with the store where the node's own work is done: a connection belongs to the runtime that made it,
-    /// and one of another runtime would cost the dispatcher a detour for each answer.
+    /// Runs `work` with the store on the runtime of the node. A connection belongs to the runtime
+    /// that opened it, and a connection of another runtime would slow down every answer to the
+    /// dispatcher.
     pub async fn within<T: Send + 'static, F>(&self, work: impl FnOnce(Arc<S>) -> F) -> anyhow::Result<T>
     where
         F: Future<Output = anyhow::Result<T>> + Send + 'static,
@@ -93,17 +94,17 @@ impl<S: Store> Node<S> {
         self.spawn(work(Arc::clone(&self.store))).await.context("the work on the store panicked")?
     }
 
-    /// Runs `future` where the node's own work runs.
+    /// Runs `future` on the runtime of the node.
     pub fn spawn<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
-        self.runtime.as_ref().expect("it lives until the node is stopped").spawn(future)
+        self.runtime.as_ref().expect("only `stop` and `drop` take the runtime").spawn(future)
     }
 
-    /// Finishes what runs, settles it, and closes the store.
+    /// Waits for running handlers, settles their deliveries, and closes the store.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         if let Some(dispatcher) = self.dispatcher.take() {
             dispatcher.commands.send(Command::Shutdown).await.ok();
             dispatcher.listening.abort();
-            let ended = tokio::time::timeout(STOP_WITHIN, dispatcher.driver).await;
+            let ended = tokio::time::timeout(STOP_MAX, dispatcher.driver).await;
             ended.context("the dispatcher did not stop in time")?.context("the dispatcher panicked")?;
         }
         let store = Arc::clone(&self.store);

@@ -1,4 +1,4 @@
-//! What a scenario asks of either store beyond the ports.
+//! The operations of a store that scenarios need beyond the ports.
 
 use anyhow::Context as _;
 use std::future::Future;
@@ -7,18 +7,18 @@ use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 use tidegate_ports::{AppStore, DispatchStore, KvStore, OutboxStore, TriggerStore, WakeHandle};
 
-/// A store as the daemon opens it, with the daemon's own defaults.
+/// A store with the default settings of the daemon.
 pub trait Store: DispatchStore + OutboxStore + AppStore + TriggerStore + KvStore + Sized {
-    /// Where it is.
+    /// The URL or the path of the store.
     type Place: Clone + Send + Sync + 'static;
 
-    /// Opens it and brings its schema up to date.
+    /// Opens the store and migrates its schema.
     fn open(place: Self::Place) -> impl Future<Output = anyhow::Result<Self>> + Send;
 
-    /// Passes on what other processes notify of, for ever.
+    /// Passes notifications of other processes to `wake`. It never returns.
     fn listen(&self, wake: WakeHandle) -> impl Future<Output = ()> + Send;
 
-    /// Finishes what was begun.
+    /// Finishes all requests and closes the store.
     fn close(&self) -> impl Future<Output = ()> + Send;
 }
 
@@ -27,7 +27,7 @@ impl Store for PgStore {
 
     async fn open(url: String) -> anyhow::Result<Self> {
         let store = Self::new(&url, &PgOptions::default())?;
-        store.migrate().await.context("the schema of Postgres")?;
+        store.migrate().await.context("the schema of Postgres was not migrated")?;
         Ok(store)
     }
 
@@ -47,7 +47,7 @@ impl Store for SqliteStore {
         Ok(Self::open(path, SqliteOptions::default()).await?)
     }
 
-    /// One process has the file: there is nobody to hear of.
+    /// Only one process opens the file, so that there are no notifications.
     async fn listen(&self, _: WakeHandle) {
         std::future::pending().await
     }

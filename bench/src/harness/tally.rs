@@ -1,4 +1,4 @@
-//! Counts what a dispatcher has settled, and tells when it is enough.
+//! Counts settled deliveries and waits until there are enough.
 
 use anyhow::bail;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tidegate_core::{Ending, Fact};
 use tidegate_ports::Observer;
 use tokio::sync::Notify;
 
-/// Shared by the dispatchers whose work counts together. Cheap to clone.
+/// A counter that several dispatchers can share. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     shared: Arc<Shared>,
@@ -17,39 +17,38 @@ pub struct Tally {
 #[derive(Debug, Default)]
 struct Shared {
     done: AtomicU64,
-    otherwise: AtomicU64,
+    not_done: AtomicU64,
     goal: AtomicU64,
     reached: Notify,
 }
 
-/// How often a wait looks whether anything moves at all.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// With nothing settled for so long, nothing will be.
-const STILL_MAX: Duration = Duration::from_secs(30);
+/// The interval at which a wait checks for progress.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// A wait fails after this time without a settlement.
+const STALL_MAX: Duration = Duration::from_secs(30);
 
 impl Tally {
-    /// Nothing counted; it tells when `goal` deliveries are done.
+    /// A counter that starts at 0, with a goal.
     #[must_use]
-    pub fn until(goal: u64) -> Self {
+    pub fn with_goal(goal: u64) -> Self {
         let tally = Self::default();
-        tally.expect(goal);
+        tally.set_goal(goal);
         tally
     }
 
-    /// Tells when `goal` deliveries are done, from now on.
-    pub fn expect(&self, goal: u64) {
+    pub fn set_goal(&self, goal: u64) {
         self.shared.goal.store(goal, Ordering::Relaxed);
     }
 
-    /// Deliveries whose settlement was answered: they are gone from the table.
+    /// The number of deliveries that are settled as done. Their rows are deleted.
     #[must_use]
     pub fn done(&self) -> u64 {
         self.shared.done.load(Ordering::Relaxed)
     }
 
-    /// Waits until the goal is reached, telling `on_progress` how far it is; fails if something ends in another way than
-    /// done, or if nothing moves any more.
-    pub async fn reached(&self, mut on_progress: impl FnMut(u64)) -> anyhow::Result<()> {
+    /// Waits until the goal is reached and passes the count to `on_progress`. Fails if a delivery
+    /// ended in another way, or if none was settled for 30 s.
+    pub async fn wait_for_goal(&self, mut on_progress: impl FnMut(u64)) -> anyhow::Result<()> {
         let goal = self.shared.goal.load(Ordering::Relaxed);
         let (mut last, mut moved_at) = (0, Instant::now());
         loop {
@@ -61,14 +60,14 @@ impl Tally {
             if done != last {
                 (last, moved_at) = (done, Instant::now());
             }
-            if moved_at.elapsed() > STILL_MAX {
-                bail!("only {done} of {goal} deliveries are done, and for {} s none was", STILL_MAX.as_secs());
+            if moved_at.elapsed() > STALL_MAX {
+                bail!("only {done} of {goal} deliveries are done, and none was settled for {} s", STALL_MAX.as_secs());
             }
-            tokio::time::timeout(LOOK_EVERY, self.shared.reached.notified()).await.ok();
+            tokio::time::timeout(CHECK_INTERVAL, self.shared.reached.notified()).await.ok();
         }
-        match self.shared.otherwise.load(Ordering::Relaxed) {
+        match self.shared.not_done.load(Ordering::Relaxed) {
             0 => Ok(()),
-            otherwise => bail!("{otherwise} deliveries failed or were deferred where all were to succeed"),
+            not_done => bail!("{not_done} deliveries failed or were deferred; all were expected to succeed"),
         }
     }
 }
@@ -82,7 +81,7 @@ impl Observer for Tally {
                     self.shared.reached.notify_one();
                 }
             } else {
-                self.shared.otherwise.fetch_add(1, Ordering::Relaxed);
+                self.shared.not_done.fetch_add(1, Ordering::Relaxed);
             }
         }
     }

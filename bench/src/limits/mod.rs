@@ -1,5 +1,5 @@
-//! What the stores themselves can do on this machine at this moment, without Tidegate: the yardsticks. Each is measured
-//! in the same run as what it is the limit of, one right after the other.
+//! The limits of the databases on this machine, without Tidegate. Each is measured in the same run
+//! as its figure, right before or after it.
 
 mod commit;
 mod postgres_exchange;
@@ -11,5 +11,5 @@ pub(crate) use commit::{postgres_commits, sqlite_commits};
 pub(crate) use postgres_exchange::postgres_exchange;
 pub(crate) use sqlite_exchange::on_sqlite;
 
-/// How many rows the raw loops settle and claim at once. The better one counts.
+/// The batch sizes of the raw loops. The faster one counts.
 pub(crate) const BATCHES: [u32; 2] = [1_000, 2_000];

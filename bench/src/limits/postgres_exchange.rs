@@ -1,4 +1,5 @@
-//! The raw exchange loop on Postgres: one connection, one function that settles and claims, no handler.
+//! The raw exchange loop on Postgres: one connection and one function that settles and claims,
+//! without a handler.
 
 use crate::harness::Database;
 use crate::sql;
@@ -6,15 +7,16 @@ use anyhow::ensure;
 use sqlx::{Executor as _, Row as _};
 use std::time::Instant;
 
-/// Drains `rows` rows of a plain table in batches of `batch`; rows per second, from the first claim to the last commit.
+/// Drains a plain table of `rows` rows in batches of `batch`. Returns the rows per second from the
+/// first claim to the last commit.
 pub(crate) async fn postgres_exchange(database: &Database, rows: u32, batch: u32) -> anyhow::Result<f64> {
     let mut client = database.client().await?;
     client.execute(sql::raw_postgres_setup).await?;
     sqlx::query(sql::raw_postgres_fill).bind(i64::from(rows)).execute(&mut client).await?;
-    database.settle_down().await?;
+    database.vacuum_and_checkpoint().await?;
     let (mut ids, mut leases, mut drained) = (Vec::<i64>::new(), Vec::<i64>::new(), 0);
     let mut bytes = 0;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         let claimed = sqlx::query(sql::raw_postgres_exchange)
             .bind(&ids)
@@ -34,7 +36,7 @@ pub(crate) async fn postgres_exchange(database: &Database, rows: u32, batch: u32
             bytes += row.try_get::<sqlx::types::Json<&serde_json::value::RawValue>, _>("data")?.get().len();
         }
     }
-    let took = begun.elapsed();
+    let took = started_at.elapsed();
     let left: i64 = sqlx::query_scalar(sql::raw_postgres_left).fetch_one(&mut client).await?;
     ensure!(left == 0 && drained == rows as usize && bytes > 0, "{drained} of {rows} rows drained, {left} left");
     Ok(f64::from(rows) / took.as_secs_f64())

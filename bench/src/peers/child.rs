@@ -1,4 +1,4 @@
-//! Runs a program to its end, or ends it: its lines are shown as they come.
+//! Runs a program and shows its messages. Kills it after a time limit.
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::process::{Command, Stdio};
@@ -14,8 +14,9 @@ enum Line {
 }
 
 impl Child {
-    /// What it wrote to its standard output. What it writes to its standard error is shown, and the last of that is the
-    /// reason if it fails. After `limit` it is killed.
+    /// Runs `command` and returns its standard output. Each line of its standard error goes to
+    /// `show`; the last one is the reason if the program fails. The program is killed after
+    /// `limit`.
     pub(super) fn run(mut command: Command, limit: Duration, show: &mut dyn FnMut(&str)) -> Result<String, String> {
         let name = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -43,7 +44,9 @@ impl Child {
                     let ended = child.kill().and_then(|()| child.wait());
                     let seconds = limit.as_secs();
                     return Err(match ended {
-                        Ok(_) => format!("{name} did not end within {seconds} s and was killed; it said last: {last}"),
+                        Ok(_) => {
+                            format!("{name} did not end within {seconds} s and was killed; its last message: {last}")
+                        }
                         Err(error) => format!("{name} did not end within {seconds} s and cannot be killed: {error}"),
                     });
                 }
@@ -52,13 +55,14 @@ impl Child {
         let status = child.wait().map_err(|error| format!("{name}: {error}"))?;
         match (status.success(), last.is_empty()) {
             (true, _) => Ok(output),
-            (false, true) => Err(format!("{name} ended with {status} and said nothing")),
+            (false, true) => Err(format!("{name} ended with {status} without a message")),
             (false, false) => Err(last),
         }
     }
 }
 
-/// Ends with the pipe. Bytes that are not UTF-8 are shown as such: a progress line is not worth a failure.
+/// Sends the lines of a pipe until it closes. Bytes that are not UTF-8 become replacement
+/// characters, because a progress line must not fail the run.
 fn forward(pipe: impl Read + Send + 'static, lines: Sender<Line>, wrap: fn(String) -> Line) {
     thread::spawn(move || {
         for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
@@ -85,7 +89,7 @@ mod tests {
     const ENOUGH: Duration = Duration::from_secs(60);
 
     #[test]
-    fn the_output_is_kept_and_the_rest_is_shown() {
+    fn the_output_is_returned_and_messages_are_shown() {
         let (result, shown) = check("echo one; echo half >&2; echo two", ENOUGH);
         assert_eq!(result, Ok("one\ntwo\n".to_owned()));
         assert_eq!(shown, ["half"]);
@@ -96,18 +100,18 @@ mod tests {
         let (result, _) = check("echo it began >&2; echo the disk is full >&2; echo >&2; exit 3", ENOUGH);
         assert_eq!(result, Err("the disk is full".to_owned()));
         let (silent, _) = check("exit 3", ENOUGH);
-        assert_eq!(silent, Err("sh ended with exit status: 3 and said nothing".to_owned()));
+        assert_eq!(silent, Err("sh ended with exit status: 3 without a message".to_owned()));
     }
 
     #[test]
-    fn what_does_not_end_is_killed() {
+    fn a_program_that_does_not_end_is_killed() {
         let (result, _) = check("echo still here >&2; exec sleep 600", Duration::from_secs(2));
-        let reason = "sh did not end within 2 s and was killed; it said last: still here";
+        let reason = "sh did not end within 2 s and was killed; its last message: still here";
         assert_eq!(result, Err(reason.to_owned()));
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_named() {
+    fn a_missing_program_is_named() {
         let missing = Child::run(Command::new("/no/such/program"), ENOUGH, &mut |_| {});
         assert!(missing.as_ref().is_err_and(|reason| reason.starts_with("/no/such/program cannot be started")));
     }

@@ -1,37 +1,36 @@
-//! Which queues, in which settings. What a setting's name means is in the peer's own program, with where it is documented.
+//! The queues and their settings. The program of each peer defines its settings and names their
+//! documentation.
 
-/// One queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// As its program calls it.
+    /// The name in the program's output.
     pub name: &'static str,
-    /// What runs it.
     pub program: Program,
-    /// Defaults first, its best documented one last.
+    /// The defaults first, the fastest documented setting last.
     pub settings: &'static [Setting],
 }
 
-/// One way to run it.
+/// A configuration of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// As its program is told.
+    /// The argument for the program.
     pub name: &'static str,
-    /// No more jobs than this, where more would only take longer: the rate is known after some ten seconds.
+    /// The most jobs for a slow setting. Its rate is known after about ten seconds.
     pub jobs_max: Option<u64>,
 }
 
 /// A program below `bench/peers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
-    /// A file in `node`.
+    /// The name of a file in `node`.
     Node(&'static str),
-    /// A file in `python`.
+    /// The name of a file in `python`.
     Python(&'static str),
     /// The first argument of the program in `rust`.
     Rust(&'static str),
 }
 
-/// What is installed together.
+/// Peers that are installed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Family {
     Node,
@@ -67,7 +66,7 @@ const fn at_most(jobs: u64, name: &'static str) -> Setting {
     Setting { name, jobs_max: Some(jobs) }
 }
 
-/// In the order of the table.
+/// All peers, in the order of the table.
 pub const PEERS: &[Peer] = &[
     Peer {
         name: "graphile-worker",
@@ -108,7 +107,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn each_peer_has_its_program_and_begins_with_its_defaults() {
+    fn each_peer_has_a_program_and_its_defaults_come_first() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
         for peer in PEERS {
             let file = match peer.program {

@@ -1,4 +1,4 @@
-//! The peers' results for people: a table, and what a chart draws.
+//! The results of the peers as a table and as bars of a chart.
 
 use super::result::{Outcome, PeerResult};
 use std::cmp::Ordering;
@@ -7,13 +7,12 @@ use std::fmt::Write as _;
 /// One bar of a chart.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bar {
-    /// The peer and its settings.
+    /// The name of the peer and its settings.
     pub label: String,
-    /// Jobs.
     pub per_second: f64,
 }
 
-/// A Markdown table, a row for each result, failures included.
+/// A Markdown table with a row for each result, also for failures.
 #[must_use]
 pub fn markdown(results: &[PeerResult]) -> String {
     let mut table = "| queue | version | settings | jobs drained | per second | idle latency p50 / p99 |\n".to_owned();
@@ -37,7 +36,8 @@ pub fn markdown(results: &[PeerResult]) -> String {
     table
 }
 
-/// The fastest setting of each peer, the fastest peer first. A peer without figures has no bar; the table tells why.
+/// The fastest setting of each peer, the fastest peer first. A peer without figures has no bar; its
+/// row in the table has the reason.
 #[must_use]
 pub fn bars(results: &[PeerResult]) -> Vec<Bar> {
     let mut fastest: Vec<(&PeerResult, f64)> = Vec::new();
@@ -56,26 +56,26 @@ pub fn bars(results: &[PeerResult]) -> Vec<Bar> {
     fastest.into_iter().map(bar).collect()
 }
 
-/// The fastest of all, which is the one to be compared with.
+/// The fastest result of all peers, for the comparison with Tidegate.
 #[must_use]
 pub fn best(results: &[PeerResult]) -> Option<&PeerResult> {
     rates(results).max_by(|(_, one), (_, other)| by_rate(*one, *other)).map(|(result, _)| result)
 }
 
 fn rates(results: &[PeerResult]) -> impl Iterator<Item = (&PeerResult, f64)> {
-    results.iter().filter_map(|result| result.measured().map(|measured| (result, measured.per_second)))
+    results.iter().filter_map(|result| result.figures().map(|figures| (result, figures.per_second)))
 }
 
 fn by_rate(one: f64, other: f64) -> Ordering {
     one.total_cmp(&other)
 }
 
-/// What would end a cell or a row does not.
+/// The text with all characters escaped that would end a cell or a row.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Three digits, as far as they mean anything.
+/// A number with one decimal below 10, otherwise without decimals.
 fn short(number: f64) -> String {
     match number {
         _ if number < 10.0 => format!("{number:.1}"),
@@ -96,7 +96,7 @@ fn thousands(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peers::result::{Latency, Measured};
+    use crate::peers::result::{Latency, PeerFigures};
 
     fn measured(peer: &str, settings: &str, per_second: f64, latency_ms: Option<(f64, f64)>) -> PeerResult {
         let latency_ms = latency_ms.map(|(p50, p99)| Latency { p50, p99 });
@@ -106,7 +106,7 @@ mod tests {
             version: Some("1.0".to_owned()),
             runtime: (peer == "swift").then(|| "node 22".to_owned()),
             settings: settings.to_owned(),
-            outcome: Outcome::Measured(Measured { jobs, seconds: jobs as f64 / per_second, per_second, latency_ms }),
+            outcome: Outcome::Measured(PeerFigures { jobs, seconds: jobs as f64 / per_second, per_second, latency_ms }),
         }
     }
 
@@ -116,7 +116,7 @@ mod tests {
             version: None,
             runtime: None,
             settings: "defaults".to_owned(),
-            outcome: Outcome::Failed { reason: "npm | pip\nare not there".to_owned() },
+            outcome: Outcome::Failed { reason: "npm | pip\nare missing".to_owned() },
         };
         vec![
             measured("swift", "defaults", 0.52, None),
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_row_for_each_even_if_it_failed() {
+    fn the_table_has_a_row_for_each_result_and_failure() {
         let expected = "\
 | queue | version | settings | jobs drained | per second | idle latency p50 / p99 |
 |---|---|---|--:|--:|--:|
 | swift | 1.0, node 22 | defaults | 20,000 | 0.5 | polls |
 | swift | 1.0, node 22 | batch 9 | 20,000 | 12,346 | 3.1 / 13 ms |
-| lame | ? | defaults | – | – | failed: npm \\| pip are not there |
+| lame | ? | defaults | – | – | failed: npm \\| pip are missing |
 | heron | 1.0 | defaults | 20,000 | 64,000 | 0.2 / 5.0 ms |
 ";
         assert_eq!(markdown(&results()), expected);

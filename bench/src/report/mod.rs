@@ -1,4 +1,4 @@
-//! What is made of the findings: data to keep, text to read, a page and a picture to show.
+//! Reports of the findings: JSON, text, a page and a picture.
 
 mod markdown;
 mod svg;
@@ -15,58 +15,58 @@ use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::process::Command;
 
-/// One run, as `--json` writes it. All else is made from this alone.
+/// One run, as `--json` writes it. The other reports are made from it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Of Tidegate.
+    /// The version of Tidegate.
     pub version: String,
-    /// The commit that was measured, as git names it; with `-dirty` if files differed from it.
+    /// The measured commit from `git describe`, with `-dirty` if files differed from it.
     pub commit: String,
-    /// The day, in UTC.
+    /// The day of the run in UTC, such as `2026-11-25`.
     pub day: String,
-    /// Whether less was measured.
     pub quick: bool,
-    /// How often each figure was measured, at the least.
+    /// The smallest number of samples of a figure.
     pub repeats: u32,
-    /// On what.
     pub machine: Machine,
-    /// Scenario by scenario.
     pub findings: Vec<Findings>,
-    /// What could not be measured.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedScenario>,
 }
 
-/// A scenario that gave no figures.
+/// A scenario without figures.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failed {
-    /// Its name.
+pub struct FailedScenario {
     pub scenario: String,
-    /// What went wrong.
+    /// The reason of the failure.
     pub why: String,
 }
 
 impl Report {
-    /// Of a run that has just ended.
+    /// The report of a run that ends now.
     #[must_use]
-    pub fn new(effort: Effort, machine: Machine, findings: Vec<Findings>, failed: Vec<Failed>) -> Self {
+    pub fn new(effort: Effort, machine: Machine, findings: Vec<Findings>, failed: Vec<FailedScenario>) -> Self {
         let Effort { quick, repeats } = effort;
-        let commit = says("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]);
-        let day = says("date", &["-u", "+%Y-%m-%d"]);
+        let commit = output_of("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]);
+        let day = output_of("date", &["-u", "+%Y-%m-%d"]);
         Self { version: env!("CARGO_PKG_VERSION").to_owned(), commit, day, quick, repeats, machine, findings, failed }
     }
 
-    /// Several runs as one. They must be of one machine, or their figures could not stand side by side.
+    /// Joins several runs of the same machine. Figures of different machines cannot be compared.
     pub fn join(reports: Vec<Self>) -> anyhow::Result<Self> {
         let mut reports = reports.into_iter();
-        let mut joined = reports.next().context("there is nothing to report")?;
+        let mut joined = reports.next().context("no file with samples was given")?;
         for report in reports {
             let (one, other) = (&joined.machine, &report.machine);
             let same = one.cpu == other.cpu && one.cores == other.cores && one.kernel == other.kernel;
-            ensure!(same, "the runs are of different machines: {} and {}", one.cpu, other.cpu);
-            for found in report.findings {
-                joined.findings.retain(|before| before.scenario != found.scenario);
-                joined.failed.retain(|failed| failed.scenario != found.scenario);
-                joined.findings.push(found);
+            ensure!(
+                same,
+                "the runs come from different machines, {} and {}; join runs of one machine",
+                one.cpu,
+                other.cpu
+            );
+            for findings in report.findings {
+                joined.findings.retain(|earlier| earlier.scenario != findings.scenario);
+                joined.failed.retain(|failed| failed.scenario != findings.scenario);
+                joined.findings.push(findings);
             }
             joined.quick |= report.quick;
             joined.repeats = joined.repeats.min(report.repeats);
@@ -77,13 +77,14 @@ impl Report {
                 joined.machine.postgres = report.machine.postgres;
             }
         }
-        let order = |found: &Findings| crate::scenarios::ALL.iter().position(|known| known.name == found.scenario);
+        let order =
+            |findings: &Findings| crate::scenarios::ALL.iter().position(|known| known.name == findings.scenario);
         joined.findings.sort_by_key(order);
         Ok(joined)
     }
 }
 
-fn says(program: &str, args: &[&str]) -> String {
+fn output_of(program: &str, args: &[&str]) -> String {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success());
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! The picture `results.svg`: how far each target is reached, and each rate beside its limit.
+//! The picture `results.svg`: the state of each target, and each rate with its limit.
 
 use super::Report;
 use crate::findings::Unit;
@@ -6,7 +6,7 @@ use crate::stats::Summary;
 use crate::targets::{TARGETS, Target, Verdict};
 use std::fmt::Write as _;
 
-/// The whole picture. It has a ground of its own and follows the reader's choice of light or dark.
+/// The picture. It has its own background and follows the light or dark theme of the reader.
 #[must_use]
 pub fn svg(report: &Report) -> String {
     let mut canvas = Canvas { body: String::new(), y: 0 };
@@ -16,7 +16,7 @@ pub fn svg(report: &Report) -> String {
     let height = canvas.y + MARGIN;
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" \
-         role=\"img\" aria-label=\"Tidegate: each target and what was measured\">\n<style>{STYLE}</style>\n\
+         role=\"img\" aria-label=\"Tidegate: each target and its measurement\">\n<style>{STYLE}</style>\n\
          <rect class=\"ground\" width=\"{WIDTH}\" height=\"{height}\" rx=\"12\"/>\n{}</svg>\n",
         canvas.body
     )
@@ -24,12 +24,12 @@ pub fn svg(report: &Report) -> String {
 
 const WIDTH: i32 = 960;
 const MARGIN: i32 = 28;
-/// Where bars begin, after their names.
+/// The left end of the bars.
 const BARS: i32 = 370;
-/// How long the longest bar is.
+/// The length of the longest bar.
 const SPAN: i32 = 330;
 const ROW: i32 = 27;
-/// Bars end at so many times their target; what is better is cut, and marked.
+/// A bar is cut, with a mark, at this multiple of its target.
 const SCORE_MAX: f64 = 2.0;
 
 const STYLE: &str = "
@@ -67,11 +67,11 @@ impl Canvas {
     fn title(&mut self, report: &Report) {
         self.y = 46;
         let machine = &report.machine;
-        self.text(MARGIN, "title", "How fast Tidegate is");
+        self.text(MARGIN, "title", "Speed of Tidegate");
         self.y += 22;
         let caution = match (report.quick, machine.was_busy()) {
-            (_, true) => ". Not for quoting: the machine had other work",
-            (true, false) => ". A quick run, not for quoting",
+            (_, true) => ". Do not quote: the machine had other work",
+            (true, false) => ". Do not quote: a quick run",
             (false, false) => "",
         };
         let line = format!("{}; {}, {} cores, {}{caution}", report.day, machine.cpu, machine.cores, machine.kernel);
@@ -79,7 +79,7 @@ impl Canvas {
     }
 
     fn targets(&mut self, report: &Report) {
-        self.heading("Each target", "bar: how far it is reached; the line is the target; longer is better");
+        self.heading("Each target", "bar: measured; dashed line: target; longer is better");
         let top = self.y - 4;
         for target in TARGETS {
             self.target(target, target.judge(&report.findings));
@@ -89,7 +89,7 @@ impl Canvas {
     }
 
     fn target(&mut self, target: &Target, verdict: Verdict) {
-        self.text_at(MARGIN, self.y + 13, "", target.what);
+        self.text_at(MARGIN, self.y + 13, "", target.label);
         self.bar("track", self.y, 18, f64::from(SPAN));
         let (class, median) = match verdict {
             Verdict::Met { median } => ("met", median),
@@ -112,22 +112,22 @@ impl Canvas {
     }
 
     fn pairs(&mut self, report: &Report) {
-        let pairs: Vec<_> =
-            report.findings.iter().flat_map(|found| found.pairs.iter().map(move |pair| (found, pair))).collect();
+        let pairs: Vec<_> = report
+            .findings
+            .iter()
+            .flat_map(|findings| findings.pairs.iter().map(move |pair| (findings, pair)))
+            .collect();
         if pairs.is_empty() {
             return;
         }
-        self.heading(
-            "Beside the limit of the same run",
-            "colour: Tidegate; grey: what plain SQL does; thin line: spread",
-        );
-        for (found, pair) in pairs {
-            let (Some(figure), Some(limit)) = (found.summary(&pair.figure), found.summary(&pair.limit)) else {
+        self.heading("Compared with the limit in the same run", "colour: Tidegate; grey: plain SQL; thin line: spread");
+        for (findings, pair) in pairs {
+            let (Some(figure), Some(limit)) = (findings.summary(&pair.figure), findings.summary(&pair.limit)) else {
                 continue;
             };
             let longest = figure.max.max(limit.max);
-            let unit = found.series.iter().find(|series| series.name == pair.figure).map_or(Unit::Times, |s| s.unit);
-            self.text_at(MARGIN, self.y + 12, "", &format!("{}: {}", found.scenario, pair.figure));
+            let unit = findings.series.iter().find(|series| series.name == pair.figure).map_or(Unit::Times, |s| s.unit);
+            self.text_at(MARGIN, self.y + 12, "", &format!("{}: {}", findings.scenario, pair.figure));
             self.rate("met", &figure, longest, unit);
             self.text_at(MARGIN, self.y + 12, "faint", &format!("against: {}", pair.limit));
             self.rate("limit", &limit, longest, unit);
@@ -147,10 +147,10 @@ impl Canvas {
         self.y += 19;
     }
 
-    fn heading(&mut self, heading: &str, how_to_read: &str) {
+    fn heading(&mut self, heading: &str, legend: &str) {
         self.y += 40;
         self.text(MARGIN, "head", heading);
-        self.text(BARS, "faint", how_to_read);
+        self.text(BARS, "faint", legend);
         self.y += 14;
     }
 
@@ -170,7 +170,7 @@ impl Canvas {
     }
 
     fn add(&mut self, element: &str) {
-        writeln!(self.body, "{element}").expect("a String takes every write");
+        writeln!(self.body, "{element}").expect("writing to a String never fails");
     }
 }
 

@@ -1,14 +1,14 @@
-//! What the command prints: every series with its spread, and how the targets stand.
+//! The text that the command prints: every series with its spread, and every target.
 
 use super::Report;
 use crate::targets::{TARGETS, Verdict};
 use std::fmt::Write as _;
 
-/// The whole report for a terminal.
+/// The report for a terminal.
 #[must_use]
 pub fn text(report: &Report) -> String {
     let mut text = String::new();
-    let mut line = |content: String| writeln!(text, "{content}").expect("a String takes every write");
+    let mut line = |content: String| writeln!(text, "{content}").expect("writing to a String never fails");
     let machine = &report.machine;
     line(format!("tidegate {} ({}), {}", report.version, report.commit, report.day));
     line(format!("{}, {} cores, {} MiB; {}", machine.cpu, machine.cores, machine.memory_mib, machine.kernel));
@@ -40,17 +40,17 @@ pub fn text(report: &Report) -> String {
         };
         line(format!(
             "  {:<52} {:>12}   {:<14} {}",
-            target.what,
+            target.label,
             median,
             target.bound.show(target.unit),
-            target.says(verdict)
+            target.describe(verdict)
         ));
     }
     if machine.was_busy() {
-        line("\nThe machine had other work when this began: its figures are not for quoting.".to_owned());
+        line("\nThe machine had other work when the run began: do not quote its figures.".to_owned());
     }
     if report.quick {
-        line("\nThis was a quick run: its figures show that it works, and are not for quoting.".to_owned());
+        line("\nThis was a quick run: it only shows that the benchmark works. Do not quote its figures.".to_owned());
     }
     text
 }

@@ -1,7 +1,9 @@
-//! How fast one daemon drains a backlog when its handlers cost nothing: what is left is the price of the queue.
+//! The rate at which one daemon drains a backlog. The handlers cost nothing, so that the figure is
+//! the cost of the queue.
 //!
-//! The backlog is emitted before, through the store. The clock runs from the moment when the dispatcher is started until
-//! the last settlement is answered; then the table must be empty. Limit and figure take turns.
+//! The scenario emits the backlog through the store first. The clock runs from the start of the
+//! dispatcher until the answer to the last settlement; then the table must be empty. Limit and
+//! figure alternate.
 
 use super::names::PART_OF_RAW;
 use crate::context::Context;
@@ -17,20 +19,20 @@ use tidegate_core::{Config, TriggerId};
 use tidegate_io_postgres::PgStore;
 use tidegate_io_sqlite::SqliteStore;
 
-/// What was drained per second.
+/// The deliveries per second of Tidegate.
 const DRAIN: &str = "drain";
-/// What the raw loop drained per second, with the batch size that suited it better.
-const RAW: &str = "raw loop, its better batch";
+/// The rows per second of the raw loop, with the faster batch size.
+const RAW: &str = "raw loop, faster batch size";
 const TRIGGER: &str = "go";
 
 pub(super) async fn postgres(context: &Context) -> anyhow::Result<Findings> {
-    let rows: u32 = context.effort.of(200_000, 60_000);
+    let rows: u32 = context.effort.choose(200_000, 60_000);
     let cluster = context.postgres().await?;
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
         let mut best: f64 = 0.0;
         for batch in BATCHES {
-            context.progress.says(format!("raw loop on Postgres, batches of {batch}, repeat {repeat}"));
+            context.progress.show(format!("raw loop on Postgres, batches of {batch}, repeat {repeat}"));
             let database = cluster.database().await?;
             let rate = postgres_exchange(&database, rows, batch).await?;
             cluster.remove(database).await?;
@@ -44,13 +46,13 @@ pub(super) async fn postgres(context: &Context) -> anyhow::Result<Findings> {
     Ok(with_notes(findings, rows))
 }
 
-/// A backlog of `rows` on a database of its own; deliveries per second.
+/// Drains a backlog of `rows` on a new database. Returns the deliveries per second.
 pub(super) async fn postgres_once(context: &Context, rows: u32, repeat: u32) -> anyhow::Result<f64> {
     let cluster = context.postgres().await?;
     let database = cluster.database().await?;
     let node = Node::<PgStore>::open(&database.url).await?;
     let lane = fill(context, &node, rows, &format!("Postgres, repeat {repeat}")).await?;
-    database.settle_down().await?;
+    database.vacuum_and_checkpoint().await?;
     let rate = drain(context, vec![node], lane, rows).await?;
     let left = database.outbox_count().await?;
     ensure!(left == 0, "{left} rows are left in the outbox after the drain");
@@ -59,13 +61,13 @@ pub(super) async fn postgres_once(context: &Context, rows: u32, repeat: u32) -> 
 }
 
 pub(super) async fn sqlite(context: &Context) -> anyhow::Result<Findings> {
-    let rows: u32 = context.effort.of(200_000, 60_000);
+    let rows: u32 = context.effort.choose(200_000, 60_000);
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
         let folder = context.folder.make()?;
         let mut best: f64 = 0.0;
         for batch in BATCHES {
-            context.progress.says(format!("raw loop on SQLite, batches of {batch}, repeat {repeat}"));
+            context.progress.show(format!("raw loop on SQLite, batches of {batch}, repeat {repeat}"));
             let rate = sqlite_exchange(&folder.join(format!("raw-{batch}.db")), rows, batch).await?;
             findings.add(&format!("raw loop, batch {batch}"), Unit::PerSecond, rate);
             best = best.max(rate);
@@ -87,56 +89,58 @@ fn with_notes(mut findings: Findings, rows: u32) -> Findings {
     findings.add_ratio(PART_OF_RAW, DRAIN, RAW);
     findings.pair(DRAIN, RAW);
     findings.note(format!(
-        "{rows} events of one trigger, emitted before the clock starts; the table is empty when it stops. Dispatcher, \
-         handlers and database share the machine's cores; the raw loop has them for the database and one client."
+        "{rows} events of one trigger are emitted before the clock starts; the table is empty when it stops. Dispatcher, \
+         handlers and database share the cores of the machine. With the raw loop only the database and one client use \
+         them."
     ));
     findings.note(
-        "The raw loop keeps no retry policy, no chain of events, no standing of principals, and returns fewer columns: it \
-         is a limit, not a queue.",
+        "The raw loop is a limit and not a queue: it has no retry policy, no chain of events and no permissions, and returns \
+         fewer columns.",
     );
     findings
 }
 
-/// Emits `rows` events through the node's store; the lane where they wait.
+/// Emits `rows` events through the store of `node`. Returns their lane.
 pub(super) async fn fill<S: Store>(
     context: &Context,
     node: &Node<S>,
     rows: u32,
-    where_to: &str,
+    target: &str,
 ) -> anyhow::Result<TriggerId> {
     let progress = context.progress.clone();
-    progress.counts(format!("emitting to {where_to}"), u64::from(rows));
+    progress.show_bar(format!("emitting to {target}"), u64::from(rows));
     node.within(move |store| async move {
         let app = App::deploy(&*store, &[TRIGGER]).await?;
-        app.emit_many(&*store, TRIGGER, rows as usize, |some| progress.adds(some)).await?;
+        app.emit_many(&*store, TRIGGER, rows as usize, |some| progress.advance(some)).await?;
         app.lane(&*store, TRIGGER).await
     })
     .await
 }
 
-/// Starts all nodes' dispatchers at once; deliveries per second, until the last settlement is answered.
+/// Starts the dispatchers of all nodes. Returns the deliveries per second until the answer to the
+/// last settlement.
 pub(super) async fn drain<S: Store>(
     context: &Context,
     mut nodes: Vec<Node<S>>,
     lane: TriggerId,
     rows: u32,
 ) -> anyhow::Result<f64> {
-    let tally = Tally::until(u64::from(rows));
-    context.progress.counts("draining", u64::from(rows));
-    let begun = Instant::now();
+    let tally = Tally::with_goal(u64::from(rows));
+    context.progress.show_bar("draining", u64::from(rows));
+    let started_at = Instant::now();
     for node in &mut nodes {
         node.dispatch(Config::default(), Arc::new(Noop), tally.clone());
         node.wake.wake([lane]);
     }
-    tally.reached(|done| context.progress.is_at(done)).await?;
-    let took = begun.elapsed();
+    tally.wait_for_goal(|done| context.progress.set_position(done)).await?;
+    let duration = started_at.elapsed();
     for node in nodes {
         node.stop().await?;
     }
-    Ok(f64::from(rows) / took.as_secs_f64())
+    Ok(f64::from(rows) / duration.as_secs_f64())
 }
 
-/// Rows in the outbox of a file that nobody has open.
+/// The number of rows in the outbox of a file that no process has open.
 pub async fn sqlite_outbox_count(path: &Path) -> anyhow::Result<i64> {
     on_sqlite(path, |client| Ok(client.query_row(sql::sqlite_outbox_count, (), |row| row.get(0))?)).await
 }

@@ -1,10 +1,10 @@
-//! From emit to handler start while there is nothing else to do. The clock starts before the emit is called, so its
-//! commit is in the figure.
+//! The time from an emit to the start of its handler on an idle system. The clock starts before the
+//! call of emit, so that the figure includes its commit.
 
 use super::names::{ANOTHER_P50, ANOTHER_P99, SAME_P50, SAME_P99, SQLITE_P50, SQLITE_P99};
 use crate::context::Context;
 use crate::findings::{Findings, Unit};
-use crate::harness::{App, Clocked, Node, Store, Tally};
+use crate::harness::{App, LatencyProbe, Node, Store, Tally};
 use crate::stats::percentile;
 use anyhow::Context as _;
 use std::sync::Arc;
@@ -15,62 +15,64 @@ use tidegate_io_sqlite::SqliteStore;
 use tidegate_ports::{EventEmitter as _, OutboxEventEmitter};
 
 const TRIGGER: &str = "go";
-/// Between two emits; with a remainder to the poll interval, so that not each falls on the same moment of it.
+/// The time between two emits. It is no divisor of the poll interval, so that emits fall on
+/// different moments of it.
 const PAUSE: Duration = Duration::from_micros(13_700);
-/// Emits before the measured ones: connections and plans are made.
+/// The number of emits before the measured ones. They open connections and prepare plans.
 const WARM_UP: usize = 50;
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
-    let emits: usize = context.effort.of(1_000, 250);
+    let emits: usize = context.effort.choose(1_000, 250);
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
-        let says = |what: &str| context.progress.says(format!("latency, {what}, repeat {repeat}"));
+        let show = |case: &str| context.progress.show(format!("latency, {case}, repeat {repeat}"));
         let cluster = context.postgres().await?;
         let database = cluster.database().await?;
 
-        says("the same daemon, on Postgres");
+        show("the same daemon, on Postgres");
         let mut one = Node::<PgStore>::open(&database.url).await?;
         let handler = begin(&mut one).await?;
-        let waited = emit(&one, &handler, emits).await?;
-        add(&mut findings, SAME_P50, SAME_P99, &waited)?;
+        let latencies_ms = emit(&one, &handler, emits).await?;
+        add(&mut findings, SAME_P50, SAME_P99, &latencies_ms)?;
         one.stop().await?;
 
-        says("another daemon, on Postgres");
+        show("another daemon, on Postgres");
         let (emitting, mut other) =
             (Node::<PgStore>::open(&database.url).await?, Node::<PgStore>::open(&database.url).await?);
         let handler = begin(&mut other).await?;
-        let waited = emit(&emitting, &handler, emits).await?;
-        add(&mut findings, ANOTHER_P50, ANOTHER_P99, &waited)?;
+        let latencies_ms = emit(&emitting, &handler, emits).await?;
+        add(&mut findings, ANOTHER_P50, ANOTHER_P99, &latencies_ms)?;
         emitting.stop().await?;
         other.stop().await?;
         cluster.remove(database).await?;
 
-        says("on SQLite");
+        show("on SQLite");
         let folder = context.folder.make()?;
         let mut one = Node::<SqliteStore>::open(&folder.join("tidegate.db")).await?;
         let handler = begin(&mut one).await?;
-        let waited = emit(&one, &handler, emits).await?;
-        add(&mut findings, SQLITE_P50, SQLITE_P99, &waited)?;
+        let latencies_ms = emit(&one, &handler, emits).await?;
+        add(&mut findings, SQLITE_P50, SQLITE_P99, &latencies_ms)?;
         one.stop().await?;
         std::fs::remove_dir_all(folder)?;
     }
     findings.note(format!(
-        "{emits} emits, one each {PAUSE:?}. From before the call of emit, so with its commit, until the handler is called. \
-         Another daemon hears of it by LISTEN/NOTIFY: the one that emits dispatches nothing."
+        "{emits} emits, one every {PAUSE:?}. A latency begins before the call of emit, so that it includes the commit, and ends \
+         with the start of the handler. In the case of another daemon, the emitting daemon has no dispatcher, and the other \
+         one receives a notification by LISTEN/NOTIFY."
     ));
     Ok(findings)
 }
 
-/// Starts the dispatcher of `node` with a handler that takes the time.
-async fn begin<S: Store>(node: &mut Node<S>) -> anyhow::Result<Arc<Clocked>> {
+/// Starts the dispatcher of `node` with a latency probe as its handler.
+async fn begin<S: Store>(node: &mut Node<S>) -> anyhow::Result<Arc<LatencyProbe>> {
     node.within(|store| async move { App::deploy(&*store, &[TRIGGER]).await }).await?;
-    let handler = Arc::new(Clocked::of(TRIGGER, Duration::ZERO));
+    let handler = Arc::new(LatencyProbe::new(TRIGGER, Duration::ZERO));
     node.dispatch(Config::default(), Arc::clone(&handler), Tally::default());
     Ok(handler)
 }
 
-/// Emits through the daemon's own emitter and waits until all were handled.
-async fn emit<S: Store>(node: &Node<S>, handler: &Arc<Clocked>, emits: usize) -> anyhow::Result<Vec<f64>> {
+/// Emits through the emitter of the daemon and waits until all events are handled.
+async fn emit<S: Store>(node: &Node<S>, handler: &Arc<LatencyProbe>, emits: usize) -> anyhow::Result<Vec<f64>> {
     let (wake, handler) = (node.wake.clone(), Arc::clone(handler));
     node.within(move |store| async move {
         let app = App::deploy(&*store, &[TRIGGER]).await?;
@@ -90,9 +92,9 @@ async fn emit<S: Store>(node: &Node<S>, handler: &Arc<Clocked>, emits: usize) ->
     .await
 }
 
-fn add(findings: &mut Findings, p50: &str, p99: &str, waited: &[f64]) -> anyhow::Result<()> {
+fn add(findings: &mut Findings, p50: &str, p99: &str, latencies_ms: &[f64]) -> anyhow::Result<()> {
     for (series, percent) in [(p50, 50.0), (p99, 99.0)] {
-        findings.add(series, Unit::Millis, percentile(waited, percent).context("nothing was handled")?);
+        findings.add(series, Unit::Millis, percentile(latencies_ms, percent).context("no event was handled")?);
     }
     Ok(())
 }

@@ -1,12 +1,12 @@
-//! What the real daemon occupies: with nothing to do, and while it drains a backlog of a million rows with a script that
-//! does nothing. The most that was seen counts.
+//! The memory of the real daemon: idle, and while it drains a backlog of a million rows with a
+//! no-op script. The largest sample counts.
 
 use super::backlog::{fill_postgres, fill_sqlite};
 use super::names::{MEMORY_DRAINING_POSTGRES, MEMORY_DRAINING_SQLITE, MEMORY_IDLE_POSTGRES, MEMORY_IDLE_SQLITE};
 use crate::context::Context;
 use crate::findings::{Findings, Unit};
 use crate::harness::Process;
-use crate::process::resident;
+use crate::process::resident_bytes;
 use crate::sql;
 use anyhow::{Context as _, ensure};
 use rusqlite::Connection;
@@ -15,35 +15,35 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use tidegate_core::TriggerId;
 
-/// After a start or a deployment, until everything has settled.
-const SETTLE: Duration = Duration::from_secs(3);
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The time to measure an idle daemon after a deployment.
+const IDLE_TIME: Duration = Duration::from_secs(3);
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(50);
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
-    let rows: u32 = context.effort.of(1_000_000, 100_000);
-    let time = context.effort.of(Duration::from_secs(30), Duration::from_secs(8));
+    let rows: u32 = context.effort.choose(1_000_000, 100_000);
+    let time = context.effort.choose(Duration::from_secs(30), Duration::from_secs(8));
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
-        context.progress.says(format!("the daemon's memory on Postgres, repeat {repeat}"));
+        context.progress.show(format!("the daemon's memory on Postgres, repeat {repeat}"));
         let folder = context.folder.make()?;
         let cluster = context.postgres().await?;
         let database = cluster.database().await?;
         idle(context, &mut findings, MEMORY_IDLE_POSTGRES, &database.url, &folder).await?;
         let lane = sqlx::query_scalar(sql::lane_postgres).fetch_one(&mut database.client().await?).await?;
         fill_postgres(&database, TriggerId(lane), rows).await?;
-        database.settle_down().await?;
+        database.vacuum_and_checkpoint().await?;
         draining(context, &mut findings, MEMORY_DRAINING_POSTGRES, &database.url, &folder, time).await?;
         let left = database.outbox_count().await?;
         ensure!(left < i64::from(rows), "the daemon drained nothing");
         findings.add(
-            "Postgres: drained meanwhile",
+            "Postgres: drain rate at the same time",
             Unit::PerSecond,
             (f64::from(rows) - left as f64) / time.as_secs_f64(),
         );
         cluster.remove(database).await?;
         std::fs::remove_dir_all(folder)?;
 
-        context.progress.says(format!("the daemon's memory on SQLite, repeat {repeat}"));
+        context.progress.show(format!("the daemon's memory on SQLite, repeat {repeat}"));
         let folder = context.folder.make()?;
         let path = folder.join("tidegate.db");
         let url = format!("sqlite:{}", path.display());
@@ -55,8 +55,8 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
         std::fs::remove_dir_all(folder)?;
     }
     findings.note(format!(
-        "VmRSS of the daemon's process, looked at every {LOOK_EVERY:?}: idle for {SETTLE:?} after a deployment, then, started \
-         anew on {rows} waiting rows, for {} s of draining. It holds the code and the pages of SQLite's cache too.",
+        "The largest VmRSS of the daemon's process, sampled every {SAMPLE_INTERVAL:?}: for {IDLE_TIME:?} idle after a deployment, \
+         then for {} s after a restart with {rows} waiting rows. It includes the code and the page cache of SQLite.",
         time.as_secs()
     ));
     Ok(findings)
@@ -73,7 +73,7 @@ async fn idle(
     let scripts = json!([{"name": "noop", "source": "export default async function (event, ctx) {}"}]);
     let triggers = json!([{"name": "go", "match": {"source": "app", "type": "go"}, "handler": {"script": "noop"}}]);
     daemon.client().await?.deploy(&scripts, &triggers).await?;
-    findings.add(series, Unit::Mb, most(&daemon, SETTLE).await?);
+    findings.add(series, Unit::Mb, max_resident_mb(&daemon, IDLE_TIME).await?);
     daemon.stop().await
 }
 
@@ -86,16 +86,16 @@ async fn draining(
     time: Duration,
 ) -> anyhow::Result<()> {
     let daemon = Process::start(context, url, folder).await?;
-    findings.add(series, Unit::Mb, most(&daemon, time).await?);
-    daemon.stop().await.context("the daemon does not stop while it drains")
+    findings.add(series, Unit::Mb, max_resident_mb(&daemon, time).await?);
+    daemon.stop().await.context("the daemon did not stop during the drain")
 }
 
-/// The most that it occupies within `time`, in megabytes.
-async fn most(daemon: &Process, time: Duration) -> anyhow::Result<f64> {
-    let (begun, mut most) = (Instant::now(), 0.0_f64);
-    while begun.elapsed() < time {
-        most = most.max(resident(daemon.id())?);
-        tokio::time::sleep(LOOK_EVERY).await;
+/// The largest resident memory within `time`, in megabytes.
+async fn max_resident_mb(daemon: &Process, time: Duration) -> anyhow::Result<f64> {
+    let (started_at, mut max_bytes) = (Instant::now(), 0.0_f64);
+    while started_at.elapsed() < time {
+        max_bytes = max_bytes.max(resident_bytes(daemon.id())?);
+        tokio::time::sleep(SAMPLE_INTERVAL).await;
     }
-    Ok(most / 1e6)
+    Ok(max_bytes / 1e6)
 }

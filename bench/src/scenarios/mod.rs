@@ -1,4 +1,4 @@
-//! What is measured: one file per scenario.
+//! The scenarios, one in each file.
 
 mod backlog;
 mod drain;
@@ -20,111 +20,110 @@ use crate::context::Context;
 use crate::findings::Findings;
 use futures_util::future::LocalBoxFuture;
 
-/// Something to measure.
+/// A scenario: one or more figures with their limits.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
-    /// By which it is asked for.
+    /// The name on the command line.
     pub name: &'static str,
-    /// What it measures, in a sentence.
+    /// One sentence about its figures.
     pub about: &'static str,
-    /// Whether it is one of those that run when none is named.
+    /// It runs if no scenario is named.
     pub is_usual: bool,
     run: for<'a> fn(&'a Context) -> LocalBoxFuture<'a, anyhow::Result<Findings>>,
 }
 
-/// All of them, in the order in which they run.
+/// All scenarios, in the order in which they run.
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "drain-postgres",
-        about: "no-op native handlers drain a backlog on Postgres, one daemon; against the raw exchange loop",
+        about: "one daemon drains a backlog on Postgres with no-op native handlers, compared with the raw exchange loop",
         is_usual: true,
         run: |context| Box::pin(drain::postgres(context)),
     },
     Scenario {
         name: "drain-sqlite",
-        about: "the same on SQLite; against its raw loop",
+        about: "one daemon drains a backlog on SQLite with no-op native handlers, compared with the raw loop",
         is_usual: true,
         run: |context| Box::pin(drain::sqlite(context)),
     },
     Scenario {
         name: "two-daemons",
-        about: "two daemons drain one Postgres together; against one",
+        about: "two daemons drain a backlog on one Postgres, compared with one daemon",
         is_usual: true,
         run: |context| Box::pin(two_daemons::postgres(context)),
     },
     Scenario {
         name: "latency",
-        about: "from emit to handler start while there is nothing else to do",
+        about: "the time from an emit to the start of its handler on an idle system",
         is_usual: true,
         run: |context| Box::pin(latency::run(context)),
     },
     Scenario {
         name: "held-transaction",
-        about: "2,000 events per second beside a transaction that somebody holds open; against without",
+        about: "2,000 events per second while another client holds a transaction open, compared with no such transaction",
         is_usual: true,
         run: |context| Box::pin(held_transaction::postgres(context)),
     },
     Scenario {
         name: "backlog",
-        about: "an exchange with 5,000,000 rows waiting; against 10,000",
+        about: "the duration of an exchange with a backlog of 5,000,000 rows, compared with 10,000 rows",
         is_usual: true,
         run: |context| Box::pin(backlog::run(context)),
     },
     Scenario {
         name: "fairness",
-        about: "an event every 100 ms beside a million rows of another trigger on a slow handler; against alone",
+        about: "the latency of an event every 100 ms while a million rows of another trigger wait for a slow handler, compared with no such rows",
         is_usual: true,
         run: |context| Box::pin(fairness::run(context)),
     },
     Scenario {
         name: "sync-http",
-        about: "no-op script calls over HTTP on the real daemon; against single commits",
+        about: "no-op script calls over HTTP on the real daemon, compared with single commits",
         is_usual: true,
         run: |context| Box::pin(sync_http::run(context)),
     },
     Scenario {
         name: "scripts",
-        about: "no-op scripts by the executor alone",
+        about: "no-op scripts in the executor, without a store",
         is_usual: true,
         run: |context| Box::pin(scripts::run(context)),
     },
     Scenario {
         name: "kv-put",
-        about: "puts of 64 clients, each with an event that is handled; against single commits",
+        about: "puts of 64 clients, each with one handled event, compared with single commits",
         is_usual: true,
         run: |context| Box::pin(kv_put::run(context)),
     },
     Scenario {
         name: "wal",
-        about: "bytes of WAL per delivery, from emit to done",
+        about: "the bytes of WAL per delivery, from its emit until it is done",
         is_usual: true,
         run: |context| Box::pin(wal::postgres(context)),
     },
     Scenario {
         name: "memory",
-        about: "what the real daemon occupies, idle and draining a million rows",
+        about: "the memory of the real daemon, idle and while it drains a million rows",
         is_usual: true,
         run: |context| Box::pin(memory::run(context)),
     },
     Scenario {
         name: "peers",
-        about: "other queues drain as many no-op jobs on the same server; they are installed first, and must be asked for",
+        about: "other queues drain the same number of no-op jobs on the same server; installs them first, and runs only if named",
         is_usual: false,
         run: |context| Box::pin(peers::run(context)),
     },
 ];
 
 impl Scenario {
-    /// The one of this name.
+    /// The scenario with this name.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         ALL.iter().find(|scenario| scenario.name == name).copied()
     }
 
-    /// Measures it.
     pub async fn run(self, context: &Context) -> anyhow::Result<Findings> {
-        let begun = std::time::Instant::now();
+        let started_at = std::time::Instant::now();
         let findings = (self.run)(context).await?;
-        Ok(Findings { scenario: self.name.to_owned(), took_s: begun.elapsed().as_secs_f64(), ..findings })
+        Ok(Findings { scenario: self.name.to_owned(), took_s: started_at.elapsed().as_secs_f64(), ..findings })
     }
 }

@@ -1,4 +1,4 @@
-//! The names of the series that targets are about.
+//! The names of the series that have targets.
 
 macro_rules! names {
     ($($name:ident = $text:literal),+ $(,)?) => { $(pub(crate) const $name: &str = $text;)+ };

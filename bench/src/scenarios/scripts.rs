@@ -1,5 +1,5 @@
-//! How many times per second a script that does nothing is run, by the executor alone: no store call, no queue. Each row
-//! of [`ISOLATIONS`] is a way to isolate one execution from the next.
+//! The executions per second of a no-op script in the executor, without a store and a queue. Each
+//! row of [`ISOLATIONS`] is a way to isolate one execution from the next.
 
 use super::names::{SCRIPTS_FRESH, SCRIPTS_WARM};
 use crate::context::Context;
@@ -21,7 +21,7 @@ use tidegate_ports::{
 };
 use uuid::Uuid;
 
-/// A way to isolate executions, and the series that it is measured as.
+/// A way to isolate executions, and the series with its figures.
 struct Row {
     series: &'static str,
     isolation: Isolation,
@@ -29,7 +29,7 @@ struct Row {
 
 const SCRIPT: &str = "export default async function (event, ctx) {}";
 
-/// All that the executor offers.
+/// All isolations of the executor.
 const ISOLATIONS: &[Row] = &[
     Row { series: SCRIPTS_FRESH, isolation: Isolation::Fresh },
     Row { series: SCRIPTS_WARM, isolation: Isolation::Warm },
@@ -37,28 +37,29 @@ const ISOLATIONS: &[Row] = &[
 
 const NAME: &str = "noop";
 const TRIGGER: &str = "go";
-/// So that no core waits for the next one to be handed over: two cores have as many as the gate has permits by default.
-const AT_ONCE_PER_CORE: usize = 32;
-/// Before the clock starts: threads are made, the source is read.
+/// The number of concurrent executions for each core, so that no core waits for the next one. Two
+/// cores have 64, the default number of permits.
+const IN_FLIGHT_PER_CORE: usize = 32;
+/// The time before the clock starts. The executor creates its threads and reads the source.
 const WARM_UP: Duration = Duration::from_millis(300);
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
-    let time = context.effort.of(Duration::from_secs(5), Duration::from_secs(2));
+    let time = context.effort.choose(Duration::from_secs(5), Duration::from_secs(2));
     let cores = std::thread::available_parallelism()?.get();
-    let at_once = cores * AT_ONCE_PER_CORE;
+    let in_flight = cores * IN_FLIGHT_PER_CORE;
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
         for row in ISOLATIONS {
-            context.progress.says(format!("scripts, {}, repeat {repeat}", row.series));
+            context.progress.show(format!("scripts, {}, repeat {repeat}", row.series));
             let folder = context.folder.make()?;
             let store = Arc::new(SqliteStore::open(folder.join("scripts.db"), SqliteOptions::default()).await?);
             let (executor, trigger) = executor(&store, row.isolation).await?;
             let (executor, delivery) = (Arc::new(executor), Arc::new(delivery(trigger)?));
-            executions(&executor, &delivery, at_once, WARM_UP).await?;
-            let (begun, cpu) = (Instant::now(), cpu_time(std::process::id())?);
-            let count = executions(&executor, &delivery, at_once, time).await?;
+            executions(&executor, &delivery, in_flight, WARM_UP).await?;
+            let (started_at, cpu) = (Instant::now(), cpu_time(std::process::id())?);
+            let count = executions(&executor, &delivery, in_flight, time).await?;
             let (wall, cpu) =
-                (begun.elapsed().as_secs_f64(), cpu_time(std::process::id())?.saturating_sub(cpu).as_secs_f64());
+                (started_at.elapsed().as_secs_f64(), cpu_time(std::process::id())?.saturating_sub(cpu).as_secs_f64());
             findings.add(row.series, Unit::PerSecond, count as f64 / wall / cores as f64);
             findings.add(&format!("{}, by CPU time", row.series), Unit::PerSecond, count as f64 / cpu);
             store.close().await;
@@ -66,9 +67,9 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
         }
     }
     findings.note(format!(
-        "{at_once} executions at a time, {AT_ONCE_PER_CORE} for each core; the figure is all of them by the wall clock, divided \
-         by the cores, which also do what hands them over. By CPU time: by what this process used of it, so without what others took. Memory, stack, \
-         CPU and wall limits are the defaults."
+        "{in_flight} executions are in flight, {IN_FLIGHT_PER_CORE} for each core. The figure is the executions per second of \
+         wall time, divided by the number of cores; the cores also run the load generator. \"By CPU time\" divides by the CPU \
+         time of this process, so that other programs do not count. Memory, stack, CPU and wall limits are the defaults."
     ));
     Ok(findings)
 }
@@ -82,32 +83,33 @@ async fn executor(store: &Arc<SqliteStore>, isolation: Isolation) -> anyhow::Res
     let app = AppName::new("bench")?;
     store.deploy(&app, &deployment, &PrincipalId::new("admin")?).await?;
     let trigger = TriggerStore::get(&**store, &app, &TriggerName::new(TRIGGER)?).await?;
-    let trigger = trigger.context("the trigger was deployed")?.id;
+    let trigger = trigger.context("the deployed trigger does not exist")?.id;
     let (scripts, triggers, kv) = (Arc::clone(store) as _, Arc::clone(store) as _, Arc::clone(store) as _);
-    let world = World { scripts, triggers, kv, principals: Arc::new(Everybody) };
+    let world = World { scripts, triggers, kv, principals: Arc::new(AdminResolver) };
     Ok((ScriptExecutor::new(world, Limits::default()), trigger))
 }
 
-/// How many executions ended within `time`, `at_once` of them at any moment.
+/// Runs executions for `time` with `in_flight` of them at any moment. Returns the number that
+/// ended.
 async fn executions(
     executor: &Arc<ScriptExecutor>,
     delivery: &Arc<Delivery>,
-    at_once: usize,
+    in_flight: usize,
     time: Duration,
 ) -> anyhow::Result<usize> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let one = || {
         let (executor, delivery) = (Arc::clone(executor), Arc::clone(delivery));
         tokio::spawn(async move { executor.execute(delivery).await })
     };
-    let mut running: FuturesUnordered<_> = (0..at_once).map(|_| one()).collect();
+    let mut running: FuturesUnordered<_> = (0..in_flight).map(|_| one()).collect();
     let mut count = 0;
     while let Some(ended) = running.next().await {
         if let Outcome::Failed(failure) = ended? {
             bail!("the script failed: {}: {}", failure.error, failure.message);
         }
         count += 1;
-        if begun.elapsed() < time {
+        if started_at.elapsed() < time {
             running.push(one());
         }
     }
@@ -152,11 +154,11 @@ fn delivery(trigger_id: TriggerId) -> anyhow::Result<Delivery> {
     })
 }
 
-/// Everybody is an admin: who may run what is not measured here.
-struct Everybody;
+/// Resolves every principal to an admin. The scenario does not measure permissions.
+struct AdminResolver;
 
 #[async_trait]
-impl PrincipalResolver for Everybody {
+impl PrincipalResolver for AdminResolver {
     async fn resolve(&self, id: &PrincipalId) -> Result<Option<Principal>, PortError> {
         Ok(Some(Principal::admin(id.clone())))
     }

@@ -1,6 +1,6 @@
-//! A script that does nothing, invoked by HTTP on the real daemon. Each call is a row of the outbox that is written, then
-//! executed, then settled; its reply is sent after all that is durable. One caller tells how long that takes; 64 callers
-//! tell how well their commits are shared.
+//! Sync calls of a no-op script over HTTP on the real daemon. Each call writes a row of the outbox,
+//! executes it and settles it. The daemon replies after the outcome is durable. One caller shows
+//! the latency; 64 callers show the effect of shared commits.
 
 use super::names::{SYNC_POSTGRES_P50, SYNC_POSTGRES_RATE, SYNC_SQLITE_P50, SYNC_SQLITE_RATE};
 use crate::context::Context;
@@ -21,25 +21,25 @@ const CALLERS: usize = 64;
 const WARM_UP: usize = 100;
 
 pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
-    let time = context.effort.of(Duration::from_secs(8), Duration::from_secs(3));
+    let time = context.effort.choose(Duration::from_secs(8), Duration::from_secs(3));
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
         let folder = context.folder.make()?;
         let cluster = context.postgres().await?;
         let database = cluster.database().await?;
-        context.progress.says(format!("single commits on Postgres, repeat {repeat}"));
+        context.progress.show(format!("single commits on Postgres, repeat {repeat}"));
         findings.add("Postgres: single commits", Unit::PerSecond, postgres_commits(&database, time / 2).await?);
-        context.progress.says(format!("calls on Postgres, repeat {repeat}"));
+        context.progress.show(format!("calls on Postgres, repeat {repeat}"));
         let url = database.url.clone();
         calls(context, &mut findings, "Postgres", SYNC_POSTGRES_P50, &url, &folder, time).await?;
         cluster.remove(database).await?;
         std::fs::remove_dir_all(&folder)?;
 
         let folder = context.folder.make()?;
-        context.progress.says(format!("single commits on SQLite, repeat {repeat}"));
+        context.progress.show(format!("single commits on SQLite, repeat {repeat}"));
         let commits = sqlite_commits(&folder.join("commits.db"), time / 2).await?;
         findings.add("SQLite: single commits", Unit::PerSecond, commits);
-        context.progress.says(format!("calls on SQLite, repeat {repeat}"));
+        context.progress.show(format!("calls on SQLite, repeat {repeat}"));
         let url = format!("sqlite:{}", folder.join("tidegate.db").display());
         calls(context, &mut findings, "SQLite", SYNC_SQLITE_P50, &url, &folder, time).await?;
         std::fs::remove_dir_all(folder)?;
@@ -50,12 +50,13 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
         findings.pair(&calls, &commits);
     }
     findings.note(format!(
-        "`POST {PATH}` on the real daemon, with its defaults, over connections that are kept open, for {} s each. The \
-         callers run in this process on the same cores as daemon and database, and take their part of them.",
+        "`POST {PATH}` on the real daemon with default settings, over keep-alive connections, for {} s. The callers run in this \
+         process on the same cores as the daemon and the database.",
         time.as_secs()
     ));
     findings
-        .note("A call makes two durable commits before its reply: its row, and its outcome. A single commit is one.");
+        .note("A call needs two durable commits before its reply, one for its row and one for its outcome. The limit counts single \
+             commits.");
     Ok(findings)
 }
 
@@ -77,29 +78,30 @@ async fn calls(
     let p99 = percentile(&alone, 99.0).context("no call was answered")?;
     findings.add(&format!("{store}: c = 1, p99"), Unit::Millis, p99);
 
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let together = try_join_all((0..CALLERS).map(|_| caller(&daemon, time, 0))).await?.concat();
-    let rate = together.len() as f64 / begun.elapsed().as_secs_f64();
+    let rate = together.len() as f64 / started_at.elapsed().as_secs_f64();
     findings.add(&format!("{store}: calls, c = {CALLERS}"), Unit::PerSecond, rate);
     let p50 = percentile(&together, 50.0).context("no call was answered")?;
     findings.add(&format!("{store}: c = {CALLERS}, p50"), Unit::Millis, p50);
     daemon.stop().await
 }
 
-/// Calls again and again; how long each call took, in milliseconds, without the first few.
+/// Calls in a loop for `time`, after `warm_up` calls. Returns the duration of each call in
+/// milliseconds.
 async fn caller(daemon: &Process, time: Duration, warm_up: usize) -> anyhow::Result<Vec<f64>> {
     let mut client = daemon.client().await?;
     let work = async move {
         for _ in 0..warm_up {
             client.send(Method::POST, PATH, BODY).await?;
         }
-        let (begun, mut took) = (Instant::now(), Vec::new());
-        while begun.elapsed() < time {
-            let called = Instant::now();
+        let (started_at, mut durations_ms) = (Instant::now(), Vec::new());
+        while started_at.elapsed() < time {
+            let called_at = Instant::now();
             client.send(Method::POST, PATH, BODY).await?;
-            took.push(called.elapsed().as_secs_f64() * 1e3);
+            durations_ms.push(called_at.elapsed().as_secs_f64() * 1e3);
         }
-        anyhow::Ok(took)
+        anyhow::Ok(durations_ms)
     };
     tokio::spawn(work).await?
 }

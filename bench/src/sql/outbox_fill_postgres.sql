@@ -1,4 +1,4 @@
--- $2 rows in lane $1 as emit would have made them, all due, each a little later than the one before.
+-- Inserts $2 rows into lane $1, as emit writes them. All rows are due; their due times increase.
 insert into tidegate.outbox (
     trigger_id, due_at, max_attempts, base_ms, max_ms, jitter, timeout_ms, depth, enqueued_at, time, event_id, root_id,
     backoff, source, type, subject, actor, data)

@@ -1,4 +1,5 @@
--- ?2 rows in lane ?1 as emit would have made them, all due since an hour, each a little later than the one before.
+-- Inserts ?2 rows into lane ?1, as emit writes them. All rows are due for an hour; their due times
+-- increase.
 with recursive
     numbers (n) as (select 1 where ?2 > 0 union all select n + 1 from numbers where n < ?2),
     ids (n, id) as materialized (select n, randomblob(16) from numbers)

@@ -1,6 +1,7 @@
--- What plain SQL can do, in its best known form: the columns that a handler needs, lease columns that are in no index, half
--- empty pages so that leasing is a HOT update, one index, and one function that settles and claims in one commit. It has
--- no limits, no retries, no dead letters, no standing of principals: a limit, not a queue.
+-- The fastest known loop in plain SQL. The table has the columns that a handler needs and one
+-- index. No index contains the lease columns and pages are filled by half, so that a claim is a HOT
+-- update. One function settles and claims in one commit. The loop is a limit and not a queue: it
+-- has no concurrency limits, retries, dead letters or permissions.
 create schema raw;
 
 create table raw.outbox (

@@ -1,4 +1,5 @@
--- The same limit on SQLite: the columns that a handler needs, one index, and a settlement and a claim in one transaction.
+-- The same limit on SQLite: the columns that a handler needs, one index, and one transaction for
+-- each settlement and claim.
 create table outbox (
     id          integer primary key autoincrement,
     trigger_id  integer not null,

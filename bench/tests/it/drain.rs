@@ -1,4 +1,4 @@
-//! A drain of a few rows on SQLite by the same pieces that the scenarios stand on.
+//! A drain of a few rows on SQLite with the same parts as the scenarios.
 
 use std::sync::Arc;
 use tidegate_bench::{App, Folder, Node, Noop, Tally, sqlite_exchange, sqlite_outbox_count};
@@ -20,17 +20,17 @@ async fn a_drain_ends_with_an_empty_table() {
         })
         .await
         .unwrap();
-    let tally = Tally::until(u64::from(ROWS));
+    let tally = Tally::with_goal(u64::from(ROWS));
     node.dispatch(Config::default(), Arc::new(Noop), tally.clone());
     node.wake.wake([lane]);
-    tally.reached(|_| {}).await.unwrap();
+    tally.wait_for_goal(|_| {}).await.unwrap();
     assert_eq!(tally.done(), u64::from(ROWS));
     node.stop().await.unwrap();
     assert_eq!(sqlite_outbox_count(&path).await.unwrap(), 0);
 }
 
 #[tokio::test]
-async fn what_waits_is_seen_to_wait() {
+async fn waiting_rows_are_counted() {
     let folder = Folder::create().unwrap();
     let path = folder.make().unwrap().join("tidegate.db");
     let node = Node::<SqliteStore>::open(&path).await.unwrap();
@@ -45,7 +45,7 @@ async fn what_waits_is_seen_to_wait() {
 }
 
 #[tokio::test]
-async fn the_raw_loop_drains_what_it_has_filled() {
+async fn the_raw_loop_drains_all_its_rows() {
     let folder = Folder::create().unwrap();
     let path = folder.make().unwrap().join("raw.db");
     assert!(sqlite_exchange(&path, ROWS, 1_000).await.unwrap() > 0.0);

@@ -1,4 +1,5 @@
-//! The pieces of the command, each in a second or two: what it prints and draws, and a drain that is real but tiny.
+//! Tests of the parts of the benchmark, a second or two each: its reports, and a small but real
+//! drain.
 
 mod drain;
 mod report;

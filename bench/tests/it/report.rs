@@ -1,6 +1,8 @@
-//! The report is made from samples alone: those of a run, or those that an earlier one wrote.
+//! Reports are made from samples only: of this run, or of the JSON of an earlier one.
 
-use tidegate_bench::{Failed, Findings, Machine, Report, Scenario, TARGETS, Unit, Verdict, markdown, svg, text};
+use tidegate_bench::{
+    FailedScenario, Findings, Machine, Report, Scenario, TARGETS, Unit, Verdict, markdown, svg, text,
+};
 
 fn machine() -> Machine {
     Machine {
@@ -16,17 +18,18 @@ fn machine() -> Machine {
     }
 }
 
-/// Three repeats of one scenario that reaches its target, of one that does not, and one that could not be measured.
+/// Three repeats of a scenario that meets its target and of one that misses it, and a scenario that
+/// failed.
 fn report() -> Report {
     let mut findings = Vec::new();
-    for (scenario, drained) in [("drain-postgres", [80e3, 90e3, 85e3]), ("drain-sqlite", [30e3, 32e3, 31e3])] {
+    for (scenario, rates) in [("drain-postgres", [80e3, 90e3, 85e3]), ("drain-sqlite", [30e3, 32e3, 31e3])] {
         let mut found = Findings { scenario: scenario.to_owned(), took_s: 12.0, ..Findings::default() };
-        for rate in drained {
+        for rate in rates {
             found.add("drain", Unit::PerSecond, rate);
-            found.add("raw loop, its better batch", Unit::PerSecond, 100e3);
+            found.add("raw loop, faster batch size", Unit::PerSecond, 100e3);
         }
-        found.add_ratio("part of the raw loop", "drain", "raw loop, its better batch");
-        found.pair("drain", "raw loop, its better batch");
+        found.add_ratio("part of the raw loop", "drain", "raw loop, faster batch size");
+        found.pair("drain", "raw loop, faster batch size");
         found.note("A note.");
         findings.push(found);
     }
@@ -38,12 +41,12 @@ fn report() -> Report {
         repeats: 3,
         machine: machine(),
         findings,
-        failed: vec![Failed { scenario: "wal".to_owned(), why: "no server".to_owned() }],
+        failed: vec![FailedScenario { scenario: "wal".to_owned(), why: "no server".to_owned() }],
     }
 }
 
 #[test]
-fn what_was_written_as_json_gives_the_same_report() {
+fn a_report_from_json_is_the_same() {
     let report = report();
     let json = serde_json::to_string(&report).unwrap();
     let again: Report = serde_json::from_str(&json).unwrap();
@@ -52,10 +55,10 @@ fn what_was_written_as_json_gives_the_same_report() {
 }
 
 #[test]
-fn every_target_has_its_row_and_says_how_it_stands() {
+fn every_target_has_a_row_with_its_state() {
     let page = markdown(&report());
     for target in TARGETS {
-        assert!(page.contains(&format!("| {} |", target.what)), "{}", target.what);
+        assert!(page.contains(&format!("| {} |", target.label)), "{}", target.label);
     }
     assert!(
         page.contains("| drain, Postgres: part of the raw loop | 0.85 × | 0.80 × – 0.90 × | ≥ 0.75 × | met |"),
@@ -68,21 +71,22 @@ fn every_target_has_its_row_and_says_how_it_stands() {
 }
 
 #[test]
-fn a_busy_machine_and_a_quick_run_are_owned_up_to() {
-    let says =
-        |report: &Report, what: &str| [markdown(report), svg(report), text(report)].map(|out| out.contains(what));
+fn every_report_warns_of_a_busy_machine_or_a_quick_run() {
+    let contain = |report: &Report, text_part: &str| {
+        [markdown(report), svg(report), text(report)].map(|out| out.contains(text_part))
+    };
     let quiet = report();
-    assert_eq!(says(&quiet, "other work"), [false; 3]);
-    assert_eq!(says(&quiet, "quick run, not"), [false; 3]);
+    assert_eq!(contain(&quiet, "other work"), [false; 3]);
+    assert_eq!(contain(&quiet, "quote"), [false; 3]);
     let mut busy = report();
     busy.machine.load.0 = "1.50".to_owned();
-    assert_eq!(says(&busy, "other work"), [true; 3]);
+    assert_eq!(contain(&busy, "other work"), [true; 3]);
     let quick = Report { quick: true, ..report() };
-    assert_eq!(says(&quick, "quoting"), [true; 3]);
+    assert_eq!(contain(&quick, "quote"), [true; 3]);
 }
 
 #[test]
-fn the_text_shows_spread_and_verdict() {
+fn the_text_shows_the_spread_and_the_verdict() {
     let text = text(&report());
     assert!(text.contains("80,000/s – 90,000/s"), "{text}");
     assert!(text.contains("wal failed: no server"), "{text}");
@@ -90,7 +94,7 @@ fn the_text_shows_spread_and_verdict() {
 }
 
 #[test]
-fn the_picture_is_well_formed_and_follows_light_and_dark() {
+fn the_picture_is_well_formed_and_has_both_themes() {
     let picture = svg(&report());
     assert!(picture.contains("prefers-color-scheme: dark"));
     assert!(picture.contains("A Processor &lt;&amp;&gt;"), "names are escaped");
@@ -103,7 +107,7 @@ fn the_picture_is_well_formed_and_follows_light_and_dark() {
 }
 
 #[test]
-fn runs_are_joined_and_the_last_word_counts() {
+fn the_last_run_counts_when_runs_are_joined() {
     let first = report();
     let mut second = report();
     second.findings.retain(|found| found.scenario == "drain-sqlite");
@@ -121,7 +125,7 @@ fn runs_are_joined_and_the_last_word_counts() {
 }
 
 #[test]
-fn the_targets_are_of_scenarios_and_judged_by_their_median() {
+fn a_target_names_a_scenario_and_is_judged_by_its_median() {
     for target in TARGETS {
         assert!(Scenario::named(target.scenario).is_some(), "{}", target.scenario);
     }

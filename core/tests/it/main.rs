@@ -1,5 +1,7 @@
 //! The core from outside: its tables row by row, its state machine output by output, and both under random input.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like the tests that call them")]
+
 mod allocations;
 mod any_input;
 mod bench;

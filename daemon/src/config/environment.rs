@@ -14,6 +14,7 @@ impl Environment {
     /// The variables of this process. A variable that is not UTF-8 is ignored: no setting has such
     /// a value.
     #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the only place that reads the environment")]
     pub fn of_process() -> Self {
         std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))

@@ -3,6 +3,9 @@
 //! Most of them run the real program on both stores. The modules `http_*` call the API without a
 //! socket, on a store in memory. `serving` runs a daemon in this process.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like the tests that call them")]
+#![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
+
 mod bad_input;
 mod calls;
 mod cli;

@@ -1,5 +1,7 @@
 //! The loop against a store in memory: wake-ups, inline claims, panics, cancellation and shutdown.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like the tests that call them")]
+
 mod calls;
 mod fake;
 

@@ -1,5 +1,8 @@
 //! The conformance suite on Postgres, and tests of the guarantees that only this store gives.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like the tests that call them")]
+#![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
+
 mod broken;
 mod costs;
 mod database;

@@ -1,6 +1,8 @@
 //! Tests of the store on SQLite: the conformance suite, and the promises that only this store
 //! makes.
 
+#![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
+
 mod app;
 mod grouping;
 mod opening;

@@ -1,14 +1,14 @@
-//! Who may depend on whom: ARCHITECTURE.md's table.
+//! The rule `dependencies`: the table of ARCHITECTURE.md, as data.
 
 use super::Finding;
 use crate::workspace::{Package, Workspace};
 
-/// What one of our crates may use of the others.
+/// The crates of the workspace that one of them may use.
 struct Allowed {
     name: &'static str,
-    /// In the crate itself.
+    /// The crate itself may use these.
     product: &'static [&'static str],
-    /// In its tests on top of that.
+    /// Its tests may use these too.
     tests: &'static [&'static str],
 }
 
@@ -22,7 +22,7 @@ const SIM: &str = "tidegate-io-sim";
 const SCRIPT: &str = "tidegate-exec-script";
 const DAEMON: &str = "tidegate";
 
-/// A crate that is not listed may not be: say here where it stands.
+/// A new crate needs a row here.
 const TABLE: &[Allowed] = &[
     Allowed { name: CORE, product: &[], tests: &[] },
     Allowed { name: PORTS, product: &[CORE], tests: &[] },
@@ -43,13 +43,13 @@ const TABLE: &[Allowed] = &[
     Allowed { name: "xtask", product: &["testkit"], tests: &[] },
 ];
 
-/// A crate of others that only some of ours may name.
+/// A crate from outside the workspace that only some crates may use.
 struct Reserved {
-    /// The crate, or a family of them if it ends with `*`.
+    /// The name of a crate, or of a family of crates if it ends with `*`.
     name: &'static str,
-    /// Who may build on it.
+    /// The crates that may use it.
     product: &'static [&'static str],
-    /// Whose tests may use it, on top of those.
+    /// The tests of these crates may use it too.
     tests: &'static [&'static str],
     why: &'static str,
 }
@@ -59,13 +59,13 @@ const RESERVED: &[Reserved] = &[
         name: "sqlx*",
         product: &[POSTGRES, "tidegate-bench"],
         tests: &[DAEMON],
-        why: "SQL belongs to the two SQL stores; the daemon's tests make and inspect databases",
+        why: "SQL belongs to the two SQL stores; the tests of the daemon create and inspect databases",
     },
     Reserved {
         name: "rusqlite",
         product: &[SQLITE, "tidegate-bench"],
         tests: &[],
-        why: "SQLite belongs to its store; the benchmark has a loop of its own beside it",
+        why: "SQLite belongs to its store; the benchmark compares the store with a plain loop",
     },
     Reserved { name: "axum*", product: &[DAEMON], tests: &[], why: "HTTP belongs to the daemon" },
     Reserved { name: "rquickjs*", product: &[SCRIPT], tests: &[], why: "QuickJS belongs to the script executor" },
@@ -73,24 +73,25 @@ const RESERVED: &[Reserved] = &[
         name: "anyhow",
         product: &[DAEMON, "xtask", "tidegate-bench"],
         tests: &[CONFORMANCE, "tidegate-sim-tests"],
-        why: "a library's errors are types that its caller can tell apart",
+        why: "the errors of a library are types that its caller can match",
     },
     Reserved {
         name: "tracing-subscriber",
         product: &[DAEMON],
         tests: &[DRIVER, POSTGRES, SQLITE, SCRIPT],
-        why: "who writes the log is decided once, by the program",
+        why: "only the program decides where the log goes",
     },
 ];
 
-/// What may be nowhere below the core: all that waits, talks, looks at a clock or asks the system for randomness.
+/// Crates that the core must not depend on, at any depth: they wait, do IO, read a clock or use OS
+/// randomness.
 const NOT_IN_CORE: &[&str] = &[
     "async-std",
     "axum*",
     "futures-executor",
     "getrandom",
     "hyper*",
-    "iana-time-zone", // The sign of chrono with its clock; without it chrono only calculates.
+    "iana-time-zone", // chrono depends on it only if its clock is switched on.
     "libsqlite3-sys",
     "mio",
     "notify",
@@ -108,21 +109,20 @@ const NOT_IN_CORE: &[&str] = &[
     "ureq*",
 ];
 
-/// What breaks the tables; `core_tree` is what the core alone is built from.
+/// The dependencies that the tables forbid. `core_tree` lists all crates in the tree of the core.
 pub(super) fn findings(workspace: &Workspace, core_tree: &[String]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in workspace.our_crates() {
         match TABLE.iter().find(|allowed| allowed.name == package.name) {
             Some(allowed) => findings.extend(ours(workspace, package, allowed)),
-            None => {
-                findings.push(finding(package, "is not in the table of xtask/src/structure/dependencies.rs".into()))
-            }
+            None => findings
+                .push(finding(package, "needs a row in the table of xtask/src/structure/dependencies.rs".into())),
         }
         findings.extend(reserved(workspace, package));
     }
     for name in core_tree.iter().filter(|name| NOT_IN_CORE.iter().any(|pattern| is_named(pattern, name))) {
         let message = format!("has `{name}` in its tree; the core does no IO");
-        findings.push(Finding { rule: "dependencies", place: CORE.to_owned(), line: None, message });
+        findings.push(Finding::new("dependencies", CORE, message));
     }
     findings
 }
@@ -155,7 +155,7 @@ fn reserved(workspace: &Workspace, package: &Package) -> Vec<Finding> {
 }
 
 fn finding(package: &Package, message: String) -> Finding {
-    Finding { rule: "dependencies", place: package.name.clone(), line: None, message }
+    Finding::new("dependencies", &package.name, message)
 }
 
 fn is_named(pattern: &str, name: &str) -> bool {
@@ -171,7 +171,8 @@ mod tests {
     use crate::workspace::Dependency;
     use std::collections::BTreeMap;
 
-    /// A workspace of `ours`, each depending on `(crate, in_product)`; crates of others come with it.
+    /// A workspace of the crates `ours`. Each depends on a list of `(crate, in_product)`. Crates
+    /// from outside the workspace are added.
     fn workspace(ours: &[(&str, &[(&str, bool)])]) -> Workspace {
         let package = |name: &str| Package {
             name: name.to_owned(),
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_table_allows_is_fine() {
+    fn allowed_dependencies_give_no_finding() {
         let none = Vec::<String>::new();
         let core: (&str, &[_]) = (CORE, &[("serde", true), ("proptest", false)]);
         let conformance: (&str, &[_]) = (CONFORMANCE, &[]);
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_forbids_is_found() {
+    fn forbidden_dependencies_are_found() {
         let check = |ours: &[(&str, &[(&str, bool)])], expected: &str| {
             let found = lines(ours);
             assert!(found.iter().any(|line| line.contains(expected)), "{expected}: {found:?}");
@@ -223,11 +224,11 @@ mod tests {
         check(&[(POSTGRES, &[(CONFORMANCE, true)]), (CONFORMANCE, &[])], "may not depend on `tidegate-io-conformance`");
         check(&[(DAEMON, &[("sqlx-core", true)])], "tidegate: may not depend on `sqlx-core`: SQL belongs");
         check(&[(DRIVER, &[("anyhow", false)])], "tidegate-driver: may not depend on `anyhow`");
-        check(&[("novelty", &[])], "novelty: is not in the table");
+        check(&[("novelty", &[])], "novelty: needs a row in the table");
     }
 
     #[test]
-    fn the_core_stands_on_nothing_that_does_io() {
+    fn the_core_depends_on_no_crate_that_does_io() {
         let tree = ["serde", "tokio-util", "getrandom", "rand_chacha"].map(str::to_owned);
         let found: Vec<String> = findings(&workspace(&[]), &tree).iter().map(ToString::to_string).collect();
         let line = |name: &str| format!("tidegate-core: has `{name}` in its tree; the core does no IO [dependencies]");
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_family_is_its_head_and_what_is_named_after_it() {
+    fn a_family_contains_its_head_and_crates_with_its_prefix() {
         for (pattern, name, expected) in [
             ("sqlx*", "sqlx", true),
             ("sqlx*", "sqlx-core", true),

@@ -1,4 +1,4 @@
-//! That the core compiles where there is no operating system.
+//! Checks that the core compiles for a target without an operating system.
 
 use crate::steps::Failure;
 use crate::workspace::{cargo, run};
@@ -7,14 +7,14 @@ use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
 
-/// Compiles it there, if that target is installed; says what was done.
+/// Compiles the core for the target, if it is installed. Returns a sentence for the summary.
 pub(super) fn check_core() -> Result<String, Failure> {
     if !is_installed() {
         return Ok(format!(
-            "core has no IO crate in its tree ({TARGET} is not installed, so it was not compiled there)"
+            "core has no IO crate in its tree ({TARGET} is not installed, so core was not compiled for it)"
         ));
     }
-    let advice = "the core must compile without an operating system: no IO, no clock, no OS randomness";
+    let advice = "remove IO, clocks and OS randomness from the core: it must compile without an operating system";
     run(cargo().args(["check", "--quiet", "--package", "tidegate-core", "--target", TARGET]), advice)?;
     Ok(format!("core compiles for {TARGET}"))
 }

@@ -1,7 +1,7 @@
-//! The crate `apalis-postgres`. Its options are those of `Config`; its README and its examples `basic` and `pubsub` show
-//! notifications, larger batches and handlers as tasks of their own.
+//! The crate `apalis-postgres`. The type `Config` documents its options. Its README and its
+//! examples `basic` and `pubsub` show notifications, larger batches and handlers as separate tasks.
 
-use crate::handled::Handled;
+use crate::call_counter::CallCounter;
 use crate::measure::{Queue, Setting};
 use anyhow::Context as _;
 use apalis::prelude::*;
@@ -14,8 +14,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 const QUEUE: &str = "noop";
-/// A notification that comes while it fetches wakes nobody: its documentation polls besides, every 5 or 10 s. That would
-/// be the latency of each job that was missed, and asking more often costs an idle machine nothing.
+/// The queue misses a notification that arrives during a fetch, and handles the job at its next
+/// poll. Its documentation polls every 5 or 10 s; a short interval keeps that out of the latency.
 const POLL: Duration = Duration::from_millis(100);
 
 pub struct Apalis {
@@ -24,7 +24,7 @@ pub struct Apalis {
     worker: WorkerContext,
 }
 
-async fn noop(_i: u64, handled: Data<Arc<Handled>>) -> Result<(), BoxDynError> {
+async fn noop(_i: u64, handled: Data<Arc<CallCounter>>) -> Result<(), BoxDynError> {
     handled.call();
     Ok(())
 }
@@ -33,10 +33,10 @@ impl Queue for Apalis {
     const NAME: &str = "apalis-postgres";
     const VERSION: &str = env!("APALIS_POSTGRES_VERSION");
     const SETTINGS: &[Setting] = &[
-        Setting { name: "defaults", described: "defaults (batch 10)", wakes: false },
+        Setting { name: "defaults", description: "defaults (batch 10)", wakes: false },
         Setting {
             name: "batched",
-            described: "batch 500, no lock per task, spawned handlers, notify, poll 100 ms",
+            description: "batch 500, no lock per task, spawned handlers, notify, poll 100 ms",
             wakes: true,
         },
     ];
@@ -62,18 +62,18 @@ impl Queue for Apalis {
         self.enqueue(0, 1).await
     }
 
-    async fn start(&mut self, handled: Arc<Handled>) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    async fn start(&mut self, handled: Arc<CallCounter>) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
         let config = Config::default().queue(QUEUE);
         let worker = WorkerBuilder::new(&self.worker);
         if self.batched {
             let config = config.batch_size(500).lock_tasks(false);
             let backend = PostgresStorage::new(&self.pool).with_config(config).with_pubsub().poll_with_interval(POLL);
             let worker = worker.backend(backend).parallelize(tokio::spawn).data(handled).build(noop);
-            return Ok(driven(move |runtime| runtime.block_on(worker.run())));
+            return Ok(spawn_on_thread(move |runtime| runtime.block_on(worker.run())));
         }
         let backend = PostgresStorage::new(&self.pool).with_config(config);
         let worker = worker.backend(backend).data(handled).build(noop);
-        Ok(driven(move |runtime| runtime.block_on(worker.run())))
+        Ok(spawn_on_thread(move |runtime| runtime.block_on(worker.run())))
     }
 
     fn stop(&mut self) -> anyhow::Result<()> {
@@ -82,8 +82,11 @@ impl Queue for Apalis {
     }
 }
 
-/// The compiler cannot prove its worker's future `Send`, so that a thread drives it, as `main` does in its examples.
-fn driven(run: impl FnOnce(Handle) -> Result<(), WorkerError> + Send + 'static) -> JoinHandle<anyhow::Result<()>> {
+/// Runs a worker on a thread, because the compiler cannot prove that its future is `Send`. The
+/// examples of the crate run it in `main`.
+fn spawn_on_thread(
+    run: impl FnOnce(Handle) -> Result<(), WorkerError> + Send + 'static,
+) -> JoinHandle<anyhow::Result<()>> {
     let runtime = Handle::current();
     tokio::task::spawn_blocking(move || run(runtime).context("the worker failed"))
 }

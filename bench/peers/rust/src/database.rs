@@ -1,4 +1,4 @@
-//! A database of its own for each run, and what the server must have switched on.
+//! A new database for each run, and a check that the commits of the server are durable.
 
 use anyhow::{Context as _, ensure};
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -7,7 +7,7 @@ use std::str::FromStr as _;
 
 const DATABASE: &str = "tidegate_peer_rust";
 
-/// The options to connect to it, as a URL cannot be put together again from its parts.
+/// Creates an empty database and returns the options to connect to it.
 pub async fn fresh(server: &str) -> anyhow::Result<PgConnectOptions> {
     drop_again(server).await?;
     as_administrator(server, &format!("create database {DATABASE}")).await?;
@@ -18,7 +18,7 @@ pub async fn drop_again(server: &str) -> anyhow::Result<()> {
     as_administrator(server, &format!("drop database if exists {DATABASE} with (force)")).await
 }
 
-/// A queue that does not wait for the disk does other work than the rest.
+/// Fails unless commits wait for the disk. Without that, the queues would not do the same work.
 pub async fn demand_durability(client: &mut PgConnection) -> anyhow::Result<()> {
     for setting in ["fsync", "synchronous_commit", "full_page_writes"] {
         let value: String =
@@ -34,7 +34,7 @@ pub async fn count(client: &mut PgConnection, statement: &'static str) -> anyhow
 }
 
 async fn as_administrator(server: &str, statement: &str) -> anyhow::Result<()> {
-    let mut client = PgConnection::connect(server).await.context("the server cannot be reached")?;
+    let mut client = PgConnection::connect(server).await.context("no connection to the server")?;
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut client).await?;
     client.close().await?;
     Ok(())

@@ -1,7 +1,7 @@
-//! The crate `graphile_worker`. Its fast setting is the one of its own throughput benchmark, `benches/perf_test.rs`; its
-//! guides "Local Queue" and "Worker Options" explain the parts.
+//! The crate `graphile_worker`. Its fast setting is that of its own throughput benchmark,
+//! `benches/perf_test.rs`. Its guides "Local Queue" and "Worker Options" explain the options.
 
-use crate::handled::Handled;
+use crate::call_counter::CallCounter;
 use crate::measure::{Queue, Setting};
 use anyhow::Context as _;
 use graphile_worker::worker_utils::WorkerUtils;
@@ -28,15 +28,15 @@ struct Noop {
     i: u64,
 }
 
-/// A handler finds its surroundings by their type.
+/// The counter for the handler, which looks it up by this type.
 #[derive(Clone, Debug)]
-struct Shared(Arc<Handled>);
+struct Shared(Arc<CallCounter>);
 
 impl TaskHandler for Noop {
     const IDENTIFIER: &'static str = "noop";
 
     async fn run(self, context: WorkerContext) -> impl IntoTaskHandlerResult {
-        let shared = context.get_ext::<Shared>().ok_or("the counter was given to the worker")?;
+        let shared = context.get_ext::<Shared>().ok_or("the worker has no counter")?;
         shared.0.call();
         Ok::<(), &'static str>(())
     }
@@ -46,17 +46,17 @@ impl Queue for Graphile {
     const NAME: &str = "graphile_worker (Rust)";
     const VERSION: &str = env!("GRAPHILE_WORKER_VERSION");
     const SETTINGS: &[Setting] = &[
-        Setting { name: "defaults", described: "defaults (of a backlog: a job per core and second)", wakes: true },
+        Setting { name: "defaults", description: "defaults (of a backlog: a job per core and second)", wakes: true },
         Setting {
             name: "batched",
-            described: "concurrency 500, local queue 5000, completion batched for 5 ms",
+            description: "concurrency 500, local queue 5000, completion batched for 5 ms",
             wakes: true,
         },
     ];
     const UNFINISHED: &str = "select count(*) from graphile_worker._private_jobs";
 
     async fn open(database: PgConnectOptions, setting: &str) -> anyhow::Result<Self> {
-        // The size of the pool that it makes by itself.
+        // The crate uses the same pool size by default.
         let pool = PgPoolOptions::new().max_connections(20).connect_with(database).await?;
         let utils = WorkerUtils::new(Database::from(pool.clone()), "graphile_worker");
         utils.migrate().await?;
@@ -80,7 +80,7 @@ impl Queue for Graphile {
         Ok(())
     }
 
-    async fn start(&mut self, handled: Arc<Handled>) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
+    async fn start(&mut self, handled: Arc<CallCounter>) -> anyhow::Result<JoinHandle<anyhow::Result<()>>> {
         let mut options = WorkerOptions::default()
             .pg_pool(self.pool.clone())
             .listen_os_shutdown_signals(false)
@@ -99,7 +99,7 @@ impl Queue for Graphile {
     }
 
     fn stop(&mut self) -> anyhow::Result<()> {
-        self.worker.as_ref().context("it was started")?.request_shutdown();
+        self.worker.as_ref().context("the worker was not started")?.request_shutdown();
         Ok(())
     }
 }

@@ -1,13 +1,13 @@
-//! Queues in Rust, put through the same as the ones in Node.js and Python.
+//! Measures queues in Rust with the same steps as the ones in Node.js and Python.
 //!
-//! Called as `tidegate-bench-peers QUEUE SETTING JOBS DEADLINE_SECONDS`, with the server's URL in PEER_POSTGRES.
-//! Progress goes to stderr, the result to stdout as one line of JSON; a failure ends with a non-zero exit and its reason
-//! as stderr's last line.
+//! Usage: `tidegate-bench-peers QUEUE SETTING JOBS DEADLINE_SECONDS`, with the URL of the server in
+//! PEER_POSTGRES. Progress goes to stderr. The result goes to stdout as one line of JSON. A failure
+//! has a non-zero exit code, and the last line on stderr is its reason.
 
 mod apalis_queue;
+mod call_counter;
 mod database;
 mod graphile_queue;
-mod handled;
 mod measure;
 
 use anyhow::Context as _;
@@ -41,14 +41,14 @@ async fn run() -> anyhow::Result<serde_json::Value> {
         jobs: jobs.parse().context(USAGE)?,
     };
     let deadline = Duration::from_secs(deadline.parse().context(USAGE)?);
-    let measured = async {
+    let measurement = async {
         match queue.as_str() {
             "apalis-postgres" => measure::<apalis_queue::Apalis>(&plan).await,
             "graphile_worker" => measure::<graphile_queue::Graphile>(&plan).await,
             _ => anyhow::bail!(USAGE),
         }
     };
-    tokio::time::timeout(deadline, measured)
+    tokio::time::timeout(deadline, measurement)
         .await
         .with_context(|| format!("not done after {} s", deadline.as_secs()))?
 }

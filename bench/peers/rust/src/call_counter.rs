@@ -1,20 +1,20 @@
-//! Counts handler calls, and wakes whoever waits for a number of them.
+//! Counts handler calls and wakes a task that waits for a number of them.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::Notify;
 
-/// What every handler calls once per job, and nothing else.
+/// A counter. Every handler calls it once for each job and does nothing else.
 #[derive(Debug)]
-pub struct Handled {
+pub struct CallCounter {
     count: AtomicU64,
     target: AtomicU64,
     reached_at: Mutex<Option<Instant>>,
     reached: Notify,
 }
 
-impl Handled {
+impl CallCounter {
     pub fn new() -> Self {
         Self {
             count: AtomicU64::new(0),
@@ -27,7 +27,7 @@ impl Handled {
     pub fn call(&self) {
         let count = self.count.fetch_add(1, Ordering::AcqRel) + 1;
         if count == self.target.load(Ordering::Acquire) {
-            *self.reached_at.lock().expect("nobody panics while holding it") = Some(Instant::now());
+            *self.reached_at.lock().expect("no code panics while it holds the lock") = Some(Instant::now());
             self.reached.notify_one();
         }
     }
@@ -36,14 +36,18 @@ impl Handled {
         self.count.load(Ordering::Acquire)
     }
 
-    /// Sets the number that [`Self::reached`] waits for; to be called before the last of these jobs can start.
-    pub fn aim(&self, target: u64) {
+    /// Sets the number that [`Self::wait_for_target`] waits for. Call it before the last of these
+    /// jobs can start.
+    pub fn set_target(&self, target: u64) {
         self.target.store(target, Ordering::Release);
     }
 
-    /// When the call came that made it as many as aimed at.
-    pub async fn reached(&self) -> Instant {
+    /// Waits until the target is reached. Returns the time of the last call.
+    pub async fn wait_for_target(&self) -> Instant {
         self.reached.notified().await;
-        self.reached_at.lock().expect("nobody panics while holding it").expect("it was set before the wake-up")
+        self.reached_at
+            .lock()
+            .expect("no code panics while it holds the lock")
+            .expect("`call` sets it before the wake-up")
     }
 }

@@ -1,18 +1,17 @@
-//! Where the peers' programs are, and where they are installed: never into the repository.
+//! The folders of the peers' sources and installations. Installations are outside the sources.
 
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug)]
-pub(super) struct Places {
-    /// `bench/peers`.
+pub(super) struct PeerFolders {
     pub(super) sources: PathBuf,
-    /// A folder per family is made in it.
+    /// Each family is installed in a subfolder.
     pub(super) installed: PathBuf,
 }
 
-impl Places {
-    /// The target directory that this program was built into holds what is installed, so that whatever cleans one cleans
-    /// the other.
+impl PeerFolders {
+    /// Peers are installed in the target directory of this program, so that `cargo clean` removes
+    /// them.
     pub(super) fn of_this_program() -> Self {
         let bench = Path::new(env!("CARGO_MANIFEST_DIR"));
         let program = std::env::current_exe().unwrap_or_default();
@@ -21,8 +20,8 @@ impl Places {
     }
 }
 
-/// Above the folder of the profile, which is the one that cargo locks while it builds. Cargo's other mark, the one for
-/// backup programs, is not there if somebody made the directory before cargo did.
+/// The parent of the profile's folder, which contains cargo's lock file. The file `CACHEDIR.TAG` is
+/// no reliable mark: cargo writes it only if it created the target directory itself.
 fn target_directory(program: &Path) -> Option<PathBuf> {
     let profile = program.ancestors().find(|folder| folder.join(".cargo-lock").is_file())?;
     profile.parent().map(Path::to_owned)
@@ -33,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_target_directory_is_above_the_one_that_cargo_locks() {
+    fn the_target_directory_contains_the_folder_with_the_lock_file() {
         let program = std::env::current_exe().unwrap();
         let target = target_directory(&program).unwrap();
         assert!(program.starts_with(&target) && program.parent() != Some(target.as_path()));

@@ -9,6 +9,7 @@
 //!                      └─────────────────────────────┘  └────▶ abandoned       sync only
 //! ```
 
+use crate::claim::Claim;
 use crate::effects::Effects;
 use crate::event::Event;
 use crate::names::{DeadLetterId, DeliveryId, InboxId, Lease, PrincipalId, TriggerId, TriggerName};
@@ -16,8 +17,7 @@ use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
 use crate::principal::Standing;
 use crate::retry_policy::RetryPolicy;
 use crate::rng::RngKey;
-use crate::store::Claim;
-use crate::sync::{SyncOutcome, reply_of};
+use crate::sync::SyncOutcome;
 use crate::time::{Micros, Timestamp};
 use crate::trigger::Handler;
 use serde::{Deserialize, Serialize};
@@ -375,7 +375,7 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
 pub fn settle(delivery: &Delivery, outcome: Outcome, run: Run, key: RngKey) -> Verdict {
     match (outcome, delivery.kind()) {
         (outcome, Kind::Sync(_)) => {
-            let (kept, _) = reply_of(delivery, &outcome);
+            let kept = SyncOutcome::of(&outcome);
             let effects = match outcome {
                 Outcome::Succeeded { effects, .. } => effects,
                 Outcome::Failed(_) => Effects::default(),

@@ -3,7 +3,8 @@
 //! The world tells the [`Dispatcher`] what happened and what time it is; it answers with what to do. Then production,
 //! a simulated week, a fuzzer and a replayed incident are the same program with different worlds.
 
-mod begun;
+mod call_row;
+mod claim;
 mod cloudevents;
 mod config;
 mod cron;
@@ -22,6 +23,7 @@ mod names;
 mod outcome;
 mod pattern;
 mod principal;
+mod reply;
 mod retry;
 mod retry_policy;
 mod rng;
@@ -32,7 +34,8 @@ mod sync;
 mod time;
 mod trigger;
 
-pub use begun::CallRow;
+pub use call_row::CallRow;
+pub use claim::Claim;
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
 pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
 pub use cron::{CronExpression, InvalidSchedule, TimeZone};
@@ -58,8 +61,8 @@ pub use rng::{Purpose, RngKey};
 pub use room::InlineRoom;
 pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{
-    BeginCallsReply, Claim, DiscoverReply, ExchangeReply, Fate, LaneQuota, LaneState, RenewReply, Reply, Request,
-    Schedule, Settlement, StoreError, StoreErrorKind, Tick, TickReply,
+    BeginCallsReply, DiscoverReply, ExchangeReply, Fate, LaneQuota, LaneState, RenewReply, Reply, Request, Schedule,
+    Settlement, StoreError, StoreErrorKind, Tick, TickReply,
 };
 pub use sync::{IdempotencyKey, Refusal, SyncCall, SyncOutcome, SyncReply, SyncTarget};
 pub use time::{Micros, Mono, Timestamp};

@@ -4,9 +4,10 @@
 //! Who is authoritative: the store, for every row, every lease and the clock that both are measured by. A dispatcher
 //! holds copies, and each settlement says which claim it speaks for.
 
+use crate::claim::Claim;
 use crate::cron::{CronExpression, TimeZone};
 use crate::delivery::{Delivery, Verdict};
-use crate::names::{DeliveryId, InboxId, Lease, TriggerId};
+use crate::names::{InboxId, TriggerId};
 use crate::sync::{Refusal, SyncCall, SyncReply};
 use crate::time::{Micros, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -57,23 +58,6 @@ impl Request {
             Self::Discover => "discover",
             Self::Tick { .. } => "tick",
         }
-    }
-}
-
-/// One claim of one delivery. It is valid while the row exists, bears this lease and is leased (even past
-/// `lease_until`, as long as nobody claimed it since).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Claim {
-    /// The row.
-    pub delivery: DeliveryId,
-    /// The number of the claim.
-    pub lease: Lease,
-}
-
-/// How executions are named: the row and the claim, `17-1`.
-impl std::fmt::Display for Claim {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.delivery, self.lease)
     }
 }
 

@@ -4,12 +4,11 @@
 //! the store; and whoever finds a row whose daemon is gone writes down that its caller was abandoned. So a call ends as
 //! exactly one of: refused before anything was written, replied, abandoned.
 
-use crate::delivery::Delivery;
-use crate::event::{Cause, NewEvent, Source};
+use crate::claim::Claim;
+use crate::event::{Cause, NewEvent};
 use crate::names::{AppName, InboxId, ScriptName, TriggerId};
 use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
 use crate::principal::Standing;
-use crate::store::Claim;
 use crate::trigger::TimeoutMs;
 use serde::{Deserialize, Serialize};
 
@@ -107,6 +106,17 @@ pub struct SyncReply {
     pub result: Result<Option<HandlerReply>, Failure>,
 }
 
+impl SyncReply {
+    /// The reply to the caller of an execution that ended with `outcome`.
+    pub(crate) fn of(execution: Claim, outcome: &Outcome) -> Self {
+        let result = match outcome {
+            Outcome::Succeeded { reply, .. } => Ok(reply.clone()),
+            Outcome::Failed(failure) => Err(failure.clone()),
+        };
+        Self { execution: Some(execution), result }
+    }
+}
+
 /// How a sync execution ended, as its row keeps it until the reply is delivered, and its abandoned row for good.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncOutcome {
@@ -119,53 +129,23 @@ pub struct SyncOutcome {
 }
 
 impl SyncOutcome {
+    /// The part of an outcome that the store keeps.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded { reply, .. } => {
+                let status = reply.as_ref().map_or(200, |reply| reply.status);
+                Self { status, error: None, message: None }
+            }
+            Outcome::Failed(failure) => {
+                let (status, message) = (failure.error.reply_status(), Some(failure.message.clone()));
+                Self { status, error: Some(failure.error), message }
+            }
+        }
+    }
+
     /// `succeeded`, or the code of the failure.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.error.map_or("succeeded", ExecError::code)
     }
-}
-
-/// Makes a success whose reply is no HTTP response a failure: what cannot be sent must not be applied either.
-pub(crate) fn checked(delivery: &Delivery, outcome: Outcome) -> Outcome {
-    let Outcome::Succeeded { reply, .. } = &outcome else { return outcome };
-    let wrong = match reply {
-        Some(reply) if !(200..=599).contains(&reply.status) => format!("{} is no status from 200 to 599", reply.status),
-        Some(reply) if reply.headers.iter().any(|(name, value)| !is_header(name, value)) => {
-            "one of its headers cannot be sent".to_owned()
-        }
-        None if is_request(delivery) => "the handler returned nothing".to_owned(),
-        _ => return outcome,
-    };
-    let rule = "a handler of HTTP requests returns { status, headers, body }";
-    Outcome::Failed(Failure::new(ExecError::InvalidReply, format!("{wrong}; {rule}")))
-}
-
-/// Whether a header can be sent and is the handler's to say: how the message is framed is not.
-fn is_header(name: &str, value: &str) -> bool {
-    const FRAMING: [&str; 6] = ["connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"];
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_name = (1..=256).contains(&name.len()) && name.bytes().all(is_token);
-    let is_value = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
-    is_name && is_value && !FRAMING.contains(&name.to_ascii_lowercase().as_str())
-}
-
-/// Whether it is for an HTTP trigger, whose answer has to be a response.
-fn is_request(delivery: &Delivery) -> bool {
-    delivery.event.source == Source::Http && delivery.event.event_type.as_str() == "http.request"
-}
-
-/// What is kept of an outcome with the row, and what its caller gets.
-pub(crate) fn reply_of(delivery: &Delivery, outcome: &Outcome) -> (SyncOutcome, SyncReply) {
-    let (kept, result) = match outcome {
-        Outcome::Succeeded { reply, .. } => {
-            let status = reply.as_ref().map_or(200, |reply| reply.status);
-            (SyncOutcome { status, error: None, message: None }, Ok(reply.clone()))
-        }
-        Outcome::Failed(failure) => {
-            let (status, message) = (failure.error.reply_status(), Some(failure.message.clone()));
-            (SyncOutcome { status, error: Some(failure.error), message }, Err(failure.clone()))
-        }
-    };
-    (kept, SyncReply { execution: Some(delivery.claim()), result })
 }

@@ -131,7 +131,7 @@ impl Tx<'_> {
         // Not by `returning`, for which SQLite builds a table each time.
         self.connection.run(sql::call_begin, params)?;
         let (id, event_id) = (DeliveryId(self.connection.last_insert_rowid()), EventId(event_id));
-        Ok(call.begun(found.lane.begun(id, event_id, self.now, timeout)))
+        Ok(call.delivery(found.lane.begun(id, event_id, self.now, timeout)))
     }
 }
 

@@ -4,12 +4,13 @@
 use super::Dispatcher;
 use super::claims::Stage;
 use super::executions::Execution;
+use crate::claim::Claim;
 use crate::delivery::{AbandonCause, Delivery, Kind, Verdict};
 use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
 use crate::names::InboxId;
 use crate::outcome::{ExecError, Failure, Outcome};
-use crate::store::{BeginCallsReply, Claim, Fate, Reply, Request, StoreError};
+use crate::store::{BeginCallsReply, Fate, Reply, Request, StoreError};
 use crate::sync::{SyncCall, SyncReply};
 use crate::time::Mono;
 use std::collections::{BTreeMap, VecDeque};

@@ -1,9 +1,9 @@
 //! The claims that are held: each row that is leased to this dispatcher, and how far it has come.
 
+use crate::claim::Claim;
 use crate::delivery::Delivery;
 use crate::gate::Caller;
 use crate::names::DeliveryId;
-use crate::store::Claim;
 use crate::sync::{SyncOutcome, SyncReply};
 use crate::time::{Micros, Mono};
 use std::collections::BTreeMap;

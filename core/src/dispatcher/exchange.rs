@@ -7,12 +7,13 @@
 
 use super::Dispatcher;
 use super::claims::{Held, Stage};
+use crate::claim::Claim;
 use crate::delivery::{Delivery, Verdict, refuse};
 use crate::gate::Caller;
 use crate::io::{Disposition, Ending, Fact};
 use crate::names::TriggerId;
 use crate::outcome::{ExecError, Failure};
-use crate::store::{Claim, ExchangeReply, LaneQuota, Reply, Request, Settlement, StoreError};
+use crate::store::{ExchangeReply, LaneQuota, Reply, Request, Settlement, StoreError};
 use crate::sync::SyncOutcome;
 use crate::time::{Mono, Timestamp};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

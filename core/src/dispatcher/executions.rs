@@ -2,14 +2,15 @@
 
 use super::Dispatcher;
 use super::claims::Stage;
+use crate::claim::Claim;
 use crate::delivery::{Run, Verdict, settle};
 use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
 use crate::names::{OpId, TriggerId};
 use crate::outcome::{ExecError, Failure, Outcome};
+use crate::reply::check_reply;
 use crate::rng::Purpose;
-use crate::store::Claim;
-use crate::sync::{checked, reply_of};
+use crate::sync::{SyncOutcome, SyncReply};
 use crate::time::{Micros, Mono, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -147,9 +148,9 @@ impl Dispatcher {
     fn conclude_run(&mut self, claim: Claim, outcome: Outcome, run: Run) {
         let Some(held) = self.claims.get_mut(claim) else { return };
         let delivery = Arc::clone(&held.delivery);
-        let outcome = if held.caller == Caller::Sync { checked(&delivery, outcome) } else { outcome };
+        let outcome = if held.caller == Caller::Sync { check_reply(&delivery, outcome) } else { outcome };
         if held.caller == Caller::Sync {
-            let (kept, reply) = reply_of(&delivery, &outcome);
+            let (kept, reply) = (SyncOutcome::of(&outcome), SyncReply::of(claim, &outcome));
             (held.outcome, held.reply) = (Some(kept), Some(reply));
         }
         let told = if held.is_keyed { held.reply.clone() } else { None };

@@ -3,10 +3,10 @@
 
 use super::Dispatcher;
 use super::claims::Stage;
+use crate::claim::Claim;
 use crate::delivery::{AbandonCause, Kind, Verdict};
 use crate::io::{Action, Disposition};
 use crate::names::{InboxId, OpId};
-use crate::store::Claim;
 use crate::sync::SyncReply;
 use std::collections::BTreeMap;
 

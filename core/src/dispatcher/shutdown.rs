@@ -2,10 +2,10 @@
 
 use super::Dispatcher;
 use super::claims::{Held, Stage};
+use crate::claim::Claim;
 use crate::delivery::Verdict;
 use crate::gate::Caller;
 use crate::io::Fact;
-use crate::store::Claim;
 use crate::time::{Micros, Mono};
 
 #[derive(Clone, Copy, Debug)]

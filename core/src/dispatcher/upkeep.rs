@@ -2,8 +2,9 @@
 
 use super::Dispatcher;
 use super::claims::{Held, Stage};
+use crate::claim::Claim;
 use crate::io::Disposition;
-use crate::store::{Claim, DiscoverReply, RenewReply, Reply, Request, StoreError};
+use crate::store::{DiscoverReply, RenewReply, Reply, Request, StoreError};
 use crate::time::{Micros, Mono};
 
 #[derive(Clone, Debug)]

@@ -39,7 +39,7 @@ pub struct CallRow {
 impl SyncCall {
     /// Its delivery, once its row is written: the first attempt of one, under the first lease.
     #[must_use]
-    pub fn begun(&self, row: CallRow) -> Delivery {
+    pub fn delivery(&self, row: CallRow) -> Delivery {
         let CallRow { id, event_id, now, timeout, trigger_id, app, trigger_name, trigger_version, .. } = row;
         let NewEvent { event_type, subject, data } = self.event.clone();
         let Cause { actor, parent, traceparent } = self.cause.clone();

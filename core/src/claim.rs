@@ -4,8 +4,9 @@ use crate::names::{DeliveryId, Lease};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One claim of one delivery. It is valid while the row exists and has this lease number, and until the row is claimed
-/// again or its lease is released. A claim whose `lease_until` has passed stays valid until another claim takes the row.
+/// One claim of one delivery. It is valid while the row exists and has this lease number, and until
+/// the row is claimed again or its lease is released. A claim whose `lease_until` has passed stays
+/// valid until another claim takes the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Claim {
     pub delivery: DeliveryId,

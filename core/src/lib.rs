@@ -1,8 +1,12 @@
 //! Every decision of Tidegate, and no IO.
 //!
-//! The world tells the [`Dispatcher`] what happened and what time it is; it answers with what to do. Then production,
-//! a simulated week, a fuzzer and a replayed incident are the same program with different worlds.
+//! The [`Dispatcher`] is a state machine. Its inputs are events and the current time. Its outputs
+//! are actions for the process around it. So production, a simulated week, a fuzzer and a replayed
+//! incident run the same code with a different process around it.
+//!
+//! Read [`io`] first, then `delivery.rs`, `store.rs` and `dispatcher/mod.rs`.
 
+mod attempt;
 mod call_row;
 mod claim;
 mod cloudevents;
@@ -34,12 +38,13 @@ mod sync;
 mod time;
 mod trigger;
 
+pub use attempt::{AbandonCause, Attempt, DeadReason};
 pub use call_row::CallRow;
 pub use claim::Claim;
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
 pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
 pub use cron::{CronExpression, InvalidSchedule, TimeZone};
-pub use delivery::{AbandonCause, Attempt, DeadReason, Delivery, Kind, Run, Verdict, refuse, settle};
+pub use delivery::{Delivery, Kind, Run, Verdict, refuse, settle};
 pub use dispatcher::{Dispatcher, View};
 pub use effects::{Effects, KvWrite, ReadVersion, Version};
 pub use event::{Cause, Event, NewEvent, Parent, Source};

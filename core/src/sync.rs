@@ -1,8 +1,9 @@
-//! Sync calls: somebody waits for what a handler answers.
+//! Sync calls: requests whose callers wait for a handler's reply.
 //!
-//! Authority over a call passes along one way: the caller's connection is held by one daemon; the row, once written, by
-//! the store; and whoever finds a row whose daemon is gone writes down that its caller was abandoned. So a call ends as
-//! exactly one of: refused before anything was written, replied, abandoned.
+//! One party at a time is responsible for a call. One daemon holds the connection of the caller.
+//! The store holds the row once it is written. A daemon that claims the row of a dead daemon
+//! records that its caller was abandoned. So every call ends in exactly one of three ways: refused
+//! before anything was written, replied, or abandoned.
 
 use crate::claim::Claim;
 use crate::event::{Cause, NewEvent};
@@ -12,54 +13,47 @@ use crate::principal::Standing;
 use crate::trigger::TimeoutMs;
 use serde::{Deserialize, Serialize};
 
-/// A call that waits to be begun.
+/// A request for an execution whose caller waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncCall {
-    /// Where its caller waits.
+    /// The place where the caller waits for the reply.
     pub inbox: InboxId,
-    /// What is to run.
+    /// The handler to run.
     pub target: SyncTarget,
-    /// What is handed to it.
+    /// The event that the handler gets.
     pub event: NewEvent,
-    /// Who calls, and from which execution if from one.
+    /// The calling principal, and the execution that made the call if one did.
     pub cause: Cause,
-    /// Makes a repeated call harmless: the second one gets the first one's reply.
+    /// The key that makes a repetition harmless: a repeated call gets the reply of the first call.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// A caller's key for one request, in its app. Kept for a day.
+/// A caller's key for one request. It is unique within the app, and the store keeps it for a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
-    /// The caller's text, 1–255 bytes.
+    /// The text of the caller, 1–255 bytes.
     pub key: String,
-    /// SHA-256 of the request, in hex: the same key with another request is an error.
+    /// The SHA-256 of the request in hex. The same key with another digest is an error.
     pub digest: String,
 }
 
-/// What a call runs.
+/// The handler that a call runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyncTarget {
-    /// The handler of an HTTP trigger, as the principal who registered it.
+    /// The handler of an HTTP trigger. It acts as the principal that registered the trigger.
     Trigger(TriggerId),
-    /// A script by its name, as the caller.
-    Script {
-        /// Whose.
-        app: AppName,
-        /// Which.
-        script: ScriptName,
-        /// How long it may take.
-        timeout: TimeoutMs,
-    },
+    /// A script by its name. It acts as the caller.
+    Script { app: AppName, script: ScriptName, timeout: TimeoutMs },
 }
 
-/// Why a store does not begin a call. Nothing was written.
+/// The reason for which a store does not begin a call. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The app or the trigger is not there, or the trigger is disabled.
+    /// The app or the trigger does not exist, or the trigger is disabled.
     Gone,
-    /// The trigger is paused: rows of others would wait, a caller cannot.
+    /// The trigger is paused. Rows of async deliveries wait, but a caller cannot.
     Paused,
-    /// The trigger's `max_concurrency` is reached.
+    /// The `max_concurrency` of the trigger is reached.
     Busy,
     /// The principal that registered the trigger may not run it any more.
     Denied(Standing),
@@ -70,39 +64,41 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What the caller is told.
+    /// The failure that the caller gets.
     #[must_use]
     pub fn failure(self) -> Failure {
-        match self {
-            // Who that is, is not a caller's business.
-            Self::Denied(_) => Failure::new(
+        let (error, message) = match self {
+            // The message does not name the principal: a caller need not know it.
+            Self::Denied(_) => (
                 ExecError::PrincipalDenied,
-                "who registered the trigger may not run it any more; nothing was started",
+                "the principal that registered the trigger may not run it any more; nothing was started",
             ),
-            Self::KeyReused => Failure::new(
+            Self::KeyReused => (
                 ExecError::IdempotencyKeyReused,
                 "this Idempotency-Key was used for another request; nothing was started",
             ),
-            Self::KeyInUse => Failure::new(
+            Self::KeyInUse => (
                 ExecError::IdempotencyKeyInUse,
                 "the first call with this Idempotency-Key has no reply yet; nothing was started",
             ),
-            Self::Gone => Failure::new(ExecError::HandlerMissing, "there is no such trigger, or it is disabled"),
-            Self::Paused => Failure::new(ExecError::Overloaded, "the trigger is paused; nothing was started"),
-            Self::Busy => Failure::new(
-                ExecError::Overloaded,
-                "as many executions of the trigger run as its max_concurrency allows; nothing was started",
-            ),
-        }
+            Self::Gone => {
+                (ExecError::HandlerMissing, "there is no such trigger, or it is disabled; nothing was started")
+            }
+            Self::Paused => (ExecError::Overloaded, "the trigger is paused; nothing was started"),
+            Self::Busy => {
+                (ExecError::Overloaded, "the trigger already runs max_concurrency executions; nothing was started")
+            }
+        };
+        Failure::new(error, message)
     }
 }
 
-/// What a caller gets.
+/// The reply to a sync caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncReply {
-    /// The execution, if its row was written.
+    /// The execution of the call. `None` if no row was written.
     pub execution: Option<Claim>,
-    /// What the handler answered, or why it did not.
+    /// The reply of the handler, or the failure.
     pub result: Result<Option<HandlerReply>, Failure>,
 }
 
@@ -117,14 +113,15 @@ impl SyncReply {
     }
 }
 
-/// How a sync execution ended, as its row keeps it until the reply is delivered, and its abandoned row for good.
+/// The outcome of a sync execution, as its row keeps it until the reply is delivered. A row of
+/// `abandoned_executions` keeps it permanently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncOutcome {
     /// The HTTP status of the reply.
     pub status: u16,
-    /// The class of the failure. `None`: it succeeded.
+    /// The class of the failure. `None` for a success.
     pub error: Option<ExecError>,
-    /// For people.
+    /// A description of the failure for people.
     pub message: Option<String>,
 }
 

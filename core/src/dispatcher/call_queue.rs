@@ -1,5 +1,5 @@
-//! Sync calls that wait for a permit: new calls in the order of their arrival, and executed calls whose effects
-//! conflicted.
+//! Sync calls that wait for a permit: new calls in the order of their arrival, and executed calls
+//! with conflicting effects.
 
 use crate::claim::Claim;
 use crate::names::InboxId;
@@ -16,8 +16,8 @@ pub(super) struct CallQueue {
     arrivals: u64,
 }
 
-/// A place in the queue: the deadline of the call, then the number of its arrival. Every call waits equally long, so
-/// the order of deadlines is the order of arrival.
+/// A place in the queue: the deadline of the call, then the number of its arrival. Every call waits
+/// equally long, so the order of deadlines is the order of arrival.
 type Place = (Mono, u64);
 
 #[derive(Clone, Debug)]
@@ -34,7 +34,8 @@ impl CallQueue {
         WaitingCall { call, since: now, place: (now.plus(wait_max), self.arrivals) }
     }
 
-    /// Lets a call wait at its place. A call that could not be begun returns to the place that it had.
+    /// Lets a call wait at its place. A call that could not be begun returns to the place that it
+    /// had.
     pub(super) fn push(&mut self, waiting: WaitingCall) {
         self.places.insert(waiting.call.inbox, waiting.place);
         self.calls.insert(waiting.place, waiting);
@@ -74,8 +75,9 @@ impl CallQueue {
     }
 }
 
-/// Sync executions whose effects conflicted. They go before new calls, because their callers have waited longer. They
-/// run one at a time: of several that run together, all but one would conflict again.
+/// Sync executions with conflicting effects. They go before new calls, because their callers have
+/// waited longer. They run one at a time: of several that run together, all but one would conflict
+/// again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConflictedCalls {
     queue: VecDeque<Claim>,

@@ -1,15 +1,16 @@
 //! Sync calls, from their arrival to their reply.
 //!
-//! Nothing is written for a call before it has a permit, so a full gate costs the store nothing. No call waits longer
-//! than `sync_wait_ms_max` for a permit. The row of a call stays until its reply was handed over or could not be, so
-//! a crash never leaves a caller without a record.
+//! Nothing is written for a call before it has a permit, so a full gate costs the store nothing. No
+//! call waits longer than `sync_wait_ms_max` for a permit. The row of a call stays until its reply
+//! was handed over or could not be, so a crash never leaves a caller without a record.
 
 use super::Dispatcher;
 use super::call_queue::WaitingCall;
 use super::claims::Stage;
 use super::pending::{BeginningCall, Pending, PendingBegin};
+use crate::attempt::AbandonCause;
 use crate::claim::Claim;
-use crate::delivery::{AbandonCause, Delivery, Kind, Verdict};
+use crate::delivery::{Delivery, Kind, Verdict};
 use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
 use crate::names::InboxId;
@@ -35,21 +36,25 @@ impl Dispatcher {
 
     /// The reason to refuse an arriving call, if there is one.
     fn refusal(&self, call: &SyncCall) -> Option<Failure> {
-        let (depth, waiting) = (call.cause.parent.map_or(0, |parent| parent.depth), self.call_queue.len());
-        if depth > self.config.max_trigger_depth() {
-            let message = format!("the call is {depth} events deep in its chain; nothing was started");
+        let (depth, depth_max) = (call.cause.parent.map_or(0, |parent| parent.depth), self.config.max_trigger_depth());
+        let waiting = self.call_queue.len();
+        if depth > depth_max {
+            let message =
+                format!("the chain of events is {depth} deep, max_trigger_depth is {depth_max}; nothing was started");
             Some(Failure::new(ExecError::LoopRefused, message))
         } else if self.shutdown.is_some() {
             Some(shutting_down())
         } else if waiting >= self.config.sync_queue_max() as usize && !self.may_begin() {
-            Some(self.overloaded(format!("{waiting} callers wait already; nothing was started")))
+            Some(self.overloaded(format!(
+                "{waiting} calls already wait for a permit; nothing was started; call again later"
+            )))
         } else {
             None
         }
     }
 
-    /// A caller hung up. If its row is not written, nothing is written for the call. If its row exists, the execution
-    /// goes on.
+    /// A caller hung up. If its row is not written, nothing is written for the call. If its row
+    /// exists, the execution goes on.
     pub(super) fn caller_gone(&mut self, inbox: InboxId) -> Disposition {
         if let Some(WaitingCall { call, since, .. }) = self.call_queue.remove(inbox) {
             self.outputs.emit_fact(Fact::CallRefused { call, failure: None, waited: self.now.since(since) });
@@ -63,7 +68,7 @@ impl Dispatcher {
     pub(super) fn admit_calls(&mut self) {
         while let Some(late) = self.call_queue.pop_late(self.now) {
             let waited_ms = self.now.since(late.since).as_millis();
-            let message = format!("no permit became free within {waited_ms} ms; nothing was started");
+            let message = format!("no permit became free within {waited_ms} ms; nothing was started; call again later");
             self.refuse_call(late, self.overloaded(message));
         }
         self.rerun_conflicted_call();
@@ -134,17 +139,18 @@ impl Dispatcher {
                 self.reply(inbox, reply, None);
             }
         }
-        let message = "the store did not say what became of the call; it was not executed";
+        let message = "the store's reply does not mention the call; it was not executed";
         self.refuse_beginning(calls, &Failure::new(ExecError::Internal, message));
     }
 
     pub(super) fn begin_failed(&mut self, sent: PendingBegin, error: &StoreError) {
         match error.fate {
             Fate::NotApplied => self.wait_again(sent),
-            // The store may have written a row. A second row could execute the call twice, so the call is refused. The
-            // lease of the first row will expire, and the daemon that claims it records it as abandoned.
+            // The store may have written a row. A second row could execute the call twice, so the
+            // call is refused. The lease of the first row will expire, and the daemon that claims
+            // it records it as abandoned.
             Fate::Unknown => {
-                let message = format!("the call was not executed, the store's answer was lost: {error}");
+                let message = format!("the store's answer was lost; the call was not executed: {error}");
                 self.refuse_beginning(sent.calls, &Failure::new(ExecError::Lost, message));
             }
         }
@@ -176,7 +182,8 @@ impl Dispatcher {
     fn call_begun(&mut self, delivery: Arc<Delivery>, beginning: BeginningCall, sent_at: Mono) {
         let BeginningCall { call: WaitingCall { call, since, .. }, is_caller_gone } = beginning;
         if self.claims.is_outdated(&delivery) {
-            // The answer was so late that the lease expired and this dispatcher claimed the row as an orphan.
+            // The answer was so late that the lease expired and this dispatcher claimed the row as
+            // an orphan.
             self.gate.release(Caller::Sync);
             if !is_caller_gone {
                 self.reply_lost(&delivery);
@@ -238,5 +245,5 @@ impl Dispatcher {
 }
 
 fn shutting_down() -> Failure {
-    Failure::new(ExecError::Overloaded, "the daemon is shutting down; nothing was started")
+    Failure::new(ExecError::Overloaded, "the daemon is shutting down; nothing was started; call again later")
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
     held: BTreeMap<DeliveryId, HeldClaim>,
-    /// Claims whose settlement has no answer yet, and whose row this dispatcher has already claimed again.
+    /// Claims that wait for the answer to their settlement while a later claim holds their row.
     superseded: BTreeMap<Claim, HeldClaim>,
     /// When to look for rows that have waited too long. `None` while no row waits.
     queue_check: Option<Mono>,
@@ -28,8 +28,8 @@ pub(super) struct HeldClaim {
     pub(super) conflicts: u32,
     /// The duration of its last execution.
     pub(super) took: Option<Micros>,
-    /// The kind of permit that it needs. `Async` for every row that a lane returned, also for an orphan of a sync call.
-    /// `Sync` for a call that this dispatcher began.
+    /// The kind of permit that it needs. `Async` for every row that a lane returned, also for an
+    /// orphan of a sync call. `Sync` for a call that this dispatcher began.
     pub(super) caller: Caller,
     /// The reply that the sync caller gets once the settlement is applied.
     pub(super) reply: Option<SyncReply>,
@@ -75,7 +75,7 @@ impl HeldClaim {
         self.caller == Caller::Sync
             && match self.stage {
                 Stage::Queued { .. } | Stage::Running { .. } => true,
-                // An execution whose caller hung up before it has no reply.
+                // Without a reply the caller hung up before the execution.
                 Stage::Settling => self.reply.is_some(),
                 Stage::Replying => false,
             }
@@ -83,9 +83,10 @@ impl HeldClaim {
 }
 
 impl Claims {
-    /// Holds a claim of a lane. Returns the claim of the same row that was held before: its lease has expired, or the
-    /// store would not have given the row away again. A claim that is settling is not returned. The store may have
-    /// applied its settlement already, so it is kept until that is answered.
+    /// Holds a claim of a lane. Returns the claim of the same row that was held before: its lease
+    /// has expired, or the store would not have given the row away again. A claim that is settling
+    /// is not returned. The store may have applied its settlement already, so it is kept until that
+    /// is answered.
     pub(super) fn hold(&mut self, delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Option<HeldClaim> {
         let before = self.insert(HeldClaim::new(delivery, since, leased_until, Caller::Async, false))?;
         if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
@@ -95,7 +96,8 @@ impl Claims {
         Some(before)
     }
 
-    /// Holds the row of a sync call that the store has begun. Returns the claim of the same row that was held before.
+    /// Holds the row of a sync call that the store has begun. Returns the claim of the same row
+    /// that was held before.
     pub(super) fn hold_call(
         &mut self,
         delivery: Arc<Delivery>,
@@ -110,7 +112,7 @@ impl Claims {
         self.held.insert(held.delivery.id, held)
     }
 
-    /// Removes the claim whose row was claimed again before its settlement was answered.
+    /// Removes a superseded claim, because its settlement was answered.
     pub(super) fn take_superseded(&mut self, claim: Claim) -> Option<HeldClaim> {
         self.superseded.remove(&claim)
     }
@@ -133,7 +135,8 @@ impl Claims {
         self.held.get(&delivery)
     }
 
-    /// Whether a later claim of the same row is held. The answers of two calls may arrive in either order.
+    /// Whether a later claim of the same row is held. The answers of two calls may arrive in either
+    /// order.
     pub(super) fn is_outdated(&self, delivery: &Delivery) -> bool {
         self.of(delivery.id).is_some_and(|held| held.delivery.lease > delivery.lease)
     }
@@ -163,7 +166,8 @@ impl Claims {
         }
     }
 
-    /// Keeps the outcome of a sync execution and the reply to its caller until the settlement is applied.
+    /// Keeps the outcome of a sync execution and the reply to its caller until the settlement is
+    /// applied.
     pub(super) fn keep_reply(&mut self, claim: Claim, outcome: SyncOutcome, reply: SyncReply) {
         if let Some(held) = self.get_mut(claim) {
             (held.outcome, held.reply) = (Some(outcome), Some(reply));
@@ -177,7 +181,8 @@ impl Claims {
         Some((held.delivery.trigger_id, held.caller))
     }
 
-    /// The settlement of a sync execution was applied. Returns the kind of the delivery and the reply to its caller.
+    /// The settlement of a sync execution was applied. Returns the kind of the delivery and the
+    /// reply to its caller.
     pub(super) fn take_reply(&mut self, claim: Claim) -> Option<(Kind, Option<SyncReply>)> {
         let held = self.get_mut(claim)?;
         held.stage = Stage::Replying;
@@ -208,8 +213,8 @@ impl Claims {
         self.queue_check = Some(self.queue_check.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// The rows that have waited `limit` for a permit, if a look is due. The next look is when the row that has waited
-    /// longest of the others may have waited as long.
+    /// The rows that have waited `limit` for a permit, if a look is due. The next look is when the
+    /// row that has waited longest of the others may have waited as long.
     pub(super) fn waited_too_long(&mut self, now: Mono, limit: Micros) -> Vec<Claim> {
         if self.queue_check.is_none_or(|at| now < at) {
             return Vec::new();

@@ -1,5 +1,5 @@
-//! An estimate of the store's clock. Only latency depends on it: the store itself compares every due time and every
-//! lease with its own clock.
+//! An estimate of the store's clock. Only latency depends on it: the store itself compares every
+//! due time and every lease with its own clock.
 
 use crate::time::{Mono, Timestamp};
 

@@ -1,9 +1,9 @@
-//! The exchange: settles finished deliveries and claims new ones. Verdicts that arrive while an exchange is in flight
-//! go with the next one, so batches grow with the load.
+//! The exchange: settles finished deliveries and claims new ones. Verdicts that arrive while an
+//! exchange is in flight go with the next one, so batches grow with the load.
 //!
-//! A second exchange goes beside the first only for one of two reasons. Many settlements wait, so that the store can
-//! work while this process reads the other answer. Or a lane has work that the first exchange did not request. The two
-//! answers may arrive in either order.
+//! A second exchange goes beside the first only for one of two reasons. Many settlements wait, so
+//! that the store can work while this process reads the other answer. Or a lane has work that the
+//! first exchange did not request. The two answers may arrive in either order.
 
 use super::Dispatcher;
 use super::claims::HeldClaim;
@@ -25,8 +25,8 @@ pub(super) const EXCHANGES_MAX: usize = 2;
 const OVERLAP_MIN: u32 = 64;
 
 impl Dispatcher {
-    /// Sends an exchange if there is something to settle or to claim, and if none is in flight or a second one is
-    /// worth it.
+    /// Sends an exchange if there is something to settle or to claim, and if none is in flight or a
+    /// second one is worth it.
     pub(super) fn exchange(&mut self) {
         let in_flight = self.pending.exchange_count();
         let is_worth_it = in_flight == 0 || self.settlements.len() >= self.overlap_min();
@@ -55,8 +55,8 @@ impl Dispatcher {
         self.pending.insert(seq, Pending::Exchange(sent));
     }
 
-    /// The number of settlements that is worth a second exchange. At full speed it is a quarter of the prefetched rows:
-    /// the number that each of two alternating exchanges settles.
+    /// The number of settlements that is worth a second exchange. At full speed it is a quarter of
+    /// the prefetched rows: the number that each of two alternating exchanges settles.
     fn overlap_min(&self) -> u32 {
         OVERLAP_MIN.max(self.prefetch.rows(self.config.batch_max()) / 4)
     }
@@ -131,7 +131,8 @@ impl Dispatcher {
         self.outputs.emit_fact(Fact::SettlementFenced { delivery, resent });
     }
 
-    /// The answer to a settlement whose row the other exchange has already claimed again.
+    /// The answer to the settlement of a superseded claim: the other exchange has already claimed
+    /// its row again.
     fn superseded_answered(&mut self, superseded: HeldClaim, verdict: Verdict, answer: SettlementAnswer, resent: bool) {
         let HeldClaim { delivery, took, outcome, .. } = superseded;
         self.lanes.settled(delivery.trigger_id);
@@ -186,7 +187,8 @@ impl Dispatcher {
         }
     }
 
-    /// Lets a held row wait for a permit. A row whose effects conflicted waits in front of the others of its lane.
+    /// Lets a held row wait for a permit. After a conflict the row waits in front of the others of
+    /// its lane.
     pub(super) fn enqueue(&mut self, delivery: &Delivery, is_first: bool) {
         self.lanes.enqueue(delivery.trigger_id, delivery.id, is_first);
         self.claims.check_queue_at(self.now.plus(self.config.queue_wait_max()));

@@ -1,4 +1,5 @@
-//! The end of executions and of claims: every claim ends with a verdict, or is dropped because its lease is lost.
+//! The end of executions and of claims: every claim ends with a verdict, or is dropped because its
+//! lease is lost.
 
 use super::Dispatcher;
 use super::claims::{HeldClaim, Stage};
@@ -14,7 +15,8 @@ use crate::sync::{SyncOutcome, SyncReply};
 use crate::time::Micros;
 use std::sync::Arc;
 
-/// A delivery whose effects conflict runs again this many times. The next conflict fails the attempt.
+/// After a conflict the handler runs again, this many times. The next conflict fails the
+/// attempt.
 const CONFLICTS_MAX: u32 = 20;
 
 impl Dispatcher {
@@ -42,8 +44,8 @@ impl Dispatcher {
         Some(execution)
     }
 
-    /// Turns the outcome of an execution into a verdict. If the lease was lost while the handler ran, the claim is no
-    /// longer held and the outcome is discarded.
+    /// Turns the outcome of an execution into a verdict. If the lease was lost while the handler
+    /// ran, the claim is no longer held and the outcome is discarded.
     pub(super) fn conclude(&mut self, execution: Execution, outcome: Outcome) {
         let duration = self.now.since(execution.started);
         self.claims.set_duration(execution.claim, duration);
@@ -84,7 +86,8 @@ impl Dispatcher {
         self.settlements.push(claim, verdict);
     }
 
-    /// Releases the lease of a row that was not executed. The row is due at once, and its attempt does not count.
+    /// Releases the lease of a row that was not executed. The row is due at once, and its attempt
+    /// does not count.
     pub(super) fn release(&mut self, claim: Claim) {
         self.conclude_with(claim, Verdict::Deferred { delay: Micros::ZERO });
     }
@@ -97,7 +100,9 @@ impl Dispatcher {
         if self.shutdown.is_some() && caller == Caller::Async {
             self.release(claim);
         } else if self.shutdown.is_some() || times > CONFLICTS_MAX {
-            let message = format!("what it had read was written by others {times} times in a row");
+            let message = format!(
+                "other writers changed the values that it had read, {times} times in a row; nothing was applied"
+            );
             self.conclude_failed(claim, Failure::new(ExecError::EffectsConflict, message));
         } else if caller == Caller::Sync {
             self.conflicted_calls.push(claim);
@@ -113,27 +118,30 @@ impl Dispatcher {
             let Some(held) = self.claims.get(execution.claim) else { continue };
             let (delivery, limit) = (Arc::clone(&held.delivery), held.delivery.timeout.as_millis());
             self.outputs.emit_fact(Fact::ExecutionOverran { delivery });
-            let message =
-                format!("did not end {} ms after its timeout of {limit} ms", self.config.overrun().as_millis());
+            let overrun = self.config.overrun().as_millis();
+            let message = format!("still running {overrun} ms after its timeout of {limit} ms; it was cancelled");
             self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Timeout, message)));
         }
     }
 
-    /// Defers rows that have waited too long for a permit, because another daemon may have a free one.
+    /// Defers rows that have waited too long for a permit, because another daemon may have a free
+    /// one.
     pub(super) fn defer_waiting_rows(&mut self) {
         for claim in self.claims.waited_too_long(self.now, self.config.queue_wait_max()) {
             let Some(trigger) = self.claims.get(claim).map(|held| held.delivery.trigger_id) else { continue };
             self.lanes.unqueue(trigger, claim.delivery);
             let middle = self.config.gate_backoff().0;
             let (low, high) = (middle / 2, middle.saturating_add(middle / 2));
-            // The key is the lease and not the attempt, because a deferral does not count as an attempt.
+            // The key is the lease and not the attempt, because a deferral does not count as an
+            // attempt.
             let nth = claim.lease.0 as u64;
             let delay = self.boot.rng_key.uniform(Purpose::DeferJitter, claim.delivery.0, nth, low, high);
             self.conclude_with(claim, Verdict::Deferred { delay: Micros(delay) });
         }
     }
 
-    /// Drops a claim whose lease is lost. An execution of it is cancelled, because it can change nothing any more.
+    /// Drops a claim with a lost lease. An execution of it is cancelled, because it can change
+    /// nothing any more.
     pub(super) fn drop_claim(&mut self, lost: HeldClaim) {
         let trigger = lost.delivery.trigger_id;
         match (lost.stage, lost.caller) {
@@ -148,8 +156,8 @@ impl Dispatcher {
         self.outputs.emit_fact(Fact::LeaseLost { delivery: lost.delivery });
     }
 
-    /// Replies to the caller of a sync execution whose lease is lost. The daemon that claimed the row records it as
-    /// abandoned.
+    /// Replies to the caller of a sync execution that lost its lease. The daemon that claimed the
+    /// row records it as abandoned.
     pub(super) fn reply_lost(&mut self, delivery: &Delivery) {
         if let Kind::Sync(inbox) = delivery.kind() {
             let message = "the execution's lease was lost; nothing that it wrote was applied";

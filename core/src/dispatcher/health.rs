@@ -20,7 +20,8 @@ const CONTENTION_BASE: Micros = Micros::from_millis(2);
 const BACKOFF_MAX: Micros = Micros::from_secs(2);
 
 impl StoreHealth {
-    /// A call failed. Returns the back-off: the base doubled by each failure, with a jitter of half to each side.
+    /// A call failed. Returns the back-off: the base doubled by each failure, with a jitter of half
+    /// to each side.
     pub(super) fn failed(&mut self, error: &StoreError, key: RngKey, now: Mono) -> Micros {
         if self.failures == 0 {
             self.failing_since = now;
@@ -34,7 +35,8 @@ impl StoreHealth {
         retry_in
     }
 
-    /// A call was answered. If calls failed before it, returns their number and the time since the first of them.
+    /// A call was answered. If calls failed before it, returns their number and the time since the
+    /// first of them.
     pub(super) fn answered(&mut self, now: Mono) -> Option<(u32, Micros)> {
         let failures = std::mem::take(&mut self.failures);
         (failures > 0).then(|| (failures, now.since(self.failing_since)))

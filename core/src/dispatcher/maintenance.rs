@@ -11,7 +11,8 @@ use crate::outcome::{ExecError, Failure, Outcome};
 use crate::store::{DiscoverReply, RenewReply, Request, Schedule, Tick, TickReply};
 use crate::time::{Mono, Timestamp};
 
-/// The next tick of a schedule without another tick before the end of the calendar: 9999-12-31T23:59:59Z.
+/// The next tick of a schedule without another tick before the end of the calendar:
+/// 9999-12-31T23:59:59Z.
 const NEVER: Timestamp = Timestamp(253_402_300_799_000_000);
 
 impl Dispatcher {
@@ -77,8 +78,9 @@ impl Dispatcher {
         self.tick(&schedules, now);
     }
 
-    /// Offers the due ticks of cron triggers to the store. Every daemon that discovers a due schedule offers its tick.
-    /// The offer names the tick that was discovered, so the store applies it once.
+    /// Offers the due ticks of cron triggers to the store. Every daemon that discovers a due
+    /// schedule offers its tick. The offer names the tick that was discovered, so the store applies
+    /// it once.
     fn tick(&mut self, schedules: &[Schedule], now: Timestamp) {
         let may_call = self.health.may_call(self.now);
         if schedules.is_empty() || self.pending.is_ticking() || self.shutdown.is_some() || !may_call {
@@ -94,7 +96,8 @@ impl Dispatcher {
         woken_lanes.into_iter().for_each(|lane| self.lanes.wake(lane));
     }
 
-    /// Begins a shutdown: rows that wait for a permit are released at once, and waiting calls are refused.
+    /// Begins a shutdown: rows that wait for a permit are released at once, and waiting calls are
+    /// refused.
     pub(super) fn request_shutdown(&mut self) {
         if self.shutdown.is_some() {
             return;

@@ -1,15 +1,17 @@
 //! The dispatcher: the state machine behind every claim, execution and settlement.
 //!
-//! The store is authoritative for every row. The dispatcher holds claims: copies of rows that it may execute until
-//! their lease expires. It decides a verdict about each claim, and the store checks that the claim is still valid when
-//! it applies the verdict. So a dispatcher that is paused, cut off from the store or killed costs latency and attempts.
-//! It never loses a delivery, and it never applies an effect twice.
+//! The store is authoritative for every row. The dispatcher holds claims: copies of rows that it
+//! may execute until their lease expires. It decides a verdict about each claim, and the store
+//! checks that the claim is still valid when it applies the verdict. So a dispatcher that is
+//! paused, cut off from the store or killed costs latency and attempts. It never loses a delivery,
+//! and it never applies an effect twice.
 //!
-//! The code has two kinds of files. Each sub-state has a file with a type of its own, which touches no other state:
-//! [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`], [`Claims`], [`Executions`], [`SettlementQueue`],
-//! [`CallQueue`], [`Replies`], [`UpkeepTimers`], [`Prefetch`], [`Shutdown`], and outside this directory [`Lanes`] and
-//! [`ExecutionGate`]. The other files are the steps of [`Dispatcher::plan`] and the handlers of inputs, which connect
-//! the sub-states: `exchange`, `start`, `finish`, `calls` and `maintenance`.
+//! The code has two kinds of files. Each sub-state has a file with a type of its own, which touches
+//! no other state: [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`], [`Claims`],
+//! [`Executions`], [`SettlementQueue`], [`CallQueue`], [`Replies`], [`UpkeepTimers`], [`Prefetch`],
+//! [`Shutdown`], and outside this directory [`Lanes`] and [`ExecutionGate`]. The other files are
+//! the steps of [`Dispatcher::plan`] and the handlers of inputs, which connect the sub-states:
+//! `exchange`, `start`, `finish`, `calls` and `maintenance`.
 
 mod call_queue;
 mod calls;
@@ -51,7 +53,8 @@ use settlements::SettlementQueue;
 use shutdown::Shutdown;
 use upkeep::UpkeepTimers;
 
-/// The state machine. [`crate::io`] describes its inputs and outputs, and the one rule for driving it.
+/// The state machine. [`crate::io`] describes its inputs and outputs, and the one rule for driving
+/// it.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     config: Config,
@@ -179,8 +182,8 @@ impl Dispatcher {
         }
     }
 
-    /// The room for an inline claim of the next transaction of this process. The room is empty while the dispatcher
-    /// shuts down and while the store has not answered its last call.
+    /// The room for an inline claim of the next transaction of this process. The room is empty
+    /// while the dispatcher shuts down and while the store has not answered its last call.
     #[must_use]
     pub fn inline_room(&self) -> InlineRoom {
         match self.inline_rows() {
@@ -226,8 +229,9 @@ impl Dispatcher {
         Disposition::Accepted
     }
 
-    /// Queues every action that is possible now. The order keeps permits busy: first the permits of overrun executions
-    /// are freed, then waiting work starts. Settlements and claims follow, then renewals and discoveries.
+    /// Queues every action that is possible now. The order keeps permits busy: first the permits of
+    /// overrun executions are freed, then waiting work starts. Settlements and claims follow, then
+    /// renewals and discoveries.
     fn plan(&mut self) {
         if self.is_stopped() {
             return;

@@ -17,7 +17,8 @@ impl Outputs {
         Self { incarnation, last_seq: 0, queue: VecDeque::new() }
     }
 
-    /// The number of the next operation. Numbers are never used twice, also if the operation is not started.
+    /// The number of the next operation. Numbers are never used twice, also if the operation is not
+    /// started.
     pub(super) fn next_op(&mut self) -> OpId {
         self.last_seq = self.last_seq.saturating_add(1);
         self.op(self.last_seq)

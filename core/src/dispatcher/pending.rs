@@ -11,8 +11,8 @@ use crate::store::{
 use crate::time::Mono;
 use std::collections::BTreeMap;
 
-/// The calls in flight, by the number of their operation. At most two of them are exchanges, and at most one is of
-/// each other kind.
+/// The calls in flight, by the number of their operation. At most two of them are exchanges, and at
+/// most one is of each other kind.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PendingCalls {
     calls: BTreeMap<u64, Pending>,
@@ -67,7 +67,8 @@ pub(super) enum Answer {
 }
 
 impl Pending {
-    /// The name of the request in logs and metrics: the same as [`Request::name`](crate::Request::name).
+    /// The name of the request in logs and metrics: the same as
+    /// [`Request::name`](crate::Request::name).
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Exchange(_) => "exchange",
@@ -84,8 +85,8 @@ impl PendingCalls {
         self.calls.insert(seq, call);
     }
 
-    /// Removes the call that `result` answers. An answer without a call is stale. An answer of the wrong kind is
-    /// rejected, and its call stays in flight.
+    /// Removes the call that `result` answers. An answer without a call is stale. An answer of the
+    /// wrong kind is rejected, and its call stays in flight.
     pub(super) fn answer(&mut self, seq: u64, result: Result<Reply, StoreError>) -> Result<Answer, Disposition> {
         let call = self.calls.remove(&seq).ok_or(Disposition::Stale)?;
         Ok(match (call, result) {
@@ -113,7 +114,7 @@ impl PendingCalls {
         self.exchanges().count()
     }
 
-    /// The number of settlements whose answer is missing.
+    /// The number of settlements that the store has not answered.
     pub(super) fn settlement_count(&self) -> u32 {
         self.exchanges().map(|exchange| exchange.settlements.len() as u32).sum()
     }

@@ -3,7 +3,8 @@
 use crate::claim::Claim;
 use std::collections::BTreeMap;
 
-/// By the number of the operation: the claim whose row waits for the hand-over. `None` for a call without a row.
+/// By the number of the operation: the claim that waits for the hand-over. `None` for a call
+/// without a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replies {
     in_flight: BTreeMap<u64, Option<Claim>>,

@@ -16,7 +16,7 @@ pub(super) struct SettlementQueue {
 #[derive(Clone, Debug)]
 pub(super) struct QueuedSettlement {
     pub(super) settlement: Settlement,
-    /// Whether it was sent before by a call whose fate is unknown.
+    /// Whether it was sent before by a call of unknown fate.
     pub(super) resent: bool,
 }
 
@@ -34,8 +34,8 @@ impl SettlementQueue {
         self.queue.drain(..count).collect()
     }
 
-    /// Puts the settlements of a failed exchange back in front of the others. `is_unknown`: the store may have applied
-    /// them.
+    /// Puts the settlements of a failed exchange back in front of the others. `is_unknown`: the
+    /// store may have applied them.
     pub(super) fn put_back(&mut self, sent: Vec<QueuedSettlement>, is_unknown: bool) {
         for mut queued in sent.into_iter().rev() {
             queued.resent |= is_unknown;
@@ -74,8 +74,8 @@ impl SettlementAnswers {
     }
 }
 
-/// The ending that an applied verdict gives its delivery. `None` for an executed sync call, whose row stays until its
-/// reply is delivered.
+/// The ending that an applied verdict gives its delivery. `None` for an executed sync call: its row
+/// stays until the reply is delivered.
 pub(super) fn ending(verdict: Verdict, outcome: Option<SyncOutcome>) -> Option<Ending> {
     Some(match verdict {
         Verdict::Done { .. } => Ending::Done,

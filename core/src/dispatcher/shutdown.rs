@@ -7,7 +7,8 @@ pub(super) struct Shutdown {
     /// When running executions are cancelled.
     release_at: Mono,
     is_released: bool,
-    /// When the dispatcher stops even if the store has not answered the last settlements. Their leases will expire.
+    /// When the dispatcher stops even if the store has not answered the last settlements. Their
+    /// leases will expire.
     give_up_at: Mono,
     is_stopped: bool,
 }

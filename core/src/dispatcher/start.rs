@@ -28,7 +28,8 @@ impl Dispatcher {
         }
     }
 
-    /// Starts a row of a lane, unless its lease may have expired: then another daemon may have claimed it.
+    /// Starts a row of a lane, unless its lease may have expired: then another daemon may have
+    /// claimed it.
     fn start_row(&mut self, trigger: TriggerId, claim: Claim) {
         let op = self.outputs.next_op();
         let Some(held) = self.claims.get(claim) else { return };

@@ -6,8 +6,8 @@ use crate::time::{Micros, Mono};
 pub(super) struct UpkeepTimers {
     renew_at: Mono,
     discover_at: Mono,
-    /// Rows may have arrived in lanes that no wake-up named. The next discovery is at `discover_soonest`, not at
-    /// `discover_at`.
+    /// Rows may have arrived in lanes that no wake-up named. The next discovery is at
+    /// `discover_soonest`, not at `discover_at`.
     discover_soon: bool,
     discover_soonest: Mono,
 }
@@ -16,7 +16,8 @@ pub(super) struct UpkeepTimers {
 const DISCOVERY_PAUSE: u64 = 100;
 /// A slow discovery is repeated at least this often.
 const DISCOVERY_PAUSE_MAX: Micros = Micros::from_secs(5);
-/// While wake-ups request discoveries, a pause of 4 times the duration limits them to 20 % of the store's time.
+/// While wake-ups request discoveries, a pause of 4 times the duration limits them to 20 % of the
+/// store's time.
 const DISCOVERY_PAUSE_REQUESTED: u64 = 4;
 
 impl UpkeepTimers {

@@ -1,12 +1,14 @@
-//! Lanes: one for each trigger with work. They decide how many rows of each trigger are claimed and which row starts
-//! next, so that neither a million waiting rows of one trigger nor a slow handler delays another trigger.
+//! Lanes: one for each trigger with work. They decide how many rows of each trigger are claimed and
+//! which row starts next, so that neither a million waiting rows of one trigger nor a slow handler
+//! delays another trigger.
 //!
 //! Three numbers bound a lane:
 //!
-//! * its **share** of the permits ([`crate::room`]), so that the first row of another lane finds a free permit;
+//! * its **share** of the permits ([`crate::room`]), so that the first row of another lane finds a
+//!   free permit;
 //! * the `max_concurrency` of its trigger;
-//! * its **window**, which shrinks when handlers of the lane conflict with each other on the values that they write,
-//!   and grows while they do not.
+//! * its **window**, which shrinks when handlers of the lane conflict with each other on the values
+//!   that they write, and grows while they do not.
 
 mod deal;
 mod lane;
@@ -57,7 +59,8 @@ impl Lanes {
         }
     }
 
-    /// Applies a discovery. A lane that it does not name has no rows, unless a wake-up has named the lane since.
+    /// Applies a discovery. A lane that it does not name has no rows, unless a wake-up has named
+    /// the lane since.
     pub(crate) fn discovered(&mut self, found: &[LaneState]) {
         for lane in self.lanes.values_mut() {
             lane.next_due = None;
@@ -72,9 +75,9 @@ impl Lanes {
         self.forget_idle();
     }
 
-    /// Deals the budget to the lanes that have due rows: equal quotas, and the rest of a lane that wants less goes to
-    /// the others. A deal begins with the lane after the last one of the last claim, so that no lane is passed over
-    /// twice in a row.
+    /// Deals the budget to the lanes that have due rows: equal quotas, and the rest of a lane that
+    /// wants less goes to the others. A deal begins with the lane after the last one of the last
+    /// claim, so that no lane is passed over twice in a row.
     pub(crate) fn deal_quotas(&mut self, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
         if budget.rows == 0 {
             return Vec::new();
@@ -106,8 +109,8 @@ impl Lanes {
         }
     }
 
-    /// Whether a lane without a claim in flight may be due: it got rows since the last deal, or that deal had no quota
-    /// left for it.
+    /// Whether a lane without a claim in flight may be due: it got rows since the last deal, or
+    /// that deal had no quota left for it.
     pub(crate) fn has_new_work(&self) -> bool {
         self.has_new_work
     }
@@ -116,8 +119,8 @@ impl Lanes {
         self.lanes.get(&trigger).is_some_and(Lane::has_claim_in_flight)
     }
 
-    /// A claim of `quota` returned `claimed` rows, the last of them due at `last_due`. Fewer rows than the quota means
-    /// that the lane has no more.
+    /// A claim of `quota` returned `claimed` rows, the last of them due at `last_due`. Fewer rows
+    /// than the quota means that the lane has no more.
     pub(crate) fn claim_answered(
         &mut self,
         quota: LaneQuota,
@@ -142,20 +145,22 @@ impl Lanes {
         self.rows_requested = self.rows_requested.saturating_sub(quota.quota);
         let lane = self.lanes.entry(quota.trigger).or_default();
         lane.rows_requested = lane.rows_requested.saturating_sub(quota.quota);
-        // The lane got rows while the claim was in flight. The claim may have been applied before they were written.
+        // The lane got rows while the claim was in flight. The claim may have been applied before
+        // they were written.
         self.has_new_work |= lane.is_woken && !lane.has_claim_in_flight();
         lane
     }
 
-    /// An inline claim took a row of `trigger` that was due at `due_at`. It did not look for older rows. The floor of
-    /// the lane follows only if no older row is known to wait.
+    /// An inline claim took a row of `trigger` that was due at `due_at`. It did not look for older
+    /// rows. The floor of the lane follows only if no older row is known to wait.
     pub(crate) fn claimed_inline(&mut self, trigger: TriggerId, due_at: Timestamp, now: Timestamp) {
         let lane = self.lanes.entry(trigger).or_default();
         if !lane.has_claim_in_flight() && !lane.is_due(now) {
             lane.last_due = lane.last_due.max(due_at);
         }
         if lane.max_concurrency.is_some() {
-            // A claim in flight may return no row, because the inline claim took the last slot of the limit.
+            // A claim in flight may return no row, because the inline claim took the last slot of
+            // the limit.
             self.wake(trigger);
         }
     }
@@ -221,7 +226,8 @@ impl Lanes {
         self.lanes.entry(trigger).or_default().settled();
     }
 
-    /// Some settlements of one exchange conflicted. The lane may run half of `at_once` rows. Call it once per exchange.
+    /// Some settlements of one exchange conflicted. The lane may run half of `at_once` rows. Call
+    /// it once per exchange.
     pub(crate) fn conflicted(&mut self, trigger: TriggerId, at_once: u32) {
         self.lanes.entry(trigger).or_default().halve_window(at_once);
     }
@@ -246,7 +252,8 @@ impl Lanes {
         self.lanes.len()
     }
 
-    /// The next due time after `now`. A lane that is due already waits for a permit and not for a time.
+    /// The next due time after `now`. A lane that is due already waits for a permit and not for a
+    /// time.
     pub(crate) fn next_due_after(&self, now: Timestamp) -> Option<Timestamp> {
         let ahead = Timestamp(now.0.saturating_add(1));
         self.lanes

@@ -1,22 +1,26 @@
 //! The rules for how many rows a claim may take: from one lane, in an exchange, and inline.
 //!
 //! * **A lane's share.** [`lane_share`] is the most permits that one lane may hold.
-//! * **An exchange.** [`Capacity::budget`] is the number of rows that an exchange may claim. `Lanes` deals it to lanes.
-//! * **An inline claim.** A transaction that writes rows may claim some of them at once for the dispatcher of its own
-//!   process. [`Capacity::inline_rows`] and [`Capacity::closed_lanes`] compute the [`InlineRoom`], which bounds the
-//!   claim, and [`InlineRoom::quotas`] turns it into quotas.
+//! * **An exchange.** [`Capacity::budget`] is the number of rows that an exchange may claim.
+//!   `Lanes` deals it to lanes.
+//! * **An inline claim.** A transaction that writes rows may claim some of them at once for the
+//!   dispatcher of its own process. [`Capacity::inline_rows`] and [`Capacity::closed_lanes`]
+//!   compute the [`InlineRoom`], which bounds the claim, and [`InlineRoom::quotas`] turns it into
+//!   quotas.
 //!
-//! The dispatcher computes the inline room, the wake handle passes it on, and a store asks for the quotas of the lanes
-//! that its transaction wrote to. On Postgres the function `tidegate.claim_written` repeats [`InlineRoom::quotas`] in
-//! SQL, so that the claim needs no round trip of its own. The conformance suite compares the two.
+//! The dispatcher computes the inline room, the wake handle passes it on, and a store asks for the
+//! quotas of the lanes that its transaction wrote to. On Postgres the function
+//! `tidegate.claim_written` repeats [`InlineRoom::quotas`] in SQL, so that the claim needs no round
+//! trip of its own. The conformance suite compares the two.
 
 use crate::names::TriggerId;
 use crate::store::LaneQuota;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
-/// The most permits that one lane may hold: all async permits minus an eighth, and minus at least one. The rest is left
-/// to other lanes, so that the first row of another lane finds a free permit. A single permit is shared by all lanes.
+/// The most permits that one lane may hold: all async permits minus an eighth, and minus at least
+/// one. The rest is left to other lanes, so that the first row of another lane finds a free permit.
+/// A single permit is shared by all lanes.
 const fn lane_share(permits: u32) -> u32 {
     match permits {
         0 | 1 => permits,
@@ -63,7 +67,8 @@ pub(crate) struct LaneLoad {
     pub(crate) window_left: u32,
 }
 
-/// With more closed lanes than this, the inline room is empty. Every inline claim has to know all closed lanes.
+/// With more closed lanes than this, the inline room is empty. Every inline claim has to know all
+/// closed lanes.
 const CLOSED_LANES_MAX: usize = 64;
 
 impl Capacity {
@@ -71,18 +76,20 @@ impl Capacity {
         lane_share(self.permits)
     }
 
-    /// The budget of an exchange: one row per free permit, and the prefetch. Requested rows count against it.
+    /// The budget of an exchange: one row per free permit, and the prefetch. Requested rows count
+    /// against it.
     ///
-    /// Queued rows count against the prefetch only. They wait although permits are free, because their own lane may not
-    /// run more.
+    /// Queued rows count against the prefetch only. They wait although permits are free, because
+    /// their own lane may not run more.
     pub(crate) fn budget(self) -> Budget {
         let ahead = self.prefetch.saturating_sub(self.rows_queued);
         let rows = self.free_permits.saturating_add(ahead).saturating_sub(self.rows_requested);
         Budget { rows: rows.min(self.batch_max), share: self.lane_share(), prefetch: self.prefetch }
     }
 
-    /// The most rows of an inline claim. All of them may be of one lane, so it is the least of: the permits that are
-    /// free and not requested, and for every lane that is not closed the rows that it could start at once.
+    /// The most rows of an inline claim. All of them may be of one lane, so it is the least of: the
+    /// permits that are free and not requested, and for every lane that is not closed the rows that
+    /// it could start at once.
     pub(crate) fn inline_rows(self, loads: impl Iterator<Item = LaneLoad>) -> u32 {
         let free = self.budget().rows.min(self.free_permits.saturating_sub(self.rows_requested));
         if free == 0 {
@@ -106,8 +113,8 @@ impl Capacity {
         loads.filter(|load| self.startable_rows(*load) == 0).map(|load| load.trigger).collect()
     }
 
-    /// The most new rows of a lane that could start at once. 0 if the lane is closed. The `max_concurrency` of a trigger
-    /// may still make its rows wait; only the store knows.
+    /// The most new rows of a lane that could start at once. 0 if the lane is closed. The
+    /// `max_concurrency` of a trigger may still make its rows wait; only the store knows.
     fn startable_rows(self, load: LaneLoad) -> u32 {
         let share_left = self.lane_share().saturating_sub(load.running);
         if load.has_backlog { 0 } else { share_left.min(load.window_left) }
@@ -130,8 +137,9 @@ impl InlineRoom {
         Self { rows, closed_lanes: Vec::new() }
     }
 
-    /// The quotas of an inline claim. `written` names the lane of each row that the transaction wrote. A closed lane gets
-    /// no quota, and an open lane at most as many rows as it was written. `floor` excludes rows from before.
+    /// The quotas of an inline claim. `written` names the lane of each row that the transaction
+    /// wrote. A closed lane gets no quota, and an open lane at most as many rows as it was written.
+    /// `floor` excludes rows from before.
     #[must_use]
     pub fn quotas(&self, written: impl IntoIterator<Item = TriggerId>, floor: Timestamp) -> Vec<LaneQuota> {
         let mut rows_by_lane: BTreeMap<TriggerId, u32> = BTreeMap::new();

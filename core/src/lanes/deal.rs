@@ -2,8 +2,8 @@
 
 use crate::names::TriggerId;
 
-/// Deals `rows` to the lanes of `wanted`: equal quotas, none larger than wanted, and at least one row for each lane.
-/// `wanted` has at most `rows` lanes.
+/// Deals `rows` to the lanes of `wanted`: equal quotas, none larger than wanted, and at least one
+/// row for each lane. `wanted` has at most `rows` lanes.
 pub(super) fn equal_quotas(rows: u32, wanted: &[(TriggerId, u32)]) -> Vec<(TriggerId, u32)> {
     let mut quotas: Vec<(TriggerId, u32)> = wanted.iter().map(|(trigger, _)| (*trigger, 0)).collect();
     let mut left = rows;

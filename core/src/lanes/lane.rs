@@ -11,21 +11,23 @@ pub(super) struct Lane {
     pub(super) next_due: Option<Timestamp>,
     /// Due times of rows that this dispatcher put back, at most `RETRIES_KNOWN_MAX`.
     pub(super) retries: BTreeSet<Timestamp>,
-    /// Whether the lane was woken since its last claim was sent. Then an empty answer to that claim proves nothing.
+    /// Whether the lane was woken since its last claim was sent. Then an empty answer to that claim
+    /// proves nothing.
     pub(super) is_woken: bool,
     /// The latest due time that was claimed. No row is expected to be due much earlier.
     pub(super) last_due: Timestamp,
     /// When a claim last looked far back for stragglers.
     pub(super) last_long_walk: Timestamp,
     pub(super) max_concurrency: Option<u32>,
-    /// The most rows that may run or be settling at once. [`WINDOW_OPEN`] while the lane has no conflicts.
+    /// The most rows that may run or be settling at once. [`WINDOW_OPEN`] while the lane has no
+    /// conflicts.
     window: u32,
     /// Answered settlements since the window last changed.
     settled_in_window: u32,
     /// Claimed rows that wait for a permit.
     pub(super) queue: VecDeque<DeliveryId>,
     pub(super) running: u32,
-    /// Rows whose settlement has no answer yet.
+    /// Rows with a settlement that has no answer yet.
     pub(super) settling: u32,
     /// Rows that claims in flight may bring.
     pub(super) rows_requested: u32,
@@ -33,8 +35,9 @@ pub(super) struct Lane {
     pub(super) is_in_turn: bool,
 }
 
-/// How far below the latest claimed due time a claim begins. It covers the time that a small transaction takes from its
-/// first statement to its commit. A claim walks over every deleted row above its floor, and over every leased one.
+/// How far below the latest claimed due time a claim begins. It covers the time that a small
+/// transaction takes from its first statement to its commit. A claim walks over every deleted row
+/// above its floor, and over every leased one.
 pub(super) const FLOOR_SLACK: Micros = Micros::from_millis(50);
 /// How far below it a claim begins that looks for stragglers, the rows of longer transactions.
 pub(super) const STRAGGLER_SLACK: Micros = Micros::from_secs(5);
@@ -107,19 +110,22 @@ impl Lane {
         self.rows_ahead().saturating_add(self.settling)
     }
 
-    /// The rows that the next claim should take from the lane: as many as may run at once, and the prefetch.
+    /// The rows that the next claim should take from the lane: as many as may run at once, and the
+    /// prefetch.
     pub(super) fn rows_wanted(&self, budget: Budget) -> u32 {
         let at_once = budget.share.min(self.window);
         let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.rows_ahead());
         match self.max_concurrency {
-            // Two claims that count the same live leases wait for each other in the store. So one claim at a time.
+            // Two claims that count the same live leases wait for each other in the store. So one
+            // claim at a time.
             Some(_) if self.has_claim_in_flight() => 0,
             Some(limit) => wanted.min(limit.saturating_sub(self.rows_leased())),
             None => wanted,
         }
     }
 
-    /// Rows that are settling count against the window: a handler that starts now could not read their writes.
+    /// Rows that are settling count against the window: a handler that starts now could not read
+    /// their writes.
     pub(super) fn may_start(&self, share: u32) -> bool {
         self.running < share && self.running.saturating_add(self.settling) < self.window
     }

@@ -123,7 +123,8 @@ fn an_empty_claim_ends_the_lane_unless_the_lane_was_woken_since() {
     assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
 }
 
-/// The inline claim may have taken the last slot of the limit, so that the claim in flight returned no row.
+/// The inline claim may have taken the last slot of the limit, so that the claim in flight returned
+/// no row.
 #[test]
 fn a_limited_lane_is_claimed_again_after_an_inline_claim_took_a_row_of_it() {
     for (max_concurrency, is_claimed_again) in [(Some(1), true), (None, false)] {

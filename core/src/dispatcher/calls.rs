@@ -53,8 +53,8 @@ impl Dispatcher {
         }
     }
 
-    /// A caller hung up. If its row is not written, nothing is written for the call. If its row
-    /// exists, the execution goes on.
+    /// A caller hung up. A call that waits for a permit is dropped, and nothing is written for it. A
+    /// call that the store is beginning is abandoned and not executed. A running execution goes on.
     pub(super) fn caller_gone(&mut self, inbox: InboxId) -> Disposition {
         if let Some(WaitingCall { call, since, .. }) = self.call_queue.remove(inbox) {
             self.outputs.emit_fact(Fact::CallRefused { call, failure: None, waited: self.now.since(since) });

@@ -1,12 +1,13 @@
-//! The core from outside: its tables row by row, its state machine output by output, and both under random input.
+//! Tests of the core through its public API: its tables row by row, its state machine output by
+//! output, and both under random input.
 
 mod allocations;
 mod any_input;
 mod bench;
 mod calls;
-mod carried;
 mod dispatcher;
 mod fixtures;
+mod inline_claim;
 mod overlap;
 mod settlement;
 mod world;

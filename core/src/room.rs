@@ -8,7 +8,7 @@
 //!   compute the [`InlineRoom`], which bounds the claim, and [`InlineRoom::quotas`] turns it into
 //!   quotas.
 //!
-//! The dispatcher computes the inline room, the wake handle passes it on, and a store asks for the
+//! The dispatcher computes the inline room, the wake handle passes it on, and a store computes the
 //! quotas of the lanes that its transaction wrote to. On Postgres the function
 //! `tidegate.claim_written` repeats [`InlineRoom::quotas`] in SQL, so that the claim needs no round
 //! trip of its own. The conformance suite compares the two.
@@ -20,20 +20,17 @@ use std::collections::BTreeMap;
 
 /// The most permits that one lane may hold: all async permits minus an eighth, and minus at least
 /// one. The rest is left to other lanes, so that the first row of another lane finds a free permit.
-/// A single permit is shared by all lanes.
-const fn lane_share(permits: u32) -> u32 {
-    match permits {
-        0 | 1 => permits,
-        2..=15 => permits - 1,
-        _ => permits - permits / 8,
-    }
+/// If there is only one permit, a lane may hold it.
+fn lane_share(async_permits: u32) -> u32 {
+    if async_permits <= 1 { async_permits } else { async_permits - (async_permits / 8).max(1) }
 }
 
 /// The numbers of the dispatcher that bound a claim.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
-    /// Permits of the gate for async work.
-    pub(crate) permits: u32,
+    /// The permits that async work may use.
+    pub(crate) async_permits: u32,
+    /// Those of them that are free.
     pub(crate) free_permits: u32,
     /// Claimed rows that wait for a permit.
     pub(crate) rows_queued: u32,
@@ -72,8 +69,8 @@ pub(crate) struct LaneLoad {
 const CLOSED_LANES_MAX: usize = 64;
 
 impl Capacity {
-    pub(crate) const fn lane_share(self) -> u32 {
-        lane_share(self.permits)
+    pub(crate) fn lane_share(self) -> u32 {
+        lane_share(self.async_permits)
     }
 
     /// The budget of an exchange: one row per free permit, and the prefetch. Requested rows count

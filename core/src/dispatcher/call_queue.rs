@@ -28,14 +28,14 @@ pub(super) struct WaitingCall {
 }
 
 impl CallQueue {
-    /// Gives an arriving call its place. [`Self::push`] lets it wait there.
+    /// Assigns a place to an arriving call. The call waits there after [`Self::push`].
     pub(super) fn arrive(&mut self, call: Arc<SyncCall>, now: Mono, wait_max: Micros) -> WaitingCall {
         self.arrivals = self.arrivals.saturating_add(1);
         WaitingCall { call, since: now, place: (now.plus(wait_max), self.arrivals) }
     }
 
-    /// Lets a call wait at its place. A call that could not be begun returns to the place that it
-    /// had.
+    /// Queues a call at its place. If the store failed to begin a call, it returns to its old
+    /// place.
     pub(super) fn push(&mut self, waiting: WaitingCall) {
         self.places.insert(waiting.call.inbox, waiting.place);
         self.calls.insert(waiting.place, waiting);

@@ -53,8 +53,9 @@ impl Dispatcher {
         }
     }
 
-    /// A caller hung up. A call that waits for a permit is dropped, and nothing is written for it. A
-    /// call that the store is beginning is abandoned and not executed. A running execution goes on.
+    /// A caller hung up. A call that waits for a permit is dropped, and nothing is written for it.
+    /// A call that the store is beginning is abandoned and not executed. A running execution goes
+    /// on.
     pub(super) fn caller_gone(&mut self, inbox: InboxId) -> Disposition {
         if let Some(WaitingCall { call, since, .. }) = self.call_queue.remove(inbox) {
             self.outputs.emit_fact(Fact::CallRefused { call, failure: None, waited: self.now.since(since) });
@@ -100,7 +101,7 @@ impl Dispatcher {
         !self.pending.is_beginning() && self.health.may_call(self.now) && self.gate.free(Caller::Sync) > 0
     }
 
-    /// Asks the store to write the rows of as many calls as there are permits.
+    /// Begins waiting calls while permits are free: the store writes their rows in one transaction.
     fn begin_calls(&mut self) {
         let (mut calls, mut in_order) = (BTreeMap::new(), Vec::new());
         let batch_max = self.config.batch_max() as usize;

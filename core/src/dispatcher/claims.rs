@@ -84,8 +84,8 @@ impl HeldClaim {
 
 impl Claims {
     /// Holds a claim of a lane. Returns the claim of the same row that was held before: its lease
-    /// has expired, or the store would not have given the row away again. A claim that is settling
-    /// is not returned. The store may have applied its settlement already, so it is kept until that
+    /// has expired, because the store claims no row with a valid lease. A claim that is settling is
+    /// not returned. The store may have applied its settlement already, so it is kept until that
     /// is answered.
     pub(super) fn hold(&mut self, delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Option<HeldClaim> {
         let before = self.insert(HeldClaim::new(delivery, since, leased_until, Caller::Async, false))?;

@@ -25,8 +25,8 @@ pub(super) const EXCHANGES_MAX: usize = 2;
 const OVERLAP_MIN: u32 = 64;
 
 impl Dispatcher {
-    /// Sends an exchange if there is something to settle or to claim, and if none is in flight or a
-    /// second one is worth it.
+    /// Sends an exchange if a delivery can be settled or claimed. A second exchange must also be
+    /// worth it.
     pub(super) fn exchange(&mut self) {
         let in_flight = self.pending.exchange_count();
         let is_worth_it = in_flight == 0 || self.settlements.len() >= self.overlap_min();
@@ -187,8 +187,8 @@ impl Dispatcher {
         }
     }
 
-    /// Lets a held row wait for a permit. After a conflict the row waits in front of the others of
-    /// its lane.
+    /// Queues a held row in its lane, where it waits for a permit. After a conflict the row waits
+    /// in front of the others of its lane.
     pub(super) fn enqueue(&mut self, delivery: &Delivery, is_first: bool) {
         self.lanes.enqueue(delivery.trigger_id, delivery.id, is_first);
         self.claims.check_queue_at(self.now.plus(self.config.queue_wait_max()));

@@ -6,17 +6,18 @@
 //! paused, cut off from the store or killed costs latency and attempts. It never loses a delivery,
 //! and it never applies an effect twice.
 //!
-//! The code has two kinds of files. Each sub-state has a file with a type of its own, which touches
-//! no other state: [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`], [`Claims`],
-//! [`Executions`], [`SettlementQueue`], [`CallQueue`], [`Replies`], [`UpkeepTimers`], [`Prefetch`],
-//! [`Shutdown`], and outside this directory [`Lanes`] and [`ExecutionGate`]. The other files are
-//! the steps of [`Dispatcher::plan`] and the handlers of inputs, which connect the sub-states:
-//! `exchange`, `start`, `finish`, `calls` and `maintenance`.
+//! There are two kinds of files here. Each sub-state has a file and a type of its own. Its methods
+//! touch no other state: [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`],
+//! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`Replies`], [`UpkeepTimers`],
+//! [`Prefetch`], [`Shutdown`], and outside this directory [`Lanes`] and [`ExecutionGate`]. The
+//! other files connect the sub-states. They are the steps of [`Dispatcher::plan`] and the handlers
+//! of inputs: `exchange`, `start`, `finish`, `calls`, `maintenance` and `drain`.
 
 mod call_queue;
 mod calls;
 mod claims;
 mod clock;
+mod drain;
 mod exchange;
 mod executions;
 mod finish;
@@ -300,7 +301,7 @@ impl Dispatcher {
     fn capacity(&self) -> Capacity {
         let batch_max = self.config.batch_max();
         Capacity {
-            permits: self.gate.limits().for_async(),
+            async_permits: self.gate.limits().for_async(),
             free_permits: self.gate.free(Caller::Async),
             rows_queued: self.lanes.queued(),
             rows_requested: self.lanes.rows_requested(),

@@ -60,7 +60,7 @@ fn a_row_that_is_claimed_again_before_its_settlement_is_answered_is_also_settled
     let (mut bench, ops) = Bench::running(config(|_| ()), vec![row.clone()]);
     let (settling, ..) = only_exchange(&bench.end(ops[0], failed(ExecError::ScriptError)));
     let (claiming, ..) = only_exchange(&bench.after(Micros(1), woken(2)));
-    // The store has put the row back, and the claim of the other exchange has taken it.
+    // The store has put the row back, and the other exchange has claimed it.
     let drained = bench.answer(claiming, claimed(vec![again(&row)]));
     assert_eq!(executions(&drained).len(), 1);
     let lost = |fact: &Fact| matches!(fact, Fact::LeaseLost { .. });

@@ -32,7 +32,8 @@ fn room(bench: &Bench) -> (u32, Vec<TriggerId>) {
     let InlineRoom { rows, closed_lanes } = bench.dispatcher.inline_room();
     let all_closed = bench.dispatcher.closed_lanes();
     assert_eq!(rows, bench.dispatcher.view().inline_room);
-    assert_eq!(closed_lanes, if rows == 0 { Vec::new() } else { all_closed.clone() });
+    let expected: &[TriggerId] = if rows == 0 { &[] } else { &all_closed };
+    assert_eq!(closed_lanes, expected);
     (rows, all_closed)
 }
 

@@ -1,14 +1,15 @@
-//! The dispatcher's settings: every bound named, checked once.
+//! The settings of the dispatcher. Every bound has a name, and all bounds are checked once.
 
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
-/// How many executions may run at once.
+/// The limits for executions that run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateLimits {
-    /// All together, async and sync: 1–10,000.
+    /// Executions of both kinds, async and sync: 1–10,000.
     pub permits: u32,
-    /// Of these, for sync callers alone: 0 to one less than `permits`, so that async work can always go on.
+    /// Permits that only sync callers get: 0 to `permits - 1`, so that async work always has a
+    /// permit.
     pub sync_reserve: u32,
 }
 
@@ -19,7 +20,7 @@ impl Default for GateLimits {
 }
 
 impl GateLimits {
-    /// What async work may use.
+    /// The permits that async work may use.
     #[must_use]
     pub const fn for_async(self) -> u32 {
         self.permits.saturating_sub(self.sync_reserve)
@@ -31,31 +32,35 @@ impl GateLimits {
     }
 }
 
-/// The settings as they are written. Milliseconds.
+/// The settings before they are checked. Names that contain `_ms` are in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ConfigSpec {
-    /// How many executions may run at once.
+    /// The limits for executions that run at once.
     pub gate: GateLimits,
-    /// When to look for work that nobody told of: 1 ms – 60 s. A lost notification costs at most this.
+    /// The time between two discoveries: 1 ms – 60 s. A lost notification costs at most this time.
+    /// Slow discoveries are made less often.
     pub poll_interval_ms: u64,
-    /// The most rows claimed or settled in one exchange: 1–5,000.
+    /// The most rows that one exchange claims or settles: 1–5,000.
     pub batch_max: u32,
-    /// How long a claim is valid without being renewed: 1 s – 1 h. Crashed work is redone after this.
+    /// The lease of a claim: 1 s – 1 h. After a crash other daemons wait this long before they
+    /// execute its rows again.
     pub lease_ms: u64,
-    /// The longest that a claimed row waits in the process for a permit before it is deferred: 10 ms – half a lease.
+    /// The longest time that a claimed row waits for a permit before it is deferred: 10 ms – half
+    /// of `lease_ms`.
     pub queue_wait_ms_max: u64,
-    /// Sync callers that wait for a permit at most; the next one is refused at once: 0–100,000.
+    /// The most sync calls that wait for a permit: 0–100,000. The next one is refused at once.
     pub sync_queue_max: u32,
-    /// The longest that a sync caller waits for a permit before it is refused: 1 ms – 10 min.
+    /// The longest time that a sync call waits for a permit before it is refused: 1 ms – 10 min.
     pub sync_wait_ms_max: u64,
-    /// The middle of the wait after a full gate: 1 ms – 60 s. Spread by half to each side.
+    /// The mean back-off of a row that found no permit: 1 ms – 60 s. The jitter is half of it to
+    /// each side.
     pub gate_backoff_ms: u64,
-    /// Events deeper than this are dropped: 1–1,000.
+    /// The longest chain of events: 1–1,000. Deliveries of deeper events are dropped.
     pub max_trigger_depth: u32,
-    /// How much longer than its timeout an execution is waited for before it is written off: 0–60 s.
+    /// The time after its timeout at which an execution that has not ended is cancelled: 0–60 s.
     pub overrun_ms: u64,
-    /// How long a shutdown waits for running executions before it releases them: 0–10 min.
+    /// The time after which a shutdown cancels executions that still run: 0–10 min.
     pub shutdown_grace_ms: u64,
 }
 
@@ -77,21 +82,20 @@ impl Default for ConfigSpec {
     }
 }
 
-/// Which bound a setting breaks.
+/// A setting that is out of its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key} must be from {min} to {max}, it is {value}")]
 pub struct InvalidConfig {
-    /// The setting.
+    /// The key of the setting, such as `dispatcher.lease_ms`.
     pub key: &'static str,
-    /// What it was set to.
     pub value: u64,
-    /// The least it may be.
+    /// The smallest value of the range.
     pub min: u64,
-    /// The most it may be.
+    /// The largest value of the range.
     pub max: u64,
 }
 
-/// The settings, checked.
+/// Settings that are within their bounds. [`ConfigSpec`] describes them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "ConfigSpec", into = "ConfigSpec")]
 pub struct Config {
@@ -99,73 +103,74 @@ pub struct Config {
 }
 
 impl Config {
-    /// The limits of the gate at the start; they can be changed while running.
+    /// The limits of the gate at the start. [`Input::GateChanged`](crate::Input::GateChanged)
+    /// replaces them later.
     #[must_use]
     pub const fn gate(&self) -> GateLimits {
         self.spec.gate
     }
 
-    /// When to look for work that nobody told of.
+    /// The time between two discoveries.
     #[must_use]
     pub const fn poll_interval(&self) -> Micros {
         Micros::from_millis(self.spec.poll_interval_ms)
     }
 
-    /// The most rows claimed or settled in one exchange.
+    /// The most rows that one exchange claims or settles.
     #[must_use]
     pub const fn batch_max(&self) -> u32 {
         self.spec.batch_max
     }
 
-    /// How long a claim is valid without being renewed.
+    /// The lease of a claim.
     #[must_use]
     pub const fn lease_for(&self) -> Micros {
         Micros::from_millis(self.spec.lease_ms)
     }
 
-    /// When to renew what is held: three tries fit into a lease.
+    /// The time between two renewals. Three of them fit into a lease.
     #[must_use]
     pub const fn renew_every(&self) -> Micros {
         Micros(self.lease_for().0 / 3)
     }
 
-    /// The longest that a claimed row waits for a permit.
+    /// The longest time that a claimed row waits for a permit.
     #[must_use]
     pub const fn queue_wait_max(&self) -> Micros {
         Micros::from_millis(self.spec.queue_wait_ms_max)
     }
 
-    /// Sync callers that wait for a permit at most.
+    /// The most sync calls that wait for a permit.
     #[must_use]
     pub const fn sync_queue_max(&self) -> u32 {
         self.spec.sync_queue_max
     }
 
-    /// The longest that a sync caller waits for a permit.
+    /// The longest time that a sync call waits for a permit.
     #[must_use]
     pub const fn sync_wait_max(&self) -> Micros {
         Micros::from_millis(self.spec.sync_wait_ms_max)
     }
 
-    /// The middle of the wait after a full gate.
+    /// The mean back-off of a row that found no permit.
     #[must_use]
     pub const fn gate_backoff(&self) -> Micros {
         Micros::from_millis(self.spec.gate_backoff_ms)
     }
 
-    /// Events deeper than this are dropped.
+    /// The longest chain of events.
     #[must_use]
     pub const fn max_trigger_depth(&self) -> u32 {
         self.spec.max_trigger_depth
     }
 
-    /// How much longer than its timeout an execution is waited for.
+    /// The time after its timeout at which an execution that has not ended is cancelled.
     #[must_use]
     pub const fn overrun(&self) -> Micros {
         Micros::from_millis(self.spec.overrun_ms)
     }
 
-    /// How long a shutdown waits for running executions.
+    /// The time after which a shutdown cancels executions that still run.
     #[must_use]
     pub const fn shutdown_grace(&self) -> Micros {
         Micros::from_millis(self.spec.shutdown_grace_ms)
@@ -212,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn out_of_range_is_named() {
+    fn an_error_names_the_setting_that_is_out_of_range() {
         let spec = ConfigSpec { lease_ms: 10, ..ConfigSpec::default() };
         let error = Config::try_from(spec).unwrap_err();
         assert_eq!(error.to_string(), "dispatcher.lease_ms must be from 1000 to 3600000, it is 10");

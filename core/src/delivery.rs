@@ -1,14 +1,17 @@
-//! A delivery's life: what a claimed row is, and the one pure table that says what becomes of it.
+//! The life of a delivery, from a claimed row to its verdict. [`refuse`] and [`settle`] are the one
+//! table of verdicts. Both are pure functions.
 //!
 //! ```text
-//!             emit                         claim
-//! (nothing) ───────▶ ready (due_at ≤ now) ───────▶ leased ──▶ done            row deleted
-//!                      ▲        due later            │  ├────▶ retry           back to ready, due later
-//!                      │                             │  ├────▶ dead letter     moved, in one transaction
-//!                      │      gate full: deferred    │  ├────▶ dropped         deleted, counted, never dead-lettered
-//!                      └─────────────────────────────┘  └────▶ abandoned       sync only
+//!          emit                     claim
+//! (none) ──────▶ ready (due ≤ now) ──────▶ leased ──▶ done          row deleted
+//!                  ▲  due later            │   ├────▶ retry         back to ready, due later
+//!                  │                       │   ├────▶ dead letter   moved, in one transaction
+//!                  │  gate full: deferred  │   ├────▶ dropped       deleted, no dead letter
+//!                  └───────────────────────┘   └────▶ abandoned     sync only
 //! ```
 
+use crate::attempt::{AbandonCause, Attempt, DeadReason};
+use crate::claim::Claim;
 use crate::effects::Effects;
 use crate::event::Event;
 use crate::names::{DeadLetterId, DeliveryId, InboxId, Lease, PrincipalId, TriggerId, TriggerName};
@@ -16,66 +19,67 @@ use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
 use crate::principal::Standing;
 use crate::retry_policy::RetryPolicy;
 use crate::rng::RngKey;
-use crate::store::Claim;
-use crate::sync::{SyncOutcome, reply_of};
+use crate::sync::SyncOutcome;
 use crate::time::{Micros, Timestamp};
 use crate::trigger::Handler;
 use serde::{Deserialize, Serialize};
 
-/// One event for one trigger, claimed: a row of `outbox` with what its trigger says now.
+/// A claimed delivery: one event for one trigger. It is a row of `outbox` with the state of its
+/// trigger at the claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The row.
+    /// The id of the row.
     pub id: DeliveryId,
-    /// Its lane.
+    /// The trigger, which is also the lane.
     pub trigger_id: TriggerId,
-    /// The trigger's name.
     pub trigger_name: TriggerName,
-    /// The trigger's version at the claim.
+    /// The version of the trigger at the claim.
     pub trigger_version: i64,
-    /// The event, whole.
     pub event: Event,
-    /// What runs. `None` if the trigger was deleted while its row waited.
+    /// The handler to run. `None` if the trigger was deleted while the row waited.
     pub handler: Option<Handler>,
-    /// The script's version at the claim; `None` for a script that is not there and for other handlers.
+    /// The version of the script at the claim. `None` for a missing script and for other handlers.
     pub script_version: Option<i64>,
-    /// Who it runs as: the trigger's `registered_by`.
+    /// The principal that the execution acts as: `registered_by` of the trigger, or the caller of
+    /// an invocation.
     pub runs_as: PrincipalId,
-    /// How that principal stood at the claim.
+    /// The standing of that principal at the claim.
     pub standing: Standing,
-    /// The trigger's retry policy when the event was emitted.
+    /// The retry policy of the trigger when the event was emitted.
     pub policy: RetryPolicy,
-    /// The trigger's timeout when the event was emitted.
+    /// The timeout of the trigger when the event was emitted.
     pub timeout: Micros,
-    /// Which attempt this claim is, from 1. May be one more than the policy allows: then nothing is executed.
+    /// The number of this attempt, from 1. If it is one more than the policy allows, nothing is
+    /// executed.
     pub attempt: u32,
     /// The number of this claim.
     pub lease: Lease,
-    /// When it became due.
     pub due_at: Timestamp,
-    /// When the row came to be.
+    /// When the row was written.
     pub enqueued_at: Timestamp,
-    /// How many redrives this delivery has behind it.
+    /// How many times the delivery was redriven.
     pub redrive_generation: u32,
-    /// Where a sync caller waits.
+    /// The inbox of the sync caller. `None` for a delivery without a caller.
     pub reply_to: Option<InboxId>,
-    /// The dead letter that this delivery handles: its event is that letter's.
+    /// The dead letter that this delivery handles. Its event is the event of the letter.
     pub handles_letter: Option<DeadLetterId>,
 }
 
-/// The three kinds of delivery, which differ in what a failure means.
+/// The kinds of delivery. They differ in the meaning of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Retried, then dead-lettered.
+    /// A failure is retried, and then makes a dead letter.
     Async,
-    /// Executed at most once, never dead-lettered.
+    /// Executed at most once for a waiting caller. A failure is the caller's reply, and never makes
+    /// a dead letter.
     Sync(InboxId),
-    /// Executed once; its failure annotates the letter and makes no other.
+    /// Executed once. A failure is recorded in the dead letter, and makes no other dead letter.
     DeadLetterHandler(DeadLetterId),
 }
 
 impl Delivery {
-    /// Its kind. A row cannot be both sync and a dead-letter handler; the stores' constraints see to it.
+    /// The kind of the delivery. The constraints of the stores exclude a row that is both sync and
+    /// a dead-letter handler.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match (self.reply_to, self.handles_letter) {
@@ -85,189 +89,85 @@ impl Delivery {
         }
     }
 
-    /// The claim that it came by.
+    /// The claim that returned this row.
     #[must_use]
     pub fn claim(&self) -> Claim {
         Claim { delivery: self.id, lease: self.lease }
     }
 
-    /// `event_id:trigger_id`: the same on every attempt and redrive, and on no other delivery.
+    /// `event_id:trigger_id`. Every attempt and every redrive of the delivery has the same key, and
+    /// no other delivery has it.
     #[must_use]
     pub fn idempotency_key(&self) -> String {
         format!("{}:{}", self.event.id, self.trigger_id)
     }
 }
 
-/// One attempt that failed, as dead letters keep it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Which one, from 1.
-    pub attempt: u32,
-    /// When it was claimed or started, by the store's clock.
-    pub started_at: Timestamp,
-    /// How long it ran. `None` if it was lost: nobody was there to measure.
-    pub duration: Option<Micros>,
-    /// The class of the failure.
-    pub error: ExecError,
-    /// For people.
-    pub message: String,
-}
-
-impl Attempt {
-    /// What a claim records of the attempt before it, if that one's lease ran out. The stores write the same in SQL.
-    pub const LOST_MESSAGE: &str = "the process that ran it died or lost its lease";
-
-    /// A text that equal failures share: the class, and the message's first line with its digits blotted out.
-    #[must_use]
-    pub fn fingerprint(&self) -> String {
-        let line = self.message.lines().next().unwrap_or_default();
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325; // FNV-1a: stable across versions, unlike std's hasher.
-        let mut digits = false;
-        for byte in self.error.code().bytes().chain([b':']).chain(line.bytes()) {
-            let is_digit = byte.is_ascii_digit();
-            if is_digit && digits {
-                continue;
-            }
-            digits = is_digit;
-            hash = (hash ^ u64::from(if is_digit { b'#' } else { byte })).wrapping_mul(0x0100_0000_01b3);
-        }
-        format!("{hash:016x}")
-    }
-}
-
-/// Why a delivery became a dead letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeadReason {
-    /// Every allowed attempt failed or was lost.
-    AttemptsExhausted,
-    /// The next attempt would begin later than `max_age` allows.
-    MaxAge,
-    /// Another attempt cannot help.
-    Permanent,
-    /// The principal that registered the trigger is gone, disabled or not allowed.
-    PrincipalDenied,
-    /// There is no such handler, or the trigger was deleted.
-    HandlerMissing,
-}
-
-impl DeadReason {
-    /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::AttemptsExhausted, Self::MaxAge, Self::Permanent, Self::PrincipalDenied, Self::HandlerMissing];
-
-    /// The reason of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
-    }
-
-    /// Its name in SQL, API and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::AttemptsExhausted => "attempts_exhausted",
-            Self::MaxAge => "max_age",
-            Self::Permanent => "permanent",
-            Self::PrincipalDenied => "principal_denied",
-            Self::HandlerMissing => "handler_missing",
-        }
-    }
-}
-
-/// Why a sync execution's reply reached nobody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AbandonCause {
-    /// The daemon that held the connection died.
-    NodeLost,
-    /// The caller hung up or ran out of patience.
-    CallerGone,
-}
-
-impl AbandonCause {
-    /// The cause of that name.
-    #[must_use]
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::NodeLost, Self::CallerGone].into_iter().find(|cause| cause.as_str() == name)
-    }
-
-    /// Its name in SQL, API and metrics.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NodeLost => "node_lost",
-            Self::CallerGone => "caller_gone",
-        }
-    }
-}
-
-/// What becomes of a leased delivery: the row's next state, and all that is written with it.
+/// The decision about a claimed delivery: the next state of its row, and all that is written with
+/// it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
-    /// The row is deleted, the effects are applied.
+    /// The row is deleted, and the effects are applied.
     Done {
-        /// What the handler staged.
+        /// The effects that the handler staged.
         effects: Effects,
     },
-    /// Back to ready, due `delay` from the store's now. The failed attempt joins the row's history.
+    /// The row is ready again, due `delay` from the store's now. The failed attempt is added to the
+    /// row's history.
     Retry {
-        /// The back-off.
+        /// The back-off before the next attempt.
         delay: Micros,
-        /// What failed.
         failed: Attempt,
     },
-    /// Moved to `dead_letters`.
+    /// The row is moved to `dead_letters`.
     Dead {
-        /// Why.
         reason: DeadReason,
-        /// How many attempts were made.
+        /// The number of attempts that were made.
         attempts: u32,
-        /// The last one, unless it was lost: then the claim has recorded it.
+        /// The last attempt. `None` if it was lost: then the claim has recorded it.
         failed: Option<Attempt>,
-        /// Groups equal failures.
+        /// Equal for equal failures: see [`Attempt::fingerprint`].
         fingerprint: String,
-        /// Whether the trigger is switched off with it.
+        /// Whether the trigger is disabled in the same transaction.
         disable_trigger: bool,
     },
-    /// Too deep a chain: the row is deleted and counted in `loops`.
+    /// The chain of events is too deep. The row is deleted and counted in `loops`.
     Dropped,
-    /// Nothing was executed: the lease is released, due `delay` from the store's now, the attempt given back.
+    /// Nothing was executed. The lease is released, the row is due `delay` from the store's now,
+    /// and the attempt does not count.
     Deferred {
-        /// The gate's back-off, or zero when a daemon shuts down.
+        /// The back-off of a full gate. Zero if the daemon shuts down.
         delay: Micros,
     },
-    /// A dead-letter handler succeeded: the letter is `handled`, the row deleted, the effects applied.
+    /// A dead-letter handler succeeded. The letter is `handled`, the row is deleted, and the
+    /// effects are applied.
     Handled {
-        /// What the handler staged.
+        /// The effects that the handler staged.
         effects: Effects,
     },
-    /// A dead-letter handler failed: the letter is `handler_failed`, the row deleted.
-    HandlerFailed {
-        /// What failed.
-        failed: Attempt,
-    },
-    /// A sync execution has ended: its effects are applied, and the row stays, with its outcome and under the same
-    /// claim, until the reply is delivered. Applied at most once; a second time it is neither fenced nor applied again.
+    /// A dead-letter handler failed. The letter is `handler_failed`, and the row is deleted.
+    HandlerFailed { failed: Attempt },
+    /// A sync execution ended. Its effects are applied. The row stays with the outcome, under the
+    /// same claim, until the reply is delivered. The store applies this verdict at most once; if it
+    /// is sent again, it is neither fenced nor applied.
     Executed {
-        /// What the handler staged.
+        /// The effects that the handler staged.
         effects: Effects,
-        /// How it ended.
+        /// The outcome that the row keeps.
         outcome: SyncOutcome,
-        /// What is kept for whoever repeats the call by its idempotency key: the reply of a success.
+        /// The reply that the store keeps for a repetition of the call by its idempotency key. Only
+        /// a success is kept.
         reply: Option<HandlerReply>,
     },
-    /// The caller has its reply: the row is deleted.
+    /// The caller has its reply, and the row is deleted.
     Replied,
-    /// A sync delivery without its caller: the row is moved to `abandoned_executions`, with its outcome if it has one.
-    Abandoned {
-        /// Why.
-        cause: AbandonCause,
-    },
+    /// A sync delivery lost its caller. The row is moved to `abandoned_executions`, with its
+    /// outcome if it has one.
+    Abandoned { cause: AbandonCause },
 }
 
 impl Verdict {
-    /// What is to be applied with it.
+    /// The effects that are applied with the verdict. `None` if there are no effects.
     #[must_use]
     pub fn effects(&self) -> Option<&Effects> {
         match self {
@@ -280,7 +180,7 @@ impl Verdict {
         }
     }
 
-    /// Its name in facts, logs and metrics.
+    /// The name of the verdict in facts, logs and metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -298,12 +198,11 @@ impl Verdict {
     }
 }
 
-/// When an execution ran.
+/// The time of an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
-    /// Its start by the store's clock.
+    /// The start by the store's clock.
     pub started_at: Timestamp,
-    /// How long it took.
     pub duration: Micros,
 }
 
@@ -323,64 +222,70 @@ impl Run {
     }
 }
 
-/// Whether a claimed delivery may be executed at all. `Some` is its verdict instead.
+/// The verdict about a claimed delivery that must not be executed. `None` if it may be executed.
 #[must_use]
 pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Option<Verdict> {
     if delivery.event.depth > max_trigger_depth {
         return Some(Verdict::Dropped);
     }
-    let lost = || Attempt {
+    match delivery.kind() {
+        // The row of a sync call is written already leased to the daemon that executes it. A claim
+        // only finds the row after that lease has expired.
+        Kind::Sync(_) => Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }),
+        Kind::DeadLetterHandler(_) if delivery.attempt > 1 => {
+            Some(Verdict::HandlerFailed { failed: lost_attempt(delivery, now) })
+        }
+        Kind::DeadLetterHandler(_) => denied_attempt(delivery, now).map(|failed| Verdict::HandlerFailed { failed }),
+        Kind::Async => refuse_async(delivery, now),
+    }
+}
+
+fn refuse_async(delivery: &Delivery, now: Timestamp) -> Option<Verdict> {
+    let max_attempts = delivery.policy.max_attempts();
+    let (reason, failed) = if let Some(denied) = denied_attempt(delivery, now) {
+        (DeadReason::PrincipalDenied, Some(denied))
+    } else if delivery.attempt > max_attempts {
+        (DeadReason::AttemptsExhausted, None)
+    } else if delivery.attempt > 1 && is_too_old(delivery, now) {
+        (DeadReason::MaxAge, None)
+    } else {
+        return None;
+    };
+    // A claim beyond the last attempt is no attempt, even if it was lost before this verdict was
+    // applied.
+    let attempts = (delivery.attempt - 1).min(max_attempts);
+    let fingerprint = failed.as_ref().map_or_else(|| lost_attempt(delivery, now).fingerprint(), Attempt::fingerprint);
+    Some(Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger: false })
+}
+
+/// The attempt before this claim, which was lost.
+fn lost_attempt(delivery: &Delivery, now: Timestamp) -> Attempt {
+    Attempt {
         attempt: delivery.attempt.saturating_sub(1),
         started_at: now,
         duration: None,
         error: ExecError::Lost,
         message: Attempt::LOST_MESSAGE.to_owned(),
-    };
-    let denied = delivery.standing.refusal(&delivery.runs_as).map(|failure| Attempt {
-        attempt: delivery.attempt,
-        started_at: now,
-        duration: Some(Micros::ZERO),
-        error: failure.error,
-        message: failure.message,
-    });
-    match delivery.kind() {
-        // A sync row is written already leased by the daemon that executes it, so a claim only ever finds an orphan.
-        Kind::Sync(_) => Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }),
-        Kind::DeadLetterHandler(_) if delivery.attempt > 1 => Some(Verdict::HandlerFailed { failed: lost() }),
-        Kind::DeadLetterHandler(_) => denied.map(|failed| Verdict::HandlerFailed { failed }),
-        Kind::Async => {
-            if let Some(failed) = denied {
-                let attempts = (delivery.attempt - 1).min(delivery.policy.max_attempts());
-                let (reason, fingerprint) = (DeadReason::PrincipalDenied, failed.fingerprint());
-                let failed = Some(failed);
-                return Some(Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger: false });
-            }
-            let reason = if delivery.attempt > delivery.policy.max_attempts() {
-                DeadReason::AttemptsExhausted
-            } else if delivery.attempt > 1 && is_too_old(delivery, now) {
-                DeadReason::MaxAge
-            } else {
-                return None;
-            };
-            // A claim beyond the last attempt may itself be lost before this verdict is applied: it was no attempt.
-            let attempts = (delivery.attempt - 1).min(delivery.policy.max_attempts());
-            let fingerprint = lost().fingerprint();
-            Some(Verdict::Dead { reason, attempts, failed: None, fingerprint, disable_trigger: false })
-        }
     }
 }
 
-/// What an execution's outcome makes of its delivery.
+/// The attempt of this claim, if its principal may not run the handler.
+fn denied_attempt(delivery: &Delivery, now: Timestamp) -> Option<Attempt> {
+    let failure = delivery.standing.refusal(&delivery.runs_as)?;
+    Some(Run { started_at: now, duration: Micros::ZERO }.failed(delivery, failure))
+}
+
+/// The verdict about a delivery whose execution ended with `outcome`.
 #[must_use]
 pub fn settle(delivery: &Delivery, outcome: Outcome, run: Run, key: RngKey) -> Verdict {
     match (outcome, delivery.kind()) {
         (outcome, Kind::Sync(_)) => {
-            let (kept, _) = reply_of(delivery, &outcome);
+            let sync_outcome = SyncOutcome::of(&outcome);
             let effects = match outcome {
                 Outcome::Succeeded { effects, .. } => effects,
                 Outcome::Failed(_) => Effects::default(),
             };
-            Verdict::Executed { effects, outcome: kept, reply: None }
+            Verdict::Executed { effects, outcome: sync_outcome, reply: None }
         }
         (Outcome::Succeeded { effects, .. }, Kind::DeadLetterHandler(_)) => Verdict::Handled { effects },
         (Outcome::Succeeded { effects, .. }, Kind::Async) => Verdict::Done { effects },

@@ -1,55 +1,54 @@
-//! What a handler staged: applied with the settlement of its own delivery, all of it once, or none of it.
+//! The effects that a handler staged. The settlement of its own delivery applies all of them, once,
+//! or none of them.
 
 use crate::event::NewEvent;
 use crate::json::Json;
 use crate::names::{Collection, Key};
 use serde::{Deserialize, Serialize};
 
-/// The version of a KV value. It grows with every write of its key, also across a delete. Absent keys have none.
+/// The version of a KV value. Every write of the key makes it larger, also after a delete. An
+/// absent key has no version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(pub i64);
 
-/// What a handler read, wrote and emitted.
+/// The reads, writes and events of one execution.
 ///
-/// Every key read must still have the version that was read when the effects are applied, or none of them are and the
-/// handler runs again. A key that was written without being read is not checked: the last write wins.
+/// When the effects are applied, every key must still have the version that the handler read.
+/// Otherwise none of them is applied, and the handler runs again. A key that was written and not
+/// read is not checked: the last write wins.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effects {
-    /// Each key that was read from the store, once, with the version that was seen.
+    /// The version of each key that was read from the store. Each key is listed once.
     pub reads: Vec<ReadVersion>,
-    /// The last write of each key that was written, once.
+    /// The last write of each key that was written. Each key is listed once.
     pub writes: Vec<KvWrite>,
-    /// The events that were emitted, in order.
+    /// The emitted events, in their order.
     pub events: Vec<NewEvent>,
 }
 
 impl Effects {
-    /// Whether applying them would neither check nor change anything.
+    /// Whether the store has nothing to apply. Reads alone are not checked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.events.is_empty()
     }
 }
 
-/// A key and the version of it that was read.
+/// A key with the version that the handler read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadVersion {
-    /// The collection.
     pub collection: Collection,
-    /// The key.
     pub key: Key,
-    /// `None` if the key was absent.
+    /// `None` if the key did not exist.
     pub version: Option<Version>,
 }
 
-/// One write of one key.
+/// A write to one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KvWrite {
-    /// The collection.
     pub collection: Collection,
-    /// The key.
     pub key: Key,
-    /// `None` deletes.
+    /// `None` deletes the key.
     pub value: Option<Json>,
 }

@@ -1,11 +1,12 @@
 //! The execution gate: the only place that admits executions, async and sync alike.
 //!
-//! The number of running executions never exceeds `permits` at the moment of an admission. Lowering the limits below
-//! what runs lets that finish and admits nothing until there is room again.
+//! At the moment of an admission, the number of running executions never exceeds `permits`. If the
+//! limits are lowered below the number of running executions, these finish, and the gate admits
+//! none until a permit is free again.
 
 use crate::config::GateLimits;
 
-/// Counts what runs and admits what may.
+/// Counts the running executions, and admits executions while a permit is free.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExecutionGate {
     limits: GateLimits,
@@ -13,23 +14,23 @@ pub struct ExecutionGate {
     running_sync: u32,
 }
 
-/// For whom a permit is.
+/// The kind of an execution. It decides which permits the execution may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// Work from the outbox.
+    /// A row of the outbox. No caller waits for it.
     Async,
-    /// Somebody who waits.
+    /// A sync call. Its caller waits. It may also use the permits of `sync_reserve`.
     Sync,
 }
 
 impl ExecutionGate {
-    /// A gate with nothing running.
+    /// A gate without running executions.
     #[must_use]
     pub const fn new(limits: GateLimits) -> Self {
         Self { limits, running_async: 0, running_sync: 0 }
     }
 
-    /// Admits one execution if there is room for its kind.
+    /// Admits one execution if a permit is free for its kind. Returns whether it was admitted.
     #[must_use]
     pub fn try_admit(&mut self, caller: Caller) -> bool {
         if self.free(caller) == 0 {
@@ -42,7 +43,7 @@ impl ExecutionGate {
         true
     }
 
-    /// An execution that was admitted has ended.
+    /// Frees the permit of an admitted execution that ended.
     pub fn release(&mut self, caller: Caller) {
         let running = match caller {
             Caller::Async => &mut self.running_async,
@@ -52,7 +53,7 @@ impl ExecutionGate {
         *running = running.saturating_sub(1);
     }
 
-    /// How many executions of this kind would be admitted now.
+    /// The number of executions of this kind that the gate would admit now.
     #[must_use]
     pub fn free(&self, caller: Caller) -> u32 {
         let all = self.limits.permits.saturating_sub(self.running());
@@ -62,19 +63,19 @@ impl ExecutionGate {
         }
     }
 
-    /// How many run.
+    /// The number of running executions.
     #[must_use]
     pub fn running(&self) -> u32 {
         self.running_async.saturating_add(self.running_sync)
     }
 
-    /// The limits in force.
+    /// The limits that count now.
     #[must_use]
     pub const fn limits(&self) -> GateLimits {
         self.limits
     }
 
-    /// Puts other limits in force.
+    /// Replaces the limits. Running executions keep their permits.
     pub fn change(&mut self, limits: GateLimits) {
         self.limits = limits;
     }
@@ -86,19 +87,19 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn async_work_leaves_the_reserve() {
+    fn async_executions_leave_the_reserve_free() {
         let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 1 });
         let admitted: Vec<bool> = (0..4).map(|_| gate.try_admit(Caller::Async)).collect();
         assert_eq!(admitted, [true, true, true, false]);
         assert!(gate.try_admit(Caller::Sync));
         assert!(!gate.try_admit(Caller::Sync));
         gate.release(Caller::Async);
-        assert!(gate.try_admit(Caller::Sync), "sync callers may use what async work leaves");
+        assert!(gate.try_admit(Caller::Sync), "sync callers may use free permits outside the reserve");
         assert_eq!(gate.running(), 4);
     }
 
     #[test]
-    fn lowering_the_limit_admits_nothing_until_there_is_room() {
+    fn a_lowered_limit_admits_no_execution_until_a_permit_is_free() {
         let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 0 });
         for _ in 0..4 {
             assert!(gate.try_admit(Caller::Async));
@@ -113,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_admission_never_passes_the_limits(steps in prop::collection::vec((0..5_u8, 1..20_u32, 0..20_u32), 1..200)) {
+        fn an_admission_never_exceeds_the_limits(steps in prop::collection::vec((0..5_u8, 1..20_u32, 0..20_u32), 1..200)) {
             let mut gate = ExecutionGate::new(GateLimits { permits: 5, sync_reserve: 2 });
             let (mut of_async, mut of_sync) = (0_u32, 0_u32);
             for (step, permits, reserve) in steps {

@@ -1,12 +1,15 @@
-//! What goes into the [`Dispatcher`](crate::Dispatcher) and what comes out of it. Read this first.
+//! The inputs and outputs of the [`Dispatcher`](crate::Dispatcher). Read this file first.
 //!
 //! **After every `handle`, call `poll` until it returns `Idle`; only then wait.**
 //!
-//! All of it is plain data that can be compared, kept in a journal and played back. Every [`Action`] that expects an
-//! answer carries an [`OpId`], and the answer quotes it; an answer to nobody is stale, counted and ignored.
+//! Inputs and outputs are plain data. They can be compared, recorded in a journal and replayed.
+//!
+//! Every [`Action`] that expects an answer has an [`OpId`], and the answer quotes it. An answer to
+//! an operation that is not in flight is stale: it is counted and otherwise ignored.
 
+use crate::attempt::{AbandonCause, Attempt, DeadReason};
 use crate::config::GateLimits;
-use crate::delivery::{AbandonCause, Attempt, DeadReason, Delivery};
+use crate::delivery::Delivery;
 use crate::names::{InboxId, Incarnation, OpId, TriggerId};
 use crate::outcome::{Failure, Outcome};
 use crate::rng::RngKey;
@@ -16,301 +19,230 @@ use crate::time::{Micros, Mono};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// What a dispatcher is born with.
+/// The identity of a dispatcher, given at its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Boot {
-    /// This life. Never used by another.
+    /// The life of this dispatcher, from start to stop. No other dispatcher ever has the same.
     pub incarnation: Incarnation,
-    /// The key of every random draw.
+    /// The key of every random number, so that a run can be repeated.
     pub rng_key: RngKey,
 }
 
-/// What happened.
+/// An event that the dispatcher must know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
-    /// Time has passed: `wake_at` has come, or it is not known why we woke.
+    /// Time has passed: the `wake_at` of [`Output::Idle`] has come. It may be sent at any time.
     Tick,
-    /// Rows may have come.
+    /// Lanes may have got rows.
     WakeUp {
-        /// Into these lanes.
         lanes: Vec<TriggerId>,
-        /// Maybe into others too.
+        /// Whether lanes that are not named may have got rows too. Requests a discovery.
         discover: bool,
     },
-    /// An emission of the same process has carried a claim: its transaction has claimed rows that it wrote, in the room
-    /// that [`View::room`](crate::View::room) said there is, in other lanes than
-    /// [`closed_lanes`](crate::Dispatcher::closed_lanes), leased for as long as an exchange leases. There is one such
-    /// transaction at a time: none begins before this has told what the last one claimed.
+    /// A transaction of this process has claimed rows that it wrote.
+    ///
+    /// The claim keeps to the [`inline_room`](crate::Dispatcher::inline_room) of the dispatcher,
+    /// and its leases last as long as those of an exchange. One such transaction runs at a time:
+    /// the next one begins after the dispatcher has handled the claim of the last one.
     InlineClaim {
-        /// The rows.
         claimed: Vec<Delivery>,
-        /// Before the transaction began.
+        /// A time before the transaction began. The leases are counted from it.
         begun_at: Mono,
     },
-    /// A store call ended.
-    StoreAnswered {
-        /// Which.
-        op: OpId,
-        /// How.
-        result: Result<Reply, StoreError>,
-    },
-    /// An execution ended.
-    ExecutionEnded {
-        /// Which.
-        op: OpId,
-        /// How.
-        outcome: Outcome,
-    },
-    /// Somebody calls and waits.
-    SyncCalled {
-        /// What for.
-        call: Arc<SyncCall>,
-    },
-    /// A caller waits no longer.
-    CallerGone {
-        /// Which.
-        inbox: InboxId,
-    },
-    /// A reply was handed over, or nobody was there to take it.
+    /// A store call was answered, or it failed.
+    StoreAnswered { op: OpId, result: Result<Reply, StoreError> },
+    /// A handler finished, failed or timed out.
+    ExecutionEnded { op: OpId, outcome: Outcome },
+    /// A caller requests an execution and waits for its reply.
+    SyncCalled { call: Arc<SyncCall> },
+    /// A caller hung up before it got a reply.
+    CallerGone { inbox: InboxId },
+    /// The hand-over of a reply ended.
     ReplyDelivered {
-        /// Which.
         op: OpId,
-        /// Whether it was handed over.
+        /// Whether the caller took the reply. `false` if it had hung up.
         delivered: bool,
     },
-    /// The gate's limits are to be others from now on.
-    GateChanged {
-        /// The new ones.
-        limits: GateLimits,
-    },
-    /// Claim no more; finish or release what is held; then stop.
+    /// The gate gets new limits, which count from now on.
+    GateChanged { limits: GateLimits },
+    /// Stop: claim nothing more, and finish or release every held claim.
     ShutdownRequested,
 }
 
-/// What became of an input.
+/// The effect of an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Disposition {
-    /// It was taken in.
+    /// The input was applied.
     Accepted,
-    /// It answers a question that nobody waits for any more.
+    /// The input answers an operation that is not in flight. Only the count of stale answers
+    /// changed.
     Stale,
-    /// It cannot be: a store's answer of the wrong kind, or limits out of range. Nothing changed.
+    /// The input is invalid: a store's reply of the wrong kind, limits out of range, or a second
+    /// call for one inbox. Nothing changed. The call that the reply quoted is still in flight.
     Rejected,
 }
 
-/// What comes out.
+/// The result of a poll.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Output {
-    /// To be done now.
+    /// The caller of `poll` must start this now.
     Action(Action),
-    /// Something that is so: for logs, metrics and checkers.
+    /// A fact for logs, metrics and checkers. It needs no answer.
     Fact(Fact),
-    /// Nothing more to do before the next input.
+    /// Nothing is left to do before the next input.
     Idle {
-        /// When to send [`Input::Tick`] at the latest. `None` when nothing is waited for but answers.
+        /// When to send [`Input::Tick`] at the latest. `None` if only an answer can cause more
+        /// work.
         wake_at: Option<Mono>,
-        /// What is to be done then.
+        /// The work that is due at `wake_at`.
         reason: IdleReason,
     },
-    /// The shutdown is complete. Nothing is ever to be done again.
+    /// The shutdown is complete. No action will follow.
     Stopped,
 }
 
-/// What is to be done. Each is answered by one input that quotes its `op`, but for [`Action::Cancel`].
+/// Work for the process around the dispatcher. One input answers each action and quotes its `op`,
+/// except for [`Action::Cancel`], which has no answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Action {
-    /// Call the store; answered by [`Input::StoreAnswered`].
-    CallStore {
-        /// To be quoted.
-        op: OpId,
-        /// What.
-        request: Request,
-    },
-    /// Run the handler; answered by [`Input::ExecutionEnded`].
-    Execute {
-        /// To be quoted.
-        op: OpId,
-        /// What.
-        delivery: Arc<Delivery>,
-    },
-    /// Hand a reply to its caller; answered by [`Input::ReplyDelivered`].
-    Reply {
-        /// To be quoted.
-        op: OpId,
-        /// To whom.
-        inbox: InboxId,
-        /// What.
-        reply: SyncReply,
-    },
-    /// Drop the execution: nobody waits for its outcome any more, and none need be sent.
-    Cancel {
-        /// Which.
-        op: OpId,
-    },
+    /// Call the store. The answer is [`Input::StoreAnswered`].
+    CallStore { op: OpId, request: Request },
+    /// Run the handler of a delivery. The answer is [`Input::ExecutionEnded`].
+    Execute { op: OpId, delivery: Arc<Delivery> },
+    /// Hand a reply to the caller of `inbox`. The answer is [`Input::ReplyDelivered`].
+    Reply { op: OpId, inbox: InboxId, reply: SyncReply },
+    /// Drop the execution that `op` started. Its outcome would be stale, and need not be sent.
+    Cancel { op: OpId },
 }
 
-/// What the dispatcher waits for.
+/// The reason for the next wake-up by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IdleReason {
-    /// When to look again at a store that failed.
+    /// When to call a store that failed again.
     StoreBackoff,
-    /// When to look for work that nobody told of.
+    /// When to discover rows that no wake-up announced.
     Poll,
-    /// When a row becomes due that is known already.
+    /// When a known row becomes due.
     LaneDue,
-    /// When to renew what is held.
+    /// When to renew the held claims.
     Renew,
-    /// When to write off an execution that does not end.
+    /// When to fail an execution that does not end.
     Overrun,
-    /// When to defer what has waited too long for a permit.
+    /// When to defer rows that have waited too long for a permit.
     QueueWait,
-    /// When to tell a caller that no permit has become free.
+    /// When to refuse a call that has waited too long for a permit.
     SyncWait,
-    /// When to stop waiting for what runs.
+    /// When a shutdown cancels the running executions, or gives up on the last settlements.
     ShutdownGrace,
-    /// Only for answers.
+    /// No time is set: only an answer can cause more work.
     Answers,
 }
 
-/// Something that is so. The one stream behind logs, metrics and the simulator's checkers.
+/// A fact: something that the dispatcher did or noticed. Logs, metrics and the simulator's checkers
+/// read this stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fact {
     /// An exchange was answered.
     ExchangeAnswered {
-        /// Settlements that were applied.
+        /// The number of settlements that were applied.
         settled: u32,
-        /// Rows that were claimed.
+        /// The number of rows that were claimed.
         claimed: u32,
-        /// From question to answer.
+        /// From the request to the answer.
         took: Micros,
     },
-    /// An emission has claimed rows for this dispatcher.
-    InlineClaim {
-        /// How many.
-        claimed: u32,
-    },
-    /// An execution begins.
+    /// A transaction of this process has claimed `claimed` rows that it wrote.
+    InlineClaim { claimed: u32 },
+    /// The execution of a handler starts.
     ExecutionStarted {
-        /// Of what.
         delivery: Arc<Delivery>,
-        /// From due to now by the store's clock; for a sync call from its arrival.
+        /// From the due time to the start, by the store's clock. For a sync call from its arrival.
         waited: Micros,
     },
     /// A settlement was applied.
     DeliverySettled {
-        /// Whose.
         delivery: Arc<Delivery>,
-        /// What became of it.
         ending: Ending,
-        /// How long the last execution took, if there was one.
+        /// The duration of the last execution. `None` if the handler did not run under this claim.
         took: Option<Micros>,
     },
-    /// A settlement came too late: the claim was no longer valid, nothing changed.
+    /// A settlement came too late: its claim was no longer valid, and the store changed nothing.
     SettlementFenced {
-        /// Whose.
         delivery: Arc<Delivery>,
-        /// Whether it was sent before without an answer: then that first time was probably the one that counted.
+        /// Whether the settlement was sent before and its answer was lost. Then the first time was
+        /// probably applied.
         resent: bool,
     },
-    /// A sync call was refused before anything was written.
+    /// A sync call was refused. Nothing was written for it.
     CallRefused {
-        /// The call.
         call: Arc<SyncCall>,
-        /// What its caller is told. `None`: it had hung up.
+        /// The reply to the caller. `None` if the caller had hung up.
         failure: Option<Failure>,
-        /// How long it had waited.
+        /// From the arrival of the call.
         waited: Micros,
     },
-    /// A sync call repeats one by its idempotency key, and gets that one's reply.
-    CallRepeated {
-        /// The call.
-        call: Arc<SyncCall>,
-    },
-    /// Somebody else wrote what the handler had read; it runs again at once.
+    /// A sync call repeats an earlier call by its idempotency key, and gets the reply of that call.
+    CallRepeated { call: Arc<SyncCall> },
+    /// Another writer changed a value that the handler had read. The handler runs again at once.
     EffectsConflicted {
-        /// Whose.
         delivery: Arc<Delivery>,
-        /// For the how manyeth time.
+        /// How many times this delivery has conflicted, counted from 1.
         times: u32,
     },
-    /// A claim was lost before its execution began, or while it ran; its outcome will change nothing.
-    LeaseLost {
-        /// Whose.
-        delivery: Arc<Delivery>,
-    },
-    /// An execution did not end in time and was written off.
-    ExecutionOverran {
-        /// Of what.
-        delivery: Arc<Delivery>,
-    },
+    /// A claim was lost before or during its execution. An outcome of that execution is discarded.
+    LeaseLost { delivery: Arc<Delivery> },
+    /// An execution did not end in the time `overrun_ms` after its timeout. It was cancelled and
+    /// counts as timed out.
+    ExecutionOverran { delivery: Arc<Delivery> },
     /// A store call failed.
     StoreFailed {
-        /// Which.
+        /// The name of the request.
         request: String,
-        /// How.
         error: StoreError,
-        /// How often in a row.
+        /// Failed calls since the last answer, including this one.
         failures: u32,
-        /// When the next call is made.
+        /// The back-off: no store call is made before it has passed.
         retry_in: Micros,
     },
     /// The store answers again.
     StoreRecovered {
-        /// After so many failures.
+        /// Failed calls before this answer.
         failures: u32,
-        /// Since the first of them.
+        /// The time since the first of them.
         after: Micros,
     },
-    /// The shutdown began.
+    /// The dispatcher began to shut down.
     ShutdownStarted {
-        /// What is still running.
+        /// Executions that still run.
         running: u32,
     },
 }
 
-/// How a delivery ended, for now or for good: a [`Verdict`](crate::Verdict) without its effects.
+/// The end of a delivery, or of one attempt: a [`Verdict`](crate::Verdict) without its effects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ending {
-    /// Succeeded.
+    /// The handler succeeded, and the row is deleted.
     Done,
-    /// Failed; tried again later.
-    Retry {
-        /// When.
-        delay: Micros,
-        /// What failed.
-        failed: Attempt,
-    },
-    /// Became a dead letter.
+    /// The attempt failed. The row is due again after `delay`.
+    Retry { delay: Micros, failed: Attempt },
+    /// The delivery became a dead letter.
     Dead {
-        /// Why.
         reason: DeadReason,
-        /// After so many attempts.
+        /// The number of attempts that were made.
         attempts: u32,
-        /// The last one, unless it was lost.
+        /// The last attempt. `None` if it was lost.
         failed: Option<Attempt>,
     },
-    /// Too deep a chain.
+    /// The chain of events was too deep, and the row is deleted.
     Dropped,
-    /// Not executed; comes again.
-    Deferred {
-        /// When.
-        delay: Micros,
-    },
+    /// The row was not executed. It is due again after `delay`.
+    Deferred { delay: Micros },
     /// A dead-letter handler succeeded.
     Handled,
     /// A dead-letter handler failed.
-    HandlerFailed {
-        /// What failed.
-        failed: Attempt,
-    },
-    /// A sync caller has its reply.
-    Replied {
-        /// What it was told.
-        outcome: SyncOutcome,
-    },
-    /// A sync delivery without its caller.
-    Abandoned {
-        /// Why.
-        cause: AbandonCause,
-    },
+    HandlerFailed { failed: Attempt },
+    /// A sync caller got its reply.
+    Replied { outcome: SyncOutcome },
+    /// A sync delivery lost its caller.
+    Abandoned { cause: AbandonCause },
 }

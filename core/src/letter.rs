@@ -1,6 +1,6 @@
 //! The event that a dead-letter handler receives.
 
-use crate::delivery::{Attempt, DeadReason};
+use crate::attempt::{Attempt, DeadReason};
 use crate::event::{Event, NewEvent};
 use crate::json::Json;
 use crate::names::{DeadLetterId, EventType, Subject, TriggerName};

@@ -1,9 +1,14 @@
 //! Every decision of Tidegate, and no IO.
 //!
-//! The world tells the [`Dispatcher`] what happened and what time it is; it answers with what to do. Then production,
-//! a simulated week, a fuzzer and a replayed incident are the same program with different worlds.
+//! The [`Dispatcher`] is a state machine. Its inputs are events and the current time. Its outputs
+//! are actions for the process around it. So production, a simulated week, a fuzzer and a replayed
+//! incident run the same code with a different process around it.
+//!
+//! Read [`io`] first, then `delivery.rs`, `store.rs` and `dispatcher/mod.rs`.
 
-mod begun;
+mod attempt;
+mod call_row;
+mod claim;
 mod cloudevents;
 mod config;
 mod cron;
@@ -22,6 +27,7 @@ mod names;
 mod outcome;
 mod pattern;
 mod principal;
+mod reply;
 mod retry;
 mod retry_policy;
 mod rng;
@@ -32,11 +38,13 @@ mod sync;
 mod time;
 mod trigger;
 
-pub use begun::CallRow;
+pub use attempt::{AbandonCause, Attempt, DeadReason};
+pub use call_row::CallRow;
+pub use claim::Claim;
 pub use cloudevents::{CloudEvent, IncomingCloudEvent, InvalidCloudEvent};
 pub use config::{Config, ConfigSpec, GateLimits, InvalidConfig};
 pub use cron::{CronExpression, InvalidSchedule, TimeZone};
-pub use delivery::{AbandonCause, Attempt, DeadReason, Delivery, Kind, Run, Verdict, refuse, settle};
+pub use delivery::{Delivery, Kind, Run, Verdict, refuse, settle};
 pub use dispatcher::{Dispatcher, View};
 pub use effects::{Effects, KvWrite, ReadVersion, Version};
 pub use event::{Cause, Event, NewEvent, Parent, Source};
@@ -58,8 +66,8 @@ pub use rng::{Purpose, RngKey};
 pub use room::InlineRoom;
 pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{
-    BeginCallsReply, Claim, DiscoverReply, ExchangeReply, Fate, LaneQuota, LaneState, RenewReply, Reply, Request,
-    Schedule, Settlement, StoreError, StoreErrorKind, Tick, TickReply,
+    BeginCallsReply, DiscoverReply, ExchangeReply, Fate, LaneQuota, LaneState, RenewReply, Reply, Request, Schedule,
+    Settlement, StoreError, StoreErrorKind, Tick, TickReply,
 };
 pub use sync::{IdempotencyKey, Refusal, SyncCall, SyncOutcome, SyncReply, SyncTarget};
 pub use time::{Micros, Mono, Timestamp};

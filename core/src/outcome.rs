@@ -1,4 +1,4 @@
-//! How an execution ended, and what each error means for a retry and for a waiting caller.
+//! The outcome of an execution, and the meaning of each error for a retry and for a sync caller.
 
 use crate::effects::Effects;
 use crate::json::Json;
@@ -6,44 +6,45 @@ use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How an execution ended.
+/// The outcome of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
-    /// The handler finished; its effects are staged, not yet applied.
+    /// The handler finished. Its effects are staged and not yet applied.
     Succeeded {
-        /// What it wrote and emitted.
+        /// The writes and events that the handler staged.
         effects: Effects,
-        /// What it answered. Only a sync caller gets to see it.
+        /// The reply of the handler. Only a sync caller gets it.
         reply: Option<HandlerReply>,
     },
-    /// It failed; nothing that it staged is applied.
+    /// The handler failed. None of its effects is applied.
     Failed(Failure),
 }
 
-/// What a sync handler answered.
+/// The reply of a sync handler.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HandlerReply {
-    /// HTTP status, 200–599.
+    /// The HTTP status, 200–599.
     pub status: u16,
-    /// Header names and values.
+    /// The names and values of the headers.
     pub headers: Vec<(String, String)>,
-    /// The body.
     pub body: Option<Json>,
 }
 
-/// Why an execution failed.
+/// The failure of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The class that decides over a retry.
+    /// The class of the failure. It decides about a retry.
     pub error: ExecError,
-    /// For people: what was thrown, which limit was passed.
+    /// A description for people, such as the thrown error or the exceeded limit.
     pub message: String,
-    /// The handler's own wish for the next attempt. It raises the back-off and never lowers it.
+    /// The back-off that the handler requests. It can make the back-off of the policy longer, and
+    /// never shorter.
     pub retry_after: Option<Micros>,
 }
 
 impl Failure {
-    /// A failure without a wish for the next attempt. The message is cut to [`Self::MESSAGE_BYTES_MAX`].
+    /// A failure without a requested back-off. The message is cut to [`Self::MESSAGE_BYTES_MAX`],
+    /// and NUL characters in it are replaced, because Postgres cannot store them.
     #[must_use]
     pub fn new(error: ExecError, message: impl Into<String>) -> Self {
         let mut message = message.into();
@@ -57,51 +58,51 @@ impl Failure {
         Self { error, message, retry_after: None }
     }
 
-    /// The longest message kept of a failure: it is written once for every attempt.
+    /// The longest message of a failure. The store writes it once for every attempt.
     pub const MESSAGE_BYTES_MAX: usize = 4_096;
 }
 
-/// The classes of failure.
+/// The class of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ExecError {
-    /// Ran past `timeout_ms`.
+    /// The execution exceeded `timeout_ms`.
     Timeout,
     /// The handler threw, or its promise never settled.
     ScriptError,
-    /// Memory, stack or CPU.
+    /// The execution exceeded a limit of memory, stack or CPU time.
     ResourceLimit,
     /// The script does not compile, or has no default export.
     ScriptUnavailable,
-    /// There is no such handler.
+    /// The handler does not exist.
     HandlerMissing,
-    /// The principal that registered the trigger is gone, disabled or not allowed.
+    /// The principal that registered the trigger is missing, disabled or not allowed.
     PrincipalDenied,
-    /// A sync handler returned what is no response.
+    /// The reply of a sync handler cannot be sent as an HTTP response.
     InvalidReply,
-    /// Connect, TLS or DNS.
+    /// The connection to a webhook failed: DNS, TCP or TLS.
     EndpointUnreachable,
-    /// A webhook answered with this status.
+    /// A webhook answered with this HTTP status.
     EndpointStatus(u16),
-    /// Somebody else wrote what the handler had read, again and again.
+    /// Other writers changed the values that the handler had read, too many times in a row.
     EffectsConflict,
-    /// The gate was full. Async work is deferred instead; only a sync caller is told.
+    /// No permit was free for a sync call. An async delivery is deferred instead.
     Overloaded,
-    /// The process died, or the lease expired.
+    /// The process died while it executed the delivery, or the lease expired.
     Lost,
     /// A bug of Tidegate.
     Internal,
-    /// A sync call at the end of too deep a chain.
+    /// The chain of events that led to a sync call is too deep.
     LoopRefused,
-    /// A sync call whose idempotency key was used for another request.
+    /// The idempotency key of a sync call was used for another request.
     IdempotencyKeyReused,
-    /// A sync call that repeats one which has no reply yet.
+    /// A sync call repeats an earlier call that has no reply yet.
     IdempotencyKeyInUse,
 }
 
 impl ExecError {
-    /// Its name in SQL, API and metrics.
+    /// The name of the class in SQL, API and metrics.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -124,7 +125,7 @@ impl ExecError {
         }
     }
 
-    /// Whether another attempt may help.
+    /// Whether another attempt may succeed.
     #[must_use]
     pub const fn is_retryable(self) -> bool {
         match self {
@@ -147,7 +148,7 @@ impl ExecError {
         }
     }
 
-    /// The HTTP status that a sync caller gets.
+    /// The HTTP status of the reply to a sync caller.
     #[must_use]
     pub const fn reply_status(self) -> u16 {
         match self {
@@ -163,7 +164,8 @@ impl ExecError {
         }
     }
 
-    /// Whether this failure switches its trigger off: a webhook's 410 says that nobody will ever be there again.
+    /// Whether this failure disables its trigger. A webhook that answers 410 has been removed
+    /// permanently.
     #[must_use]
     pub const fn disables_trigger(self) -> bool {
         matches!(self, Self::EndpointStatus(410))
@@ -179,12 +181,10 @@ impl fmt::Display for ExecError {
     }
 }
 
-/// How a sync caller sees a failure: the code of the problem body and its HTTP status.
+/// A failure as a sync caller sees it: the code in the problem body, and the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxFailureKind {
-    /// The code.
     pub code: ExecError,
-    /// The status.
     pub status: u16,
 }
 
@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table_of_errors() {
+    fn every_error_has_a_retry_rule_and_a_status() {
         use ExecError as E;
         for (error, retryable, status) in [
             (E::Timeout, true, 504),
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_of_endpoint_statuses() {
+    fn every_endpoint_status_has_a_retry_rule() {
         for status in 100..=599 {
             let error = ExecError::EndpointStatus(status);
             let retryable = [404, 408, 409, 425, 429].contains(&status) || status >= 500;

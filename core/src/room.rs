@@ -1,17 +1,124 @@
-//! The room for inline claims: how many of the rows that a transaction writes it may claim at once for the dispatcher of
-//! its own process.
+//! The rules for how many rows a claim may take: from one lane, in an exchange, and inline.
 //!
-//! The rule of an inline claim is here and nowhere else. The dispatcher computes the room, the wake handle passes it on,
-//! and a store asks for the quotas of the lanes that its transaction has written to. The function
-//! `tidegate.claim_written` on Postgres is the same rule in SQL, so that the claim needs no round trip of its own; the
-//! conformance suite compares the two.
+//! * **A lane's share.** [`lane_share`] is the most permits that one lane may hold.
+//! * **An exchange.** [`Capacity::budget`] is the number of rows that an exchange may claim.
+//!   `Lanes` deals it to lanes.
+//! * **An inline claim.** A transaction that writes rows may claim some of them at once for the
+//!   dispatcher of its own process. [`Capacity::inline_rows`] and [`Capacity::closed_lanes`]
+//!   compute the [`InlineRoom`], which bounds the claim, and [`InlineRoom::quotas`] turns it into
+//!   quotas.
+//!
+//! The dispatcher computes the inline room, the wake handle passes it on, and a store computes the
+//! quotas of the lanes that its transaction wrote to. On Postgres the function
+//! `tidegate.claim_written` repeats [`InlineRoom::quotas`] in SQL, so that the claim needs no round
+//! trip of its own. The conformance suite compares the two.
 
 use crate::names::TriggerId;
 use crate::store::LaneQuota;
 use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
-/// How many rows a transaction may claim inline.
+/// The most permits that one lane may hold: all async permits minus an eighth, and minus at least
+/// one. The rest is left to other lanes, so that the first row of another lane finds a free permit.
+/// If there is only one permit, a lane may hold it.
+fn lane_share(async_permits: u32) -> u32 {
+    if async_permits <= 1 { async_permits } else { async_permits - (async_permits / 8).max(1) }
+}
+
+/// The numbers of the dispatcher that bound a claim.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capacity {
+    /// The permits that async work may use.
+    pub(crate) async_permits: u32,
+    /// Those of them that are free.
+    pub(crate) free_permits: u32,
+    /// Claimed rows that wait for a permit.
+    pub(crate) rows_queued: u32,
+    /// Rows that claims in flight may bring.
+    pub(crate) rows_requested: u32,
+    /// Rows that may be claimed ahead of a free permit.
+    pub(crate) prefetch: u32,
+    /// The most rows of one claim. 0 during a shutdown.
+    pub(crate) batch_max: u32,
+}
+
+/// The rows that an exchange may claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Budget {
+    /// The most rows of all lanes together.
+    pub(crate) rows: u32,
+    /// The most rows of one lane that may run at once.
+    pub(crate) share: u32,
+    /// The rows of one lane that may wait in the process beyond its share.
+    pub(crate) prefetch: u32,
+}
+
+/// The state of one lane that decides whether a new row of it could start at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LaneLoad {
+    pub(crate) trigger: TriggerId,
+    /// Whether other rows of the lane wait, here or in the store.
+    pub(crate) has_backlog: bool,
+    pub(crate) running: u32,
+    /// The rows that the lane's window still admits.
+    pub(crate) window_left: u32,
+}
+
+/// With more closed lanes than this, the inline room is empty. Every inline claim has to know all
+/// closed lanes.
+const CLOSED_LANES_MAX: usize = 64;
+
+impl Capacity {
+    pub(crate) fn lane_share(self) -> u32 {
+        lane_share(self.async_permits)
+    }
+
+    /// The budget of an exchange: one row per free permit, and the prefetch. Requested rows count
+    /// against it.
+    ///
+    /// Queued rows count against the prefetch only. They wait although permits are free, because
+    /// their own lane may not run more.
+    pub(crate) fn budget(self) -> Budget {
+        let ahead = self.prefetch.saturating_sub(self.rows_queued);
+        let rows = self.free_permits.saturating_add(ahead).saturating_sub(self.rows_requested);
+        Budget { rows: rows.min(self.batch_max), share: self.lane_share(), prefetch: self.prefetch }
+    }
+
+    /// The most rows of an inline claim. All of them may be of one lane, so it is the least of: the
+    /// permits that are free and not requested, and for every lane that is not closed the rows that
+    /// it could start at once.
+    pub(crate) fn inline_rows(self, loads: impl Iterator<Item = LaneLoad>) -> u32 {
+        let free = self.budget().rows.min(self.free_permits.saturating_sub(self.rows_requested));
+        if free == 0 {
+            return 0;
+        }
+        let (mut rows, mut closed) = (free.min(self.lane_share()), 0);
+        for load in loads {
+            match self.startable_rows(load) {
+                0 => closed += 1,
+                of_lane => rows = rows.min(of_lane),
+            }
+            if closed > CLOSED_LANES_MAX {
+                return 0;
+            }
+        }
+        rows
+    }
+
+    /// The lanes in which a new row would wait behind others.
+    pub(crate) fn closed_lanes(self, loads: impl Iterator<Item = LaneLoad>) -> Vec<TriggerId> {
+        loads.filter(|load| self.startable_rows(*load) == 0).map(|load| load.trigger).collect()
+    }
+
+    /// The most new rows of a lane that could start at once. 0 if the lane is closed. The
+    /// `max_concurrency` of a trigger may still make its rows wait; only the store knows.
+    fn startable_rows(self, load: LaneLoad) -> u32 {
+        let share_left = self.lane_share().saturating_sub(load.running);
+        if load.has_backlog { 0 } else { share_left.min(load.window_left) }
+    }
+}
+
+/// The room for inline claims: the rows that a transaction may claim when it writes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InlineRoom {
     /// The most rows in all lanes together.
@@ -27,8 +134,9 @@ impl InlineRoom {
         Self { rows, closed_lanes: Vec::new() }
     }
 
-    /// The quotas of an inline claim. `written` names the lane of each row that the transaction wrote. A closed lane gets
-    /// no quota, and an open lane at most as many rows as it was written. `floor` excludes rows from before.
+    /// The quotas of an inline claim. `written` names the lane of each row that the transaction
+    /// wrote. A closed lane gets no quota, and an open lane at most as many rows as it was written.
+    /// `floor` excludes rows from before.
     #[must_use]
     pub fn quotas(&self, written: impl IntoIterator<Item = TriggerId>, floor: Timestamp) -> Vec<LaneQuota> {
         let mut rows_by_lane: BTreeMap<TriggerId, u32> = BTreeMap::new();
@@ -42,5 +150,17 @@ impl InlineRoom {
             LaneQuota { trigger, quota, floor }
         };
         rows_by_lane.into_iter().map(quota).filter(|lane| lane.quota > 0).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_leaves_an_eighth_of_the_permits_to_other_lanes() {
+        for (permits, share) in [(0, 0), (1, 1), (2, 1), (4, 3), (15, 14), (16, 14), (56, 49), (64, 56), (100, 88)] {
+            assert_eq!(lane_share(permits), share, "{permits} permits");
+        }
     }
 }

@@ -1,53 +1,56 @@
-//! The dispatcher's contract with its store, as data. Every store implements it as one function from [`Request`] to
-//! [`Reply`]; the simulator's does it on memory, so faults, journal and conformance have one place to stand.
+//! The contract between the dispatcher and its store, as data. Every store implements it as one
+//! function from [`Request`] to [`Reply`]. The store of the simulator implements it in memory, so
+//! that faults, the journal and the conformance suite all work on the same two types.
 //!
-//! Who is authoritative: the store, for every row, every lease and the clock that both are measured by. A dispatcher
-//! holds copies, and each settlement says which claim it speaks for.
+//! The store is authoritative for every row, for every lease and for the clock that measures both.
+//! A dispatcher holds copies. Each of its settlements names the claim that it was made under.
 
+use crate::claim::Claim;
 use crate::cron::{CronExpression, TimeZone};
 use crate::delivery::{Delivery, Verdict};
-use crate::names::{DeliveryId, InboxId, Lease, TriggerId};
+use crate::names::{InboxId, TriggerId};
 use crate::sync::{Refusal, SyncCall, SyncReply};
 use crate::time::{Micros, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// What a dispatcher asks of its store. Each is one transaction: applied whole, or not at all.
+/// A call of the store. Each is one transaction: the store applies all of it or none of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Settles what is finished, then claims what is next: one round trip, one commit.
+    /// Settles finished deliveries, then claims new ones: one round trip and one commit.
     Exchange {
-        /// In this order: an earlier settlement's effects may conflict with a later one's reads. At most one per delivery.
+        /// Settled in this order, at most one per delivery. The effects of an earlier settlement
+        /// may conflict with the reads of a later one.
         settle: Vec<Settlement>,
-        /// At most one per lane.
+        /// The quotas of the claim, at most one per lane.
         claim: Vec<LaneQuota>,
-        /// How long the claimed rows are leased, from the store's now.
+        /// The lease of the claimed rows, from the store's now.
         lease_for: Micros,
     },
-    /// Writes the rows of sync calls, already leased to the daemon that asks: no other one ever executes them.
+    /// Writes the rows of sync calls. The rows are already leased to the calling daemon, so no
+    /// other daemon executes them.
     BeginCalls {
-        /// Each of them once.
+        /// Calls with different inboxes.
         calls: Vec<SyncCall>,
-        /// How long the rows are leased, from the store's now.
+        /// The lease of the rows, from the store's now.
         lease_for: Micros,
     },
-    /// Prolongs leases that are still held.
+    /// Prolongs the leases of claims that are still valid.
     Renew {
-        /// Which claims.
         held: Vec<Claim>,
-        /// How long, from the store's now.
+        /// The new lease, from the store's now.
         lease_for: Micros,
     },
-    /// Looks which lanes have rows to claim, now or later, and which schedules are due.
+    /// Lists the lanes with rows to claim, now or later, and the schedules that are due.
     Discover,
-    /// Lets cron triggers tick.
+    /// Fires the due ticks of cron triggers.
     Tick {
-        /// At most one per trigger.
+        /// At most one tick per trigger.
         ticks: Vec<Tick>,
     },
 }
 
 impl Request {
-    /// Its name in logs and metrics.
+    /// The name of the request in logs and metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -60,79 +63,64 @@ impl Request {
     }
 }
 
-/// One claim of one delivery. It is valid while the row exists, bears this lease and is leased (even past
-/// `lease_until`, as long as nobody claimed it since).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Claim {
-    /// The row.
-    pub delivery: DeliveryId,
-    /// The number of the claim.
-    pub lease: Lease,
-}
-
-/// How executions are named: the row and the claim, `17-1`.
-impl std::fmt::Display for Claim {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}-{}", self.delivery, self.lease)
-    }
-}
-
-/// What becomes of one claimed delivery. If its claim is no longer valid it changes nothing and is reported as fenced.
+/// The verdict about one claimed delivery. If its claim is no longer valid, the settlement is
+/// fenced: it changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settlement {
-    /// Whose.
     pub claim: Claim,
-    /// What.
     pub verdict: Verdict,
 }
 
-/// How many rows of one lane to claim: due ones, not leased or with their lease expired, in `(due_at, id)` order.
-/// Nothing is claimed of a paused trigger, nor beyond its `max_concurrency` over all daemons' live leases.
+/// The most rows that a claim may take from one lane.
 ///
-/// A claim makes `attempt` one more, but never more than one past the policy's `max_attempts`: a claim beyond the last
-/// attempt executes nothing and is no attempt, however often it is lost. An expired lease's attempt is recorded as
-/// `lost` if it was one.
+/// A claim takes due rows without a valid lease, in the order of `(due_at, id)`. It takes no row of
+/// a paused trigger, and no row beyond the `max_concurrency` of the trigger, which counts the live
+/// leases of all daemons.
+///
+/// A claim raises `attempt` by one, but to at most `max_attempts + 1`. A claim beyond the last
+/// attempt executes nothing and is no attempt, however often it is lost. If the row had an expired
+/// lease, the claim records the attempt under that lease as `lost`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneQuota {
-    /// The lane.
+    /// The trigger of the lane.
     pub trigger: TriggerId,
-    /// At most so many.
+    /// The most rows to claim.
     pub quota: u32,
-    /// Only rows with `due_at >= floor`: the walk need not pass over what was deleted before it.
+    /// Only rows with `due_at >= floor` are claimed. The claim need not walk over rows that were
+    /// deleted below it.
     pub floor: Timestamp,
 }
 
-/// The answer to a [`Request`]: the variant of the same name.
+/// The reply to a [`Request`]: the variant of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reply {
-    /// To [`Request::Exchange`].
     Exchange(ExchangeReply),
-    /// To [`Request::BeginCalls`].
     BeginCalls(BeginCallsReply),
-    /// To [`Request::Renew`].
     Renew(RenewReply),
-    /// To [`Request::Discover`].
     Discover(DiscoverReply),
-    /// To [`Request::Tick`].
     Tick(TickReply),
 }
 
-/// The result of an exchange. A settlement that is neither fenced nor conflicted was applied.
+/// The reply to [`Request::Exchange`]. A settlement that is neither fenced nor conflicted was
+/// applied.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExchangeReply {
     /// The store's clock, read within the transaction.
     pub now: Timestamp,
-    /// Settlements whose claim was no longer valid: nothing changed.
+    /// The claims of settlements that were fenced: the claim was no longer valid, and nothing
+    /// changed.
     pub fenced: Vec<Claim>,
-    /// Settlements whose effects conflict: nothing changed, the row is still leased by this claim.
+    /// The claims of settlements with conflicting effects. Nothing changed, and the claim still
+    /// holds the row.
     pub conflicted: Vec<Claim>,
-    /// The claimed rows, leased and with their attempt counted: lane by lane, each in `(due_at, id)` order.
+    /// The claimed rows, leased and with their attempt counted. They come lane by lane, in the
+    /// order of `(due_at, id)` within each lane.
     pub claimed: Vec<Delivery>,
     /// Lanes that got rows from the applied effects or from dead letters.
     pub woken_lanes: Vec<TriggerId>,
 }
 
-/// The result of [`Request::BeginCalls`]. Each call is in exactly one of the three lists.
+/// The reply to [`Request::BeginCalls`]. Each call is in exactly one of the three lists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BeginCallsReply {
     /// The store's clock, read within the transaction.
@@ -141,11 +129,12 @@ pub struct BeginCallsReply {
     pub deliveries: Vec<Delivery>,
     /// Calls for which no row was written.
     pub refused: Vec<(InboxId, Refusal)>,
-    /// Calls that repeat an earlier call by its idempotency key. No row was written; each gets the earlier reply.
+    /// Calls that repeat an earlier call by its idempotency key. No row was written; each gets the
+    /// earlier reply.
     pub repeated: Vec<(InboxId, SyncReply)>,
 }
 
-/// The result of a renewal.
+/// The reply to [`Request::Renew`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RenewReply {
     /// The store's clock, read within the transaction.
@@ -154,18 +143,19 @@ pub struct RenewReply {
     pub fenced: Vec<Claim>,
 }
 
-/// The result of a discovery.
+/// The reply to [`Request::Discover`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiscoverReply {
     /// The store's clock, read within the transaction.
     pub now: Timestamp,
-    /// Every lane whose trigger is not paused and that has a row without a valid lease, ordered by trigger.
+    /// Every lane of a trigger that is not paused and has a row without a valid lease, in the order
+    /// of triggers.
     pub lanes: Vec<LaneState>,
     /// Every enabled cron trigger whose next tick is due or unknown.
     pub schedules: Vec<Schedule>,
 }
 
-/// The result of offering ticks.
+/// The reply to [`Request::Tick`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TickReply {
     /// The store's clock, read within the transaction.
@@ -174,83 +164,83 @@ pub struct TickReply {
     pub woken_lanes: Vec<TriggerId>,
 }
 
-/// A cron trigger that has to be looked at.
+/// A cron trigger whose next tick is due or unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// The trigger.
     pub trigger: TriggerId,
-    /// When it ticks.
+    /// The times of its ticks, by the wall clock of `time_zone`.
     pub expression: CronExpression,
-    /// By whose wall clock.
     pub time_zone: TimeZone,
-    /// The due tick. `None` for a trigger that is new, was changed or was enabled: its past is not made up for.
+    /// The due tick. `None` for a trigger that is new, was changed or was enabled: its missed ticks
+    /// are not made up for.
     pub next_tick: Option<Timestamp>,
 }
 
-/// One cron trigger's tick. It changes nothing if the trigger's next tick is not the expected one any more: then
-/// another daemon was faster, or the trigger was changed.
+/// One tick of a cron trigger. The store ignores it if the next tick of the trigger is not
+/// `expected` any more: another daemon has fired the tick, or the trigger was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
-    /// The trigger.
     pub trigger: TriggerId,
-    /// The tick that was found. If it is known, it is emitted: source `cron`, type `cron.tick`, the trigger's name as
-    /// subject, `{"scheduled_at": …}` in RFC 3339 as data, actor `system`, one row for this trigger.
+    /// The tick that was discovered. If it is known, the store emits one event for this trigger:
+    /// source `cron`, type `cron.tick`, the name of the trigger as subject, `{"scheduled_at": …}`
+    /// in RFC 3339 as data, actor `system`.
     pub expected: Option<Timestamp>,
-    /// The one after it.
+    /// The tick after `expected`.
     pub next: Timestamp,
 }
 
-/// One lane that has rows to claim, now or later.
+/// A lane that has rows to claim, now or later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneState {
-    /// The lane.
+    /// The trigger of the lane.
     pub trigger: TriggerId,
-    /// The earliest `due_at` of its rows that are not leased or whose lease has expired.
+    /// The earliest `due_at` of its rows without a valid lease.
     pub next_due: Timestamp,
-    /// The trigger's limit over all daemons.
+    /// The limit of the trigger over all daemons.
     pub max_concurrency: Option<u32>,
 }
 
-/// Why a store call failed, and what is known of its fate.
+/// A failed store call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{message}")]
 pub struct StoreError {
-    /// Whether it may have been applied all the same.
+    /// Whether the store may have applied the call.
     pub fate: Fate,
-    /// Who must do something.
     pub kind: StoreErrorKind,
-    /// For people.
+    /// A description for people.
     pub message: String,
 }
 
-/// What is known of a failed call.
+/// Whether the store applied a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Fate {
-    /// Certainly not applied.
+    /// The call was certainly not applied.
     NotApplied,
-    /// Applied or not: the connection broke between the question and the answer.
+    /// The call was applied or not: the connection broke after the request was sent and before the
+    /// answer arrived.
     Unknown,
 }
 
-/// The kinds of store failure.
+/// The reason for which a store call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StoreErrorKind {
-    /// Cannot be reached, shut down, out of connections, disk full: waiting may help.
+    /// The store cannot be reached, shuts down, has no free connection or no disk space. Waiting
+    /// may help.
     Unavailable,
-    /// A deadlock or serialization failure: trying again helps.
+    /// A deadlock or a serialization failure. The same call may succeed at once.
     Contention,
-    /// The store refused the call itself: a bug, or a schema that is not this program's.
+    /// The store rejected the call itself: a bug, or a schema of another version.
     Refused,
 }
 
 impl StoreError {
-    /// A failure that was certainly not applied.
+    /// A failed call that was certainly not applied.
     #[must_use]
     pub fn not_applied(kind: StoreErrorKind, message: impl Into<String>) -> Self {
         Self { fate: Fate::NotApplied, kind, message: message.into() }
     }
 
-    /// A failure that may have been applied.
+    /// A failed call that may have been applied.
     #[must_use]
     pub fn unknown(message: impl Into<String>) -> Self {
         Self { fate: Fate::Unknown, kind: StoreErrorKind::Unavailable, message: message.into() }

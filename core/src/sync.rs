@@ -1,66 +1,59 @@
-//! Sync calls: somebody waits for what a handler answers.
+//! Sync calls: requests whose callers wait for a handler's reply.
 //!
-//! Authority over a call passes along one way: the caller's connection is held by one daemon; the row, once written, by
-//! the store; and whoever finds a row whose daemon is gone writes down that its caller was abandoned. So a call ends as
-//! exactly one of: refused before anything was written, replied, abandoned.
+//! One party at a time is responsible for a call. One daemon holds the connection of the caller.
+//! The store holds the row once it is written. A daemon that claims the row of a dead daemon
+//! records that its caller was abandoned. So every call ends in exactly one of three ways: refused
+//! before anything was written, replied, or abandoned.
 
-use crate::delivery::Delivery;
-use crate::event::{Cause, NewEvent, Source};
+use crate::claim::Claim;
+use crate::event::{Cause, NewEvent};
 use crate::names::{AppName, InboxId, ScriptName, TriggerId};
 use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
 use crate::principal::Standing;
-use crate::store::Claim;
 use crate::trigger::TimeoutMs;
 use serde::{Deserialize, Serialize};
 
-/// A call that waits to be begun.
+/// A request for an execution whose caller waits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncCall {
-    /// Where its caller waits.
+    /// The place where the caller waits for the reply.
     pub inbox: InboxId,
-    /// What is to run.
+    /// The handler to run.
     pub target: SyncTarget,
-    /// What is handed to it.
+    /// The event that the handler gets.
     pub event: NewEvent,
-    /// Who calls, and from which execution if from one.
+    /// The calling principal, and the execution that made the call if one did.
     pub cause: Cause,
-    /// Makes a repeated call harmless: the second one gets the first one's reply.
+    /// The key that makes a repetition harmless: a repeated call gets the reply of the first call.
     pub idempotency_key: Option<IdempotencyKey>,
 }
 
-/// A caller's key for one request, in its app. Kept for a day.
+/// A caller's key for one request. It is unique within the app, and the store keeps it for a day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdempotencyKey {
-    /// The caller's text, 1–255 bytes.
+    /// The text of the caller, 1–255 bytes.
     pub key: String,
-    /// SHA-256 of the request, in hex: the same key with another request is an error.
+    /// The SHA-256 of the request in hex. The same key with another digest is an error.
     pub digest: String,
 }
 
-/// What a call runs.
+/// The handler that a call runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyncTarget {
-    /// The handler of an HTTP trigger, as the principal who registered it.
+    /// The handler of an HTTP trigger. It acts as the principal that registered the trigger.
     Trigger(TriggerId),
-    /// A script by its name, as the caller.
-    Script {
-        /// Whose.
-        app: AppName,
-        /// Which.
-        script: ScriptName,
-        /// How long it may take.
-        timeout: TimeoutMs,
-    },
+    /// A script by its name. It acts as the caller.
+    Script { app: AppName, script: ScriptName, timeout: TimeoutMs },
 }
 
-/// Why a store does not begin a call. Nothing was written.
+/// The reason for which a store does not begin a call. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Refusal {
-    /// The app or the trigger is not there, or the trigger is disabled.
+    /// The app or the trigger does not exist, or the trigger is disabled.
     Gone,
-    /// The trigger is paused: rows of others would wait, a caller cannot.
+    /// The trigger is paused. Rows of async deliveries wait, but a caller cannot.
     Paused,
-    /// The trigger's `max_concurrency` is reached.
+    /// The `max_concurrency` of the trigger is reached.
     Busy,
     /// The principal that registered the trigger may not run it any more.
     Denied(Standing),
@@ -71,101 +64,85 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// What the caller is told.
+    /// The failure that the caller gets.
     #[must_use]
     pub fn failure(self) -> Failure {
-        match self {
-            // Who that is, is not a caller's business.
-            Self::Denied(_) => Failure::new(
+        let (error, message) = match self {
+            // The message does not name the principal: a caller need not know it.
+            Self::Denied(_) => (
                 ExecError::PrincipalDenied,
-                "who registered the trigger may not run it any more; nothing was started",
+                "the principal that registered the trigger may not run it any more; nothing was started",
             ),
-            Self::KeyReused => Failure::new(
+            Self::KeyReused => (
                 ExecError::IdempotencyKeyReused,
                 "this Idempotency-Key was used for another request; nothing was started",
             ),
-            Self::KeyInUse => Failure::new(
+            Self::KeyInUse => (
                 ExecError::IdempotencyKeyInUse,
                 "the first call with this Idempotency-Key has no reply yet; nothing was started",
             ),
-            Self::Gone => Failure::new(ExecError::HandlerMissing, "there is no such trigger, or it is disabled"),
-            Self::Paused => Failure::new(ExecError::Overloaded, "the trigger is paused; nothing was started"),
-            Self::Busy => Failure::new(
-                ExecError::Overloaded,
-                "as many executions of the trigger run as its max_concurrency allows; nothing was started",
-            ),
-        }
+            Self::Gone => {
+                (ExecError::HandlerMissing, "there is no such trigger, or it is disabled; nothing was started")
+            }
+            Self::Paused => (ExecError::Overloaded, "the trigger is paused; nothing was started"),
+            Self::Busy => {
+                (ExecError::Overloaded, "the trigger already runs max_concurrency executions; nothing was started")
+            }
+        };
+        Failure::new(error, message)
     }
 }
 
-/// What a caller gets.
+/// The reply to a sync caller.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncReply {
-    /// The execution, if its row was written.
+    /// The execution of the call. `None` if no row was written.
     pub execution: Option<Claim>,
-    /// What the handler answered, or why it did not.
+    /// The reply of the handler, or the failure.
     pub result: Result<Option<HandlerReply>, Failure>,
 }
 
-/// How a sync execution ended, as its row keeps it until the reply is delivered, and its abandoned row for good.
+impl SyncReply {
+    /// The reply to the caller of an execution that ended with `outcome`.
+    pub(crate) fn of(execution: Claim, outcome: &Outcome) -> Self {
+        let result = match outcome {
+            Outcome::Succeeded { reply, .. } => Ok(reply.clone()),
+            Outcome::Failed(failure) => Err(failure.clone()),
+        };
+        Self { execution: Some(execution), result }
+    }
+}
+
+/// The outcome of a sync execution, as its row keeps it until the reply is delivered. A row of
+/// `abandoned_executions` keeps it permanently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncOutcome {
     /// The HTTP status of the reply.
     pub status: u16,
-    /// The class of the failure. `None`: it succeeded.
+    /// The class of the failure. `None` for a success.
     pub error: Option<ExecError>,
-    /// For people.
+    /// A description of the failure for people.
     pub message: Option<String>,
 }
 
 impl SyncOutcome {
+    /// The part of an outcome that the store keeps.
+    pub(crate) fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Succeeded { reply, .. } => {
+                let status = reply.as_ref().map_or(200, |reply| reply.status);
+                Self { status, error: None, message: None }
+            }
+            Outcome::Failed(failure) => {
+                let (status, message) = (failure.error.reply_status(), Some(failure.message.clone()));
+                Self { status, error: Some(failure.error), message }
+            }
+        }
+    }
+
     /// `succeeded`, or the code of the failure.
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.error.map_or("succeeded", ExecError::code)
     }
-}
-
-/// Makes a success whose reply is no HTTP response a failure: what cannot be sent must not be applied either.
-pub(crate) fn checked(delivery: &Delivery, outcome: Outcome) -> Outcome {
-    let Outcome::Succeeded { reply, .. } = &outcome else { return outcome };
-    let wrong = match reply {
-        Some(reply) if !(200..=599).contains(&reply.status) => format!("{} is no status from 200 to 599", reply.status),
-        Some(reply) if reply.headers.iter().any(|(name, value)| !is_header(name, value)) => {
-            "one of its headers cannot be sent".to_owned()
-        }
-        None if is_request(delivery) => "the handler returned nothing".to_owned(),
-        _ => return outcome,
-    };
-    let rule = "a handler of HTTP requests returns { status, headers, body }";
-    Outcome::Failed(Failure::new(ExecError::InvalidReply, format!("{wrong}; {rule}")))
-}
-
-/// Whether a header can be sent and is the handler's to say: how the message is framed is not.
-fn is_header(name: &str, value: &str) -> bool {
-    const FRAMING: [&str; 6] = ["connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"];
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    let is_name = (1..=256).contains(&name.len()) && name.bytes().all(is_token);
-    let is_value = value.bytes().all(|byte| byte == b'\t' || (b' '..=b'~').contains(&byte));
-    is_name && is_value && !FRAMING.contains(&name.to_ascii_lowercase().as_str())
-}
-
-/// Whether it is for an HTTP trigger, whose answer has to be a response.
-fn is_request(delivery: &Delivery) -> bool {
-    delivery.event.source == Source::Http && delivery.event.event_type.as_str() == "http.request"
-}
-
-/// What is kept of an outcome with the row, and what its caller gets.
-pub(crate) fn reply_of(delivery: &Delivery, outcome: &Outcome) -> (SyncOutcome, SyncReply) {
-    let (kept, result) = match outcome {
-        Outcome::Succeeded { reply, .. } => {
-            let status = reply.as_ref().map_or(200, |reply| reply.status);
-            (SyncOutcome { status, error: None, message: None }, Ok(reply.clone()))
-        }
-        Outcome::Failed(failure) => {
-            let (status, message) = (failure.error.reply_status(), Some(failure.message.clone()));
-            (SyncOutcome { status, error: Some(failure.error), message }, Err(failure.clone()))
-        }
-    };
-    (kept, SyncReply { execution: Some(delivery.claim()), result })
 }

@@ -4,7 +4,7 @@
 use crate::shutdown::Shutdown;
 use crate::tasks::Tasks;
 use std::sync::Arc;
-use tidegate_core::{Boot, Config, Dispatcher, GateLimits, InboxId, InlineRoom, Input, Mono, Output, SyncCall, View};
+use tidegate_core::{Boot, Config, Dispatcher, GateLimits, InboxId, Input, Mono, Output, SyncCall, View};
 use tidegate_ports::{Clock, DispatchStore, Executor, InboxResolver, InlineBatch, Observer, WakeHandle, WakeUp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until};
@@ -69,7 +69,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             }
         };
         let current_view = driver.dispatcher.view();
-        wake.set_inline_room(inline_room(&driver.dispatcher, &current_view), config.lease_for());
+        wake.set_inline_room(driver.dispatcher.inline_room(), config.lease_for());
         view.send_replace(current_view);
         let timer_at = wake_at.map_or_else(|| Instant::now() + IDLE_WAIT, |at| driver.clock.when(at));
         // Biased, because a random order could not be replayed. Answers come before commands,
@@ -152,13 +152,5 @@ impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
 
     fn handle_input(&mut self, input: Input) {
         self.dispatcher.handle(self.clock.now(), input);
-    }
-}
-
-fn inline_room(dispatcher: &Dispatcher, view: &View) -> InlineRoom {
-    if view.inline_room == 0 {
-        InlineRoom::default()
-    } else {
-        InlineRoom { rows: view.inline_room, closed_lanes: dispatcher.closed_lanes() }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) async fn begin_calls(
         };
         let refusal = match row.try_get("kind")? {
             "begun" => {
-                begun.push(call.begun(begun_call(row, now)?));
+                begun.push(call.delivery(begun_call(row, now)?));
                 continue;
             }
             "repeated" => {

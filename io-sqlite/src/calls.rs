@@ -131,7 +131,7 @@ impl Tx<'_> {
         // Without `returning`, for which SQLite builds a table at each call.
         self.connection.run(sql::call_begin, params)?;
         let (id, event_id) = (DeliveryId(self.connection.last_insert_rowid()), EventId(event_id));
-        Ok(call.begun(found.lane.call_row(id, event_id, self.now, timeout)))
+        Ok(call.delivery(found.lane.call_row(id, event_id, self.now, timeout)))
     }
 }
 

@@ -1,166 +1,96 @@
-//! Sync calls on their way to a permit and to their row. Nothing is written of a call before it has a permit, so a full
-//! gate costs the store nothing; and no call waits past its time.
+//! Sync calls, from their arrival to their reply.
+//!
+//! Nothing is written for a call before it has a permit, so a full gate costs the store nothing. No
+//! call waits longer than `sync_wait_ms_max` for a permit. The row of a call stays until its reply
+//! was handed over or could not be, so a crash never leaves a caller without a record.
 
 use super::Dispatcher;
+use super::call_queue::WaitingCall;
 use super::claims::Stage;
-use super::executions::Execution;
-use crate::delivery::{AbandonCause, Delivery, Kind, Verdict};
+use super::pending::{BeginningCall, Pending, PendingBegin};
+use crate::attempt::AbandonCause;
+use crate::claim::Claim;
+use crate::delivery::{Delivery, Kind, Verdict};
 use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
 use crate::names::InboxId;
-use crate::outcome::{ExecError, Failure, Outcome};
-use crate::store::{BeginCallsReply, Claim, Fate, Reply, Request, StoreError};
+use crate::outcome::{ExecError, Failure};
+use crate::store::{BeginCallsReply, Fate, Request, StoreError};
 use crate::sync::{SyncCall, SyncReply};
 use crate::time::Mono;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct Calls {
-    /// Those that wait for a permit, in the order of their arrival.
-    waiting: BTreeMap<Place, Waiting>,
-    /// Where each of them waits.
-    places: BTreeMap<InboxId, Place>,
-    arrived: u64,
-    /// Executions whose effects conflicted. They go first, because their callers have waited for longer, and one at a time:
-    /// all but one of those that ran together would conflict again.
-    again: VecDeque<Claim>,
-    /// The one of them that runs.
-    running_again: Option<Claim>,
-    beginning: Option<Beginning>,
-}
-
-/// When a call gives up, which is in the order of arrival, and the number of its arrival.
-type Place = (Mono, u64);
-
-#[derive(Clone, Debug)]
-struct Waiting {
-    call: Arc<SyncCall>,
-    since: Mono,
-    place: Place,
-}
-
-/// Calls that have a permit, while their rows are written.
-#[derive(Clone, Debug)]
-struct Beginning {
-    seq: u64,
-    sent_at: Mono,
-    calls: BTreeMap<InboxId, Begun>,
-}
-
-#[derive(Clone, Debug)]
-struct Begun {
-    waiting: Waiting,
-    /// The caller hung up meanwhile.
-    gone: bool,
-}
-
-impl Calls {
-    pub(super) fn waiting(&self) -> u32 {
-        (self.waiting.len() + self.again.len()) as u32
-    }
-
-    pub(super) fn is_beginning(&self, seq: u64) -> bool {
-        self.beginning.as_ref().is_some_and(|beginning| beginning.seq == seq)
-    }
-
-    pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && self.again.is_empty() && self.beginning.is_none()
-    }
-
-    /// When the first one has waited long enough.
-    pub(super) fn next_give_up(&self) -> Option<Mono> {
-        self.waiting.first_key_value().map(|((until, _), _)| *until)
-    }
-
-    fn wait(&mut self, waiting: Waiting) {
-        self.places.insert(waiting.call.inbox, waiting.place);
-        self.waiting.insert(waiting.place, waiting);
-    }
-
-    fn take(&mut self, place: Place) -> Option<Waiting> {
-        let waiting = self.waiting.remove(&place)?;
-        self.places.remove(&waiting.call.inbox);
-        Some(waiting)
-    }
-
-    fn first(&self) -> Option<Place> {
-        self.waiting.first_key_value().map(|(place, _)| *place)
-    }
-
-    fn is_known(&self, inbox: InboxId) -> bool {
-        let begins = |beginning: &Beginning| beginning.calls.contains_key(&inbox);
-        self.places.contains_key(&inbox) || self.beginning.as_ref().is_some_and(begins)
-    }
-
-    pub(super) fn run_again(&mut self, claim: Claim) {
-        self.again.push_back(claim);
-    }
-}
 
 impl Dispatcher {
     pub(super) fn sync_called(&mut self, call: Arc<SyncCall>) -> Disposition {
-        if self.calls.is_known(call.inbox) {
+        if self.call_queue.contains(call.inbox) || self.pending.beginning_call(call.inbox).is_some() {
             return Disposition::Rejected;
         }
-        self.calls.arrived = self.calls.arrived.saturating_add(1);
-        let place = (self.now.plus(self.config.sync_wait_max()), self.calls.arrived);
-        let waiting = Waiting { since: self.now, place, call };
-        let depth = waiting.call.cause.parent.map_or(0, |parent| parent.depth);
-        if depth > self.config.max_trigger_depth() {
-            let message = format!("the call is {depth} events deep in its chain; nothing was started");
-            self.refuse_call(waiting, Failure::new(ExecError::LoopRefused, message));
+        let waiting = self.call_queue.arrive(call, self.now, self.config.sync_wait_max());
+        match self.refusal(&waiting.call) {
+            Some(failure) => self.refuse_call(waiting, failure),
+            None => self.call_queue.push(waiting),
+        }
+        Disposition::Accepted
+    }
+
+    /// The reason to refuse an arriving call, if there is one.
+    fn refusal(&self, call: &SyncCall) -> Option<Failure> {
+        let (depth, depth_max) = (call.cause.parent.map_or(0, |parent| parent.depth), self.config.max_trigger_depth());
+        let waiting = self.call_queue.len();
+        if depth > depth_max {
+            let message =
+                format!("the chain of events is {depth} deep, max_trigger_depth is {depth_max}; nothing was started");
+            Some(Failure::new(ExecError::LoopRefused, message))
         } else if self.shutdown.is_some() {
-            self.refuse_call(waiting, shutting_down());
-        } else if self.calls.waiting.len() >= self.config.sync_queue_max() as usize && !self.may_begin() {
-            let message = format!("{} callers wait already; nothing was started", self.calls.waiting.len());
-            self.refuse_call(waiting, self.overloaded(message));
+            Some(shutting_down())
+        } else if waiting >= self.config.sync_queue_max() as usize && !self.may_begin() {
+            Some(self.overloaded(format!(
+                "{waiting} calls already wait for a permit; nothing was started; call again later"
+            )))
         } else {
-            self.calls.wait(waiting);
+            None
         }
-        Disposition::Accepted
     }
 
-    /// A caller that hangs up before its row is written leaves no trace. Later it makes no difference to the execution.
+    /// A caller hung up. A call that waits for a permit is dropped, and nothing is written for it.
+    /// A call that the store is beginning is abandoned and not executed. A running execution goes
+    /// on.
     pub(super) fn caller_gone(&mut self, inbox: InboxId) -> Disposition {
-        let place = self.calls.places.get(&inbox).copied();
-        if let Some(Waiting { call, since, .. }) = place.and_then(|place| self.calls.take(place)) {
-            self.tell(Fact::CallRefused { call, failure: None, waited: self.now.since(since) });
-        } else if let Some(begun) = self.calls.beginning.as_mut().and_then(|b| b.calls.get_mut(&inbox)) {
-            begun.gone = true;
+        if let Some(WaitingCall { call, since, .. }) = self.call_queue.remove(inbox) {
+            self.outputs.emit_fact(Fact::CallRefused { call, failure: None, waited: self.now.since(since) });
+        } else if let Some(beginning) = self.pending.beginning_call(inbox) {
+            beginning.is_caller_gone = true;
         }
         Disposition::Accepted
     }
 
-    /// Refuses who has waited too long, then gives free permits to those who wait.
+    /// Refuses calls that have waited too long, then gives free permits to the others.
     pub(super) fn admit_calls(&mut self) {
-        while let Some(place) = self.calls.first().filter(|(until, _)| self.now >= *until) {
-            let Some(late) = self.calls.take(place) else { break };
-            let message = format!("no permit became free within {} ms; nothing was started", self.waited_ms(&late));
-            let failure = self.overloaded(message);
-            self.refuse_call(late, failure);
+        while let Some(late) = self.call_queue.pop_late(self.now) {
+            let waited_ms = self.now.since(late.since).as_millis();
+            let message = format!("no permit became free within {waited_ms} ms; nothing was started; call again later");
+            self.refuse_call(late, self.overloaded(message));
         }
-        self.run_conflicted_call();
+        self.rerun_conflicted_call();
         if self.may_begin() {
             self.begin_calls();
         }
     }
 
-    fn run_conflicted_call(&mut self) {
-        let stage = |claims: &mut super::Claims, claim| claims.get_mut(claim).map(|held| held.stage);
-        if let Some(claim) = self.calls.running_again {
-            if let Some(Stage::Running { .. } | Stage::Settling) = stage(&mut self.claims, claim) {
+    fn rerun_conflicted_call(&mut self) {
+        if let Some(claim) = self.conflicted_calls.rerunning() {
+            if let Some(Stage::Running { .. } | Stage::Settling) = self.claims.stage(claim) {
                 return;
             }
-            self.calls.running_again = None;
+            self.conflicted_calls.end_rerun();
         }
-        while let Some(claim) = self.calls.again.front().copied() {
-            if !matches!(stage(&mut self.claims, claim), Some(Stage::Queued { .. })) {
-                self.calls.again.pop_front();
+        while let Some(claim) = self.conflicted_calls.first() {
+            if !matches!(self.claims.stage(claim), Some(Stage::Queued { .. })) {
+                self.conflicted_calls.drop_first();
             } else if self.gate.try_admit(Caller::Sync) {
-                self.calls.again.pop_front();
-                self.calls.running_again = Some(claim);
-                return self.execute_call(claim);
+                self.conflicted_calls.rerun_first();
+                return self.start_call(claim);
             } else {
                 return;
             }
@@ -168,180 +98,153 @@ impl Dispatcher {
     }
 
     fn may_begin(&self) -> bool {
-        self.calls.beginning.is_none() && self.health.may_call(self.now) && self.gate.free(Caller::Sync) > 0
+        !self.pending.is_beginning() && self.health.may_call(self.now) && self.gate.free(Caller::Sync) > 0
     }
 
+    /// Begins waiting calls while permits are free: the store writes their rows in one transaction.
     fn begin_calls(&mut self) {
-        let mut calls = BTreeMap::new();
-        let mut in_order = Vec::new();
-        while let Some(place) = self.calls.first() {
-            if calls.len() >= self.config.batch_max() as usize || !self.gate.try_admit(Caller::Sync) {
-                break;
-            }
-            let Some(waiting) = self.calls.take(place) else { break };
-            in_order.push(SyncCall::clone(&waiting.call));
-            calls.insert(waiting.call.inbox, Begun { waiting, gone: false });
+        let (mut calls, mut in_order) = (BTreeMap::new(), Vec::new());
+        let batch_max = self.config.batch_max() as usize;
+        while !self.call_queue.is_empty() && calls.len() < batch_max && self.gate.try_admit(Caller::Sync) {
+            let Some(call) = self.call_queue.pop() else { break };
+            in_order.push(SyncCall::clone(&call.call));
+            calls.insert(call.call.inbox, BeginningCall { call, is_caller_gone: false });
         }
         if !calls.is_empty() {
-            let seq = self.call_store(Request::BeginCalls { calls: in_order, lease_for: self.config.lease_for() });
-            self.calls.beginning = Some(Beginning { seq, sent_at: self.now, calls });
+            let request = Request::BeginCalls { calls: in_order, lease_for: self.config.lease_for() };
+            let seq = self.outputs.call_store(request);
+            self.pending.insert(seq, Pending::BeginCalls(PendingBegin { sent_at: self.now, calls }));
         }
     }
 
-    pub(super) fn begin_answered(&mut self, result: Result<Reply, StoreError>) -> Disposition {
-        let Some(mut beginning) = self.calls.beginning.take() else { return Disposition::Stale };
-        match result {
-            Ok(Reply::BeginCalls(BeginCallsReply { now, deliveries: begun, refused, repeated })) => {
-                self.answered_at(now);
-                for delivery in begun {
-                    let Kind::Sync(inbox) = delivery.kind() else { continue };
-                    if let Some(call) = beginning.calls.remove(&inbox) {
-                        self.call_begun(Arc::new(delivery), call, beginning.sent_at);
-                    }
-                }
-                for (inbox, refusal) in refused {
-                    if let Some(call) = beginning.calls.remove(&inbox) {
-                        self.gate.release(Caller::Sync);
-                        self.refuse_call(call.waiting, refusal.failure());
-                    }
-                }
-                for (inbox, reply) in repeated {
-                    if let Some(call) = beginning.calls.remove(&inbox) {
-                        self.gate.release(Caller::Sync);
-                        self.tell(Fact::CallRepeated { call: call.waiting.call });
-                        self.reply(inbox, reply, None);
-                    }
-                }
-                let message = "the store did not say what became of the call; it was not executed";
-                self.refuse_begun(beginning, &Failure::new(ExecError::Internal, message));
-                Disposition::Accepted
+    pub(super) fn begin_answered(&mut self, sent: PendingBegin, reply: BeginCallsReply) {
+        let BeginCallsReply { now, deliveries, refused, repeated } = reply;
+        let PendingBegin { sent_at, mut calls } = sent;
+        self.store_answered_at(now);
+        for delivery in deliveries {
+            let Kind::Sync(inbox) = delivery.kind() else { continue };
+            if let Some(call) = calls.remove(&inbox) {
+                self.call_begun(Arc::new(delivery), call, sent_at);
             }
-            Ok(_) => {
-                self.calls.beginning = Some(beginning);
-                Disposition::Rejected
+        }
+        for (inbox, refusal) in refused {
+            if let Some(beginning) = calls.remove(&inbox) {
+                self.gate.release(Caller::Sync);
+                self.refuse_call(beginning.call, refusal.failure());
             }
-            Err(error) => {
-                match error.fate {
-                    Fate::NotApplied => self.wait_again(beginning),
-                    // A row may have been written. Writing another could make one call two; that row's lease will run
-                    // out, and whoever finds it writes down that its caller is gone.
-                    Fate::Unknown => {
-                        let message = format!("the call was not executed, the store's answer was lost: {error}");
-                        self.refuse_begun(beginning, &Failure::new(ExecError::Lost, message));
-                    }
-                }
-                self.store_failed("begin_calls", error);
-                Disposition::Accepted
+        }
+        for (inbox, reply) in repeated {
+            if let Some(beginning) = calls.remove(&inbox) {
+                self.gate.release(Caller::Sync);
+                self.outputs.emit_fact(Fact::CallRepeated { call: beginning.call.call });
+                self.reply(inbox, reply, None);
+            }
+        }
+        let message = "the store's reply does not mention the call; it was not executed";
+        self.refuse_beginning(calls, &Failure::new(ExecError::Internal, message));
+    }
+
+    pub(super) fn begin_failed(&mut self, sent: PendingBegin, error: &StoreError) {
+        match error.fate {
+            Fate::NotApplied => self.wait_again(sent),
+            // The store may have written a row. A second row could execute the call twice, so the
+            // call is refused. The lease of the first row will expire, and the daemon that claims
+            // it records it as abandoned.
+            Fate::Unknown => {
+                let message = format!("the store's answer was lost; the call was not executed: {error}");
+                self.refuse_beginning(sent.calls, &Failure::new(ExecError::Lost, message));
             }
         }
     }
 
-    /// Nothing was written: the calls wait again where they were, unless nobody waits for them any more.
-    fn wait_again(&mut self, beginning: Beginning) {
-        for Begun { waiting, gone } in beginning.calls.into_values() {
+    /// Nothing was written. The calls wait again at their old places, unless their callers hung up.
+    fn wait_again(&mut self, sent: PendingBegin) {
+        for BeginningCall { call: waiting, is_caller_gone } in sent.calls.into_values() {
             self.gate.release(Caller::Sync);
-            if gone {
+            if is_caller_gone {
                 let waited = self.now.since(waiting.since);
-                self.tell(Fact::CallRefused { call: waiting.call, failure: None, waited });
+                self.outputs.emit_fact(Fact::CallRefused { call: waiting.call, failure: None, waited });
             } else if self.shutdown.is_some() {
                 self.refuse_call(waiting, shutting_down());
             } else {
-                self.calls.wait(waiting);
+                self.call_queue.push(waiting);
             }
         }
     }
 
-    fn refuse_begun(&mut self, beginning: Beginning, failure: &Failure) {
-        for begun in beginning.calls.into_values() {
+    fn refuse_beginning(&mut self, calls: BTreeMap<InboxId, BeginningCall>, failure: &Failure) {
+        for beginning in calls.into_values() {
             self.gate.release(Caller::Sync);
-            self.refuse_call(begun.waiting, failure.clone());
+            self.refuse_call(beginning.call, failure.clone());
         }
     }
 
-    /// The row is written: the call is executed, unless its caller has hung up.
-    fn call_begun(&mut self, delivery: Arc<Delivery>, call: Begun, sent_at: Mono) {
-        let claim = delivery.claim();
-        let leased_until = sent_at.plus(self.config.lease_for());
-        let stage = Stage::Queued { since: call.waiting.since };
+    /// The row of a call is written. The call is executed, unless its caller has hung up.
+    fn call_begun(&mut self, delivery: Arc<Delivery>, beginning: BeginningCall, sent_at: Mono) {
+        let BeginningCall { call: WaitingCall { call, since, .. }, is_caller_gone } = beginning;
         if self.claims.is_outdated(&delivery) {
-            // The answer took so long that the row was found an orphan, and claimed as one.
+            // The answer was so late that the lease expired and this dispatcher claimed the row as
+            // an orphan.
             self.gate.release(Caller::Sync);
-            if !call.gone {
+            if !is_caller_gone {
                 self.reply_lost(&delivery);
             }
-            self.tell(Fact::LeaseLost { delivery });
+            self.outputs.emit_fact(Fact::LeaseLost { delivery });
             return;
         }
-        if let Some(other) = self.claims.hold_call(delivery, stage, leased_until) {
-            self.let_go(other);
+        let (claim, leased_until) = (delivery.claim(), sent_at.plus(self.config.lease_for()));
+        if let Some(other) = self.claims.hold_call(delivery, since, leased_until, call.idempotency_key.is_some()) {
+            self.drop_claim(other);
         }
-        let is_keyed = call.waiting.call.idempotency_key.is_some();
-        if let Some(held) = self.claims.get_mut(claim) {
-            held.is_keyed = is_keyed;
-        }
-        if call.gone {
+        if is_caller_gone {
             self.gate.release(Caller::Sync);
             self.conclude_with(claim, Verdict::Abandoned { cause: AbandonCause::CallerGone });
         } else {
-            self.execute_call(claim);
+            self.start_call(claim);
         }
     }
 
-    /// Starts what has a permit.
-    fn execute_call(&mut self, claim: Claim) {
-        let op = self.next_op();
-        let started_at = self.clock.now(self.now);
-        let Some(held) = self.claims.get_mut(claim) else { return self.gate.release(Caller::Sync) };
-        let waited = match held.stage {
-            Stage::Queued { since } => self.now.since(since),
-            _ => crate::time::Micros::ZERO,
-        };
-        held.stage = Stage::Running { seq: op.seq };
-        let delivery = Arc::clone(&held.delivery);
-        let overrun_at = self.now.plus(delivery.timeout).plus(self.config.overrun());
-        let execution = Execution::begin(claim, delivery.trigger_id, Caller::Sync, (self.now, started_at), overrun_at);
-        self.executions.begin(op.seq, execution);
-        self.tell(Fact::ExecutionStarted { waited, delivery: Arc::clone(&delivery) });
-        self.act(Action::Execute { op, delivery });
-    }
-
-    /// What a shutdown no longer begins.
+    /// Refuses every call that waits for a permit when a shutdown begins.
     pub(super) fn refuse_waiting_calls(&mut self) {
-        while let Some(waiting) = self.calls.first().and_then(|place| self.calls.take(place)) {
+        while let Some(waiting) = self.call_queue.pop() {
             self.refuse_call(waiting, shutting_down());
         }
     }
 
-    fn refuse_call(&mut self, Waiting { call, since, .. }: Waiting, failure: Failure) {
-        let waited = self.now.since(since);
-        self.tell(Fact::CallRefused { call: Arc::clone(&call), failure: Some(failure.clone()), waited });
-        self.reply(call.inbox, SyncReply { execution: None, result: Err(failure) }, None);
+    fn refuse_call(&mut self, WaitingCall { call, since, .. }: WaitingCall, failure: Failure) {
+        let (inbox, waited) = (call.inbox, self.now.since(since));
+        self.outputs.emit_fact(Fact::CallRefused { call, failure: Some(failure.clone()), waited });
+        self.reply(inbox, SyncReply { execution: None, result: Err(failure) }, None);
     }
 
     fn overloaded(&self, message: String) -> Failure {
         Failure { retry_after: Some(self.config.gate_backoff()), ..Failure::new(ExecError::Overloaded, message) }
     }
 
-    fn waited_ms(&self, waiting: &Waiting) -> u64 {
-        self.now.since(waiting.since).as_millis()
+    /// Hands a reply over. The row of `claim` is settled when the hand-over is answered.
+    pub(super) fn reply(&mut self, inbox: InboxId, reply: SyncReply, claim: Option<Claim>) {
+        let op = self.outputs.next_op();
+        self.replies.insert(op.seq, claim);
+        self.outputs.push_action(Action::Reply { op, inbox, reply });
     }
 
-    /// The caller of an execution whose row is no longer ours: somebody else has written it down as abandoned.
-    pub(super) fn reply_lost(&mut self, delivery: &Delivery) {
-        if let Kind::Sync(inbox) = delivery.kind() {
-            let message = "the execution's lease was lost; nothing that it wrote was applied";
-            let failure = Failure::new(ExecError::Lost, message);
-            self.reply(inbox, SyncReply { execution: Some(delivery.claim()), result: Err(failure) }, None);
+    /// The settlement of a sync execution was applied. Only now does its caller get the reply.
+    pub(super) fn reply_executed(&mut self, claim: Claim) {
+        if let Some((Kind::Sync(inbox), Some(reply))) = self.claims.take_reply(claim) {
+            self.reply(inbox, reply, Some(claim));
         }
     }
 
-    /// An execution that a shutdown does not wait for any longer.
-    pub(super) fn end_call(&mut self, execution: Execution) {
-        let message = "the daemon was shut down before the execution ended; nothing that it wrote was applied";
-        self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Lost, message)));
+    pub(super) fn reply_delivered(&mut self, seq: u64, is_delivered: bool) -> Disposition {
+        let Some(claim) = self.replies.remove(seq) else { return Disposition::Stale };
+        if let Some(claim) = claim {
+            let gone = Verdict::Abandoned { cause: AbandonCause::CallerGone };
+            self.conclude_with(claim, if is_delivered { Verdict::Replied } else { gone });
+        }
+        Disposition::Accepted
     }
 }
 
 fn shutting_down() -> Failure {
-    Failure::new(ExecError::Overloaded, "the daemon is shutting down; nothing was started")
+    Failure::new(ExecError::Overloaded, "the daemon is shutting down; nothing was started; call again later")
 }

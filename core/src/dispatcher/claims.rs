@@ -1,9 +1,9 @@
-//! The claims that are held: each row that is leased to this dispatcher, and how far it has come.
+//! The held claims: every row that is leased to this dispatcher, and its stage.
 
-use crate::delivery::Delivery;
+use crate::claim::Claim;
+use crate::delivery::{Delivery, Kind};
 use crate::gate::Caller;
-use crate::names::DeliveryId;
-use crate::store::Claim;
+use crate::names::{DeliveryId, TriggerId};
 use crate::sync::{SyncOutcome, SyncReply};
 use crate::time::{Micros, Mono};
 use std::collections::BTreeMap;
@@ -11,29 +11,31 @@ use std::sync::Arc;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Claims {
-    held: BTreeMap<DeliveryId, Held>,
-    /// Claims whose settlement is not answered yet, while the store has given their row to us again.
-    superseded: BTreeMap<Claim, Held>,
-    /// When to look next for rows that wait too long. `None` while none waits.
+    held: BTreeMap<DeliveryId, HeldClaim>,
+    /// Claims that wait for the answer to their settlement while a later claim holds their row.
+    superseded: BTreeMap<Claim, HeldClaim>,
+    /// When to look for rows that have waited too long. `None` while no row waits.
     queue_check: Option<Mono>,
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Held {
+pub(super) struct HeldClaim {
     pub(super) delivery: Arc<Delivery>,
     pub(super) stage: Stage,
-    /// Until when the store certainly honours the claim: counted from before it was asked for.
+    /// Until when the store certainly honours the claim. Counted from before the request was sent.
     pub(super) leased_until: Mono,
-    /// How often its effects have conflicted.
+    /// The number of times that its effects conflicted.
     pub(super) conflicts: u32,
-    /// How long its last execution took.
+    /// The duration of its last execution.
     pub(super) took: Option<Micros>,
-    /// Which kind of permit it needs: what a lane gave, an orphan of a sync call too, or a call that we began ourselves.
+    /// The kind of permit that it needs. `Async` for every row that a lane returned, also for an
+    /// orphan of a sync call. `Sync` for a call that this dispatcher began.
     pub(super) caller: Caller,
-    /// What a sync caller gets once the settlement is applied, and what is kept of it.
+    /// The reply that the sync caller gets once the settlement is applied.
     pub(super) reply: Option<SyncReply>,
+    /// The outcome that the store keeps of a sync execution.
     pub(super) outcome: Option<SyncOutcome>,
-    /// Its reply is kept with the row: the call has an idempotency key.
+    /// Whether the call has an idempotency key. The store keeps the reply of such a call.
     pub(super) is_keyed: bool,
 }
 
@@ -41,26 +43,52 @@ pub(super) struct Held {
 pub(super) enum Stage {
     /// Waits for a permit.
     Queued { since: Mono },
-    /// Executes, under this number.
+    /// Executes as the operation with this number.
     Running { seq: u64 },
-    /// Its settlement is not answered yet.
+    /// Its settlement waits for an exchange, or for the answer of one.
     Settling,
     /// Its reply is being handed over.
     Replying,
 }
 
-impl Held {
+impl HeldClaim {
+    fn new(delivery: Arc<Delivery>, since: Mono, leased_until: Mono, caller: Caller, is_keyed: bool) -> Self {
+        Self {
+            delivery,
+            stage: Stage::Queued { since },
+            leased_until,
+            conflicts: 0,
+            took: None,
+            caller,
+            reply: None,
+            outcome: None,
+            is_keyed,
+        }
+    }
+
     pub(super) fn claim(&self) -> Claim {
         self.delivery.claim()
+    }
+
+    /// Whether a sync caller still waits for a reply that nothing else will send.
+    pub(super) fn is_reply_due(&self) -> bool {
+        self.caller == Caller::Sync
+            && match self.stage {
+                Stage::Queued { .. } | Stage::Running { .. } => true,
+                // Without a reply the caller hung up before the execution.
+                Stage::Settling => self.reply.is_some(),
+                Stage::Replying => false,
+            }
     }
 }
 
 impl Claims {
-    /// Holds a claim. A claim of the same row that is still held is returned: it has expired, or the store would not
-    /// have given the row away again. One that is settling may have been settled, and its answer be late: it is kept for
-    /// that answer.
-    pub(super) fn hold(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono) -> Option<Held> {
-        let before = self.insert(delivery, stage, leased_until, Caller::Async)?;
+    /// Holds a claim of a lane. Returns the claim of the same row that was held before: its lease
+    /// has expired, because the store claims no row with a valid lease. A claim that is settling is
+    /// not returned. The store may have applied its settlement already, so it is kept until that
+    /// is answered.
+    pub(super) fn hold(&mut self, delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Option<HeldClaim> {
+        let before = self.insert(HeldClaim::new(delivery, since, leased_until, Caller::Async, false))?;
         if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
             self.superseded.insert(before.claim(), before);
             return None;
@@ -68,43 +96,52 @@ impl Claims {
         Some(before)
     }
 
-    /// The claim whose row was claimed again before its settlement was answered.
-    pub(super) fn take_superseded(&mut self, claim: Claim) -> Option<Held> {
+    /// Holds the row of a sync call that the store has begun. Returns the claim of the same row
+    /// that was held before.
+    pub(super) fn hold_call(
+        &mut self,
+        delivery: Arc<Delivery>,
+        since: Mono,
+        leased_until: Mono,
+        is_keyed: bool,
+    ) -> Option<HeldClaim> {
+        self.insert(HeldClaim::new(delivery, since, leased_until, Caller::Sync, is_keyed))
+    }
+
+    fn insert(&mut self, held: HeldClaim) -> Option<HeldClaim> {
+        self.held.insert(held.delivery.id, held)
+    }
+
+    /// Removes a superseded claim, because its settlement was answered.
+    pub(super) fn take_superseded(&mut self, claim: Claim) -> Option<HeldClaim> {
         self.superseded.remove(&claim)
     }
 
-    /// Holds the row of a sync call that was begun just now.
-    pub(super) fn hold_call(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono) -> Option<Held> {
-        self.insert(delivery, stage, leased_until, Caller::Sync)
+    pub(super) fn get(&self, claim: Claim) -> Option<&HeldClaim> {
+        self.held.get(&claim.delivery).filter(|held| held.delivery.lease == claim.lease)
     }
 
-    fn insert(&mut self, delivery: Arc<Delivery>, stage: Stage, leased_until: Mono, caller: Caller) -> Option<Held> {
-        let id = delivery.id;
-        let (conflicts, took, reply, outcome, is_keyed) = (0, None, None, None, false);
-        self.held.insert(id, Held { delivery, stage, leased_until, conflicts, took, caller, reply, outcome, is_keyed })
-    }
-
-    /// The claim, if it is the one that is held of its row.
-    pub(super) fn get_mut(&mut self, claim: Claim) -> Option<&mut Held> {
+    fn get_mut(&mut self, claim: Claim) -> Option<&mut HeldClaim> {
         self.held.get_mut(&claim.delivery).filter(|held| held.delivery.lease == claim.lease)
     }
 
-    pub(super) fn remove(&mut self, claim: Claim) -> Option<Held> {
-        self.get_mut(claim)?;
+    pub(super) fn remove(&mut self, claim: Claim) -> Option<HeldClaim> {
+        self.get(claim)?;
         self.held.remove(&claim.delivery)
     }
 
-    /// Whether a later claim of the same row is held: answers of two calls may come in either order.
+    /// The claim of the row `delivery`, under any lease.
+    pub(super) fn of(&self, delivery: DeliveryId) -> Option<&HeldClaim> {
+        self.held.get(&delivery)
+    }
+
+    /// Whether a later claim of the same row is held. The answers of two calls may arrive in either
+    /// order.
     pub(super) fn is_outdated(&self, delivery: &Delivery) -> bool {
         self.of(delivery.id).is_some_and(|held| held.delivery.lease > delivery.lease)
     }
 
-    /// The claim that is held of this row.
-    pub(super) fn of(&self, delivery: DeliveryId) -> Option<&Held> {
-        self.held.get(&delivery)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Held> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &HeldClaim> {
         self.held.values()
     }
 
@@ -112,17 +149,72 @@ impl Claims {
         self.held.len() as u32
     }
 
+    pub(super) fn stage(&self, claim: Claim) -> Option<Stage> {
+        self.get(claim).map(|held| held.stage)
+    }
+
+    /// The claim executes as the operation `seq`.
+    pub(super) fn start(&mut self, claim: Claim, seq: u64) {
+        if let Some(held) = self.get_mut(claim) {
+            held.stage = Stage::Running { seq };
+        }
+    }
+
+    pub(super) fn set_duration(&mut self, claim: Claim, took: Micros) {
+        if let Some(held) = self.get_mut(claim) {
+            held.took = Some(took);
+        }
+    }
+
+    /// Keeps the outcome of a sync execution and the reply to its caller until the settlement is
+    /// applied.
+    pub(super) fn keep_reply(&mut self, claim: Claim, outcome: SyncOutcome, reply: SyncReply) {
+        if let Some(held) = self.get_mut(claim) {
+            (held.outcome, held.reply) = (Some(outcome), Some(reply));
+        }
+    }
+
+    /// A verdict about the claim exists. Returns its lane and the kind of its permit.
+    pub(super) fn settle(&mut self, claim: Claim) -> Option<(TriggerId, Caller)> {
+        let held = self.get_mut(claim)?;
+        held.stage = Stage::Settling;
+        Some((held.delivery.trigger_id, held.caller))
+    }
+
+    /// The settlement of a sync execution was applied. Returns the kind of the delivery and the
+    /// reply to its caller.
+    pub(super) fn take_reply(&mut self, claim: Claim) -> Option<(Kind, Option<SyncReply>)> {
+        let held = self.get_mut(claim)?;
+        held.stage = Stage::Replying;
+        Some((held.delivery.kind(), held.reply.take()))
+    }
+
+    /// The effects of the claim conflicted, and it waits for a permit again.
+    pub(super) fn count_conflict(&mut self, claim: Claim, now: Mono) -> Option<&HeldClaim> {
+        let held = self.get_mut(claim)?;
+        held.conflicts = held.conflicts.saturating_add(1);
+        held.stage = Stage::Queued { since: now };
+        Some(held)
+    }
+
+    /// Prolongs the lease of a claim. A lease never becomes shorter.
+    pub(super) fn renew(&mut self, claim: Claim, leased_until: Mono) {
+        if let Some(held) = self.get_mut(claim) {
+            held.leased_until = held.leased_until.max(leased_until);
+        }
+    }
+
     pub(super) fn next_queue_check(&self) -> Option<Mono> {
         self.queue_check
     }
 
-    /// Looks at the queue again at `at`, unless it is to be looked at earlier.
+    /// Looks for rows that have waited too long at `at`, or earlier if a look is planned earlier.
     pub(super) fn check_queue_at(&mut self, at: Mono) {
         self.queue_check = Some(self.queue_check.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// The rows that have waited for a permit since before `limit` of `now`, if it is time to look. The next look is
-    /// when the longest waiting of the others may have waited as long.
+    /// The rows that have waited `limit` for a permit, if a look is due. The next look is when the
+    /// row that has waited longest of the others may have waited as long.
     pub(super) fn waited_too_long(&mut self, now: Mono, limit: Micros) -> Vec<Claim> {
         if self.queue_check.is_none_or(|at| now < at) {
             return Vec::new();

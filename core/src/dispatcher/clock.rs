@@ -1,31 +1,32 @@
-//! What the store's clock says now, estimated. Only latency depends on it: the store itself compares every due time
-//! and every lease with its own clock.
+//! An estimate of the store's clock. Only latency depends on it: the store itself compares every
+//! due time and every lease with its own clock.
 
 use crate::time::{Mono, Timestamp};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StoreClock {
-    heard: Timestamp,
+    /// The store's clock in its last answer.
+    store_now: Timestamp,
+    /// When that answer arrived.
     at: Mono,
 }
 
 impl StoreClock {
-    /// The store said `heard` in an answer that came at `at`.
-    pub(super) fn hear(&mut self, heard: Timestamp, at: Mono) {
-        *self = Self { heard, at };
+    pub(super) fn set(&mut self, store_now: Timestamp, at: Mono) {
+        *self = Self { store_now, at };
     }
 
-    /// Whether it has said anything yet.
+    /// Whether the store has answered any call.
     pub(super) fn is_known(&self) -> bool {
-        self.heard > Timestamp::EPOCH
+        self.store_now > Timestamp::EPOCH
     }
 
-    /// What it says now, a little late: an answer was on its way for a while.
+    /// The store's clock now. It is late by the time that the last answer was on its way.
     pub(super) fn now(&self, now: Mono) -> Timestamp {
-        self.heard.plus(now.since(self.at))
+        self.store_now.plus(now.since(self.at))
     }
 
-    /// When it will say `at`, on the local clock.
+    /// The local time at which the store's clock will show `at`.
     pub(super) fn local(&self, at: Timestamp, now: Mono) -> Mono {
         now.plus(at.since(self.now(now)))
     }

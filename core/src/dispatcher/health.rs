@@ -1,4 +1,4 @@
-//! Whether the store may be called: after a failure not before a back-off has passed, for all calls alike.
+//! Whether the store may be called. After a failure every kind of call waits for the same back-off.
 
 use crate::rng::{Purpose, RngKey};
 use crate::store::{StoreError, StoreErrorKind};
@@ -6,23 +6,25 @@ use crate::time::{Micros, Mono};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StoreHealth {
+    /// Failures without an answer between them.
     failures: u32,
-    since: Mono,
+    failing_since: Mono,
     blocked_until: Mono,
 }
 
-/// The first wait for a store that is away.
+/// The first back-off for a store that cannot be reached. Each further failure doubles it.
 const BACKOFF_BASE: Micros = Micros::from_millis(50);
-/// A deadlock's victim tries again almost at once.
+/// The victim of a deadlock tries again almost at once.
 const CONTENTION_BASE: Micros = Micros::from_millis(2);
-/// No store is away so long that looking for it more often would hurt.
+/// A call every 2 s does not hurt a store that recovers.
 const BACKOFF_MAX: Micros = Micros::from_secs(2);
 
 impl StoreHealth {
-    /// A call failed. Returns how long no call is made.
+    /// A call failed. Returns the back-off: the base doubled by each failure, with a jitter of half
+    /// to each side.
     pub(super) fn failed(&mut self, error: &StoreError, key: RngKey, now: Mono) -> Micros {
         if self.failures == 0 {
-            self.since = now;
+            self.failing_since = now;
         }
         self.failures = self.failures.saturating_add(1);
         let base = if error.kind == StoreErrorKind::Contention { CONTENTION_BASE } else { BACKOFF_BASE };
@@ -33,10 +35,11 @@ impl StoreHealth {
         retry_in
     }
 
-    /// A call was answered. Returns what it ended: so many failures, since then.
+    /// A call was answered. If calls failed before it, returns their number and the time since the
+    /// first of them.
     pub(super) fn answered(&mut self, now: Mono) -> Option<(u32, Micros)> {
         let failures = std::mem::take(&mut self.failures);
-        (failures > 0).then(|| (failures, now.since(self.since)))
+        (failures > 0).then(|| (failures, now.since(self.failing_since)))
     }
 
     pub(super) fn may_call(&self, now: Mono) -> bool {

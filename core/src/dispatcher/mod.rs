@@ -1,76 +1,92 @@
 //! The dispatcher: the state machine behind every claim, execution and settlement.
 //!
-//! Who is authoritative: the store, for every row. The dispatcher holds claims, copies of rows that it may execute
-//! until their lease runs out, and says what becomes of each; the store checks that it still may. So a dispatcher that
-//! is paused, cut off or killed at any point costs latency and attempts, never a delivery, and never an effect twice.
+//! The store is authoritative for every row. The dispatcher holds claims: copies of rows that it
+//! may execute until their lease expires. It decides a verdict about each claim, and the store
+//! checks that the claim is still valid when it applies the verdict. So a dispatcher that is
+//! paused, cut off from the store or killed costs latency and attempts. It never loses a delivery,
+//! and it never applies an effect twice.
+//!
+//! There are two kinds of files here. Each sub-state has a file and a type of its own. Its methods
+//! touch no other state: [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`],
+//! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`Replies`], [`UpkeepTimers`],
+//! [`Prefetch`], [`Shutdown`], and outside this directory [`Lanes`] and [`ExecutionGate`]. The
+//! other files connect the sub-states. They are the steps of [`Dispatcher::plan`] and the handlers
+//! of inputs: `exchange`, `start`, `finish`, `calls`, `maintenance` and `drain`.
 
+mod call_queue;
 mod calls;
 mod claims;
 mod clock;
+mod drain;
 mod exchange;
 mod executions;
+mod finish;
 mod health;
+mod maintenance;
+mod outputs;
+mod pending;
 mod prefetch;
 mod replies;
+mod settlements;
 mod shutdown;
-mod ticks;
+mod start;
 mod upkeep;
 
-use crate::config::Config;
+use crate::config::{Config, GateLimits};
 use crate::gate::{Caller, ExecutionGate};
-use crate::io::{Action, Boot, Disposition, Fact, IdleReason, Input, Output};
-use crate::lanes::{Budget, Lanes};
-use crate::names::{OpId, TriggerId};
-use crate::store::{Reply, Request, StoreError};
-use crate::time::{Micros, Mono};
-use calls::Calls;
+use crate::io::{Boot, Disposition, Fact, IdleReason, Input, Output};
+use crate::lanes::Lanes;
+use crate::names::TriggerId;
+use crate::room::{Capacity, InlineRoom};
+use crate::store::{Reply, StoreError};
+use crate::time::{Micros, Mono, Timestamp};
+use call_queue::{CallQueue, ConflictedCalls};
 use claims::Claims;
 use clock::StoreClock;
-use exchange::{EXCHANGES_MAX, Exchanges, Settling};
+use exchange::EXCHANGES_MAX;
 use executions::Executions;
 use health::StoreHealth;
+use outputs::Outputs;
+use pending::{Answer, Pending, PendingCalls};
 use prefetch::Prefetch;
 use replies::Replies;
+use settlements::SettlementQueue;
 use shutdown::Shutdown;
-use std::collections::VecDeque;
-use upkeep::Upkeep;
+use upkeep::UpkeepTimers;
 
-/// The state machine. See [`crate::io`] for what goes in and comes out, and for the one rule of driving it.
+/// The state machine. [`crate::io`] describes its inputs and outputs, and the one rule for driving
+/// it.
 #[derive(Clone, Debug)]
 pub struct Dispatcher {
     config: Config,
     boot: Boot,
     now: Mono,
-    seq: u64,
-    outputs: VecDeque<Output>,
+    outputs: Outputs,
+    pending: PendingCalls,
     clock: StoreClock,
+    health: StoreHealth,
     gate: ExecutionGate,
     lanes: Lanes,
     claims: Claims,
     executions: Executions,
-    settling: Settling,
-    exchanges: Exchanges,
-    upkeep: Upkeep,
-    ticking: Option<u64>,
-    health: StoreHealth,
-    prefetch: Prefetch,
-    calls: Calls,
+    settlements: SettlementQueue,
+    call_queue: CallQueue,
+    conflicted_calls: ConflictedCalls,
     replies: Replies,
+    upkeep: UpkeepTimers,
+    prefetch: Prefetch,
     shutdown: Option<Shutdown>,
-    stale: u64,
+    stale_answers: u64,
 }
 
-/// With more closed lanes there is no room: each emission would have to know them all.
-const CLOSED_LANES_MAX: usize = 64;
-
-/// What a dispatcher holds, for checkers and for people who look.
+/// A summary of the dispatcher's state, for checkers, metrics and diagnosis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct View {
-    /// Executions that run.
+    /// Executions that hold a permit.
     pub running: u32,
-    /// How many may.
+    /// Permits of the gate.
     pub permits: u32,
-    /// Of these, how many are for sync callers alone.
+    /// Permits that only sync callers get.
     pub sync_reserve: u32,
     /// Claimed rows that wait for a permit.
     pub queued: u32,
@@ -78,100 +94,75 @@ pub struct View {
     pub calls_waiting: u32,
     /// Replies that are being handed over.
     pub replying: u32,
-    /// Settlements that were not answered yet.
+    /// Settlements that the store has not answered.
     pub settling: u32,
-    /// Claims that are held in all.
+    /// Claims that the dispatcher holds.
     pub held: u32,
-    /// Lanes that are known.
+    /// Lanes that the dispatcher knows.
     pub lanes: u32,
-    /// How many rows an emission of the same process may claim for it: what could start at once. They must not be of
-    /// [`Dispatcher::closed_lanes`].
+    /// The rows of [`Dispatcher::inline_room`].
     pub inline_room: u32,
-    /// Store failures in a row.
+    /// Failed store calls since the last answer.
     pub store_failures: u32,
-    /// Answers that nobody waited for.
+    /// Inputs that were [`Disposition::Stale`].
     pub stale: u64,
-    /// Whether a shutdown was asked for.
+    /// Whether a shutdown was requested.
     pub shutting_down: bool,
-    /// Whether it is complete.
+    /// Whether the shutdown is complete.
     pub stopped: bool,
 }
 
 impl Dispatcher {
-    /// A dispatcher that holds nothing. It looks for work at its first poll.
+    /// A dispatcher without claims. Its first poll discovers the lanes with work.
     #[must_use]
     pub fn new(config: Config, boot: Boot, now: Mono) -> Self {
         Self {
             config,
             boot,
             now,
-            seq: 0,
-            outputs: VecDeque::new(),
+            outputs: Outputs::new(boot.incarnation),
+            pending: PendingCalls::default(),
             clock: StoreClock::default(),
+            health: StoreHealth::default(),
             gate: ExecutionGate::new(config.gate()),
             lanes: Lanes::default(),
             claims: Claims::default(),
             executions: Executions::default(),
-            settling: Settling::default(),
-            exchanges: Exchanges::default(),
-            upkeep: Upkeep::new(now, config.renew_every()),
-            ticking: None,
-            health: StoreHealth::default(),
-            prefetch: Prefetch::new(now),
-            calls: Calls::default(),
+            settlements: SettlementQueue::default(),
+            call_queue: CallQueue::default(),
+            conflicted_calls: ConflictedCalls::default(),
             replies: Replies::default(),
+            upkeep: UpkeepTimers::new(now, config.renew_every()),
+            prefetch: Prefetch::new(now),
             shutdown: None,
-            stale: 0,
+            stale_answers: 0,
         }
     }
 
-    /// Takes in what happened. `now` never goes back; an earlier one counts as the last.
+    /// Applies an input. If `now` is earlier than in the call before, the time of that call counts.
     pub fn handle(&mut self, now: Mono, input: Input) -> Disposition {
         self.now = self.now.max(now);
-        let disposition = match input {
-            Input::Tick => Disposition::Accepted,
-            Input::WakeUp { lanes, discover } => {
-                lanes.into_iter().for_each(|lane| self.lanes.wake(lane));
-                if discover {
-                    self.upkeep.discover_soon();
-                }
-                Disposition::Accepted
-            }
-            Input::InlineClaim { claimed, begun_at } => {
-                self.carried(claimed, begun_at.min(self.now));
-                Disposition::Accepted
-            }
-            Input::StoreAnswered { op, result } => self.store_answered(op, result),
-            Input::ExecutionEnded { op, outcome } => self.execution_ended(op, outcome),
-            Input::SyncCalled { call } => self.sync_called(call),
-            Input::CallerGone { inbox } => self.caller_gone(inbox),
-            Input::ReplyDelivered { op, delivered } => self.reply_delivered(op, delivered),
-            Input::GateChanged { limits } => self.change_gate(limits),
-            Input::ShutdownRequested => {
-                self.request_shutdown();
-                Disposition::Accepted
-            }
-        };
+        let disposition = self.apply(input);
         if disposition == Disposition::Stale {
-            self.stale = self.stale.saturating_add(1);
+            self.stale_answers = self.stale_answers.saturating_add(1);
         }
         disposition
     }
 
-    /// What to do next. Call it until it says `Idle` or `Stopped`.
+    /// The next output. Call it until it returns `Idle` or `Stopped`.
     #[must_use]
     pub fn poll(&mut self) -> Output {
         if self.outputs.is_empty() {
             self.plan();
         }
-        match self.outputs.pop_front() {
+        match self.outputs.pop() {
             Some(output) => output,
             None if self.is_stopped() => Output::Stopped,
             None => self.idle(),
         }
     }
 
-    /// What it holds.
+    /// A summary of the state.
     #[must_use]
     pub fn view(&self) -> View {
         View {
@@ -179,35 +170,76 @@ impl Dispatcher {
             permits: self.gate.limits().permits,
             sync_reserve: self.gate.limits().sync_reserve,
             queued: self.lanes.queued(),
-            calls_waiting: self.calls.waiting(),
+            calls_waiting: (self.call_queue.len() + self.conflicted_calls.len()) as u32,
             replying: self.replies.len(),
-            settling: self.settling.len() + self.exchanges.settlements(),
+            settling: self.settlements.len() + self.pending.settlement_count(),
             held: self.claims.len(),
             lanes: self.lanes.len() as u32,
-            inline_room: self.room(),
+            inline_room: self.inline_rows(),
             store_failures: self.health.failures(),
-            stale: self.stale,
+            stale: self.stale_answers,
             shutting_down: self.shutdown.is_some(),
             stopped: self.is_stopped(),
         }
     }
 
-    /// Lanes whose new rows would wait: for older ones that it knows of, or because their lane runs as much as it may.
+    /// The room for an inline claim of the next transaction of this process. The room is empty
+    /// while the dispatcher shuts down and while the store has not answered its last call.
     #[must_use]
-    pub fn closed_lanes(&self) -> Vec<TriggerId> {
-        let lanes = self.lanes.room(self.clock.now(self.now), self.budget().share);
-        lanes.filter(|(_, room)| *room == 0).map(|(lane, _)| lane).collect()
+    pub fn inline_room(&self) -> InlineRoom {
+        match self.inline_rows() {
+            0 => InlineRoom::default(),
+            rows => InlineRoom { rows, closed_lanes: self.closed_lanes() },
+        }
     }
 
-    /// Everything that may be done now, in an order that keeps permits busy: free what overran, start what waits, then
-    /// settle and claim, then look after leases and lanes.
+    /// The closed lanes of [`Self::inline_room`], also if the room is empty.
+    #[must_use]
+    pub fn closed_lanes(&self) -> Vec<TriggerId> {
+        self.capacity().closed_lanes(self.lanes.loads(self.clock.now(self.now)))
+    }
+
+    fn inline_rows(&self) -> u32 {
+        let is_able = self.shutdown.is_none() && self.clock.is_known() && self.health.may_call(self.now);
+        if is_able { self.capacity().inline_rows(self.lanes.loads(self.clock.now(self.now))) } else { 0 }
+    }
+
+    fn apply(&mut self, input: Input) -> Disposition {
+        match input {
+            Input::StoreAnswered { op, .. } | Input::ExecutionEnded { op, .. } | Input::ReplyDelivered { op, .. }
+                if op.incarnation != self.boot.incarnation =>
+            {
+                return Disposition::Stale;
+            }
+            Input::StoreAnswered { op, result } => return self.store_answered(op.seq, result),
+            Input::ExecutionEnded { op, outcome } => return self.execution_ended(op.seq, outcome),
+            Input::ReplyDelivered { op, delivered } => return self.reply_delivered(op.seq, delivered),
+            Input::SyncCalled { call } => return self.sync_called(call),
+            Input::CallerGone { inbox } => return self.caller_gone(inbox),
+            Input::GateChanged { limits } => return self.change_gate(limits),
+            Input::Tick => {}
+            Input::WakeUp { lanes, discover } => {
+                lanes.into_iter().for_each(|lane| self.lanes.wake(lane));
+                if discover {
+                    self.upkeep.request_discovery();
+                }
+            }
+            Input::InlineClaim { claimed, begun_at } => self.inline_claim(claimed, begun_at.min(self.now)),
+            Input::ShutdownRequested => self.request_shutdown(),
+        }
+        Disposition::Accepted
+    }
+
+    /// Queues every action that is possible now. The order keeps permits busy: first the permits of
+    /// overrun executions are freed, then waiting work starts. Settlements and claims follow, then
+    /// renewals and discoveries.
     fn plan(&mut self) {
         if self.is_stopped() {
             return;
         }
         self.advance_shutdown();
-        self.write_off_overruns();
-        self.defer_what_waited_too_long();
+        self.fail_overruns();
+        self.defer_waiting_rows();
         self.admit_calls();
         self.start_queued();
         if self.health.may_call(self.now) {
@@ -217,45 +249,47 @@ impl Dispatcher {
         }
     }
 
-    fn store_answered(&mut self, op: OpId, result: Result<Reply, StoreError>) -> Disposition {
-        if op.incarnation != self.boot.incarnation {
-            return Disposition::Stale;
+    fn store_answered(&mut self, seq: u64, result: Result<Reply, StoreError>) -> Disposition {
+        let answer = match self.pending.answer(seq, result) {
+            Ok(answer) => answer,
+            Err(disposition) => return disposition,
+        };
+        match answer {
+            Answer::Exchange(sent, reply) => self.exchange_answered(sent, reply),
+            Answer::BeginCalls(sent, reply) => self.begin_answered(sent, reply),
+            Answer::Renew(sent, reply) => self.renew_answered(sent, reply),
+            Answer::Discover { sent_at, reply } => self.discover_answered(sent_at, reply),
+            Answer::Tick(reply) => self.tick_answered(reply),
+            Answer::Failed(call, error) => self.store_call_failed(call, error),
         }
-        if self.exchanges.is_under_way(op.seq) {
-            self.exchange_answered(op.seq, result)
-        } else if self.calls.is_beginning(op.seq) {
-            self.begin_answered(result)
-        } else if self.upkeep.is_renewing(op.seq) {
-            self.renew_answered(result)
-        } else if self.upkeep.is_discovering(op.seq) {
-            self.discover_answered(result)
-        } else if self.ticking == Some(op.seq) {
-            self.tick_answered(result)
-        } else {
-            Disposition::Stale
+        Disposition::Accepted
+    }
+
+    /// Every answer of the store contains its clock and ends a series of failures.
+    fn store_answered_at(&mut self, store_now: Timestamp) {
+        self.clock.set(store_now, self.now);
+        if let Some((failures, after)) = self.health.answered(self.now) {
+            self.outputs.emit_fact(Fact::StoreRecovered { failures, after });
+            self.upkeep.request_discovery();
         }
     }
 
-    fn call_store(&mut self, request: Request) -> u64 {
-        let op = self.next_op();
-        self.act(Action::CallStore { op, request });
-        op.seq
+    fn store_call_failed(&mut self, call: Pending, error: StoreError) {
+        let request = call.name().to_owned();
+        match call {
+            Pending::Exchange(sent) => self.exchange_failed(sent, &error),
+            Pending::BeginCalls(sent) => self.begin_failed(sent, &error),
+            Pending::Renew(_) => self.upkeep.renewal_failed(self.now),
+            Pending::Discover { .. } => self.upkeep.discovery_failed(self.now),
+            // The next discovery finds the due schedules again.
+            Pending::Tick => {}
+        }
+        let retry_in = self.health.failed(&error, self.boot.rng_key, self.now);
+        let failures = self.health.failures();
+        self.outputs.emit_fact(Fact::StoreFailed { request, error, failures, retry_in });
     }
 
-    fn next_op(&mut self) -> OpId {
-        self.seq = self.seq.saturating_add(1);
-        OpId { incarnation: self.boot.incarnation, seq: self.seq }
-    }
-
-    fn act(&mut self, action: Action) {
-        self.outputs.push_back(Output::Action(action));
-    }
-
-    fn tell(&mut self, fact: Fact) {
-        self.outputs.push_back(Output::Fact(fact));
-    }
-
-    fn change_gate(&mut self, limits: crate::config::GateLimits) -> Disposition {
+    fn change_gate(&mut self, limits: GateLimits) -> Disposition {
         if limits.check().is_err() {
             return Disposition::Rejected;
         }
@@ -263,56 +297,40 @@ impl Dispatcher {
         Disposition::Accepted
     }
 
-    /// How much may be claimed now. A lane's share leaves an eighth of the async permits to the other lanes.
-    fn budget(&self) -> Budget {
-        let permits = self.gate.limits().for_async();
-        let share = permits - if permits > 1 { (permits / 8).max(1) } else { 0 };
-        let prefetch = self.prefetch.rows(self.config.batch_max().saturating_mul(EXCHANGES_MAX as u32));
-        // Whatever could start has started: rows that are queued while permits are free wait for their own lane.
-        let ahead = prefetch.saturating_sub(self.lanes.queued());
-        let free = self.gate.free(Caller::Async).saturating_add(ahead).saturating_sub(self.lanes.asked());
-        let rows = if self.shutdown.is_some() { 0 } else { free.min(self.config.batch_max()) };
-        Budget { rows, share, prefetch }
+    /// The numbers that bound the next claim. Its rules are in [`crate::room`].
+    fn capacity(&self) -> Capacity {
+        let batch_max = self.config.batch_max();
+        Capacity {
+            async_permits: self.gate.limits().for_async(),
+            free_permits: self.gate.free(Caller::Async),
+            rows_queued: self.lanes.queued(),
+            rows_requested: self.lanes.rows_requested(),
+            prefetch: self.prefetch.rows(batch_max.saturating_mul(EXCHANGES_MAX as u32)),
+            batch_max: if self.shutdown.is_some() { 0 } else { batch_max },
+        }
     }
 
-    fn room(&self) -> u32 {
-        let is_able = self.shutdown.is_none() && self.clock.is_known() && self.health.may_call(self.now);
-        let Budget { rows, share, .. } = self.budget();
-        // What is asked for may come before it, and takes the permits then.
-        let free = rows.min(self.gate.free(Caller::Async).saturating_sub(self.lanes.asked()));
-        if !is_able || free == 0 {
-            return 0;
-        }
-        // All of it may be of one lane: of which is not known.
-        let (mut room, mut closed) = (free.min(share), 0);
-        for (_, of_lane) in self.lanes.room(self.clock.now(self.now), share) {
-            match of_lane {
-                0 => closed += 1,
-                _ => room = room.min(of_lane),
-            }
-            if closed > CLOSED_LANES_MAX {
-                return 0;
-            }
-        }
-        room
+    fn is_stopped(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(Shutdown::is_stopped)
     }
 
     fn idle(&self) -> Output {
-        let store = self.health.may_call(self.now);
+        let may_call = self.health.may_call(self.now);
+        let may_claim = may_call && self.shutdown.is_none();
         let due = self.lanes.next_due_after(self.clock.now(self.now)).map(|at| self.clock.local(at, self.now));
-        let waits = [
+        let deadlines = [
             (self.health.blocked_until(self.now), IdleReason::StoreBackoff),
-            (self.upkeep.next_discovery().filter(|_| store && self.shutdown.is_none()), IdleReason::Poll),
-            (due.filter(|_| store && self.shutdown.is_none()), IdleReason::LaneDue),
-            (self.upkeep.next_renewal().filter(|_| store), IdleReason::Renew),
+            (self.next_discovery().filter(|_| may_claim), IdleReason::Poll),
+            (due.filter(|_| may_claim), IdleReason::LaneDue),
+            (self.next_renewal().filter(|_| may_call), IdleReason::Renew),
             (self.executions.next_overrun(), IdleReason::Overrun),
             (self.claims.next_queue_check(), IdleReason::QueueWait),
-            (self.calls.next_give_up(), IdleReason::SyncWait),
-            (self.shutdown.as_ref().and_then(Shutdown::next), IdleReason::ShutdownGrace),
+            (self.call_queue.next_deadline(), IdleReason::SyncWait),
+            (self.shutdown.as_ref().and_then(Shutdown::next_deadline), IdleReason::ShutdownGrace),
         ];
-        let next = waits.into_iter().filter_map(|(at, reason)| Some((at?, reason))).min();
+        let next = deadlines.into_iter().filter_map(|(at, reason)| Some((at?, reason))).min();
         match next {
-            // A time that has passed would have been acted on, unless an answer is waited for first.
+            // A deadline that has passed without an action waits for an answer first.
             Some((at, reason)) => Output::Idle { wake_at: Some(at.max(self.now.plus(Micros(1)))), reason },
             None => Output::Idle { wake_at: None, reason: IdleReason::Answers },
         }

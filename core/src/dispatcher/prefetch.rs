@@ -1,55 +1,63 @@
-//! How many rows to claim ahead of free permits: what the handlers get done in two round trips, as measured. A fast
-//! handler is never kept waiting for the store, and a slow one hoards nothing.
+//! The number of rows to claim ahead of free permits: as many as the handlers finish in two round
+//! trips, as measured. So fast handlers never wait for the store, and slow handlers hold no rows
+//! that another daemon could run.
 
 use crate::time::{Micros, Mono};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prefetch {
-    done: u64,
+    /// Executions that ended since `since`.
+    ended: u64,
     since: Mono,
-    per_second: u64,
+    ended_per_second: u64,
     round_trip: Micros,
 }
 
-/// Shorter spans measure the clock rather than the handlers.
+/// Shorter spans measure the resolution of the clock and not the handlers.
 const SPAN_MIN: Micros = Micros(500);
-/// How long a rate is remembered for the most part.
+/// A span of this length counts as much as the rate before it.
 const MEMORY: Micros = Micros::from_millis(20);
-/// With nothing done for this long, the rate of before says nothing any more.
+/// After a longer span the rate before it does not count.
 const SPAN_MAX: Micros = Micros::from_millis(500);
 
 impl Prefetch {
     pub(super) fn new(now: Mono) -> Self {
-        Self { done: 0, since: now, per_second: 0, round_trip: Micros::ZERO }
+        Self { ended: 0, since: now, ended_per_second: 0, round_trip: Micros::ZERO }
     }
 
-    /// An execution has ended.
+    /// Counts an execution that ended.
     pub(super) fn ended(&mut self) {
-        self.done = self.done.saturating_add(1);
+        self.ended = self.ended.saturating_add(1);
     }
 
-    /// Rows are about to be claimed: takes account of what has ended since it did last.
+    /// Updates the rate with the executions that ended since the last update. Call it before a
+    /// claim.
     pub(super) fn measure(&mut self, now: Mono) {
         let span = now.since(self.since);
         if span < SPAN_MIN {
             return;
         }
-        let rate = self.done.saturating_mul(1_000_000) / span.0;
-        // Weighted by the span, so that a burst within a millisecond does not pass for a second's rate.
-        self.per_second =
-            if span > SPAN_MAX { rate } else { (self.per_second * MEMORY.0 + rate * span.0) / (MEMORY.0 + span.0) };
-        self.done = 0;
+        let rate = self.ended.saturating_mul(1_000_000) / span.0;
+        // The weight is the span. Otherwise a burst within a millisecond would count as the rate of
+        // a second.
+        self.ended_per_second = if span > SPAN_MAX {
+            rate
+        } else {
+            (self.ended_per_second * MEMORY.0 + rate * span.0) / (MEMORY.0 + span.0)
+        };
+        self.ended = 0;
         self.since = now;
     }
 
-    /// An exchange was answered.
+    /// Updates the round trip with the duration of an exchange.
     pub(super) fn answered(&mut self, took: Micros) {
         self.round_trip = Micros(self.round_trip.0.saturating_mul(3).saturating_add(took.0) / 4);
     }
 
-    pub(super) fn rows(&self, batch_max: u32) -> u32 {
-        let rows = self.per_second.saturating_mul(2).saturating_mul(self.round_trip.0) / 1_000_000;
-        u32::try_from(rows).unwrap_or(u32::MAX).min(batch_max)
+    /// The rows to claim ahead, at most `rows_max`.
+    pub(super) fn rows(&self, rows_max: u32) -> u32 {
+        let rows = self.ended_per_second.saturating_mul(2).saturating_mul(self.round_trip.0) / 1_000_000;
+        u32::try_from(rows).unwrap_or(u32::MAX).min(rows_max)
     }
 }
 
@@ -58,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fast_handlers_are_claimed_ahead_for_slow_ones_are_not() {
+    fn rows_are_claimed_ahead_for_fast_handlers_only() {
         let mut prefetch = Prefetch::new(Mono(0));
         assert_eq!(prefetch.rows(1_000), 0);
         for round in 1..=60_u64 {
@@ -70,13 +78,14 @@ mod tests {
         assert_eq!(prefetch.rows(10), 10);
         prefetch.ended();
         prefetch.measure(Mono(1_120_000));
-        assert_eq!(prefetch.rows(1_000), 0, "one in a second");
+        assert_eq!(prefetch.rows(1_000), 0, "one execution in a second");
     }
+
     #[test]
-    fn a_burst_is_not_taken_for_a_rate() {
+    fn a_burst_does_not_count_as_a_rate() {
         let mut prefetch = Prefetch::new(Mono(0));
-        for second_fifth in 1..=20_u64 {
-            let at = second_fifth * 200_000;
+        for burst in 1..=20_u64 {
+            let at = burst * 200_000;
             prefetch.measure(Mono(at));
             (0..50).for_each(|_| prefetch.ended());
             prefetch.measure(Mono(at + 1_000));

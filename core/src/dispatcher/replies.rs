@@ -1,54 +1,26 @@
-//! Replies on their way to their callers. A row stays until it is known whether its reply was handed over, so that no
-//! crash leaves a caller of whom nothing is known.
+//! The replies that are being handed to their callers.
 
-use super::Dispatcher;
-use super::claims::Stage;
-use crate::delivery::{AbandonCause, Kind, Verdict};
-use crate::io::{Action, Disposition};
-use crate::names::{InboxId, OpId};
-use crate::store::Claim;
-use crate::sync::SyncReply;
+use crate::claim::Claim;
 use std::collections::BTreeMap;
 
-/// What is being handed over, by the number of the action. `None` for a call of which nothing was written.
+/// By the number of the operation: the claim that waits for the hand-over. `None` for a call
+/// without a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replies {
-    under_way: BTreeMap<u64, Option<Claim>>,
+    in_flight: BTreeMap<u64, Option<Claim>>,
 }
 
 impl Replies {
+    pub(super) fn insert(&mut self, seq: u64, claim: Option<Claim>) {
+        self.in_flight.insert(seq, claim);
+    }
+
+    /// `None`: this reply is not in flight.
+    pub(super) fn remove(&mut self, seq: u64) -> Option<Option<Claim>> {
+        self.in_flight.remove(&seq)
+    }
+
     pub(super) fn len(&self) -> u32 {
-        self.under_way.len() as u32
-    }
-}
-
-impl Dispatcher {
-    /// Hands a reply over. The row of `claim` is settled when that is answered.
-    pub(super) fn reply(&mut self, inbox: InboxId, reply: SyncReply, claim: Option<Claim>) {
-        let op = self.next_op();
-        self.replies.under_way.insert(op.seq, claim);
-        self.act(Action::Reply { op, inbox, reply });
-    }
-
-    /// The settlement of a sync execution was applied: its caller may know.
-    pub(super) fn reply_executed(&mut self, claim: Claim) {
-        let Some(held) = self.claims.get_mut(claim) else { return };
-        held.stage = Stage::Replying;
-        let (kind, reply) = (held.delivery.kind(), held.reply.take());
-        if let (Kind::Sync(inbox), Some(reply)) = (kind, reply) {
-            self.reply(inbox, reply, Some(claim));
-        }
-    }
-
-    pub(super) fn reply_delivered(&mut self, op: OpId, delivered: bool) -> Disposition {
-        if op.incarnation != self.boot.incarnation {
-            return Disposition::Stale;
-        }
-        let Some(claim) = self.replies.under_way.remove(&op.seq) else { return Disposition::Stale };
-        let gone = Verdict::Abandoned { cause: AbandonCause::CallerGone };
-        if let Some(claim) = claim {
-            self.conclude_with(claim, if delivered { Verdict::Replied } else { gone });
-        }
-        Disposition::Accepted
+        self.in_flight.len() as u32
     }
 }

@@ -1,81 +1,49 @@
-//! Shutdown: claim no more, finish or release what is held, within a bounded time.
+//! The deadlines of a shutdown.
 
-use super::Dispatcher;
-use super::claims::{Held, Stage};
-use crate::delivery::Verdict;
-use crate::gate::Caller;
-use crate::io::Fact;
-use crate::store::Claim;
 use crate::time::{Micros, Mono};
 
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shutdown {
-    /// When what still runs is released.
+    /// When running executions are cancelled.
     release_at: Mono,
-    released: bool,
-    /// When to stop even if the store has not taken the last settlements: their leases will run out.
+    is_released: bool,
+    /// When the dispatcher stops even if the store has not answered the last settlements. Their
+    /// leases will expire.
     give_up_at: Mono,
-    stopped: bool,
+    is_stopped: bool,
 }
 
-/// How long the last settlements may take.
-const LAST_SETTLEMENTS: Micros = Micros::from_secs(2);
+/// The longest that a shutdown waits for the answers to its last settlements.
+const LAST_SETTLEMENTS_MAX: Micros = Micros::from_secs(2);
 
 impl Shutdown {
-    pub(super) fn next(&self) -> Option<Mono> {
-        match (self.stopped, self.released) {
+    pub(super) fn new(now: Mono, grace: Micros) -> Self {
+        let release_at = now.plus(grace);
+        Self { release_at, is_released: false, give_up_at: release_at.plus(LAST_SETTLEMENTS_MAX), is_stopped: false }
+    }
+
+    /// The next deadline. `None` after the shutdown.
+    pub(super) fn next_deadline(&self) -> Option<Mono> {
+        match (self.is_stopped, self.is_released) {
             (true, _) => None,
             (false, true) => Some(self.give_up_at),
             (false, false) => Some(self.release_at),
         }
     }
-}
 
-impl Dispatcher {
-    pub(super) fn request_shutdown(&mut self) {
-        if self.shutdown.is_some() {
-            return;
-        }
-        let release_at = self.now.plus(self.config.shutdown_grace());
-        let give_up_at = release_at.plus(LAST_SETTLEMENTS);
-        self.shutdown = Some(Shutdown { release_at, released: false, give_up_at, stopped: false });
-        self.tell(Fact::ShutdownStarted { running: self.gate.running() });
-        self.refuse_waiting_calls();
-        let waits = |held: &&Held| matches!(held.stage, Stage::Queued { .. }) && held.caller == Caller::Async;
-        let queued: Vec<Claim> = self.claims.iter().filter(waits).map(Held::claim).collect();
-        for claim in queued {
-            if let Some(trigger) = self.claims.get_mut(claim).map(|held| held.delivery.trigger_id) {
-                self.lanes.unqueue(trigger, claim.delivery);
-            }
-            self.release(claim);
-        }
+    /// Whether the running executions must be released now. Says so once.
+    pub(super) fn release(&mut self, now: Mono) -> bool {
+        let is_due = !self.is_released && now >= self.release_at;
+        self.is_released |= is_due;
+        is_due
     }
 
-    /// Gives a row back as if it had not been claimed.
-    pub(super) fn release(&mut self, claim: Claim) {
-        self.conclude_with(claim, Verdict::Deferred { delay: Micros::ZERO });
-    }
-
-    pub(super) fn advance_shutdown(&mut self) {
-        let Some(mut shutdown) = self.shutdown else { return };
-        if !shutdown.released && self.now >= shutdown.release_at {
-            shutdown.released = true;
-            while let Some((seq, execution)) = self.executions.first() {
-                self.cancel(seq);
-                match execution.caller {
-                    Caller::Async => self.release(execution.claim),
-                    Caller::Sync => self.end_call(execution),
-                }
-            }
-        }
-        let settled = self.settling.len() == 0 && self.exchanges.is_empty();
-        let replied = self.calls.is_idle() && self.replies.len() == 0;
-        let all_done = self.executions.is_empty() && settled && replied;
-        shutdown.stopped = all_done || self.now >= shutdown.give_up_at;
-        self.shutdown = Some(shutdown);
+    /// Stops if no work is left, or if the last deadline has passed.
+    pub(super) fn advance(&mut self, now: Mono, is_idle: bool) {
+        self.is_stopped = is_idle || now >= self.give_up_at;
     }
 
     pub(super) fn is_stopped(&self) -> bool {
-        self.shutdown.is_some_and(|shutdown| shutdown.stopped)
+        self.is_stopped
     }
 }

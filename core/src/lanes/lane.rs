@@ -1,69 +1,72 @@
-//! One lane: what is known of its rows, how many more it may claim, and where a claim of it begins.
+//! One lane: its known rows, the rows that it wants to claim, and the floor of its next claim.
 
-use super::Budget;
-use crate::names::DeliveryId;
+use crate::names::{DeliveryId, TriggerId};
+use crate::room::{Budget, LaneLoad};
 use crate::time::{Micros, Timestamp};
 use std::collections::{BTreeSet, VecDeque};
 
-/// What one lane is known to be.
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
-    /// The store has a row to claim at this time, as far as is known.
+    /// When the store has the next row to claim, as far as is known.
     pub(super) next_due: Option<Timestamp>,
-    /// Due times of rows that this dispatcher itself put back, at most [`RETRIES_KNOWN_MAX`].
+    /// Due times of rows that this dispatcher put back, at most `RETRIES_KNOWN_MAX`.
     pub(super) retries: BTreeSet<Timestamp>,
-    /// Woken since the last claim was sent: an empty answer to that claim proves nothing.
-    pub(super) woken: bool,
-    /// Nothing that is due much earlier is expected to be there.
+    /// Whether the lane was woken since its last claim was sent. Then an empty answer to that claim
+    /// proves nothing.
+    pub(super) is_woken: bool,
+    /// The latest due time that was claimed. No row is expected to be due much earlier.
     pub(super) last_due: Timestamp,
-    /// When a claim last walked far back for rows that had become visible late.
-    pub(super) walked_back: Timestamp,
+    /// When a claim last looked far back for stragglers.
+    pub(super) last_long_walk: Timestamp,
     pub(super) max_concurrency: Option<u32>,
-    pub(super) window: u32,
-    /// Applied settlements since the window last grew.
-    pub(super) calm: u32,
-    /// Claimed, waiting for a permit.
+    /// The most rows that may run or be settling at once. [`WINDOW_OPEN`] while the lane has no
+    /// conflicts.
+    window: u32,
+    /// Answered settlements since the window last changed.
+    settled_in_window: u32,
+    /// Claimed rows that wait for a permit.
     pub(super) queue: VecDeque<DeliveryId>,
-    /// Executing.
     pub(super) running: u32,
-    /// Executed, their settlement not answered yet.
+    /// Rows with a settlement that has no answer yet.
     pub(super) settling: u32,
-    /// Asked for by claims that are not answered yet.
-    pub(super) asked: u32,
-    /// In `turn`.
-    pub(super) in_turn: bool,
+    /// Rows that claims in flight may bring.
+    pub(super) rows_requested: u32,
+    /// Whether the lane is in `Lanes::turn`.
+    pub(super) is_in_turn: bool,
 }
 
-/// How far behind the last due time claimed a row may be without being late: as long as a small transaction takes from its
-/// first statement to its end. A claim walks over all that was deleted above its floor, and over all that is leased.
+/// How far below the latest claimed due time a claim begins. It covers the time that a small
+/// transaction takes from its first statement to its commit. A claim walks over every deleted row
+/// above its floor, and over every leased one.
 pub(super) const FLOOR_SLACK: Micros = Micros::from_millis(50);
-/// Rows of longer transactions are as far behind, and this seldom a claim of a busy lane looks for them.
+/// How far below it a claim begins that looks for stragglers, the rows of longer transactions.
 pub(super) const STRAGGLER_SLACK: Micros = Micros::from_secs(5);
+/// How often a claim of a busy lane looks for stragglers.
 pub(super) const STRAGGLERS_EVERY: Micros = Micros::from_secs(1);
-pub(super) const WINDOW_OPEN: u32 = u32::MAX;
+const WINDOW_OPEN: u32 = u32::MAX;
 
 impl Default for Lane {
     fn default() -> Self {
         Self {
             next_due: None,
             retries: BTreeSet::new(),
-            woken: false,
+            is_woken: false,
             last_due: Timestamp::EPOCH,
-            walked_back: Timestamp::EPOCH,
+            last_long_walk: Timestamp::EPOCH,
             max_concurrency: None,
             window: WINDOW_OPEN,
-            calm: 0,
+            settled_in_window: 0,
             queue: VecDeque::new(),
             running: 0,
             settling: 0,
-            asked: 0,
-            in_turn: false,
+            rows_requested: 0,
+            is_in_turn: false,
         }
     }
 }
 
 impl Lane {
-    pub(super) fn due_at(&self) -> Option<Timestamp> {
+    fn due_at(&self) -> Option<Timestamp> {
         match (self.next_due, self.retries.first().copied()) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -71,54 +74,89 @@ impl Lane {
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.woken || self.due_at().is_some_and(|at| at <= now)
+        self.is_woken || self.due_at().is_some_and(|at| at <= now)
     }
 
-    pub(super) fn walks_back(&self, now: Timestamp) -> bool {
-        now.since(self.walked_back) >= STRAGGLERS_EVERY
+    pub(super) fn has_claim_in_flight(&self) -> bool {
+        self.rows_requested > 0
     }
 
-    /// Where the next claim begins its walk.
+    fn looks_for_stragglers(&self, now: Timestamp) -> bool {
+        now.since(self.last_long_walk) >= STRAGGLERS_EVERY
+    }
+
+    /// The due time at which the next claim begins.
     pub(super) fn floor(&self, now: Timestamp) -> Timestamp {
-        let slack = if self.walks_back(now) { STRAGGLER_SLACK } else { FLOOR_SLACK };
+        let slack = if self.looks_for_stragglers(now) { STRAGGLER_SLACK } else { FLOOR_SLACK };
         self.last_due.minus(slack).max(Timestamp::EPOCH)
     }
 
-    /// Its rows that are here or on their way.
-    pub(super) fn held(&self) -> u32 {
-        self.ahead().saturating_add(self.settling)
+    pub(super) fn claim_sent(&mut self, now: Timestamp, quota: u32) {
+        self.is_woken = false;
+        if self.looks_for_stragglers(now) {
+            self.last_long_walk = now;
+        }
+        self.retries = self.retries.split_off(&Timestamp(now.0.saturating_add(1)));
+        self.rows_requested = self.rows_requested.saturating_add(quota);
     }
 
-    /// Its rows that are to be executed yet, or are being executed.
-    pub(super) fn ahead(&self) -> u32 {
-        (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.asked)
+    /// Rows that are to be executed, that run, or that claims in flight may bring.
+    fn rows_ahead(&self) -> u32 {
+        (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.rows_requested)
     }
 
-    /// How many more rows it may claim.
-    pub(super) fn wants(&self, budget: Budget) -> u32 {
+    /// Rows that this dispatcher has leased, or that claims in flight may bring.
+    fn rows_leased(&self) -> u32 {
+        self.rows_ahead().saturating_add(self.settling)
+    }
+
+    /// The rows that the next claim should take from the lane: as many as may run at once, and the
+    /// prefetch.
+    pub(super) fn rows_wanted(&self, budget: Budget) -> u32 {
         let at_once = budget.share.min(self.window);
-        let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.ahead());
+        let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.rows_ahead());
         match self.max_concurrency {
-            // Two claims that count the same live leases wait for each other in the store: one at a time.
-            Some(_) if self.asked > 0 => 0,
-            Some(limit) => wanted.min(limit.saturating_sub(self.held())),
+            // Two claims that count the same live leases wait for each other in the store. So one
+            // claim at a time.
+            Some(_) if self.has_claim_in_flight() => 0,
+            Some(limit) => wanted.min(limit.saturating_sub(self.rows_leased())),
             None => wanted,
         }
     }
 
+    /// Rows that are settling count against the window: a handler that starts now could not read
+    /// their writes.
     pub(super) fn may_start(&self, share: u32) -> bool {
-        // What is settling still counts against the window: a start now could not see what that settlement writes.
         self.running < share && self.running.saturating_add(self.settling) < self.window
     }
 
-    /// How many of its rows that are new could start at once. None of them where older ones wait.
-    pub(super) fn room(&self, now: Timestamp, share: u32) -> u32 {
-        let waits = self.is_due(now) || self.asked > 0 || !self.queue.is_empty();
-        let of_share = share.saturating_sub(self.running);
-        if waits { 0 } else { of_share.min(self.window.saturating_sub(self.held())) }
+    pub(super) fn load(&self, trigger: TriggerId, now: Timestamp) -> LaneLoad {
+        LaneLoad {
+            trigger,
+            has_backlog: self.is_due(now) || self.has_claim_in_flight() || !self.queue.is_empty(),
+            running: self.running,
+            window_left: self.window.saturating_sub(self.rows_leased()),
+        }
     }
 
-    pub(super) fn is_forgettable(&self) -> bool {
-        self.held() == 0 && !self.woken && self.due_at().is_none()
+    pub(super) fn settled(&mut self) {
+        self.settling = self.settling.saturating_sub(1);
+        if self.window == WINDOW_OPEN {
+            return;
+        }
+        self.settled_in_window += 1;
+        if self.settled_in_window >= self.window {
+            self.settled_in_window = 0;
+            self.window = self.window.saturating_add(1);
+        }
+    }
+
+    pub(super) fn halve_window(&mut self, at_once: u32) {
+        self.window = (self.window.min(at_once) / 2).max(1);
+        self.settled_in_window = 0;
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.rows_leased() == 0 && !self.is_woken && self.due_at().is_none()
     }
 }

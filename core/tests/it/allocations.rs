@@ -1,4 +1,5 @@
-//! What a delivery costs the core in allocations: it does not depend on the machine, and time does.
+//! The number of allocations that the core makes for a delivery. Unlike time it does not depend on
+//! the machine.
 
 use crate::bench::{claimed, discovered};
 use crate::fixtures::*;
@@ -7,21 +8,22 @@ use std::collections::VecDeque;
 use tidegate_core::*;
 
 const ROWS: i64 = 4_000;
-/// Of a thousand deliveries: each one's `Arc`, and its part of maps and batches.
+/// For 1,000 deliveries: the `Arc` of each, and its part of maps and batches.
 const ALLOCATIONS_MAX: u64 = 1_650;
 
 #[test]
-fn a_delivery_costs_few_allocations() {
+fn a_delivery_needs_few_allocations() {
     let mut dispatcher = Dispatcher::new(config(|spec| spec.gate.permits = 200), boot(), Mono(0));
     let (mut now, mut allocations, mut made) = (Mono(0), 0, 0);
     let mut inputs = VecDeque::from([Input::WakeUp { lanes: vec![TriggerId(1)], discover: false }]);
     let mut outputs = Vec::with_capacity(10_000);
-    // Inputs are made before and outputs are kept where there is room for them: only what the core does is counted.
+    // Inputs are made outside of the measurement, and outputs go to a vector with capacity. So only
+    // allocations of the core are counted.
     while let Some(input) = inputs.pop_front() {
         now = now.plus(Micros(100));
         let mut input = Some(input);
         let counted = measure(|| {
-            dispatcher.handle(now, input.take().expect("it is measured once"));
+            dispatcher.handle(now, input.take().expect("the closure runs once"));
             loop {
                 match dispatcher.poll() {
                     Output::Idle { .. } | Output::Stopped => return,
@@ -41,17 +43,17 @@ fn a_delivery_costs_few_allocations() {
         }
     }
     let view = dispatcher.view();
-    assert_eq!((made, view.held, view.settling), (ROWS, 0, 0), "all were claimed and settled");
+    assert_eq!((made, view.held, view.settling), (ROWS, 0, 0), "every row was claimed and settled");
     let permille = allocations * 1_000 / ROWS as u64;
-    assert!((1_000..=ALLOCATIONS_MAX).contains(&permille), "{permille} allocations for a thousand deliveries");
+    assert!((1_000..=ALLOCATIONS_MAX).contains(&permille), "{permille} allocations for 1,000 deliveries");
 }
 
 fn reply(request: Request, made: &mut i64) -> Reply {
     match request {
         Request::Exchange { claim, .. } => {
-            let asked = claim.iter().map(|quota| i64::from(quota.quota)).sum::<i64>();
+            let requested = claim.iter().map(|quota| i64::from(quota.quota)).sum::<i64>();
             let first = *made;
-            *made = ROWS.min(first + asked);
+            *made = ROWS.min(first + requested);
             claimed((first..*made).map(|id| delivery(1, id)).collect())
         }
         _ if *made < ROWS => discovered(&[(1, NOW)]),

@@ -1,24 +1,28 @@
-//! No sequence of inputs, however absurd, makes the dispatcher panic, hang or run more than the gate allows.
+//! No sequence of inputs makes the dispatcher panic, hang or run more executions than the gate
+//! allows.
 
 use crate::fixtures::*;
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use std::collections::BTreeSet;
 use tidegate_core::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Pass(u64),
-    Wake(Vec<i64>, bool),
-    /// Rows that an emission claims, asked for so long ago.
-    Carry(Vec<(i64, i64, i64, u32, u32)>, u64),
-    /// Answers one of the last calls, or one that never was, with something that may not fit.
+    /// Time passes, in microseconds.
+    PassTime(u64),
+    WakeUp(Vec<i64>, bool),
+    /// Rows of an inline claim, and the age of its transaction in microseconds.
+    InlineClaim(Vec<(i64, i64, i64, u32, u32)>, u64),
+    /// Answers one of the last operations, or an operation that was never started. The answer may
+    /// be of the wrong kind. The number counts operations back from the last one.
     Answer(u64, Answer),
-    End(u64, bool),
-    Gate(u32, u32),
-    /// Somebody calls, so deep in a chain.
+    EndExecution(u64, bool),
+    ChangeGate(u32, u32),
+    /// A call of an inbox at this depth of a chain.
     Call(u64, u32),
-    Hangup(u64),
-    Delivered(u64, bool),
+    HangUp(u64),
+    DeliverReply(u64, bool),
     Shutdown,
 }
 
@@ -29,9 +33,9 @@ enum Answer {
         conflicted: Vec<(i64, i64)>,
         claimed: Vec<(i64, i64, i64, u32, u32)>,
     },
-    /// The rows of callers by their number, and callers who are refused.
+    /// The rows of calls by the number of their inbox, and the refused calls.
     Begin {
-        begun: Vec<(u64, i64, i64)>,
+        rows: Vec<(u64, i64, i64)>,
         refused: Vec<u64>,
     },
     Renew {
@@ -62,7 +66,7 @@ fn answer() -> impl Strategy<Value = Answer> {
         6 => (claims(), claims(), rows())
             .prop_map(|(fenced, conflicted, claimed)| Answer::Exchange { fenced, conflicted, claimed }),
         3 => (prop::collection::vec((0..6_u64, small(), small()), 0..4), prop::collection::vec(0..6_u64, 0..2))
-            .prop_map(|(begun, refused)| Answer::Begin { begun, refused }),
+            .prop_map(|(rows, refused)| Answer::Begin { rows, refused }),
         1 => claims().prop_map(|fenced| Answer::Renew { fenced }),
         2 => prop::collection::vec((0..4_i64, any::<i64>(), limit), 0..4).prop_map(|lanes| Answer::Discover { lanes }),
         1 => Just(Answer::Tick),
@@ -72,15 +76,15 @@ fn answer() -> impl Strategy<Value = Answer> {
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        3 => prop_oneof![9 => 0..2_000_000_u64, 1 => any::<u64>()].prop_map(Step::Pass),
-        3 => (prop::collection::vec(0..4_i64, 0..4), any::<bool>()).prop_map(|(lanes, all)| Step::Wake(lanes, all)),
-        2 => (rows(), 0..20_000_000_u64).prop_map(|(claimed, ago)| Step::Carry(claimed, ago)),
+        3 => prop_oneof![9 => 0..2_000_000_u64, 1 => any::<u64>()].prop_map(Step::PassTime),
+        3 => (prop::collection::vec(0..4_i64, 0..4), any::<bool>()).prop_map(|(lanes, all)| Step::WakeUp(lanes, all)),
+        2 => (rows(), 0..20_000_000_u64).prop_map(|(claimed, ago)| Step::InlineClaim(claimed, ago)),
         8 => (0..8_u64, answer()).prop_map(|(back, answer)| Step::Answer(back, answer)),
-        6 => (0..12_u64, any::<bool>()).prop_map(|(back, ok)| Step::End(back, ok)),
-        1 => (0..8_u32, 0..8_u32).prop_map(|(permits, reserve)| Step::Gate(permits, reserve)),
+        6 => (0..12_u64, any::<bool>()).prop_map(|(back, ok)| Step::EndExecution(back, ok)),
+        1 => (0..8_u32, 0..8_u32).prop_map(|(permits, reserve)| Step::ChangeGate(permits, reserve)),
         3 => (0..6_u64, prop_oneof![9 => 0..3_u32, 1 => Just(99)]).prop_map(|(seq, depth)| Step::Call(seq, depth)),
-        1 => (0..6_u64).prop_map(Step::Hangup),
-        3 => (0..8_u64, any::<bool>()).prop_map(|(back, delivered)| Step::Delivered(back, delivered)),
+        1 => (0..6_u64).prop_map(Step::HangUp),
+        3 => (0..8_u64, any::<bool>()).prop_map(|(back, delivered)| Step::DeliverReply(back, delivered)),
         1 => Just(Step::Shutdown),
     ]
 }
@@ -102,9 +106,9 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
             claimed: claimed.into_iter().map(to_delivery).collect(),
             woken_lanes: vec![TriggerId(1)],
         }),
-        Answer::Begin { begun, refused } => Reply::BeginCalls(BeginCallsReply {
+        Answer::Begin { rows, refused } => Reply::BeginCalls(BeginCallsReply {
             now: NOW,
-            deliveries: begun
+            deliveries: rows
                 .into_iter()
                 .map(|(seq, id, lease)| Delivery {
                     lease: Lease(lease),
@@ -137,86 +141,134 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
     })
 }
 
+/// A dispatcher with the model that its outputs are checked against.
+struct Model {
+    dispatcher: Dispatcher,
+    now: Mono,
+    limits: GateLimits,
+    /// The most permits since the last begin. A call is admitted before its row is written, so a
+    /// later and lower limit does not bound it.
+    permits_for_calls: u32,
+    last_seq: u64,
+    running: BTreeSet<OpId>,
+    async_ops: BTreeSet<OpId>,
+}
+
+impl Model {
+    fn new() -> Self {
+        let limits = GateLimits { permits: 4, sync_reserve: 0 };
+        Self {
+            dispatcher: Dispatcher::new(config(|_| ()), boot(), Mono(0)),
+            now: Mono(0),
+            limits,
+            permits_for_calls: limits.permits,
+            last_seq: 0,
+            running: BTreeSet::new(),
+            async_ops: BTreeSet::new(),
+        }
+    }
+
+    fn input(&mut self, step: Step) -> Input {
+        let seq = self.last_seq;
+        let op = |back: u64| OpId { incarnation: boot().incarnation, seq: seq.saturating_sub(back) };
+        match step {
+            Step::PassTime(by) => {
+                self.now = self.now.plus(Micros(by));
+                Input::Tick
+            }
+            Step::WakeUp(lanes, discover) => {
+                Input::WakeUp { lanes: lanes.into_iter().map(TriggerId).collect(), discover }
+            }
+            Step::InlineClaim(claimed, ago) => Input::InlineClaim {
+                claimed: claimed.into_iter().map(to_delivery).collect(),
+                begun_at: Mono(self.now.0.saturating_sub(ago)),
+            },
+            Step::Answer(back, answer) => Input::StoreAnswered { op: op(back), result: to_result(answer) },
+            Step::EndExecution(back, ok) => {
+                let outcome = if ok { succeeded() } else { failed(ExecError::ScriptError) };
+                Input::ExecutionEnded { op: op(back), outcome }
+            }
+            Step::ChangeGate(permits, sync_reserve) => {
+                Input::GateChanged { limits: GateLimits { permits, sync_reserve } }
+            }
+            Step::Call(seq, depth) => Input::SyncCalled { call: std::sync::Arc::new(call(seq, depth)) },
+            Step::HangUp(seq) => Input::CallerGone { inbox: caller(seq) },
+            Step::DeliverReply(back, delivered) => Input::ReplyDelivered { op: op(back), delivered },
+            Step::Shutdown => Input::ShutdownRequested,
+        }
+    }
+
+    fn handle(&mut self, input: Input) -> Result<(), TestCaseError> {
+        let (ended, changed) = match &input {
+            Input::ExecutionEnded { op, .. } => (Some(*op), None),
+            Input::GateChanged { limits } => (None, Some(*limits)),
+            _ => (None, None),
+        };
+        let disposition = self.dispatcher.handle(self.now, input);
+        if disposition == Disposition::Accepted {
+            self.limits = changed.unwrap_or(self.limits);
+            self.permits_for_calls = self.permits_for_calls.max(self.limits.permits);
+        }
+        if let Some(op) = ended {
+            prop_assert_eq!(self.running.remove(&op), disposition == Disposition::Accepted);
+        }
+        Ok(())
+    }
+
+    fn poll_until_idle(&mut self) -> Result<(), TestCaseError> {
+        for _ in 1..10_000 {
+            match self.dispatcher.poll() {
+                Output::Action(action) => self.check(action)?,
+                Output::Fact(_) => {}
+                Output::Idle { wake_at, .. } => {
+                    prop_assert!(wake_at.is_none_or(|at| at > self.now || self.now == Mono(u64::MAX)));
+                    return Ok(());
+                }
+                Output::Stopped => return Ok(()),
+            }
+        }
+        Err(TestCaseError::fail("10,000 polls did not return Idle"))
+    }
+
+    fn check(&mut self, action: Action) -> Result<(), TestCaseError> {
+        match action {
+            Action::Execute { op, delivery } => {
+                prop_assert!(self.running.insert(op));
+                let is_call = delivery.reply_to.is_some();
+                let permits = if is_call { self.permits_for_calls } else { self.limits.permits };
+                prop_assert!(self.running.len() as u32 <= permits, "{} executions run", self.running.len());
+                if !is_call {
+                    self.async_ops.insert(op);
+                    let count = self.async_ops.intersection(&self.running).count() as u32;
+                    prop_assert!(count <= self.limits.for_async(), "{count} async executions run");
+                }
+                self.last_seq = self.last_seq.max(op.seq);
+            }
+            Action::Cancel { op } => prop_assert!(self.running.remove(&op)),
+            Action::CallStore { op, request } => {
+                if let Request::BeginCalls { .. } = request {
+                    self.permits_for_calls = self.limits.permits;
+                }
+                self.last_seq = self.last_seq.max(op.seq);
+            }
+            Action::Reply { op, .. } => self.last_seq = self.last_seq.max(op.seq),
+        }
+        Ok(())
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn nothing_makes_it_panic_or_pass_its_permits(steps in prop::collection::vec(step(), 1..120)) {
-        let mut dispatcher = Dispatcher::new(config(|_| ()), boot(), Mono(0));
-        let mut now = Mono(0);
-        let mut limits = GateLimits { permits: 4, sync_reserve: 0 };
-        // A caller is admitted before its row is written: the limits of then count, and any that came since.
-        let mut for_calls = limits.permits;
-        let (mut last_seq, mut running, mut of_lanes) = (0_u64, BTreeSet::new(), BTreeSet::new());
+    fn no_inputs_make_it_panic_or_exceed_its_permits(steps in prop::collection::vec(step(), 1..120)) {
+        let mut model = Model::new();
         for step in steps {
-            let op = |back: u64| OpId { incarnation: boot().incarnation, seq: last_seq.saturating_sub(back) };
-            let input = match step {
-                Step::Pass(by) => { now = now.plus(Micros(by)); Input::Tick }
-                Step::Wake(lanes, discover) => {
-                    Input::WakeUp { lanes: lanes.into_iter().map(TriggerId).collect(), discover }
-                }
-                Step::Carry(claimed, ago) => Input::InlineClaim {
-                    claimed: claimed.into_iter().map(to_delivery).collect(),
-                    begun_at: Mono(now.0.saturating_sub(ago)),
-                },
-                Step::Answer(back, answer) => Input::StoreAnswered { op: op(back), result: to_result(answer) },
-                Step::End(back, ok) => {
-                    let outcome = if ok { succeeded() } else { failed(ExecError::ScriptError) };
-                    Input::ExecutionEnded { op: op(back), outcome }
-                }
-                Step::Gate(permits, sync_reserve) => Input::GateChanged { limits: GateLimits { permits, sync_reserve } },
-                Step::Call(seq, depth) => Input::SyncCalled { call: std::sync::Arc::new(call(seq, depth)) },
-                Step::Hangup(seq) => Input::CallerGone { inbox: caller(seq) },
-                Step::Delivered(back, delivered) => Input::ReplyDelivered { op: op(back), delivered },
-                Step::Shutdown => Input::ShutdownRequested,
-            };
-            let (ended, changed) = match &input {
-                Input::ExecutionEnded { op, .. } => (Some(*op), None),
-                Input::GateChanged { limits } => (None, Some(*limits)),
-                _ => (None, None),
-            };
-            let disposition = dispatcher.handle(now, input);
-            if disposition == Disposition::Accepted {
-                limits = changed.unwrap_or(limits);
-                for_calls = for_calls.max(limits.permits);
-            }
-            if let Some(op) = ended {
-                prop_assert_eq!(running.remove(&op), disposition == Disposition::Accepted);
-            }
-            let mut polls = 0;
-            loop {
-                polls += 1;
-                prop_assert!(polls < 10_000, "poll never says Idle");
-                match dispatcher.poll() {
-                    Output::Action(Action::Execute { op, delivery }) => {
-                        prop_assert!(running.insert(op));
-                        let permits = if delivery.reply_to.is_some() { for_calls } else { limits.permits };
-                        prop_assert!(running.len() as u32 <= permits, "{} run", running.len());
-                        if delivery.reply_to.is_none() {
-                            of_lanes.insert(op);
-                            let of_lanes = of_lanes.intersection(&running).count() as u32;
-                            prop_assert!(of_lanes <= limits.for_async(), "{of_lanes} async ones run");
-                        }
-                        last_seq = last_seq.max(op.seq);
-                    }
-                    Output::Action(Action::Cancel { op }) => prop_assert!(running.remove(&op)),
-                    Output::Action(Action::CallStore { op, request }) => {
-                        if let Request::BeginCalls { .. } = request {
-                            for_calls = limits.permits;
-                        }
-                        last_seq = last_seq.max(op.seq);
-                    }
-                    Output::Action(Action::Reply { op, .. }) => last_seq = last_seq.max(op.seq),
-                    Output::Fact(_) => {}
-                    Output::Idle { wake_at, .. } => {
-                        prop_assert!(wake_at.is_none_or(|at| at > now || now == Mono(u64::MAX)));
-                        break;
-                    }
-                    Output::Stopped => break,
-                }
-            }
-            // A call whose row is being written has its permit already.
-            prop_assert!(dispatcher.view().running as usize >= running.len());
+            let input = model.input(step);
+            model.handle(input)?;
+            model.poll_until_idle()?;
+            // A call that begins has its permit before its execution starts.
+            prop_assert!(model.dispatcher.view().running as usize >= model.running.len());
         }
     }
 }

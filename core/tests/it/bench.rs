@@ -1,4 +1,4 @@
-//! A dispatcher on a bench: one input goes in, all that comes out is looked at.
+//! A dispatcher under test: a test sends one input and looks at every output.
 
 use crate::fixtures::*;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ pub(crate) struct Bench {
     pub(crate) now: Mono,
 }
 
-/// What came out until `Idle`, facts apart.
+/// The outputs of a dispatcher until `Idle`: actions and facts, each in their order.
 pub(crate) struct Drained {
     pub(crate) actions: Vec<Action>,
     pub(crate) facts: Vec<Fact>,
@@ -55,7 +55,7 @@ impl Bench {
         self.after(Micros(1_000), Input::ExecutionEnded { op, outcome })
     }
 
-    /// Past the first discovery, which finds nothing.
+    /// A dispatcher after its first discovery, which found no lane.
     pub(crate) fn started(config: Config) -> Self {
         let mut bench = Self::new(config);
         let op = only_discover(&bench.drain());
@@ -63,12 +63,12 @@ impl Bench {
         bench
     }
 
-    /// With these deliveries running; the ops of their executions.
+    /// A dispatcher that executes these deliveries, and the operations of the executions.
     pub(crate) fn running(config: Config, deliveries: Vec<Delivery>) -> (Self, Vec<OpId>) {
         let mut bench = Self::started(config);
         let lanes = deliveries.iter().map(|delivery| delivery.trigger_id).collect();
-        let asked = bench.after(Micros(1), Input::WakeUp { lanes, discover: false });
-        let (op, _, _) = only_exchange(&asked);
+        let woken = bench.after(Micros(1), Input::WakeUp { lanes, discover: false });
+        let (op, _, _) = only_exchange(&woken);
         let started = bench.answer(op, claimed(deliveries));
         (bench, executions(&started).into_iter().map(|(op, _)| op).collect())
     }

@@ -1,4 +1,5 @@
-//! Sync calls, output by output: each ends as exactly one of refused before anything was written, replied, abandoned.
+//! Sync calls, output by output. Each ends in exactly one of three ways: refused before anything
+//! was written, replied, or abandoned.
 
 use crate::bench::*;
 use crate::fixtures::*;
@@ -27,15 +28,15 @@ fn replies(drained: &Drained) -> Vec<(OpId, u64, SyncReply)> {
     drained.actions.iter().filter_map(of).collect()
 }
 
-/// The only reply, which is a failure: to whom, its class, and whether it says when to come again.
+/// The only reply, which is a failure: its inbox, its class, and whether it has a `retry_after`.
 fn only_refusal(drained: &Drained) -> (u64, ExecError, bool) {
     let replies = replies(drained);
     let [(_, seq, SyncReply { result: Err(failure), .. })] = &replies[..] else { panic!("{replies:?}") };
     (*seq, failure.error, failure.retry_after.is_some())
 }
 
-fn begin(begun: Vec<Delivery>) -> Reply {
-    Reply::BeginCalls(BeginCallsReply { now: NOW, deliveries: begun, refused: Vec::new(), repeated: Vec::new() })
+fn begin(deliveries: Vec<Delivery>) -> Reply {
+    Reply::BeginCalls(BeginCallsReply { now: NOW, deliveries, refused: Vec::new(), repeated: Vec::new() })
 }
 
 fn response(status: u16) -> Outcome {
@@ -61,25 +62,25 @@ fn deliver(bench: &mut Bench, op: OpId, delivered: bool) -> Drained {
     bench.after(Micros(100), Input::ReplyDelivered { op, delivered })
 }
 
-/// Call 1 is executing, as delivery 1.
+/// A dispatcher that executes call 1 as delivery 1.
 fn running_call(config: Config) -> (Bench, Delivery, OpId) {
     let mut bench = Bench::started(config);
     let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
-    let row = begun(1, 1);
+    let row = call_delivery(1, 1);
     let started = bench.answer(op, begin(vec![row.clone()]));
     let execution = executions(&started)[0].0;
     (bench, row, execution)
 }
 
 #[test]
-fn a_call_is_begun_at_once_its_effects_are_settled_before_its_reply_and_its_row_goes_last() {
+fn a_call_begins_at_once_then_its_effects_are_settled_then_it_is_replied_then_its_row_is_deleted() {
     let mut bench = Bench::started(config(|_| ()));
     let drained = bench.after(Micros(1), called(1));
     assert_eq!(drained.actions.len(), 1, "{:?}", drained.actions);
     let (op, calls) = only_begin(&drained);
     assert_eq!(calls, [call(1, 0)]);
 
-    let row = begun(1, 1);
+    let row = call_delivery(1, 1);
     let drained = bench.answer(op, begin(vec![row.clone()]));
     let [(execution, delivery)] = &executions(&drained)[..] else { panic!("{:?}", drained.actions) };
     assert_eq!((**delivery).clone(), row);
@@ -87,7 +88,7 @@ fn a_call_is_begun_at_once_its_effects_are_settled_before_its_reply_and_its_row_
     let drained = bench.end(*execution, response(201));
     let (op, settle, claim) = only_exchange(&drained);
     assert_eq!(settle, [verdict(&row, executed(None, 201, effects()))]);
-    assert_eq!((claim, replies(&drained)), (vec![], vec![]), "nothing is said before it is committed");
+    assert_eq!((claim, replies(&drained)), (vec![], vec![]), "no reply goes before the settlement is committed");
 
     let drained = bench.answer(op, exchanged());
     let [(op, 1, reply)] = &replies(&drained)[..] else { panic!("{:?}", drained.actions) };
@@ -106,32 +107,32 @@ fn a_call_is_begun_at_once_its_effects_are_settled_before_its_reply_and_its_row_
 }
 
 #[test]
-fn calls_that_come_while_others_are_begun_are_begun_together() {
+fn calls_that_arrive_while_a_begin_is_in_flight_share_the_next_begin() {
     let mut bench = Bench::started(config(|_| ()));
     let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
     for seq in 2..=3 {
         assert_eq!(bench.after(Micros(1), called(seq)).actions, vec![]);
     }
-    let (_, calls) = only_begin(&bench.answer(op, begin(vec![begun(1, 1)])));
+    let (_, calls) = only_begin(&bench.answer(op, begin(vec![call_delivery(1, 1)])));
     assert_eq!(calls, [call(2, 0), call(3, 0)]);
 }
 
 #[test]
-fn async_work_leaves_the_reserve_to_callers_and_they_share_one_gate() {
+fn async_work_leaves_the_reserve_free_for_sync_calls() {
     let gate = GateLimits { permits: 3, sync_reserve: 1 };
     let (mut bench, ops) = Bench::running(config(|c| c.gate = gate), (0..2).map(|n| delivery(n, n)).collect());
     assert_eq!(ops.len(), 2);
     let (op, calls) = only_begin(&bench.after(Micros(1), called(1)));
     assert_eq!(calls.len(), 1);
-    assert_eq!(bench.after(Micros(1), called(2)).actions, vec![], "it waits: nothing is written of it");
-    bench.answer(op, begin(vec![begun(1, 10)]));
+    assert_eq!(bench.after(Micros(1), called(2)).actions, vec![], "the call waits, and nothing is written for it");
+    bench.answer(op, begin(vec![call_delivery(1, 10)]));
     assert_eq!((bench.dispatcher.view().running, bench.dispatcher.view().calls_waiting), (3, 1));
     let (_, calls) = only_begin(&bench.end(ops[0], succeeded()));
-    assert_eq!(calls, [call(2, 0)], "the permit goes to the one who waits");
+    assert_eq!(calls, [call(2, 0)], "the free permit goes to the waiting call");
 }
 
 #[test]
-fn a_caller_that_finds_no_permit_in_time_is_refused_and_told_when_to_come_again() {
+fn a_call_that_gets_no_permit_in_time_is_refused_with_a_retry_after() {
     let config = config(|c| (c.gate.permits, c.sync_wait_ms_max, c.sync_queue_max) = (1, 40, 1));
     let (mut bench, ..) = running_call(config);
     let drained = bench.after(Micros(0), called(2));
@@ -145,7 +146,7 @@ fn a_caller_that_finds_no_permit_in_time_is_refused_and_told_when_to_come_again(
 }
 
 #[test]
-fn what_a_store_refuses_to_begin_is_told_and_frees_its_permit() {
+fn a_call_that_the_store_refuses_is_replied_and_frees_its_permit() {
     for (refusal, error) in [
         (Refusal::Gone, ExecError::HandlerMissing),
         (Refusal::Paused, ExecError::Overloaded),
@@ -171,7 +172,7 @@ fn what_a_store_refuses_to_begin_is_told_and_frees_its_permit() {
 }
 
 #[test]
-fn a_call_at_the_end_of_too_deep_a_chain_is_refused() {
+fn a_call_in_a_chain_that_is_too_deep_is_refused() {
     let mut bench = Bench::started(config(|_| ()));
     let drained = bench.after(Micros(1), Input::SyncCalled { call: Arc::new(call(1, 17)) });
     assert_eq!(only_refusal(&drained), (1, ExecError::LoopRefused, false));
@@ -180,7 +181,7 @@ fn a_call_at_the_end_of_too_deep_a_chain_is_refused() {
 }
 
 #[test]
-fn a_caller_that_hangs_up_before_its_row_is_written_leaves_no_trace() {
+fn nothing_is_written_for_a_caller_that_hangs_up_before_its_call_begins() {
     let (mut bench, ..) = running_call(config(|c| c.gate.permits = 1));
     bench.after(Micros(1), called(2));
     let drained = bench.after(Micros(1), Input::CallerGone { inbox: caller(2) });
@@ -190,11 +191,11 @@ fn a_caller_that_hangs_up_before_its_row_is_written_leaves_no_trace() {
 }
 
 #[test]
-fn a_caller_that_hangs_up_while_its_row_is_written_is_abandoned_unexecuted() {
+fn a_call_whose_caller_hangs_up_while_it_begins_is_abandoned_and_not_executed() {
     let mut bench = Bench::started(config(|_| ()));
     let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
     bench.after(Micros(1), Input::CallerGone { inbox: caller(1) });
-    let row = begun(1, 1);
+    let row = call_delivery(1, 1);
     let drained = bench.answer(op, begin(vec![row.clone()]));
     let gone = Verdict::Abandoned { cause: AbandonCause::CallerGone };
     assert_eq!(only_exchange(&drained).1, [verdict(&row, gone)]);
@@ -202,9 +203,13 @@ fn a_caller_that_hangs_up_while_its_row_is_written_is_abandoned_unexecuted() {
 }
 
 #[test]
-fn a_caller_that_hangs_up_during_the_execution_is_abandoned_with_its_effects_kept() {
+fn a_call_whose_caller_hangs_up_while_it_runs_is_settled_and_then_abandoned() {
     let (mut bench, row, execution) = running_call(config(|_| ()));
-    assert_eq!(bench.after(Micros(1), Input::CallerGone { inbox: caller(1) }).actions, vec![], "it is not cancelled");
+    assert_eq!(
+        bench.after(Micros(1), Input::CallerGone { inbox: caller(1) }).actions,
+        vec![],
+        "the execution is not cancelled"
+    );
     let (op, settle, _) = only_exchange(&bench.end(execution, response(200)));
     assert_eq!(settle, [verdict(&row, executed(None, 200, effects()))]);
     let (reply, ..) = replies(&bench.answer(op, exchanged()))[0];
@@ -218,12 +223,12 @@ fn a_caller_that_hangs_up_during_the_execution_is_abandoned_with_its_effects_kep
 }
 
 #[test]
-fn a_begin_that_was_not_applied_is_tried_again_and_one_of_unknown_fate_never() {
+fn a_begin_that_was_not_applied_is_sent_again_and_a_begin_of_unknown_fate_is_not() {
     let mut bench = Bench::started(config(|_| ()));
     let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
     let drained = bench.fail(op, unavailable());
     assert_eq!(replies(&drained), vec![]);
-    assert_eq!(bench.dispatcher.view().running, 0, "its permit is free meanwhile");
+    assert_eq!(bench.dispatcher.view().running, 0, "its permit is free until the next begin");
     let (op, calls) = only_begin(&bench.after(Micros::from_millis(100), Input::Tick));
     assert_eq!(calls, [call(1, 0)]);
     let drained = bench.fail(op, StoreError::unknown("reset"));
@@ -234,7 +239,7 @@ fn a_begin_that_was_not_applied_is_tried_again_and_one_of_unknown_fate_never() {
 }
 
 #[test]
-fn a_failure_is_told_with_its_status_and_applies_nothing() {
+fn a_failure_is_replied_with_its_status_and_applies_no_effects() {
     for (outcome, error, status) in [
         (failed(ExecError::ScriptError), ExecError::ScriptError, 500),
         (failed(ExecError::ScriptUnavailable), ExecError::ScriptUnavailable, 503),
@@ -254,7 +259,7 @@ fn a_failure_is_told_with_its_status_and_applies_nothing() {
 }
 
 #[test]
-fn conflicting_effects_run_again_at_once_and_are_told_after_twenty_times() {
+fn a_call_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty_times() {
     let (mut bench, row, mut execution) = running_call(config(|_| ()));
     for _ in 0..20 {
         let (op, ..) = only_exchange(&bench.end(execution, response(200)));
@@ -284,13 +289,13 @@ fn calls_that_conflicted_run_again_one_at_a_time() {
     let mut bench = Bench::started(config(|_| ()));
     let (op, _) = only_begin(&bench.after(Micros(1), called(1)));
     bench.after(Micros(1), called(2));
-    let (first, second) = (begun(1, 1), begun(2, 2));
+    let (first, second) = (call_delivery(1, 1), call_delivery(2, 2));
     let drained = bench.answer(op, begin(vec![first.clone()]));
     let mut running = vec![executions(&drained)[0].0];
     let drained = bench.answer(only_begin(&drained).0, begin(vec![second.clone()]));
     running.push(executions(&drained)[0].0);
     let (op, ..) = only_exchange(&bench.end(running[0], response(200)));
-    assert_eq!(bench.end(running[1], response(200)).actions, vec![], "it goes with the next exchange");
+    assert_eq!(bench.end(running[1], response(200)).actions, vec![], "its settlement goes with the next exchange");
     let conflict = |claim| {
         Reply::Exchange(ExchangeReply {
             now: NOW,
@@ -303,14 +308,14 @@ fn calls_that_conflicted_run_again_one_at_a_time() {
     let drained = bench.answer(op, conflict(first.claim()));
     let again = executions(&drained)[0].0;
     let drained = bench.answer(only_exchange(&drained).0, conflict(second.claim()));
-    assert_eq!(executions(&drained), [], "the first one is still running");
+    assert_eq!(executions(&drained), [], "the first call still runs");
     let (op, ..) = only_exchange(&bench.end(again, response(200)));
     let drained = bench.answer(op, exchanged());
-    assert_eq!((replies(&drained).len(), executions(&drained).len()), (1, 1), "now the second one runs");
+    assert_eq!((replies(&drained).len(), executions(&drained).len()), (1, 1), "the second call runs after the first");
 }
 
 #[test]
-fn a_caller_whose_row_was_taken_away_is_told_that_it_is_lost() {
+fn a_caller_whose_row_was_claimed_by_another_daemon_gets_the_error_lost() {
     let (mut bench, row, execution) = running_call(config(|_| ()));
     let (op, ..) = only_exchange(&bench.end(execution, response(200)));
     let fenced = vec![claim_of(&row)];
@@ -321,7 +326,7 @@ fn a_caller_whose_row_was_taken_away_is_told_that_it_is_lost() {
 }
 
 #[test]
-fn an_execution_that_overran_is_told_as_a_timeout() {
+fn an_execution_that_overran_is_replied_as_a_timeout() {
     let (mut bench, ..) = running_call(config(|c| c.overrun_ms = 100));
     let drained = bench.after(Micros::from_millis(1_100), Input::Tick);
     assert!(drained.actions.iter().any(|action| matches!(action, Action::Cancel { .. })));
@@ -331,14 +336,14 @@ fn an_execution_that_overran_is_told_as_a_timeout() {
 }
 
 #[test]
-fn a_shutdown_refuses_who_waits_and_answers_whoever_runs_too_long() {
+fn a_shutdown_refuses_waiting_calls_and_replies_to_calls_that_run_too_long() {
     let (mut bench, row, _) = running_call(config(|c| (c.gate.permits, c.shutdown_grace_ms) = (1, 500)));
     bench.after(Micros(1), called(2));
     let drained = bench.after(Micros(1), Input::ShutdownRequested);
     assert_eq!(only_refusal(&drained).1, ExecError::Overloaded);
     deliver(&mut bench, replies(&drained)[0].0, true);
     let drained = bench.after(Micros(1), called(3));
-    assert_eq!(only_refusal(&drained).0, 3, "and who comes now");
+    assert_eq!(only_refusal(&drained).0, 3, "a call that arrives during the shutdown is refused");
     deliver(&mut bench, replies(&drained)[0].0, false);
 
     let drained = bench.after(Micros::from_millis(500), Input::Tick);
@@ -360,24 +365,24 @@ fn a_second_call_of_one_inbox_is_rejected() {
 }
 
 #[test]
-fn a_keyed_call_keeps_its_reply_and_a_repeated_one_gets_it() {
+fn the_store_keeps_the_reply_of_a_keyed_call_for_its_repetition() {
     let key = IdempotencyKey { key: "k".to_owned(), digest: "d".to_owned() };
     let keyed = |seq| Arc::new(SyncCall { idempotency_key: Some(key.clone()), ..call(seq, 0) });
     for (outcome, kept) in [(response(201), Some(201)), (failed(ExecError::ScriptError), None)] {
         let mut bench = Bench::started(config(|_| ()));
         let (op, _) = only_begin(&bench.after(Micros(1), Input::SyncCalled { call: keyed(1) }));
-        let execution = executions(&bench.answer(op, begin(vec![begun(1, 1)])))[0].0;
+        let execution = executions(&bench.answer(op, begin(vec![call_delivery(1, 1)])))[0].0;
         let (op, settle, _) = only_exchange(&bench.end(execution, outcome));
         let Verdict::Executed { reply, .. } = &settle[0].verdict else { panic!("{settle:?}") };
         assert_eq!(reply.as_ref().map(|reply| reply.status), kept);
         bench.answer(op, exchanged());
 
-        let told = SyncReply { execution: Some(begun(1, 1).claim()), result: Ok(None) };
+        let earlier = SyncReply { execution: Some(call_delivery(1, 1).claim()), result: Ok(None) };
         let (op, _) = only_begin(&bench.after(Micros(1), Input::SyncCalled { call: keyed(2) }));
-        let repeated = vec![(caller(2), told.clone())];
+        let repeated = vec![(caller(2), earlier.clone())];
         let drained = bench
             .answer(op, Reply::BeginCalls(BeginCallsReply { now: NOW, deliveries: vec![], refused: vec![], repeated }));
-        assert_eq!(replies(&drained).pop().map(|(_, seq, reply)| (seq, reply)), Some((2, told)));
+        assert_eq!(replies(&drained).pop().map(|(_, seq, reply)| (seq, reply)), Some((2, earlier)));
         assert_eq!((bench.dispatcher.view().running, executions(&drained)), (0, vec![]));
     }
 }

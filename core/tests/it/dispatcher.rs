@@ -1,11 +1,11 @@
-//! The dispatcher, output by output: an extra one is as wrong as a missing one.
+//! The dispatcher, output by output. An extra output is as wrong as a missing one.
 
 use crate::bench::*;
 use crate::fixtures::*;
 use tidegate_core::*;
 
 #[test]
-fn at_first_it_discovers_and_then_polls() {
+fn the_first_action_is_a_discovery_and_the_next_follows_after_the_poll_interval() {
     let mut bench = Bench::new(config(|_| ()));
     let op = only_discover(&bench.drain());
     let drained = bench.answer(op, discovered(&[]));
@@ -16,17 +16,17 @@ fn at_first_it_discovers_and_then_polls() {
 }
 
 #[test]
-fn a_wake_is_claimed_at_once_executed_and_settled() {
+fn a_wake_up_is_followed_by_a_claim_an_execution_and_a_settlement() {
     let mut bench = Bench::started(config(|_| ()));
     let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false });
     let (op, settle, claim) = only_exchange(&drained);
     assert_eq!(settle, []);
-    let share = 3; // of four permits one is left to other lanes
+    let share = 3; // One of four permits is left to other lanes.
     assert_eq!(claim, [LaneQuota { trigger: TriggerId(1), quota: share, floor: Timestamp::EPOCH }]);
 
     let drained = bench.answer(op, claimed(vec![delivery(1, 1)]));
     let [(op, _)] = executions(&drained)[..] else { panic!("{:?}", drained.actions) };
-    assert_eq!(drained.actions.len(), 1, "fewer rows than asked for: the lane is empty");
+    assert_eq!(drained.actions.len(), 1, "fewer rows than the quota: the lane has no more");
 
     let drained = bench.end(op, succeeded());
     let (op, settle, claim) = only_exchange(&drained);
@@ -39,10 +39,11 @@ fn a_wake_is_claimed_at_once_executed_and_settled() {
 }
 
 #[test]
-fn what_finishes_during_an_exchange_goes_with_the_next() {
+fn settlements_that_are_queued_during_an_exchange_go_with_the_next() {
     let deliveries: Vec<Delivery> = (1..=3).map(|id| delivery(1, id)).collect();
     let (mut bench, ops) = Bench::running(config(|_| ()), deliveries.clone());
-    // Three were asked for and three came, so the lane may have more: the permit that is left belongs to other lanes.
+    // The quota was three and three rows came, so the lane may have more. The fourth permit is for
+    // other lanes.
     let (exchange, settle, _) = only_exchange(&bench.end(ops[0], succeeded()));
     assert_eq!(settle.len(), 1);
     assert_eq!(bench.end(ops[1], succeeded()).actions, []);
@@ -52,7 +53,7 @@ fn what_finishes_during_an_exchange_goes_with_the_next() {
 }
 
 #[test]
-fn a_slow_lane_leaves_a_permit_to_the_others() {
+fn a_slow_lane_leaves_a_permit_to_other_lanes() {
     let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
     assert_eq!(ops.len(), 3);
     let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1), TriggerId(2)], discover: false });
@@ -63,7 +64,8 @@ fn a_slow_lane_leaves_a_permit_to_the_others() {
     assert_eq!(bench.dispatcher.view().running, 4);
 }
 
-/// Rows that were claimed ahead for a lane, when its handlers were still quick, wait for that lane's own permits.
+/// Rows that were claimed ahead while the handlers of their lane were fast wait for the share of
+/// that lane.
 #[test]
 fn rows_claimed_ahead_take_no_permit_from_another_lane() {
     let ahead = (0..76).map(|id| delivery(1, id)).collect();
@@ -97,7 +99,7 @@ fn a_store_failure_backs_off_and_sends_the_same_settlements_again() {
 }
 
 #[test]
-fn conflicting_effects_run_again_at_once_and_count_an_attempt_after_twenty_times() {
+fn a_delivery_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty_times() {
     let (mut bench, ops) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);
     let mut execution = ops[0];
     for times in 1..=21 {
@@ -124,7 +126,7 @@ fn conflicting_effects_run_again_at_once_and_count_an_attempt_after_twenty_times
 }
 
 #[test]
-fn too_deep_a_chain_is_dropped_without_being_executed() {
+fn a_delivery_of_an_event_that_is_too_deep_is_dropped_and_not_executed() {
     let mut bench = Bench::started(config(|_| ()));
     let (op, _, _) =
         only_exchange(&bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false }));
@@ -136,7 +138,7 @@ fn too_deep_a_chain_is_dropped_without_being_executed() {
 }
 
 #[test]
-fn claims_are_renewed_thrice_within_a_lease_and_a_lost_one_is_cancelled() {
+fn a_claim_is_renewed_three_times_within_a_lease_and_a_lost_claim_is_cancelled() {
     let (mut bench, ops) = {
         let patient = Delivery { timeout: Micros::from_secs(60), ..delivery(1, 1) };
         Bench::running(config(|c| c.lease_ms = 3_000), vec![patient])
@@ -170,7 +172,7 @@ fn claims_are_renewed_thrice_within_a_lease_and_a_lost_one_is_cancelled() {
 }
 
 #[test]
-fn an_execution_that_does_not_end_is_written_off_as_a_timeout() {
+fn an_execution_that_does_not_end_is_settled_as_a_timeout() {
     let (mut bench, ops) = Bench::running(config(|c| c.overrun_ms = 500), vec![delivery(1, 1)]);
     let drained = bench.after(Micros::from_millis(1_500), Input::Tick);
     assert!(drained.actions.contains(&Action::Cancel { op: ops[0] }));
@@ -181,17 +183,17 @@ fn an_execution_that_does_not_end_is_written_off_as_a_timeout() {
 }
 
 #[test]
-fn what_finds_no_permit_for_too_long_is_deferred_with_its_attempt_given_back() {
+fn a_row_that_waits_too_long_for_a_permit_is_deferred() {
     let (mut bench, _) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
     let limits = GateLimits { permits: 1, sync_reserve: 0 };
     let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(2)], discover: false });
     let (op, _, _) = only_exchange(&drained);
     bench.after(Micros(1), Input::GateChanged { limits });
     let drained = bench.answer(op, claimed(vec![delivery(2, 9)]));
-    assert!(executions(&drained).is_empty(), "the gate was lowered below what runs");
+    assert!(executions(&drained).is_empty(), "the limits are below the number of running executions");
     assert_eq!(bench.dispatcher.view().queued, 1);
 
-    // Past the wait for a permit, but not past the timeouts of what runs.
+    // After the wait for a permit, and before the timeouts of the running executions.
     let drained = bench.after(Micros::from_millis(1_000), Input::Tick);
     let (_, settle, _) = only_exchange(&drained);
     let [Settlement { verdict: Verdict::Deferred { delay }, .. }] = settle[..] else { panic!("{settle:?}") };
@@ -199,13 +201,15 @@ fn what_finds_no_permit_for_too_long_is_deferred_with_its_attempt_given_back() {
 }
 
 #[test]
-fn shutdown_releases_what_waits_finishes_what_runs_and_stops() {
+fn a_shutdown_releases_waiting_rows_finishes_running_executions_and_stops() {
     let limits = GateLimits { permits: 2, sync_reserve: 0 };
     let mut bench = Bench::started(config(|c| c.gate = limits));
     let (op, _, _) =
         only_exchange(&bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false }));
     let drained = bench.answer(op, claimed(vec![delivery(1, 1), delivery(1, 2)]));
-    let [(running, _)] = executions(&drained)[..] else { panic!("one lane of two permits runs one") };
+    let [(running, _)] = executions(&drained)[..] else {
+        panic!("one lane may run one of two permits: {:?}", drained.actions)
+    };
 
     let drained = bench.after(Micros(1), Input::ShutdownRequested);
     let (op, settle, claim) = only_exchange(&drained);
@@ -222,7 +226,7 @@ fn shutdown_releases_what_waits_finishes_what_runs_and_stops() {
 }
 
 #[test]
-fn shutdown_is_bounded_even_if_nothing_ends_and_the_store_is_away() {
+fn a_shutdown_ends_in_time_even_if_no_execution_ends_and_no_store_call_is_applied() {
     let (mut bench, ops) = Bench::running(config(|c| c.shutdown_grace_ms = 1_000), vec![delivery(1, 1)]);
     bench.after(Micros(1), Input::ShutdownRequested);
     let drained = bench.after(Micros::from_millis(1_000), Input::Tick);
@@ -235,11 +239,11 @@ fn shutdown_is_bounded_even_if_nothing_ends_and_the_store_is_away() {
 }
 
 #[test]
-fn an_answer_to_nobody_is_stale() {
+fn an_answer_to_an_unknown_operation_is_stale() {
     let mut bench = Bench::started(config(|_| ()));
-    let ours = OpId { incarnation: boot().incarnation, seq: 99 };
-    let dead = OpId { incarnation: Incarnation(uuid::Uuid::from_u128(9)), seq: 1 };
-    for op in [ours, dead] {
+    let unknown = OpId { incarnation: boot().incarnation, seq: 99 };
+    let earlier_life = OpId { incarnation: Incarnation(uuid::Uuid::from_u128(9)), seq: 1 };
+    for op in [unknown, earlier_life] {
         let answer = Input::StoreAnswered { op, result: Ok(exchanged()) };
         assert_eq!(bench.dispatcher.handle(bench.now, answer), Disposition::Stale);
         let ended = Input::ExecutionEnded { op, outcome: succeeded() };
@@ -251,7 +255,7 @@ fn an_answer_to_nobody_is_stale() {
 }
 
 #[test]
-fn a_retry_is_claimed_when_it_is_due_without_a_poll() {
+fn a_retry_is_claimed_when_it_is_due_without_a_discovery() {
     let (mut bench, ops) = Bench::running(config(|c| c.poll_interval_ms = 60_000), vec![delivery(1, 1)]);
     let (op, _, _) = only_exchange(&bench.end(ops[0], failed(ExecError::ScriptError)));
     let drained = bench.answer(op, exchanged());
@@ -261,7 +265,7 @@ fn a_retry_is_claimed_when_it_is_due_without_a_poll() {
 }
 
 #[test]
-fn a_due_schedule_ticks_once_and_is_told_its_next_time() {
+fn a_due_schedule_ticks_once_and_the_tick_names_the_next_one() {
     let mut bench = Bench::new(config(|_| ()));
     let op = only_discover(&bench.drain());
     let schedules = vec![schedule(Some(NOW)), Schedule { trigger: TriggerId(6), ..schedule(None) }];

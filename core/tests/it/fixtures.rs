@@ -1,4 +1,4 @@
-//! Deliveries, replies and a dispatcher to test with.
+//! Deliveries, calls and settings for tests.
 
 use tidegate_core::*;
 use uuid::Uuid;
@@ -69,12 +69,12 @@ pub(crate) fn delivery(trigger: i64, id: i64) -> Delivery {
     }
 }
 
-/// A caller of this incarnation.
+/// The inbox of a caller of this incarnation.
 pub(crate) fn caller(seq: u64) -> InboxId {
     InboxId { incarnation: boot().incarnation, seq }
 }
 
-/// A call of trigger 9, from a chain of this depth.
+/// A call of trigger 9. `depth` is the depth of its chain of events.
 pub(crate) fn call(seq: u64, depth: u32) -> SyncCall {
     let parent = Parent { root_id: event(0).id, parent_id: event(0).id, depth };
     let parent = (depth > 0).then_some(parent);
@@ -91,8 +91,8 @@ pub(crate) fn call(seq: u64, depth: u32) -> SyncCall {
     }
 }
 
-/// The row of that call.
-pub(crate) fn begun(seq: u64, id: i64) -> Delivery {
+/// The delivery that a store returns for that call.
+pub(crate) fn call_delivery(seq: u64, id: i64) -> Delivery {
     let event_type = EventType::new("http.request").unwrap();
     Delivery {
         reply_to: Some(caller(seq)),
@@ -119,7 +119,7 @@ pub(crate) fn failed(error: ExecError) -> Outcome {
     Outcome::Failed(Failure::new(error, "boom"))
 }
 
-/// Ticks every hour; `NOW` is a full hour.
+/// A schedule that ticks at every full hour. `NOW` is a full hour.
 pub(crate) fn schedule(next_tick: Option<Timestamp>) -> Schedule {
     let expression = CronExpression::new("0 * * * *").unwrap();
     Schedule { trigger: TriggerId(5), expression, time_zone: TimeZone::UTC, next_tick }

@@ -1,4 +1,5 @@
-//! The core from outside: its tables row by row, its state machine output by output, and both under random input.
+//! Tests of the core through its public API: its tables row by row, its state machine output by
+//! output, and both under random input.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like the tests that call them")]
 
@@ -6,9 +7,9 @@ mod allocations;
 mod any_input;
 mod bench;
 mod calls;
-mod carried;
 mod dispatcher;
 mod fixtures;
+mod inline_claim;
 mod overlap;
 mod settlement;
 mod world;

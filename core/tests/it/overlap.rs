@@ -1,4 +1,5 @@
-//! Two exchanges at once: when a second one goes, and answers that come in the other order.
+//! Two exchanges in flight: the reasons for a second one, and answers that arrive in the other
+//! order.
 
 use crate::bench::*;
 use crate::fixtures::*;
@@ -8,13 +9,13 @@ fn woken(lane: i64) -> Input {
     Input::WakeUp { lanes: vec![TriggerId(lane)], discover: false }
 }
 
-/// The same row, claimed again.
+/// The same row under its next claim.
 fn again(delivery: &Delivery) -> Delivery {
     Delivery { lease: Lease(delivery.lease.0 + 1), attempt: delivery.attempt + 1, ..delivery.clone() }
 }
 
 #[test]
-fn a_lane_that_nobody_asked_for_is_claimed_beside_an_exchange_and_no_third_goes() {
+fn a_lane_without_a_claim_in_flight_gets_a_second_exchange_and_never_a_third() {
     let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
     let (first, _, _) = only_exchange(&bench.end(ops[0], succeeded()));
     let (second, settle, claim) = only_exchange(&bench.after(Micros(1), woken(2)));
@@ -23,7 +24,7 @@ fn a_lane_that_nobody_asked_for_is_claimed_beside_an_exchange_and_no_third_goes(
     assert_eq!(bench.end(ops[1], succeeded()).actions, []);
     assert_eq!(bench.dispatcher.view().settling, 2);
 
-    // The second is answered first, and a third takes its place, because a lane waits.
+    // The second exchange is answered first. A third takes its place, because a lane waits.
     let (third, settle, claim) = only_exchange(&bench.answer(second, claimed(vec![])));
     assert_eq!((settle.len(), claim[0].trigger), (1, TriggerId(3)));
     assert_eq!(bench.answer(first, exchanged()).actions, []);
@@ -45,7 +46,7 @@ fn many_settlements_are_worth_a_second_exchange_and_few_are_not() {
 }
 
 #[test]
-fn what_is_asked_for_is_not_asked_for_again() {
+fn requested_rows_count_against_the_next_quota() {
     let mut bench = Bench::started(config(|spec| spec.gate.permits = 64));
     let (_, _, claim) = only_exchange(&bench.after(Micros(1), woken(1)));
     assert_eq!(claim[0].quota, 56);
@@ -54,12 +55,12 @@ fn what_is_asked_for_is_not_asked_for_again() {
 }
 
 #[test]
-fn a_row_that_comes_back_before_its_settlement_is_answered_is_settled_and_claimed() {
+fn a_row_that_is_claimed_again_before_its_settlement_is_answered_is_also_settled() {
     let row = delivery(1, 1);
     let (mut bench, ops) = Bench::running(config(|_| ()), vec![row.clone()]);
     let (settling, ..) = only_exchange(&bench.end(ops[0], failed(ExecError::ScriptError)));
     let (claiming, ..) = only_exchange(&bench.after(Micros(1), woken(2)));
-    // The store has put it back, and given it to the claim beside it.
+    // The store has put the row back, and the other exchange has claimed it.
     let drained = bench.answer(claiming, claimed(vec![again(&row)]));
     assert_eq!(executions(&drained).len(), 1);
     let lost = |fact: &Fact| matches!(fact, Fact::LeaseLost { .. });
@@ -77,7 +78,7 @@ fn a_row_that_comes_back_before_its_settlement_is_answered_is_settled_and_claime
 }
 
 #[test]
-fn a_claim_that_arrives_behind_a_later_one_of_its_row_is_lost() {
+fn a_claim_that_arrives_after_a_later_claim_of_its_row_is_lost() {
     let mut bench = Bench::started(config(|_| ()));
     let (slow, ..) = only_exchange(&bench.after(Micros(1), woken(1)));
     let (quick, ..) = only_exchange(&bench.after(Micros(1), woken(2)));

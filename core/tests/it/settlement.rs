@@ -1,4 +1,4 @@
-//! The settlement table, row by row.
+//! The table of verdicts, row by row.
 
 use crate::fixtures::*;
 use tidegate_core::*;
@@ -30,12 +30,12 @@ fn dead_letter_handler() -> Delivery {
 }
 
 #[test]
-fn async_success_is_done_with_its_effects() {
+fn a_success_is_done_with_its_effects() {
     assert_eq!(settle(&delivery(1, 1), success(), RUN, KEY), Verdict::Done { effects: effects() });
 }
 
 #[test]
-fn async_retryable_failure_comes_back_after_the_back_off() {
+fn a_retryable_failure_is_due_again_after_the_back_off() {
     let delivery = delivery(1, 1);
     let delay = Micros::from_millis(100);
     let failed_attempt = attempt(&delivery, ExecError::ScriptError);
@@ -46,14 +46,14 @@ fn async_retryable_failure_comes_back_after_the_back_off() {
 }
 
 #[test]
-fn retry_after_raises_the_back_off() {
+fn retry_after_makes_the_back_off_longer() {
     let failure = Failure { retry_after: Some(Micros::from_secs(9)), ..Failure::new(ExecError::Timeout, "boom") };
     let verdict = settle(&delivery(1, 1), Outcome::Failed(failure), RUN, KEY);
     assert!(matches!(verdict, Verdict::Retry { delay, .. } if delay == Micros::from_secs(9)), "{verdict:?}");
 }
 
 #[test]
-fn the_last_attempt_makes_a_dead_letter() {
+fn a_failed_last_attempt_makes_a_dead_letter() {
     for (number, is_dead) in [(1, false), (2, false), (3, true), (4, true)] {
         let delivery = Delivery { attempt: number, ..delivery(1, 1) };
         let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY);
@@ -66,7 +66,7 @@ fn the_last_attempt_makes_a_dead_letter() {
 }
 
 #[test]
-fn a_permanent_failure_is_dead_at_once() {
+fn a_permanent_failure_makes_a_dead_letter_at_once() {
     for (error, reason) in [
         (ExecError::ScriptUnavailable, DeadReason::Permanent),
         (ExecError::InvalidReply, DeadReason::Permanent),
@@ -80,7 +80,7 @@ fn a_permanent_failure_is_dead_at_once() {
 }
 
 #[test]
-fn gone_switches_the_trigger_off() {
+fn a_webhook_that_answers_410_disables_its_trigger() {
     let verdict = settle(&delivery(1, 1), failed(ExecError::EndpointStatus(410)), RUN, KEY);
     assert!(
         matches!(verdict, Verdict::Dead { reason: DeadReason::Permanent, disable_trigger: true, .. }),
@@ -89,8 +89,9 @@ fn gone_switches_the_trigger_off() {
 }
 
 #[test]
-fn max_age_ends_what_would_come_back_too_late() {
-    // The next attempt would be due 100 ms and the run's 500 µs after the enqueueing.
+fn a_retry_that_would_be_due_after_max_age_makes_a_dead_letter() {
+    // The next attempt would be due 100 ms of back-off and 500 µs of execution after the row was
+    // written.
     for (max_age_ms, is_dead) in [(100, true), (101, false)] {
         let spec = RetryPolicySpec { max_age_ms: Some(max_age_ms), ..policy(3).into() };
         let delivery = Delivery { policy: RetryPolicy::try_from(spec).unwrap(), ..delivery(1, 1) };
@@ -104,7 +105,7 @@ fn max_age_ends_what_would_come_back_too_late() {
 }
 
 #[test]
-fn a_dead_letter_handler_annotates_and_is_never_retried() {
+fn a_dead_letter_handler_is_never_retried() {
     let handler = dead_letter_handler();
     assert_eq!(settle(&handler, success(), RUN, KEY), Verdict::Handled { effects: effects() });
     for error in [ExecError::Timeout, ExecError::HandlerMissing, ExecError::PrincipalDenied] {
@@ -114,7 +115,7 @@ fn a_dead_letter_handler_annotates_and_is_never_retried() {
 }
 
 #[test]
-fn a_sync_delivery_is_never_retried_and_a_failed_one_changes_nothing() {
+fn a_sync_delivery_is_never_retried_and_its_failure_applies_no_effects() {
     let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
     let outcome = SyncOutcome { status: 200, error: None, message: None };
     assert_eq!(settle(&sync, success(), RUN, KEY), Verdict::Executed { effects: effects(), outcome, reply: None });
@@ -126,7 +127,7 @@ fn a_sync_delivery_is_never_retried_and_a_failed_one_changes_nothing() {
 }
 
 #[test]
-fn too_deep_is_dropped_before_anything_else() {
+fn an_event_that_is_too_deep_is_dropped_before_any_other_rule_counts() {
     for (depth, dropped) in [(16, false), (17, true), (u32::MAX, true)] {
         for base in [delivery(1, 1), dead_letter_handler(), Delivery { attempt: 9, ..delivery(1, 1) }] {
             let delivery = Delivery { event: event(depth), ..base };
@@ -136,7 +137,7 @@ fn too_deep_is_dropped_before_anything_else() {
 }
 
 #[test]
-fn a_claim_beyond_the_last_attempt_is_dead_and_not_executed() {
+fn a_claim_beyond_the_last_attempt_makes_a_dead_letter_and_is_not_executed() {
     for (number, is_dead) in [(1, false), (3, false), (4, true), (5, true)] {
         let verdict = refuse(&Delivery { attempt: number, ..delivery(1, 1) }, 16, NOW);
         if is_dead {
@@ -149,7 +150,7 @@ fn a_claim_beyond_the_last_attempt_is_dead_and_not_executed() {
 }
 
 #[test]
-fn a_lost_attempt_past_max_age_is_dead_but_a_first_one_runs_however_old() {
+fn a_second_attempt_after_max_age_makes_a_dead_letter_and_a_first_attempt_runs() {
     let spec = RetryPolicySpec { max_age_ms: Some(1_000), ..policy(3).into() };
     let old = Delivery { policy: RetryPolicy::try_from(spec).unwrap(), ..delivery(1, 1) };
     let later = NOW.plus(Micros::from_millis(1_001));
@@ -161,13 +162,13 @@ fn a_lost_attempt_past_max_age_is_dead_but_a_first_one_runs_however_old() {
 }
 
 #[test]
-fn an_orphaned_sync_row_is_abandoned_and_never_executed() {
+fn a_claimed_sync_row_is_abandoned_and_never_executed() {
     let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
     assert_eq!(refuse(&sync, 16, NOW), Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }));
 }
 
 #[test]
-fn what_nobody_may_run_is_not_executed() {
+fn a_delivery_that_its_principal_may_not_run_is_not_executed() {
     for standing in [Standing::Missing, Standing::Disabled, Standing::Denied] {
         let denied = |base: Delivery| refuse(&Delivery { standing, ..base }, 16, NOW);
         for (attempt, made) in [(1, 0), (3, 2), (4, 3)] {
@@ -185,12 +186,12 @@ fn what_nobody_may_run_is_not_executed() {
         let orphan = denied(Delivery { reply_to: Some(inbox()), ..delivery(1, 1) });
         assert_eq!(orphan, Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }));
         let deep = denied(Delivery { event: event(17), ..delivery(1, 1) });
-        assert_eq!(deep, Some(Verdict::Dropped), "depth comes first");
+        assert_eq!(deep, Some(Verdict::Dropped), "the rule of the depth comes first");
     }
 }
 
 #[test]
-fn a_lost_dead_letter_handler_has_failed() {
+fn a_lost_attempt_of_a_dead_letter_handler_counts_as_failed() {
     assert_eq!(refuse(&dead_letter_handler(), 16, NOW), None);
     let verdict = refuse(&Delivery { attempt: 2, ..dead_letter_handler() }, 16, NOW);
     let Some(Verdict::HandlerFailed { failed }) = verdict else { panic!("{verdict:?}") };
@@ -198,7 +199,7 @@ fn a_lost_dead_letter_handler_has_failed() {
 }
 
 #[test]
-fn the_idempotency_key_is_the_same_on_every_attempt() {
+fn the_idempotency_key_is_the_same_for_every_attempt_and_redrive() {
     let first = delivery(3, 1);
     let again = Delivery { attempt: 2, lease: Lease(2), redrive_generation: 1, id: DeliveryId(9), ..first.clone() };
     assert_eq!(first.idempotency_key(), again.idempotency_key());
@@ -207,7 +208,7 @@ fn the_idempotency_key_is_the_same_on_every_attempt() {
 }
 
 #[test]
-fn equal_failures_share_a_fingerprint() {
+fn equal_failures_have_the_same_fingerprint() {
     let of =
         |error, message: &str| Attempt { message: message.to_owned(), ..attempt(&delivery(1, 1), error) }.fingerprint();
     let base = of(ExecError::ScriptError, "no order 17\n  at a.js:3");

@@ -1,5 +1,5 @@
-//! The dispatcher against a small honest store whose answers get lost: everything ends, and nothing succeeds twice
-//! without a reason.
+//! The dispatcher with a small store in memory that loses answers. Every delivery ends, and none
+//! succeeds twice.
 
 use crate::fixtures::*;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ struct Row {
     leased_until: Timestamp,
 }
 
-/// Rows in memory, with the semantics of the contract.
+/// Rows in memory. It keeps to the contract of a store.
 #[derive(Default)]
 struct Store {
     rows: BTreeMap<DeliveryId, Row>,
@@ -48,7 +48,9 @@ impl Store {
                 let state = |(trigger, next_due)| LaneState { trigger, next_due, max_concurrency: None };
                 Reply::Discover(DiscoverReply { now, lanes: lanes.into_iter().map(state).collect(), schedules: vec![] })
             }
-            Request::BeginCalls { .. } | Request::Tick { .. } => panic!("nobody calls and nothing ticks in this world"),
+            Request::BeginCalls { .. } | Request::Tick { .. } => {
+                panic!("this test has no sync calls and no cron triggers")
+            }
         }
     }
 
@@ -69,7 +71,7 @@ impl Store {
             Verdict::Dead { attempts, .. } => {
                 let attempts = *attempts;
                 self.rows.remove(&id);
-                assert_eq!(self.dead.insert(id, attempts), None, "dead twice");
+                assert_eq!(self.dead.insert(id, attempts), None, "one delivery made two dead letters");
             }
             Verdict::Retry { delay, .. } => {
                 row.delivery.due_at = now.plus(*delay);
@@ -80,7 +82,7 @@ impl Store {
                 row.delivery.attempt -= 1;
                 row.leased_until = Timestamp::EPOCH;
             }
-            other => panic!("not of this world: {other:?}"),
+            other => panic!("this test has no such verdict: {other:?}"),
         }
         true
     }
@@ -110,11 +112,11 @@ impl Store {
     }
 }
 
-/// What happens to the n-th store call and to the n-th execution.
+/// The fate of one store call. The fates repeat in a cycle.
 #[derive(Clone, Copy, Debug)]
 enum Fate {
-    Fine,
-    Refused,
+    Answered,
+    NotApplied,
     AnswerLost,
 }
 
@@ -122,9 +124,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
     #[test]
-    fn everything_ends_and_nothing_succeeds_twice(
+    fn every_delivery_ends_and_none_succeeds_twice(
         rows in prop::collection::vec((1..4_i64, 1..=3_u32), 1..40),
-        fates in prop::collection::vec(prop_oneof![6 => Just(Fate::Fine), 1 => Just(Fate::Refused), 1 => Just(Fate::AnswerLost)], 1..40),
+        fates in prop::collection::vec(prop_oneof![6 => Just(Fate::Answered), 1 => Just(Fate::NotApplied), 1 => Just(Fate::AnswerLost)], 1..40),
         failures in prop::collection::vec(prop::bool::weighted(0.3), 1..40),
         restart_after in 1..60_usize,
     ) {
@@ -140,7 +142,7 @@ proptest! {
         let mut faults = true;
         for step in 0..20_000 {
             if step == restart_after {
-                // A crash: what was held, running and under way is forgotten.
+                // A crash: the held claims, the executions and the calls in flight are forgotten.
                 inbox.clear();
                 let incarnation = Incarnation(uuid::Uuid::from_u128(3));
                 dispatcher = Dispatcher::new(config(|_| ()), Boot { incarnation, ..boot() }, now);
@@ -150,8 +152,8 @@ proptest! {
                 match dispatcher.poll() {
                     Output::Action(Action::CallStore { op, request }) => {
                         let result = match if faults { fate.next() } else { None } {
-                            None | Some(Fate::Fine) => Ok(store.call(request)),
-                            Some(Fate::Refused) => Err(StoreError::not_applied(StoreErrorKind::Unavailable, "refused")),
+                            None | Some(Fate::Answered) => Ok(store.call(request)),
+                            Some(Fate::NotApplied) => Err(StoreError::not_applied(StoreErrorKind::Unavailable, "refused")),
                             Some(Fate::AnswerLost) => { store.call(request); Err(StoreError::unknown("lost")) }
                         };
                         inbox.push_back(Input::StoreAnswered { op, result });
@@ -161,10 +163,10 @@ proptest! {
                         let outcome = if fails { failed(ExecError::ScriptError) } else { succeeded() };
                         inbox.push_back(Input::ExecutionEnded { op, outcome });
                     }
-                    Output::Action(Action::Reply { .. }) => unreachable!("nobody calls"),
+                    Output::Action(Action::Reply { .. }) => unreachable!("there are no sync calls"),
                     Output::Action(Action::Cancel { .. }) | Output::Fact(_) => {}
                     Output::Idle { wake_at, .. } => break wake_at,
-                    Output::Stopped => unreachable!("nobody asked for it"),
+                    Output::Stopped => unreachable!("no shutdown was requested"),
                 }
             };
             if store.rows.is_empty() && inbox.is_empty() && dispatcher.view().held == 0 {
@@ -172,16 +174,16 @@ proptest! {
             }
             let input = match inbox.pop_front() {
                 Some(input) => { now = now.plus(Micros(200)); input }
-                None => { now = wake_at.expect("a poll is always ahead"); Input::Tick }
+                None => { now = wake_at.expect("a discovery is always planned"); Input::Tick }
             };
             store.now = NOW.plus(now.since(Mono(0)));
             dispatcher.handle(now, input);
         }
-        prop_assert!(store.rows.is_empty(), "left over: {:?}", store.rows);
+        prop_assert!(store.rows.is_empty(), "rows are left: {:?}", store.rows);
         prop_assert_eq!(store.done.len() + store.dead.len(), rows.len());
         prop_assert!(store.done.values().all(|times| *times == 1));
         for (id, attempts) in &store.dead {
-            prop_assert_eq!(*attempts, rows[id.0 as usize].1, "a dead letter has exactly max_attempts");
+            prop_assert_eq!(*attempts, rows[id.0 as usize].1, "a dead letter has max_attempts attempts");
         }
         let view = dispatcher.view();
         prop_assert_eq!((view.running, view.queued, view.held), (0, 0, 0));

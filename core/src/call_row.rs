@@ -1,4 +1,5 @@
-//! The delivery of a call that a store has begun: most of it the caller has said, and only the rest is the store's to say.
+//! The delivery of a sync call. Most of its fields come from the call, and the others from the row
+//! that a store writes.
 
 use crate::delivery::Delivery;
 use crate::event::{Cause, Event, NewEvent, Source};
@@ -9,37 +10,33 @@ use crate::sync::{SyncCall, SyncTarget};
 use crate::time::{Micros, Timestamp};
 use crate::trigger::Handler;
 
-/// What only a store knows of a call that it begins: its row and its lane.
+/// The fields of a sync call's delivery that a store decides: its row and its lane.
 #[derive(Clone, Debug)]
 pub struct CallRow {
-    /// The row.
+    /// The id of the row.
     pub id: DeliveryId,
-    /// The event's id.
     pub event_id: EventId,
-    /// By the store's clock.
+    /// The store's clock when it writes the row.
     pub now: Timestamp,
-    /// How long the call may take.
+    /// The timeout of the execution.
     pub timeout: Micros,
-    /// The lane's trigger, as it is now.
+    /// The trigger of the lane, which is in the state that it has now.
     pub trigger_id: TriggerId,
-    /// Its app.
     pub app: AppName,
-    /// Its name.
     pub trigger_name: TriggerName,
-    /// Its version.
     pub trigger_version: i64,
-    /// What it runs; of an invocation it is not asked.
+    /// The handler of the trigger. An invocation does not use it.
     pub handler: Option<Handler>,
-    /// The version of the script that is run, if it is one and is there.
+    /// The version of the script. `None` for a missing script and for other handlers.
     pub script_version: Option<i64>,
-    /// Who registered it; of an invocation it is not asked.
+    /// The principal that registered the trigger. An invocation does not use it.
     pub registered_by: PrincipalId,
 }
 
 impl SyncCall {
-    /// Its delivery, once its row is written: the first attempt of one, under the first lease.
+    /// The delivery of this call: the first and only attempt, under the first lease.
     #[must_use]
-    pub fn begun(&self, row: CallRow) -> Delivery {
+    pub fn delivery(&self, row: CallRow) -> Delivery {
         let CallRow { id, event_id, now, timeout, trigger_id, app, trigger_name, trigger_version, .. } = row;
         let NewEvent { event_type, subject, data } = self.event.clone();
         let Cause { actor, parent, traceparent } = self.cause.clone();

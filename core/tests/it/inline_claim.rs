@@ -1,24 +1,24 @@
-//! Rows that an emission has claimed for the dispatcher, in the transaction that wrote them.
+//! Inline claims: rows that were claimed by the transaction that wrote them, and the room for them.
 
 use crate::bench::*;
 use crate::fixtures::*;
 use tidegate_core::*;
 
-fn carried(bench: &mut Bench, claimed: Vec<Delivery>) -> Drained {
+fn inline_claim(bench: &mut Bench, claimed: Vec<Delivery>) -> Drained {
     let begun_at = bench.now;
     bench.after(Micros(700), Input::InlineClaim { claimed, begun_at })
 }
 
 #[test]
-fn what_an_emission_has_claimed_is_executed_without_a_question() {
+fn rows_of_an_inline_claim_are_executed_without_a_store_call() {
     let mut bench = Bench::started(config(|_| ()));
-    assert_eq!(bench.dispatcher.view().inline_room, 3, "of four permits one is left to other lanes");
+    assert_eq!(bench.dispatcher.view().inline_room, 3, "one of four permits is left to other lanes");
 
-    let drained = carried(&mut bench, vec![delivery(1, 1)]);
+    let drained = inline_claim(&mut bench, vec![delivery(1, 1)]);
     assert!(drained.facts.contains(&Fact::InlineClaim { claimed: 1 }));
     let [(op, _)] = executions(&drained)[..] else { panic!("{:?}", drained.actions) };
     assert_eq!(drained.actions.len(), 1);
-    assert_eq!(bench.dispatcher.view().inline_room, 2, "three are free, and its lane may run two more");
+    assert_eq!(bench.dispatcher.view().inline_room, 2, "three permits are free, and the lane may run two more rows");
 
     let (op, settle, claim) = only_exchange(&bench.end(op, succeeded()));
     assert_eq!((settle, claim), (vec![done(&delivery(1, 1))], vec![]));
@@ -26,25 +26,33 @@ fn what_an_emission_has_claimed_is_executed_without_a_question() {
     assert_eq!(bench.dispatcher.view().held, 0);
 }
 
+/// The rows of the inline room, and the closed lanes. If the room is empty, it names no closed
+/// lanes.
 fn room(bench: &Bench) -> (u32, Vec<TriggerId>) {
-    (bench.dispatcher.view().inline_room, bench.dispatcher.closed_lanes())
+    let InlineRoom { rows, closed_lanes } = bench.dispatcher.inline_room();
+    let all_closed = bench.dispatcher.closed_lanes();
+    assert_eq!(rows, bench.dispatcher.view().inline_room);
+    let expected: &[TriggerId] = if rows == 0 { &[] } else { &all_closed };
+    assert_eq!(closed_lanes, expected);
+    (rows, all_closed)
 }
 
 #[test]
-fn a_lane_in_which_something_waits_is_closed_and_the_others_have_the_room() {
+fn a_lane_with_waiting_rows_is_closed_and_the_room_is_for_other_lanes() {
     let closed = vec![TriggerId(1)];
     let mut bench = Bench::started(config(|_| ()));
     let woken = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false });
-    assert_eq!(room(&bench), (1, closed.clone()), "of four permits three are asked for");
+    assert_eq!(room(&bench), (1, closed.clone()), "three of four permits are requested");
     let (op, _, _) = only_exchange(&woken);
-    // One more than its lane may run at once.
+    // One row more than the lane may run at once.
     bench.answer(op, claimed((1..=4).map(|id| delivery(1, id)).collect()));
     assert_eq!((bench.dispatcher.view().queued, room(&bench)), (1, (1, closed)));
 }
 
-/// What has waited since before it began goes first, and what starts must know what time it is.
+/// Rows that waited before the start go first, and the start of an execution needs the store's
+/// clock.
 #[test]
-fn there_is_no_room_before_the_store_has_said_anything() {
+fn there_is_no_room_before_the_first_answer_of_the_store() {
     let mut bench = Bench::new(config(|_| ()));
     let op = only_discover(&bench.drain());
     assert_eq!(bench.dispatcher.view().inline_room, 0);
@@ -53,36 +61,36 @@ fn there_is_no_room_before_the_store_has_said_anything() {
 }
 
 #[test]
-fn a_lane_that_runs_as_much_as_it_may_is_closed() {
+fn a_lane_that_runs_its_whole_share_is_closed() {
     let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
-    assert_eq!(room(&bench), (1, vec![TriggerId(1)]), "its own rows would wait");
+    assert_eq!(room(&bench), (1, vec![TriggerId(1)]), "a new row of the lane would wait");
     let (op, _, _) = only_exchange(&bench.end(ops[0], succeeded()));
     bench.answer(op, exchanged());
-    assert_eq!(room(&bench), (1, vec![]), "two are free, and its lane may run one more");
+    assert_eq!(room(&bench), (1, vec![]), "two permits are free, and the lane may run one more row");
 }
 
-/// An emission may write many rows of one lane.
+/// A transaction may write many rows of one lane.
 #[test]
-fn there_is_no_more_room_than_any_lane_may_run_more() {
+fn the_room_is_at_most_the_rows_that_every_open_lane_could_start() {
     let (bench, _) = Bench::running(config(|c| c.gate.permits = 8), vec![delivery(1, 1), delivery(1, 2)]);
-    assert_eq!(room(&bench), (5, vec![]), "six permits are free, and seven may run of a lane");
+    assert_eq!(room(&bench), (5, vec![]), "six permits are free, and a lane may run seven rows: five more");
 }
 
 #[test]
-fn an_emission_knows_few_closed_lanes_and_where_there_are_more_there_is_no_room() {
-    for (many, expected) in [(64, 35), (65, 0)] {
+fn there_is_no_room_beside_more_than_64_closed_lanes() {
+    for (count, expected) in [(64, 35), (65, 0)] {
         let mut bench = Bench::started(config(|c| {
             c.gate.permits = 100;
             c.batch_max = 65;
         }));
-        let lanes: Vec<TriggerId> = (1..=many).map(TriggerId).collect();
+        let lanes: Vec<TriggerId> = (1..=count).map(TriggerId).collect();
         bench.after(Micros(1), Input::WakeUp { lanes: lanes.clone(), discover: false });
-        assert_eq!(room(&bench), (expected, lanes), "65 rows are asked for");
+        assert_eq!(room(&bench), (expected, lanes), "{count} closed lanes");
     }
 }
 
 #[test]
-fn there_is_no_room_beside_a_store_that_fails_nor_at_the_end() {
+fn there_is_no_room_after_a_failed_store_call_or_during_a_shutdown() {
     let mut bench = Bench::started(config(|_| ()));
     let op = only_discover(&bench.after(Micros::from_millis(100), Input::Tick));
     bench.fail(op, unavailable());
@@ -95,17 +103,17 @@ fn there_is_no_room_beside_a_store_that_fails_nor_at_the_end() {
 }
 
 #[test]
-fn what_comes_after_the_shutdown_was_asked_for_is_given_back() {
+fn rows_of_an_inline_claim_are_released_during_a_shutdown() {
     let (mut bench, _) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);
     bench.after(Micros(1), Input::ShutdownRequested);
-    let (_, settle, _) = only_exchange(&carried(&mut bench, vec![delivery(1, 2)]));
+    let (_, settle, _) = only_exchange(&inline_claim(&mut bench, vec![delivery(1, 2)]));
     let released = Settlement { claim: claim_of(&delivery(1, 2)), verdict: Verdict::Deferred { delay: Micros::ZERO } };
     assert_eq!(settle, [released]);
 }
 
-/// Between a claim and its rows there may have been a pause of the whole process.
+/// The whole process may have paused between the claim and its input.
 #[test]
-fn a_lease_counts_from_before_it_was_asked_for() {
+fn a_lease_counts_from_before_its_transaction_began() {
     let lease = Micros::from_millis(10_000);
     for (pause, starts) in [(Micros(lease.0 - 1), 1), (lease, 0)] {
         let mut bench = Bench::started(config(|c| c.lease_ms = 10_000));
@@ -120,7 +128,7 @@ fn a_lease_counts_from_before_it_was_asked_for() {
 #[test]
 fn an_older_claim_of_a_row_does_not_replace_a_later_one() {
     let (mut bench, _) = Bench::running(config(|_| ()), vec![Delivery { lease: Lease(2), ..delivery(1, 1) }]);
-    let drained = carried(&mut bench, vec![delivery(1, 1)]);
+    let drained = inline_claim(&mut bench, vec![delivery(1, 1)]);
     assert_eq!(drained.actions, []);
     assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::LeaseLost { .. })), "{:?}", drained.facts);
 }

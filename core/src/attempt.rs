@@ -1,0 +1,113 @@
+//! The records of deliveries that did not succeed: failed attempts, and the reasons for dead
+//! letters and abandoned executions.
+
+use crate::outcome::ExecError;
+use crate::time::{Micros, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// A failed attempt, as a dead letter keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// The start of the execution by the store's clock. For a lost attempt the time of its claim.
+    pub started_at: Timestamp,
+    /// The duration of the execution. `None` for a lost attempt: the process that could measure it
+    /// is gone.
+    pub duration: Option<Micros>,
+    /// The class of the failure.
+    pub error: ExecError,
+    /// A description for people.
+    pub message: String,
+}
+
+impl Attempt {
+    /// The message of a lost attempt. A claim records it when the lease before it expired. The
+    /// stores write the same text in SQL.
+    pub const LOST_MESSAGE: &str = "the process that ran it died or lost its lease";
+
+    /// A text that is equal for equal failures. It is a hash of the error code and of the first
+    /// line of the message, in which every number counts as `#`.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let line = self.message.lines().next().unwrap_or_default();
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325; // FNV-1a: stable across versions, unlike std's hasher.
+        let mut follows_digit = false;
+        for byte in self.error.code().bytes().chain([b':']).chain(line.bytes()) {
+            let is_digit = byte.is_ascii_digit();
+            if is_digit && follows_digit {
+                continue;
+            }
+            follows_digit = is_digit;
+            hash = (hash ^ u64::from(if is_digit { b'#' } else { byte })).wrapping_mul(0x0100_0000_01b3);
+        }
+        format!("{hash:016x}")
+    }
+}
+
+/// The reason for which a delivery became a dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadReason {
+    /// Every allowed attempt failed or was lost.
+    AttemptsExhausted,
+    /// The next attempt would begin later than `max_age` allows.
+    MaxAge,
+    /// The failure is not retryable.
+    Permanent,
+    /// The principal that registered the trigger is missing, disabled or not allowed.
+    PrincipalDenied,
+    /// The handler does not exist, or the trigger was deleted.
+    HandlerMissing,
+}
+
+impl DeadReason {
+    /// Every reason, in the order of the variants.
+    pub const ALL: [Self; 5] =
+        [Self::AttemptsExhausted, Self::MaxAge, Self::Permanent, Self::PrincipalDenied, Self::HandlerMissing];
+
+    /// The reason with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// The name of the reason in SQL, API and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::AttemptsExhausted => "attempts_exhausted",
+            Self::MaxAge => "max_age",
+            Self::Permanent => "permanent",
+            Self::PrincipalDenied => "principal_denied",
+            Self::HandlerMissing => "handler_missing",
+        }
+    }
+}
+
+/// The reason for which the reply of a sync execution reached no caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AbandonCause {
+    /// The daemon with the caller's connection died or lost its lease.
+    NodeLost,
+    /// The caller hung up before the reply was handed over.
+    CallerGone,
+}
+
+impl AbandonCause {
+    /// The cause with this name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::NodeLost, Self::CallerGone].into_iter().find(|cause| cause.as_str() == name)
+    }
+
+    /// The name of the cause in SQL, API and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NodeLost => "node_lost",
+            Self::CallerGone => "caller_gone",
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The steps of a shutdown: claim nothing more, finish or release every held claim, and stop in a
+//! bounded time.
+
+use super::Dispatcher;
+use super::claims::{HeldClaim, Stage};
+use super::shutdown::Shutdown;
+use crate::gate::Caller;
+use crate::io::Fact;
+use crate::outcome::{ExecError, Failure, Outcome};
+
+impl Dispatcher {
+    /// Begins a shutdown: rows that wait for a permit are released at once, and waiting calls are
+    /// refused.
+    pub(super) fn request_shutdown(&mut self) {
+        if self.shutdown.is_some() {
+            return;
+        }
+        self.shutdown = Some(Shutdown::new(self.now, self.config.shutdown_grace()));
+        self.outputs.emit_fact(Fact::ShutdownStarted { running: self.gate.running() });
+        self.refuse_waiting_calls();
+        let is_queued = |held: &&HeldClaim| matches!(held.stage, Stage::Queued { .. }) && held.caller == Caller::Async;
+        let queued: Vec<_> =
+            self.claims.iter().filter(is_queued).map(|held| (held.delivery.trigger_id, held.claim())).collect();
+        for (trigger, claim) in queued {
+            self.lanes.unqueue(trigger, claim.delivery);
+            self.release(claim);
+        }
+    }
+
+    /// Cancels running executions after the grace period, and stops when no work is left.
+    pub(super) fn advance_shutdown(&mut self) {
+        let Some(shutdown) = &mut self.shutdown else { return };
+        if shutdown.release(self.now) {
+            self.cancel_executions();
+        }
+        let is_settled = self.settlements.len() == 0 && self.pending.exchange_count() == 0;
+        let has_no_calls =
+            self.call_queue.is_empty() && self.conflicted_calls.is_empty() && !self.pending.is_beginning();
+        let is_replied = has_no_calls && self.replies.len() == 0;
+        let is_idle = self.executions.is_empty() && is_settled && is_replied;
+        if let Some(shutdown) = &mut self.shutdown {
+            shutdown.advance(self.now, is_idle);
+        }
+    }
+
+    /// Rows of lanes are released. The callers of sync calls get the error `lost`.
+    fn cancel_executions(&mut self) {
+        while let Some((seq, execution)) = self.executions.first() {
+            self.cancel(seq);
+            match execution.caller {
+                Caller::Async => self.release(execution.claim),
+                Caller::Sync => {
+                    let message =
+                        "the daemon was shut down before the execution ended; nothing that it wrote was applied";
+                    self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Lost, message)));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,202 @@
+use super::lane::{FLOOR_SLACK, STRAGGLER_SLACK, STRAGGLERS_EVERY};
+use super::*;
+use crate::time::Micros;
+
+const NOW: Timestamp = Timestamp(1_000_000_000);
+
+fn budget(rows: u32) -> Budget {
+    Budget { rows, share: 100, prefetch: 0 }
+}
+
+fn woken_lanes(triggers: &[i64]) -> Lanes {
+    let mut lanes = Lanes::default();
+    triggers.iter().for_each(|id| lanes.wake(TriggerId(*id)));
+    lanes
+}
+
+fn discovered_lane(next_due: Timestamp, max_concurrency: Option<u32>) -> LaneState {
+    LaneState { trigger: TriggerId(1), next_due, max_concurrency }
+}
+
+fn send_claim(lanes: &mut Lanes, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
+    let quotas = lanes.deal_quotas(now, budget);
+    lanes.claim_sent(now, &quotas);
+    quotas
+}
+
+/// Sends a claim and ends it without saying which rows it returned.
+fn deal(lanes: &mut Lanes, budget: Budget) -> Vec<(i64, u32)> {
+    let quotas = send_claim(lanes, NOW, budget);
+    quotas.iter().for_each(|quota| _ = lanes.end_claim(*quota));
+    quotas.iter().map(|quota| (quota.trigger.0, quota.quota)).collect()
+}
+
+#[test]
+fn quotas_are_equal_and_the_first_lanes_get_the_rest() {
+    assert_eq!(deal(&mut woken_lanes(&[1, 2, 3]), budget(9)), [(1, 3), (2, 3), (3, 3)]);
+    assert_eq!(deal(&mut woken_lanes(&[1, 2, 3]), budget(10)), [(1, 4), (2, 3), (3, 3)]);
+    assert_eq!(deal(&mut woken_lanes(&[1]), budget(9)), [(1, 9)]);
+    assert_eq!(deal(&mut woken_lanes(&[1]), budget(0)), []);
+}
+
+#[test]
+fn a_budget_that_is_too_small_for_all_lanes_goes_to_each_in_turn() {
+    let mut lanes = woken_lanes(&[1, 2, 3]);
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        order.extend(deal(&mut lanes, budget(2)).iter().map(|(trigger, _)| *trigger));
+        [1, 2, 3].iter().for_each(|id| lanes.wake(TriggerId(*id)));
+    }
+    assert_eq!(order, [1, 2, 3, 1, 2, 3, 1, 2]);
+}
+
+#[test]
+fn one_lane_never_gets_more_than_its_share() {
+    let mut lanes = woken_lanes(&[1]);
+    assert_eq!(deal(&mut lanes, Budget { rows: 64, share: 56, prefetch: 0 }), [(1, 56)]);
+    for n in 0..56 {
+        lanes.enqueue(TriggerId(1), DeliveryId(n), false);
+        assert!(lanes.next_to_start(56).is_some());
+    }
+    lanes.wake(TriggerId(1));
+    assert_eq!(deal(&mut lanes, Budget { rows: 8, share: 56, prefetch: 0 }), []);
+}
+
+#[test]
+fn max_concurrency_counts_rows_that_are_settling() {
+    let mut lanes = Lanes::default();
+    lanes.discovered(&[discovered_lane(NOW, Some(2))]);
+    assert_eq!(deal(&mut lanes, budget(10)), [(1, 2)]);
+    lanes.enqueue(TriggerId(1), DeliveryId(1), false);
+    lanes.next_to_start(10).unwrap();
+    lanes.ended(TriggerId(1));
+    lanes.settling(TriggerId(1));
+    assert_eq!(deal(&mut lanes, budget(10)), [(1, 1)]);
+    lanes.settled(TriggerId(1));
+    assert_eq!(deal(&mut lanes, budget(10)), [(1, 2)]);
+}
+
+#[test]
+fn lanes_start_their_rows_in_turn() {
+    let mut lanes = Lanes::default();
+    for (trigger, delivery) in [(1, 10), (1, 11), (1, 12), (2, 20)] {
+        lanes.enqueue(TriggerId(trigger), DeliveryId(delivery), false);
+    }
+    let mut order = Vec::new();
+    while let Some((_, delivery)) = lanes.next_to_start(10) {
+        order.push(delivery.0);
+    }
+    assert_eq!(order, [10, 20, 11, 12]);
+    assert_eq!(lanes.queued(), 0);
+}
+
+#[test]
+fn a_conflict_halves_the_window_and_settlements_without_conflict_open_it() {
+    let mut lanes = Lanes::default();
+    for n in 0..8 {
+        lanes.enqueue(TriggerId(1), DeliveryId(n), false);
+    }
+    lanes.conflicted(TriggerId(1), 5);
+    assert!(lanes.next_to_start(8).is_some() && lanes.next_to_start(8).is_some());
+    assert_eq!(lanes.next_to_start(8), None, "half of five is two");
+    lanes.ended(TriggerId(1));
+    lanes.settling(TriggerId(1));
+    assert_eq!(lanes.next_to_start(8), None, "a row that is settling counts");
+    lanes.settled(TriggerId(1));
+    assert!(lanes.next_to_start(8).is_some());
+    for _ in 0..3 {
+        lanes.settled(TriggerId(1));
+    }
+    assert!(lanes.next_to_start(8).is_some(), "the window has grown to three");
+}
+
+#[test]
+fn an_empty_claim_ends_the_lane_unless_the_lane_was_woken_since() {
+    let mut lanes = woken_lanes(&[1]);
+    let quota = send_claim(&mut lanes, NOW, budget(5))[0];
+    lanes.claim_answered(quota, 0, None, NOW);
+    assert_eq!(deal(&mut lanes, budget(5)), []);
+    lanes.wake(TriggerId(1));
+    let quota = send_claim(&mut lanes, NOW, budget(5))[0];
+    lanes.wake(TriggerId(1));
+    lanes.claim_answered(quota, 0, None, NOW);
+    assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
+}
+
+/// The inline claim may have taken the last slot of the limit, so that the claim in flight returned
+/// no row.
+#[test]
+fn a_limited_lane_is_claimed_again_after_an_inline_claim_took_a_row_of_it() {
+    for (max_concurrency, is_claimed_again) in [(Some(1), true), (None, false)] {
+        let mut lanes = Lanes::default();
+        lanes.discovered(&[discovered_lane(NOW, max_concurrency)]);
+        let quota = send_claim(&mut lanes, NOW, budget(1))[0];
+        lanes.claimed_inline(TriggerId(1), NOW, NOW);
+        lanes.claim_answered(quota, 0, None, NOW);
+        assert_eq!(!deal(&mut lanes, budget(1)).is_empty(), is_claimed_again);
+    }
+}
+
+#[test]
+fn the_floor_follows_inline_claims_unless_an_older_row_may_wait() {
+    let due = NOW.minus(Micros::from_secs(60));
+    let mut lanes = Lanes::default();
+    lanes.claimed_inline(TriggerId(1), due, NOW);
+    lanes.wake(TriggerId(1));
+    let quota = send_claim(&mut lanes, NOW, budget(5))[0];
+    assert_eq!(quota.floor, due.minus(STRAGGLER_SLACK));
+
+    lanes.claimed_inline(TriggerId(1), NOW, NOW);
+    lanes.claim_answered(quota, 0, None, NOW);
+    lanes.wake(TriggerId(1));
+    lanes.claimed_inline(TriggerId(1), NOW, NOW);
+    let quota = send_claim(&mut lanes, NOW, budget(5))[0];
+    assert_eq!(quota.floor, due.minus(FLOOR_SLACK), "a claim was in flight, then a wake-up named the lane");
+}
+
+#[test]
+fn the_floor_follows_claims_and_a_discovery_lowers_it() {
+    let mut lanes = woken_lanes(&[1]);
+    let quota = send_claim(&mut lanes, NOW, budget(1))[0];
+    assert_eq!(quota.floor, Timestamp::EPOCH);
+    lanes.claim_answered(quota, 1, Some(NOW), NOW);
+    assert_eq!(send_claim(&mut lanes, NOW, budget(1))[0].floor, NOW.minus(FLOOR_SLACK));
+    let earlier = NOW.minus(Micros::from_secs(60));
+    lanes.discovered(&[discovered_lane(earlier, None)]);
+    assert_eq!(send_claim(&mut lanes, NOW, budget(1))[0].floor, earlier.minus(FLOOR_SLACK));
+}
+
+#[test]
+fn a_claim_looks_for_stragglers_once_a_second_and_again_if_its_answer_is_lost() {
+    let mut lanes = woken_lanes(&[1]);
+    let quota = send_claim(&mut lanes, NOW, budget(1))[0];
+    lanes.claim_answered(quota, 1, Some(NOW), NOW);
+    let soon = NOW.plus(STRAGGLERS_EVERY).minus(Micros(1));
+    let quota = send_claim(&mut lanes, soon, budget(1))[0];
+    assert_eq!(quota.floor, NOW.minus(FLOOR_SLACK));
+    lanes.claim_failed(quota);
+    assert_eq!(lanes.deal_quotas(soon, budget(1))[0].floor, NOW.minus(STRAGGLER_SLACK));
+    let quota = send_claim(&mut lanes, soon.plus(Micros(1)), budget(1))[0];
+    assert_eq!(quota.floor, NOW.minus(STRAGGLER_SLACK));
+}
+
+#[test]
+fn a_lane_is_due_when_its_retry_is_due() {
+    let mut lanes = Lanes::default();
+    let later = NOW.plus(Micros(500));
+    lanes.put_back(TriggerId(1), later);
+    assert_eq!(deal(&mut lanes, budget(5)), []);
+    assert_eq!(lanes.next_due_after(NOW), Some(later));
+    assert_eq!(send_claim(&mut lanes, later, budget(5)).len(), 1);
+    assert_eq!(lanes.next_due_after(later), None);
+}
+
+#[test]
+fn a_discovery_forgets_idle_lanes() {
+    let mut lanes = woken_lanes(&[1, 2]);
+    let quotas = send_claim(&mut lanes, NOW, budget(2));
+    quotas.iter().for_each(|quota| lanes.claim_answered(*quota, 0, None, NOW));
+    lanes.enqueue(TriggerId(2), DeliveryId(1), false);
+    lanes.discovered(&[]);
+    assert_eq!(lanes.len(), 1);
+}

@@ -31,7 +31,8 @@ impl Attempt {
     #[must_use]
     pub fn fingerprint(&self) -> String {
         let line = self.message.lines().next().unwrap_or_default();
-        let mut hash: u64 = 0xcbf2_9ce4_8422_2325; // FNV-1a: stable across versions, unlike std's hasher.
+        // FNV-1a is stable across versions, unlike the hasher of the standard library.
+        let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
         let mut follows_digit = false;
         for byte in self.error.code().bytes().chain([b':']).chain(line.bytes()) {
             let is_digit = byte.is_ascii_digit();

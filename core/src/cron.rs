@@ -77,7 +77,6 @@ fn parse(text: &str) -> Result<Cron, String> {
 }
 
 impl TimeZone {
-    /// Coordinated Universal Time.
     pub const UTC: Self = Self(Tz::UTC);
 
     /// The time zone with the IANA name `name`.

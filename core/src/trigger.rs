@@ -28,7 +28,7 @@ pub struct TriggerSpec {
     /// valid leases, so an execution that outlives its lease is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<MaxConcurrency>,
-    /// Whether each execution loads the script anew. Has no effect on other handlers.
+    /// Whether each execution loads the script again. Has no effect on other handlers.
     #[serde(default, skip_serializing_if = "Isolation::is_default")]
     pub isolation: Isolation,
     /// A disabled trigger gets no new deliveries.

@@ -35,7 +35,7 @@ pub(crate) struct Mutation {
     pub(crate) app: AppName,
     pub(crate) collection: Collection,
     pub(crate) key: Key,
-    /// `None` deletes.
+    /// The new value. `None` deletes the key.
     pub(crate) value: Option<Json>,
     pub(crate) guard: Guard,
     pub(crate) cause: Cause,

@@ -2,7 +2,7 @@
 --
 -- Each statement has a plan that is made once per session and kept (0002 says why). `enable_*`
 -- leaves the planner only walks over indexes, with nested loops. `plan_cache_mode` keeps it from
--- planning anew for each call, and `jit` from compiling a plan. `claim_written` reads no table, so
+-- planning again for each call, and `jit` from compiling a plan. `claim_written` reads no table, so
 -- it needs no settings. A function that is added later and that clients call needs the same
 -- settings.
 

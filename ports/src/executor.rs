@@ -2,7 +2,7 @@ use std::future::Future;
 use std::sync::Arc;
 use tidegate_core::{Delivery, Outcome};
 
-/// Runs handlers.
+/// Runs the handlers of triggers.
 pub trait Executor: Send + Sync + 'static {
     /// Executes one attempt of `delivery` and returns its outcome, soon after its timeout at the
     /// latest.

@@ -64,7 +64,7 @@ pub struct KvEntry {
 /// The precondition of a mutation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Guard {
-    /// No condition.
+    /// The mutation is unconditional.
     Any,
     /// The key must be absent.
     Absent,

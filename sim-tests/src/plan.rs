@@ -177,7 +177,7 @@ pub enum StoreFault {
     AnswerLost,
     /// Applied, and answered twice.
     AnswerTwice,
-    /// Applied after this delay. The caller was told before that the fate is unknown.
+    /// Applied after this delay. The caller learns before that the fate is unknown.
     Late(u64),
     /// Applied after this delay, then answered.
     Slow(u64),

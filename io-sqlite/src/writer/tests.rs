@@ -106,7 +106,8 @@ async fn a_job_that_panics_is_undone_alone() {
 #[tokio::test]
 async fn a_full_disk_is_an_error_until_it_has_space() {
     let (_directory, store) = fresh().await;
-    run(&store, "pragma max_page_count = 1").await.unwrap(); // SQLite raises this to the current size of the file.
+    // SQLite raises the limit to the current size of the file.
+    run(&store, "pragma max_page_count = 1").await.unwrap();
     let fill = || run(&store, "insert into apps (name, created_at) values (hex(randomblob(20000)), 1)");
     let answers = join_all((0..5).map(|_| fill())).await;
     for answer in answers {

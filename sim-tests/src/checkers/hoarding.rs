@@ -78,8 +78,8 @@ impl LifeState {
             probes.sometimes(Probe::ClaimedAhead, others + u64::from(queued + one.rows) > free);
             if u64::from(one.rows) > most {
                 return Some(format!(
-                    "asks for {} rows with {free} free permits, {queued} rows that wait and {others} that it asks for \
-                     already; its handlers get {ahead} done meanwhile",
+                    "requests {} rows with {free} free permits, {queued} queued rows and {others} rows in flight; \
+                     its handlers finish {ahead} in two round trips",
                     one.rows
                 ));
             }

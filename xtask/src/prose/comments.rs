@@ -1,7 +1,7 @@
 //! Comments of languages that need no lexer of their own: SQL, JavaScript, and languages with `#`
 //! comments.
 
-use super::passages::Line;
+use super::passage::Line;
 
 /// How a language writes comments and strings.
 pub(super) struct Syntax {

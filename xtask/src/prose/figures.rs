@@ -1,7 +1,7 @@
 //! Counts of the words that make prose hard to read.
 
 use super::files::ProseFile;
-use super::passages::Kind;
+use super::passage::Kind;
 use std::fmt;
 
 /// Counts over comments, docs and pages. Messages are left out.

@@ -1,6 +1,7 @@
 //! All files of the repository that hold prose.
 
-use super::passages::{Passage, passages};
+use super::passage::Passage;
+use super::passages::passages;
 use crate::workspace::root;
 use std::io;
 use std::process::Command;

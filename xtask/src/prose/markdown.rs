@@ -1,6 +1,6 @@
 //! The paragraphs of a Markdown page: titles, text, lists and tables, without code.
 
-use super::passages::{Kind, Line, Passage};
+use super::passage::{Kind, Line, Passage};
 
 /// The paragraphs of `text`. A table's rows and a list's items are lines of one paragraph.
 pub(super) fn paragraphs(text: &str) -> Vec<Passage> {

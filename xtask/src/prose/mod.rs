@@ -7,13 +7,14 @@ mod comments;
 mod figures;
 mod files;
 mod markdown;
+mod passage;
 mod passages;
 mod phrases;
 
 pub(crate) use figures::{Figures, SHORT_DOC_WORDS};
 pub(crate) use files::{ProseFile, read};
 pub(crate) use markdown::{prose_lines, without_targets};
-pub(crate) use passages::{Kind, Passage};
+pub(crate) use passage::{Kind, Passage};
 pub(crate) use phrases::banned;
 
 use crate::steps::Failure;

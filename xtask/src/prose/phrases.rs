@@ -3,7 +3,7 @@
 //! Standard English is not banned. A phrase belongs here if readers stumbled over it in this
 //! repository.
 
-use super::passages::{Passage, Word};
+use super::passage::{Passage, Word};
 
 /// A phrase in lower case, and the words to write in its place.
 #[derive(Debug, PartialEq, Eq)]

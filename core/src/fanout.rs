@@ -7,7 +7,7 @@ use crate::trigger::Trigger;
 /// The triggers that get a delivery of `event`: the enabled triggers of its app that match it.
 ///
 /// A paused trigger gets its deliveries too. They wait until the trigger is resumed.
-pub fn matching<'a>(
+pub fn matching_triggers<'a>(
     event: &'a Event,
     triggers: impl IntoIterator<Item = &'a Trigger>,
 ) -> impl Iterator<Item = &'a Trigger> {

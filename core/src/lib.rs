@@ -48,7 +48,7 @@ pub use delivery::{Delivery, Kind, Run, Verdict, refuse, settle};
 pub use dispatcher::{Dispatcher, View};
 pub use effects::{Effects, KvWrite, ReadVersion, Version};
 pub use event::{Cause, Event, NewEvent, Parent, Source};
-pub use fanout::matching;
+pub use fanout::matching_triggers;
 pub use gate::{Caller, ExecutionGate};
 pub use io::{Action, Boot, Disposition, Ending, Fact, IdleReason, Input, Output};
 pub use isolation::Isolation;

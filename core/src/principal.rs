@@ -48,7 +48,7 @@ impl fmt::Display for Role {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     /// Allowed for every known principal: to look up its own identity.
-    Known,
+    Identify,
     /// Read data of an app.
     Read,
     /// Change data of an app, or run a handler of it.
@@ -64,7 +64,7 @@ impl Access {
     #[must_use]
     pub const fn role(self) -> Option<Role> {
         match self {
-            Self::Known | Self::Administer => None,
+            Self::Identify | Self::Administer => None,
             Self::Read => Some(Role::Viewer),
             Self::Write => Some(Role::Editor),
             Self::Manage => Some(Role::Owner),
@@ -93,7 +93,7 @@ impl Principal {
     pub fn may(&self, access: Access, app: Option<&AppName>) -> bool {
         let role = app.and_then(|app| self.roles.get(app));
         match access {
-            Access::Known => true,
+            Access::Identify => true,
             Access::Administer => self.admin,
             Access::Read | Access::Write | Access::Manage => {
                 self.admin || role.is_some_and(|role| access.role().is_some_and(|least| *role >= least))
@@ -169,17 +169,17 @@ mod tests {
 
     #[test]
     fn each_role_allows_the_accesses_of_the_table() {
-        use Access::{Administer, Known, Manage, Read, Write};
+        use Access::{Administer, Identify, Manage, Read, Write};
         let (a, b) = (AppName::new("a").unwrap(), AppName::new("b").unwrap());
         for (principal, allowed) in [
-            (principal(false, &[]), &[Known][..]),
-            (principal(false, &[("b", Role::Owner)]), &[Known]),
-            (principal(false, &[("a", Role::Viewer)]), &[Known, Read]),
-            (principal(false, &[("a", Role::Editor)]), &[Known, Read, Write]),
-            (principal(false, &[("a", Role::Owner)]), &[Known, Read, Write, Manage]),
-            (principal(true, &[]), &[Known, Read, Write, Manage, Administer]),
+            (principal(false, &[]), &[Identify][..]),
+            (principal(false, &[("b", Role::Owner)]), &[Identify]),
+            (principal(false, &[("a", Role::Viewer)]), &[Identify, Read]),
+            (principal(false, &[("a", Role::Editor)]), &[Identify, Read, Write]),
+            (principal(false, &[("a", Role::Owner)]), &[Identify, Read, Write, Manage]),
+            (principal(true, &[]), &[Identify, Read, Write, Manage, Administer]),
         ] {
-            for access in [Known, Read, Write, Manage, Administer] {
+            for access in [Identify, Read, Write, Manage, Administer] {
                 assert_eq!(principal.may(access, Some(&a)), allowed.contains(&access), "{principal:?} {access:?}");
             }
             assert_eq!(principal.may(Read, None), principal.admin);

@@ -47,7 +47,7 @@ pub(crate) async fn an_emission_claims_its_rows_inline<S: Store>(store: Arc<S>) 
     let emitted = app.go(2).await;
 
     assert!(emitted.iter().all(|one| woken(one) == [a.id, b.id] && one.is_claimed), "{emitted:?}");
-    assert_eq!(emitted.iter().flat_map(EmittedEvent::waiting).count(), 0);
+    assert_eq!(emitted.iter().flat_map(EmittedEvent::unclaimed_lanes).count(), 0);
     let rows = claimed_inline(&wake).await;
     let expected: Vec<_> = [&a, &b].iter().flat_map(|lane| emitted.iter().map(|one| (lane.id, one.event_id))).collect();
     assert_eq!(rows.iter().map(|row| (row.trigger_id, row.event.id)).collect::<Vec<_>>(), expected);
@@ -92,7 +92,7 @@ pub(crate) async fn an_inline_claim_takes_no_more_rows_than_the_room<S: Store>(s
     let rows = claimed_inline(&wake).await;
     assert_eq!(rows.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [a, a, a, b]);
     assert_eq!(emitted.iter().map(|one| one.is_claimed).collect::<Vec<_>>(), [true, false, false]);
-    assert!(emitted[1].waiting().eq(emitted[1].lanes.iter().copied()), "all lanes of the event are woken");
+    assert!(emitted[1].unclaimed_lanes().eq(emitted[1].lanes.iter().copied()), "all lanes of the event are woken");
     assert_eq!(app.claim(a, 10).await, []);
     let rest: Vec<_> = app.claim(b, 10).await.iter().map(|row| row.event.id).collect();
     assert_eq!(rest, [emitted[1].event_id, emitted[2].event_id]);

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::{
     DeadReason, Event, EventId, EventType, Json, KvOps, Match, Source, Subject, Timestamp, Trigger, TriggerId, Verdict,
-    matching,
+    matching_triggers,
 };
 
 const PIECES: [&str; 27] = [
@@ -66,7 +66,7 @@ fn event(app: &App<impl Store>, source: Source, event_type: &str, subject: &str)
 }
 
 fn expected(event: &Event, triggers: &[Trigger]) -> Vec<TriggerId> {
-    let mut lanes: Vec<_> = matching(event, triggers).map(|trigger| trigger.id).collect();
+    let mut lanes: Vec<_> = matching_triggers(event, triggers).map(|trigger| trigger.id).collect();
     lanes.sort();
     lanes
 }

@@ -93,10 +93,10 @@ impl OutboxWriter {
             if let Some(claimed) = claimed {
                 event.note_claimed(claimed);
             }
-            lanes.extend(event.waiting());
+            lanes.extend(event.unclaimed_lanes());
         }
         if let Some(InlineClaim { guard, claimed }) = inline_claim {
-            guard.claimed(claimed);
+            guard.hand_over(claimed);
         }
         if !lanes.is_empty() {
             self.notifier.notify(lanes.iter().copied());

@@ -4,7 +4,7 @@ use crate::memory::Memory;
 use crate::rows::Row;
 use tidegate_core::{
     AppName, Cause, Collection, DeadLetterId, Event, EventType, Json, Key, KvOp, Micros, NewEvent, RetryPolicy,
-    RetryPolicySpec, Source, Subject, TriggerId, Version, matching,
+    RetryPolicySpec, Source, Subject, TriggerId, Version, matching_triggers,
 };
 use tidegate_ports::EmittedEvent;
 
@@ -31,7 +31,7 @@ impl Memory {
     /// Inserts a row for each trigger that matches, and returns the lanes of these rows.
     fn fan_out(&mut self, event: &Event, handles_letter: Option<DeadLetterId>) -> Vec<TriggerId> {
         let triggers = self.triggers.values().filter(|row| !row.deleted).map(|row| &row.trigger);
-        let lanes: Vec<TriggerId> = matching(event, triggers).map(|trigger| trigger.id).collect();
+        let lanes: Vec<TriggerId> = matching_triggers(event, triggers).map(|trigger| trigger.id).collect();
         lanes.iter().for_each(|trigger| self.enqueue(*trigger, event, handles_letter));
         lanes
     }

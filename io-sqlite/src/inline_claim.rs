@@ -36,9 +36,9 @@ impl SqliteStore {
             Ok((result, claimed))
         };
         let after_commit = move |(result, claimed): &mut (T, Vec<Delivery>)| {
-            dispatcher.wake(events(result).iter().flat_map(EmittedEvent::waiting));
+            dispatcher.wake(events(result).iter().flat_map(EmittedEvent::unclaimed_lanes));
             if let Some(guard) = guard {
-                guard.claimed(std::mem::take(claimed));
+                guard.hand_over(std::mem::take(claimed));
             }
         };
         self.writer.write_and_then(write_and_claim, after_commit).await.map(|(result, _)| result)

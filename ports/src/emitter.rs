@@ -61,7 +61,7 @@ impl EmittedEvent {
     }
 
     /// The lanes to wake: those of the event's rows, unless an inline claim took all of them.
-    pub fn waiting(&self) -> impl Iterator<Item = TriggerId> {
+    pub fn unclaimed_lanes(&self) -> impl Iterator<Item = TriggerId> {
         self.lanes.iter().copied().filter(|_| !self.is_claimed)
     }
 

@@ -24,7 +24,7 @@ pub struct InlineBatch {
 
 /// The right to make one inline claim, with the room for it.
 ///
-/// Do not drop the guard between the commit and [`InlineClaimGuard::claimed`]. The dispatcher would
+/// Do not drop the guard between the commit and [`InlineClaimGuard::hand_over`]. The dispatcher would
 /// not learn of the rows, and they would wait until their leases expire.
 #[derive(Debug)]
 pub struct InlineClaimGuard {
@@ -48,7 +48,7 @@ impl InlineClaimGuard {
     }
 
     /// Hands the claimed rows to the dispatcher. Call it after the transaction has committed.
-    pub fn claimed(self, deliveries: Vec<Delivery>) {
+    pub fn hand_over(self, deliveries: Vec<Delivery>) {
         if !deliveries.is_empty() {
             self.handle.add_inline_batch(InlineBatch { deliveries, started_at: self.started_at });
         }

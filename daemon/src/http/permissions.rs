@@ -3,7 +3,7 @@
 //! Every request to a route that is not in the table is refused.
 
 use axum::http::Method;
-use tidegate_core::Access::{self, Administer, Known, Manage, Read, Write};
+use tidegate_core::Access::{self, Administer, Identify, Manage, Read, Write};
 
 /// A route, and the permission that each of its methods needs.
 type RoutePermissions = (&'static str, &'static [(Method, Access)]);
@@ -17,9 +17,9 @@ const DELETE: Method = Method::DELETE;
 /// All routes that need a token.
 pub const PERMISSIONS: &[RoutePermissions] = &[
     ("/metrics", &[(GET, Administer)]),
-    ("/v1/version", &[(GET, Known)]),
-    ("/v1/whoami", &[(GET, Known)]),
-    ("/v1/logout", &[(POST, Known)]),
+    ("/v1/version", &[(GET, Identify)]),
+    ("/v1/whoami", &[(GET, Identify)]),
+    ("/v1/logout", &[(POST, Identify)]),
     ("/v1/gate", &[(GET, Administer), (PATCH, Administer)]),
     ("/v1/users", &[(GET, Administer)]),
     ("/v1/users/{name}", &[(GET, Administer), (PUT, Administer), (DELETE, Administer)]),
@@ -29,7 +29,7 @@ pub const PERMISSIONS: &[RoutePermissions] = &[
     ("/v1/tokens", &[(GET, Administer), (POST, Administer)]),
     ("/v1/tokens/{name}", &[(DELETE, Administer)]),
     // The list has only the apps that the principal may read.
-    ("/v1/apps", &[(GET, Known)]),
+    ("/v1/apps", &[(GET, Identify)]),
     ("/v1/apps/{app}", &[(PUT, Write)]),
     ("/v1/apps/{app}/roles", &[(GET, Manage)]),
     ("/v1/apps/{app}/roles/{principal}", &[(PUT, Manage), (DELETE, Manage)]),
@@ -61,5 +61,5 @@ pub const PERMISSIONS: &[RoutePermissions] = &[
 pub(super) fn required(method: &Method, route: &str) -> Option<Access> {
     let (_, methods) = PERMISSIONS.iter().find(|(known, _)| *known == route)?;
     let method = if method == Method::HEAD { &Method::GET } else { method };
-    Some(methods.iter().find(|(known, _)| known == method).map_or(Known, |(_, access)| *access))
+    Some(methods.iter().find(|(known, _)| known == method).map_or(Identify, |(_, access)| *access))
 }

@@ -9,12 +9,12 @@ use tidegate_core::Access;
 
 /// The name of each token, and its permissions in `shop`.
 const PRINCIPALS: [(&str, &[Access]); 6] = [
-    ("stranger", &[Access::Known]),
-    ("elsewhere", &[Access::Known]),
-    ("viewer", &[Access::Known, Access::Read]),
-    ("editor", &[Access::Known, Access::Read, Access::Write]),
-    ("owner", &[Access::Known, Access::Read, Access::Write, Access::Manage]),
-    ("root", &[Access::Known, Access::Read, Access::Write, Access::Manage, Access::Administer]),
+    ("stranger", &[Access::Identify]),
+    ("elsewhere", &[Access::Identify]),
+    ("viewer", &[Access::Identify, Access::Read]),
+    ("editor", &[Access::Identify, Access::Read, Access::Write]),
+    ("owner", &[Access::Identify, Access::Read, Access::Write, Access::Manage]),
+    ("root", &[Access::Identify, Access::Read, Access::Write, Access::Manage, Access::Administer]),
 ];
 
 /// An API with the apps `shop` and `other`, and a token for each of [`PRINCIPALS`].

@@ -28,7 +28,7 @@ async fn rows_of_an_inline_claim_are_executed() {
     world.quiet().await;
     let guard = world.try_inline_claim().expect("an idle dispatcher has room");
     assert!(guard.room().rows > 1 && world.try_inline_claim().is_none());
-    guard.claimed(vec![delivery(1)]);
+    guard.hand_over(vec![delivery(1)]);
     assert_eq!(world.ending().await, Ending::Done);
     assert!(world.try_inline_claim().is_some(), "the dispatcher has room again after the row is settled");
 }
@@ -40,7 +40,7 @@ async fn a_shutdown_waits_for_the_inline_claim_under_way() {
     let guard = world.try_inline_claim().expect("an idle dispatcher has room");
     world.command(Command::Shutdown).await;
     world.quiet().await;
-    guard.claimed(vec![delivery(1)]);
+    guard.hand_over(vec![delivery(1)]);
     assert_eq!(
         world.ending().await,
         Ending::Deferred { delay: Micros::ZERO },

@@ -71,11 +71,11 @@ impl SharedMemory {
             let request = Request::Exchange { settle: Vec::new(), claim, lease_for: inline_claim.lease_for() };
             if let Reply::Exchange(ExchangeReply { claimed, .. }) = memory.call(request) {
                 emitted.iter_mut().for_each(|event| event.note_claimed(&claimed));
-                inline_claim.claimed(claimed);
+                inline_claim.hand_over(claimed);
             }
         }
         if let Some(dispatcher) = self.dispatcher.get() {
-            dispatcher.wake(emitted.iter().flat_map(EmittedEvent::waiting));
+            dispatcher.wake(emitted.iter().flat_map(EmittedEvent::unclaimed_lanes));
         }
         Ok(result)
     }

@@ -136,7 +136,7 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
         claim_inline(&mut world, &mut emitted, of, guard);
     }
     drop(world);
-    daemon.wake(emitted.iter().flat_map(EmittedEvent::waiting).collect());
+    daemon.wake(emitted.iter().flat_map(EmittedEvent::unclaimed_lanes).collect());
 }
 
 /// The daemon that emits claims the rows inline, in the same transaction.
@@ -151,6 +151,6 @@ fn claim_inline(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, gua
     let op = OpId { incarnation: incarnation(of.daemon, of.life), seq: u64::MAX };
     if let Reply::Exchange(ExchangeReply { claimed, .. }) = world.apply(of, op, &request) {
         emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
-        guard.claimed(claimed);
+        guard.hand_over(claimed);
     }
 }

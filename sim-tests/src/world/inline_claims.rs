@@ -20,7 +20,7 @@ impl World {
         if let Some(room) = self.room(daemon) {
             self.claim_written(daemon, &mut emitted, &room, floor)?;
         }
-        Ok(emitted.iter().flat_map(EmittedEvent::waiting).collect())
+        Ok(emitted.iter().flat_map(EmittedEvent::unclaimed_lanes).collect())
     }
 
     /// The inline room of a daemon, if this emission is made in its process.
@@ -56,7 +56,7 @@ impl World {
         let Reply::Exchange(ExchangeReply { claimed, .. }) = reply else { return Ok(()) };
         emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
         self.probes.sometimes(Probe::InlineClaimed, !claimed.is_empty());
-        let has_rest = emitted.iter().any(|one| one.waiting().next().is_some());
+        let has_rest = emitted.iter().any(|one| one.unclaimed_lanes().next().is_some());
         self.probes.sometimes(Probe::InlineClaimedPart, !claimed.is_empty() && has_rest);
         if claimed.is_empty() || self.crashes_at(daemon, CrashPoint::Applied)? {
             return Ok(());

@@ -9,7 +9,7 @@ use crate::replies::can_be_sent;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
     AbandonCause, BeginCallsReply, Claim, Delivery, DeliveryId, ExecError, Fact, InboxId, Kind, Outcome, Reply,
-    SyncReply, Verdict,
+    Settlement, SyncReply, Verdict,
 };
 
 #[derive(Default)]
@@ -64,6 +64,46 @@ impl Calls {
         }
         Ok(())
     }
+
+    fn settled(&mut self, settlement: &Settlement, probes: &mut Probes) -> Result<(), String> {
+        let id = settlement.claim.delivery;
+        if let Verdict::Executed { outcome, .. } = &settlement.verdict
+            && self.kept.insert(settlement.claim)
+            && let Some(can_be_sent) = self.answered.get(&settlement.claim)
+            && *can_be_sent == (outcome.error == Some(ExecError::InvalidReply))
+        {
+            return Err(format!("call {id} ends with {outcome:?}, its reply can be sent: {can_be_sent}"));
+        }
+        match &settlement.verdict {
+            Verdict::Executed { outcome, .. } if outcome.error.is_none() => _ = self.executed.insert(id),
+            Verdict::Abandoned { cause } => {
+                probes.sometimes(Probe::AbandonedGone, *cause == AbandonCause::CallerGone);
+                probes.sometimes(Probe::AbandonedNode, *cause == AbandonCause::NodeLost);
+            }
+            Verdict::Executed { .. } | Verdict::Replied => {}
+            other if self.begun.values().any(|begun| *begun == id) => {
+                return Err(format!("call {id} ends as {}", other.name()));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn run_ended(&self, snapshot: &Snapshot<'_>) -> Result<(), String> {
+        for (inbox, row) in &self.begun {
+            let abandoned = snapshot.store.abandoned().iter().filter(|one| one.delivery == *row).count();
+            let replied = self.replied.contains(row);
+            if abandoned > 1 || (abandoned == 0 && !replied) {
+                let caller = inbox.seq;
+                return Err(format!("call {row} of caller {caller}: abandoned {abandoned} times, replied {replied}"));
+            }
+        }
+        let is_begun = |id: DeliveryId| self.begun.values().any(|row| *row == id);
+        match snapshot.store.abandoned().iter().find(|one| !is_begun(one.delivery)) {
+            Some(one) => Err(format!("{} was abandoned and never began", one.delivery)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl Checker for Calls {
@@ -80,26 +120,7 @@ impl Checker for Calls {
         match observation {
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
-                    let id = settlement.claim.delivery;
-                    if let Verdict::Executed { outcome, .. } = &settlement.verdict
-                        && self.kept.insert(settlement.claim)
-                        && let Some(can_be_sent) = self.answered.get(&settlement.claim)
-                        && *can_be_sent == (outcome.error == Some(ExecError::InvalidReply))
-                    {
-                        return Err(format!("call {id} ends with {outcome:?}, its reply can be sent: {can_be_sent}"));
-                    }
-                    match &settlement.verdict {
-                        Verdict::Executed { outcome, .. } if outcome.error.is_none() => _ = self.executed.insert(id),
-                        Verdict::Abandoned { cause } => {
-                            probes.sometimes(Probe::AbandonedGone, *cause == AbandonCause::CallerGone);
-                            probes.sometimes(Probe::AbandonedNode, *cause == AbandonCause::NodeLost);
-                        }
-                        Verdict::Executed { .. } | Verdict::Replied => {}
-                        other if self.begun.values().any(|begun| *begun == id) => {
-                            return Err(format!("call {id} ends as {}", other.name()));
-                        }
-                        _ => {}
-                    }
+                    self.settled(settlement, probes)?;
                 }
                 if let Reply::BeginCalls(BeginCallsReply { deliveries: begun, repeated, .. }) = reply {
                     self.begun.extend(begun.iter().filter_map(|row| Some((row.reply_to?, row.id))));
@@ -130,23 +151,7 @@ impl Checker for Calls {
                 probes.sometimes(Probe::HungUpAfter, !delivered && reply.execution.is_some());
                 self.replied(*inbox, reply, *delivered)
             }
-            Observation::RunEnded => {
-                for (inbox, row) in &self.begun {
-                    let abandoned = snapshot.store.abandoned().iter().filter(|one| one.delivery == *row).count();
-                    let replied = self.replied.contains(row);
-                    if abandoned > 1 || (abandoned == 0 && !replied) {
-                        let caller = inbox.seq;
-                        return Err(format!(
-                            "call {row} of caller {caller}: abandoned {abandoned} times, replied {replied}"
-                        ));
-                    }
-                }
-                let is_begun = |id: DeliveryId| self.begun.values().any(|row| *row == id);
-                match snapshot.store.abandoned().iter().find(|one| !is_begun(one.delivery)) {
-                    Some(one) => Err(format!("{} was abandoned and never began", one.delivery)),
-                    None => Ok(()),
-                }
-            }
+            Observation::RunEnded => self.run_ended(snapshot),
             _ => Ok(()),
         }
     }

@@ -24,8 +24,8 @@ pub struct InlineBatch {
 
 /// The right to make one inline claim, with the room for it.
 ///
-/// Do not drop the guard between the commit and [`InlineClaimGuard::hand_over`]. The dispatcher would
-/// not learn of the rows, and they would wait until their leases expire.
+/// Do not drop the guard between the commit and [`InlineClaimGuard::hand_over`]. The dispatcher
+/// would not learn of the rows, and they would wait until their leases expire.
 #[derive(Debug)]
 pub struct InlineClaimGuard {
     handle: WakeHandle,

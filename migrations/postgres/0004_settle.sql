@@ -289,8 +289,8 @@ begin
             perform tidegate.settle_abandoned(p_now => p_now, p_row => v_row, p_verdict => v_verdict);
         when 'handled', 'handler_failed' then
             perform tidegate.settle_letter(p_letter => v_row.handles_letter_id, p_verdict => v_verdict);
-        else
-            -- 'done' and 'replied' only delete the row.
+        when 'done', 'replied' then
+            -- These only delete the row.
             null;
     end case;
     delete from tidegate.outbox where id = v_row.id;

@@ -43,7 +43,7 @@ impl Dispatcher {
         }
     }
 
-    /// Rows of lanes are released. The callers of sync calls get the error `lost`.
+    /// Cancels all executions. Rows of lanes are released, and sync callers get the error `lost`.
     fn cancel_executions(&mut self) {
         while let Some((seq, execution)) = self.executions.first() {
             self.cancel(seq);

@@ -7,13 +7,13 @@ pub(super) struct Shutdown {
     /// When running executions are cancelled.
     release_at: Mono,
     is_released: bool,
-    /// When the dispatcher stops even if the store has not answered the last settlements. Their
-    /// leases will expire.
+    /// When the dispatcher stops even if the store has not answered the last settlements. The
+    /// leases of their rows will expire.
     give_up_at: Mono,
     is_stopped: bool,
 }
 
-/// The longest that a shutdown waits for the answers to its last settlements.
+/// The longest time that a shutdown waits for the answers to its last settlements.
 const LAST_SETTLEMENTS_MAX: Micros = Micros::from_secs(2);
 
 impl Shutdown {
@@ -31,7 +31,7 @@ impl Shutdown {
         }
     }
 
-    /// Whether the running executions must be released now. Says so once.
+    /// Returns `true` once: when the running executions must be cancelled.
     pub(super) fn release(&mut self, now: Mono) -> bool {
         let is_due = !self.is_released && now >= self.release_at;
         self.is_released |= is_due;

@@ -79,7 +79,7 @@ pub struct Event {
     pub traceparent: Option<String>,
 }
 
-/// An event that an app asks to emit. The store sets its id, its time and its place in the chain.
+/// An event that is not emitted yet. The store sets its id, its time and its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     #[serde(rename = "type")]

@@ -86,7 +86,8 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             () = sleep_until(timer_at) => Event::Timer,
         };
         driver.handle(event);
-        // Take all that has arrived before the next poll, so that one exchange settles it together.
+        // Handle all answers and commands that have arrived before the next poll, so that one
+        // exchange settles their deliveries together.
         while let Ok(answer) = answers.try_recv() {
             driver.handle(Event::Answer(answer));
         }
@@ -96,7 +97,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     }
 }
 
-/// How long the loop sleeps if the dispatcher sets no timer and only an event can bring work.
+/// How long the loop sleeps if the dispatcher sets no timer and only an event can cause work.
 const IDLE_WAIT: Duration = Duration::from_secs(3_600);
 
 /// An event that ends a wait of the loop.
@@ -104,7 +105,7 @@ enum Event {
     Answer(Input),
     Command(Command),
     WakeUp(WakeUp),
-    /// A shutdown has waited long enough for the inline claim under way.
+    /// A shutdown no longer waits for the inline claim in flight.
     InlineClaimsEnded,
     Timer,
 }

@@ -127,7 +127,7 @@ async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Rep
     Ok(Reply::Tick(TickReply { now, woken_lanes: woken }))
 }
 
-/// Splits off the first row, which has the store's time alone.
+/// Splits off the first row, which contains only the store's time.
 fn split_time(rows: &[PgRow]) -> Result<(Timestamp, &[PgRow]), sqlx::Error> {
     let (first, rest) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
     Ok((rows::time(first, "now")?, rest))

@@ -1,5 +1,5 @@
--- Puts the deliveries of the letters ?1, a JSON array of ids, back in the outbox, as they were
--- before their first attempt. ?2 is the time. On Postgres this statement also selects the letters,
+-- Puts the deliveries of the letters ?1, a JSON array of ids, back in the outbox, in their state
+-- before the first attempt. ?2 is the time. On Postgres this statement also selects the letters,
 -- locks them against a concurrent redrive, and marks them. Here the writer is alone:
 -- `letters_pick.sql` selects them and `letters_resolve.sql` marks them.
 insert into outbox (

@@ -39,7 +39,7 @@ impl Memory {
         Self { now, ..Self::default() }
     }
 
-    /// Sets the store's clock. The clock may go back, as that of a database server may.
+    /// Sets the store's clock. The clock may go back, like the clock of a database server.
     pub fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
@@ -137,7 +137,7 @@ impl Memory {
         }
     }
 
-    /// The trigger of that name that is not deleted.
+    /// The trigger with this name that is not deleted.
     pub(crate) fn find_trigger(&self, app: &AppName, name: &tidegate_core::TriggerName) -> Option<TriggerId> {
         let is_wanted = |row: &&TriggerRow| {
             !row.deleted && !row.hidden && row.trigger.app == *app && row.trigger.spec.name == *name

@@ -62,7 +62,8 @@ impl Memory {
         &self.abandoned
     }
 
-    /// The number of deliveries of `trigger` that were dropped in the chain that began with `root`.
+    /// The number of deliveries of `trigger` that were dropped in the chain that begins with
+    /// `root`.
     #[must_use]
     pub fn dropped(&self, trigger: TriggerId, root: EventId) -> u64 {
         self.loops.get(&(trigger, root)).map_or(0, |entry| entry.count)

@@ -123,7 +123,7 @@ impl<'a, S: Store> Player<'a, S> {
         }
     }
 
-    /// Everything that the ports show of the app, normalized.
+    /// Everything that the ports return for the app, normalized.
     pub(super) async fn snapshot(&mut self) -> String {
         let (store, app) = (self.store, self.app.clone());
         let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
@@ -138,7 +138,7 @@ impl<'a, S: Store> Player<'a, S> {
             Ok(loops) => loops.iter().map(|one| self.loop_entry(one)).collect(),
             Err(error) => vec![failed(&error)],
         };
-        // Loops that were cut at the same time have no order.
+        // Loops with the same time have no order.
         loops.sort_unstable();
         let abandoned = LedgerStore::abandoned(store, &app, None, 1_000).await;
         let abandoned = abandoned.map(|all| {

@@ -253,8 +253,8 @@ fn refuse_async(delivery: &Delivery, now: Timestamp) -> Option<Verdict> {
     } else {
         return None;
     };
-    // A claim beyond the last attempt is no attempt, even if it was lost before this verdict was
-    // applied.
+    // A claim beyond the last attempt does not count as an attempt, even if its lease was lost
+    // before this verdict was applied.
     let attempts = (delivery.attempt - 1).min(max_attempts);
     let fingerprint = failed.as_ref().map_or_else(|| lost_attempt(delivery, now).fingerprint(), Attempt::fingerprint);
     Some(Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger: false })

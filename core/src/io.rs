@@ -31,7 +31,8 @@ pub struct Boot {
 /// An event that the dispatcher handles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
-    /// Time has passed: the `wake_at` of [`Output::Idle`] has come. It may be sent at any time.
+    /// Time has passed. It must be sent at the `wake_at` of [`Output::Idle`] at the latest, and may
+    /// be sent at any time.
     Tick,
     /// Lanes may have got rows.
     WakeUp {
@@ -41,7 +42,7 @@ pub enum Input {
     },
     /// A transaction of this process has claimed rows that it wrote.
     ///
-    /// The claim keeps to the [`inline_room`](crate::Dispatcher::inline_room) of the dispatcher,
+    /// The claim respects the [`inline_room`](crate::Dispatcher::inline_room) of the dispatcher,
     /// and its leases last as long as those of an exchange. One such transaction runs at a time:
     /// the next one begins after the dispatcher has handled the claim of the previous one.
     InlineClaim {
@@ -166,7 +167,7 @@ pub enum Fact {
         /// The duration of the last execution. `None` if the handler did not run under this claim.
         took: Option<Micros>,
     },
-    /// A settlement came too late: its claim was no longer valid, and the store changed nothing.
+    /// A settlement was fenced: its claim was no longer valid, and the store changed nothing.
     SettlementFenced {
         delivery: Arc<Delivery>,
         /// Whether the settlement was sent before and its answer was lost. Then the store has

@@ -78,8 +78,8 @@ pub struct Settlement {
 /// leases of all daemons.
 ///
 /// A claim raises `attempt` by one, but to at most `max_attempts + 1`. A claim beyond the last
-/// attempt executes nothing and is no attempt, however often it is lost. If the row had an expired
-/// lease, the claim records the attempt under that lease as `lost`.
+/// attempt executes nothing and does not count as an attempt, even if its lease is lost. If the row
+/// had an expired lease, the claim records the attempt under that lease as `lost`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneQuota {
     /// The trigger of the lane.
@@ -113,8 +113,8 @@ pub struct ExchangeReply {
     /// The claims of settlements with conflicting effects. Nothing changed, and the claim still
     /// holds the row.
     pub conflicted: Vec<Claim>,
-    /// The claimed rows, leased and with their attempt counted. They come lane by lane, in the
-    /// order of `(due_at, id)` within each lane.
+    /// The claimed rows, leased and with their attempt counted. The rows are sorted lane by lane,
+    /// and by `(due_at, id)` within each lane.
     pub claimed: Vec<Delivery>,
     /// Lanes that got rows from the applied effects or from dead letters.
     pub woken_lanes: Vec<TriggerId>,

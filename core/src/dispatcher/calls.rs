@@ -54,8 +54,8 @@ impl Dispatcher {
     }
 
     /// A caller hung up. A call that waits for a permit is dropped, and nothing is written for it.
-    /// A call that the store is beginning is abandoned and not executed. A running execution goes
-    /// on.
+    /// A call that the store is beginning is abandoned and not executed. A running execution
+    /// continues.
     pub(super) fn caller_gone(&mut self, inbox: InboxId) -> Disposition {
         if let Some(WaitingCall { call, since, .. }) = self.call_queue.remove(inbox) {
             self.outputs.emit_fact(Fact::CallRefused { call, failure: None, waited: self.now.since(since) });

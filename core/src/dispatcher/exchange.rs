@@ -1,5 +1,5 @@
 //! The exchange: settles finished deliveries and claims new ones. Verdicts that arrive while an
-//! exchange is in flight go with the next one, so batches grow with the load.
+//! exchange is in flight are sent with the next exchange, so batches grow with the load.
 //!
 //! A second exchange is sent while the first one is in flight for one of two reasons only. If many
 //! settlements wait, the store works on them while this process reads the first answer. If a lane

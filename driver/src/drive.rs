@@ -72,8 +72,8 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
         wake.set_inline_room(driver.dispatcher.inline_room(), config.lease_for());
         view.send_replace(current_view);
         let timer_at = wake_at.map_or_else(|| Instant::now() + IDLE_WAIT, |at| driver.clock.when(at));
-        // Biased, because a random order could not be replayed. Answers come before commands,
-        // because they free permits.
+        // Biased, because a random order could not be replayed. Answers are handled before
+        // commands, because answers free permits.
         let event = tokio::select! {
             biased;
             () = driver.shutdown.inline_claims_ended() => Event::InlineClaimsEnded,
@@ -138,8 +138,8 @@ impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
         }
     }
 
-    /// The lanes go in before the rows of an inline claim, because rows that wait in a lane are
-    /// older and run first.
+    /// The lanes are handled before the rows of an inline claim, because rows that wait in a lane
+    /// are older and run first.
     fn handle_wake_up(&mut self, WakeUp { lanes, discover, inline_batch }: WakeUp) {
         self.handle_input(Input::WakeUp { lanes, discover });
         if let Some(InlineBatch { deliveries, started_at }) = inline_batch {

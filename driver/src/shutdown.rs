@@ -9,7 +9,7 @@
 //! 3. Give its rows to the dispatcher.
 //! 4. Give [`Input::ShutdownRequested`](tidegate_core::Input::ShutdownRequested) to the dispatcher.
 //!
-//! The loop goes on with all other events during step 2. It performs steps 3 and 4.
+//! During step 2 the loop handles all other events. The loop also performs steps 3 and 4.
 
 use tidegate_ports::{WakeHandle, WakeUp};
 use tokio::time::{Duration, Instant};

@@ -64,7 +64,7 @@ create type tidegate.new_event as (
 -- A trigger matches if it is enabled, not deleted, of the event's app and source, and if its
 -- patterns match.
 --
--- All events go through one statement. One statement has one snapshot, so an event sees all
+-- One statement writes the rows of all events. One statement has one snapshot, so an event sees all
 -- triggers of a deployment or none of them. And a statement that inserts into the outbox parses the
 -- table's check constraints again, which costs more than the row.
 --

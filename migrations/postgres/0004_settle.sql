@@ -186,7 +186,8 @@ declare
     v_letter tidegate.dead_letters;
     v_woken bigint[];
 begin
-    -- The letter comes before the update of the trigger, because it stores the version that failed.
+    -- The letter is inserted before the update of the trigger, because it stores the version that
+    -- failed.
     v_letter := tidegate.bury(p_now => p_now, p_delivery => p_row.id, p_verdict => p_verdict);
     v_woken := tidegate.fire_dead_letter(p_now => p_now, p_letter => v_letter);
     if (p_verdict ->> 'disable_trigger')::boolean then

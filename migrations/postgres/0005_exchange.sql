@@ -107,9 +107,9 @@ $$;
 -- Settles finished deliveries, then claims new ones.
 --
 -- Two groups of settlements are applied by one statement each: plain successes, which are nearly
--- all settlements, and sync executions that only store their outcome. They come as arrays in rising
--- order of ids. All other settlements come as JSON, and `tidegate.settle` applies them one by one,
--- in order.
+-- all settlements, and sync executions that only store their outcome. They are passed as arrays in
+-- rising order of ids. All other settlements are passed as JSON, and `tidegate.settle` applies them
+-- one by one, in order.
 --
 -- Parameters: the message of a lost attempt; the length of the lease; the plain successes; the sync
 --   executions with their outcomes; the other settlements, or null; the lanes to claim from, with
@@ -137,7 +137,7 @@ declare
     v_woken bigint[] := '{}';
     v_looped tidegate.loops[] := '{}';
     v_lane record;
-    -- One flag per requested lane. A lane without a trigger stays closed.
+    -- One flag per requested lane. The flag of a lane without a trigger stays false.
     v_open boolean[] := array_fill(false, array[cardinality(p_lanes)]);
     v_limited boolean[] := v_open;
     v_row tidegate.exchanged;

@@ -68,7 +68,7 @@ async fn exchange(
             kind => claimed.push(kind, row)?,
         }
     }
-    // The rows come in this order, unless a row changed while it was claimed.
+    // The rows are already in this order, unless a row changed while it was claimed.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
     let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
     let mut claimed = claimed.deliveries;

@@ -49,7 +49,7 @@ impl Memory {
         self.remove(id)
     }
 
-    /// Planted bug: inserts a row that was removed, under its own id or another one.
+    /// Planted bug: inserts a row that was removed, under its own id or another id.
     pub fn bring_back(&mut self, row: Row) {
         self.insert(row);
     }

@@ -22,7 +22,7 @@ use tidegate_ports::{
     OutboxStore, PortError, PrincipalStore, TriggerStore,
 };
 
-/// The triggers by number. Sync calls go to the third one.
+/// The triggers by number. Sync calls use the third trigger.
 const TRIGGERS: [&str; 6] = ["go", "gone", "page", "watch", "letters", "limited"];
 
 pub(super) struct Player<'a, S> {

@@ -30,7 +30,7 @@ impl Dispatcher {
     /// Cancels running executions after the grace period, and stops when no work is left.
     pub(super) fn advance_shutdown(&mut self) {
         let Some(shutdown) = &mut self.shutdown else { return };
-        if shutdown.release(self.now) {
+        if shutdown.must_cancel(self.now) {
             self.cancel_executions();
         }
         let is_settled = self.settlements.len() == 0 && self.pending.exchange_count() == 0;

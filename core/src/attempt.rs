@@ -5,12 +5,13 @@ use crate::outcome::ExecError;
 use crate::time::{Micros, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// A failed attempt, as a dead letter keeps it.
+/// A failed attempt. The row of its delivery records it, and a dead letter keeps the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// The start of the execution by the store's clock. For a lost attempt the time of its claim.
+    /// The start of the execution by the store's clock. For a lost attempt it is the time of its
+    /// claim. For a lost dead-letter handler it is the time at which the loss was found.
     pub started_at: Timestamp,
     /// The duration of the execution. `None` for a lost attempt: the process that could measure it
     /// is gone.
@@ -22,8 +23,8 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The message of a lost attempt. A claim records it when the lease before it expired. The
-    /// stores write the same text in SQL.
+    /// The message of a lost attempt. The next claim of the row records this message after the
+    /// lease has expired. The stores write the same text in SQL.
     pub const LOST_MESSAGE: &str = "the process that ran it died or lost its lease";
 
     /// A text that is equal for equal failures. It is a hash of the error code and of the first
@@ -46,7 +47,7 @@ impl Attempt {
     }
 }
 
-/// The reason for which a delivery became a dead letter.
+/// The reason why a delivery became a dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadReason {
@@ -86,7 +87,7 @@ impl DeadReason {
     }
 }
 
-/// The reason for which the reply of a sync execution reached no caller.
+/// The reason why the reply of a sync execution reached no caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AbandonCause {

@@ -1,5 +1,5 @@
-//! The delivery of a sync call. Most of its fields come from the call, and the others from the row
-//! that a store writes.
+//! The delivery of a sync call. Most of its fields come from the call. The store sets the other
+//! fields when it writes the row.
 
 use crate::delivery::Delivery;
 use crate::event::{Cause, Event, NewEvent, Source};
@@ -10,7 +10,7 @@ use crate::sync::{SyncCall, SyncTarget};
 use crate::time::{Micros, Timestamp};
 use crate::trigger::Handler;
 
-/// The fields of a sync call's delivery that a store decides: its row and its lane.
+/// The fields of a sync call's delivery that the store sets: those of its row and of its lane.
 #[derive(Clone, Debug)]
 pub struct CallRow {
     /// The id of the row.
@@ -20,7 +20,7 @@ pub struct CallRow {
     pub now: Timestamp,
     /// The timeout of the execution.
     pub timeout: Micros,
-    /// The trigger of the lane, which is in the state that it has now.
+    /// The trigger of the lane. The fields below describe its current state.
     pub trigger_id: TriggerId,
     pub app: AppName,
     pub trigger_name: TriggerName,

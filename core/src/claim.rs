@@ -1,12 +1,11 @@
-//! The name of a claim.
+//! A claim: the id of a row and the number of its lease.
 
 use crate::names::{DeliveryId, Lease};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One claim of one delivery. It is valid while the row exists and has this lease number, and until
-/// the row is claimed again or its lease is released. A claim whose `lease_until` has passed stays
-/// valid until another claim takes the row.
+/// One claim of one delivery. It is valid until its row is deleted, released or claimed again. When
+/// `lease_until` passes, the claim stays valid until another claim takes the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Claim {
     pub delivery: DeliveryId,

@@ -39,26 +39,26 @@ pub struct ConfigSpec {
     /// The limits for executions that run at once.
     pub gate: GateLimits,
     /// The time between two discoveries: 1 ms – 60 s. A lost notification costs at most this time.
-    /// Slow discoveries are made less often.
+    /// A slow discovery is repeated less often.
     pub poll_interval_ms: u64,
     /// The most rows that one exchange claims or settles: 1–5,000.
     pub batch_max: u32,
-    /// The lease of a claim: 1 s – 1 h. After a crash other daemons wait this long before they
-    /// execute its rows again.
+    /// The lease of a claim: 1 s – 1 h. After the crash of a daemon, other daemons wait this long
+    /// before they execute its rows.
     pub lease_ms: u64,
     /// The longest time that a claimed row waits for a permit before it is deferred: 10 ms – half
     /// of `lease_ms`.
     pub queue_wait_ms_max: u64,
-    /// The most sync calls that wait for a permit: 0–100,000. The next one is refused at once.
+    /// The most sync calls that wait for a permit: 0–100,000. The next call is refused at once.
     pub sync_queue_max: u32,
     /// The longest time that a sync call waits for a permit before it is refused: 1 ms – 10 min.
     pub sync_wait_ms_max: u64,
-    /// The mean back-off of a row that found no permit: 1 ms – 60 s. The jitter is half of it to
-    /// each side.
+    /// The mean back-off of a row that found no permit: 1 ms – 60 s. The jitter is up to half of
+    /// the mean in each direction.
     pub gate_backoff_ms: u64,
     /// The longest chain of events: 1–1,000. Deliveries of deeper events are dropped.
     pub max_trigger_depth: u32,
-    /// The time after its timeout at which an execution that has not ended is cancelled: 0–60 s.
+    /// How long after its timeout a running execution is cancelled: 0–60 s.
     pub overrun_ms: u64,
     /// The time after which a shutdown cancels executions that still run: 0–10 min.
     pub shutdown_grace_ms: u64,
@@ -164,7 +164,7 @@ impl Config {
         self.spec.max_trigger_depth
     }
 
-    /// The time after its timeout at which an execution that has not ended is cancelled.
+    /// How long after its timeout a running execution is cancelled.
     #[must_use]
     pub const fn overrun(&self) -> Micros {
         Micros::from_millis(self.spec.overrun_ms)

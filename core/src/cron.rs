@@ -59,8 +59,8 @@ impl CronExpression {
     /// The first tick after `after`, by the wall clock of `zone`. `None` past the end of the
     /// calendar.
     ///
-    /// A time that the change to summer time skips ticks at the moment after the gap. A time that
-    /// occurs twice at the end of summer time ticks once.
+    /// If the change to summer time skips the scheduled time, the tick is at the first moment after
+    /// the gap. If the scheduled time occurs twice at the end of summer time, there is one tick.
     #[must_use]
     pub fn next_after(&self, after: Timestamp, zone: TimeZone) -> Option<Timestamp> {
         let after = DateTime::from_timestamp_micros(after.0)?.with_timezone(&zone.0);
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_hour_still_ticks_once_that_day() {
+    fn a_schedule_in_a_skipped_hour_ticks_once_that_day() {
         // 02:30 does not exist in Berlin on 29 March 2026.
         let first = next("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z");
         assert!(first.starts_with("2026-03-29T01:"), "{first}");

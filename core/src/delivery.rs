@@ -1,5 +1,6 @@
-//! The life of a delivery, from a claimed row to its verdict. [`refuse`] and [`settle`] are the one
-//! table of verdicts. Both are pure functions.
+//! The life of a delivery, from a claimed row to its verdict. [`refuse`] decides whether a claimed
+//! row is executed. [`settle`] turns the outcome of an execution into a verdict. Both are pure
+//! functions.
 //!
 //! ```text
 //!          emit                     claim
@@ -65,7 +66,7 @@ pub struct Delivery {
     pub handles_letter: Option<DeadLetterId>,
 }
 
-/// The kinds of delivery. They differ in the meaning of a failure.
+/// The kinds of delivery. They differ in the consequence of a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A failure is retried, and then makes a dead letter.
@@ -103,8 +104,8 @@ impl Delivery {
     }
 }
 
-/// The decision about a claimed delivery: the next state of its row, and all that is written with
-/// it.
+/// The decision about a claimed delivery: the next state of its row, and the effects and records
+/// that the store writes in the same transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Verdict {
     /// The row is deleted, and the effects are applied.
@@ -124,7 +125,7 @@ pub enum Verdict {
         reason: DeadReason,
         /// The number of attempts that were made.
         attempts: u32,
-        /// The last attempt. `None` if it was lost: then the claim has recorded it.
+        /// The last attempt. `None` if it was lost, because the claim has already recorded it.
         failed: Option<Attempt>,
         /// Equal for equal failures: see [`Attempt::fingerprint`].
         fingerprint: String,
@@ -148,8 +149,8 @@ pub enum Verdict {
     /// A dead-letter handler failed. The letter is `handler_failed`, and the row is deleted.
     HandlerFailed { failed: Attempt },
     /// A sync execution ended. Its effects are applied. The row stays with the outcome, under the
-    /// same claim, until the reply is delivered. The store applies this verdict at most once; if it
-    /// is sent again, it is neither fenced nor applied.
+    /// same claim, until the reply is delivered. The store applies this verdict once. If the
+    /// verdict is sent again, the store neither fences nor applies it.
     Executed {
         /// The effects that the handler staged.
         effects: Effects,
@@ -198,7 +199,7 @@ impl Verdict {
     }
 }
 
-/// The time of an execution.
+/// The start and the duration of an execution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Run {
     /// The start by the store's clock.
@@ -222,7 +223,8 @@ impl Run {
     }
 }
 
-/// The verdict about a claimed delivery that must not be executed. `None` if it may be executed.
+/// The verdict about a claimed delivery that must not be executed. `None` if the delivery may be
+/// executed.
 #[must_use]
 pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Option<Verdict> {
     if delivery.event.depth > max_trigger_depth {
@@ -251,14 +253,15 @@ fn refuse_async(delivery: &Delivery, now: Timestamp) -> Option<Verdict> {
     } else {
         return None;
     };
-    // A claim beyond the last attempt is no attempt, even if it was lost before this verdict was
-    // applied.
+    // A claim beyond the last attempt does not count as an attempt, even if its lease was lost
+    // before this verdict was applied.
     let attempts = (delivery.attempt - 1).min(max_attempts);
     let fingerprint = failed.as_ref().map_or_else(|| lost_attempt(delivery, now).fingerprint(), Attempt::fingerprint);
     Some(Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger: false })
 }
 
-/// The attempt before this claim, which was lost.
+/// The attempt before this claim, which was lost. Its start is not known here, so `now` is
+/// recorded.
 fn lost_attempt(delivery: &Delivery, now: Timestamp) -> Attempt {
     Attempt {
         attempt: delivery.attempt.saturating_sub(1),
@@ -269,7 +272,7 @@ fn lost_attempt(delivery: &Delivery, now: Timestamp) -> Attempt {
     }
 }
 
-/// The attempt of this claim, if its principal may not run the handler.
+/// The failed attempt of this claim, if its principal may not run the handler.
 fn denied_attempt(delivery: &Delivery, now: Timestamp) -> Option<Attempt> {
     let failure = delivery.standing.refusal(&delivery.runs_as)?;
     Some(Run { started_at: now, duration: Micros::ZERO }.failed(delivery, failure))

@@ -6,7 +6,7 @@ use crate::json::Json;
 use crate::names::{Collection, Key};
 use serde::{Deserialize, Serialize};
 
-/// The version of a KV value. Every write of the key makes it larger, also after a delete. An
+/// The version of a KV value. Every write of the key makes it larger, even after a delete. An
 /// absent key has no version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

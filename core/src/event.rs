@@ -62,7 +62,7 @@ pub struct Event {
     /// The kind of the event, such as `kv.set` or `order.created`.
     #[serde(rename = "type")]
     pub event_type: EventType,
-    /// The thing that changed. For a KV event it is `collection/key`.
+    /// The object that the event is about. For a KV event it is `collection/key`.
     pub subject: Subject,
     /// The time of the event, by the store's clock.
     pub time: Timestamp,
@@ -79,7 +79,7 @@ pub struct Event {
     pub traceparent: Option<String>,
 }
 
-/// An event that an app asks to emit. The store sets its id, its time and its place in the chain.
+/// An event that is not emitted yet. The store sets its id, its time and its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
     #[serde(rename = "type")]

@@ -69,7 +69,7 @@ impl ExecutionGate {
         self.running_async.saturating_add(self.running_sync)
     }
 
-    /// The limits that count now.
+    /// The limits in force.
     #[must_use]
     pub const fn limits(&self) -> GateLimits {
         self.limits

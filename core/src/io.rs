@@ -28,10 +28,11 @@ pub struct Boot {
     pub rng_key: RngKey,
 }
 
-/// An event that the dispatcher must know.
+/// An event that the dispatcher handles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Input {
-    /// Time has passed: the `wake_at` of [`Output::Idle`] has come. It may be sent at any time.
+    /// Time has passed. It must be sent at the `wake_at` of [`Output::Idle`] at the latest, and may
+    /// be sent at any time.
     Tick,
     /// Lanes may have got rows.
     WakeUp {
@@ -41,9 +42,9 @@ pub enum Input {
     },
     /// A transaction of this process has claimed rows that it wrote.
     ///
-    /// The claim keeps to the [`inline_room`](crate::Dispatcher::inline_room) of the dispatcher,
+    /// The claim respects the [`inline_room`](crate::Dispatcher::inline_room) of the dispatcher,
     /// and its leases last as long as those of an exchange. One such transaction runs at a time:
-    /// the next one begins after the dispatcher has handled the claim of the last one.
+    /// the next one begins after the dispatcher has handled the claim of the previous one.
     InlineClaim {
         claimed: Vec<Delivery>,
         /// A time before the transaction began. The leases are counted from it.
@@ -60,10 +61,10 @@ pub enum Input {
     /// The hand-over of a reply ended.
     ReplyDelivered {
         op: OpId,
-        /// Whether the caller took the reply. `false` if it had hung up.
+        /// Whether the caller took the reply. `false` if the caller had hung up.
         delivered: bool,
     },
-    /// The gate gets new limits, which count from now on.
+    /// Replaces the limits of the gate.
     GateChanged { limits: GateLimits },
     /// Stop: claim nothing more, and finish or release every held claim.
     ShutdownRequested,
@@ -115,10 +116,10 @@ pub enum Action {
     Cancel { op: OpId },
 }
 
-/// The reason for the next wake-up by time.
+/// The work that is due at the `wake_at` of [`Output::Idle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum IdleReason {
-    /// When to call a store that failed again.
+    /// When the back-off after a failed store call ends.
     StoreBackoff,
     /// When to discover rows that no wake-up announced.
     Poll,
@@ -166,11 +167,11 @@ pub enum Fact {
         /// The duration of the last execution. `None` if the handler did not run under this claim.
         took: Option<Micros>,
     },
-    /// A settlement came too late: its claim was no longer valid, and the store changed nothing.
+    /// A settlement was fenced: its claim was no longer valid, and the store changed nothing.
     SettlementFenced {
         delivery: Arc<Delivery>,
-        /// Whether the settlement was sent before and its answer was lost. Then the first time was
-        /// probably applied.
+        /// Whether the settlement was sent before and its answer was lost. Then the store has
+        /// probably applied it the first time.
         resent: bool,
     },
     /// A sync call was refused. Nothing was written for it.

@@ -4,8 +4,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// A text that is valid JSON. Stores keep the text verbatim, so a value is read with the same bytes
-/// with which it was put.
+/// A text that is valid JSON. Stores keep the text verbatim, so a value is read back byte for byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Json(String);
 

@@ -33,13 +33,13 @@ pub(crate) struct Lanes {
     turn: VecDeque<TriggerId>,
     /// Claimed rows of all lanes that wait for a permit.
     queued: u32,
-    /// Rows of all lanes that claims in flight may bring.
+    /// Rows of all lanes that claims in flight may return.
     rows_requested: u32,
     /// Whether a lane without a claim in flight may have become due since the last deal.
     has_new_work: bool,
 }
 
-/// A lane remembers the due times of this many rows that were put back. Discovery finds the others.
+/// The most due times of retried rows that a lane keeps. Discovery finds the other rows.
 const RETRIES_KNOWN_MAX: usize = 64;
 
 impl Lanes {
@@ -75,9 +75,9 @@ impl Lanes {
         self.forget_idle();
     }
 
-    /// Deals the budget to the lanes that have due rows: equal quotas, and the rest of a lane that
-    /// wants less goes to the others. A deal begins with the lane after the last one of the last
-    /// claim, so that no lane is passed over twice in a row.
+    /// Deals the budget to the lanes that have due rows, in equal quotas. If a lane needs less than
+    /// an equal quota, the other lanes get the rest. A deal begins with the lane after the last
+    /// lane of the previous claim, so that no lane is passed over twice in a row.
     pub(crate) fn deal_quotas(&mut self, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
         if budget.rows == 0 {
             return Vec::new();
@@ -151,8 +151,8 @@ impl Lanes {
         lane
     }
 
-    /// An inline claim took a row of `trigger` that was due at `due_at`. It did not look for older
-    /// rows. The floor of the lane follows only if no older row is known to wait.
+    /// An inline claim took a row of `trigger` that was due at `due_at`. The inline claim did not
+    /// look for older rows, so the floor of the lane rises only if no older row is known to wait.
     pub(crate) fn claimed_inline(&mut self, trigger: TriggerId, due_at: Timestamp, now: Timestamp) {
         let lane = self.lanes.entry(trigger).or_default();
         if !lane.has_claim_in_flight() && !lane.is_due(now) {
@@ -165,7 +165,7 @@ impl Lanes {
         }
     }
 
-    /// A claimed row waits for a permit, behind the others of its lane or as their first.
+    /// A claimed row waits for a permit, at the end or at the front of its lane's queue.
     pub(crate) fn enqueue(&mut self, trigger: TriggerId, delivery: DeliveryId, is_first: bool) {
         let lane = self.lanes.entry(trigger).or_default();
         if is_first {
@@ -242,7 +242,7 @@ impl Lanes {
         self.lanes.iter().map(move |(trigger, lane)| lane.load(*trigger, now))
     }
 
-    /// The rows of all lanes that claims in flight may bring.
+    /// The rows of all lanes that claims in flight may return.
     pub(crate) fn rows_requested(&self) -> u32 {
         self.rows_requested
     }
@@ -252,7 +252,7 @@ impl Lanes {
         self.lanes.len()
     }
 
-    /// The next due time after `now`. A lane that is due already waits for a permit and not for a
+    /// The next due time after `now`. A lane that is already due waits for a permit, not for a
     /// time.
     pub(crate) fn next_due_after(&self, now: Timestamp) -> Option<Timestamp> {
         let ahead = Timestamp(now.0.saturating_add(1));

@@ -175,8 +175,8 @@ impl fmt::Display for EventId {
 /// The id of an inbox: the place where one sync caller waits for its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct InboxId {
-    /// The incarnation that holds the caller's connection. If another one claims the delivery, the
-    /// caller is gone.
+    /// The incarnation that holds the caller's connection. If another incarnation claims the
+    /// delivery, the caller is gone.
     pub incarnation: Incarnation,
     /// The number of the caller within the incarnation.
     pub seq: u64,

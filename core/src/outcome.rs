@@ -33,7 +33,7 @@ pub struct HandlerReply {
 /// The failure of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// The class of the failure. It decides about a retry.
+    /// The class of the failure. It decides whether the delivery is retried.
     pub error: ExecError,
     /// A description for people, such as the thrown error or the exceeded limit.
     pub message: String,
@@ -181,7 +181,8 @@ impl fmt::Display for ExecError {
     }
 }
 
-/// A failure as a sync caller sees it: the code in the problem body, and the HTTP status.
+/// A failure in the form that a sync caller gets: the code in the problem body, and the HTTP
+/// status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InboxFailureKind {
     pub code: ExecError,

@@ -1,9 +1,9 @@
-//! Patterns for names. A `*` matches any run of characters, also an empty one. All other characters
+//! Patterns for names. A `*` matches any number of characters, including none. All other characters
 //! match themselves. A pattern matches the whole text and is case-sensitive.
 //!
 //! A pattern must match the same texts here, in SQLite (`GLOB` with `?` and `[` escaped) and in
 //! Postgres (`LIKE` with `\`, `%` and `_` escaped). Each SQL store has a property test that
-//! compares its result with the one of this file.
+//! compares its matches with those of [`Pattern::matches`].
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -17,7 +17,7 @@ pub enum Role {
     /// discard dead letters. A trigger runs only while the principal that registered it is an
     /// editor.
     Editor,
-    /// May give and take roles of the app.
+    /// May grant and revoke roles of the app.
     Owner,
 }
 
@@ -53,7 +53,7 @@ pub enum Access {
     Read,
     /// Change data of an app, or run a handler of it.
     Write,
-    /// Give and take roles of an app.
+    /// Grant and revoke roles of an app.
     Manage,
     /// Change or read something that belongs to no app.
     Administer,

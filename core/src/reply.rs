@@ -13,7 +13,7 @@ pub(crate) fn check_reply(delivery: &Delivery, outcome: Outcome) -> Outcome {
             format!("its status is {}, which is not from 200 to 599", reply.status)
         }
         Some(reply) if reply.headers.iter().any(|(name, value)| !is_header(name, value)) => {
-            "its headers contain an invalid or reserved one".to_owned()
+            "one of its headers is invalid or reserved".to_owned()
         }
         None if is_request(delivery) => "it is missing".to_owned(),
         _ => return outcome,

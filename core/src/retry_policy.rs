@@ -57,7 +57,8 @@ pub struct RetryPolicySpec {
     pub base_ms: u64,
     /// The longest back-off before jitter: `base_ms` – 7 days.
     pub max_ms: u64,
-    /// The random part of the back-off, as a fraction of it in both directions: 0–1.
+    /// The largest random change of the back-off in each direction, as a fraction of the back-off:
+    /// 0–1.
     pub jitter: f64,
     /// The greatest age of a delivery at the start of an attempt: 1 ms – 365 days. No limit if it
     /// is left out.

@@ -7,7 +7,7 @@ use rand_core::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 /// The part of the key that all streams of a dispatcher share. It is an argument of the boot, so a
-/// replay can use the same one.
+/// replay can use the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RngKey(pub u64);

@@ -30,11 +30,11 @@ fn lane_share(async_permits: u32) -> u32 {
 pub(crate) struct Capacity {
     /// The permits that async work may use.
     pub(crate) async_permits: u32,
-    /// Those of them that are free.
+    /// The free permits that async work may use.
     pub(crate) free_permits: u32,
     /// Claimed rows that wait for a permit.
     pub(crate) rows_queued: u32,
-    /// Rows that claims in flight may bring.
+    /// Rows that claims in flight may return.
     pub(crate) rows_requested: u32,
     /// Rows that may be claimed ahead of a free permit.
     pub(crate) prefetch: u32,
@@ -64,8 +64,8 @@ pub(crate) struct LaneLoad {
     pub(crate) window_left: u32,
 }
 
-/// With more closed lanes than this, the inline room is empty. Every inline claim has to know all
-/// closed lanes.
+/// With more closed lanes than this, the inline room is empty, because every inline claim needs the
+/// list of all closed lanes.
 const CLOSED_LANES_MAX: usize = 64;
 
 impl Capacity {
@@ -84,9 +84,9 @@ impl Capacity {
         Budget { rows: rows.min(self.batch_max), share: self.lane_share(), prefetch: self.prefetch }
     }
 
-    /// The most rows of an inline claim. All of them may be of one lane, so it is the least of: the
-    /// permits that are free and not requested, and for every lane that is not closed the rows that
-    /// it could start at once.
+    /// The most rows of an inline claim. All of them may be of one lane. So the number is the
+    /// smallest of these: the share of a lane, the free permits that no claim in flight may use,
+    /// and the startable rows of each open lane.
     pub(crate) fn inline_rows(self, loads: impl Iterator<Item = LaneLoad>) -> u32 {
         let free = self.budget().rows.min(self.free_permits.saturating_sub(self.rows_requested));
         if free == 0 {
@@ -110,8 +110,8 @@ impl Capacity {
         loads.filter(|load| self.startable_rows(*load) == 0).map(|load| load.trigger).collect()
     }
 
-    /// The most new rows of a lane that could start at once. 0 if the lane is closed. The
-    /// `max_concurrency` of a trigger may still make its rows wait; only the store knows.
+    /// The most new rows of a lane that could start at once. 0 if the lane is closed. The store
+    /// also checks the `max_concurrency` of the trigger.
     fn startable_rows(self, load: LaneLoad) -> u32 {
         let share_left = self.lane_share().saturating_sub(load.running);
         if load.has_backlog { 0 } else { share_left.min(load.window_left) }
@@ -135,8 +135,8 @@ impl InlineRoom {
     }
 
     /// The quotas of an inline claim. `written` names the lane of each row that the transaction
-    /// wrote. A closed lane gets no quota, and an open lane at most as many rows as it was written.
-    /// `floor` excludes rows from before.
+    /// wrote. A closed lane gets no quota. The quota of an open lane is at most the number of rows
+    /// that were written to it. `floor` excludes rows that were written earlier.
     #[must_use]
     pub fn quotas(&self, written: impl IntoIterator<Item = TriggerId>, floor: Timestamp) -> Vec<LaneQuota> {
         let mut rows_by_lane: BTreeMap<TriggerId, u32> = BTreeMap::new();

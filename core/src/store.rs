@@ -78,8 +78,8 @@ pub struct Settlement {
 /// leases of all daemons.
 ///
 /// A claim raises `attempt` by one, but to at most `max_attempts + 1`. A claim beyond the last
-/// attempt executes nothing and is no attempt, however often it is lost. If the row had an expired
-/// lease, the claim records the attempt under that lease as `lost`.
+/// attempt executes nothing and does not count as an attempt, even if its lease is lost. If the row
+/// had an expired lease, the claim records the attempt under that lease as `lost`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneQuota {
     /// The trigger of the lane.
@@ -87,7 +87,7 @@ pub struct LaneQuota {
     /// The most rows to claim.
     pub quota: u32,
     /// Only rows with `due_at >= floor` are claimed. The claim need not walk over rows that were
-    /// deleted below it.
+    /// deleted below the floor.
     pub floor: Timestamp,
 }
 
@@ -113,8 +113,8 @@ pub struct ExchangeReply {
     /// The claims of settlements with conflicting effects. Nothing changed, and the claim still
     /// holds the row.
     pub conflicted: Vec<Claim>,
-    /// The claimed rows, leased and with their attempt counted. They come lane by lane, in the
-    /// order of `(due_at, id)` within each lane.
+    /// The claimed rows, leased and with their attempt counted. The rows are sorted lane by lane,
+    /// and by `(due_at, id)` within each lane.
     pub claimed: Vec<Delivery>,
     /// Lanes that got rows from the applied effects or from dead letters.
     pub woken_lanes: Vec<TriggerId>,
@@ -172,12 +172,12 @@ pub struct Schedule {
     pub expression: CronExpression,
     pub time_zone: TimeZone,
     /// The due tick. `None` for a trigger that is new, was changed or was enabled: its missed ticks
-    /// are not made up for.
+    /// are not fired.
     pub next_tick: Option<Timestamp>,
 }
 
-/// One tick of a cron trigger. The store ignores it if the next tick of the trigger is not
-/// `expected` any more: another daemon has fired the tick, or the trigger was changed.
+/// One tick of a cron trigger. The store ignores it if the next tick of the trigger is no longer
+/// `expected`: another daemon has fired the tick, or the trigger was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tick {
     pub trigger: TriggerId,
@@ -216,16 +216,16 @@ pub struct StoreError {
 pub enum Fate {
     /// The call was certainly not applied.
     NotApplied,
-    /// The call was applied or not: the connection broke after the request was sent and before the
-    /// answer arrived.
+    /// It is unknown whether the call was applied: the connection broke after the request was sent
+    /// and before the answer arrived.
     Unknown,
 }
 
-/// The reason for which a store call failed.
+/// The reason why a store call failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StoreErrorKind {
-    /// The store cannot be reached, shuts down, has no free connection or no disk space. Waiting
-    /// may help.
+    /// The store cannot be reached, shuts down, has no free connection or no disk space. A later
+    /// call may succeed.
     Unavailable,
     /// A deadlock or a serialization failure. The same call may succeed at once.
     Contention,

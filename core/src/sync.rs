@@ -1,9 +1,9 @@
 //! Sync calls: requests whose callers wait for a handler's reply.
 //!
-//! One party at a time is responsible for a call. One daemon holds the connection of the caller.
-//! The store holds the row once it is written. A daemon that claims the row of a dead daemon
-//! records that its caller was abandoned. So every call ends in exactly one of three ways: refused
-//! before anything was written, replied, or abandoned.
+//! One daemon holds the connection of the caller. The store holds the row of the call after the
+//! daemon has written it. If the daemon dies, another daemon claims the row and records the
+//! execution as abandoned. So every call ends in exactly one of three ways: refused before anything
+//! was written, replied, or abandoned.
 
 use crate::claim::Claim;
 use crate::event::{Cause, NewEvent};
@@ -22,7 +22,7 @@ pub struct SyncCall {
     pub target: SyncTarget,
     /// The event that the handler gets.
     pub event: NewEvent,
-    /// The calling principal, and the execution that made the call if one did.
+    /// The calling principal, and the event that it was handling if a handler made the call.
     pub cause: Cause,
     /// The key that makes a repetition harmless: a repeated call gets the reply of the first call.
     pub idempotency_key: Option<IdempotencyKey>,
@@ -46,7 +46,7 @@ pub enum SyncTarget {
     Script { app: AppName, script: ScriptName, timeout: TimeoutMs },
 }
 
-/// The reason for which a store does not begin a call. Nothing was written.
+/// The reason why a store does not begin a call. Nothing was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Refusal {
     /// The app or the trigger does not exist, or the trigger is disabled.
@@ -55,7 +55,7 @@ pub enum Refusal {
     Paused,
     /// The `max_concurrency` of the trigger is reached.
     Busy,
-    /// The principal that registered the trigger may not run it any more.
+    /// The principal that registered the trigger may no longer run it.
     Denied(Standing),
     /// The idempotency key was used for another request.
     KeyReused,
@@ -71,7 +71,7 @@ impl Refusal {
             // The message does not name the principal: a caller need not know it.
             Self::Denied(_) => (
                 ExecError::PrincipalDenied,
-                "the principal that registered the trigger may not run it any more; nothing was started",
+                "the principal that registered the trigger may no longer run it; nothing was started",
             ),
             Self::KeyReused => (
                 ExecError::IdempotencyKeyReused,

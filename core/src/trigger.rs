@@ -32,11 +32,11 @@ pub struct TriggerSpec {
     #[serde(default, skip_serializing_if = "Isolation::is_default")]
     pub isolation: Isolation,
     /// A disabled trigger gets no new deliveries.
-    #[serde(default = "yes")]
+    #[serde(default = "enabled_by_default")]
     pub enabled: bool,
 }
 
-fn yes() -> bool {
+fn enabled_by_default() -> bool {
     true
 }
 

@@ -1,4 +1,4 @@
-//! Sync calls of this process. They go through the dispatcher, as every execution does.
+//! Sync calls of this process. The dispatcher starts their executions, like all executions.
 
 use crate::Command;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ impl SyncCaller {
 
     /// Makes a call and waits for the reply.
     ///
-    /// Dropping the future means that the caller is gone. An execution that has started goes on,
+    /// Dropping the future means that the caller is gone. An execution that has started continues,
     /// and the store records it as abandoned.
     pub async fn call(&self, target: SyncTarget, event: NewEvent, cause: Cause) -> Result<SyncReply, DispatcherEnded> {
         self.call_with_key(target, event, cause, None).await

@@ -72,8 +72,8 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
         wake.set_inline_room(driver.dispatcher.inline_room(), config.lease_for());
         view.send_replace(current_view);
         let timer_at = wake_at.map_or_else(|| Instant::now() + IDLE_WAIT, |at| driver.clock.when(at));
-        // Biased, because a random order could not be replayed. Answers come before commands,
-        // because they free permits.
+        // Biased, because a random order could not be replayed. Answers are handled before
+        // commands, because answers free permits.
         let event = tokio::select! {
             biased;
             () = driver.shutdown.inline_claims_ended() => Event::InlineClaimsEnded,
@@ -86,7 +86,8 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             () = sleep_until(timer_at) => Event::Timer,
         };
         driver.handle(event);
-        // Take all that has arrived before the next poll, so that one exchange settles it together.
+        // Handle all answers and commands that have arrived before the next poll, so that one
+        // exchange settles their deliveries together.
         while let Ok(answer) = answers.try_recv() {
             driver.handle(Event::Answer(answer));
         }
@@ -96,7 +97,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     }
 }
 
-/// How long the loop sleeps if the dispatcher sets no timer and only an event can bring work.
+/// How long the loop sleeps if the dispatcher sets no timer and only an event can cause work.
 const IDLE_WAIT: Duration = Duration::from_secs(3_600);
 
 /// An event that ends a wait of the loop.
@@ -104,7 +105,7 @@ enum Event {
     Answer(Input),
     Command(Command),
     WakeUp(WakeUp),
-    /// A shutdown has waited long enough for the inline claim under way.
+    /// A shutdown no longer waits for the inline claim in flight.
     InlineClaimsEnded,
     Timer,
 }
@@ -137,8 +138,8 @@ impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
         }
     }
 
-    /// The lanes go in before the rows of an inline claim, because rows that wait in a lane are
-    /// older and run first.
+    /// The lanes are handled before the rows of an inline claim, because rows that wait in a lane
+    /// are older and run first.
     fn handle_wake_up(&mut self, WakeUp { lanes, discover, inline_batch }: WakeUp) {
         self.handle_input(Input::WakeUp { lanes, discover });
         if let Some(InlineBatch { deliveries, started_at }) = inline_batch {

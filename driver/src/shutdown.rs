@@ -1,24 +1,25 @@
-//! The shutdown of the loop, up to the point at which the dispatcher learns of it.
+//! The shutdown of the loop: the steps before the dispatcher shuts down.
 //!
 //! A transaction that is making an inline claim may commit at any moment. If the dispatcher stopped
-//! before it has the rows, they would wait until their leases expire. A shutdown therefore has
+//! before it received the rows, they would wait until their leases expire. A shutdown therefore has
 //! these steps:
 //!
 //! 1. Allow no new inline claim.
-//! 2. Wait for the inline claim that is under way, at most [`INLINE_CLAIM_WAIT_MAX`].
+//! 2. Wait for the inline claim in flight, at most [`INLINE_CLAIM_WAIT_MAX`].
 //! 3. Give its rows to the dispatcher.
 //! 4. Give [`Input::ShutdownRequested`](tidegate_core::Input::ShutdownRequested) to the dispatcher.
 //!
-//! The loop goes on with all other events during step 2. It performs steps 3 and 4.
+//! During step 2 the loop handles all other events. The loop also performs steps 3 and 4.
 
 use tidegate_ports::{WakeHandle, WakeUp};
 use tokio::time::{Duration, Instant};
 
-/// The longest wait of a shutdown for an inline claim. A transaction that takes longer, or whose
-/// task hangs, costs a shutdown no more than this.
+/// The longest wait of a shutdown for an inline claim. A slow or hanging transaction delays a
+/// shutdown by at most this time.
 const INLINE_CLAIM_WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// Dropping it disables inline claims, because no driver is left that would take the rows.
+/// The state of a shutdown. Dropping this value disables inline claims, because no driver is left
+/// to take their rows.
 #[derive(Debug)]
 pub(crate) struct Shutdown {
     wake: WakeHandle,
@@ -37,8 +38,8 @@ impl Shutdown {
         self.deadline.get_or_insert_with(|| Instant::now() + INLINE_CLAIM_WAIT_MAX);
     }
 
-    /// Waits until no inline claim is under way or its time is over. Never returns before a call of
-    /// [`Self::begin`].
+    /// Waits until no inline claim is in flight or the wait has reached its limit. Never returns
+    /// before a call of [`Self::begin`].
     pub(crate) async fn inline_claims_ended(&self) {
         match self.deadline {
             Some(deadline) => self.wake.inline_claim_ended(deadline).await,

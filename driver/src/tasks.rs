@@ -1,7 +1,7 @@
 //! The tasks of the loop: store calls, executions and replies.
 //!
 //! Each task sends its answer over one channel. The channel is unbounded, but the number of tasks
-//! is not: the dispatcher limits the store calls under way, and the permits of its gate limit the
+//! is not: the dispatcher limits the store calls in flight, and the permits of its gate limit the
 //! executions.
 
 use futures_util::FutureExt;
@@ -14,7 +14,8 @@ use tidegate_ports::{DispatchStore, Executor, InboxResolver, ReplyOutcome};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-/// Dropping it cancels all executions. Store calls and replies run to their end.
+/// The tasks of one loop. Dropping this value cancels all executions. Store calls and replies run
+/// to their end.
 pub(crate) struct Tasks<S, E, I> {
     store: Arc<S>,
     executor: Arc<E>,
@@ -24,7 +25,7 @@ pub(crate) struct Tasks<S, E, I> {
 }
 
 impl<S: DispatchStore, E: Executor, I: InboxResolver> Tasks<S, E, I> {
-    /// No tasks, and the channel over which their answers arrive.
+    /// Returns a value without tasks, and the channel over which their answers arrive.
     pub(crate) fn new(store: Arc<S>, executor: Arc<E>, inboxes: Arc<I>) -> (Self, mpsc::UnboundedReceiver<Input>) {
         let (sender, answers) = mpsc::unbounded_channel();
         (Self { store, executor, inboxes, answers: sender, executions: BTreeMap::new() }, answers)

@@ -23,8 +23,8 @@ pub(crate) async fn a_lane_is_claimed_in_the_order_of_its_emissions<S: Store>(st
     assert!(subjects.is_sorted(), "{subjects:?}");
 }
 
-/// The order is by due time, then by id: a deferred row comes after rows that are due before it,
-/// also younger ones.
+/// The order is by due time, then by id: a deferred row comes after all rows with an earlier due
+/// time, even if these are younger.
 pub(crate) async fn a_lane_is_claimed_in_the_order_of_due_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(4).await;
@@ -125,9 +125,9 @@ pub(crate) async fn an_expired_lease_is_recorded_as_a_lost_attempt<S: Store>(sto
     assert_eq!((row.attempt, row.state), (3, DeliveryState::Leased));
 }
 
-/// The store does not decide that a row is dead. The dispatcher sees from the claim that the
-/// attempts are used up, and settles the row as dead. Such a claim is no attempt: if its lease
-/// expires too, nothing is counted or recorded.
+/// The store does not decide that a row is dead. The claim contains the number of the attempt. If
+/// it is above the maximum, the dispatcher settles the row as dead. Such a claim is no attempt: if
+/// its lease expires too, nothing is counted or recorded.
 pub(crate) async fn a_claim_after_the_last_attempt_counts_no_attempt<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(2), ..on_app("lane", "go") }).await.id;

@@ -174,7 +174,7 @@ pub(crate) async fn concurrent_claims_never_exceed_the_limit<S: Store>(store: Ar
     assert_eq!(app.deliveries().await, []);
 }
 
-/// Exchanges that settle and claim the same lanes in opposite orders all succeed.
+/// Tasks settle and claim the same lanes in opposite orders. All their exchanges succeed.
 pub(crate) async fn exchanges_in_opposite_orders_do_not_deadlock<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let mut lanes = Vec::new();
@@ -220,8 +220,8 @@ async fn write_the_same_keys<S: Store>(app: &App<S>, lanes: &[TriggerId], backwa
     count
 }
 
-/// Leases expire while others claim. A row has one valid claim at a time, and only that claim
-/// settles it.
+/// Leases expire while other tasks claim the row. A row has one valid claim at a time, and only
+/// that claim settles it.
 pub(crate) async fn only_the_last_of_many_claims_of_a_row_is_applied<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.put("c", "n", "0").await;
@@ -248,8 +248,8 @@ pub(crate) async fn only_the_last_of_many_claims_of_a_row_is_applied<S: Store>(s
     assert_eq!(app.deliveries().await, []);
 }
 
-/// A dispatcher may send a settlement again while the store still applies the first one. One is
-/// applied, the others are fenced.
+/// A dispatcher may send a settlement again while the store still applies the first one. One
+/// settlement is applied, and the others are fenced.
 pub(crate) async fn a_settlement_sent_four_times_at_once_is_applied_once<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.trigger(&on_app("events", "matched")).await;

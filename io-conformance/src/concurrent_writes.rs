@@ -29,7 +29,7 @@ pub(crate) async fn one_of_many_concurrent_puts_of_an_absent_key_succeeds<S: Sto
     assert_eq!(app.waiting().await, ["writes"], "a failed put emits nothing");
 }
 
-/// No two puts get the same version, and the last value is the one with the highest version.
+/// No two puts get the same version, and the last value has the highest version.
 pub(crate) async fn concurrent_puts_get_distinct_versions<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let puts = at_once(8, |task| {

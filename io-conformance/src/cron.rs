@@ -1,5 +1,5 @@
-//! Ticks: a cron trigger ticks once at each scheduled time, also if several daemons send the tick,
-//! or one sends it again.
+//! Ticks: a cron trigger ticks once at each scheduled time, even if several daemons send the tick
+//! or one daemon sends it again.
 
 use crate::Store;
 use crate::support::*;
@@ -21,7 +21,7 @@ fn tick(trigger: TriggerId, expected: Option<Timestamp>, next: Timestamp) -> Tic
 }
 
 /// An app with a cron trigger whose tick is due, the trigger, and the time of the tick.
-async fn due<S: Store>(store: &Arc<S>) -> (App<S>, Trigger, Timestamp) {
+async fn with_due_tick<S: Store>(store: &Arc<S>) -> (App<S>, Trigger, Timestamp) {
     let app = App::new(store).await;
     let trigger = app.trigger(&on_cron("nightly")).await;
     let at = Timestamp(1_700_000_000_123_456);
@@ -35,8 +35,8 @@ async fn later<S: Store>(app: &App<S>) -> Timestamp {
     app.discover().await.0.plus(A_MINUTE)
 }
 
-/// A new trigger does not tick for times before it was created. The first tick only sets its next
-/// time.
+/// A new trigger does not tick for times before it was created. The first tick request only sets
+/// the time of the next tick.
 pub(crate) async fn a_new_schedule_gets_its_first_tick_without_a_row<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let trigger = app.trigger(&on_cron("nightly")).await;
@@ -50,7 +50,7 @@ pub(crate) async fn a_new_schedule_gets_its_first_tick_without_a_row<S: Store>(s
 }
 
 pub(crate) async fn a_due_tick_becomes_one_row_of_its_trigger<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     app.trigger(&on_cron("another")).await;
     app.trigger(&on_app("on-app", "*")).await;
 
@@ -84,7 +84,7 @@ pub(crate) async fn a_due_tick_becomes_one_row_of_its_trigger<S: Store>(store: A
 }
 
 pub(crate) async fn a_tick_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     let next = later(&app).await;
 
     assert_eq!(app.tick(vec![tick(trigger.id, Some(at), next)]).await.1, [trigger.id]);
@@ -94,7 +94,7 @@ pub(crate) async fn a_tick_sent_twice_is_applied_once<S: Store>(store: Arc<S>) {
 }
 
 pub(crate) async fn one_of_many_daemons_applies_a_tick<S: Store>(store: Arc<S>) {
-    let (app, trigger, mut at) = due(&store).await;
+    let (app, trigger, mut at) = with_due_tick(&store).await;
     for round in 1..=10 {
         let next = at.plus(Micros::from_secs(1));
         let mut daemons = tokio::task::JoinSet::new();
@@ -110,7 +110,7 @@ pub(crate) async fn one_of_many_daemons_applies_a_tick<S: Store>(store: Arc<S>) 
 }
 
 pub(crate) async fn a_tick_with_another_expected_time_changes_nothing<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     let next = later(&app).await;
     for expected in [None, Some(at.plus(Micros(1))), Some(at.minus(Micros(1))), Some(next)] {
         assert_eq!(app.tick(vec![tick(trigger.id, expected, next)]).await.1, [], "{expected:?}");
@@ -120,7 +120,7 @@ pub(crate) async fn a_tick_with_another_expected_time_changes_nothing<S: Store>(
 }
 
 pub(crate) async fn several_triggers_tick_in_one_call<S: Store>(store: Arc<S>) {
-    let (app, first, at) = due(&store).await;
+    let (app, first, at) = with_due_tick(&store).await;
     let second = app.trigger(&on_cron("second")).await;
     let third = app.trigger(&on_cron("third")).await;
     app.tick(vec![tick(second.id, None, at), tick(third.id, None, at.plus(Micros(1)))]).await;
@@ -136,7 +136,7 @@ pub(crate) async fn several_triggers_tick_in_one_call<S: Store>(store: Arc<S>) {
 /// A change of the trigger restarts its schedule. A tick that was planned before the change has no
 /// effect.
 pub(crate) async fn a_changed_trigger_forgets_its_next_tick<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     assert_eq!(app.trigger(&trigger.spec).await, trigger);
     assert_eq!(app.schedules().await, [schedule(&trigger, Some(at))], "an equal spec changes nothing");
 
@@ -148,7 +148,7 @@ pub(crate) async fn a_changed_trigger_forgets_its_next_tick<S: Store>(store: Arc
 }
 
 pub(crate) async fn a_disabled_trigger_does_not_tick<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     app.trigger(&TriggerSpec { enabled: false, ..trigger.spec.clone() }).await;
     assert_eq!(app.schedules().await, []);
     assert_eq!(app.tick(vec![tick(trigger.id, Some(at), later(&app).await)]).await.1, []);
@@ -156,13 +156,13 @@ pub(crate) async fn a_disabled_trigger_does_not_tick<S: Store>(store: Arc<S>) {
 
     app.trigger(&trigger.spec).await;
 
-    assert_eq!(app.schedules().await, [schedule(&trigger, None)], "a missed tick is not made up for");
+    assert_eq!(app.schedules().await, [schedule(&trigger, None)], "a missed tick is not fired");
 }
 
 /// A webhook that answers 410 disables its trigger. When the trigger is enabled again, its schedule
 /// restarts.
 pub(crate) async fn a_trigger_disabled_by_a_dead_verdict_does_not_tick<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     let next = at.plus(Micros(1));
     app.tick(vec![tick(trigger.id, Some(at), next)]).await;
     let row = app.next(trigger.id).await;
@@ -184,9 +184,9 @@ pub(crate) async fn a_trigger_disabled_by_a_dead_verdict_does_not_tick<S: Store>
     assert_eq!(app.deliveries().await, []);
 }
 
-/// A paused trigger ticks, and its rows wait like all rows of a paused trigger.
+/// A paused trigger ticks, and its rows wait until the trigger resumes.
 pub(crate) async fn a_paused_trigger_ticks_into_the_outbox<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     app.set_paused("nightly", true).await;
     assert_eq!(app.schedules().await, [schedule(&trigger, Some(at))]);
 
@@ -198,7 +198,7 @@ pub(crate) async fn a_paused_trigger_ticks_into_the_outbox<S: Store>(store: Arc<
 }
 
 pub(crate) async fn a_deleted_trigger_does_not_tick<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     app.delete_trigger("nightly").await;
     assert_eq!(app.schedules().await, []);
 
@@ -208,7 +208,7 @@ pub(crate) async fn a_deleted_trigger_does_not_tick<S: Store>(store: Arc<S>) {
 }
 
 pub(crate) async fn a_deployment_keeps_the_schedule_of_an_unchanged_trigger<S: Store>(store: Arc<S>) {
-    let (app, trigger, at) = due(&store).await;
+    let (app, trigger, at) = with_due_tick(&store).await;
     let changing = app.trigger(&on_cron("changing")).await;
     app.tick(vec![tick(changing.id, None, at)]).await;
     let hourly = tidegate_core::CronExpression::new("0 * * * *").expect("a valid cron expression");

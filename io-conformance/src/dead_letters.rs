@@ -137,7 +137,7 @@ pub(crate) async fn a_failed_handler_makes_no_dead_letter<S: Store>(store: Arc<S
 }
 
 /// The next claim after a lost handler has attempt number 2. The policy allows one attempt, so the
-/// core gives up.
+/// core does not run the handler again.
 pub(crate) async fn a_lost_handler_is_claimed_again<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;

@@ -58,8 +58,8 @@ pub(crate) async fn apps_are_listed_by_name_and_keep_their_creation_time<S: Stor
     assert_eq!(apps(&store).await, listed);
 }
 
-/// One deployment by another principal: a script and a trigger each are created, changed, kept and
-/// deleted.
+/// One deployment by another principal creates, changes, keeps and deletes one script and one
+/// trigger each.
 pub(crate) async fn a_deployment_reports_its_changes<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let first = deployment(

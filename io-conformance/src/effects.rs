@@ -116,7 +116,7 @@ pub(crate) async fn each_link_of_a_chain_adds_one_to_the_depth<S: Store>(store: 
     }
 }
 
-/// The exchange that applies effects can also claim the rows that they make.
+/// The exchange that applies effects can also claim the rows of the effects.
 pub(crate) async fn rows_of_effects_are_claimed_in_the_same_exchange<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
@@ -158,7 +158,7 @@ pub(crate) async fn the_last_of_several_blind_writes_wins<S: Store>(store: Arc<S
     assert_eq!(versions[2], entry.version);
 }
 
-/// A handler writes to its own app, also if another app has the same key.
+/// A handler writes to its own app, even if another app has the same key.
 pub(crate) async fn effects_stay_within_their_app<S: Store>(store: Arc<S>) {
     let (app, row) = with_claimed_row(&store).await;
     let other = App::named(&store, "other").await;

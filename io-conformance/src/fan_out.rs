@@ -84,8 +84,8 @@ pub(crate) async fn a_claimed_row_has_all_fields_of_its_event_and_trigger<S: Sto
     assert_eq!(row, expected);
 }
 
-/// The retry policy and the timeout of a row are those at the emission. The handler is the one at
-/// the claim.
+/// A row has the retry policy and the timeout that its trigger had at the emission, and the handler
+/// that the trigger has at the claim.
 pub(crate) async fn a_row_keeps_the_retry_policy_of_its_emission<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let policy = RetryPolicySpec {
@@ -155,7 +155,7 @@ pub(crate) async fn rows_of_a_deleted_trigger_have_no_handler<S: Store>(store: A
     app.go(1).await;
     assert!(app.delete_trigger("lane").await);
 
-    assert_eq!(app.lanes().await, [old.id], "rows of a deleted trigger are claimed, also if it was paused");
+    assert_eq!(app.lanes().await, [old.id], "rows of a deleted trigger are claimed, even if it was paused");
     let row = app.next(old.id).await;
     assert_eq!(row.handler, None);
     assert_eq!((row.trigger_name.as_str(), row.runs_as), ("lane", registrant()));

@@ -120,8 +120,8 @@ pub(crate) async fn a_fenced_settlement_does_not_affect_the_others<S: Store>(sto
     assert_eq!(app.deliveries().await, []);
 }
 
-/// An expired claim stays valid until another claim of the row, so that slow work is not discarded
-/// without need.
+/// An expired claim stays valid until another claim of the row, so that the outcome of a slow
+/// execution is not discarded.
 pub(crate) async fn an_expired_claim_is_valid_until_the_next_claim<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;

@@ -1,5 +1,5 @@
-//! Inline claims: where the dispatcher of the same process has room, the transaction that writes
-//! rows also claims them, by the rules of every claim.
+//! Inline claims: the transaction that writes rows also claims them, if the dispatcher of the same
+//! process has room. The rules of all claims hold.
 
 use crate::Store;
 use crate::support::*;
@@ -28,10 +28,10 @@ async fn wake_up(wake: &WakeHandle) -> WakeUp {
     tokio::time::timeout(WAKE_UP_MAX, wake.next_wake_up()).await.expect("the dispatcher is woken within 20 s")
 }
 
-/// The rows that were claimed inline since the last call. It sets the room to [`ROOM`], as a driver
+/// The rows that were claimed inline since the last call. Sets the room to [`ROOM`], as a driver
 /// does after a wake-up.
 async fn claimed_inline(wake: &WakeHandle) -> Vec<Delivery> {
-    // Ends the wait also if no row was claimed.
+    // Ends the wait even if no row was claimed.
     wake.wake_for_discovery();
     let woken = wake_up(wake).await;
     wake.set_inline_room(InlineRoom::for_rows(ROOM), LEASE);
@@ -98,7 +98,7 @@ pub(crate) async fn an_inline_claim_takes_no_more_rows_than_the_room<S: Store>(s
     assert_eq!(rest, [emitted[1].event_id, emitted[2].event_id]);
 }
 
-/// A busy lane does not keep an idle lane from its inline claim.
+/// A closed lane does not prevent the inline claim of an open lane.
 pub(crate) async fn an_inline_claim_takes_no_rows_of_closed_lanes<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let closed = app.trigger(&on_app("closed", "go")).await.id;
@@ -129,7 +129,7 @@ type RuleCase = (Vec<&'static str>, u32, Vec<usize>);
 /// The type patterns of the lanes in the case of the rule.
 const LANES: [&str; 4] = ["*", "a*", "*b", "ab"];
 
-/// Each of these types matches another set of lanes: 1, 2, 2 and 4 of them.
+/// Each of these types matches a different set of lanes: 1, 2, 2 and 4 lanes.
 const TYPES: [&str; 4] = ["x", "a", "b", "ab"];
 
 fn rule_case() -> impl Strategy<Value = RuleCase> {
@@ -217,7 +217,7 @@ async fn settle_all<S: Store>(app: &App<S>, lanes: &[TriggerId], claimed: Vec<De
     assert_eq!(app.deliveries().await, []);
 }
 
-/// The store wakes the dispatcher. A caller that emits or writes a value need not.
+/// The store wakes the dispatcher. The caller that emits an event or puts a value does not.
 pub(crate) async fn lanes_without_an_inline_claim_wake_the_dispatcher<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let emitted = app.trigger(&on_app("emitted", "go")).await.id;
@@ -264,8 +264,8 @@ pub(crate) async fn an_inline_claim_respects_pauses_and_limits<S: Store>(store: 
     assert_eq!(app.next(limited.id).await.event.id, emitted[1].event_id);
 }
 
-/// Whether an emission is repeated, matches no trigger or fails: the next one can claim inline. Two
-/// transactions never claim inline at the same time.
+/// After an emission that is repeated, matches no trigger or fails, the next emission can claim
+/// inline. Two transactions never claim inline at the same time.
 pub(crate) async fn every_emission_returns_its_inline_claim_guard<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let wake = attached(&app, 10);

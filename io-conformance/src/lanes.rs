@@ -71,7 +71,7 @@ pub(crate) async fn a_lane_is_discovered_with_its_future_due_time<S: Store>(stor
     assert_eq!(lanes, [LaneState { trigger: lane.id, next_due: deferred_at.plus(A_MINUTE), max_concurrency: None }]);
 }
 
-/// The limit is that of the trigger now, not that at the emission.
+/// The limit is the current limit of the trigger, not the limit at the emission.
 pub(crate) async fn a_lane_has_the_current_limit_of_its_trigger<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(5).await;
@@ -103,7 +103,7 @@ pub(crate) async fn no_more_rows_than_the_limit_are_leased_at_once<S: Store>(sto
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
-/// Leased rows count against the current limit, also if the limit was different when they were
+/// Leased rows count against the current limit, even if the limit was different when they were
 /// claimed.
 pub(crate) async fn a_changed_limit_counts_the_leased_rows<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;

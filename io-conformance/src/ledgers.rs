@@ -1,5 +1,5 @@
-//! Deliveries that ended without a dead letter: loops that were cut, and executions whose caller
-//! was gone.
+//! Deliveries that ended without a dead letter: dropped deliveries, and executions whose caller was
+//! gone.
 
 use crate::Store;
 use crate::support::*;

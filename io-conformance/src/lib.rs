@@ -6,8 +6,8 @@
 //! tidegate_io_conformance::conformance!(fresh().await);
 //! ```
 //!
-//! The macro makes one test per case, so that a failure names the broken promise. The expression is
-//! evaluated once per test, in a function that sees the names around the macro.
+//! The macro makes one test per case, so that a failure names its case. The expression is evaluated
+//! once per test, and may use the names that are in scope at the macro call.
 //!
 //! Cases use a store only through its ports and its clock. To wait for a due time or an expired
 //! lease, a case repeats its request until the store answers as expected.

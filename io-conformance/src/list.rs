@@ -286,7 +286,7 @@ macro_rules! declare {
 with_cases! { [declare] () }
 
 /// Makes one test of every case. The argument is an expression for a new [`World`](crate::World)
-/// with an empty store. The expression may `await`, and it sees the names of the module that calls
+/// with an empty store. The expression may `await`, and may use the names of the module that calls
 /// the macro.
 #[macro_export]
 macro_rules! conformance {

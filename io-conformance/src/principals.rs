@@ -1,5 +1,5 @@
-//! Principals, their roles and tokens, and the standing of a registrant when a row of its trigger
-//! is claimed.
+//! Principals, their roles and tokens, and the standing of the principal that registered a trigger
+//! when a row of the trigger is claimed.
 
 use crate::Store;
 use crate::support::*;

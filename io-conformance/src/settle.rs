@@ -42,7 +42,7 @@ pub(crate) async fn a_retry_is_due_after_its_delay_and_keeps_its_history<S: Stor
     assert_eq!((app.claim(lane.id, 10).await, reply.woken), (vec![], vec![]));
 }
 
-/// The exchange that settles a retry without delay can also claim the row. The history has one
+/// The exchange that settles a retry without delay can also claim the row. The history then has one
 /// entry.
 pub(crate) async fn a_retry_without_delay_is_claimed_in_the_same_exchange<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
@@ -238,7 +238,7 @@ pub(crate) async fn dropped_deletes_the_row_and_makes_no_letter<S: Store>(store:
     assert_eq!((app.waiting().await.len(), app.letters().await), (waiting - 3, vec![]));
 }
 
-/// The same loop can be cut more than once. The ledger of loops counts it.
+/// Several deliveries of one chain can be dropped. The ledger of loops counts each of them.
 pub(crate) async fn a_loop_is_dropped_every_time<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
@@ -287,7 +287,7 @@ pub(crate) async fn deferred_changes_only_the_lease_number<S: Store>(store: Arc<
     let reply = app.exchange(vec![defer], vec![quota(lane.id, 5)]).await;
 
     let [third] = &reply.claimed[..] else {
-        panic!("the same exchange claims not exactly one row: {:#?}", reply.claimed)
+        panic!("the same exchange does not claim exactly one row: {:#?}", reply.claimed)
     };
     assert_eq!((third.id, third.attempt, third.lease), (second.id, 2, Lease(3)));
     assert_eq!(app.delivery(third.id).await.expect("the row exists").failed, [lost(1, lost_at)]);

@@ -39,13 +39,13 @@ impl<S> Store for S where
 {
 }
 
-/// One empty store for one case, with the resources that must live as long: a temporary directory
-/// or a database.
+/// One empty store for one case, with the resources that must exist as long as the store: a
+/// temporary directory or a database.
 pub trait World: Send + Sync + 'static {
     /// The store under test.
     type Store: Store;
 
-    /// The store. Every call returns the same one.
+    /// The store. Every call returns the same store.
     fn store(&self) -> Arc<Self::Store>;
 
     /// Cleans up after a case that passed. After a failure the world is only dropped, so that its

@@ -63,8 +63,8 @@ async fn deploy(
         report.scripts.push((script.name.to_string(), change));
     }
 
-    // Lock the triggers by id, as all transactions do. The changes below come in the order of
-    // names.
+    // Lock the triggers in the order of their ids, as all transactions do. The changes below are
+    // made in the order of names.
     sqlx::query(sql::trigger_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
     let deployed: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
     for old in triggers::list(connection, app).await? {

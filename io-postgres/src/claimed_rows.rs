@@ -1,4 +1,4 @@
-//! Decodes the rows that a claim returns: for each lane its trigger as it is now, then the
+//! Decodes the rows that a claim returns: for each lane the current state of its trigger, then the
 //! deliveries of the lane.
 
 use crate::rows;
@@ -10,7 +10,7 @@ use tidegate_core::{
 };
 
 /// The deliveries of one claim. The database sends the columns that all rows of a lane share only
-/// once, in a row of the lane's own.
+/// once, in a separate row.
 #[derive(Default)]
 pub(crate) struct ClaimedRows {
     lanes: BTreeMap<TriggerId, Lane>,

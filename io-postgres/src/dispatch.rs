@@ -68,7 +68,7 @@ async fn exchange(
             kind => claimed.push(kind, row)?,
         }
     }
-    // The rows come in this order, unless a row changed while it was claimed.
+    // The rows are already in this order, unless a row changed while it was claimed.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
     let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
     let mut claimed = claimed.deliveries;
@@ -127,7 +127,7 @@ async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Rep
     Ok(Reply::Tick(TickReply { now, woken_lanes: woken }))
 }
 
-/// Splits off the first row, which has the store's time alone.
+/// Splits off the first row, which contains only the store's time.
 fn split_time(rows: &[PgRow]) -> Result<(Timestamp, &[PgRow]), sqlx::Error> {
     let (first, rest) = rows.split_first().ok_or(sqlx::Error::RowNotFound)?;
     Ok((rows::time(first, "now")?, rest))

@@ -18,7 +18,7 @@ impl OutboxStore for PgStore {
     async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let task = tokio::spawn(self.clone().emit_owned(emission.clone()));
         task.await.unwrap_or_else(|error| {
-            Err(StoreError::unknown(format!("the emission was cut off, it may have been applied: {error}")).into())
+            Err(StoreError::unknown(format!("the emission was interrupted; it may have been applied: {error}")).into())
         })
     }
 
@@ -53,8 +53,8 @@ impl PgStore {
     }
 }
 
-/// Decodes the row of one event. The outer error is an unreadable row, the inner error is the
-/// function's own answer.
+/// Decodes the row of one event. The outer error means that the row is unreadable. The inner error
+/// is the status that the SQL function returned.
 fn emitted_event(row: &PgRow) -> Result<Result<EmittedEvent, PortError>, sqlx::Error> {
     Ok(match row.try_get("status")? {
         "unknown_app" => Err(PortError::UnknownApp),

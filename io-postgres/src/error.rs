@@ -8,7 +8,7 @@ use tidegate_ports::PortError;
 pub(crate) fn unreachable(error: sqlx::Error) -> StoreError {
     StoreError::not_applied(
         StoreErrorKind::Unavailable,
-        format!("Postgres cannot be reached, nothing was done: {error}"),
+        format!("Postgres cannot be reached; nothing was done: {error}"),
     )
 }
 
@@ -16,7 +16,7 @@ pub(crate) fn unreachable(error: sqlx::Error) -> StoreError {
 pub(crate) fn store(error: sqlx::Error) -> StoreError {
     use sqlx::Error;
     let unavailable = |state: &str| {
-        StoreError::not_applied(StoreErrorKind::Unavailable, format!("{state}, nothing was done: {error}"))
+        StoreError::not_applied(StoreErrorKind::Unavailable, format!("{state}; nothing was done: {error}"))
     };
     match &error {
         // The statement was not sent.
@@ -28,7 +28,7 @@ pub(crate) fn store(error: sqlx::Error) -> StoreError {
             kind: StoreErrorKind::Refused,
             ..StoreError::unknown(format!("the answer of Postgres cannot be read by this version of Tidegate: {error}"))
         },
-        _ => StoreError::unknown(format!("the connection to Postgres broke, the call may have been applied: {error}")),
+        _ => StoreError::unknown(format!("the connection to Postgres broke; the call may have been applied: {error}")),
     }
 }
 
@@ -36,7 +36,7 @@ pub(crate) fn port(error: sqlx::Error) -> PortError {
     PortError::Store(store(error))
 }
 
-/// Whether the error is one of connecting, before anything was sent.
+/// Whether the connection could not be opened, so that nothing was sent.
 fn is_refusal(kind: std::io::ErrorKind) -> bool {
     use std::io::ErrorKind as K;
     matches!(kind, K::ConnectionRefused | K::NotFound | K::AddrNotAvailable | K::PermissionDenied)
@@ -61,13 +61,13 @@ fn code_ends_connection(code: &str) -> bool {
 fn database_error(code: Option<&str>, error: &sqlx::Error) -> StoreError {
     let code = code.unwrap_or_default();
     let not_applied =
-        |kind| StoreError::not_applied(kind, format!("Postgres refused the call, nothing was done: {error}"));
+        |kind| StoreError::not_applied(kind, format!("Postgres refused the call; nothing was done: {error}"));
     match code {
         "40001" | "40P01" | "55P03" => not_applied(StoreErrorKind::Contention),
         // The server is starting, recovering or out of connections: the connection was not opened.
         "57P03" | "53300" | "3D000" | "28000" | "28P01" => not_applied(StoreErrorKind::Unavailable),
         _ if code_ends_connection(code) => {
-            StoreError::unknown(format!("Postgres ended the connection, the call may have been applied: {error}"))
+            StoreError::unknown(format!("Postgres ended the connection; the call may have been applied: {error}"))
         }
         _ if code.starts_with("53") || code.starts_with("58") => not_applied(StoreErrorKind::Unavailable),
         _ => not_applied(StoreErrorKind::Refused),

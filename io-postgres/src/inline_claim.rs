@@ -27,8 +27,8 @@ pub(crate) struct OutboxWriter {
     dispatcher: Arc<OnceLock<WakeHandle>>,
 }
 
-/// A statement in its two forms. They take the same parameters; the second form takes those of the
-/// claim after them.
+/// A statement in its two forms. The second form takes the parameters of the first form, followed
+/// by the parameters of the claim.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct WriteStatement {
     pub(crate) plain: &'static str,
@@ -131,7 +131,7 @@ fn split_off_claimed(answer: &mut Vec<PgRow>) -> Vec<Delivery> {
         };
         if let Err(error) = decoded {
             tracing::error!(
-                "a row of an inline claim cannot be read, it is claimed again when its lease expires: {error}"
+                "a row of an inline claim cannot be read; it is claimed again after its lease has expired: {error}"
             );
         }
     }

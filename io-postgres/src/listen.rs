@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 const CHANNEL: &str = "tidegate_outbox";
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// After this time without a notification the server is pinged, because a connection to a vanished
-/// peer stays open.
+/// After this time without a notification the server is pinged, because a connection stays open
+/// even if its peer no longer exists.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// The most time for connecting and for the answer to a ping.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
@@ -25,7 +25,7 @@ impl PgStore {
     ///
     /// After each registration the dispatcher is woken for a discovery, which finds rows from
     /// before the registration. A lost connection costs latency only: the next poll finds the rows.
-    /// The loss is logged once, and so is the return.
+    /// The loss and the new registration are each logged once.
     pub async fn listen(&self, wake: WakeHandle) {
         let (mut pause, mut is_lost) = (RETRY_MIN, false);
         loop {
@@ -44,7 +44,7 @@ impl PgStore {
             };
             if !is_lost {
                 tracing::info!(
-                    "not listening to Postgres, the dispatcher polls until the connection is back: {reason}"
+                    "not listening to Postgres; the dispatcher polls until the connection is restored: {reason}"
                 );
                 is_lost = true;
             }
@@ -64,8 +64,8 @@ impl PgStore {
         Ok(listener)
     }
 
-    /// Forwards notifications until the connection is lost, and returns the reason of the loss.
-    /// Notifications of the same [`MERGE_PAUSE`] are forwarded together.
+    /// Forwards notifications until the connection is lost, and returns the reason. Notifications
+    /// of the same [`MERGE_PAUSE`] are forwarded together.
     async fn forward(&self, mut listener: PgListener, wake: &WakeHandle) -> String {
         let (mut pending, mut pause_end) = (None::<BTreeSet<_>>, Instant::now());
         loop {
@@ -96,7 +96,7 @@ impl PgStore {
     }
 }
 
-/// Wakes the dispatcher for `lanes`, which it claims from at once, and for a discovery. The
+/// Wakes the dispatcher for `lanes` and for a discovery. It claims from `lanes` at once. The
 /// discovery finds stragglers below the floor of their lane, and reads the limits of the lanes.
 fn wake_for(lanes: BTreeSet<TriggerId>, wake: &WakeHandle) {
     wake.wake(lanes);

@@ -1,9 +1,9 @@
 //! Puts and deletes of values, grouped: mutations that arrive at the same time share a call, its
 //! round trip and its commit.
 //!
-//! At most two calls are in flight. A mutation that arrives then is queued, and goes with the next
-//! call. So a single caller waits for no other mutation, and groups grow with the load. A mutation
-//! runs even if its caller drops the future.
+//! At most two calls are in flight. A mutation that arrives while both are in flight is queued for
+//! the next call. So a single caller waits for no other mutation, and groups grow with the load. A
+//! mutation runs even if its caller drops the future.
 
 use crate::error::port;
 use crate::inline_claim::{OutboxWriter, WriteStatement, Written};
@@ -22,7 +22,8 @@ use tokio::sync::oneshot;
 /// The most calls in flight. With more calls, groups are smaller and calls wait for each other's
 /// locks.
 const CALLS_MAX: usize = 2;
-/// The most mutations in one call. It bounds how long the first mutation waits for the last.
+/// The most mutations in one call. This limits how long the first mutation of a group waits for the
+/// last one.
 const GROUP_MAX: usize = 64;
 /// A group whose values have reached this size takes no more mutations.
 const GROUP_BYTES: usize = 1 << 20;
@@ -75,7 +76,7 @@ impl Mutations {
             tokio::spawn(self.clone().run_calls());
         }
         result.await.unwrap_or_else(|_| {
-            Err(StoreError::unknown("the store was closed, the mutation may have been applied").into())
+            Err(StoreError::unknown("the store was closed; the mutation may have been applied").into())
         })
     }
 
@@ -90,8 +91,8 @@ impl Mutations {
                 // The caller may have dropped its future. Its mutation is applied.
                 reply.send(result).ok();
             }
-            // Yield once, so that a client whose put was just answered can join the next group. It
-            // halves the number of calls.
+            // Yield once, so that a client whose put was just answered can join the next group. The
+            // yield halves the number of calls.
             tokio::task::yield_now().await;
         }
     }
@@ -181,7 +182,7 @@ impl Queue {
     }
 }
 
-/// The guard as `tidegate.kv_mutation` has it: a name, and a version.
+/// The guard in the form of `tidegate.kv_mutation`: a name and a version.
 fn guard_parts(guard: Guard) -> (&'static str, Option<i64>) {
     match guard {
         Guard::Any => ("any", None),
@@ -195,10 +196,10 @@ fn is_refused(error: &PortError) -> bool {
 }
 
 fn missing_results() -> PortError {
-    StoreError::unknown("Postgres did not return a result for each mutation, they may have been applied").into()
+    StoreError::unknown("Postgres did not return a result for each mutation; they may have been applied").into()
 }
 
-/// Decodes the result of each mutation, in order, with the lanes that its event got rows in.
+/// Decodes the result of each mutation, in order, with the lanes that got a row of its event.
 fn results(rows: &[PgRow]) -> Result<Vec<MutationResult>, sqlx::Error> {
     let mut results = Vec::with_capacity(rows.len());
     let mut place_by_event = HashMap::new();

@@ -2,8 +2,8 @@
 //!
 //! A notification is not part of the transaction that writes the rows. A transaction that notifies
 //! holds a lock of the whole cluster while its commit is written to the disk, so Postgres cannot
-//! group commits. If a daemon dies between its commit and its notification, the others find the
-//! rows by their next poll.
+//! group commits. If a daemon dies between its commit and its notification, the other daemons find
+//! the rows at their next poll.
 
 use crate::pool::Pool;
 use crate::sql;
@@ -14,12 +14,12 @@ use std::time::Duration;
 use tidegate_core::TriggerId;
 use uuid::Uuid;
 
-/// Sends one notification at a time. Lanes that get rows in the pause after it are merged into the
-/// next notification.
+/// Sends one notification at a time. Lanes that get rows in the pause after a notification are
+/// merged into the next one.
 #[derive(Debug)]
 pub(crate) struct Notifier {
     pool: Pool,
-    /// The id of this process, by which it ignores its own notifications.
+    /// The id of this process. The process ignores notifications with its own id.
     sender_id: String,
     pending: Mutex<Pending>,
 }
@@ -32,8 +32,8 @@ struct Pending {
 
 /// The pause after each notification.
 const MERGE_PAUSE: Duration = Duration::from_millis(5);
-/// The most lanes in one payload. Postgres refuses payloads of 8,000 bytes, and a discovery finds
-/// this many lanes as fast. A payload for more lanes names none.
+/// The most lanes in one payload. Postgres refuses payloads of 8,000 bytes or more, and for more
+/// lanes a discovery is as fast. A payload for more lanes names none of them.
 const LANES_MAX: usize = 64;
 
 impl Notifier {
@@ -63,7 +63,7 @@ impl Notifier {
     async fn send(self: Arc<Self>) {
         while let Some(payload) = self.next_payload() {
             if let Err(error) = self.send_once(&payload).await {
-                tracing::debug!("other daemons were not notified, they find the rows by polling: {error}");
+                tracing::debug!("other daemons were not notified; they find the rows at their next poll: {error}");
             }
             tokio::time::sleep(MERGE_PAUSE).await;
         }

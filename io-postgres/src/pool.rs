@@ -1,10 +1,10 @@
 //! A pool of connections.
 //!
-//! The pool of sqlx pings a connection each time that it is returned, which is a second round trip
-//! per call. This pool pings only a connection that may be broken. After a successful call a
-//! connection returns without a ping. After a failed or dropped call it is pinged first. Once a
-//! connection was found broken, each connection that was idle at that time is pinged before its
-//! next use: a call over a dead connection fails with an unknown fate.
+//! The pool of sqlx pings each connection that is returned, which is a second round trip per call.
+//! This pool pings only a connection that may be broken. After a successful call a connection
+//! returns without a ping. After a failed or dropped call it is pinged first. When one connection
+//! is found broken, all idle connections are pinged before their next use, because a call over a
+//! dead connection fails with an unknown fate.
 
 use crate::error;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -19,7 +19,7 @@ use tokio::time::timeout;
 /// A connection that was idle for longer is pinged before its use: the server or a proxy may have
 /// dropped it silently.
 const TRUSTED_MAX: Duration = Duration::from_secs(1);
-/// A connection that was idle for longer is closed: it was opened for a peak of load.
+/// A connection that was idle for longer is closed, because it was opened for a peak of load.
 const IDLE_MAX: Duration = Duration::from_secs(600);
 /// An older connection is closed when it is returned, because the memory of its server process
 /// grows with use.
@@ -30,8 +30,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_millis(10);
 const RETRY_MAX: Duration = Duration::from_millis(500);
 
-/// A pool with a maximum number of connections. Callers get a connection in the order in which they
-/// asked.
+/// A pool with a maximum number of connections. Callers get a connection in the order of their
+/// requests.
 #[derive(Clone, Debug)]
 pub(crate) struct Pool(Arc<Inner>);
 
@@ -44,20 +44,20 @@ struct Inner {
     permits: Arc<Semaphore>,
     /// The connection that was returned last is used next. So the pool uses few connections, and
     /// closes the others when they were idle for [`IDLE_MAX`].
-    idle: Mutex<Vec<Idle>>,
+    idle: Mutex<Vec<IdleConnection>>,
     /// How many times a connection was found broken.
     breaks: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Live {
+struct LiveConnection {
     connection: PgConnection,
     opened: Instant,
 }
 
 #[derive(Debug)]
-struct Idle {
-    live: Live,
+struct IdleConnection {
+    live: LiveConnection,
     since: Instant,
     /// The value of [`Inner::breaks`] when the connection was returned.
     breaks: u64,
@@ -88,14 +88,15 @@ impl Pool {
             }
         }
         let connection = self.0.connect(deadline).await?;
-        Ok(self.lend(Live { connection, opened: Instant::now() }, permit))
+        Ok(self.lend(LiveConnection { connection, opened: Instant::now() }, permit))
     }
 
-    fn lend(&self, live: Live, permit: OwnedSemaphorePermit) -> Pooled {
+    fn lend(&self, live: LiveConnection, permit: OwnedSemaphorePermit) -> Pooled {
         Pooled { live: Some(live), permit: Some(permit), pool: Arc::clone(&self.0), is_clean: false }
     }
 
-    /// Records that the server went away: all idle connections are pinged before their next use.
+    /// Records that connections may be broken: all idle connections are pinged before their next
+    /// use.
     pub(crate) fn suspect_idle(&self) {
         self.0.suspect_idle();
     }
@@ -112,7 +113,7 @@ impl Pool {
 }
 
 impl Inner {
-    fn pop(&self) -> Option<Idle> {
+    fn pop(&self) -> Option<IdleConnection> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
@@ -120,14 +121,15 @@ impl Inner {
         self.breaks.fetch_add(1, Ordering::AcqRel);
     }
 
-    async fn usable(&self, idle: Idle, deadline: Instant) -> Option<Live> {
-        let Idle { mut live, since, breaks } = idle;
+    async fn usable(&self, idle: IdleConnection, deadline: Instant) -> Option<LiveConnection> {
+        let IdleConnection { mut live, since, breaks } = idle;
         let is_trusted = since.elapsed() < TRUSTED_MAX && breaks == self.breaks.load(Ordering::Acquire);
         (is_trusted || self.answers(&mut live, time_left(deadline)).await).then_some(live)
     }
 
-    /// Pings a connection. Without an answer, all idle connections are suspect.
-    async fn answers(&self, live: &mut Live, answer_max: Duration) -> bool {
+    /// Pings a connection. If the server does not answer, all idle connections are pinged before
+    /// their next use.
+    async fn answers(&self, live: &mut LiveConnection, answer_max: Duration) -> bool {
         let answers = matches!(timeout(answer_max, live.connection.ping()).await, Ok(Ok(())));
         if !answers {
             self.suspect_idle();
@@ -152,19 +154,19 @@ impl Inner {
     }
 
     /// Returns a connection to the pool, unless it is too old. A dropped connection is closed.
-    fn put_back(&self, live: Live) {
+    fn put_back(&self, live: LiveConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         // The first element has been idle for the longest time.
         if idle.first().is_some_and(|oldest| oldest.since.elapsed() > IDLE_MAX) {
             idle.remove(0);
         }
         if live.opened.elapsed() < AGE_MAX {
-            idle.push(Idle { live, since: Instant::now(), breaks: self.breaks.load(Ordering::Acquire) });
+            idle.push(IdleConnection { live, since: Instant::now(), breaks: self.breaks.load(Ordering::Acquire) });
         }
     }
 }
 
-/// Whether the error is one of a server that is starting or has no free connection at the moment.
+/// Whether the error means that the server is starting or has no free connection.
 fn is_transient(error: &Error) -> bool {
     match error {
         Error::Io(io) => io.kind() == std::io::ErrorKind::ConnectionRefused,
@@ -181,7 +183,7 @@ fn time_left(deadline: Instant) -> Duration {
 #[derive(Debug)]
 pub(crate) struct Pooled {
     /// `Some` until the drop.
-    live: Option<Live>,
+    live: Option<LiveConnection>,
     permit: Option<OwnedSemaphorePermit>,
     pool: Arc<Inner>,
     /// Whether the last call succeeded, so that the connection needs no ping.

@@ -18,7 +18,8 @@ impl QueueStore for PgStore {
     }
 }
 
-/// Each row has the store's time. The only row for an empty outbox has nothing else.
+/// Each row contains the store's time. If the outbox is empty, there is one row with the time
+/// alone.
 fn queue_states(found: &[PgRow]) -> Result<(Timestamp, Vec<QueueState>), sqlx::Error> {
     let now = rows::time(found.first().ok_or(sqlx::Error::RowNotFound)?, "now")?;
     let mut queues = Vec::new();

@@ -93,13 +93,13 @@ fn with_effects(mut json: Value, effects: Option<Value>) -> Value {
     json
 }
 
-/// Limits a delay to a century. A longer delay may exceed the last date of Postgres.
+/// Limits a delay to 100 years. A longer delay may exceed the last date of Postgres.
 fn bounded(delay: Micros) -> Micros {
     delay.min(Micros::from_secs(100 * 365 * 24 * 3_600))
 }
 
-/// Replaces U+0000, which Postgres cannot store in a text. Otherwise one message would fail each
-/// exchange with it.
+/// Replaces U+0000, which Postgres cannot store in a text. Otherwise each exchange with such a
+/// message would fail.
 fn storable(failed: &Attempt) -> Attempt {
     Attempt { message: without_nul(&failed.message), ..failed.clone() }
 }

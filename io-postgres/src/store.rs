@@ -49,10 +49,10 @@ pub enum PgError {
     #[error("Postgres cannot be reached: {0}")]
     Connect(#[source] sqlx::Error),
     /// The schema belongs to a newer version of Tidegate.
-    #[error("the database was migrated by a newer Tidegate (to version {0}), nothing was changed; use that version")]
+    #[error("the database was migrated by a newer Tidegate (to version {0}); nothing was changed; use that version")]
     Newer(i64),
     /// A migration failed and was rolled back.
-    #[error("the schema could not be migrated, nothing was changed: {0}")]
+    #[error("the schema could not be migrated; nothing was changed: {0}")]
     Migrate(#[source] MigrateError),
 }
 
@@ -64,7 +64,7 @@ impl PgStore {
             connect = connect.application_name("tidegate");
         }
         let connect = connect.options([
-            // Hides notices, such as the one that the schema exists already.
+            // Hides notices, such as the notice that the schema already exists.
             ("client_min_messages", "warning"),
             // The SQL functions rely on this level: each statement sees all that was committed
             // before it began.

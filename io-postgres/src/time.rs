@@ -11,7 +11,7 @@ use tidegate_core::{Micros, Timestamp};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PgTime(pub(crate) Timestamp);
 
-/// 2000-01-01, from which Postgres counts.
+/// The time from which Postgres counts: 2000-01-01.
 const EPOCH_2000: i64 = 946_684_800_000_000;
 // The object ids of these types are the same on every server.
 const TIMESTAMPTZ: Oid = Oid(1184);

@@ -14,7 +14,7 @@ impl Memory {
         self.apps.iter().map(summary).collect()
     }
 
-    /// Makes the app's scripts and triggers exactly those of `deployment`.
+    /// Replaces the scripts and triggers of the app by those of `deployment`.
     pub fn deploy(&mut self, app: &AppName, deployment: &Deployment, by: &PrincipalId) -> DeployReport {
         self.create_app(app);
         let mut report = DeployReport::default();

@@ -36,7 +36,7 @@ impl Memory {
         }
     }
 
-    /// The fence: whether the row has the lease of this claim, even if that has expired.
+    /// The fence: whether the row has the lease of this claim. An expired lease counts too.
     pub(crate) fn passes_fence(&self, claim: Claim) -> bool {
         self.outbox.get(&claim.delivery).is_some_and(|row| row.lease == claim.lease && row.is_leased())
     }
@@ -159,7 +159,8 @@ impl Memory {
         schedules
     }
 
-    /// Performs a tick, unless another daemon has done it. Returns whether an event was emitted.
+    /// Applies a tick, unless another daemon has already applied it. Returns whether an event was
+    /// emitted.
     fn tick(&mut self, tick: Tick) -> bool {
         let Some(row) = self.triggers.get_mut(&tick.trigger) else { return false };
         let is_cron = matches!(row.trigger.spec.rule, Match::Cron { .. });

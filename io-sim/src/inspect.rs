@@ -19,7 +19,7 @@ impl Memory {
         self.outbox.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, row)| row)
     }
 
-    /// Whether the deliveries of this trigger wait because it is paused.
+    /// Whether the deliveries of this trigger wait because the trigger is paused.
     #[must_use]
     pub fn is_paused(&self, trigger: TriggerId) -> bool {
         self.triggers.get(&trigger).is_some_and(TriggerRow::holds_deliveries)
@@ -49,7 +49,7 @@ impl Memory {
         self.remove(id)
     }
 
-    /// Planted bug: inserts a row that was removed, under its own id or another one.
+    /// Planted bug: inserts a row that was removed, under its own id or another id.
     pub fn bring_back(&mut self, row: Row) {
         self.insert(row);
     }

@@ -1,4 +1,4 @@
-//! Lists the deliveries that ended without a dead letter: dropped ones and abandoned ones.
+//! Lists the deliveries that ended without a dead letter: loops and abandoned executions.
 
 use crate::memory::Memory;
 use crate::rows::Loop;

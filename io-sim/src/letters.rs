@@ -7,8 +7,8 @@ use tidegate_core::{AppName, DeadLetterId, TriggerId};
 use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 impl Memory {
-    /// Puts the deliveries of the selected letters back in the outbox, with all of their attempts.
-    /// A letter of a deleted trigger is skipped.
+    /// Puts the deliveries of the selected letters back in the outbox, in their state before the
+    /// first attempt. A letter of a deleted trigger is skipped.
     pub fn redrive(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let selected = self.select_letters(app, selection)?;
         let mut batch = batch_of(&selected);

@@ -3,7 +3,7 @@
 //! makes all checks before its first change, so it never rolls back.
 //!
 //! The store passes the same conformance suite as the stores on SQLite and Postgres. A property
-//! that holds in a simulation holds for those stores too, as far as the suite compares them.
+//! that holds in a simulation also holds for those stores, if the suite covers the property.
 
 mod begin;
 mod catalogue;

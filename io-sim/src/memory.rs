@@ -39,7 +39,7 @@ impl Memory {
         Self { now, ..Self::default() }
     }
 
-    /// Sets the store's clock. The clock may go back, as that of a database server may.
+    /// Sets the store's clock. The clock may go back, like the clock of a database server.
     pub fn set_now(&mut self, now: Timestamp) {
         self.now = now;
     }
@@ -62,7 +62,8 @@ impl Memory {
         &self.abandoned
     }
 
-    /// The number of deliveries of `trigger` that were dropped in the chain that began with `root`.
+    /// The number of deliveries of `trigger` that were dropped in the chain that begins with
+    /// `root`.
     #[must_use]
     pub fn dropped(&self, trigger: TriggerId, root: EventId) -> u64 {
         self.loops.get(&(trigger, root)).map_or(0, |entry| entry.count)
@@ -137,7 +138,7 @@ impl Memory {
         }
     }
 
-    /// The trigger of that name that is not deleted.
+    /// The trigger with this name that is not deleted.
     pub(crate) fn find_trigger(&self, app: &AppName, name: &tidegate_core::TriggerName) -> Option<TriggerId> {
         let is_wanted = |row: &&TriggerRow| {
             !row.deleted && !row.hidden && row.trigger.app == *app && row.trigger.spec.name == *name

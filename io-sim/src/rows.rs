@@ -21,9 +21,9 @@ impl TriggerRow {
         Self { trigger, deleted: false, next_tick: None, hidden: false }
     }
 
-    /// Whether its deliveries wait because the trigger is paused. Deliveries of a deleted trigger
-    /// are claimed anyway, so that they become dead letters. Deliveries of an HTTP trigger are
-    /// claimed only after their daemon died, so that they are abandoned.
+    /// Whether the deliveries of this trigger wait because it is paused. Deliveries of a deleted
+    /// trigger are claimed anyway, so that they become dead letters. Deliveries of an HTTP trigger
+    /// are claimed only after their daemon died, and are then settled as abandoned.
     pub(crate) fn holds_deliveries(&self) -> bool {
         let is_http = matches!(self.trigger.spec.rule, Match::Http { .. });
         self.trigger.paused && !self.deleted && !is_http
@@ -57,14 +57,15 @@ pub struct Row {
     /// When the lease expires. The epoch if the row is not leased.
     pub lease_until: Timestamp,
     pub(crate) leased_at: Timestamp,
-    /// How many claims the row had, without those that were deferred.
+    /// The number of attempts that have begun. A claim after the last allowed attempt counts one
+    /// more, and executes nothing.
     pub attempt: u32,
     /// The failed attempts, in order.
     pub failed: Vec<Attempt>,
     /// How many times the delivery was redriven.
     pub redrive_generation: u32,
     pub(crate) previous_letter: Option<DeadLetterId>,
-    /// The inbox of the sync caller, if one waits.
+    /// The inbox of the sync caller. `None` for a delivery without a caller.
     pub reply_to: Option<InboxId>,
     /// The script that an invocation runs instead of the lane's handler.
     pub(crate) script: Option<ScriptName>,
@@ -129,8 +130,8 @@ impl Row {
         self.lease_until > Timestamp::EPOCH
     }
 
-    /// Whether the row counts against the `max_concurrency` of its lane. A row that was executed
-    /// only waits for its reply, and does not count.
+    /// Whether the row counts against the `max_concurrency` of its lane. An executed row waits only
+    /// for the delivery of its reply, and does not count.
     pub(crate) fn is_running(&self, now: Timestamp) -> bool {
         self.is_leased() && self.lease_until > now && self.executed.is_none()
     }

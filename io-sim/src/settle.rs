@@ -23,8 +23,8 @@ impl Memory {
             if !self.passes_fence(claim) {
                 report.fenced.push(claim);
             } else if self.repeats_execution(claim.delivery, &verdict) {
-                // The daemon did not get the reply to this settlement, and sends it again. It was
-                // applied the first time.
+                // The daemon did not get the reply to this settlement, and sends it again. The
+                // settlement was applied the first time.
             } else if verdict.effects().is_some_and(|effects| self.conflicts(claim.delivery, effects)) {
                 report.conflicted.push(claim);
             } else {
@@ -93,8 +93,8 @@ impl Memory {
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
                 if let Some(row) = self.remove(id) {
                     let trigger = row.trigger;
-                    // Before the trigger changes, because the letter contains the version of the
-                    // trigger that failed.
+                    // The letter is inserted before the trigger changes, because it contains the
+                    // version of the trigger that failed.
                     self.insert_letter(row, reason, attempts, failed, fingerprint, woken_lanes);
                     if disable_trigger {
                         self.disable(trigger);
@@ -121,8 +121,7 @@ impl Memory {
         self.set_due(id, due_at);
     }
 
-    /// Sets the resolution of a letter, unless a person has redriven or discarded it in the
-    /// meantime.
+    /// Sets the resolution of a letter, unless a user has already redriven or discarded the letter.
     fn resolve(&mut self, letter: Option<DeadLetterId>, resolution: Resolution, failed: Option<Attempt>) {
         let Some(letter) = letter.and_then(|id| self.letters.get_mut(&id)).map(|letter| &mut letter.letter) else {
             return;

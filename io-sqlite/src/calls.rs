@@ -128,7 +128,8 @@ impl Tx<'_> {
             call.event.data.as_str(),
             call.idempotency_key.as_ref().map(|key| key.key.as_str()),
         ];
-        // Without `returning`, for which SQLite builds a table at each call.
+        // The statement has no `returning`, because SQLite would build a temporary table for it at
+        // each call.
         self.connection.run(sql::call_begin, params)?;
         let (id, event_id) = (DeliveryId(self.connection.last_insert_rowid()), EventId(event_id));
         Ok(call.delivery(found.lane.call_row(id, event_id, self.now, timeout)))

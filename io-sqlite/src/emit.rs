@@ -82,7 +82,8 @@ impl Tx<'_> {
     /// The next version for a value or a script. Versions only grow, so that no version is used
     /// twice.
     pub(crate) fn next_version(&self) -> Result<Version, PortError> {
-        // Without `returning`, for which SQLite builds a table at each call.
+        // The statement has no `returning`, because SQLite would build a temporary table for it at
+        // each call.
         self.connection.run(sql::next_version, ())?;
         self.connection.one(sql::version, (), |row| row.get(0).map(Version))
     }

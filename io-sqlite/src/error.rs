@@ -39,8 +39,9 @@ impl<T> OrRefused<T> for Result<T, Error> {
     }
 }
 
-/// Whether a retry of the statement fails again: SQL errors (1), constraints (19), type mismatches
-/// (20) and parameters out of range (25). Errors such as busy, full and I/O may go away.
+/// Whether the statement would fail again: SQL errors (1), constraints (19), type mismatches (20)
+/// and parameters out of range (25). After errors such as busy, full and I/O, a later call may
+/// succeed.
 fn is_lasting(code: i32) -> bool {
     matches!(code & 0xff, 1 | 19 | 20 | 25)
 }

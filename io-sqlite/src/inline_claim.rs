@@ -12,9 +12,9 @@ use tidegate_core::{Delivery, InlineRoom, Micros};
 use tidegate_ports::{EmittedEvent, PortError};
 
 impl SqliteStore {
-    /// Runs `write` in the next transaction, claims the rows that it wrote as far as the dispatcher
-    /// has room for them, and wakes the dispatcher after the commit. `events` finds the emitted
-    /// events in the result of `write`.
+    /// Runs `write` in the next transaction, claims rows that it wrote if the dispatcher has room
+    /// for them, and wakes the dispatcher after the commit. `events` finds the emitted events in
+    /// the result of `write`.
     pub(crate) async fn write_events<T, W>(
         &self,
         write: W,

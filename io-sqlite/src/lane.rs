@@ -1,4 +1,4 @@
-//! A lane: its trigger as it is now. A request reads it once for all rows of the lane.
+//! A lane: the current state of its trigger. A request reads the lane once for all of its rows.
 
 use crate::rows;
 use rusqlite::{Result, Row};
@@ -53,7 +53,7 @@ impl Lane {
         }
     }
 
-    /// A leased row of the lane. The positions are those of the columns in `claim.sql`.
+    /// A leased row of the lane. The columns are read by their positions in `claim.sql`.
     pub(crate) fn delivery(&self, row: &Row<'_>) -> Result<Delivery> {
         Ok(Delivery {
             id: DeliveryId(row.get(0)?),

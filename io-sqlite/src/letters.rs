@@ -68,7 +68,7 @@ impl Tx<'_> {
         Ok(LetterBatch { woken_lanes: woken.into_iter().collect(), ..letters.batch() })
     }
 
-    /// Discards the letters, also those of deleted triggers.
+    /// Discards the letters, including letters of deleted triggers.
     pub(crate) fn discard(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         self.connection.require_app(app)?;
         let letters = SelectedLetters::find(self.connection, app, selection)?;

@@ -5,7 +5,7 @@ use crate::sql;
 use rusqlite::{Connection, TransactionBehavior, params};
 use sha2::{Digest, Sha384};
 
-/// A migration. Its text is a part of the program.
+/// A migration. The program contains its text.
 struct Migration {
     version: i64,
     name: &'static str,
@@ -25,18 +25,18 @@ macro_rules! migrations {
 /// All migrations in order.
 const MIGRATIONS: &[Migration] = migrations![1 "0001" "initial", 2 "0002" "principals"];
 
-/// Why the migrations failed. Nothing in the file was changed.
+/// The reason why the migrations failed. Nothing in the file was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MigrateError {
     /// A newer program has used the file.
     #[error(
-        "the file has migration {0}, which this version of Tidegate does not know; nothing was changed; use the newer version that has used the file"
+        "the file has migration {0}, which this version of Tidegate does not know; nothing was changed; use the newer version that migrated the file"
     )]
     Newer(i64),
     /// The file has a migration with the same number and another text.
     #[error(
-        "the text of migration {0} in the file is another than in this version of Tidegate; nothing was changed; use the \
+        "the file was migrated with another text of migration {0}; nothing was changed; use the \
          version that created the file, or another file"
     )]
     Another(i64),

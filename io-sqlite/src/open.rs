@@ -43,12 +43,12 @@ impl Default for SqliteOptions {
     }
 }
 
-/// Why the file could not be opened. Nothing in it was changed.
+/// The reason why the file could not be opened. Nothing in the file was changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Another process has the file open.
-    #[error("{} is open in another Tidegate process; a file serves one process; stop the other process or use another file", path.display())]
+    #[error("{} is open in another Tidegate process; only one process may open a file; stop the other process or use another file", path.display())]
     InUse { path: PathBuf },
     /// The directory or the lock file cannot be created.
     #[error("cannot create {}: {source}", path.display())]
@@ -106,8 +106,8 @@ impl SqliteStore {
         self.writer.stats()
     }
 
-    /// Waits until all queued writes are committed and the log is moved into the file. Another
-    /// process can open the file then. Dropping the store does the same in the background.
+    /// Waits until all queued writes are committed and the log is moved into the file. After that,
+    /// another process can open the file. Dropping the store does the same in the background.
     pub async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;

@@ -1,7 +1,7 @@
 //! Readers: connections that only read. They see the last commit and never wait for the writer.
 //!
-//! A read may wait for the disk, so it runs on a thread that may block. It has a connection for
-//! itself.
+//! A read may wait for the disk, so it runs on a thread that may block. Concurrent reads use
+//! different connections.
 
 use crate::blocking::blocking;
 use crate::error::closed;
@@ -17,7 +17,7 @@ pub(crate) struct Readers {
     count: u32,
 }
 
-/// A connection in use. Dropping it makes the connection idle again, also after a panic.
+/// A connection in use. Dropping this value makes the connection idle again, even after a panic.
 struct BusyConnection {
     connection: Option<Connection>,
     idle: Arc<Mutex<Vec<Connection>>>,

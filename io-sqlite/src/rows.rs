@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub(crate) trait Column: RowIndex + Copy {}
 impl<C: RowIndex + Copy> Column for C {}
 
-/// The error for a column value that Tidegate has not written.
+/// The error for a column value that Tidegate cannot have written.
 fn invalid(row: &Row<'_>, column: impl Column, error: impl std::fmt::Display) -> Error {
     let statement = row.as_ref();
     let at = column.idx(statement).unwrap_or_default();

@@ -1,9 +1,10 @@
-//! Savepoints: a part of a transaction that can be undone alone.
+//! Savepoints: a savepoint can undo a part of a transaction.
 
 use crate::query::execute;
 use rusqlite::Connection;
 
-/// A savepoint that is open. Savepoints nest: [`Savepoint::end`] ends the one that began last.
+/// A savepoint that is open. Savepoints nest: [`Savepoint::end`] ends the savepoint that began
+/// last.
 pub(crate) struct Savepoint<'c>(&'c Connection);
 
 impl<'c> Savepoint<'c> {

@@ -53,7 +53,7 @@ impl Tx<'_> {
             self.connection.maybe(sql::settle_valid, [claim.delivery.0, claim.lease.0], |row| row.get::<_, bool>(0))?;
         match valid {
             None => Ok(None),
-            // The execution is already stored. The dispatcher lost the answer and sent the
+            // The outcome is already stored. The dispatcher did not get the answer and sent the
             // settlement again.
             Some(true) if matches!(verdict, Verdict::Executed { .. }) => Ok(Some(true)),
             Some(_) => self.apply(claim.delivery, verdict, woken).map(Some),
@@ -90,7 +90,7 @@ impl Tx<'_> {
                 });
                 self.connection.run(sql::settle_executed, params![id.0, outcome.to_string()])?;
                 if let Some(reply) = reply {
-                    // Without a `serde_json::Value`, so that the body is kept byte for byte.
+                    // Not through a `serde_json::Value`, so that the body is kept byte for byte.
                     let reply = serde_json::to_string(&reply).unwrap_or_default();
                     self.connection.run(sql::call_key_reply, params![id.0, reply])?;
                 }
@@ -116,8 +116,8 @@ impl Tx<'_> {
                 self.delete(id)?;
             }
             Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger } => {
-                // Before the trigger is disabled, because the letter records the version of the
-                // trigger that failed.
+                // The letter is written before the trigger is disabled, because it records the
+                // version of the trigger that failed.
                 woken.extend(self.write_letter(id, reason, attempts, failed.as_ref(), &fingerprint)?);
                 if disable_trigger {
                     self.connection.run(sql::trigger_disable, [id.0])?;

@@ -1,9 +1,9 @@
 //! The statements. Each is a file with the name of its constant.
 //!
-//! Where io-postgres has a file of the same name, both do the same, and a comment in the file here
-//! explains the differences. Two differences are general. Times are parameters here, because the
-//! store's clock is in the program. SQLite has no functions, so that the program does in several
-//! statements the work of one function on Postgres.
+//! If io-postgres has a file of the same name, both files do the same, and a comment in this
+//! crate's file explains the differences. Two differences are general. Times are parameters here,
+//! because the store's clock is in the program. SQLite has no functions, so several statements here
+//! do the work of one function on Postgres.
 
 macro_rules! statements {
     ($($name:ident),+ $(,)?) => {

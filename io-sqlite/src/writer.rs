@@ -3,13 +3,13 @@
 //!
 //! SQLite allows one writer at a time, and a durable commit costs one sync of the file for any
 //! number of writes. The callers that wait at the same time therefore share a commit. Each job of a
-//! group has a savepoint, so that a job that fails is undone alone. Answers go out after the
-//! commit, so a caller that has an answer has durable data. A job runs to its end even if its
-//! caller is dropped.
+//! group has a savepoint, so that only the writes of a failed job are undone. Answers are sent
+//! after the commit, so answered writes are durable. A job runs to its end even if its caller is
+//! dropped.
 //!
-//! A job moves to the thread as a whole, and its answer moves back: two channel operations per job.
-//! A statement is a plain call on the thread and costs microseconds; a channel operation per
-//! statement would cost many times as much.
+//! A whole job moves to the thread and its answer moves back, which costs two channel operations
+//! per job. A statement is a plain call on the thread and costs microseconds; a channel operation
+//! per statement would cost many times as much.
 
 use crate::clock::Clock;
 use crate::error::{closed, refused};
@@ -41,16 +41,16 @@ pub(crate) struct Tx<'c> {
 }
 
 /// A job that has run, and the function that answers its caller.
-struct Finished {
+struct FinishedJob {
     /// Whether the writes of the job are kept.
     keep: bool,
     /// Called once, with the result of the commit.
     answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
 
-/// Runs in the transaction. With `None` there is no transaction: the job does nothing, and its
+/// Runs in the transaction. With `None` there is no transaction. The job then does nothing, and its
 /// `answer` gets the reason.
-type Job = Box<dyn FnOnce(Option<&Tx<'_>>) -> Finished + Send>;
+type Job = Box<dyn FnOnce(Option<&Tx<'_>>) -> FinishedJob + Send>;
 
 /// Counts of the writer since the store was opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,25 +133,28 @@ impl Writer {
     {
         let (sender, receiver) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            // A panic is a bug in one job. The thread must survive it and serve the other jobs.
+            // A panic is a bug in one job. The thread must go on with the other jobs.
             let result = tx.map(|tx| catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|_| Err(panicked())));
             let keep = matches!(result, Some(Ok(_)));
             let answer = Box::new(move |commit: Result<(), StoreError>| {
                 let mut answer = answer_of(result, commit);
                 match &mut answer {
                     Ok(value) => after_commit(value),
-                    // Dropped before the answer, so that the caller finds its resources free.
+                    // `after_commit` is dropped before the answer, so that its resources are free
+                    // when the caller gets the answer.
                     Err(_) => drop(after_commit),
                 }
                 // Sending fails if the caller was dropped. The work is committed in that case too.
                 sender.send(answer).ok();
             });
-            Finished { keep, answer }
+            FinishedJob { keep, answer }
         });
         self.messages.send(Message::Run(job)).await.map_err(|_| closed())?;
-        receiver
-            .await
-            .unwrap_or_else(|_| Err(PortError::Store(StoreError::unknown("the store closed during the call"))))
+        receiver.await.unwrap_or_else(|_| {
+            Err(PortError::Store(StoreError::unknown(
+                "the store was closed during the call; the call may have been applied",
+            )))
+        })
     }
 }
 
@@ -162,11 +165,11 @@ fn answer_of<T>(result: Option<Result<T, PortError>>, commit: Result<(), StoreEr
         (Some(result), Ok(())) => result,
         (None, Ok(())) => Err(closed()),
         (None | Some(Ok(_)), Err(error)) => Err(PortError::Store(error)),
-        // The job failed in the store and was undone. The commit of its group does not matter to
-        // it.
+        // The job failed in the store and was undone. The commit of its group does not change its
+        // answer.
         (Some(Err(PortError::Store(own))), Err(_)) => Err(PortError::Store(own)),
-        // The job failed a precondition. It may have compared with writes of its group, and these
-        // are undone.
+        // The job failed a precondition. The precondition may have depended on writes of its group,
+        // which are undone.
         (Some(Err(_)), Err(error)) => Err(PortError::Store(StoreError { fate: Fate::NotApplied, ..error })),
     }
 }
@@ -175,7 +178,7 @@ fn panicked() -> PortError {
     tracing::error!("a call of the store panicked; its writes are undone");
     PortError::Store(StoreError::not_applied(
         StoreErrorKind::Refused,
-        "a bug: the call panicked and nothing was changed",
+        "a call of the store panicked, which is a bug; nothing was changed",
     ))
 }
 
@@ -190,8 +193,8 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
                 Message::Close(sender) => closing.push(sender),
             }
         }
-        // One pass, unless SQLite discards the transaction. The jobs that had not begun then get
-        // another transaction.
+        // There is one pass, unless SQLite discards the transaction. Then the jobs that had not
+        // begun get another transaction.
         while !group.is_empty() {
             run_group(&connection, clock.now(), &mut group, counters);
         }
@@ -240,7 +243,8 @@ fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>,
         lost.map_or(Ok(()), Err)
     };
     if keep && commit.is_ok() {
-        // Counted before the answers, so that a caller with an answer finds its job in the counts.
+        // The job is counted before its answer is sent, so that a caller with an answer finds its
+        // job in the counts.
         counters.commits.fetch_add(1, Ordering::Relaxed);
         counters.jobs.fetch_add(finished.len() as u64, Ordering::Relaxed);
     }
@@ -251,7 +255,7 @@ fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>,
 
 /// Runs one job of several, and undoes its writes if it fails. An error means that the transaction
 /// is lost.
-fn run_in_savepoint(tx: &Tx<'_>, job: Job) -> (Finished, Option<rusqlite::Error>) {
+fn run_in_savepoint(tx: &Tx<'_>, job: Job) -> (FinishedJob, Option<rusqlite::Error>) {
     match Savepoint::begin(tx.connection) {
         Ok(savepoint) => {
             let finished = job(Some(tx));
@@ -265,7 +269,7 @@ fn run_in_savepoint(tx: &Tx<'_>, job: Job) -> (Finished, Option<rusqlite::Error>
 fn commit(connection: &Connection) -> Result<(), StoreError> {
     execute(connection, "commit").map_err(|error| {
         execute(connection, "rollback").ok();
-        StoreError::unknown(format!("SQLite could not commit: {error}"))
+        StoreError::unknown(format!("SQLite could not commit; the writes may have been applied: {error}"))
     })
 }
 

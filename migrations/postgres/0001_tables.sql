@@ -21,7 +21,8 @@ create table tidegate.apps (
 );
 
 -- Versions of values and of scripts. All of them come from one sequence, so a version is never used
--- again after a delete. So the store can check a handler's read by comparing versions alone.
+-- again after a delete. Therefore the store checks the reads of a handler by comparing versions
+-- alone.
 create sequence tidegate.versions;
 
 create table tidegate.scripts (
@@ -141,7 +142,7 @@ create table tidegate.outbox (
     traceparent        text,
     -- The inbox of the sync caller: `incarnation:seq`.
     reply_to           text,
-    -- json and not jsonb: the handler gets the bytes that were emitted.
+    -- json and not jsonb, because the handler must get the bytes that were emitted.
     data               json not null,
     -- The failed attempts, as an array of the core's `Attempt`.
     failed             jsonb,
@@ -175,13 +176,13 @@ create table tidegate.outbox (
 -- further index would cost one more write per row.
 --
 -- The id is an expression, so that no condition on the id can use this index. While a long
--- transaction keeps dead rows in the table, the planner takes a walk over this whole index for as
--- cheap as one lookup in the primary key.
+-- transaction keeps dead rows in the table, the planner estimates that a walk over this whole index
+-- is as cheap as one lookup in the primary key.
 create index outbox_lanes on tidegate.outbox (trigger_id, due_at, (id + 0));
 
 -- The leases of triggers with a max_concurrency, so that a claim counts them without a walk over a
--- long lane. A row is stale if its delivery has another lease now. The next claim or call of the
--- lane removes stale rows.
+-- long lane. A row is stale if its delivery has another lease now, is not leased, or is executed.
+-- The next claim or call of the lane removes stale rows.
 create table tidegate.slots (
     trigger_id  bigint not null,
     delivery_id bigint not null,

@@ -3,13 +3,14 @@
 -- How the statements of these files are written, and why: Postgres plans a statement of a function
 -- once per session and keeps the plan. The statistics of a queue are always wrong: a table that was
 -- empty when the plan was made may have a million rows now. So each statement leaves the planner
--- one choice: to walk indexes from the few rows in hand to the few rows that belong to each of
--- them. The last migration file sets the planner's settings for all functions that clients call.
+-- one choice: to walk indexes from the few rows that it already has to the few rows that belong to
+-- each of them. The last migration file sets the planner's settings for all functions that clients
+-- call.
 
 -- Whether a trigger's pattern matches a text.
 --
--- The match is anchored and case-sensitive. `*` matches any run of characters, each other character
--- matches itself. Most patterns are `*` alone.
+-- The match is anchored and case-sensitive. `*` matches any number of characters, including none.
+-- Each other character matches itself. Most patterns are `*` alone.
 --
 -- Parameters: the pattern; the text.
 -- Returns: true if the whole text matches.
@@ -63,7 +64,7 @@ create type tidegate.new_event as (
 -- A trigger matches if it is enabled, not deleted, of the event's app and source, and if its
 -- patterns match.
 --
--- All events go through one statement. One statement has one snapshot, so an event sees all
+-- One statement writes the rows of all events. One statement has one snapshot, so an event sees all
 -- triggers of a deployment or none of them. And a statement that inserts into the outbox parses the
 -- table's check constraints again, which costs more than the row.
 --
@@ -73,7 +74,7 @@ create type tidegate.new_event as (
 -- other daemons after the commit.
 --
 -- Parameters: the time; the source of the events; the events; the only trigger that gets rows,
---   whatever its patterns are, or null; the dead letter that the rows handle, or null.
+--   regardless of its patterns, or null; the dead letter that the rows handle, or null.
 -- Returns: one row per row written, in the order of the events and of the trigger ids.
 -- Locks: none.
 -- Changes: inserts into outbox.
@@ -119,8 +120,8 @@ $$;
 --     select tidegate.emit('shop', 'order.created', 'order/17', '{"total": 12.50}');
 --     commit;
 --
--- A commit fires the app's triggers, a rollback does not. The event's actor is `sql:` and the role
--- that logged in. The function runs with the rights of the schema's owner, so a role of an
+-- A commit fires the app's triggers. A rollback fires none. The event's actor is `sql:` and the
+-- role that logged in. The function runs with the rights of the schema's owner, so a role of an
 -- application needs only USAGE on the schema.
 --
 -- The notification has no payload, so Postgres merges all notifications of a transaction into one

@@ -8,8 +8,7 @@
 -- The number of a key's lock: one of 4,096, so that a large batch cannot exhaust the server's table
 -- of locks.
 --
--- A transaction takes these locks in rising order, so that two transactions never wait for each
--- other in a circle.
+-- A transaction takes these locks in rising order, so that two transactions never deadlock.
 --
 -- Parameters: the app, the collection and the key.
 -- Returns: the number.
@@ -19,8 +18,8 @@ create function tidegate.kv_stripe(p_app text, p_collection text, p_key text) re
 language sql immutable parallel safe
 return hashtext(p_app || '/' || p_collection || '/' || p_key) & 4095;
 
--- Takes a lock of keys until the end of the transaction. 7231 is Tidegate's number for these
--- advisory locks.
+-- Takes one of the locks of keys until the end of the transaction. 7231 is Tidegate's number for
+-- these advisory locks.
 --
 -- Parameters: the number of the lock.
 -- Returns: nothing.
@@ -42,8 +41,8 @@ create type tidegate.kv_mutation as (
     cause      tidegate.cause
 );
 
--- The data of a `kv.set` or `kv.delete` event. `json_build_object` would parse the value again;
--- this keeps its text.
+-- The data of a `kv.set` or `kv.delete` event. `json_build_object` would parse the value again.
+-- This function keeps its text.
 --
 -- Parameters: the collection, the key, the value (null for a delete) and the version.
 -- Returns: the JSON object.
@@ -54,7 +53,7 @@ language sql stable parallel safe
 return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key) || ',"value":'
     || coalesce(p_value, 'null') || ',"version":' || p_version || '}')::json;
 
--- Writes values, and fans out their events. It does not check the guards.
+-- Writes values, and fans out their events. The guards are not checked here.
 --
 -- A delete of an absent key does nothing: it has no version and no event.
 --
@@ -62,8 +61,8 @@ return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key)
 -- statements take elements by position only from arrays of numbers and ids, and walk the mutations
 -- once.
 --
--- Parameters: the time; the mutations, at most one per key; a flag per mutation that tells whether
---   it applies, or null if all apply.
+-- Parameters: the time; the mutations, at most one per key; a flag per mutation, true if the
+--   mutation applies, or null if all apply.
 -- Returns: the version and the event of each mutation, by position; then the event and the trigger
 --   of each outbox row.
 -- Locks: none of its own. The caller holds the locks of the keys.

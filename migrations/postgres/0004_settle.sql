@@ -3,12 +3,12 @@
 --
 -- A claim is valid while its row has the lease number of the claim and is leased. An expired lease
 -- is valid too, until another claim takes the row. Each statement of these functions sees all that
--- was committed before the statement began. So a check that comes after a lock is true until the
+-- was committed before the statement began. So a check that comes after a lock stays true until the
 -- commit.
 --
--- All transactions take locks in one order, so that they never wait for each other in a circle:
--- rows of outbox by id, keys by stripe, then rows of loops, of dead_letters and of triggers, each
--- by its key. Claims never wait: they skip locked rows.
+-- All transactions take locks in one order, so that they never deadlock: rows of outbox by id, keys
+-- by stripe, then rows of loops, of dead_letters and of triggers, each by its key. Claims never
+-- wait: they skip locked rows.
 --
 -- The statements leave the planner one choice, for the reason in 0002. `o.id = any (array[s.id])`
 -- is `o.id = s.id` in a form that no merge join can use. With the plain form the planner may walk
@@ -90,7 +90,7 @@ begin
     cross join lateral (select from tidegate.outbox o where o.id = s.id for update) o;
 
     -- From here on the statements look up rows by id alone, without the lease. For a fenced
-    -- settlement they lock more than needed.
+    -- settlement they take more locks than needed.
     for v_stripe in
         select distinct tidegate.kv_stripe(t.app, k ->> 0, k ->> 1) as stripe
         from jsonb_array_elements(p_settle) s
@@ -153,8 +153,9 @@ $$;
 -- Settles 'executed': stores the outcome of a sync execution, and its reply under the call's
 -- idempotency key.
 --
--- The row stays until the reply is delivered. An outcome that is already stored is not changed: the
--- first answer was lost and the dispatcher has sent the settlement again.
+-- The row stays until the reply is delivered. `tidegate.settle` calls this function only if no
+-- outcome is stored yet. Otherwise the dispatcher did not get the first answer and has sent the
+-- settlement again.
 --
 -- Parameters: the row of the delivery; the verdict.
 -- Returns: nothing.
@@ -173,7 +174,7 @@ end
 $$;
 
 -- Settles 'dead': moves the delivery to the dead letters, and disables its trigger if the verdict
--- says so. The caller deletes the row.
+-- requires it. The caller deletes the row.
 --
 -- Parameters: the time; the row of the delivery; the verdict.
 -- Returns: the triggers that got rows.
@@ -185,7 +186,8 @@ declare
     v_letter tidegate.dead_letters;
     v_woken bigint[];
 begin
-    -- The letter comes before the update of the trigger, because it stores the version that failed.
+    -- The letter is inserted before the update of the trigger, because it stores the version that
+    -- failed.
     v_letter := tidegate.bury(p_now => p_now, p_delivery => p_row.id, p_verdict => p_verdict);
     v_woken := tidegate.fire_dead_letter(p_now => p_now, p_letter => v_letter);
     if (p_verdict ->> 'disable_trigger')::boolean then
@@ -218,10 +220,10 @@ begin
 end
 $$;
 
--- Settles 'handled' and 'handler_failed': stores in a dead letter how its handler ended. The caller
--- deletes the row.
+-- Settles 'handled' and 'handler_failed': stores the result of its handler in a dead letter. The
+-- caller deletes the row.
 --
--- A letter that a user has redriven or discarded in the meantime keeps that resolution.
+-- A letter that a user has already redriven or discarded keeps that resolution.
 --
 -- Parameters: the dead letter; the verdict.
 -- Returns: nothing.

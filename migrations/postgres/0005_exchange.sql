@@ -3,7 +3,8 @@
 --
 -- The rules for locks and for statements are at the top of 0004.
 
--- One row of an exchange's answer. `kind` tells which columns are set: see `tidegate.exchange`.
+-- One row of an exchange's answer. `kind` determines which columns are set: see
+-- `tidegate.exchange`.
 create type tidegate.exchanged as (
     kind               text,
     now                timestamptz,
@@ -105,10 +106,10 @@ $$;
 
 -- Settles finished deliveries, then claims new ones.
 --
--- Two families of settlements are applied by one statement each: plain successes, which are nearly
--- all settlements, and sync executions that only store their outcome. They come as arrays in rising
--- order of ids. All other settlements come as JSON, and `tidegate.settle` applies them one by one,
--- in order.
+-- Two groups of settlements are applied by one statement each: plain successes, which are nearly
+-- all settlements, and sync executions that only store their outcome. They are passed as arrays in
+-- rising order of ids. All other settlements are passed as JSON, and `tidegate.settle` applies them
+-- one by one, in order.
 --
 -- Parameters: the message of a lost attempt; the length of the lease; the plain successes; the sync
 --   executions with their outcomes; the other settlements, or null; the lanes to claim from, with
@@ -136,7 +137,7 @@ declare
     v_woken bigint[] := '{}';
     v_looped tidegate.loops[] := '{}';
     v_lane record;
-    -- One flag per requested lane. A lane without a trigger stays closed.
+    -- One flag per requested lane. The flag of a lane without a trigger stays false.
     v_open boolean[] := array_fill(false, array[cardinality(p_lanes)]);
     v_limited boolean[] := v_open;
     v_row tidegate.exchanged;
@@ -161,8 +162,8 @@ begin
         select coalesce(array_agg(gone.id), '{}') into v_gone from gone;
     end if;
     if cardinality(p_executed_ids) > 0 then
-        -- A HOT update: `executed` is in no index. An outcome that is already stored stays: the
-        -- first answer was lost and the settlement was sent again.
+        -- A HOT update: `executed` is in no index. An outcome that is already stored is not
+        -- changed: the dispatcher did not get the first answer and has sent the settlement again.
         with kept as (
             update tidegate.outbox o set executed = coalesce(o.executed, s.outcome)
             from unnest(p_executed_ids, p_executed_leases, p_outcomes) s (id, lease, outcome)
@@ -270,8 +271,8 @@ begin
         lease_until = v_now + p_lease_us * interval '1 microsecond',
         leased_at = v_now,
         attempt = least(o.attempt + 1, o.max_attempts + 1),
-        -- A lease that expired means a lost attempt, unless the claim was one after the last
-        -- allowed attempt.
+        -- An expired lease means a lost attempt, unless its claim came after the last allowed
+        -- attempt.
         failed = case when o.lease_until > 'epoch' and o.attempt <= o.max_attempts
             then coalesce(o.failed, '[]') || jsonb_build_object(
                 'attempt', o.attempt, 'started_at', (extract(epoch from o.leased_at) * 1000000)::bigint,

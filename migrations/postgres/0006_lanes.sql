@@ -1,4 +1,5 @@
--- The dispatcher's other requests: renew leases, discover lanes, and let cron triggers tick.
+-- The dispatcher's other requests: renew leases, discover lanes, and fire the due ticks of cron
+-- triggers.
 
 -- Renews leases.
 --
@@ -91,7 +92,7 @@ begin
 end
 $$;
 
--- Lets cron triggers tick. If several daemons send the same tick, one of them gets it.
+-- Fires the due ticks of cron triggers. If several daemons send the same tick, it is fired once.
 --
 -- Parameters, one element per trigger, in rising order of ids: the trigger; its tick that is due,
 --   or null if the trigger has none yet; its next tick; the data of the event.

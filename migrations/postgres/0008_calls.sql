@@ -34,16 +34,16 @@ declare
 begin
     now := p_now;
     for v_call in
-        with asked as materialized (
+        with requested as materialized (
             select
                 c.*,
-                -- The ids rise in the order of the calls, also for calls of the kind 'waits'.
+                -- The ids rise in the order of the calls, including calls of the kind 'waits'.
                 case when c.kind in ('begun', 'waits') then coalesce(c.given_id, nextval('tidegate.outbox_id_seq')) end
                     as id,
                 case when c.kind = 'begun' then tidegate.uuid_v7(p_now) end as event_id
             from (
                 select
-                    c.*, t.id as trigger_id, coalesce(c.asked_ms, t.timeout_ms) as timeout_ms, t.app, t.name, t.version,
+                    c.*, t.id as trigger_id, coalesce(c.given_ms, t.timeout_ms) as timeout_ms, t.app, t.name, t.version,
                     case when c.script is null then t.handler_kind else 'script' end as handler_kind,
                     coalesce(c.script, t.handler_name) as handler_name, t.registered_by, t.max_concurrency,
                     case
@@ -59,7 +59,7 @@ begin
                 from unnest(
                     p_reply_tos, p_triggers, p_apps, p_scripts, p_timeouts_ms, p_types, p_subjects, p_data, p_actors,
                     p_root_ids, p_parent_ids, p_depths, p_traceparents, p_keys, p_digests, p_ids) with ordinality c (
-                    reply_to, called_id, called_app, script, asked_ms, type, subject, data, actor, root_id, parent_id,
+                    reply_to, called_id, called_app, script, given_ms, type, subject, data, actor, root_id, parent_id,
                     depth, traceparent, key, digest, given_id, place)
                 left join lateral (
                     select t.*, tidegate.standing(t.registered_by, t.app) as standing from tidegate.triggers t
@@ -80,10 +80,10 @@ begin
                 a.id, a.trigger_id, p_now, 1, p_now + p_lease_us * interval '1 microsecond', p_now, 1, 1, 1, 1, 0,
                 a.timeout_ms, a.depth, p_now, p_now, a.event_id, coalesce(a.root_id, a.event_id), a.parent_id, 'constant',
                 'http', a.type, a.subject, a.actor, a.traceparent, a.reply_to, a.data::json, a.script, a.key
-            from asked a where a.kind = 'begun'
+            from requested a where a.kind = 'begun'
         )
         select a.*, s.version as script_version
-        from asked a
+        from requested a
         left join lateral (
             select version from tidegate.scripts where app = a.app and name = a.handler_name limit 1
         ) s on a.handler_kind = 'script'
@@ -133,7 +133,7 @@ begin
             end if;
             return query select b.* from tidegate.begin_calls(
                 p_lease_us, array[v_call.reply_to], array[v_call.called_id], array[v_call.called_app],
-                array[v_call.script], array[v_call.asked_ms], array[v_call.type], array[v_call.subject],
+                array[v_call.script], array[v_call.given_ms], array[v_call.type], array[v_call.subject],
                 array[v_call.data], array[v_call.actor], array[v_call.root_id], array[v_call.parent_id],
                 array[v_call.depth], array[v_call.traceparent], array[v_call.key], array[v_call.digest], p_now,
                 array[id]) b;

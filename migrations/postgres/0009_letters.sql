@@ -1,7 +1,8 @@
--- Dead letters: how a delivery becomes one, and the filter for counting, discarding and redriving.
+-- Dead letters: how a delivery becomes a dead letter, and the filter for counting, discarding and
+-- redriving.
 
--- Copies a delivery to the dead letters, with its event, its trigger as it is now, and all failed
--- attempts.
+-- Copies a delivery to the dead letters, with its event, the current state of its trigger, and all
+-- failed attempts.
 --
 -- Parameters: the time; the delivery; the verdict 'dead', as JSON.
 -- Returns: the new dead letter.
@@ -99,7 +100,7 @@ create type tidegate.letter_selection as (
     created_before timestamptz,
     -- Null: open letters only, or letters of any resolution if `ids` are given.
     resolution     text,
-    -- Only letters with a greater id: the last id of the batch before.
+    -- Only letters with a greater id: the last id of the previous batch.
     after          bigint
 );
 

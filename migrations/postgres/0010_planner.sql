@@ -1,10 +1,10 @@
 -- The planner's settings for the functions that clients call, and for all statements within them.
 --
--- Each statement has a plan that is made once per session and kept (0002 says why). `enable_*`
--- leaves the planner only walks over indexes, with nested loops. `plan_cache_mode` keeps it from
--- planning again for each call, and `jit` from compiling a plan. `claim_written` reads no table, so
--- it needs no settings. A function that is added later and that clients call needs the same
--- settings.
+-- Each statement has a plan that is made once per session and kept (see 0002). `enable_*` leaves
+-- the planner only walks over indexes, with nested loops. `plan_cache_mode` keeps the planner from
+-- planning again for each call. `jit = off` avoids the compilation of plans. `claim_written` reads
+-- no table, so it needs no settings. A function that is added later and that clients call needs the
+-- same settings.
 
 do $$
 declare

@@ -7,8 +7,8 @@ create table apps (
 ) strict, without rowid;
 
 -- Numbers that only grow. The versions of values and scripts come from the row 'version'. A version
--- is never used twice, also not after a delete, so that comparing versions is enough to check what
--- a handler has read.
+-- is never used again after a delete. Therefore the store checks the reads of a handler by
+-- comparing versions alone.
 create table counters (
     name  text primary key not null,
     value integer not null
@@ -128,8 +128,8 @@ create table outbox (
 create index outbox_lanes on outbox (trigger_id, due_at, id);
 
 -- The live leases of triggers with a max_concurrency, so that a claim counts them without a walk
--- through a long lane. A slot is stale if its delivery has another lease number. The next claim or
--- call of the lane deletes stale slots.
+-- through a long lane. A slot is stale if its delivery has another lease number, has no valid lease
+-- or is executed. The next claim or call of the lane deletes stale slots.
 create table slots (
     trigger_id  integer not null,
     delivery_id integer not null,

@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 pub trait Clock: Send + Sync + 'static {
     fn now(&self) -> Mono;
 
-    /// The moment of the runtime's clock at which this clock will read `at`.
+    /// The moment on the runtime's clock when this clock shows `at`.
     fn when(&self, at: Mono) -> Instant;
 }
 
@@ -19,7 +19,7 @@ pub struct ProcessClock {
 }
 
 impl ProcessClock {
-    /// A clock that reads zero now.
+    /// A clock that shows zero now.
     #[must_use]
     pub fn start() -> Self {
         Self { started: Instant::now() }

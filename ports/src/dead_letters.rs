@@ -17,9 +17,10 @@ pub trait DeadLetterStore: Send + Sync + 'static {
     /// Redrives the next letters of `selection` in one transaction: puts their deliveries back in
     /// the outbox and marks the letters `redriven`.
     ///
-    /// A redriven delivery has the event, the trigger and therefore the idempotency key of the
-    /// letter, and keeps its failed attempts. Letters of deleted triggers are skipped. Each letter
-    /// is redriven at most once, even if several calls name it at the same time.
+    /// A redriven delivery has the event and the trigger of the letter, and therefore its
+    /// idempotency key. It begins without attempts. The letter keeps the failed attempts. Letters
+    /// of deleted triggers are skipped. Each letter is redriven at most once, even if several calls
+    /// name it at the same time.
     async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError>;
 
     /// Marks the next letters of `selection` as `discarded` in one transaction.
@@ -79,19 +80,19 @@ pub struct DeadLetterFilter {
     pub limit: u32,
 }
 
-/// A delivery that is not tried again on its own, with everything that a person needs to understand
-/// the failure and that a redrive needs to repeat the delivery.
+/// A delivery that is not tried again on its own, with the event, the failed attempts and the data
+/// that a redrive needs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
     pub id: DeadLetterId,
     /// The id of the delivery, which is deleted.
     pub delivery_id: DeliveryId,
     pub trigger: TriggerName,
-    /// The version of the trigger when the delivery died.
+    /// The version of the trigger when the delivery became a dead letter.
     pub trigger_version: i64,
     /// The handler that should have run. `None` if the trigger was deleted.
     pub handler: Option<Handler>,
-    /// The version of the script when the delivery died.
+    /// The version of the script when the delivery became a dead letter.
     pub script_version: Option<i64>,
     /// The principal that the handler ran as.
     pub principal: PrincipalId,
@@ -106,13 +107,13 @@ pub struct DeadLetter {
     pub fingerprint: String,
     /// When the delivery was written to the outbox.
     pub enqueued_at: Timestamp,
-    /// When the delivery died.
+    /// When the delivery became a dead letter.
     pub created_at: Timestamp,
     /// `None` while the letter is open.
     pub resolution: Option<Resolution>,
     /// The failed attempt of the dead-letter handler, if it failed.
     pub handler_failure: Option<Attempt>,
-    /// How many times the delivery was redriven before it died.
+    /// How many times the delivery was redriven before it became this letter.
     pub redrive_generation: u32,
     /// The letter whose redrive created this delivery.
     pub previous_letter_id: Option<DeadLetterId>,
@@ -128,7 +129,7 @@ pub enum Resolution {
     HandlerFailed,
     /// Its delivery was put back in the outbox.
     Redriven,
-    /// A person decided that it needs no redrive.
+    /// A user decided that the letter needs no redrive.
     Discarded,
 }
 

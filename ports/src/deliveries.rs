@@ -3,8 +3,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{AppName, Attempt, DeliveryId, Event, Timestamp, TriggerName};
 
-/// Shows the deliveries in the outbox to people. Each call walks an index and never counts the
-/// table.
+/// Lists the deliveries in the outbox. Each call walks an index and never counts the table.
 #[async_trait]
 pub trait DeliveryStore: Send + Sync + 'static {
     /// The deliveries of the app that pass `filter`, ordered by id.

@@ -60,7 +60,8 @@ impl EmittedEvent {
         Self { event_id, lanes, is_claimed: false }
     }
 
-    /// The lanes to wake: those of the event's rows, unless an inline claim took all of them.
+    /// The lanes to wake: all lanes of the event's rows, or none if an inline claim took all of the
+    /// rows.
     pub fn unclaimed_lanes(&self) -> impl Iterator<Item = TriggerId> {
         self.lanes.iter().copied().filter(|_| !self.is_claimed)
     }

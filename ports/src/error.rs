@@ -1,7 +1,7 @@
 use tidegate_core::{StoreError, Version};
 
-/// The reason why a store did not perform a request. Nothing was changed, with one exception: see
-/// [`PortError::Store`].
+/// The reason why a store did not perform a request. Nothing was changed, except possibly by a
+/// request that failed with [`PortError::Store`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PortError {

@@ -10,12 +10,12 @@ pub trait InboxResolver: Send + Sync + 'static {
     fn deliver(&self, inbox: InboxId, reply: SyncReply) -> impl Future<Output = ReplyOutcome> + Send;
 }
 
-/// The outcome of a delivery of a reply.
+/// Whether a reply reached its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplyOutcome {
     /// The caller has confirmed the reply.
     Delivered,
-    /// No caller waits at the inbox, or the caller is gone before it confirmed the reply.
+    /// No caller waits at the inbox, or the caller was gone before it confirmed the reply.
     Abandoned,
 }
 
@@ -42,15 +42,15 @@ struct Shared {
     callers: BTreeMap<u64, oneshot::Sender<(SyncReply, Receipt)>>,
 }
 
-/// Comes with each reply. The reply counts as delivered after [`Receipt::confirm`], and as
-/// abandoned if the receipt is dropped before.
+/// The receipt that a caller gets with its reply. The reply counts as delivered after
+/// [`Receipt::confirm`], and as abandoned if the receipt is dropped without it.
 #[derive(Debug)]
 pub struct Receipt(oneshot::Sender<()>);
 
 impl Receipt {
     /// Confirms that the caller has the reply.
     pub fn confirm(self) {
-        // The task of the delivery may have ended.
+        // The task that delivers the reply may have ended.
         self.0.send(()).ok();
     }
 }

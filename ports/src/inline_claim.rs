@@ -1,11 +1,11 @@
 //! Inline claims: a transaction of this process claims the rows that it writes, for the dispatcher
 //! of the same process.
 //!
-//! Without an inline claim, two round trips and two commits lie between an event and its execution:
+//! Without an inline claim, an event needs two round trips and two commits before its execution:
 //! one commit writes the row, the next one claims it. With an inline claim one round trip and one
 //! commit are enough. The transaction takes an [`InlineClaimGuard`] before it writes.
 //!
-//! At most one inline claim per dispatcher is under way. Under load the dispatcher claims many rows
+//! At most one inline claim per dispatcher is in flight. Under load the dispatcher claims many rows
 //! with one commit, which is cheaper than one inline claim for each transaction.
 
 use crate::WakeHandle;
@@ -17,15 +17,15 @@ use tokio::time::Instant;
 pub struct InlineBatch {
     /// The deliveries in the order in which the store returned them.
     pub deliveries: Vec<Delivery>,
-    /// A moment before the transaction began. The dispatcher counts the leases from here, so that
-    /// it treats none of them as valid after the store does.
+    /// A moment before the transaction began. The dispatcher counts the leases from this moment, so
+    /// that each lease ends earlier in the dispatcher than in the store.
     pub started_at: Instant,
 }
 
 /// The right to make one inline claim, with the room for it.
 ///
 /// Do not drop the guard between the commit and [`InlineClaimGuard::hand_over`]. The dispatcher
-/// would not learn of the rows, and they would wait until their leases expire.
+/// would not receive the rows, and they would wait until their leases expire.
 #[derive(Debug)]
 pub struct InlineClaimGuard {
     handle: WakeHandle,
@@ -61,25 +61,25 @@ impl Drop for InlineClaimGuard {
     }
 }
 
-/// The state of the inline claims of one dispatcher. The wake handle keeps it behind its lock.
+/// The state of the inline claims of one dispatcher. The lock of the wake handle protects it.
 #[derive(Debug, Default)]
 pub(crate) struct InlineClaims {
     room: InlineRoom,
     lease_for: Micros,
     /// Set from the commit of an inline claim until the driver takes the rows.
     batch: Option<InlineBatch>,
-    is_under_way: bool,
+    is_in_flight: bool,
     is_disabled: bool,
 }
 
 impl InlineClaims {
-    /// Returns a guard unless the room is empty, claims are disabled, another claim is under way,
-    /// or the driver has not yet taken the rows of the last one.
+    /// Returns a guard unless the room is empty, claims are disabled, another claim is in flight,
+    /// or the driver has not yet taken the rows of the previous claim.
     pub(crate) fn start(&mut self, handle: &WakeHandle) -> Option<InlineClaimGuard> {
-        if self.is_under_way || self.is_disabled || self.batch.is_some() || self.room.rows == 0 {
+        if self.is_in_flight || self.is_disabled || self.batch.is_some() || self.room.rows == 0 {
             return None;
         }
-        self.is_under_way = true;
+        self.is_in_flight = true;
         Some(InlineClaimGuard {
             handle: handle.clone(),
             room: self.room.clone(),
@@ -89,11 +89,11 @@ impl InlineClaims {
     }
 
     pub(crate) fn end(&mut self) {
-        self.is_under_way = false;
+        self.is_in_flight = false;
     }
 
-    pub(crate) fn is_under_way(&self) -> bool {
-        self.is_under_way
+    pub(crate) fn is_in_flight(&self) -> bool {
+        self.is_in_flight
     }
 
     pub(crate) fn disable(&mut self) {
@@ -111,8 +111,8 @@ impl InlineClaims {
     pub(crate) fn take_batch(&mut self) -> Option<InlineBatch> {
         let batch = self.batch.take();
         if batch.is_some() {
-            // The rows use up room that the dispatcher has not subtracted yet. It sets the new room
-            // after it has handled them.
+            // The rows use up room that the dispatcher has not subtracted yet. The driver sets the
+            // new room after the dispatcher has handled them.
             self.room = InlineRoom::default();
         }
         batch

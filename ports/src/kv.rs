@@ -54,8 +54,8 @@ pub struct KvEntry {
     pub key: Key,
     /// The value, with exactly the bytes that were put.
     pub value: Json,
-    /// Grows with every write of the key. A key that is set again after a delete goes on from the
-    /// last version.
+    /// Grows with every write of the key. If a key is set again after a delete, its version is
+    /// greater than the last one.
     pub version: Version,
     /// The time of the last write, by the store's clock.
     pub updated_at: Timestamp,

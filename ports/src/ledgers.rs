@@ -2,15 +2,14 @@ use crate::PortError;
 use async_trait::async_trait;
 use tidegate_core::{AbandonCause, AppName, DeliveryId, EventId, Timestamp, TriggerName};
 
-/// Records of executions that ended without a dead letter: chains of events that were cut, and sync
-/// executions whose caller was gone.
+/// Records of executions that ended without a dead letter: dropped deliveries of chains that were
+/// too deep, and sync executions whose caller was gone.
 #[async_trait]
 pub trait LedgerStore: Send + Sync + 'static {
-    /// The chains of the app that were cut because they were too deep. The latest come first, at
-    /// most `limit`.
+    /// The loops of the app, the latest first, at most `limit`.
     async fn loops(&self, app: &AppName, limit: u32) -> Result<Vec<LoopEntry>, PortError>;
 
-    /// The abandoned executions of the app with ids below `before`. The newest come first, at most
+    /// The abandoned executions of the app with ids below `before`, the newest first, at most
     /// `limit`.
     async fn abandoned(
         &self,
@@ -20,18 +19,19 @@ pub trait LedgerStore: Send + Sync + 'static {
     ) -> Result<Vec<AbandonedExecution>, PortError>;
 }
 
-/// One trigger in one chain of events.
+/// A loop: the deliveries of one trigger that were dropped because their chain of events was too
+/// deep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoopEntry {
-    /// The trigger that was skipped.
+    /// The trigger of the dropped deliveries.
     pub trigger: TriggerName,
     /// The first event of the chain.
     pub root_id: EventId,
-    /// How many times the trigger was skipped.
+    /// The number of dropped deliveries.
     pub count: u64,
-    /// The last event for which the trigger was skipped.
+    /// The event of the last dropped delivery.
     pub last_event_id: EventId,
-    /// The time of the last skip, by the store's clock.
+    /// When the last delivery was dropped, by the store's clock.
     pub last_at: Timestamp,
 }
 

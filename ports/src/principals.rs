@@ -4,8 +4,8 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use tidegate_core::{AppName, Principal, PrincipalId, Role, Timestamp};
 
-/// Looks up principals for executions. Each execution asks again, so that disabling a principal or
-/// taking its role away has an effect at once.
+/// Looks up principals for executions. Each execution makes a new lookup, so that a disabled
+/// principal or a revoked role has an effect at once.
 #[async_trait]
 pub trait PrincipalResolver: Send + Sync + 'static {
     /// The principal with its current roles. `None` if it does not exist or is disabled.
@@ -35,8 +35,8 @@ pub trait PrincipalStore: Send + Sync + 'static {
     /// Deletes the principal with its tokens and roles. Returns whether it existed.
     async fn delete(&self, id: &PrincipalId) -> Result<bool, PortError>;
 
-    /// Replaces the role of the principal in the app. `None` takes the role away. Returns whether
-    /// the principal exists.
+    /// Replaces the role of the principal in the app. `None` revokes the role. Returns whether the
+    /// principal exists.
     async fn set_role(&self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> Result<bool, PortError>;
 }
 

@@ -11,7 +11,7 @@ pub trait ScriptStore: Send + Sync + 'static {
 
     async fn get(&self, app: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError>;
 
-    /// Creates or replaces the script. If the source is unchanged, so is the version.
+    /// Creates or replaces the script. An unchanged source keeps its version.
     async fn put(&self, app: &AppName, name: &ScriptName, source: &str) -> Result<Script, PortError>;
 
     /// Deletes the script. Returns whether it existed.
@@ -21,8 +21,8 @@ pub trait ScriptStore: Send + Sync + 'static {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Script {
     pub name: ScriptName,
-    /// Grows with every change of the source. A script that is created again after a delete goes on
-    /// from the last version.
+    /// Grows with every change of the source. If a script is created again after a delete, its
+    /// version is greater than the last one.
     pub version: i64,
     /// The source text of an ES module.
     pub source: String,

@@ -55,8 +55,8 @@ impl WakeHandle {
         }
     }
 
-    /// Announces rows in lanes that the caller cannot name. The dispatcher makes a discovery. Call
-    /// it after a notification without lanes, or after a lost connection is restored.
+    /// Requests a discovery, for rows in lanes that the caller cannot name. Call it after a
+    /// notification without lanes, or after a lost connection is restored.
     pub fn wake_for_discovery(&self) {
         self.lock().discover = true;
         self.shared.woken.notify_one();
@@ -94,18 +94,18 @@ impl WakeHandle {
         self.lock().inline_claims.set_room(room, lease_for);
     }
 
-    /// Allows no more inline claims from now on. A claim that is under way may still end.
+    /// Allows no more inline claims from now on. A claim in flight may still end.
     pub fn disable_inline_claims(&self) {
         self.lock().inline_claims.disable();
     }
 
-    /// Waits until no inline claim is under way, but not past `deadline`.
+    /// Waits until no inline claim is in flight, but not past `deadline`.
     pub async fn inline_claim_ended(&self, deadline: Instant) {
         let ended = async {
             loop {
                 let mut ended = std::pin::pin!(self.shared.inline_claim_ended.notified());
                 ended.as_mut().enable();
-                if !self.lock().inline_claims.is_under_way() {
+                if !self.lock().inline_claims.is_in_flight() {
                     return;
                 }
                 ended.await;

@@ -16,8 +16,8 @@ pub(super) struct CallQueue {
     arrivals: u64,
 }
 
-/// A place in the queue: the deadline of the call, then the number of its arrival. Every call waits
-/// equally long, so the order of deadlines is the order of arrival.
+/// A place in the queue: the deadline of the call, then the number of its arrival. All calls have
+/// the same longest wait, so the order of deadlines is the order of arrival.
 type Place = (Mono, u64);
 
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ impl CallQueue {
         WaitingCall { call, since: now, place: (now.plus(wait_max), self.arrivals) }
     }
 
-    /// Queues a call at its place. If the store failed to begin a call, it returns to its old
+    /// Queues a call at its place. If the store failed to begin a call, the call returns to its old
     /// place.
     pub(super) fn push(&mut self, waiting: WaitingCall) {
         self.places.insert(waiting.call.inbox, waiting.place);
@@ -75,9 +75,9 @@ impl CallQueue {
     }
 }
 
-/// Sync executions with conflicting effects. They go before new calls, because their callers have
-/// waited longer. They run one at a time: of several that run together, all but one would conflict
-/// again.
+/// Sync executions with conflicting effects. They run before new calls, because their callers have
+/// waited longer. They run one at a time, because all except one of several parallel reruns would
+/// conflict again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConflictedCalls {
     queue: VecDeque<Claim>,
@@ -105,12 +105,12 @@ impl ConflictedCalls {
         self.queue.pop_front();
     }
 
-    /// The first call runs again.
+    /// Takes the first call from the queue to run it again.
     pub(super) fn rerun_first(&mut self) {
         self.rerunning = self.queue.pop_front();
     }
 
-    /// The call that runs again now, if its rerun is not over.
+    /// The call that runs again now.
     pub(super) fn rerunning(&self) -> Option<Claim> {
         self.rerunning
     }

@@ -1,8 +1,8 @@
 //! Sync calls, from their arrival to their reply.
 //!
 //! Nothing is written for a call before it has a permit, so a full gate costs the store nothing. No
-//! call waits longer than `sync_wait_ms_max` for a permit. The row of a call stays until its reply
-//! was handed over or could not be, so a crash never leaves a caller without a record.
+//! call waits longer than `sync_wait_ms_max` for a permit. The row of a call stays until the reply
+//! is delivered or the caller is gone. So a call that a crash interrupts is recorded as abandoned.
 
 use super::Dispatcher;
 use super::call_queue::WaitingCall;
@@ -54,8 +54,8 @@ impl Dispatcher {
     }
 
     /// A caller hung up. A call that waits for a permit is dropped, and nothing is written for it.
-    /// A call that the store is beginning is abandoned and not executed. A running execution goes
-    /// on.
+    /// A call that the store is beginning is abandoned and not executed. A running execution
+    /// continues.
     pub(super) fn caller_gone(&mut self, inbox: InboxId) -> Disposition {
         if let Some(WaitingCall { call, since, .. }) = self.call_queue.remove(inbox) {
             self.outputs.emit_fact(Fact::CallRefused { call, failure: None, waited: self.now.since(since) });
@@ -221,7 +221,7 @@ impl Dispatcher {
         Failure { retry_after: Some(self.config.gate_backoff()), ..Failure::new(ExecError::Overloaded, message) }
     }
 
-    /// Hands a reply over. The row of `claim` is settled when the hand-over is answered.
+    /// Hands a reply to its caller. The row of `claim` is settled when the hand-over has ended.
     pub(super) fn reply(&mut self, inbox: InboxId, reply: SyncReply, claim: Option<Claim>) {
         let op = self.outputs.next_op();
         self.replies.insert(op.seq, claim);

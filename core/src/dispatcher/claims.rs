@@ -14,7 +14,7 @@ pub(super) struct Claims {
     held: BTreeMap<DeliveryId, HeldClaim>,
     /// Claims that wait for the answer to their settlement while a later claim holds their row.
     superseded: BTreeMap<Claim, HeldClaim>,
-    /// When to look for rows that have waited too long. `None` while no row waits.
+    /// The time of the next check for rows that have waited too long. `None` while no row waits.
     queue_check: Option<Mono>,
 }
 
@@ -22,14 +22,15 @@ pub(super) struct Claims {
 pub(super) struct HeldClaim {
     pub(super) delivery: Arc<Delivery>,
     pub(super) stage: Stage,
-    /// Until when the store certainly honours the claim. Counted from before the request was sent.
+    /// No other daemon can claim the row before this time. It is counted from before the request
+    /// was sent.
     pub(super) leased_until: Mono,
-    /// The number of times that its effects conflicted.
+    /// How many times its effects have conflicted.
     pub(super) conflicts: u32,
     /// The duration of its last execution.
     pub(super) took: Option<Micros>,
-    /// The kind of permit that it needs. `Async` for every row that a lane returned, also for an
-    /// orphan of a sync call. `Sync` for a call that this dispatcher began.
+    /// The kind of permit that it needs. `Async` for every row that was claimed from a lane, even
+    /// for an orphan of a sync call. `Sync` for a call that this dispatcher began.
     pub(super) caller: Caller,
     /// The reply that the sync caller gets once the settlement is applied.
     pub(super) reply: Option<SyncReply>,
@@ -45,7 +46,7 @@ pub(super) enum Stage {
     Queued { since: Mono },
     /// Executes as the operation with this number.
     Running { seq: u64 },
-    /// Its settlement waits for an exchange, or for the answer of one.
+    /// Its settlement waits for an exchange, or for the answer to an exchange.
     Settling,
     /// Its reply is being handed over.
     Replying,
@@ -85,8 +86,8 @@ impl HeldClaim {
 impl Claims {
     /// Holds a claim of a lane. Returns the claim of the same row that was held before: its lease
     /// has expired, because the store claims no row with a valid lease. A claim that is settling is
-    /// not returned. The store may have applied its settlement already, so it is kept until that
-    /// is answered.
+    /// not returned. The store may have applied its settlement already, so this claim is kept until
+    /// the settlement is answered.
     pub(super) fn hold(&mut self, delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Option<HeldClaim> {
         let before = self.insert(HeldClaim::new(delivery, since, leased_until, Caller::Async, false))?;
         if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
@@ -208,13 +209,14 @@ impl Claims {
         self.queue_check
     }
 
-    /// Looks for rows that have waited too long at `at`, or earlier if a look is planned earlier.
+    /// Plans a check for rows that have waited too long at `at`, unless an earlier check is
+    /// planned.
     pub(super) fn check_queue_at(&mut self, at: Mono) {
         self.queue_check = Some(self.queue_check.map_or(at, |earlier| earlier.min(at)));
     }
 
-    /// The rows that have waited `limit` for a permit, if a look is due. The next look is when the
-    /// row that has waited longest of the others may have waited as long.
+    /// If a check is due, returns the rows that have waited `limit` for a permit. The next check is
+    /// at the time when the oldest of the other waiting rows reaches `limit`.
     pub(super) fn waited_too_long(&mut self, now: Mono, limit: Micros) -> Vec<Claim> {
         if self.queue_check.is_none_or(|at| now < at) {
             return Vec::new();

@@ -21,7 +21,8 @@ impl StoreClock {
         self.store_now > Timestamp::EPOCH
     }
 
-    /// The store's clock now. It is late by the time that the last answer was on its way.
+    /// The store's clock now. The estimate is behind by the time that the last answer needed to
+    /// arrive.
     pub(super) fn now(&self, now: Mono) -> Timestamp {
         self.store_now.plus(now.since(self.at))
     }

@@ -30,7 +30,7 @@ impl Dispatcher {
     /// Cancels running executions after the grace period, and stops when no work is left.
     pub(super) fn advance_shutdown(&mut self) {
         let Some(shutdown) = &mut self.shutdown else { return };
-        if shutdown.release(self.now) {
+        if shutdown.must_cancel(self.now) {
             self.cancel_executions();
         }
         let is_settled = self.settlements.len() == 0 && self.pending.exchange_count() == 0;
@@ -43,7 +43,7 @@ impl Dispatcher {
         }
     }
 
-    /// Rows of lanes are released. The callers of sync calls get the error `lost`.
+    /// Cancels all executions. Rows of lanes are released, and sync callers get the error `lost`.
     fn cancel_executions(&mut self) {
         while let Some((seq, execution)) = self.executions.first() {
             self.cancel(seq);

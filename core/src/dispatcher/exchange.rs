@@ -1,9 +1,10 @@
 //! The exchange: settles finished deliveries and claims new ones. Verdicts that arrive while an
-//! exchange is in flight go with the next one, so batches grow with the load.
+//! exchange is in flight are sent with the next exchange, so batches grow with the load.
 //!
-//! A second exchange goes beside the first only for one of two reasons. Many settlements wait, so
-//! that the store can work while this process reads the other answer. Or a lane has work that the
-//! first exchange did not request. The two answers may arrive in either order.
+//! A second exchange is sent while the first one is in flight for one of two reasons only. If many
+//! settlements wait, the store works on them while this process reads the first answer. If a lane
+//! has work that the first exchange did not request, the second one requests it. The two answers
+//! may arrive in either order.
 
 use super::Dispatcher;
 use super::claims::HeldClaim;
@@ -21,12 +22,12 @@ use std::sync::Arc;
 
 /// The most exchanges in flight.
 pub(super) const EXCHANGES_MAX: usize = 2;
-/// Fewer settlements than this are not worth a second exchange.
+/// Fewer settlements than this are no reason for a second exchange.
 const OVERLAP_MIN: u32 = 64;
 
 impl Dispatcher {
-    /// Sends an exchange if a delivery can be settled or claimed. A second exchange must also be
-    /// worth it.
+    /// Sends an exchange if a delivery can be settled or claimed. A second exchange also needs one
+    /// of the two reasons above.
     pub(super) fn exchange(&mut self) {
         let in_flight = self.pending.exchange_count();
         let is_worth_it = in_flight == 0 || self.settlements.len() >= self.overlap_min();
@@ -55,8 +56,8 @@ impl Dispatcher {
         self.pending.insert(seq, Pending::Exchange(sent));
     }
 
-    /// The number of settlements that is worth a second exchange. At full speed it is a quarter of
-    /// the prefetched rows: the number that each of two alternating exchanges settles.
+    /// The fewest settlements that are a reason for a second exchange. At full speed this is a
+    /// quarter of the prefetched rows: the number that each of two alternating exchanges settles.
     fn overlap_min(&self) -> u32 {
         OVERLAP_MIN.max(self.prefetch.rows(self.config.batch_max()) / 4)
     }
@@ -74,7 +75,8 @@ impl Dispatcher {
         woken_lanes.into_iter().for_each(|lane| self.lanes.wake(lane));
     }
 
-    /// The settlements are sent again. If the store has applied them, the second time is fenced.
+    /// The settlements are sent again. If the store has applied them, they are fenced the second
+    /// time.
     pub(super) fn exchange_failed(&mut self, sent: PendingExchange, error: &StoreError) {
         self.settlements.put_back(sent.settlements, error.fate == Fate::Unknown);
         sent.quotas.into_iter().for_each(|quota| self.lanes.claim_failed(quota));
@@ -131,8 +133,8 @@ impl Dispatcher {
         self.outputs.emit_fact(Fact::SettlementFenced { delivery, resent });
     }
 
-    /// The answer to the settlement of a superseded claim: the other exchange has already claimed
-    /// its row again.
+    /// Handles the answer to the settlement of a superseded claim: the other exchange has already
+    /// claimed its row again.
     fn superseded_answered(&mut self, superseded: HeldClaim, verdict: Verdict, answer: SettlementAnswer, resent: bool) {
         let HeldClaim { delivery, took, outcome, .. } = superseded;
         self.lanes.settled(delivery.trigger_id);

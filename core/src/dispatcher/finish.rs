@@ -15,8 +15,7 @@ use crate::sync::{SyncOutcome, SyncReply};
 use crate::time::Micros;
 use std::sync::Arc;
 
-/// After a conflict the handler runs again, this many times. The next conflict fails the
-/// attempt.
+/// How many times a handler runs again after conflicts. The next conflict fails the attempt.
 const CONFLICTS_MAX: u32 = 20;
 
 impl Dispatcher {
@@ -101,7 +100,7 @@ impl Dispatcher {
             self.release(claim);
         } else if self.shutdown.is_some() || times > CONFLICTS_MAX {
             let message = format!(
-                "other writers changed the values that it had read, {times} times in a row; nothing was applied"
+                "other writers changed values that the handler had read, {times} times in a row; nothing was applied"
             );
             self.conclude_failed(claim, Failure::new(ExecError::EffectsConflict, message));
         } else if caller == Caller::Sync {
@@ -125,7 +124,7 @@ impl Dispatcher {
     }
 
     /// Defers rows that have waited too long for a permit, because another daemon may have a free
-    /// one.
+    /// permit.
     pub(super) fn defer_waiting_rows(&mut self) {
         for claim in self.claims.waited_too_long(self.now, self.config.queue_wait_max()) {
             let Some(trigger) = self.claims.get(claim).map(|held| held.delivery.trigger_id) else { continue };
@@ -140,8 +139,8 @@ impl Dispatcher {
         }
     }
 
-    /// Drops a claim with a lost lease. An execution of it is cancelled, because it can change
-    /// nothing any more.
+    /// Drops a claim whose lease is lost. Its execution is cancelled, because its effects can no
+    /// longer be applied.
     pub(super) fn drop_claim(&mut self, lost: HeldClaim) {
         let trigger = lost.delivery.trigger_id;
         match (lost.stage, lost.caller) {

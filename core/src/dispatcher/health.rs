@@ -14,14 +14,14 @@ pub(super) struct StoreHealth {
 
 /// The first back-off for a store that cannot be reached. Each further failure doubles it.
 const BACKOFF_BASE: Micros = Micros::from_millis(50);
-/// The victim of a deadlock tries again almost at once.
+/// A call that failed by a deadlock is repeated almost at once.
 const CONTENTION_BASE: Micros = Micros::from_millis(2);
-/// A call every 2 s does not hurt a store that recovers.
+/// One call every 2 s does not overload a store that recovers.
 const BACKOFF_MAX: Micros = Micros::from_secs(2);
 
 impl StoreHealth {
-    /// A call failed. Returns the back-off: the base doubled by each failure, with a jitter of half
-    /// to each side.
+    /// A call failed. Returns the back-off. Each failure doubles it, and the jitter is up to half
+    /// of it in each direction.
     pub(super) fn failed(&mut self, error: &StoreError, key: RngKey, now: Mono) -> Micros {
         if self.failures == 0 {
             self.failing_since = now;

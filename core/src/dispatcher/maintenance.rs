@@ -7,7 +7,7 @@ use crate::claim::Claim;
 use crate::store::{DiscoverReply, RenewReply, Request, Schedule, Tick, TickReply};
 use crate::time::{Mono, Timestamp};
 
-/// The next tick of a schedule without another tick before the end of the calendar:
+/// The next tick of a schedule that has no further tick: the end of the calendar,
 /// 9999-12-31T23:59:59Z.
 const NEVER: Timestamp = Timestamp(253_402_300_799_000_000);
 
@@ -40,7 +40,8 @@ impl Dispatcher {
     }
 
     fn lease_lost(&mut self, claim: Claim) {
-        // A settlement in flight may be the reason why the claim is gone. Its own answer decides.
+        // The claim may be gone because its settlement in flight was applied. The answer to the
+        // settlement decides.
         if self.claims.stage(claim).is_none_or(|stage| stage == Stage::Settling) {
             return;
         }
@@ -49,7 +50,8 @@ impl Dispatcher {
         }
     }
 
-    /// Looks for lanes with work, at every poll interval while that is cheap.
+    /// Sends a discovery when it is due: once per poll interval, or less often if discoveries are
+    /// slow.
     pub(super) fn discover(&mut self) {
         let is_due = self.next_discovery().is_some_and(|at| self.now >= at);
         if !is_due || self.shutdown.is_some() {
@@ -93,7 +95,7 @@ impl Dispatcher {
     }
 }
 
-/// The due tick of a schedule. Ticks that were missed while no daemon ran are made up for by one.
+/// The due tick of a schedule. One tick replaces all ticks that were missed while no daemon ran.
 fn due_tick(schedule: &Schedule, now: Timestamp) -> Tick {
     let next = schedule.expression.next_after(now, schedule.time_zone).unwrap_or(NEVER);
     Tick { trigger: schedule.trigger, expected: schedule.next_tick, next }

@@ -98,7 +98,7 @@ pub struct View {
     pub settling: u32,
     /// Claims that the dispatcher holds.
     pub held: u32,
-    /// Lanes that the dispatcher knows.
+    /// Lanes with known work.
     pub lanes: u32,
     /// The rows of [`Dispatcher::inline_room`].
     pub inline_room: u32,
@@ -139,7 +139,7 @@ impl Dispatcher {
         }
     }
 
-    /// Applies an input. If `now` is earlier than in the call before, the time of that call counts.
+    /// Applies an input. If `now` is earlier than in a previous call, the later time is used.
     pub fn handle(&mut self, now: Mono, input: Input) -> Disposition {
         self.now = self.now.max(now);
         let disposition = self.apply(input);
@@ -193,7 +193,7 @@ impl Dispatcher {
         }
     }
 
-    /// The closed lanes of [`Self::inline_room`], also if the room is empty.
+    /// The closed lanes of [`Self::inline_room`], even if the room is empty.
     #[must_use]
     pub fn closed_lanes(&self) -> Vec<TriggerId> {
         self.capacity().closed_lanes(self.lanes.loads(self.clock.now(self.now)))

@@ -17,7 +17,7 @@ impl Outputs {
         Self { incarnation, last_seq: 0, queue: VecDeque::new() }
     }
 
-    /// The number of the next operation. Numbers are never used twice, also if the operation is not
+    /// The number of the next operation. A number is never used twice, even if its operation is not
     /// started.
     pub(super) fn next_op(&mut self) -> OpId {
         self.last_seq = self.last_seq.saturating_add(1);
@@ -37,7 +37,7 @@ impl Outputs {
         self.queue.push_back(Output::Fact(fact));
     }
 
-    /// Sends a request to the store. Returns the number that the answer will quote.
+    /// Sends a request to the store. Returns the number of the operation.
     pub(super) fn call_store(&mut self, request: Request) -> u64 {
         let op = self.next_op();
         self.push_action(Action::CallStore { op, request });

@@ -1,6 +1,6 @@
-//! The number of rows to claim ahead of free permits: as many as the handlers finish in two round
-//! trips, as measured. So fast handlers never wait for the store, and slow handlers hold no rows
-//! that another daemon could run.
+//! The number of rows to claim ahead of free permits: the number that the handlers finish in two
+//! round trips. Both the rate and the round trip are measured. So fast handlers never wait for the
+//! store, and slow handlers hold no rows that another daemon could run.
 
 use crate::time::{Micros, Mono};
 
@@ -13,10 +13,10 @@ pub(super) struct Prefetch {
     round_trip: Micros,
 }
 
-/// Shorter spans measure the resolution of the clock and not the handlers.
+/// A shorter span would measure the resolution of the clock and not the handlers.
 const SPAN_MIN: Micros = Micros(500);
 /// A span of this length counts as much as the rate before it.
-const MEMORY: Micros = Micros::from_millis(20);
+const EQUAL_WEIGHT_SPAN: Micros = Micros::from_millis(20);
 /// After a longer span the rate before it does not count.
 const SPAN_MAX: Micros = Micros::from_millis(500);
 
@@ -43,7 +43,7 @@ impl Prefetch {
         self.ended_per_second = if span > SPAN_MAX {
             rate
         } else {
-            (self.ended_per_second * MEMORY.0 + rate * span.0) / (MEMORY.0 + span.0)
+            (self.ended_per_second * EQUAL_WEIGHT_SPAN.0 + rate * span.0) / (EQUAL_WEIGHT_SPAN.0 + span.0)
         };
         self.ended = 0;
         self.since = now;

@@ -3,8 +3,8 @@
 use crate::claim::Claim;
 use std::collections::BTreeMap;
 
-/// By the number of the operation: the claim that waits for the hand-over. `None` for a call
-/// without a row.
+/// The claims whose replies are being handed over, by the number of the operation. `None` for a
+/// call without a row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Replies {
     in_flight: BTreeMap<u64, Option<Claim>>,
@@ -15,7 +15,7 @@ impl Replies {
         self.in_flight.insert(seq, claim);
     }
 
-    /// `None`: this reply is not in flight.
+    /// Returns `None` if the reply is not in flight, and `Some(None)` for a call without a row.
     pub(super) fn remove(&mut self, seq: u64) -> Option<Option<Claim>> {
         self.in_flight.remove(&seq)
     }

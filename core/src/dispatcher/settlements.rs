@@ -16,7 +16,7 @@ pub(super) struct SettlementQueue {
 #[derive(Clone, Debug)]
 pub(super) struct QueuedSettlement {
     pub(super) settlement: Settlement,
-    /// Whether it was sent before by a call of unknown fate.
+    /// Whether an exchange of unknown fate has already sent this settlement.
     pub(super) resent: bool,
 }
 
@@ -74,7 +74,7 @@ impl SettlementAnswers {
     }
 }
 
-/// The ending that an applied verdict gives its delivery. `None` for an executed sync call: its row
+/// The ending of a delivery whose verdict was applied. `None` for an executed sync call: its row
 /// stays until the reply is delivered.
 pub(super) fn ending(verdict: Verdict, outcome: Option<SyncOutcome>) -> Option<Ending> {
     Some(match verdict {

@@ -35,7 +35,7 @@ mod tests {
             let quotas = equal_quotas(rows, &wanted);
             let dealt_rows: u32 = quotas.iter().map(|(_, quota)| quota).sum();
             let wanted_rows: u32 = wanted.iter().map(|(_, wanted)| wanted).sum();
-            prop_assert_eq!(dealt_rows, rows.min(wanted_rows), "no row is left over while a lane wants it");
+            prop_assert_eq!(dealt_rows, rows.min(wanted_rows), "no row of the budget is left while a lane needs it");
             let open = quotas.iter().zip(&wanted).filter(|((_, quota), (_, wanted))| quota < wanted);
             if let Some(least) = open.map(|((_, quota), _)| *quota).min() {
                 prop_assert!(quotas.iter().all(|(_, quota)| *quota <= least + 1), "{:?} of {:?}", quotas, wanted);

@@ -1,4 +1,4 @@
-//! One lane: its known rows, the rows that it wants to claim, and the floor of its next claim.
+//! One lane: its known rows, the quota and the floor of its next claim.
 
 use crate::names::{DeliveryId, TriggerId};
 use crate::room::{Budget, LaneLoad};
@@ -7,12 +7,12 @@ use std::collections::{BTreeSet, VecDeque};
 
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
-    /// When the store has the next row to claim, as far as is known.
+    /// The due time of the next row to claim in the store, if it is known.
     pub(super) next_due: Option<Timestamp>,
     /// Due times of rows that this dispatcher put back, at most `RETRIES_KNOWN_MAX`.
     pub(super) retries: BTreeSet<Timestamp>,
     /// Whether the lane was woken since its last claim was sent. Then an empty answer to that claim
-    /// proves nothing.
+    /// does not prove that the lane is empty.
     pub(super) is_woken: bool,
     /// The latest due time that was claimed. No row is expected to be due much earlier.
     pub(super) last_due: Timestamp,
@@ -29,7 +29,7 @@ pub(super) struct Lane {
     pub(super) running: u32,
     /// Rows with a settlement that has no answer yet.
     pub(super) settling: u32,
-    /// Rows that claims in flight may bring.
+    /// Rows that claims in flight may return.
     pub(super) rows_requested: u32,
     /// Whether the lane is in `Lanes::turn`.
     pub(super) is_in_turn: bool,
@@ -39,7 +39,8 @@ pub(super) struct Lane {
 /// transaction takes from its first statement to its commit. A claim walks over every deleted row
 /// above its floor, and over every leased one.
 pub(super) const FLOOR_SLACK: Micros = Micros::from_millis(50);
-/// How far below it a claim begins that looks for stragglers, the rows of longer transactions.
+/// How far below the latest claimed due time a claim begins if it looks for stragglers, which are
+/// rows of longer transactions.
 pub(super) const STRAGGLER_SLACK: Micros = Micros::from_secs(5);
 /// How often a claim of a busy lane looks for stragglers.
 pub(super) const STRAGGLERS_EVERY: Micros = Micros::from_secs(1);
@@ -100,12 +101,12 @@ impl Lane {
         self.rows_requested = self.rows_requested.saturating_add(quota);
     }
 
-    /// Rows that are to be executed, that run, or that claims in flight may bring.
+    /// Rows that are queued or running, and rows that claims in flight may return.
     fn rows_ahead(&self) -> u32 {
         (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.rows_requested)
     }
 
-    /// Rows that this dispatcher has leased, or that claims in flight may bring.
+    /// Rows that this dispatcher has leased, and rows that claims in flight may return.
     fn rows_leased(&self) -> u32 {
         self.rows_ahead().saturating_add(self.settling)
     }
@@ -116,8 +117,8 @@ impl Lane {
         let at_once = budget.share.min(self.window);
         let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.rows_ahead());
         match self.max_concurrency {
-            // Two claims that count the same live leases wait for each other in the store. So one
-            // claim at a time.
+            // Claims of a limited lane exclude each other: on Postgres the second of two concurrent
+            // claims gets no rows. So such a lane has one claim at a time.
             Some(_) if self.has_claim_in_flight() => 0,
             Some(limit) => wanted.min(limit.saturating_sub(self.rows_leased())),
             None => wanted,

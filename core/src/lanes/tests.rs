@@ -24,7 +24,7 @@ fn send_claim(lanes: &mut Lanes, now: Timestamp, budget: Budget) -> Vec<LaneQuot
     quotas
 }
 
-/// Sends a claim and ends it without saying which rows it returned.
+/// Sends a claim and ends it without an answer.
 fn deal(lanes: &mut Lanes, budget: Budget) -> Vec<(i64, u32)> {
     let quotas = send_claim(lanes, NOW, budget);
     quotas.iter().for_each(|quota| _ = lanes.end_claim(*quota));

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use tidegate_core::*;
 
 const ROWS: i64 = 4_000;
-/// For 1,000 deliveries: the `Arc` of each, and its part of maps and batches.
+/// The limit for 1,000 deliveries: one `Arc` for each, and its part of maps and batches.
 const ALLOCATIONS_MAX: u64 = 1_650;
 
 #[test]

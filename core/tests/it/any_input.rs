@@ -261,7 +261,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_inputs_make_it_panic_or_exceed_its_permits(steps in prop::collection::vec(step(), 1..120)) {
+    fn no_inputs_make_the_dispatcher_panic_or_exceed_its_permits(steps in prop::collection::vec(step(), 1..120)) {
         let mut model = Model::new();
         for step in steps {
             let input = model.input(step);

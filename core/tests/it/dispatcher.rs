@@ -42,8 +42,8 @@ fn a_wake_up_is_followed_by_a_claim_an_execution_and_a_settlement() {
 fn settlements_that_are_queued_during_an_exchange_go_with_the_next() {
     let deliveries: Vec<Delivery> = (1..=3).map(|id| delivery(1, id)).collect();
     let (mut bench, ops) = Bench::running(config(|_| ()), deliveries.clone());
-    // The quota was three and three rows came, so the lane may have more. The fourth permit is for
-    // other lanes.
+    // The claim returned as many rows as its quota of three, so the lane may have more. The fourth
+    // permit is for other lanes.
     let (exchange, settle, _) = only_exchange(&bench.end(ops[0], succeeded()));
     assert_eq!(settle.len(), 1);
     assert_eq!(bench.end(ops[1], succeeded()).actions, []);

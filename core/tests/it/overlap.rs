@@ -24,7 +24,8 @@ fn a_lane_without_a_claim_in_flight_gets_a_second_exchange_and_never_a_third() {
     assert_eq!(bench.end(ops[1], succeeded()).actions, []);
     assert_eq!(bench.dispatcher.view().settling, 2);
 
-    // The second exchange is answered first. A third takes its place, because a lane waits.
+    // The second exchange is answered first. A third exchange takes its place, because another lane
+    // has work.
     let (third, settle, claim) = only_exchange(&bench.answer(second, claimed(vec![])));
     assert_eq!((settle.len(), claim[0].trigger), (1, TriggerId(3)));
     assert_eq!(bench.answer(first, exchanged()).actions, []);

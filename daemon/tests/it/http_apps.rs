@@ -141,7 +141,7 @@ fn a_trigger_that_cannot_fire_is_refused() {
         (on(json!({"webhook": "https://example.org"})), "webhooks are not supported yet; nothing was changed"),
         (with("match", json!({"source": "http", "method": "get", "path": "/"})), "in upper case"),
         (with("match", json!({"source": "http", "method": "GET", "path": "a"})), "begin with /"),
-        (with("match", json!({"source": "http", "method": "GET", "path": "/{a}/{a}"})), "one name"),
+        (with("match", json!({"source": "http", "method": "GET", "path": "/{a}/{a}"})), "the same name"),
         (with("match", json!({"source": "app", "type": ""})), "pattern"),
         (with("match", json!({"source": "cron", "expression": "every day"})), "every day"),
         (with("retry", json!({"max_attempts": 0})), "max_attempts"),

@@ -34,7 +34,7 @@ async fn rows_of_an_inline_claim_are_executed() {
 }
 
 #[tokio::test]
-async fn a_shutdown_waits_for_the_inline_claim_under_way() {
+async fn a_shutdown_waits_for_the_inline_claim_in_flight() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);
     world.quiet().await;
     let guard = world.try_inline_claim().expect("an idle dispatcher has room");
@@ -50,7 +50,7 @@ async fn a_shutdown_waits_for_the_inline_claim_under_way() {
     assert!(world.try_inline_claim().is_none());
 }
 
-/// An inline claim that never ends costs a shutdown a bounded time.
+/// An inline claim that never ends delays a shutdown by a bounded time.
 #[tokio::test]
 async fn a_shutdown_stops_although_an_inline_claim_hangs() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);

@@ -1,5 +1,5 @@
-//! The commands of a random stream. A number that selects a thing is taken modulo the count of such
-//! things, so that every stream is valid, also after shrinking.
+//! The commands of a random stream. A number selects an item modulo the number of items, so that
+//! every stream is valid, even after shrinking.
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
-//! Random commands against two stores that must answer alike. Every result is compared, and after
-//! every eighth command also everything that the ports show. proptest shrinks a difference to the
-//! shortest stream of commands that shows it.
+//! Random commands against two stores that must return equal results. Every result is compared.
+//! After every eighth command, everything that the ports return is compared too. proptest shrinks a
+//! difference to the shortest stream of commands that shows it.
 //!
 //! A delay is zero or one day, and a lease lasts one day or expires at once, so that no result
 //! depends on the clock. Ids and versions are compared by the order in which they first appear.

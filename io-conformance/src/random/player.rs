@@ -22,7 +22,7 @@ use tidegate_ports::{
     OutboxStore, PortError, PrincipalStore, TriggerStore,
 };
 
-/// The triggers by number. Sync calls go to the third one.
+/// The triggers by number. Sync calls use the third trigger.
 const TRIGGERS: [&str; 6] = ["go", "gone", "page", "watch", "letters", "limited"];
 
 pub(super) struct Player<'a, S> {
@@ -123,7 +123,7 @@ impl<'a, S: Store> Player<'a, S> {
         }
     }
 
-    /// Everything that the ports show of the app, normalized.
+    /// Everything that the ports return for the app, normalized.
     pub(super) async fn snapshot(&mut self) -> String {
         let (store, app) = (self.store, self.app.clone());
         let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
@@ -138,7 +138,7 @@ impl<'a, S: Store> Player<'a, S> {
             Ok(loops) => loops.iter().map(|one| self.loop_entry(one)).collect(),
             Err(error) => vec![failed(&error)],
         };
-        // Loops that were cut at the same time have no order.
+        // Loops with the same time have no order.
         loops.sort_unstable();
         let abandoned = LedgerStore::abandoned(store, &app, None, 1_000).await;
         let abandoned = abandoned.map(|all| {

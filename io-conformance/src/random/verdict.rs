@@ -11,8 +11,8 @@ use tidegate_core::{
 /// The start time of every attempt.
 const STARTED: Timestamp = Timestamp(1_700_000_000_000_000);
 
-/// The verdict that the bits of `how` select for a delivery of `kind`. `versions` has the version
-/// of each key that its effects read.
+/// The verdict that the bits of `how` select for a delivery of `kind`. `versions` contains the
+/// version of each key that the effects of the verdict read.
 pub(super) fn verdict(kind: Kind, how: u8, versions: &BTreeMap<u8, Option<Version>>) -> Verdict {
     let delay = if how & 64 == 0 { Micros::ZERO } else { DAY };
     let failed = Attempt {

@@ -23,7 +23,7 @@ impl<S> Clone for App<S> {
     }
 }
 
-/// Everything that the ports show of an app, to compare the states before and after an action.
+/// Everything that the ports return for an app, to compare the states before and after an action.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Snapshot {
     pub(crate) deliveries: Vec<DeliverySummary>,

@@ -45,7 +45,7 @@ pub(crate) fn actor() -> PrincipalId {
     PrincipalId::new("token:bob").expect("a valid principal")
 }
 
-/// A cause without a parent event: by [`actor`], with a trace context that cases find again.
+/// A cause without a parent event: the principal [`actor`] and a trace context that cases check.
 pub(crate) fn outside() -> Cause {
     Cause { traceparent: Some(TRACEPARENT.to_owned()), ..Cause::outside(actor()) }
 }
@@ -127,8 +127,7 @@ pub(crate) fn threw(n: u32, started_at: Timestamp, message: &str) -> Attempt {
     }
 }
 
-/// The record that a claim makes of attempt `n`, which was claimed at `started_at` and whose lease
-/// expired.
+/// The record of the lost attempt `n`, which was claimed at `started_at`.
 pub(crate) fn lost(n: u32, started_at: Timestamp) -> Attempt {
     Attempt {
         attempt: n,

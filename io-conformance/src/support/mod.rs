@@ -1,4 +1,5 @@
-//! Helpers for the cases: an app on the store under test, as its users and as a dispatcher see it.
+//! Helpers for the cases: calls of an app's users and calls of a dispatcher, on the store under
+//! test.
 
 mod app;
 mod build;

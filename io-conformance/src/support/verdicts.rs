@@ -1,4 +1,4 @@
-//! One example of every verdict, for the promises that hold for all verdicts.
+//! One example of every verdict, for the rules that hold for all verdicts.
 
 use super::app::App;
 use super::build::{A_MINUTE, dead, done_with, new_event, on_app, on_dead_letter, on_kv, threw, write};

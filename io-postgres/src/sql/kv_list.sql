@@ -1,4 +1,4 @@
--- Lists the values of a collection by key.
+-- Lists the values of a collection, ordered by key.
 --
 -- $3 is the key to continue from, $4 the prefix, $5 the least text that is greater than all keys
 -- with the prefix, or null. The conditions select one range of the primary key.

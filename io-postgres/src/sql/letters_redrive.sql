@@ -1,9 +1,9 @@
--- Puts the deliveries of the next letters back in the outbox, as before their first attempt, and
--- marks the letters.
+-- Puts the deliveries of the next letters back in the outbox, in their state before the first
+-- attempt, and marks the letters as redriven.
 --
 -- $1 to $9 are the fields of `tidegate.letter_selection`, $10 is the most letters. The statement
--- skips letters of deleted triggers. Two redrives of the same letters: the second waits for
--- the locks of the first, and then finds the letters redriven.
+-- skips letters of deleted triggers. If two redrives select the same letters, the second waits for
+-- the locks of the first and then selects none of them.
 with picked as materialized (
     select l.* from tidegate.dead_letters l
     where tidegate.selects_letter(

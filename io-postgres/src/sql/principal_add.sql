@@ -1,3 +1,3 @@
--- Adds a principal. It inserts no row if the principal exists.
+-- Adds a principal. Inserts no row if the principal exists.
 insert into tidegate.principals (id, admin, password_hash, created_at) values ($1, $2, $3, clock_timestamp())
 on conflict (id) do nothing

@@ -1,2 +1,2 @@
--- Deletes a principal, with its grants and tokens.
+-- Deletes a principal, with its roles and tokens.
 delete from tidegate.principals where id = $1

@@ -1,7 +1,7 @@
 -- Lists the lanes with their depth and the due time of their first unleased row.
 --
 -- The depth is counted up to $1 rows. The recursion jumps from lane to lane in the index. Each row
--- has the store's time; if the outbox is empty, the one row has nothing else.
+-- contains the store's time. If the outbox is empty, there is one row with the time alone.
 with recursive lanes (id) as (
     (select o.trigger_id from tidegate.outbox o order by o.trigger_id, o.due_at, o.id + 0 limit 1)
     union all

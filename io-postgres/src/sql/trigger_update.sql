@@ -1,7 +1,7 @@
--- Replaces a trigger, and counts its version up.
+-- Replaces a trigger, and increments its version.
 --
 -- A cron trigger gets its next tick from the new schedule. Ticks that it missed under the old
--- schedule are not made up for.
+-- schedule are not fired.
 update tidegate.triggers set
     spec = $3::jsonb, source = $4, on_set = $5, on_delete = $6, first_pattern = $7, second_pattern = $8,
     handler_kind = $9, handler_name = $10, max_attempts = $11, backoff = $12, base_ms = $13, max_ms = $14,

@@ -27,9 +27,9 @@ async fn exchange(store: &PgStore, settle: Vec<Settlement>, trigger: TriggerId, 
     claimed.iter().map(|delivery| Claim { delivery: delivery.id, lease: delivery.lease }).collect()
 }
 
-/// Each claim finds room for the new row version in the same page. The test does not cover
-/// renewals. They need pruned pages, and a long transaction of another test, even in another
-/// database, can prevent the pruning.
+/// Each claim writes the new row version to the same page. The test does not cover renewals. They
+/// need pruned pages, and a long transaction of another test, even in another database, can prevent
+/// the pruning.
 #[tokio::test]
 async fn leases_are_hot_updates() {
     let (database, store) = Database::with_store().await;
@@ -72,8 +72,8 @@ async fn rows_read(client: &mut PgConnection) -> i64 {
 }
 
 /// Plans are made once per session. In this test they are made while the tables are empty and
-/// analyzed; then a backlog arrives. Each request must still walk an index from the rows in hand,
-/// and read few other rows.
+/// analyzed; then a backlog arrives. Each request must still begin at the rows that it names, walk
+/// an index, and read few other rows.
 #[tokio::test]
 async fn the_rows_that_a_request_reads_do_not_grow_with_the_backlog() {
     const BACKLOG: i32 = 20_000;
@@ -109,7 +109,7 @@ async fn the_rows_that_a_request_reads_do_not_grow_with_the_backlog() {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         read = read.max(rows_read(&mut client).await);
     }
-    assert!(read > 300, "only {read} rows were read, the statistics are not flushed");
+    assert!(read > 300, "only {read} rows were read: the statistics are not flushed");
     assert!(read < 3_000, "{read} rows were read to claim 300 and settle 76, with {BACKLOG} waiting");
     database.remove().await;
 }

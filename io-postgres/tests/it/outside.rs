@@ -235,7 +235,7 @@ async fn patterns_match_as_in_the_core() {
         assert_eq!(matched, Pattern::new(&**pattern).unwrap().matches(text), "{pattern:?} on {text:?}");
         yes += u32::from(matched);
     }
-    assert!(yes > 100, "only {yes} of the pairs match, the test is too weak");
+    assert!(yes > 100, "only {yes} of the pairs match: the test is too weak");
     store.close().await;
     database.remove().await;
 }

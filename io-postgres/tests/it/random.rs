@@ -1,5 +1,5 @@
 //! Compares the store on Postgres with the simulated store, so that the results of simulations hold
-//! for it.
+//! for Postgres too.
 
 use super::fresh;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Puts that arrive at the same time share a commit, and fail alone.
+//! Puts that arrive at the same time share a commit, and each put fails on its own.
 
 use crate::database::Database;
 use std::sync::Arc;

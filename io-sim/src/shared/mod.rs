@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_core::{ExchangeReply, Reply, Request, Timestamp};
 use tidegate_ports::{EmittedEvent, PortError, WakeHandle};
 
-/// A [`Memory`] that several tasks can use, with a clock of the caller's choice.
+/// A [`Memory`] that several tasks can use, with a clock that the caller provides.
 #[derive(Clone)]
 pub struct SharedMemory {
     memory: Arc<Mutex<Memory>>,
@@ -53,8 +53,8 @@ impl SharedMemory {
         memory
     }
 
-    /// Runs a transaction that writes outbox rows. An inline claim takes rows for the dispatcher of
-    /// this process, if it has inline room. The dispatcher is woken for the lanes of the other
+    /// Runs a transaction that writes outbox rows. If the dispatcher of this process has inline
+    /// room, an inline claim takes rows for it. The dispatcher is woken for the lanes of the other
     /// rows.
     fn write_with_inline_claim<T>(
         &self,

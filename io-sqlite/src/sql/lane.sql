@@ -1,6 +1,6 @@
--- Reads the lane of a claim: the trigger ?1 as it is now. `waits` means that its rows must not be
--- claimed, because the trigger is paused. Rows of sync calls never wait: a claim finds only calls
--- of a dead daemon.
+-- Reads the lane of a claim: the current state of the trigger ?1. `waits` means that its rows must
+-- not be claimed, because the trigger is paused. Rows of sync calls never wait: a claim finds only
+-- calls whose daemon died.
 select t.id, t.app, t.name, t.version, t.handler_kind, t.handler_name, t.registered_by, t.standing, t.max_concurrency,
     t.deleted_at is not null as deleted, s.version as script_version,
     t.paused and t.deleted_at is null and t.source not in ('http', 'invoke') as waits

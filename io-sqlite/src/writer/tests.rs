@@ -80,7 +80,7 @@ async fn check_answers(jobs: &[(&'static str, End)]) -> Vec<bool> {
 }
 
 #[tokio::test]
-async fn a_job_that_fails_is_undone_alone() {
+async fn only_the_job_that_fails_is_undone() {
     let jobs = [("a", End::Succeed), ("b", End::Fail), ("c", End::Succeed), ("d", End::Fail)];
     assert_eq!(check_answers(&jobs).await, [true, false, true, false]);
 }
@@ -96,7 +96,7 @@ async fn jobs_of_a_lost_transaction_get_true_answers() {
 }
 
 #[tokio::test]
-async fn a_job_that_panics_is_undone_alone() {
+async fn only_the_job_that_panics_is_undone() {
     for jobs in [&[("a", End::Panic)][..], &[("a", End::Succeed), ("b", End::Panic), ("c", End::Succeed)]] {
         let succeeded = check_answers(jobs).await;
         assert_eq!(succeeded, jobs.iter().map(|(_, end)| *end == End::Succeed).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
-//! Tests of the store on SQLite: the conformance suite, and the promises that only this store
-//! makes.
+//! Tests of the store on SQLite: the conformance suite, and tests of the guarantees that only this
+//! store gives.
 
 #![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
 

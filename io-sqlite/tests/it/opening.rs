@@ -52,7 +52,7 @@ async fn a_second_open_fails_with_in_use() {
     App::deploy(&first, "orders").await.put("k", "1").await;
 }
 
-/// A closed store does not keep the file, also before it is dropped.
+/// A closed store releases the file, even before the store is dropped.
 #[tokio::test]
 async fn a_closed_file_can_be_opened_again() {
     let directory = TempDir::new().expect("a temporary directory is created");
@@ -135,8 +135,8 @@ async fn an_acknowledged_write_is_in_the_file_at_once() {
     }
 }
 
-/// A store that is dropped without a close keeps the file until its last write is committed. Two
-/// writers never work on the file, and no acknowledged write is lost.
+/// A store that is dropped without a close keeps the lock of the file until its last write is
+/// committed. Two writers never use the file at once, and no acknowledged write is lost.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_store_dropped_without_a_close_loses_nothing() {
     let directory = TempDir::new().expect("a temporary directory is created");

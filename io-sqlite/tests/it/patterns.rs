@@ -28,8 +28,8 @@ fn texts(len_max: usize) -> impl Strategy<Value = String> {
 }
 
 /// A text, and a pattern made from it: some runs of characters become stars, and some characters
-/// become another one.
-fn related() -> impl Strategy<Value = (String, String)> {
+/// become another character.
+fn text_and_pattern() -> impl Strategy<Value = (String, String)> {
     let ops = prop::collection::vec(prop_oneof![6 => Just(0_u8), 2 => Just(1), 1 => Just(2)], 8);
     (texts(8), ops, char_of_alphabet()).prop_map(|(text, ops, other)| {
         let mut pattern = String::new();
@@ -57,7 +57,7 @@ fn glob_matches_as_the_core_does() {
     let store = Arc::new(runtime.block_on(open).expect("the file opens"));
     let (cases, compared, matched) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
 
-    let pairs = prop::collection::vec(related(), 1..40);
+    let pairs = prop::collection::vec(text_and_pattern(), 1..40);
     let case = |pairs: Vec<(String, String)>| {
         // A new app for each case, so that the triggers of earlier cases match nothing.
         let app = App::on(&store, &format!("a{}", cases.fetch_add(1, Ordering::Relaxed)));

@@ -1,5 +1,5 @@
 //! The store on SQLite answers random commands as the simulated store does, so that results of
-//! simulations hold for it.
+//! simulations hold for SQLite too.
 
 use super::fresh;
 use std::sync::Arc;

@@ -288,7 +288,7 @@ impl World {
         }
     }
 
-    /// Takes a latency sample, unless a fault still has effects.
+    /// Takes a latency sample. `has_room` is false while a fault has effects.
     fn sample(&mut self) -> Result<(), Violation> {
         self.at(self.now + SAMPLE_EVERY, Event::Sample);
         let last_trouble = self.trouble.iter().map(|trouble| trouble.until).max().unwrap_or_default();

@@ -85,12 +85,12 @@ pub enum Fault {
         at: CrashPoint,
         down: u64,
     },
-    /// A daemon stops for `length` and does not notice.
+    /// A daemon is paused for `length`.
     Pause { daemon: usize, length: u64 },
-    /// A daemon is asked to shut down. Its next life begins after the shutdown.
+    /// A daemon receives a shutdown request. Its next life begins after the shutdown.
     Shutdown { daemon: usize },
-    /// A daemon is asked to shut down and restarts with other settings. Other daemons keep the old
-    /// settings.
+    /// A daemon receives a shutdown request and restarts with other settings. Other daemons keep
+    /// the old settings.
     Rollout {
         daemon: usize,
         /// The settings of the daemon's next lives.

@@ -35,8 +35,8 @@ impl Bug {
         }
         let Fact::ExecutionStarted { delivery, .. } = fact else { return None };
         let ending = Ending::Deferred { delay: Micros::ZERO };
-        let lie = Fact::DeliverySettled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
-        (self == Self::FactWrong).then_some(lie)
+        let false_fact = Fact::DeliverySettled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
+        (self == Self::FactWrong).then_some(false_fact)
     }
 
     pub(crate) fn replies_twice(self) -> bool {

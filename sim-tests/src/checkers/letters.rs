@@ -72,12 +72,15 @@ impl Checker for Letters {
                         matches!(letter.resolution, Some(Resolution::Redriven | Resolution::Discarded));
                     let expected = self.expected.get(&letter.id).copied();
                     if !is_resolved_manually && letter.resolution != expected {
-                        let is = letter.resolution;
-                        return Err(format!("letter {} is {is:?}, expected {expected:?} from its handler", letter.id));
+                        let actual = letter.resolution;
+                        return Err(format!(
+                            "letter {} is {actual:?}, expected {expected:?} from its handler",
+                            letter.id
+                        ));
                     }
                     let has_failure = letter.handler_failure.is_some();
                     if letter.resolution == Some(Resolution::HandlerFailed) && !has_failure {
-                        return Err(format!("letter {} does not say how its handler failed", letter.id));
+                        return Err(format!("letter {} lacks the failure of its handler", letter.id));
                     }
                 }
             }

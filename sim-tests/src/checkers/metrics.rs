@@ -50,8 +50,8 @@ impl Checker for Metrics {
                 if self.expected.get_mut(of).and_then(|expected| expected.remove(&claim)) != Some(reported) {
                     return Err(format!("{claim} is reported {reported} but is not"));
                 }
-                let gone = Ending::Abandoned { cause: AbandonCause::CallerGone };
-                probes.sometimes(Probe::HungUpDuring, *ending == gone);
+                let caller_gone = Ending::Abandoned { cause: AbandonCause::CallerGone };
+                probes.sometimes(Probe::HungUpDuring, *ending == caller_gone);
             }
             Observation::Idle { of, .. } => {
                 if let Some((claim, end)) = self.expected.get(of).and_then(|expected| expected.first_key_value()) {

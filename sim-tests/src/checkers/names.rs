@@ -69,8 +69,8 @@ pub(super) fn misnamed() -> Option<String> {
         (is_right, format!("{one:?} is not {name}"))
     });
     let errors = ERRORS.iter().map(|(one, code, status, may_help)| {
-        let is = (one.code(), one.reply_status(), one.is_retryable(), one.disables_trigger());
-        (is == (*code, *status, *may_help, false), format!("{one:?} is {is:?}"))
+        let actual = (one.code(), one.reply_status(), one.is_retryable(), one.disables_trigger());
+        (actual == (*code, *status, *may_help, false), format!("{one:?} is {actual:?}"))
     });
     let outcomes = ERRORS.iter().map(|(one, code, status, _)| {
         let outcome = |error| SyncOutcome { status: *status, error, message: None }.name();

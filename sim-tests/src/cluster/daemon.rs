@@ -320,7 +320,7 @@ impl Clock for DriftingClock {
     fn when(&self, at: Mono) -> Instant {
         let left = at.since(self.now()).0;
         let rate = self.rate.load(Ordering::Relaxed);
-        // A clock that stands still is read again after 50 ms.
+        // A stopped clock is read again after 50 ms.
         let wait = if rate == 0 { 50_000 } else { (left * 1_000).div_ceil(rate) };
         Instant::now() + Duration::from_micros(wait)
     }

@@ -126,8 +126,8 @@ impl World {
 
     /// Records that a fault affects a daemon until `until`.
     pub(super) fn trouble(&mut self, daemon: usize, until: u64) {
-        let known = &mut self.trouble[daemon].until;
-        *known = (*known).max(until);
+        let trouble = &mut self.trouble[daemon];
+        trouble.until = trouble.until.max(until);
     }
 
     pub(super) fn begin(&mut self, daemon: usize) -> Result<(), Violation> {
@@ -386,7 +386,7 @@ impl World {
         self.daemons[daemon].running.insert(op);
     }
 
-    /// Ends an execution. Without an outcome it was dropped.
+    /// Ends an execution. Without an outcome, the execution was dropped.
     fn end(&mut self, op: OpId, outcome: Option<&Outcome>) -> Result<(), Violation> {
         match self.executions.remove(&op) {
             Some(claim) => self.observe(&Observation::ExecutionEnded { op, claim, outcome }),

@@ -142,7 +142,7 @@ pub(crate) struct World {
     checkers: Checkers,
     checks_progress: bool,
     bug: Option<Bug>,
-    /// Ids that a planted bug remembers.
+    /// Ids that a planted bug stores.
     sabotage_memory: BTreeSet<i64>,
     /// Exchanges that contained settlements.
     settling_ops: BTreeSet<OpId>,

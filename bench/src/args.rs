@@ -7,7 +7,7 @@ use std::path::PathBuf;
 /// machine.
 ///
 /// It starts a throw-away Postgres and writes its files to the system's temporary folder. That
-/// folder must be on a disk; TMPDIR names another one. The command removes all files at its end.
+/// folder must be on a disk; TMPDIR names another folder. The command removes all files at its end.
 /// The machine should be idle otherwise.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", version)]

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A scenario that takes longer hangs.
+/// A scenario that takes longer counts as hung and fails.
 const SCENARIO_MAX: Duration = Duration::from_secs(60 * 60);
 /// The time for work on other threads to end after an interrupt.
 const SHUTDOWN_MAX: Duration = Duration::from_secs(40);

@@ -1,4 +1,4 @@
-//! The measurements of a scenario as plain data. All reports are made from it alone.
+//! The measurements of a scenario as plain data. All reports are made from this data alone.
 
 use crate::stats::{Summary, ratios};
 use serde::{Deserialize, Serialize};

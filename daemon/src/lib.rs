@@ -1,4 +1,4 @@
-//! The daemon as a library. A program that embeds it is the same program with native handlers.
+//! The daemon as a library. A program that embeds the daemon adds native handlers to it.
 //!
 //! Each layer uses only the layers before it: `config` and `token`, `services`, `http`, `server`,
 //! `cli`.

@@ -30,10 +30,10 @@ impl NativeContext {
 
     /// Makes a sync call as the principal that this execution acts as.
     ///
-    /// The call is one deeper in the chain of events. Handlers that call each other in a circle are
-    /// refused at `max_trigger_depth`. The call needs a permit of its own while this execution
-    /// holds one. If executions that wait for such calls hold all permits, each call is refused
-    /// when its time is up.
+    /// The call is one deeper in the chain of events. Calls of handlers that call each other in a
+    /// circle are refused at `max_trigger_depth`. The call needs a permit of its own while this
+    /// execution holds one. If executions that wait for such calls hold all permits, each call is
+    /// refused after `sync_wait_ms_max`.
     pub async fn call(&self, target: SyncTarget, event: NewEvent) -> Result<SyncReply, DispatcherEnded> {
         let cause = Cause::handling(&self.delivery.event, self.delivery.runs_as.clone());
         self.caller.call(target, event, cause).await

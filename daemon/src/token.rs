@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
-/// How [`open_or_create`] found a token file.
+/// The state in which [`open_or_create`] found a token file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TokenFile {
     /// The file existed, and only its owner could read it.

@@ -1,4 +1,5 @@
-//! Measures the throughput of a script that does nothing: `cargo run --release --example measure`.
+//! Measures the throughput of a script that does nothing:
+//! `cargo run --release -p tidegate-exec-script --example measure`.
 //!
 //! The rates are per second of CPU time, of the whole process and of the threads that run scripts.
 //! So other work of the machine changes them little. `measure warm 8` prints one line only, for a

@@ -11,13 +11,13 @@ use tidegate_core::{ExecError, Failure};
 
 /// The most time that the top level of a module may take.
 const TOP_LEVEL_MAX: Duration = Duration::from_secs(1);
-/// When a check is given up. A module in a built-in function cannot be interrupted at
+/// The time after which a check fails. A module in a built-in function cannot be interrupted at
 /// `TOP_LEVEL_MAX`.
 const CHECK_MAX: Duration = Duration::from_secs(2);
 /// More than the largest `scripts.stack_bytes_max`, which is 2 MiB.
 const STACK_BYTES: usize = 4 << 20;
 
-/// Why a script cannot run.
+/// The reason why a script cannot run.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct CompileError {

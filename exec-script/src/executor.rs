@@ -18,8 +18,8 @@ use tidegate_ports::{Executor, KvStore, PrincipalResolver, ScriptStore, TriggerS
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// How long after its timeout a script may still answer. The guard ends a script at its timeout,
-/// unless the script is in a built-in function, which cannot be interrupted.
+/// The time after its timeout in which a script may still answer. The guard ends a script at its
+/// timeout, unless the script is in a built-in function, which cannot be interrupted.
 const GRACE: Duration = Duration::from_millis(500);
 /// The most threads that may be stuck at once. Each of them holds the memory of its script. While
 /// this limit is reached, no script starts.
@@ -66,7 +66,7 @@ impl std::fmt::Debug for ScriptExecutor {
 pub struct Stats {
     /// Threads that run scripts or are idle. Abandoned threads are not counted.
     pub threads: usize,
-    /// Threads that are stuck in a built-in function, after their execution was given up.
+    /// Threads that are stuck in a built-in function, after their execution has timed out.
     pub abandoned: usize,
     /// Warm isolates that are idle.
     pub warm_isolates: usize,
@@ -151,7 +151,7 @@ impl Executor for ScriptExecutor {
             Box::new(move |cache| {
                 let (outcome, used_isolate) = execution.run(cache, pause);
                 Box::new(move |cache| {
-                    // The receiver is gone if the execution was given up.
+                    // The receiver is gone if the execution has timed out or was cancelled.
                     outcome_sender.send(outcome).ok();
                     // After the outcome, so that the caller does not wait until the isolate's
                     // memory is freed.

@@ -3,7 +3,7 @@
 use rquickjs::{CaughtError, Ctx, Error, Object, Value};
 use tidegate_core::{ExecError, Failure, Micros};
 
-/// How many lines of a stack a message keeps, from the innermost call outwards.
+/// The most lines of a stack that a message keeps, from the innermost call outwards.
 const STACK_LINES: usize = 4;
 
 /// The failure for an exception, or for an error of QuickJS.
@@ -25,8 +25,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
             let class = if denied { ExecError::PrincipalDenied } else { ExecError::ScriptError };
             with_retry_after(Failure::new(class, format!("{name}: {message}{place}")), exception.as_object())
         }
-        // QuickJS throws null when it has no memory for an error object. Scripts hardly ever throw
-        // null.
+        // QuickJS throws null when it has no memory for an error object. Scripts rarely throw null.
         CaughtError::Value(value) if value.is_null() => out_of_memory(),
         CaughtError::Value(value) => {
             let text = describe(ctx, &value);

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_core::{ExecError, Failure};
 
-/// The limits of one execution. QuickJS asks it regularly whether to go on. The exception that ends
-/// a script cannot be caught.
+/// The limits of one execution. QuickJS calls its interrupt handler regularly. A script cannot
+/// catch the exception that ends it.
 #[derive(Clone)]
 pub(crate) struct Guard {
     pub(crate) deadline: Instant,
@@ -100,7 +100,7 @@ impl CpuClock {
 /// Reading a thread's CPU time is a system call, and most executions end before QuickJS calls the
 /// interrupt handler for the first time. So the CPU time is not read when an execution begins. At
 /// the first call, the execution has used at most the wall time since it began, and at most the CPU
-/// time of its thread since the last reading. It is charged the smaller one.
+/// time of its thread since the last reading. The smaller of the two is charged.
 struct ExecutionCpu {
     clock: CpuClock,
     began: Instant,

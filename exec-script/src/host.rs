@@ -39,7 +39,7 @@ fn error(code: &'static str, message: impl Into<String>) -> CallError {
     CallError { code, message: message.into() }
 }
 
-/// How often a sleep checks for cancellation.
+/// The interval at which a sleep checks for cancellation.
 const SLEEP_STEP: Duration = Duration::from_millis(20);
 
 impl Host {
@@ -129,7 +129,8 @@ impl Host {
             return Err(error("invalid_argument", format!("limit must be from 1 to 1000, it is {limit}")));
         }
         let own = self.staged.own_writes(&collection, &prefix);
-        // Each own delete may hide one entry, so that many more are needed.
+        // Each own delete may hide one stored entry, so the page has one more entry for each own
+        // write.
         let page = KvPage { prefix, after, limit: limit + own.len() as u32 };
         let stored: Vec<KvEntry> = self.wait(self.kv.list(self.app(), &collection, &page))?;
         let mut entries = self.staged.merge_page(&collection, &page, stored, own);

@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 /// Answers one call of a script: takes the operation and its arguments as JSON, and returns JSON.
 pub(crate) type HostFunction = Box<dyn FnMut(&str, &str) -> String>;
 
-/// The execution number that `console` and `crypto` send: they belong to the isolate, so any
+/// The execution number that `console` and `crypto` send. Both belong to the isolate, so any
 /// execution may call them.
 const ANY_EXECUTION: u32 = 0;
 

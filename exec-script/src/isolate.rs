@@ -130,7 +130,7 @@ impl Isolate {
     /// Whether the isolate may run another execution after one that succeeded.
     pub(crate) fn may_run_again(&mut self) -> bool {
         // A job that is still pending would run in the next execution, and count against the limits
-        // of that one.
+        // of that execution.
         !self.runtime.is_job_pending()
             && self.is_within_limits()
             && (self.memory.bytes() <= self.limits.warm_heap_max() || {

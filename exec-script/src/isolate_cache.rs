@@ -1,6 +1,6 @@
 //! The isolates that one thread keeps between executions: warm isolates, and one blank isolate.
 //!
-//! The variables of a module live on in its isolate. So a warm isolate is reused only for the same
+//! The variables of a module stay in its isolate. So a warm isolate is reused only for the same
 //! script and version, of the same app, for the same trigger and the same principal. Any other
 //! execution could read data that it must not see.
 //!
@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{AppName, Delivery, PrincipalId, TriggerId};
 
-/// How long an isolate may be idle before it is dropped.
+/// The time after which an idle isolate is dropped.
 pub(crate) const IDLE_MAX: Duration = Duration::from_secs(10);
 
 /// The executions that may share a warm isolate have equal keys.
@@ -115,7 +115,7 @@ impl IsolateCache {
             }
             UsedIsolate::Drop(isolate) => drop(isolate),
         }
-        // For the same reason as in `put_warm`.
+        // As in `put_warm`: a thread that always has work never parks.
         if !self.warm.is_empty() {
             self.sweep();
         }

@@ -30,7 +30,7 @@ pub(crate) enum Phase {
     /// for long.
     Uncounted,
     Ended,
-    /// The job still runs, but its worker was given up.
+    /// The job still runs, but its worker was abandoned.
     Abandoned,
     /// The job was cancelled before it began.
     Withdrawn,

@@ -9,7 +9,7 @@ use tidegate_core::{ExecError, Failure};
 /// The default export of an evaluated module.
 pub(crate) type Handler = Persistent<Function<'static>>;
 
-/// Why a module was not loaded.
+/// The reason why a module was not loaded.
 pub(crate) enum LoadError {
     /// The module is wrong, and will be wrong at the next attempt too.
     Unavailable(Failure),
@@ -64,8 +64,8 @@ fn unavailable(message: String) -> LoadError {
     LoadError::Unavailable(Failure::new(ExecError::ScriptUnavailable, message))
 }
 
-/// Runs jobs until the promise is settled. The functions of the host block, so a promise that is
-/// pending while no job is left can never settle.
+/// Runs jobs until the promise is settled. The functions of the host block their thread. So a
+/// promise that is pending while no job is left can never settle.
 pub(crate) fn settle<'js>(ctx: &Ctx<'js>, promise: &MaybePromise<'js>) -> Result<Result<Value<'js>, Failure>, Error> {
     while promise.state() == PromiseState::Pending {
         if !ctx.execute_pending_job() {

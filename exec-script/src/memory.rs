@@ -17,7 +17,7 @@ use std::rc::Rc;
 /// The `index` of a block that lies in the arena.
 const IN_ARENA: usize = usize::MAX;
 
-/// Stands in front of each block.
+/// The header in front of each block.
 #[repr(C)]
 struct Header {
     /// The length of the block in bytes, without the header.
@@ -239,7 +239,7 @@ unsafe impl Allocator for Memory {
     }
 
     unsafe fn usable_size(content: *mut u8) -> usize {
-        // SAFETY: QuickJS asks only for blocks that it got here and did not release.
+        // SAFETY: QuickJS passes only blocks that it got here and did not release.
         unsafe { header_of(content).as_ref().size }
     }
 }

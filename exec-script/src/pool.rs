@@ -11,7 +11,7 @@ pub(crate) struct Pool {
     threads: Arc<Threads>,
 }
 
-/// Gives up the job if its outcome is no longer needed.
+/// Abandons the job if its outcome is no longer needed.
 pub(crate) struct JobHandle {
     threads: Arc<Threads>,
     state: Arc<JobState>,
@@ -59,7 +59,7 @@ impl Pool {
 }
 
 impl JobHandle {
-    /// Gives up the job. If it runs, its worker is replaced. If it is queued, it never runs.
+    /// Abandons the job. If the job runs, its worker is replaced. A queued job never runs.
     pub(crate) fn abandon(self) {
         let mut schedule = self.threads.lock();
         if schedule.abandon(&self.state) {

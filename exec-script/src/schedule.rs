@@ -26,7 +26,7 @@ pub(crate) struct Schedule {
     /// Idle workers. The last one became idle last.
     idle: Vec<Arc<Worker>>,
     running: Vec<RunningJob>,
-    /// How many of the running jobs count against the cores.
+    /// The number of running jobs that count against the cores.
     busy: usize,
     /// Threads of the pool, without the abandoned ones.
     threads: usize,
@@ -37,7 +37,7 @@ pub(crate) struct Schedule {
 
 struct RunningJob {
     state: Arc<JobState>,
-    /// Whether the watch has seen it run before.
+    /// True if an earlier check of the watch found the job running.
     was_seen: bool,
 }
 
@@ -45,7 +45,7 @@ struct RunningJob {
 pub(crate) enum WatchStep {
     /// Run this job: a core is free.
     Run(Job),
-    /// Look again later: no core is free for the queue yet.
+    /// Check again later: no core is free for the queue yet.
     Sleep,
     /// Stop: the queue is empty. The worker is now idle.
     Stop,

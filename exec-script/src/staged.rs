@@ -76,8 +76,8 @@ impl Staged {
             }
         }
         for (key, value) in own {
-            // Own writes behind a full page belong to a later page: the store may have entries
-            // before them.
+            // Own writes after the last key of a full page belong to a later page, because the
+            // store may have entries before them.
             let is_beyond = !is_last_page && last.as_ref().is_some_and(|last| key > *last);
             if is_beyond || page.after.as_ref().is_some_and(|after| key <= *after) {
                 continue;

@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 /// More than the largest `scripts.stack_bytes_max`, which is 2 MiB.
 const STACK_BYTES: usize = 4 << 20;
-/// How often a worker that watches the queue looks. A script that it sees twice computes for long.
-/// 2 ms is longer than short scripts take, and short enough that a queued job hardly waits longer
-/// for it.
+/// The interval at which a watching worker checks the running jobs. A job that two checks find
+/// running computes for long. 2 ms is longer than short scripts take, and delays a queued job only
+/// a little.
 const WATCH_INTERVAL: Duration = Duration::from_millis(2);
 
 pub(crate) struct Threads {
@@ -73,7 +73,8 @@ impl Threads {
                 // and the receiver fails.
                 completion = catch_unwind(AssertUnwindSafe(|| work(&mut cache))).ok();
             }
-            // Before the worker can be seen as idle.
+            // The bits are set before the worker is idle, because other threads read the bits of
+            // idle workers.
             worker.set_warm_bits(cache.bits());
             let mut schedule = self.lock();
             if !schedule.end(&state) {
@@ -90,7 +91,8 @@ impl Threads {
         }
     }
 
-    /// The job of a task. A watch first watches the queue. `None` if the worker has left the pool.
+    /// The job of a task. For `Task::Watch` the worker first watches the queue. `None` if the
+    /// worker has left the pool.
     fn job_of(self: &Arc<Self>, mut task: Task, worker: &Arc<Worker>, cache: &mut IsolateCache) -> Option<Job> {
         loop {
             match task {

@@ -13,11 +13,11 @@ pub struct Cost {
     pub conflicts: u64,
     /// Claims that were released because no permit became free.
     pub deferrals: u64,
-    /// From due to claimed, for first attempts before the first fault.
+    /// The wait from the due time to the claim, for first attempts before the first fault.
     pub first_claims: Waits,
-    /// From due to claimed, for later attempts before the first fault.
+    /// The wait from the due time to the claim, for later attempts before the first fault.
     pub retries: Waits,
-    /// From due to started, before the first fault.
+    /// The wait from the due time to the start, before the first fault.
     pub starts: Waits,
 }
 

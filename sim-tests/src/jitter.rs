@@ -46,7 +46,7 @@ mod tests {
     #[test]
     fn only_an_uneven_distribution_fails() {
         assert_eq!(Jitter([100; 10]).objection(), None);
-        assert_eq!(Jitter([0, 0, 0, 0, 0, 0, 0, 0, 0, 999]).objection(), None, "too few to tell");
+        assert_eq!(Jitter([0, 0, 0, 0, 0, 0, 0, 0, 0, 999]).objection(), None, "too few draws for a verdict");
         assert!(Jitter([0, 0, 0, 0, 0, 0, 0, 0, 0, 1_000]).objection().is_some());
         assert!(Jitter([200, 50, 50, 50, 50, 50, 50, 50, 50, 400]).objection().is_some());
     }

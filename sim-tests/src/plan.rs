@@ -85,12 +85,12 @@ pub enum Fault {
         at: CrashPoint,
         down: u64,
     },
-    /// A daemon stops for `length` and does not notice.
+    /// A daemon is paused for `length`.
     Pause { daemon: usize, length: u64 },
-    /// A daemon is asked to shut down. Its next life begins after the shutdown.
+    /// A daemon receives a shutdown request. Its next life begins after the shutdown.
     Shutdown { daemon: usize },
-    /// A daemon is asked to shut down and restarts with other settings. Other daemons keep the old
-    /// settings.
+    /// A daemon receives a shutdown request and restarts with other settings. Other daemons keep
+    /// the old settings.
     Rollout {
         daemon: usize,
         /// The settings of the daemon's next lives.
@@ -119,7 +119,7 @@ pub enum Fault {
     /// A daemon's clock runs at another rate.
     Drift {
         daemon: usize,
-        /// The rate in thousandths of the right one. At 0 the clock stands still.
+        /// The rate in thousandths of the right one. At 0 the clock is stopped.
         permille: u32,
         length: u64,
     },
@@ -171,13 +171,13 @@ pub enum StoreFault {
     Contention,
     /// Not applied, because no connection became free for this long.
     Exhausted(u64),
-    /// Not applied. The caller cannot know.
+    /// Not applied. The caller gets an error with an unknown fate.
     QuestionLost,
-    /// Applied. The caller cannot know.
+    /// Applied. The caller gets an error with an unknown fate.
     AnswerLost,
     /// Applied, and answered twice.
     AnswerTwice,
-    /// Applied after this delay. The caller learns before that the fate is unknown.
+    /// Applied after this delay. Before, the caller gets an error with an unknown fate.
     Late(u64),
     /// Applied after this delay, then answered.
     Slow(u64),

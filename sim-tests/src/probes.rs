@@ -103,7 +103,7 @@ probes! {
     Conflicted,
     /// a delivery conflicted more than once
     ConflictedAgain,
-    /// an execution was written off
+    /// an execution was cancelled because it did not end in time
     Overran,
     /// a handler's execution panicked
     Panicked,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// How to start a daemon.
+/// The specification of a daemon process.
 #[derive(Clone, Debug)]
 pub struct DaemonSpec {
     pub binary: PathBuf,

@@ -17,7 +17,7 @@ pub(crate) struct MutantsArgs {
     args: Vec<String>,
 }
 
-/// This file knows the options and the report of this version.
+/// The version whose options and report this file uses.
 const VERSION: &str = "27.1.0";
 const MUTATED: &str = "tidegate-core";
 const PROFILE: &str = "mutants";

@@ -1,4 +1,5 @@
-//! The Postgres server for the tests: the one that the environment names, or a throw-away one.
+//! The Postgres server for the tests: the server that the environment names, or a throw-away
+//! server.
 
 use crate::steps::Failure;
 use crate::workspace::run;
@@ -10,7 +11,7 @@ use testkit::{PgBinaries, PgCluster, PgError, PgOptions};
 /// databases.
 pub(crate) const VARIABLE: &str = "TIDEGATE_TEST_POSTGRES";
 
-/// A Postgres server. A throw-away one is removed when this value is dropped.
+/// A Postgres server. A throw-away server is removed when this value is dropped.
 #[derive(Debug)]
 pub(crate) struct Postgres {
     pub(crate) url: String,
@@ -18,7 +19,7 @@ pub(crate) struct Postgres {
     _cluster: Option<PgCluster>,
 }
 
-/// Uses the server that [`VARIABLE`] names, or starts a throw-away one. Installs the server
+/// Uses the server that [`VARIABLE`] names, or starts a throw-away server. Installs the server
 /// programs if they are missing and the user is root on Debian or Ubuntu.
 pub(crate) fn obtain() -> Result<Postgres, Failure> {
     if let Ok(url) = std::env::var(VARIABLE) {

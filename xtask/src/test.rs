@@ -12,7 +12,8 @@ pub(crate) struct TestArgs {
     /// Leaves out the steps and tests that take minutes, and lists them.
     #[arg(long)]
     quick: bool,
-    /// Parts of the paths of tests. Only matching tests run, and no checks. All run if it is empty.
+    /// Parts of the paths of tests. Only matching tests run, without the checks. Without a part,
+    /// all checks and tests run.
     filter: Vec<String>,
 }
 

@@ -37,7 +37,7 @@ impl LatencyProbe {
         self.lock().len()
     }
 
-    /// Returns the latencies in milliseconds and forgets them. A latency begins right before the
+    /// Removes the latencies and returns them, in milliseconds. A latency begins right before the
     /// emit and ends with the start of the handler.
     pub(crate) fn take(&self) -> Vec<f64> {
         std::mem::take(&mut self.lock())

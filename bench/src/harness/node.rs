@@ -64,7 +64,7 @@ impl<S: Store> Node<S> {
     pub fn dispatch<E: Executor>(&mut self, config: Config, executor: Arc<E>, observer: impl Observer) {
         assert!(self.dispatcher.is_none(), "a node has one dispatcher");
         OutboxStore::attach(&*self.store, self.wake.clone());
-        let (commands, commanded) = mpsc::channel(COMMANDS_MAX);
+        let (commands, command_queue) = mpsc::channel(COMMANDS_MAX);
         let (view, _) = watch::channel(View::default());
         let incarnation = Incarnation(uuid::Uuid::new_v4());
         let ports = DriverPorts {
@@ -78,7 +78,7 @@ impl<S: Store> Node<S> {
         };
         let boot = Boot { incarnation, rng_key: RngKey(incarnation.0.as_u64_pair().1) };
         let runtime = self.runtime.as_ref().expect("only `stop` and `drop` take the runtime");
-        let driver = runtime.spawn(drive(config, boot, ports, commanded));
+        let driver = runtime.spawn(drive(config, boot, ports, command_queue));
         let (store, wake) = (Arc::clone(&self.store), self.wake.clone());
         let listening = runtime.spawn(async move { store.listen(wake).await });
         self.dispatcher = Some(Dispatcher { commands, driver, listening });

@@ -15,8 +15,8 @@ use tidegate_io_sqlite::SqliteStore;
 use tidegate_ports::{EventEmitter as _, OutboxEventEmitter};
 
 const TRIGGER: &str = "go";
-/// The time between two emits. It is no divisor of the poll interval, so that emits fall on
-/// different moments of it.
+/// The time between two emits. The poll interval is not a multiple of this time, so that emits fall
+/// on different moments between two polls.
 const PAUSE: Duration = Duration::from_micros(13_700);
 /// The number of emits before the measured ones. They open connections and prepare plans.
 const WARM_UP: usize = 50;

@@ -1,4 +1,4 @@
-//! Failed attempts and events, which `deliveries` and `dead-letters` show alike.
+//! Failed attempts and events, which `deliveries` and `dead-letters` show in the same form.
 
 use super::text;
 use serde::Deserialize;
@@ -73,5 +73,5 @@ pub(crate) fn render(failed: &[AttemptView]) -> String {
 
 /// The event as indented JSON.
 pub(crate) fn render_event(event: &RawValue) -> String {
-    format!("  event whole\n    {}\n", text::pretty_json(event.get(), "    "))
+    format!("  whole event\n    {}\n", text::pretty_json(event.get(), "    "))
 }

@@ -33,14 +33,14 @@ pub(crate) struct Call {
     body: Option<String>,
 }
 
-/// A daemon that is overloaded answers so at once. The slowest call deploys many scripts, which
-/// takes seconds.
+/// An overloaded daemon refuses at once. The slowest call deploys many scripts, which takes
+/// seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
-/// A probe asks `/healthz` or `/readyz`. The daemon pings its store for `/readyz`, for at most a
-/// second.
+/// A probe requests `/healthz` or `/readyz`. For `/readyz` the daemon pings its store, for at most
+/// a second.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(3);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Far above the longest list that the API returns.
+/// Far more than the longest list that the API returns.
 const ANSWER_BYTES_MAX: u64 = 512 << 20;
 
 impl Call {
@@ -144,7 +144,7 @@ impl Client {
     }
 }
 
-/// Whether the host of a URL is a loopback address.
+/// True if the host of a URL is a loopback address.
 pub(crate) fn is_loopback(host: Option<&str>) -> bool {
     let host = host.unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())

@@ -34,7 +34,7 @@ enum Status {
     Fail,
 }
 
-/// A store that answers later is as good as down.
+/// A store that answers later counts as down.
 const STORE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The API shows the store's time and logs show this machine's. People compare the two.
 const CLOCK_DIFFERENCE_MAX: Micros = Micros::from_millis(1_000);
@@ -146,7 +146,7 @@ fn check_port(settings: &Settings) -> (Check, Option<Client>) {
     }
 }
 
-/// Asks the running daemon about its store. Only the daemon can open its SQLite file.
+/// Checks the store through the running daemon. Only the daemon can open its SQLite file.
 fn check_readiness(client: &Client) -> Check {
     match client.call(Call::get("/readyz")) {
         Ok(_) => ok("store", "the running daemon reports that its store answers"),

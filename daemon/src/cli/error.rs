@@ -1,7 +1,7 @@
 use super::problem::Problem;
 use std::fmt;
 
-/// Why a command failed. The variant decides the exit code.
+/// The reason why a command failed. The variant decides the exit code.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CliError {
     /// The daemon answered with an error. Exit code 4 for status 404, else 1.

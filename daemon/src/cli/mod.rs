@@ -1,7 +1,7 @@
 //! The command line.
 //!
 //! The commands that call a daemon use blocking calls and no async runtime. `dev` and `serve` start
-//! one.
+//! an async runtime.
 
 mod args;
 mod attempts;
@@ -45,8 +45,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> 
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version are "errors", too, printed to standard output. A closed output is
-            // ignored.
+            // clap returns help and version as errors too. It prints them to standard output. A
+            // closed output is ignored.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }

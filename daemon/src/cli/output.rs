@@ -12,8 +12,8 @@ pub(crate) fn print_line(text: &str) -> io::Result<()> {
     print(&format!("{text}\n"))
 }
 
-/// Writes a line to standard error, where progress and errors go. A failure has no place to be
-/// reported.
+/// Writes a line to standard error, where progress and errors go. A failure to write is ignored,
+/// because there is no other output to report it.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }

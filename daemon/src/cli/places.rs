@@ -1,4 +1,4 @@
-//! The places where daemons of this machine keep their data, and the URL where one answers.
+//! The places where daemons of this machine keep their data, and the URL of a daemon.
 
 use super::error::CliError;
 use crate::config::Settings;

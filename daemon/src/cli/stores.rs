@@ -42,7 +42,7 @@ pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
     };
     match reply? {
         Reply::Discover(DiscoverReply { now, .. }) => Ok(now),
-        _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "the reply is not the reply to the request")),
+        _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "the store answered a discovery with another reply")),
     }
 }
 

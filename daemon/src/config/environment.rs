@@ -3,8 +3,8 @@ use std::path::PathBuf;
 
 /// The environment variables of this process, read once.
 ///
-/// An empty variable counts as not set, because compose files and shells leave a variable out that
-/// way.
+/// An empty variable counts as not set, because compose files and shells set a variable to an empty
+/// text to leave it out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
     variables: BTreeMap<String, String>,
@@ -35,7 +35,7 @@ impl Environment {
         named.or_else(|| self.get("HOME").map(|home| PathBuf::from(home).join(".local/state")))
     }
 
-    /// Whether `NO_COLOR` asks for text without colours: <https://no-color.org>.
+    /// True if `NO_COLOR` requests text without colours: <https://no-color.org>.
     #[must_use]
     pub fn no_colour(&self) -> bool {
         self.get("NO_COLOR").is_some()

@@ -34,7 +34,8 @@ impl fmt::Display for ConfigErrors {
 
 impl std::error::Error for ConfigErrors {}
 
-/// Variables of the tests. The daemon starts although a developer has exported them.
+/// Variables of the tests. They are ignored, so that a daemon starts although a developer has
+/// exported them.
 const TEST_PREFIX: &str = "TIDEGATE_TEST_";
 
 impl Layers {
@@ -80,7 +81,7 @@ impl Layers {
         self
     }
 
-    /// Adds the value of a command-line flag. `flag` names it in messages; it sets the setting
+    /// Adds the value of a command-line flag. Messages name `flag`. The value goes to the setting
     /// `name`.
     #[must_use]
     pub fn flag(mut self, flag: &str, name: &'static str, value: Option<impl ToString>) -> Self {

@@ -1,4 +1,5 @@
-//! Messages about names that are not settings. Each suggests a name, or the right place.
+//! Messages about names that are not settings. Each message suggests a known name, or the right
+//! section.
 
 use super::keys::{SECTIONS, SETTINGS, Setting};
 use super::nearest::{did_you_mean, nearest};

@@ -1,4 +1,4 @@
-//! A body that tells an observer which frames are read from it, and when it is dropped.
+//! A body that reports to an observer each frame that is read, and the drop of the body.
 
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};

@@ -1,4 +1,4 @@
-//! `/v1/gate`: the limits of the execution gate, and how much of them is used.
+//! `/v1/gate`: the limits of the execution gate, and the permits that are in use.
 
 use super::extract::{Plain, Ready, Text, object};
 use super::problem::Problem;

@@ -23,8 +23,8 @@ pub(super) async fn answer(
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let (app, path) = segments(parts.uri.path());
-    // An app that does not exist and a path without a trigger get the same answer, so that it does
-    // not show which apps exist.
+    // An app that does not exist and a path without a trigger get the same answer, so that the
+    // answer does not show which apps exist.
     let not_found = || Problem::missing("not_found", format!("no HTTP trigger matches the path {}", parts.uri.path()));
     let app: AppName = name(app).map_err(|_| not_found())?;
     let triggers = services.triggers.list(&app).await.map_err(|error| match Problem::in_app(&app, error) {
@@ -86,7 +86,7 @@ fn routes<'a>(triggers: &'a [Trigger], segments: &[String]) -> Vec<Route<'a>> {
             params: path.params(segments)?,
             trigger,
             method: method.as_str(),
-            // Of two equal paths the one that names the method comes first.
+            // Of two equal paths the path of the trigger that names the method comes first.
             rank: (path.rank(), method.as_str() == "*"),
             public: *public,
         }),

@@ -18,7 +18,8 @@ impl Limit {
         }
     }
 
-    /// One more than the page has. The additional row shows that there is a next page.
+    /// The number of rows to read: one more than the page has. The additional row shows that there
+    /// is a next page.
     pub(super) fn and_one(self) -> u32 {
         self.0 + 1
     }

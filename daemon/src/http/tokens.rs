@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use tidegate_core::{Micros, PrincipalId, Timestamp};
 use tidegate_ports::{NewPrincipal, NewToken, TokenRecord};
 
-/// Begins the name of each session. No other token may have such a name.
+/// The beginning of the name of each session. No other token may have such a name.
 const SESSION_PREFIX: &str = "session.";
 const VALID_FOR_DAYS_MAX: u64 = 10 * 365;
 
@@ -40,7 +40,7 @@ impl CreatedToken {
         valid_for: Option<Micros>,
     ) -> Result<Self, Problem> {
         let text = new_token().map_err(|error| {
-            Problem::internal(format!("the system gave no random bytes: {error}; no token was created"))
+            Problem::internal(format!("the system returned no random bytes: {error}; no token was created"))
         })?;
         let digest = Sha256::digest(&text).into();
         let new = NewToken { name: name.clone(), principal, digest, valid_for };

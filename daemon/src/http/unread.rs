@@ -40,7 +40,7 @@ pub(super) async fn drain_request_body(request: Request, next: Next) -> Response
     response
 }
 
-/// Whether the body came to its end within the limits.
+/// True if the body ended within the limits.
 async fn drain(body: Body) -> bool {
     let read = async {
         let (mut frames, mut length) = (body.into_data_stream(), 0_usize);

@@ -91,8 +91,8 @@ fn rule(fields: &Fields<'_>) -> Option<Match> {
     })
 }
 
-/// Reports each key that this source does not have. The message tells whether another source has
-/// the key.
+/// Reports each key that this source does not have. The message names the source that has the key,
+/// if there is one.
 fn refuse_unknown(fields: &Fields<'_>, source: &str, own: &[&str]) {
     let known: Vec<&str> = own.iter().copied().chain(COMMON).collect();
     fields.refuse_unknown_or(&known, |key| {
@@ -150,7 +150,7 @@ fn script(fields: &Fields<'_>, scripts: &Scripts) -> Option<ScriptName> {
         return Some(script.name.clone());
     }
     let paths = scripts.paths();
-    let there = if paths.is_empty() {
+    let available = if paths.is_empty() {
         "there are no .js files here".to_owned()
     } else {
         format!("there are {}", paths.join(", "))
@@ -159,7 +159,7 @@ fn script(fields: &Fields<'_>, scripts: &Scripts) -> Option<ScriptName> {
     let hint = near.map_or_else(String::new, |near| {
         format!("; did you mean {:?}?", format!("{}.js", near.trim_end_matches(".js")))
     });
-    fields.report("script", &format!("there is no file {path:?}; {there}{hint}"));
+    fields.report("script", &format!("there is no file {path:?}; {available}{hint}"));
     None
 }
 

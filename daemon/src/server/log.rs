@@ -42,9 +42,9 @@ pub fn init_logs(style: LogStyle, filter: &str) -> Result<(), String> {
                 .boxed()
         }
     };
-    // The filter is global, not a filter of the layer. sqlx asks whether a level is enabled without
-    // logging an event. The filter of a layer would keep the answer for the next event, and lose
-    // that event.
+    // The filter is global, not a filter of the layer. sqlx checks whether a level is enabled
+    // without logging an event. The filter of a layer would keep the result for the next event, and
+    // lose that event.
     //
     // A second call in one process, as in tests, fails and keeps the first subscriber.
     tracing_subscriber::registry().with(filter).with(layer).try_init().ok();

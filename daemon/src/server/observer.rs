@@ -65,7 +65,7 @@ fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'st
             let plural = if *attempts == 1 { "" } else { "s" };
             (RED, format!("dead letter after {attempts} attempt{plural}: {cause}"))
         }
-        Ending::Dropped => (RED, format!("dropped: {} events deep, a loop?", delivery.event.depth)),
+        Ending::Dropped => (RED, format!("dropped: {} events deep, probably a loop", delivery.event.depth)),
         Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit free", duration(*delay))),
         Ending::HandlerFailed { failed } => {
             (RED, format!("dead-letter handler failed: {} {}", failed.error, first_line(&failed.message)))
@@ -159,7 +159,7 @@ fn log(fact: &Fact) {
         }
         Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "the lease was lost while the handler ran"),
         Fact::ExecutionOverran { delivery } => {
-            delivery_event!(warn, delivery, "the execution did not end in time and is no longer waited for")
+            delivery_event!(warn, delivery, "the execution did not end in time and was cancelled")
         }
         // Only the first of several failures is a warning. The recovery is logged once, too.
         Fact::StoreFailed { request, error, failures: 1, .. } => {
@@ -218,7 +218,7 @@ mod tests {
             ),
             (dead, "dead letter after 3 attempts: script_error Error: no paper"),
             (lost, "dead letter after 1 attempt: attempts_exhausted"),
-            (Ending::Dropped, "dropped: 17 events deep, a loop?"),
+            (Ending::Dropped, "dropped: 17 events deep, probably a loop"),
             (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit free"),
         ] {
             let line = |coloured| line(Timestamp(43_445_000_000), &delivery(), &ending, Some(Micros(3_400)), coloured);

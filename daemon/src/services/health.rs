@@ -1,5 +1,5 @@
-//! The health of the store. The store is pinged at most once a second, however often `/readyz` is
-//! called.
+//! The health of the store. The store is pinged at most once a second, also if `/readyz` is called
+//! more often.
 
 use async_trait::async_trait;
 use std::fmt;

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use tidegate_core::{Principal, PrincipalId};
 use tidegate_ports::{PortError, PrincipalRecord, PrincipalResolver, PrincipalStore};
 
-/// The longest time for which a principal is cached. A change by another daemon has effect after
-/// it.
+/// The longest time for which a principal is cached. A change by another daemon takes effect within
+/// this time.
 const CACHE_AGE_MAX: Duration = Duration::from_secs(1);
 /// The cache is cleared when it has this many principals.
 const CACHE_MAX: usize = 10_000;
@@ -55,13 +55,13 @@ impl PrincipalResolver for AdminPrincipalResolver {
         {
             return Ok(principal.clone());
         }
-        let asked_at = Instant::now();
+        let requested_at = Instant::now();
         let found = self.store.get(id).await?.and_then(PrincipalRecord::active);
         let mut cache = self.lock();
         if cache.len() >= CACHE_MAX {
             cache.clear();
         }
-        cache.insert(id.clone(), (asked_at, found.clone()));
+        cache.insert(id.clone(), (requested_at, found.clone()));
         Ok(found)
     }
 }

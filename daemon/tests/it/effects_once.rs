@@ -101,7 +101,7 @@ fn emit_until(is_over: &AtomicBool, emitted: &AtomicUsize, app: &App, event_type
     }
 }
 
-/// Calls one after the other, and returns the calls that were answered with success.
+/// Makes one call after the other, and returns the calls that were answered with success.
 fn call_until(is_over: &AtomicBool, replied: &AtomicUsize, app: &App, caller: usize) -> Vec<String> {
     let mut answered = Vec::new();
     for n in 0.. {

@@ -9,8 +9,8 @@ use tidegate_core::Access;
 
 /// The name of each token, and its permissions in `shop`.
 const PRINCIPALS: [(&str, &[Access]); 6] = [
-    ("stranger", &[Access::Identify]),
-    ("elsewhere", &[Access::Identify]),
+    ("no-role", &[Access::Identify]),
+    ("other-owner", &[Access::Identify]),
     ("viewer", &[Access::Identify, Access::Read]),
     ("editor", &[Access::Identify, Access::Read, Access::Write]),
     ("owner", &[Access::Identify, Access::Read, Access::Write, Access::Manage]),
@@ -35,7 +35,7 @@ fn populated() -> (Api, Vec<(&'static str, String)>) {
         ("viewer", "shop", "viewer"),
         ("editor", "shop", "editor"),
         ("owner", "shop", "owner"),
-        ("elsewhere", "other", "owner"),
+        ("other-owner", "other", "owner"),
     ] {
         api.put(&format!("/v1/apps/{app}/roles/token:{name}"), json!({ "role": role })).expect_status(204);
     }
@@ -48,7 +48,7 @@ fn path(route: &str) -> String {
         ("{collection}", "c"),
         ("{*key}", "k"),
         ("{script}", "fine"),
-        ("{principal}", "token:stranger"),
+        ("{principal}", "token:no-role"),
         ("{id}", "1"),
     ];
     let path = filled.iter().fold(route.to_owned(), |path, (param, value)| path.replace(param, value));
@@ -100,13 +100,13 @@ fn every_route_checks_the_permission_of_each_principal() {
 #[test]
 fn a_refusal_does_not_show_whether_the_app_exists() {
     let (api, tokens) = populated();
-    let stranger = &tokens.iter().find(|(name, _)| *name == "stranger").expect("the list has this principal").1;
+    let without_role = &tokens.iter().find(|(name, _)| *name == "no-role").expect("the list has this principal").1;
     let detail = |app: &str| {
-        let answer = send(&api, "GET", &format!("/v1/apps/{app}/triggers"), Some(stranger));
+        let answer = send(&api, "GET", &format!("/v1/apps/{app}/triggers"), Some(without_role));
         answer.expect_problem(403, "forbidden").replace(app, "")
     };
     assert_eq!(detail("shop"), detail("nowhere"));
-    let listed = send(&api, "GET", "/v1/apps", Some(stranger)).expect_status(200);
+    let listed = send(&api, "GET", "/v1/apps", Some(without_role)).expect_status(200);
     assert_eq!(listed, json!({"apps": []}));
     let viewer = &tokens.iter().find(|(name, _)| *name == "viewer").expect("the list has this principal").1;
     assert_eq!(send(&api, "GET", "/v1/apps", Some(viewer)).expect_status(200)["apps"][0]["name"], "shop");

@@ -120,7 +120,7 @@ const LONG_BUILT_IN: &str =
     "export default (event, ctx) => { if (ctx.attempt !== 9) 'a'.repeat(1 << 21).indexOf('a'.repeat(1 << 13) + 'b') }";
 
 #[tokio::test]
-async fn an_execution_in_a_long_built_in_function_is_given_up() {
+async fn an_execution_in_a_long_built_in_function_times_out() {
     let began = Instant::now();
     let world = World::new(LONG_BUILT_IN);
     let failure = failure(world.run_for(Duration::from_millis(100)).await);

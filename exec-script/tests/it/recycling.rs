@@ -1,4 +1,4 @@
-//! When a warm isolate is dropped, and that every limit holds in a warm isolate.
+//! A warm isolate is dropped at its limits, and every limit of an execution holds in it.
 
 use crate::warm::{COUNTER, next_delivery};
 use crate::world::{World, delivery, failure};

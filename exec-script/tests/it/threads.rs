@@ -1,4 +1,4 @@
-//! How long an execution waits for a thread.
+//! The time that an execution waits for a thread.
 
 use crate::warm::next_delivery;
 use crate::world::{World, delivery, failure};

@@ -1,11 +1,11 @@
-//! Which executions share a warm isolate.
+//! The executions that share a warm isolate, and those that do not.
 
 use crate::world::{World, delivery};
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_exec_script::Limits;
 
-/// Returns how many executions its isolate has run.
+/// Returns the number of executions that its isolate has run.
 pub(crate) const COUNTER: &str = "let n = 0; export default () => ++n";
 
 pub(crate) fn next_delivery() -> Delivery {

@@ -10,21 +10,21 @@ use tidegate_core::{BeginCallsReply, DeadReason, Delivery, DeliveryId, ExchangeR
 
 #[derive(Default)]
 pub(super) struct Attempts {
-    rows: BTreeMap<DeliveryId, Counted>,
+    rows: BTreeMap<DeliveryId, AttemptCount>,
 }
 
 #[derive(Clone, Copy)]
-struct Counted {
+struct AttemptCount {
     attempt: u32,
     allowed: u32,
 }
 
 impl Attempts {
-    fn claimed(&mut self, row: &Delivery) -> Result<(), String> {
+    fn check_claim(&mut self, row: &Delivery) -> Result<(), String> {
         let allowed = row.policy.max_attempts();
-        let counted = self.rows.entry(row.id).or_insert(Counted { attempt: 0, allowed });
-        let expected = (counted.attempt + 1).min(allowed + 1);
-        counted.attempt = expected;
+        let count = self.rows.entry(row.id).or_insert(AttemptCount { attempt: 0, allowed });
+        let expected = (count.attempt + 1).min(allowed + 1);
+        count.attempt = expected;
         if row.attempt != expected {
             return Err(format!("{} is claimed for attempt {}, expected {expected}", row.id, row.attempt));
         }
@@ -47,15 +47,15 @@ impl Checker for Attempts {
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let id = settlement.claim.delivery;
-                    let Some(counted) = self.rows.get_mut(&id) else { continue };
+                    let Some(count) = self.rows.get_mut(&id) else { continue };
                     match &settlement.verdict {
-                        Verdict::Deferred { .. } => counted.attempt -= 1,
-                        Verdict::Retry { .. } if counted.attempt >= counted.allowed => {
-                            return Err(format!("{id} is tried again after {} attempts", counted.attempt));
+                        Verdict::Deferred { .. } => count.attempt -= 1,
+                        Verdict::Retry { .. } if count.attempt >= count.allowed => {
+                            return Err(format!("{id} is tried again after {} attempts", count.attempt));
                         }
                         Verdict::Dead { reason: DeadReason::AttemptsExhausted, attempts, failed, .. } => {
-                            if *attempts != counted.allowed || counted.attempt < counted.allowed {
-                                return Err(format!("{id} died after {attempts} attempts of {}", counted.allowed));
+                            if *attempts != count.allowed || count.attempt < count.allowed {
+                                return Err(format!("{id} died after {attempts} attempts of {}", count.allowed));
                             }
                             probes.sometimes(Probe::Exhausted, failed.is_some());
                             probes.sometimes(Probe::LostAtLastAttempt, failed.is_none());
@@ -65,10 +65,10 @@ impl Checker for Attempts {
                 }
                 match reply {
                     Reply::Exchange(ExchangeReply { claimed, .. }) => {
-                        claimed.iter().try_for_each(|row| self.claimed(row))
+                        claimed.iter().try_for_each(|row| self.check_claim(row))
                     }
-                    Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. }) => {
-                        begun.iter().try_for_each(|row| self.claimed(row))
+                    Reply::BeginCalls(BeginCallsReply { deliveries, .. }) => {
+                        deliveries.iter().try_for_each(|row| self.check_claim(row))
                     }
                     _ => Ok(()),
                 }
@@ -79,9 +79,12 @@ impl Checker for Attempts {
             Observation::RunEnded => {
                 for letter in snapshot.store.letters_after(tidegate_core::DeadLetterId(i64::MIN)) {
                     let denied = letter.failed.iter().filter(|one| one.error == ExecError::PrincipalDenied).count();
-                    let told = letter.failed.len();
-                    if letter.reason != DeadReason::PrincipalDenied && told != letter.attempts as usize {
-                        return Err(format!("letter {} lists {told} attempts of {}", letter.id, letter.attempts));
+                    let failed_count = letter.failed.len();
+                    if letter.reason != DeadReason::PrincipalDenied && failed_count != letter.attempts as usize {
+                        return Err(format!(
+                            "letter {} lists {failed_count} attempts of {}",
+                            letter.id, letter.attempts
+                        ));
                     }
                     probes.sometimes(Probe::PrincipalDenied, denied > 0);
                 }

@@ -13,7 +13,7 @@ use tidegate_core::{
 #[derive(Default)]
 pub(super) struct Backoff {
     rows: BTreeMap<DeliveryId, (u32, RetryPolicySpec)>,
-    wishes: BTreeMap<Claim, Option<Micros>>,
+    requested_delays: BTreeMap<Claim, Option<Micros>>,
     due: BTreeMap<DeliveryId, Timestamp>,
 }
 
@@ -30,24 +30,24 @@ fn range(attempt: u32, policy: &RetryPolicySpec) -> (u64, u64) {
 }
 
 impl Backoff {
-    fn retried(&self, settlement: &Settlement, delay: Micros, probes: &mut Probes) -> Result<(), String> {
+    fn check_retry(&self, settlement: &Settlement, delay: Micros, probes: &mut Probes) -> Result<(), String> {
         let id = settlement.claim.delivery;
         let Some((attempt, policy)) = self.rows.get(&id) else { return Ok(()) };
         let (low, high) = range(*attempt, policy);
-        let wish = self.wishes.get(&settlement.claim).copied().flatten().unwrap_or_default().0;
-        probes.sometimes(Probe::RetryAfter, wish > high);
-        if !(low.max(wish)..=high.max(wish)).contains(&delay.0) {
+        let requested = self.requested_delays.get(&settlement.claim).copied().flatten().unwrap_or_default().0;
+        probes.sometimes(Probe::RetryAfter, requested > high);
+        if !(low.max(requested)..=high.max(requested)).contains(&delay.0) {
             let what = format!("{id} waits {} µs after attempt {attempt}", delay.0);
-            return Err(format!("{what}; the policy allows {low} to {high}, the handler requested {wish}"));
+            return Err(format!("{what}; the policy allows {low} to {high}, the handler requested {requested}"));
         }
         // With a maximum age, the longest delays become dead letters instead.
-        if wish < low && high > low && policy.max_age_ms.is_none() {
+        if requested < low && high > low && policy.max_age_ms.is_none() {
             probes.drawn(((delay.0 - low) * 10 / (high - low + 1)) as usize);
         }
         Ok(())
     }
 
-    fn claimed(&mut self, row: &Delivery, now: Timestamp) -> Result<(), String> {
+    fn check_claim(&mut self, row: &Delivery, now: Timestamp) -> Result<(), String> {
         self.rows.insert(row.id, (row.attempt, row.policy.into()));
         match self.due.remove(&row.id) {
             Some(due) if due > now => Err(format!("{} is claimed before it is due", row.id)),
@@ -69,7 +69,7 @@ impl Checker for Backoff {
     ) -> Result<(), String> {
         match observation {
             Observation::ExecutionEnded { claim, outcome: Some(Outcome::Failed(failure)), .. } => {
-                self.wishes.insert(*claim, failure.retry_after);
+                self.requested_delays.insert(*claim, failure.retry_after);
                 Ok(())
             }
             Observation::StoreApplied { request, reply, .. } => {
@@ -78,7 +78,7 @@ impl Checker for Backoff {
                     let id = settlement.claim.delivery;
                     let delay = match &settlement.verdict {
                         Verdict::Retry { delay, .. } => {
-                            self.retried(settlement, *delay, probes)?;
+                            self.check_retry(settlement, *delay, probes)?;
                             *delay
                         }
                         Verdict::Deferred { delay } => *delay,
@@ -94,7 +94,7 @@ impl Checker for Backoff {
                 }
                 match reply {
                     Reply::Exchange(ExchangeReply { claimed, .. }) => {
-                        claimed.iter().try_for_each(|row| self.claimed(row, now))
+                        claimed.iter().try_for_each(|row| self.check_claim(row, now))
                     }
                     _ => Ok(()),
                 }

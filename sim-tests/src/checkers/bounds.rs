@@ -10,27 +10,27 @@ pub(crate) const STEPS_MAX: u32 = 20_000;
 /// The most store calls of a daemon in one simulated second. More means that it repeats a request.
 const CALLS_PER_SECOND: u64 = 1_000;
 /// The most idle periods of a daemon in one simulated second. More means that a timer does nothing.
-const RESTS_PER_SECOND: u64 = 5_000;
+const IDLE_PERIODS_PER_SECOND: u64 = 5_000;
 
 #[derive(Default)]
 pub(super) struct Bounds {
     calls: BTreeMap<Life, PerSecond>,
-    rests: BTreeMap<Life, PerSecond>,
+    idle_periods: BTreeMap<Life, PerSecond>,
 }
 
 /// A count within the current second.
 #[derive(Default)]
 struct PerSecond {
     second: u64,
-    times: u64,
+    count: u64,
 }
 
 impl PerSecond {
-    fn once_more(&mut self, now: u64) -> u64 {
+    fn increment(&mut self, now: u64) -> u64 {
         let second = now / 1_000_000;
-        self.times = if self.second == second { self.times + 1 } else { 1 };
+        self.count = if self.second == second { self.count + 1 } else { 1 };
         self.second = second;
-        self.times
+        self.count
     }
 }
 
@@ -47,7 +47,7 @@ impl Checker for Bounds {
     ) -> Result<(), String> {
         match observation {
             Observation::StoreCalled { of, .. } => {
-                let calls = self.calls.entry(*of).or_default().once_more(snapshot.now);
+                let calls = self.calls.entry(*of).or_default().increment(snapshot.now);
                 if calls > CALLS_PER_SECOND {
                     return Err(format!("daemon {} calls the store {calls} times in a second", of.daemon));
                 }
@@ -56,7 +56,7 @@ impl Checker for Bounds {
                 if wake_at.is_some_and(|at| at <= *now) {
                     return Err(format!("daemon {} sets a timer in the past", of.daemon));
                 }
-                if self.rests.entry(*of).or_default().once_more(snapshot.now) > RESTS_PER_SECOND {
+                if self.idle_periods.entry(*of).or_default().increment(snapshot.now) > IDLE_PERIODS_PER_SECOND {
                     return Err(format!("daemon {} wakes repeatedly and does nothing", of.daemon));
                 }
                 if *steps >= STEPS_MAX {

@@ -1,5 +1,5 @@
-//! A call is accepted once, waits at most `sync_wait_max`, is rejected only with the reason it is
-//! given, and is counted while it waits. A shutdown within its grace time leaves no caller waiting.
+//! A call is accepted once, waits at most `sync_wait_ms_max`, is refused only for the reason in its
+//! reply, and is counted while it waits. A shutdown within its grace time leaves no caller waiting.
 
 use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::app::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT};
@@ -22,20 +22,20 @@ struct LifeState {
     /// Callers that have a permit while their rows are written, with their deadlines.
     beginning: BTreeMap<OpId, Vec<(InboxId, Mono)>>,
     /// Callers whose rows are written and that have no reply yet.
-    owed: BTreeSet<InboxId>,
-    gone: BTreeSet<InboxId>,
+    without_reply: BTreeSet<InboxId>,
+    hung_up: BTreeSet<InboxId>,
     /// Callers whose execution runs again after a conflict; their wait starts again.
     conflicted: BTreeSet<InboxId>,
     /// Callers whose chain is too deep.
-    deep: BTreeSet<InboxId>,
+    too_deep: BTreeSet<InboxId>,
     /// Rows that wait to run again after a conflict.
-    again: BTreeSet<DeliveryId>,
-    /// `since`: the arrival of each call that is not executed yet. `started`: executions reported
-    /// since the last idle period, with the reported wait in microseconds.
-    since: BTreeMap<InboxId, Mono>,
-    started: Vec<(InboxId, u64)>,
+    reruns: BTreeSet<DeliveryId>,
+    /// The arrival of each call that is not executed yet.
+    arrivals: BTreeMap<InboxId, Mono>,
+    /// Executions reported since the last idle period, with the reported wait in microseconds.
+    starts: Vec<(InboxId, u64)>,
     /// The caller that arrived since the last idle period.
-    arrived: Option<InboxId>,
+    last_arrival: Option<InboxId>,
     shutdown_at: Option<Mono>,
 }
 
@@ -44,15 +44,15 @@ impl LifeState {
         self.waiting.contains_key(&inbox) || self.beginning.values().flatten().any(|(one, _)| *one == inbox)
     }
 
-    fn called(&mut self, inbox: InboxId, depth: u32, disposition: Disposition, now: Mono) -> Result<(), String> {
+    fn check_call(&mut self, inbox: InboxId, depth: u32, disposition: Disposition, now: Mono) -> Result<(), String> {
         match (disposition, self.is_known(inbox)) {
             (Disposition::Rejected, true) => Ok(()),
             (Disposition::Accepted, false) => {
                 self.waiting.insert(inbox, now.plus(SYNC_WAIT));
-                self.since.insert(inbox, now);
-                self.arrived = Some(inbox);
+                self.arrivals.insert(inbox, now);
+                self.last_arrival = Some(inbox);
                 if depth > MAX_DEPTH {
-                    self.deep.insert(inbox);
+                    self.too_deep.insert(inbox);
                 }
                 Ok(())
             }
@@ -60,13 +60,13 @@ impl LifeState {
         }
     }
 
-    fn begins(&mut self, op: OpId, callers: impl Iterator<Item = InboxId>) -> Result<(), String> {
+    fn check_beginning(&mut self, op: OpId, callers: impl Iterator<Item = InboxId>) -> Result<(), String> {
         let mut begun = Vec::new();
         for inbox in callers {
             if self.shutdown_at.is_some() {
                 return Err(format!("the call of caller {} begins after the shutdown request", inbox.seq));
             }
-            if self.deep.contains(&inbox) {
+            if self.too_deep.contains(&inbox) {
                 return Err(format!("the call of caller {} begins although its chain is too deep", inbox.seq));
             }
             let until = self.waiting.remove(&inbox);
@@ -76,68 +76,73 @@ impl LifeState {
         Ok(())
     }
 
-    fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
+    fn record_answer(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
         let Some(callers) = self.beginning.remove(&op) else { return };
         match result {
-            // They keep their places in the queue.
+            // The callers keep their places in the queue.
             Err(error) if error.fate == Fate::NotApplied => self.waiting.extend(callers),
-            Ok(Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
-                let told_nothing =
-                    begun.iter().filter_map(|row| row.reply_to).filter(|inbox| !self.gone.contains(inbox));
-                self.owed.extend(told_nothing);
+            Ok(Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
+                let unanswered =
+                    deliveries.iter().filter_map(|row| row.reply_to).filter(|inbox| !self.hung_up.contains(inbox));
+                self.without_reply.extend(unanswered);
             }
             _ => {}
         }
     }
 
-    fn refused(&mut self, inbox: InboxId, failure: Option<&Failure>, waited: u64) -> Result<(), String> {
-        let is_turned_away = self.waiting.remove(&inbox).is_some() && self.shutdown_at.is_none();
+    fn check_refusal(&mut self, inbox: InboxId, failure: Option<&Failure>, waited: u64) -> Result<(), String> {
+        let is_refused_in_queue = self.waiting.remove(&inbox).is_some() && self.shutdown_at.is_none();
         let Some(failure) = failure else { return Ok(()) };
-        let is_deep = self.deep.contains(&inbox);
-        if is_deep != (failure.error == ExecError::LoopRefused) {
-            return Err(format!("caller {} gets {:?}, too deep: {is_deep}", inbox.seq, failure.error));
+        let is_too_deep = self.too_deep.contains(&inbox);
+        if is_too_deep != (failure.error == ExecError::LoopRefused) {
+            return Err(format!("caller {} gets {:?}, too deep: {is_too_deep}", inbox.seq, failure.error));
         }
-        if is_turned_away && failure.error == ExecError::Overloaded {
-            let says_how_long = waited < SYNC_WAIT.0 || failure.message.contains(&format!(" {} ms", waited / 1_000));
-            if failure.retry_after.is_none() || !says_how_long {
+        if is_refused_in_queue && failure.error == ExecError::Overloaded {
+            let names_the_wait = waited < SYNC_WAIT.0 || failure.message.contains(&format!(" {} ms", waited / 1_000));
+            if failure.retry_after.is_none() || !names_the_wait {
                 return Err(format!("caller {} gets {failure:?} after {waited} µs", inbox.seq));
             }
         }
         let others = self.waiting.len() as u32;
-        if is_turned_away && !is_deep && waited < SYNC_WAIT.0 && others < SYNC_QUEUE_MAX {
+        if is_refused_in_queue && !is_too_deep && waited < SYNC_WAIT.0 && others < SYNC_QUEUE_MAX {
             return Err(format!("caller {} is refused after {waited} µs while {others} others wait", inbox.seq));
         }
         Ok(())
     }
 
-    fn rests(&mut self, view: &View, now: Mono, wake_at: Option<Mono>) -> Result<(), String> {
+    fn check_idle(&mut self, view: &View, now: Mono, wake_at: Option<Mono>) -> Result<(), String> {
         if let Some(until) = self.waiting.values().min()
             && (*until <= now || wake_at.is_none_or(|at| at > *until))
         {
             return Err(format!("is idle at {now:?} until {wake_at:?}, but a caller waits until {until:?}"));
         }
-        for (inbox, waited) in self.started.drain(..) {
-            let since = self.since.get(&inbox).copied().filter(|_| !self.conflicted.contains(&inbox));
+        for (inbox, waited) in self.starts.drain(..) {
+            let since = self.arrivals.get(&inbox).copied().filter(|_| !self.conflicted.contains(&inbox));
             if let Some(since) = since.filter(|since| now.since(*since).0 != waited) {
                 return Err(format!("caller {} waits since {since:?}; the reported wait is {waited} µs", inbox.seq));
             }
         }
         let waiting = self.waiting.len() as u32;
-        let has_come = self.arrived.take().is_some_and(|inbox| self.waiting.contains_key(&inbox));
-        if has_come && waiting > SYNC_QUEUE_MAX {
+        let has_queued_arrival = self.last_arrival.take().is_some_and(|inbox| self.waiting.contains_key(&inbox));
+        if has_queued_arrival && waiting > SYNC_QUEUE_MAX {
             return Err(format!("{waiting} callers wait, the limit is {SYNC_QUEUE_MAX}"));
         }
-        let again = self.again.len() as u32;
-        if !(waiting..=waiting + again).contains(&view.calls_waiting) {
-            return Err(format!("shows {} waiting callers; {waiting} wait and {again} run again", view.calls_waiting));
+        let reruns = self.reruns.len() as u32;
+        if !(waiting..=waiting + reruns).contains(&view.calls_waiting) {
+            return Err(format!("shows {} waiting callers; {waiting} wait and {reruns} run again", view.calls_waiting));
         }
         Ok(())
     }
 
-    fn stops(&self, now: Mono) -> Result<(), String> {
+    fn check_stop(&self, now: Mono) -> Result<(), String> {
         let begun = self.beginning.values().flatten().map(|(inbox, _)| inbox);
-        let left =
-            self.waiting.keys().chain(begun).chain(&self.owed).filter(|inbox| !self.gone.contains(inbox)).count();
+        let left = self
+            .waiting
+            .keys()
+            .chain(begun)
+            .chain(&self.without_reply)
+            .filter(|inbox| !self.hung_up.contains(inbox))
+            .count();
         match self.shutdown_at.filter(|at| left > 0 && now < at.plus(SHUTDOWN)) {
             Some(at) => {
                 Err(format!("stops {} µs after the shutdown request while {left} callers wait", now.since(at).0))
@@ -164,10 +169,10 @@ impl Checker for Callers {
                 of: life, input: InputKind::Call { inbox, depth }, disposition, now, ..
             } => {
                 probes.sometimes(Probe::CalledTwice, *disposition == Disposition::Rejected);
-                self.of(*life).called(*inbox, *depth, *disposition, *now)
+                self.of(*life).check_call(*inbox, *depth, *disposition, *now)
             }
             Observation::InputHandled { of: life, input: InputKind::HangUp(inbox), .. } => {
-                self.of(*life).gone.insert(*inbox);
+                self.of(*life).hung_up.insert(*inbox);
                 Ok(())
             }
             Observation::InputHandled { of: life, input: InputKind::Shutdown, now, .. } => {
@@ -175,37 +180,37 @@ impl Checker for Callers {
                 Ok(())
             }
             Observation::StoreCalled { of: life, op: Some(op), request: Request::BeginCalls { calls, .. } } => {
-                self.of(*life).begins(*op, calls.iter().map(|call| call.inbox))
+                self.of(*life).check_beginning(*op, calls.iter().map(|call| call.inbox))
             }
             Observation::StoreAnswered { of: life, op, result, accepted: true } => {
-                self.of(*life).answered(*op, result);
+                self.of(*life).record_answer(*op, result);
                 Ok(())
             }
             Observation::Fact { of: life, fact: Fact::CallRefused { call, failure, waited } } => {
-                self.of(*life).refused(call.inbox, failure.as_ref(), waited.0)
+                self.of(*life).check_refusal(call.inbox, failure.as_ref(), waited.0)
             }
             Observation::Fact { of: life, fact: Fact::EffectsConflicted { delivery, .. } }
                 if delivery.reply_to.is_some() =>
             {
                 let state = self.of(*life);
-                state.again.insert(delivery.id);
+                state.reruns.insert(delivery.id);
                 state.conflicted.extend(delivery.reply_to);
                 Ok(())
             }
             Observation::Fact { of: life, fact: Fact::ExecutionStarted { delivery, waited } } => {
-                self.of(*life).started.extend(delivery.reply_to.map(|inbox| (inbox, waited.0)));
+                self.of(*life).starts.extend(delivery.reply_to.map(|inbox| (inbox, waited.0)));
                 Ok(())
             }
             Observation::ExecutionStarted { of: life, delivery, .. } => {
-                self.of(*life).again.remove(&delivery.id);
+                self.of(*life).reruns.remove(&delivery.id);
                 Ok(())
             }
             Observation::ReplyHandedOver { of: life, inbox, .. } => {
-                self.of(*life).owed.remove(inbox);
+                self.of(*life).without_reply.remove(inbox);
                 Ok(())
             }
-            Observation::Idle { of: life, view, now, wake_at, .. } => self.of(*life).rests(view, *now, *wake_at),
-            Observation::Stopped { of: life, now } => self.of(*life).stops(*now),
+            Observation::Idle { of: life, view, now, wake_at, .. } => self.of(*life).check_idle(view, *now, *wake_at),
+            Observation::Stopped { of: life, now } => self.of(*life).check_stop(*now),
             Observation::LifeEnded { of: life } => {
                 self.lives.remove(life);
                 Ok(())

@@ -15,25 +15,25 @@ use tidegate_core::{
 #[derive(Default)]
 pub(super) struct Calls {
     /// The written row of each caller.
-    begun: BTreeMap<InboxId, DeliveryId>,
-    told: BTreeSet<InboxId>,
+    rows: BTreeMap<InboxId, DeliveryId>,
+    callers_with_reply: BTreeSet<InboxId>,
     replied: BTreeSet<DeliveryId>,
-    executed: BTreeSet<DeliveryId>,
+    successes: BTreeSet<DeliveryId>,
     executions: BTreeMap<DeliveryId, u32>,
     conflicts: BTreeMap<DeliveryId, u32>,
     /// Claims whose handler has ended, and whether its reply can be sent.
-    answered: BTreeMap<Claim, bool>,
+    sendable_replies: BTreeMap<Claim, bool>,
     /// Claims whose outcome is stored. A later outcome of an earlier execution changes nothing.
-    kept: BTreeSet<Claim>,
+    stored_outcomes: BTreeSet<Claim>,
     /// Invocations, which may return nothing.
-    invoked: BTreeSet<DeliveryId>,
+    invocations: BTreeSet<DeliveryId>,
 }
 
 impl Calls {
-    fn executes(&mut self, delivery: &Delivery) -> Result<(), String> {
+    fn check_execution(&mut self, delivery: &Delivery) -> Result<(), String> {
         let Kind::Sync(_) = delivery.kind() else { return Ok(()) };
         if delivery.event.event_type.as_str() == "invoke" {
-            self.invoked.insert(delivery.id);
+            self.invocations.insert(delivery.id);
         }
         let times = self.executions.entry(delivery.id).or_default();
         *times += 1;
@@ -44,16 +44,16 @@ impl Calls {
         Ok(())
     }
 
-    fn replied(&mut self, inbox: InboxId, reply: &SyncReply, delivered: bool) -> Result<(), String> {
-        if !self.told.insert(inbox) {
+    fn check_reply(&mut self, inbox: InboxId, reply: &SyncReply, delivered: bool) -> Result<(), String> {
+        if !self.callers_with_reply.insert(inbox) {
             return Err(format!("caller {} gets two replies", inbox.seq));
         }
         match reply.execution {
             Some(execution) => {
-                if reply.result.is_ok() && !self.executed.contains(&execution.delivery) {
+                if reply.result.is_ok() && !self.successes.contains(&execution.delivery) {
                     return Err(format!("caller {} gets a success that was not applied", inbox.seq));
                 }
-                if delivered && self.begun.get(&inbox) == Some(&execution.delivery) {
+                if delivered && self.rows.get(&inbox) == Some(&execution.delivery) {
                     self.replied.insert(execution.delivery);
                 }
             }
@@ -65,23 +65,23 @@ impl Calls {
         Ok(())
     }
 
-    fn settled(&mut self, settlement: &Settlement, probes: &mut Probes) -> Result<(), String> {
+    fn check_settlement(&mut self, settlement: &Settlement, probes: &mut Probes) -> Result<(), String> {
         let id = settlement.claim.delivery;
         if let Verdict::Executed { outcome, .. } = &settlement.verdict
-            && self.kept.insert(settlement.claim)
-            && let Some(can_be_sent) = self.answered.get(&settlement.claim)
+            && self.stored_outcomes.insert(settlement.claim)
+            && let Some(can_be_sent) = self.sendable_replies.get(&settlement.claim)
             && *can_be_sent == (outcome.error == Some(ExecError::InvalidReply))
         {
             return Err(format!("call {id} ends with {outcome:?}, its reply can be sent: {can_be_sent}"));
         }
         match &settlement.verdict {
-            Verdict::Executed { outcome, .. } if outcome.error.is_none() => _ = self.executed.insert(id),
+            Verdict::Executed { outcome, .. } if outcome.error.is_none() => _ = self.successes.insert(id),
             Verdict::Abandoned { cause } => {
                 probes.sometimes(Probe::AbandonedGone, *cause == AbandonCause::CallerGone);
                 probes.sometimes(Probe::AbandonedNode, *cause == AbandonCause::NodeLost);
             }
             Verdict::Executed { .. } | Verdict::Replied => {}
-            other if self.begun.values().any(|begun| *begun == id) => {
+            other if self.rows.values().any(|row| *row == id) => {
                 return Err(format!("call {id} ends as {}", other.name()));
             }
             _ => {}
@@ -89,8 +89,8 @@ impl Calls {
         Ok(())
     }
 
-    fn run_ended(&self, snapshot: &Snapshot<'_>) -> Result<(), String> {
-        for (inbox, row) in &self.begun {
+    fn check_ends(&self, snapshot: &Snapshot<'_>) -> Result<(), String> {
+        for (inbox, row) in &self.rows {
             let abandoned = snapshot.store.abandoned().iter().filter(|one| one.delivery == *row).count();
             let replied = self.replied.contains(row);
             if abandoned > 1 || (abandoned == 0 && !replied) {
@@ -98,7 +98,7 @@ impl Calls {
                 return Err(format!("call {row} of caller {caller}: abandoned {abandoned} times, replied {replied}"));
             }
         }
-        let is_begun = |id: DeliveryId| self.begun.values().any(|row| *row == id);
+        let is_begun = |id: DeliveryId| self.rows.values().any(|row| *row == id);
         match snapshot.store.abandoned().iter().find(|one| !is_begun(one.delivery)) {
             Some(one) => Err(format!("{} was abandoned and never began", one.delivery)),
             None => Ok(()),
@@ -120,10 +120,10 @@ impl Checker for Calls {
         match observation {
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
-                    self.settled(settlement, probes)?;
+                    self.check_settlement(settlement, probes)?;
                 }
-                if let Reply::BeginCalls(BeginCallsReply { deliveries: begun, repeated, .. }) = reply {
-                    self.begun.extend(begun.iter().filter_map(|row| Some((row.reply_to?, row.id))));
+                if let Reply::BeginCalls(BeginCallsReply { deliveries, repeated, .. }) = reply {
+                    self.rows.extend(deliveries.iter().filter_map(|row| Some((row.reply_to?, row.id))));
                     probes.sometimes(Probe::CallRepeated, !repeated.is_empty());
                 }
                 Ok(())
@@ -137,21 +137,21 @@ impl Checker for Calls {
                 probes.sometimes(Probe::HungUpBefore, failure.is_none());
                 Ok(())
             }
-            Observation::ExecutionStarted { delivery, .. } => self.executes(delivery),
+            Observation::ExecutionStarted { delivery, .. } => self.check_execution(delivery),
             Observation::ExecutionEnded { claim, outcome: Some(Outcome::Succeeded { reply, .. }), .. } => {
-                let may_be_silent = reply.is_none() && self.invoked.contains(&claim.delivery);
-                self.answered.insert(*claim, may_be_silent || can_be_sent(reply.as_ref()));
+                let may_be_silent = reply.is_none() && self.invocations.contains(&claim.delivery);
+                self.sendable_replies.insert(*claim, may_be_silent || can_be_sent(reply.as_ref()));
                 Ok(())
             }
             Observation::ExecutionEnded { claim, .. } => {
-                self.answered.remove(claim);
+                self.sendable_replies.remove(claim);
                 Ok(())
             }
             Observation::ReplyHandedOver { inbox, reply, delivered, .. } => {
                 probes.sometimes(Probe::HungUpAfter, !delivered && reply.execution.is_some());
-                self.replied(*inbox, reply, *delivered)
+                self.check_reply(*inbox, reply, *delivered)
             }
-            Observation::RunEnded => self.run_ended(snapshot),
+            Observation::RunEnded => self.check_ends(snapshot),
             _ => Ok(()),
         }
     }

@@ -10,7 +10,7 @@ use tidegate_core::{
 /// The expected claim of each row, derived from the applied requests.
 #[derive(Default)]
 pub(super) struct Claims {
-    last: BTreeMap<DeliveryId, i64>,
+    last_lease: BTreeMap<DeliveryId, i64>,
     valid: BTreeMap<DeliveryId, Claim>,
 }
 
@@ -19,8 +19,8 @@ impl Claims {
         self.valid.get(&claim.delivery) == Some(&claim)
     }
 
-    fn claimed(&mut self, row: &Delivery) -> Result<(), String> {
-        let last = self.last.insert(row.id, row.lease.0).unwrap_or_default();
+    fn check_claim(&mut self, row: &Delivery) -> Result<(), String> {
+        let last = self.last_lease.insert(row.id, row.lease.0).unwrap_or_default();
         if row.lease.0 != last + 1 {
             return Err(format!("{} is claimed with lease {} after {last}", row.id, row.lease));
         }
@@ -28,7 +28,12 @@ impl Claims {
         Ok(())
     }
 
-    fn settled(&mut self, settle: &[Settlement], fenced: &[Claim], conflicted: &[Claim]) -> Result<(), String> {
+    fn check_settlements(
+        &mut self,
+        settle: &[Settlement],
+        fenced: &[Claim],
+        conflicted: &[Claim],
+    ) -> Result<(), String> {
         for Settlement { claim, verdict } in settle {
             if self.is_valid(*claim) == fenced.contains(claim) {
                 let (is, was) = if fenced.contains(claim) { ("valid", "fenced") } else { ("not valid", "applied") };
@@ -54,8 +59,8 @@ impl Checker for Claims {
                     Request::Exchange { settle, .. },
                     Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }),
                 ) => {
-                    self.settled(settle, fenced, conflicted)?;
-                    claimed.iter().try_for_each(|row| self.claimed(row))
+                    self.check_settlements(settle, fenced, conflicted)?;
+                    claimed.iter().try_for_each(|row| self.check_claim(row))
                 }
                 (Request::Renew { held, .. }, Reply::Renew(RenewReply { fenced, .. })) => {
                     probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
@@ -64,8 +69,8 @@ impl Checker for Claims {
                         None => Ok(()),
                     }
                 }
-                (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
-                    begun.iter().try_for_each(|row| self.claimed(row))
+                (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
+                    deliveries.iter().try_for_each(|row| self.check_claim(row))
                 }
                 _ => Ok(()),
             },

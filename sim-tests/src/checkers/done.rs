@@ -9,11 +9,11 @@ use tidegate_core::{Claim, Effects, Outcome, Verdict};
 
 #[derive(Default)]
 pub(super) struct Done {
-    executed: BTreeSet<Claim>,
+    executed_claims: BTreeSet<Claim>,
     /// Sync claims whose execution was applied. Applying it again changes nothing.
-    applied: BTreeSet<Claim>,
+    applied_calls: BTreeSet<Claim>,
     /// The last success of each claim.
-    succeeded: BTreeMap<Claim, Effects>,
+    successes: BTreeMap<Claim, Effects>,
 }
 
 impl Checker for Done {
@@ -24,17 +24,17 @@ impl Checker for Done {
     fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, _: &mut Probes) -> Result<(), String> {
         match observation {
             Observation::ExecutionStarted { delivery, .. } => {
-                self.executed.insert(delivery.claim());
-                self.succeeded.remove(&delivery.claim());
+                self.executed_claims.insert(delivery.claim());
+                self.successes.remove(&delivery.claim());
             }
             Observation::ExecutionEnded { claim, outcome: Some(Outcome::Succeeded { effects, .. }), .. } => {
-                self.succeeded.insert(*claim, effects.clone());
+                self.successes.insert(*claim, effects.clone());
             }
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let claim = settlement.claim;
                     let is_call = matches!(settlement.verdict, Verdict::Executed { .. });
-                    if is_call && !self.applied.insert(claim) {
+                    if is_call && !self.applied_calls.insert(claim) {
                         continue;
                     }
                     let staged = match &settlement.verdict {
@@ -43,14 +43,14 @@ impl Checker for Done {
                         Verdict::Executed { effects, .. } if !effects.is_empty() => {
                             return Err(format!("{claim} failed, and its effects were applied"));
                         }
-                        Verdict::Retry { .. } if !self.executed.contains(&claim) => {
+                        Verdict::Retry { .. } if !self.executed_claims.contains(&claim) => {
                             return Err(format!("{claim} failed without being executed"));
                         }
                         Verdict::Retry { .. } => None,
                         _ => None,
                     };
                     if let Some(effects) = staged
-                        && self.succeeded.get(&claim) != Some(effects)
+                        && self.successes.get(&claim) != Some(effects)
                     {
                         return Err(format!("{claim} is {} without a matching success", settlement.verdict.name()));
                     }

@@ -15,13 +15,13 @@ pub(super) struct Expiry {
     held: BTreeMap<DeliveryId, (Life, u64)>,
     succeeded: BTreeSet<DeliveryId>,
     released: BTreeSet<DeliveryId>,
-    clock_jumped: u64,
+    last_clock_jump: u64,
     last_store: i64,
     last_now: u64,
 }
 
 impl Expiry {
-    fn claimed(
+    fn check_claim(
         &mut self,
         of: Life,
         row: &Delivery,
@@ -38,18 +38,18 @@ impl Expiry {
         probes.sometimes(Probe::RanTwice, self.succeeded.contains(&row.id));
         let trouble = snapshot.trouble[holder.daemon];
         let is_dead = trouble.life != holder.life || !trouble.is_alive;
-        if is_dead || trouble.until >= since || self.clock_jumped >= since {
+        if is_dead || trouble.until >= since || self.last_clock_jump >= since {
             return Ok(());
         }
         Err(format!("the lease of {} expired at daemon {}, which was healthy", row.id, holder.daemon))
     }
 
     /// A claim whose answer took long may be reported lost. A claim with a valid lease may not.
-    fn lost(&self, of: Life, delivery: &Delivery, snapshot: &Snapshot<'_>) -> Result<(), String> {
+    fn check_lost_lease(&self, of: Life, delivery: &Delivery, snapshot: &Snapshot<'_>) -> Result<(), String> {
         let since = self.held.get(&delivery.id).map_or(0, |(_, since)| *since);
         let row = snapshot.store.row(delivery.id).filter(|row| row.lease == delivery.lease);
         let holds = row.is_some_and(|row| row.lease_until > snapshot.store.now());
-        if holds && snapshot.trouble[of.daemon].until < since && self.clock_jumped < since {
+        if holds && snapshot.trouble[of.daemon].until < since && self.last_clock_jump < since {
             return Err(format!("{} is reported lost, but its lease is valid", delivery.claim()));
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Expiry {
     fn watch_clock(&mut self, snapshot: &Snapshot<'_>) {
         let (store, now) = (snapshot.store.now().0, snapshot.now);
         if store - self.last_store != (now - self.last_now) as i64 {
-            self.clock_jumped = now;
+            self.last_clock_jump = now;
         }
         (self.last_store, self.last_now) = (store, now);
     }
@@ -89,10 +89,10 @@ impl Checker for Expiry {
                 }
                 match (request, reply) {
                     (Request::Exchange { .. }, Reply::Exchange(ExchangeReply { claimed, .. })) => {
-                        claimed.iter().try_for_each(|row| self.claimed(*of, row, snapshot, probes))
+                        claimed.iter().try_for_each(|row| self.check_claim(*of, row, snapshot, probes))
                     }
-                    (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
-                        self.held.extend(begun.iter().map(|row| (row.id, (*of, snapshot.now))));
+                    (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
+                        self.held.extend(deliveries.iter().map(|row| (row.id, (*of, snapshot.now))));
                         Ok(())
                     }
                     _ => Ok(()),
@@ -106,7 +106,9 @@ impl Checker for Expiry {
                 self.succeeded.insert(*delivery);
                 Ok(())
             }
-            Observation::Fact { of, fact: Fact::LeaseLost { delivery } } => self.lost(*of, delivery, snapshot),
+            Observation::Fact { of, fact: Fact::LeaseLost { delivery } } => {
+                self.check_lost_lease(*of, delivery, snapshot)
+            }
             _ => Ok(()),
         }
     }

@@ -17,7 +17,7 @@ pub(super) struct Facts {
 
 #[derive(Default)]
 struct LifeState {
-    settles: BTreeMap<OpId, Vec<Claim>>,
+    settlements: BTreeMap<OpId, Vec<Claim>>,
     /// Settlements that were sent and whose fate is unknown.
     resent: BTreeSet<Claim>,
     conflicts: BTreeMap<Claim, u32>,
@@ -26,12 +26,12 @@ struct LifeState {
     failed_at: Option<Mono>,
     recovered_after: Option<Micros>,
     /// The facts that are still to be reported, in order.
-    owed: VecDeque<ExpectedFact>,
+    expected_facts: VecDeque<ExpectedFact>,
     /// The longest delay reported since the last idle period, and the time until which no call may
     /// be made.
-    waits: Micros,
-    waits_until: Mono,
-    has_asked: bool,
+    longest_delay: Micros,
+    no_call_until: Mono,
+    has_called: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -43,35 +43,36 @@ enum ExpectedFact {
 }
 
 impl LifeState {
-    fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
-        let settles = self.settles.remove(&op).unwrap_or_default();
+    fn record_answer(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
+        let settlements = self.settlements.remove(&op).unwrap_or_default();
         match result {
             Ok(reply) => {
                 if self.failures > 0 {
-                    self.owed.push_back(ExpectedFact::Recovered { failures: std::mem::take(&mut self.failures) });
+                    self.expected_facts
+                        .push_back(ExpectedFact::Recovered { failures: std::mem::take(&mut self.failures) });
                 }
                 if let Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }) = reply {
                     // Later settlements of these claims are sent for the first time.
-                    let answered = settles.iter().filter(|claim| !fenced.contains(claim));
+                    let answered = settlements.iter().filter(|claim| !fenced.contains(claim));
                     answered.for_each(|claim| _ = self.resent.remove(claim));
-                    let settled = (settles.len() - fenced.len() - conflicted.len()) as u32;
-                    self.owed.push_back(ExpectedFact::Exchanged { settled, claimed: claimed.len() as u32 });
+                    let settled = (settlements.len() - fenced.len() - conflicted.len()) as u32;
+                    self.expected_facts.push_back(ExpectedFact::Exchanged { settled, claimed: claimed.len() as u32 });
                 }
             }
             Err(error) => {
                 if error.fate == Fate::Unknown {
-                    self.resent.extend(settles);
+                    self.resent.extend(settlements);
                 }
                 self.failures += 1;
                 let first = if error.kind == StoreErrorKind::Contention { 2_000 } else { 50_000 };
                 let wait = (first << (self.failures - 1).min(16)).min(WAIT_MAX);
-                self.owed.push_back(ExpectedFact::Failed { failures: self.failures, wait });
+                self.expected_facts.push_back(ExpectedFact::Failed { failures: self.failures, wait });
             }
         }
     }
 
-    fn told(&mut self, fact: &Fact, probes: &mut Probes) -> Result<(), String> {
-        let told = match fact {
+    fn check_fact(&mut self, fact: &Fact, probes: &mut Probes) -> Result<(), String> {
+        let reported = match fact {
             Fact::ExchangeAnswered { settled, claimed, .. } => {
                 ExpectedFact::Exchanged { settled: *settled, claimed: *claimed }
             }
@@ -81,47 +82,48 @@ impl LifeState {
                 ExpectedFact::Recovered { failures: *failures }
             }
             Fact::StoreFailed { failures, retry_in, .. } => {
-                self.waits = self.waits.max(*retry_in);
-                return match self.owed.pop_front() {
+                self.longest_delay = self.longest_delay.max(*retry_in);
+                return match self.expected_facts.pop_front() {
                     Some(ExpectedFact::Failed { failures: times, wait })
                         if times == *failures && (wait / 2..=wait + wait / 2).contains(&retry_in.0) =>
                     {
                         probes.sometimes(Probe::WaitsLonger, retry_in.0 > wait + wait / 4);
                         Ok(())
                     }
-                    is => Err(format!(
-                        "{failures} store failures with a delay of {retry_in:?} are reported, expected {is:?}"
+                    expected => Err(format!(
+                        "{failures} store failures with a delay of {retry_in:?} are reported, expected {expected:?}"
                     )),
                 };
             }
             Fact::EffectsConflicted { delivery, times } => {
-                let is = self.conflicts.entry(delivery.claim()).or_default();
-                *is += 1;
-                return if is == times {
+                let count = self.conflicts.entry(delivery.claim()).or_default();
+                *count += 1;
+                return if count == times {
                     Ok(())
                 } else {
-                    Err(format!("{times} conflicts are reported, expected {is}"))
+                    Err(format!("{times} conflicts are reported, expected {count}"))
                 };
             }
             Fact::SettlementFenced { delivery, resent } => {
-                let is = self.resent.contains(&delivery.claim());
-                let what = format!("{} is reported fenced with resent: {resent}, expected {is}", delivery.claim());
-                return if is == *resent { Ok(()) } else { Err(what) };
+                let expected = self.resent.contains(&delivery.claim());
+                let what =
+                    format!("{} is reported fenced with resent: {resent}, expected {expected}", delivery.claim());
+                return if expected == *resent { Ok(()) } else { Err(what) };
             }
             _ => return Ok(()),
         };
-        match self.owed.pop_front() {
-            Some(is) if is == told => Ok(()),
-            is => Err(format!("{told:?} is reported, expected {is:?}")),
+        match self.expected_facts.pop_front() {
+            Some(expected) if expected == reported => Ok(()),
+            expected => Err(format!("{reported:?} is reported, expected {expected:?}")),
         }
     }
 
-    fn rests(&mut self, now: Mono) -> Result<(), String> {
-        if let Some(owed) = self.owed.front() {
-            return Err(format!("{owed:?} is not reported"));
+    fn check_idle(&mut self, now: Mono) -> Result<(), String> {
+        if let Some(expected) = self.expected_facts.front() {
+            return Err(format!("{expected:?} is not reported"));
         }
-        if std::mem::take(&mut self.has_asked) && now < self.waits_until {
-            return Err(format!("calls the store at {now:?} but must wait until {:?}", self.waits_until));
+        if std::mem::take(&mut self.has_called) && now < self.no_call_until {
+            return Err(format!("calls the store at {now:?} but must wait until {:?}", self.no_call_until));
         }
         if let Some(after) = self.recovered_after.take()
             && let Some(since) = self.failed_at.take()
@@ -132,7 +134,7 @@ impl LifeState {
         if self.failures > 0 {
             self.failed_at.get_or_insert(now);
         }
-        self.waits_until = self.waits_until.max(now.plus(std::mem::take(&mut self.waits)));
+        self.no_call_until = self.no_call_until.max(now.plus(std::mem::take(&mut self.longest_delay)));
         Ok(())
     }
 }
@@ -146,25 +148,25 @@ impl Checker for Facts {
         match observation {
             Observation::StoreCalled { of, op: Some(op), request } => {
                 let state = self.lives.entry(*of).or_default();
-                state.has_asked = true;
+                state.has_called = true;
                 if let Request::Exchange { settle, .. } = request {
-                    state.settles.insert(*op, settle.iter().map(|one| one.claim).collect());
+                    state.settlements.insert(*op, settle.iter().map(|one| one.claim).collect());
                 }
                 Ok(())
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
-                self.lives.entry(*of).or_default().answered(*op, result);
+                self.lives.entry(*of).or_default().record_answer(*op, result);
                 Ok(())
             }
             Observation::InlineClaim { of, claimed } => {
-                let owed = ExpectedFact::InlineClaim { claimed: claimed.len() as u32 };
-                self.lives.entry(*of).or_default().owed.push_back(owed);
+                let expected = ExpectedFact::InlineClaim { claimed: claimed.len() as u32 };
+                self.lives.entry(*of).or_default().expected_facts.push_back(expected);
                 Ok(())
             }
-            Observation::Fact { of, fact } => self.lives.entry(*of).or_default().told(fact, probes),
+            Observation::Fact { of, fact } => self.lives.entry(*of).or_default().check_fact(fact, probes),
             Observation::Idle { of, now, .. } => {
-                let rested = self.lives.entry(*of).or_default().rests(*now);
-                rested.map_err(|what| format!("daemon {} {what}", of.daemon))
+                let result = self.lives.entry(*of).or_default().check_idle(*now);
+                result.map_err(|what| format!("daemon {} {what}", of.daemon))
             }
             Observation::LifeEnded { of } => {
                 self.lives.remove(of);

@@ -14,10 +14,10 @@ use tidegate_core::{Claim, Delivery, DiscoverReply, ExchangeReply, Fact, LaneQuo
 pub(super) struct Fairness {
     lives: BTreeMap<Life, LifeState>,
     /// The least that each lane wanted when the request was sent.
-    asked: BTreeMap<OpId, BTreeMap<TriggerId, u32>>,
+    wanted_rows: BTreeMap<OpId, BTreeMap<TriggerId, u32>>,
     /// Triggers that want less than their share: they have a limit, or their handlers have
     /// conflicted.
-    modest: BTreeSet<TriggerId>,
+    below_share: BTreeSet<TriggerId>,
 }
 
 #[derive(Default)]
@@ -25,16 +25,16 @@ struct LifeState {
     permits: u32,
     /// Claimed rows without an answered settlement.
     held: BTreeMap<Claim, TriggerId>,
-    asked: BTreeMap<OpId, Vec<LaneQuota>>,
+    quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Lanes with a limit, by the last discovery.
     limited: BTreeSet<TriggerId>,
 }
 
 impl LifeState {
-    fn wants(&self, lane: TriggerId) -> u32 {
+    fn rows_wanted(&self, lane: TriggerId) -> u32 {
         let held = self.held.values().filter(|trigger| **trigger == lane).count() as u32;
-        let asked = self.asked.values().flatten().filter(|quota| quota.trigger == lane);
-        share(self.permits).saturating_sub(held + asked.map(|quota| quota.quota).sum::<u32>())
+        let quotas = self.quotas_in_flight.values().flatten().filter(|quota| quota.trigger == lane);
+        share(self.permits).saturating_sub(held + quotas.map(|quota| quota.quota).sum::<u32>())
     }
 }
 
@@ -52,28 +52,29 @@ impl Checker for Fairness {
         match observation {
             Observation::Configured { of, gate, .. } => {
                 self.lives.entry(*of).or_default().permits = gate.for_async();
-                if self.modest.is_empty() {
+                if self.below_share.is_empty() {
                     let limited = snapshot.store.triggers_of(&app()).into_iter();
-                    self.modest.extend(limited.filter(|one| one.spec.max_concurrency.is_some()).map(|one| one.id));
+                    self.below_share.extend(limited.filter(|one| one.spec.max_concurrency.is_some()).map(|one| one.id));
                 }
             }
             Observation::StoreCalled { of, op: Some(op), request: Request::Exchange { claim, .. } } => {
                 let state = self.lives.entry(*of).or_default();
-                let is_asked = |lane: &TriggerId| state.asked.values().flatten().any(|other| other.trigger == *lane);
+                let is_in_flight =
+                    |lane: &TriggerId| state.quotas_in_flight.values().flatten().any(|other| other.trigger == *lane);
                 let limited = claim.iter().map(|quota| quota.trigger).filter(|lane| state.limited.contains(lane));
-                if let Some(lane) = limited.clone().find(is_asked) {
+                if let Some(lane) = limited.clone().find(is_in_flight) {
                     return Err(format!(
                         "daemon {} has two claims in flight for the lane {lane}, which has a limit",
                         of.daemon
                     ));
                 }
-                let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.modest.contains(lane));
-                self.asked.insert(*op, lanes.map(|lane| (lane, state.wants(lane))).collect());
-                state.asked.insert(*op, claim.clone());
-                probes.sometimes(Probe::Overlapped, state.asked.len() > 1);
+                let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.below_share.contains(lane));
+                self.wanted_rows.insert(*op, lanes.map(|lane| (lane, state.rows_wanted(lane))).collect());
+                state.quotas_in_flight.insert(*op, claim.clone());
+                probes.sometimes(Probe::Overlapped, state.quotas_in_flight.len() > 1);
             }
             Observation::StoreApplied { of, op, request: Request::Exchange { claim, .. }, .. } => {
-                let wants = self.asked.remove(op).unwrap_or_default();
+                let wants = self.wanted_rows.remove(op).unwrap_or_default();
                 let most = claim.iter().map(|quota| quota.quota).max().unwrap_or_default();
                 for quota in claim {
                     let Some(wants) = wants.get(&quota.trigger) else { continue };
@@ -87,7 +88,7 @@ impl Checker for Fairness {
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
                 let state = self.lives.entry(*of).or_default();
-                state.asked.remove(op);
+                state.quotas_in_flight.remove(op);
                 if let Ok(Reply::Discover(DiscoverReply { lanes, .. })) = result {
                     let limited = lanes.iter().filter(|lane| lane.max_concurrency.is_some());
                     state.limited = limited.map(|lane| lane.trigger).collect();
@@ -104,7 +105,7 @@ impl Checker for Fairness {
             }
             Observation::Fact { of, fact } => {
                 if let Fact::EffectsConflicted { delivery, .. } = fact {
-                    self.modest.insert(delivery.trigger_id);
+                    self.below_share.insert(delivery.trigger_id);
                 }
                 if let Fact::DeliverySettled { delivery, .. }
                 | Fact::SettlementFenced { delivery, .. }

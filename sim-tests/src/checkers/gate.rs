@@ -10,7 +10,7 @@ use tidegate_core::{GateLimits, InboxId, OpId, Request, TriggerId};
 #[derive(Default)]
 pub(super) struct Gate {
     lives: BTreeMap<Life, State>,
-    of: BTreeMap<OpId, Life>,
+    lives_by_op: BTreeMap<OpId, Life>,
 }
 
 #[derive(Default)]
@@ -53,7 +53,7 @@ impl Checker for Gate {
             Observation::ExecutionStarted { of, op, delivery } => {
                 let state = self.lives.entry(*of).or_default();
                 let limits = state.limits.unwrap_or_default();
-                self.of.insert(*op, *of);
+                self.lives_by_op.insert(*op, *of);
                 if state.running.insert(*op, delivery.reply_to.is_none().then_some(delivery.trigger_id)).is_some() {
                     return Err(format!("{op:?} is used twice"));
                 }
@@ -79,7 +79,7 @@ impl Checker for Gate {
                 }
             }
             Observation::ExecutionEnded { op, .. } => {
-                if let Some(state) = self.of.remove(op).and_then(|life| self.lives.get_mut(&life)) {
+                if let Some(state) = self.lives_by_op.remove(op).and_then(|life| self.lives.get_mut(&life)) {
                     state.running.remove(op);
                 }
             }

@@ -6,15 +6,15 @@ use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{Micros, Mono, OpId, Request};
 
-/// The number of round trips in the estimate. Older ones weigh less than a thousandth.
+/// The number of round trips in the estimate. Older round trips weigh less than a thousandth.
 const ROUND_TRIPS: usize = 32;
-/// The period for which an ended execution counts as recent, and the microseconds for which one
-/// recent execution is counted.
+/// An execution that ended within this time is recent. The rate of recent executions is their
+/// number divided by `RECENT_RATE_US`.
 const RECENT: Micros = Micros::from_secs(2);
-const RECENT_PASSES_FOR: u64 = 20_000;
-/// The period of older executions, which count for a longer time.
+const RECENT_RATE_US: u64 = 20_000;
+/// The same for older executions.
 const PAST: Micros = Micros::from_secs(60);
-const PAST_PASSES_FOR: u64 = 2_000_000;
+const PAST_RATE_US: u64 = 2_000_000;
 
 #[derive(Default)]
 pub(super) struct Hoarding {
@@ -26,60 +26,60 @@ pub(super) struct Hoarding {
 struct LifeState {
     permits: u32,
     running: BTreeSet<OpId>,
-    asked: BTreeMap<OpId, Asked>,
+    requests: BTreeMap<OpId, RowRequest>,
     /// Exchanges answered since the last idle period.
-    answered: Vec<Asked>,
+    answered_requests: Vec<RowRequest>,
     round_trips: VecDeque<u64>,
     /// Executions that ended since the last idle period.
-    ending: usize,
-    ended: VecDeque<Mono>,
+    new_ends: usize,
+    ends: VecDeque<Mono>,
 }
 
 /// The rows that an exchange requests.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
+struct RowRequest {
     rows: u32,
-    /// The daemon's time of the request, and the most rows that it may have requested. Known at the
-    /// next idle period.
+    /// The daemon's time of the request, and the most rows that it may request. Both are known at
+    /// the next idle period.
     at: Option<(Mono, u64)>,
 }
 
 impl LifeState {
     /// The most rows that the handlers finish in two round trips.
-    fn ahead(&self, now: Mono) -> u64 {
+    fn prefetch_max(&self, now: Mono) -> u64 {
         let round_trip = self.round_trips.iter().copied().max().unwrap_or_default() + 1_000;
-        let recent = self.ended.iter().rev().take_while(|at| now.since(**at) <= RECENT).count() as u64;
-        let past = self.ended.len() as u64;
-        2 * round_trip * recent / RECENT_PASSES_FOR + 2 * round_trip * past / PAST_PASSES_FOR + 1
+        let recent = self.ends.iter().rev().take_while(|at| now.since(**at) <= RECENT).count() as u64;
+        let past = self.ends.len() as u64;
+        2 * round_trip * recent / RECENT_RATE_US + 2 * round_trip * past / PAST_RATE_US + 1
     }
 
     /// Returns a message if the dispatcher requests too many rows.
-    fn rests(&mut self, now: Mono, queued: u32, probes: &mut Probes) -> Option<String> {
-        let round_trips = self.answered.drain(..).filter_map(|asked| Some(now.since(asked.at?.0).0));
+    fn check_idle(&mut self, now: Mono, queued: u32, probes: &mut Probes) -> Option<String> {
+        let round_trips = self.answered_requests.drain(..).filter_map(|request| Some(now.since(request.at?.0).0));
         self.round_trips.extend(round_trips);
         self.round_trips.drain(..self.round_trips.len().saturating_sub(ROUND_TRIPS));
-        self.ended.extend(std::iter::repeat_n(now, std::mem::take(&mut self.ending)));
-        while self.ended.front().is_some_and(|at| now.since(*at) > PAST) {
-            self.ended.pop_front();
+        self.ends.extend(std::iter::repeat_n(now, std::mem::take(&mut self.new_ends)));
+        while self.ends.front().is_some_and(|at| now.since(*at) > PAST) {
+            self.ends.pop_front();
         }
-        if self.asked.values().all(|asked| asked.at.is_some()) {
+        if self.requests.values().all(|request| request.at.is_some()) {
             return None;
         }
         let free = u64::from(self.permits.saturating_sub(self.running.len() as u32));
-        let ahead = self.ahead(now);
-        let asked: u64 = self.asked.values().map(|asked| u64::from(asked.rows)).sum();
-        let new = self.asked.values_mut().filter(|asked| asked.at.is_none());
+        let prefetch = self.prefetch_max(now);
+        let requested: u64 = self.requests.values().map(|request| u64::from(request.rows)).sum();
+        let new = self.requests.values_mut().filter(|request| request.at.is_none());
         for one in new {
-            let others = asked - u64::from(one.rows);
+            let others = requested - u64::from(one.rows);
             // Rows that wait while permits are free wait for their own lane. They do not take a
             // permit from others.
-            let most = (free + ahead.saturating_sub(u64::from(queued))).saturating_sub(others);
+            let most = (free + prefetch.saturating_sub(u64::from(queued))).saturating_sub(others);
             one.at = Some((now, most));
             probes.sometimes(Probe::ClaimedAhead, others + u64::from(queued + one.rows) > free);
             if u64::from(one.rows) > most {
                 return Some(format!(
                     "requests {} rows with {free} free permits, {queued} queued rows and {others} rows in flight; \
-                     its handlers finish {ahead} in two round trips",
+                     its handlers finish {prefetch} in two round trips",
                     one.rows
                 ));
             }
@@ -102,11 +102,11 @@ impl Checker for Hoarding {
         match observation {
             Observation::Configured { of, gate, .. } => self.lives.entry(*of).or_default().permits = gate.for_async(),
             Observation::StoreCalled { of, op: Some(op), request: request @ Request::Exchange { .. } } => {
-                self.lives.entry(*of).or_default().asked.insert(*op, Asked { rows: rows(request), at: None });
+                self.lives.entry(*of).or_default().requests.insert(*op, RowRequest { rows: rows(request), at: None });
             }
             Observation::StoreApplied { of, op, request, .. } => {
-                let asked = self.lives.get(of).and_then(|state| state.asked.get(op));
-                if let Some((_, most)) = asked.and_then(|asked| asked.at)
+                let row_request = self.lives.get(of).and_then(|state| state.requests.get(op));
+                if let Some((_, most)) = row_request.and_then(|row_request| row_request.at)
                     && u64::from(rows(request)) > most
                 {
                     return Err(format!(
@@ -118,7 +118,7 @@ impl Checker for Hoarding {
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
                 let state = self.lives.entry(*of).or_default();
-                state.answered.extend(state.asked.remove(op).filter(|_| result.is_ok()));
+                state.answered_requests.extend(state.requests.remove(op).filter(|_| result.is_ok()));
             }
             Observation::ExecutionStarted { of, op, delivery } if delivery.reply_to.is_none() => {
                 self.executions.insert(*op, *of);
@@ -127,12 +127,12 @@ impl Checker for Hoarding {
             Observation::ExecutionEnded { op, .. } => {
                 if let Some(state) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
                     state.running.remove(op);
-                    state.ending += 1;
+                    state.new_ends += 1;
                 }
             }
             Observation::Idle { of, view, now, .. } => {
                 let state = self.lives.entry(*of).or_default();
-                if let Some(what) = state.rests(*now, view.queued, probes) {
+                if let Some(what) = state.check_idle(*now, view.queued, probes) {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }
             }

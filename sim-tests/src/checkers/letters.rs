@@ -68,15 +68,19 @@ impl Checker for Letters {
                     if self.handlers.contains_key(&letter.delivery_id) {
                         return Err(format!("a handler's failure became the letter {}", letter.id));
                     }
-                    let decided = matches!(letter.resolution, Some(Resolution::Redriven | Resolution::Discarded));
+                    let is_resolved_manually =
+                        matches!(letter.resolution, Some(Resolution::Redriven | Resolution::Discarded));
                     let expected = self.expected.get(&letter.id).copied();
-                    if !decided && letter.resolution != expected {
-                        let is = letter.resolution;
-                        return Err(format!("letter {} is {is:?}, expected {expected:?} from its handler", letter.id));
+                    if !is_resolved_manually && letter.resolution != expected {
+                        let actual = letter.resolution;
+                        return Err(format!(
+                            "letter {} is {actual:?}, expected {expected:?} from its handler",
+                            letter.id
+                        ));
                     }
-                    let told = letter.handler_failure.is_some();
-                    if letter.resolution == Some(Resolution::HandlerFailed) && !told {
-                        return Err(format!("letter {} does not say how its handler failed", letter.id));
+                    let has_failure = letter.handler_failure.is_some();
+                    if letter.resolution == Some(Resolution::HandlerFailed) && !has_failure {
+                        return Err(format!("letter {} lacks the failure of its handler", letter.id));
                     }
                 }
             }

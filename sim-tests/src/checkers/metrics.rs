@@ -14,7 +14,7 @@ pub(super) struct Metrics {
     /// Applied settlements without an accepted answer.
     applied: BTreeMap<OpId, Ends>,
     /// The reports that each life still has to make.
-    owed: BTreeMap<Life, Ends>,
+    expected: BTreeMap<Life, Ends>,
 }
 
 const fn name(ending: &Ending) -> &'static str {
@@ -43,22 +43,22 @@ impl Checker for Metrics {
                 self.applied.insert(*op, ends.map(|one| (one.claim, one.verdict.name())).collect());
             }
             Observation::StoreAnswered { of, op, result: Ok(_), accepted: true } => {
-                self.owed.entry(*of).or_default().extend(self.applied.remove(op).unwrap_or_default());
+                self.expected.entry(*of).or_default().extend(self.applied.remove(op).unwrap_or_default());
             }
             Observation::Fact { of, fact: Fact::DeliverySettled { delivery, ending, .. } } => {
-                let (claim, told) = (delivery.claim(), name(ending));
-                if self.owed.get_mut(of).and_then(|owed| owed.remove(&claim)) != Some(told) {
-                    return Err(format!("{claim} is reported {told} but is not"));
+                let (claim, reported) = (delivery.claim(), name(ending));
+                if self.expected.get_mut(of).and_then(|expected| expected.remove(&claim)) != Some(reported) {
+                    return Err(format!("{claim} is reported {reported} but is not"));
                 }
-                let gone = Ending::Abandoned { cause: AbandonCause::CallerGone };
-                probes.sometimes(Probe::HungUpDuring, *ending == gone);
+                let caller_gone = Ending::Abandoned { cause: AbandonCause::CallerGone };
+                probes.sometimes(Probe::HungUpDuring, *ending == caller_gone);
             }
             Observation::Idle { of, .. } => {
-                if let Some((claim, end)) = self.owed.get(of).and_then(|owed| owed.first_key_value()) {
+                if let Some((claim, end)) = self.expected.get(of).and_then(|expected| expected.first_key_value()) {
                     return Err(format!("{claim} is {end} but not reported"));
                 }
             }
-            Observation::LifeEnded { of } => _ = self.owed.remove(of),
+            Observation::LifeEnded { of } => _ = self.expected.remove(of),
             _ => {}
         }
         Ok(())

@@ -73,11 +73,11 @@ pub(crate) enum Observation<'a> {
     StoreAnswered { of: Life, op: OpId, result: &'a Result<Reply, StoreError>, accepted: bool },
     /// A dispatcher starts an execution.
     ExecutionStarted { of: Life, op: OpId, delivery: &'a Delivery },
-    /// An execution is over. Without an outcome its daemon died or wrote it off.
+    /// An execution is over. Without an outcome, the daemon died or cancelled the execution.
     ExecutionEnded { op: OpId, claim: Claim, outcome: Option<&'a Outcome> },
     /// A dispatcher reports a fact.
     Fact { of: Life, fact: &'a Fact },
-    /// A dispatcher handed over a reply. `delivered` is false if the caller was gone.
+    /// A dispatcher handed over a reply. `delivered` is false if the caller had hung up.
     ReplyHandedOver { of: Life, inbox: InboxId, reply: &'a SyncReply, delivered: bool },
     /// A dispatcher has nothing to do until `wake_at` or the next input.
     Idle { of: Life, view: View, now: Mono, wake_at: Option<Mono>, steps: u32 },
@@ -91,7 +91,8 @@ pub(crate) enum Observation<'a> {
     InputHandled { of: Life, input: InputKind, now: Mono, disposition: Disposition, for_another_life: bool },
     /// A life has ended.
     LifeEnded { of: Life },
-    /// A few milliseconds have passed since all faults healed.
+    /// A latency sample, taken every 50 ms. `has_room` is true if no fault has effects and a daemon
+    /// has room for another lane.
     LatencySample { has_room: bool },
     /// The run is over; every delivery must have ended.
     RunEnded,
@@ -122,7 +123,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) trouble: &'a [Trouble],
 }
 
-/// Faults that excuse a daemon.
+/// The latest faults of a daemon. Checkers expect less of the daemon while a fault has effects.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Trouble {
     /// The end of the last fault that affects the daemon.

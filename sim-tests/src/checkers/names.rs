@@ -69,19 +69,28 @@ pub(super) fn misnamed() -> Option<String> {
         (is_right, format!("{one:?} is not {name}"))
     });
     let errors = ERRORS.iter().map(|(one, code, status, may_help)| {
-        let is = (one.code(), one.reply_status(), one.is_retryable(), one.disables_trigger());
-        (is == (*code, *status, *may_help, false), format!("{one:?} is {is:?}"))
+        let actual = (one.code(), one.reply_status(), one.is_retryable(), one.disables_trigger());
+        (actual == (*code, *status, *may_help, false), format!("{one:?} is {actual:?}"))
     });
-    let ended = ERRORS.iter().map(|(one, code, status, _)| {
+    let outcomes = ERRORS.iter().map(|(one, code, status, _)| {
         let outcome = |error| SyncOutcome { status: *status, error, message: None }.name();
         (
             outcome(Some(*one)) == *code && outcome(None) == "succeeded",
             format!("a call with this outcome is not {code}"),
         )
     });
-    let asked = [(Request::Discover, "discover"), (Request::Tick { ticks: Vec::new() }, "tick")];
-    let asked = asked.into_iter().map(|(request, name)| (request.name() == name, format!("{request:?} is not {name}")));
-    let gone = std::iter::once((ExecError::EndpointStatus(410).disables_trigger(), "410 does not disable".to_owned()));
-    let all = reasons.chain(causes).chain(sources).chain(shapes).chain(errors).chain(ended).chain(asked).chain(gone);
+    let requests = [(Request::Discover, "discover"), (Request::Tick { ticks: Vec::new() }, "tick")];
+    let requests =
+        requests.into_iter().map(|(request, name)| (request.name() == name, format!("{request:?} is not {name}")));
+    let disabling =
+        std::iter::once((ExecError::EndpointStatus(410).disables_trigger(), "410 does not disable".to_owned()));
+    let all = reasons
+        .chain(causes)
+        .chain(sources)
+        .chain(shapes)
+        .chain(errors)
+        .chain(outcomes)
+        .chain(requests)
+        .chain(disabling);
     all.into_iter().find(|(is_right, _)| !is_right).map(|(_, what)| what)
 }

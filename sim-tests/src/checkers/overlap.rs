@@ -9,24 +9,24 @@ use tidegate_core::{BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, Ren
 
 #[derive(Default)]
 pub(super) struct Overlap {
-    claims: BTreeMap<Claim, Known>,
+    claims: BTreeMap<Claim, ClaimExecutions>,
     /// The end of each row's current lease.
-    leased: BTreeMap<DeliveryId, Timestamp>,
+    leased_until: BTreeMap<DeliveryId, Timestamp>,
 }
 
-struct Known {
+struct ClaimExecutions {
     by: Life,
     executions: u32,
     conflicts: u32,
 }
 
 impl Overlap {
-    fn claimed(&mut self, by: Life, claim: Claim, now: Timestamp, until: Timestamp) -> Result<(), String> {
-        if self.leased.get(&claim.delivery).is_some_and(|leased| *leased > now) {
+    fn check_claim(&mut self, by: Life, claim: Claim, now: Timestamp, until: Timestamp) -> Result<(), String> {
+        if self.leased_until.get(&claim.delivery).is_some_and(|leased| *leased > now) {
             return Err(format!("{} is claimed again while its lease is valid", claim.delivery));
         }
-        self.leased.insert(claim.delivery, until);
-        self.claims.insert(claim, Known { by, executions: 0, conflicts: 0 });
+        self.leased_until.insert(claim.delivery, until);
+        self.claims.insert(claim, ClaimExecutions { by, executions: 0, conflicts: 0 });
         Ok(())
     }
 }
@@ -47,20 +47,21 @@ impl Checker for Overlap {
                 let now = snapshot.store.now();
                 for settlement in super::terminal::applied(request, reply) {
                     if snapshot.store.row(settlement.claim.delivery).is_none_or(|row| !row.is_leased()) {
-                        self.leased.remove(&settlement.claim.delivery);
+                        self.leased_until.remove(&settlement.claim.delivery);
                     }
                 }
                 match (request, reply) {
                     (Request::Exchange { lease_for, .. }, Reply::Exchange(ExchangeReply { claimed, .. })) => {
-                        claimed.iter().try_for_each(|row| self.claimed(*of, row.claim(), now, now.plus(*lease_for)))
+                        claimed.iter().try_for_each(|row| self.check_claim(*of, row.claim(), now, now.plus(*lease_for)))
                     }
-                    (
-                        Request::BeginCalls { lease_for, .. },
-                        Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. }),
-                    ) => begun.iter().try_for_each(|row| self.claimed(*of, row.claim(), now, now.plus(*lease_for))),
+                    (Request::BeginCalls { lease_for, .. }, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
+                        deliveries
+                            .iter()
+                            .try_for_each(|row| self.check_claim(*of, row.claim(), now, now.plus(*lease_for)))
+                    }
                     (Request::Renew { held, lease_for }, Reply::Renew(RenewReply { fenced, .. })) => {
                         for claim in held.iter().filter(|claim| !fenced.contains(claim)) {
-                            self.leased.insert(claim.delivery, now.plus(*lease_for));
+                            self.leased_until.insert(claim.delivery, now.plus(*lease_for));
                         }
                         Ok(())
                     }

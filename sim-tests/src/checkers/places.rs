@@ -15,7 +15,7 @@ pub(super) struct Places {
 }
 
 impl Places {
-    fn learn(&mut self, snapshot: &Snapshot<'_>) {
+    fn record_new_rows(&mut self, snapshot: &Snapshot<'_>) {
         for row in snapshot.store.rows_after(self.last) {
             self.last = row.id;
             self.open.insert(row.id);
@@ -35,7 +35,7 @@ impl Checker for Places {
         _: &mut Probes,
     ) -> Result<(), String> {
         match observation {
-            Observation::OutboxChanged => self.learn(snapshot),
+            Observation::OutboxChanged => self.record_new_rows(snapshot),
             Observation::ExecutionStarted { delivery, .. } if delivery.id > self.last => {
                 return Err(format!("{} is executed but was never committed", delivery.id));
             }
@@ -49,7 +49,7 @@ impl Checker for Places {
                         return Err(format!("{id} is lost with its {}", settlement.verdict.name()));
                     }
                 }
-                self.learn(snapshot);
+                self.record_new_rows(snapshot);
             }
             Observation::RunEnded => {
                 if let Some(id) = self.open.iter().find(|id| snapshot.store.row(**id).is_none()) {

@@ -11,14 +11,14 @@ use tidegate_core::{
 #[derive(Default)]
 pub(super) struct Reasons {
     rows: BTreeMap<DeliveryId, Delivery>,
-    executed: BTreeSet<Claim>,
+    executed_claims: BTreeSet<Claim>,
     /// Claims of rows that were already too old for another attempt.
     too_old: BTreeSet<Claim>,
 }
 
 /// The most that a daemon's estimate of the store's time may be off without a fault, in
 /// microseconds.
-const CLOCK_OFF: i64 = 20_000;
+const CLOCK_ERROR_MAX: i64 = 20_000;
 
 /// The reason of a death after this error, with attempts left or after the last one.
 fn reason_of(error: ExecError, is_last: bool) -> DeadReason {
@@ -34,10 +34,10 @@ fn reason_of(error: ExecError, is_last: bool) -> DeadReason {
 /// The fingerprint by its definition, and not by the code under test.
 fn fingerprint(attempt: &Attempt) -> String {
     let line = attempt.message.split('\n').next().unwrap_or_default();
-    let blotted = line.split(|char: char| char.is_ascii_digit()).collect::<Vec<_>>();
+    let parts = line.split(|char: char| char.is_ascii_digit()).collect::<Vec<_>>();
     let mut text = format!("{}:", attempt.error.code());
-    for (at, part) in blotted.iter().enumerate() {
-        let is_run = at > 1 && blotted[at - 1].is_empty();
+    for (at, part) in parts.iter().enumerate() {
+        let is_run = at > 1 && parts[at - 1].is_empty();
         if at > 0 && !is_run {
             text.push('#');
         }
@@ -48,7 +48,7 @@ fn fingerprint(attempt: &Attempt) -> String {
 }
 
 impl Reasons {
-    fn died(&self, one: &Settlement, now: Timestamp, is_well: bool) -> Result<(), String> {
+    fn check_verdict(&self, one: &Settlement, now: Timestamp, is_well: bool) -> Result<(), String> {
         let Some(row) = self.rows.get(&one.claim.delivery) else { return Ok(()) };
         let id = row.id;
         match &one.verdict {
@@ -56,16 +56,16 @@ impl Reasons {
                 let too_late = row
                     .policy
                     .max_age()
-                    .is_some_and(|age| now.plus(*delay).0 > row.enqueued_at.plus(age).0 + CLOCK_OFF);
+                    .is_some_and(|age| now.plus(*delay).0 > row.enqueued_at.plus(age).0 + CLOCK_ERROR_MAX);
                 if !names::may_help(failed.error) || (too_late && is_well) {
                     return Err(format!("{id} is tried again after {}, {} µs from now", failed.error, delay.0));
                 }
             }
-            Verdict::Dead { reason, attempts, failed, fingerprint: told, .. } => {
-                if let Some(failed) = failed.as_ref().filter(|failed| *told != fingerprint(failed)) {
+            Verdict::Dead { reason, attempts, failed, fingerprint: reported, .. } => {
+                if let Some(failed) = failed.as_ref().filter(|failed| *reported != fingerprint(failed)) {
                     return Err(format!("{id} has another fingerprint than {failed:?}"));
                 }
-                let is_executed = self.executed.contains(&one.claim);
+                let is_executed = self.executed_claims.contains(&one.claim);
                 let expected = (row.attempt - u32::from(!is_executed)).min(row.policy.max_attempts());
                 if *attempts != expected {
                     return Err(format!("{id} died after {attempts} attempts, expected {expected}"));
@@ -78,7 +78,7 @@ impl Reasons {
                     None => DeadReason::MaxAge,
                 };
                 let may_be_too_old = row.policy.max_age().is_some_and(|age| {
-                    let most = row.policy.jitter_range(row.attempt).1.0 as i64 + CLOCK_OFF;
+                    let most = row.policy.jitter_range(row.attempt).1.0 as i64 + CLOCK_ERROR_MAX;
                     !is_well || now.0 + most + 1_000_000 > row.enqueued_at.plus(age).0
                 });
                 // A first attempt is made at any age.
@@ -111,12 +111,12 @@ impl Checker for Reasons {
                 if self.too_old.contains(&claim) {
                     return Err(format!("{claim} is executed but was too old for another attempt when it was claimed"));
                 }
-                self.executed.insert(claim);
+                self.executed_claims.insert(claim);
             }
             Observation::StoreApplied { request, reply, .. } => {
                 let is_well = snapshot.trouble.iter().all(|trouble| trouble.until == 0);
                 for settlement in applied(request, reply) {
-                    self.died(settlement, snapshot.store.now(), is_well)?;
+                    self.check_verdict(settlement, snapshot.store.now(), is_well)?;
                     let is_old = matches!(&settlement.verdict, Verdict::Dead { reason: DeadReason::MaxAge, .. });
                     probes.sometimes(Probe::TooOld, is_old);
                 }

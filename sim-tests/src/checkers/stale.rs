@@ -8,7 +8,7 @@ use tidegate_core::{Disposition, OpId};
 #[derive(Default)]
 pub(super) struct Stale {
     /// Requests without an answer.
-    asked: BTreeMap<OpId, Life>,
+    pending: BTreeMap<OpId, Life>,
 }
 
 impl Checker for Stale {
@@ -18,16 +18,16 @@ impl Checker for Stale {
 
     fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, _: &mut Probes) -> Result<(), String> {
         match observation {
-            Observation::StoreCalled { of, op: Some(op), .. } => match self.asked.insert(*op, *of) {
+            Observation::StoreCalled { of, op: Some(op), .. } => match self.pending.insert(*op, *of) {
                 Some(_) => Err(format!("{op:?} is sent twice")),
                 None => Ok(()),
             },
             Observation::StoreAnswered { of, op, accepted, .. } => {
-                let is_asked = self.asked.get(op) == Some(of);
-                if is_asked {
-                    self.asked.remove(op);
+                let is_pending = self.pending.get(op) == Some(of);
+                if is_pending {
+                    self.pending.remove(op);
                 }
-                match (is_asked, accepted) {
+                match (is_pending, accepted) {
                     (true, false) => Err(format!("daemon {} does not accept the answer to its {op:?}", of.daemon)),
                     (false, true) => Err(format!(
                         "daemon {} accepts an answer to {op:?} that it did not request or already has",

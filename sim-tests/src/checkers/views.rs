@@ -23,7 +23,7 @@ struct LifeState {
     /// Settlements of each exchange in flight.
     settling: BTreeMap<OpId, Vec<Claim>>,
     /// Quotas of each exchange in flight.
-    asking: BTreeMap<OpId, Vec<LaneQuota>>,
+    quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Rows of sync calls.
     calls: BTreeSet<DeliveryId>,
     /// Rows that were claimed for async work and are neither started nor settled.
@@ -35,12 +35,12 @@ struct LifeState {
     stale: u64,
     shutting_down: bool,
     /// Callers that got a reply. A second reply is reported by another checker.
-    told: BTreeSet<InboxId>,
+    callers_with_reply: BTreeSet<InboxId>,
 }
 
 impl LifeState {
     /// Returns a message if the view differs from the observed state.
-    fn differs(&self, view: &View) -> Option<String> {
+    fn difference(&self, view: &View) -> Option<String> {
         let sent = self.settling.values().map(Vec::len).sum::<usize>() as u32;
         let pairs = [
             ("running", u64::from(view.running), u64::from(self.running + self.beginning.values().sum::<u32>())),
@@ -64,11 +64,11 @@ impl LifeState {
         if view.queued > view.held || (self.settling.is_empty() && !self.backs_off && view.queued != waiting) {
             return Some(format!("shows {} of {} rows queued, expected {waiting}", view.queued, view.held));
         }
-        let asked: u32 = self.asking.values().flatten().map(|quota| quota.quota).sum();
-        let free = view.permits.saturating_sub(view.running).saturating_sub(asked);
+        let requested: u32 = self.quotas_in_flight.values().flatten().map(|quota| quota.quota).sum();
+        let free = view.permits.saturating_sub(view.running).saturating_sub(requested);
         if view.inline_room > if view.shutting_down { 0 } else { free } {
             return Some(format!(
-                "shows inline room for {} rows beside {asked} requested rows: {view:?}",
+                "shows inline room for {} rows beside {requested} requested rows: {view:?}",
                 view.inline_room
             ));
         }
@@ -80,26 +80,26 @@ impl LifeState {
 
     /// Returns the reason why one of these lanes is closed to inline claims. While an exchange is
     /// in flight or the store fails, a row that seems to wait may have ended without a start.
-    fn is_closed(&self, claim: &[LaneQuota], snapshot: &Snapshot<'_>) -> Option<String> {
+    fn closing_reason(&self, claim: &[LaneQuota], snapshot: &Snapshot<'_>) -> Option<String> {
         let is_claimed = |trigger: TriggerId| claim.iter().any(|quota| quota.trigger == trigger);
-        if let Some(asked) = self.asking.values().flatten().find(|asked| is_claimed(asked.trigger)) {
-            return Some(format!("an exchange in flight requests {} rows of it", asked.quota));
+        if let Some(quota) = self.quotas_in_flight.values().flatten().find(|quota| is_claimed(quota.trigger)) {
+            return Some(format!("an exchange in flight requests {} rows of this lane", quota.quota));
         }
         let mut waiting = self.waiting.keys().filter(|_| self.settling.is_empty() && !self.backs_off);
         let row = waiting.find(|id| snapshot.store.row(**id).is_some_and(|row| is_claimed(row.trigger)));
-        row.map(|row| format!("its row {row} waits in it"))
+        row.map(|row| format!("its row {row} waits in this lane"))
     }
 
-    fn takes(&mut self, claim: Claim) {
+    fn remove_waiting(&mut self, claim: Claim) {
         if self.waiting.get(&claim.delivery) == Some(&claim.lease) {
             self.waiting.remove(&claim.delivery);
         }
     }
 
-    fn answered(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
+    fn record_answer(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
         self.beginning.remove(&op);
         self.settling.remove(&op);
-        self.asking.remove(&op);
+        self.quotas_in_flight.remove(&op);
         self.backs_off |= result.is_err();
         self.store_failures = if result.is_ok() { 0 } else { self.store_failures + 1 };
         match result {
@@ -111,8 +111,8 @@ impl LifeState {
                 let rows = claimed.iter().filter(|row| row.reply_to.is_none());
                 self.waiting.extend(rows.map(|row| (row.id, row.lease)));
             }
-            Ok(Reply::BeginCalls(BeginCallsReply { deliveries: begun, .. })) => {
-                self.calls.extend(begun.iter().map(|row| row.id))
+            Ok(Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
+                self.calls.extend(deliveries.iter().map(|row| row.id))
             }
             _ => {}
         }
@@ -132,8 +132,11 @@ impl Checker for Views {
     ) -> Result<(), String> {
         match observation {
             Observation::StoreCalled { of, op: None, request: Request::Exchange { claim, .. } } => {
-                if let Some(why) = self.lives.get(of).and_then(|state| state.is_closed(claim, snapshot)) {
-                    return Err(format!("an inline claim of daemon {} takes rows of a closed lane: {why}", of.daemon));
+                if let Some(reason) = self.lives.get(of).and_then(|state| state.closing_reason(claim, snapshot)) {
+                    return Err(format!(
+                        "an inline claim of daemon {} takes rows of a closed lane: {reason}",
+                        of.daemon
+                    ));
                 }
             }
             Observation::StoreCalled { of, op: Some(op), request } => {
@@ -142,29 +145,29 @@ impl Checker for Views {
                 match request {
                     Request::BeginCalls { calls, .. } => _ = state.beginning.insert(*op, calls.len() as u32),
                     Request::Exchange { settle, claim, .. } => {
-                        state.asking.insert(*op, claim.clone());
+                        state.quotas_in_flight.insert(*op, claim.clone());
                         let claims: Vec<Claim> = settle.iter().map(|one| one.claim).collect();
-                        claims.iter().for_each(|claim| state.takes(*claim));
+                        claims.iter().for_each(|claim| state.remove_waiting(*claim));
                         state.settling.insert(*op, claims);
                     }
                     _ => {}
                 }
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
-                self.lives.entry(*of).or_default().answered(*op, result);
+                self.lives.entry(*of).or_default().record_answer(*op, result);
             }
             Observation::InlineClaim { of, claimed } => {
                 let rows = claimed.iter().map(|row| (row.id, row.lease));
                 self.lives.entry(*of).or_default().waiting.extend(rows);
             }
             Observation::Fact { of, fact: Fact::LeaseLost { delivery } } => {
-                self.lives.entry(*of).or_default().takes(delivery.claim());
+                self.lives.entry(*of).or_default().remove_waiting(delivery.claim());
             }
             Observation::ExecutionStarted { of, op, delivery } => {
                 self.executions.insert(*op, *of);
                 let state = self.lives.entry(*of).or_default();
                 state.running += 1;
-                state.takes(delivery.claim());
+                state.remove_waiting(delivery.claim());
             }
             Observation::ExecutionEnded { op, .. } => {
                 if let Some(state) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
@@ -173,7 +176,7 @@ impl Checker for Views {
             }
             Observation::ReplyHandedOver { of, inbox, .. } => {
                 let state = self.lives.entry(*of).or_default();
-                state.replying += u32::from(state.told.insert(*inbox));
+                state.replying += u32::from(state.callers_with_reply.insert(*inbox));
             }
             Observation::InputHandled { of, input, disposition, .. } => {
                 let state = self.lives.entry(*of).or_default();
@@ -184,7 +187,7 @@ impl Checker for Views {
                 }
             }
             Observation::Idle { of, view, .. } => {
-                if let Some(what) = self.lives.get(of).and_then(|state| state.differs(view)) {
+                if let Some(what) = self.lives.get(of).and_then(|state| state.difference(view)) {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }
             }

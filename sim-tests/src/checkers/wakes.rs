@@ -17,8 +17,8 @@ struct LifeState {
     permits: u32,
     batch_max: u32,
     /// Lanes that were woken and not requested since.
-    woken: BTreeSet<TriggerId>,
-    asked: BTreeMap<OpId, Vec<LaneQuota>>,
+    woken_lanes: BTreeSet<TriggerId>,
+    quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Claimed rows without an answered settlement.
     held: BTreeMap<Claim, TriggerId>,
     /// The back-off after a store failure, and its end.
@@ -31,25 +31,26 @@ const OVERLAP_MIN: usize = 64;
 
 impl LifeState {
     /// Returns a woken lane that the dispatcher should have requested.
-    fn forgets(&mut self, view: &View, now: Mono, probes: &mut Probes) -> Option<TriggerId> {
+    fn unrequested_lane(&mut self, view: &View, now: Mono, probes: &mut Probes) -> Option<TriggerId> {
         self.backs_off_until = self.backs_off_until.max(now.plus(std::mem::take(&mut self.backs_off)));
-        if self.asked.len() > 1 {
+        if self.quotas_in_flight.len() > 1 {
             return None;
         }
-        let asked: u32 = self.asked.values().flatten().map(|quota| quota.quota).sum();
-        let free = self.permits.saturating_sub(view.running).saturating_sub(asked);
+        let requested: u32 = self.quotas_in_flight.values().flatten().map(|quota| quota.quota).sum();
+        let free = self.permits.saturating_sub(view.running).saturating_sub(requested);
         // With fewer rows than lanes, the lanes take turns.
         let has_room = free.min(self.batch_max) > view.lanes;
         if !has_room || now < self.backs_off_until || view.shutting_down {
             // The dispatcher claims when an execution ends.
-            self.woken.clear();
+            self.woken_lanes.clear();
             return None;
         }
-        probes.sometimes(Probe::WokenMeanwhile, !self.woken.is_empty() && !self.asked.is_empty());
+        probes.sometimes(Probe::WokenMeanwhile, !self.woken_lanes.is_empty() && !self.quotas_in_flight.is_empty());
         let is_known = |lane: &TriggerId| {
-            self.held.values().any(|held| held == lane) || self.asked.values().flatten().any(|one| one.trigger == *lane)
+            self.held.values().any(|held| held == lane)
+                || self.quotas_in_flight.values().flatten().any(|one| one.trigger == *lane)
         };
-        self.woken.iter().find(|lane| !is_known(lane)).copied()
+        self.woken_lanes.iter().find(|lane| !is_known(lane)).copied()
     }
 }
 
@@ -65,20 +66,23 @@ impl Checker for Wakes {
                 state.permits = gate.for_async();
                 state.batch_max = batch_max.unwrap_or(state.batch_max);
             }
-            Observation::WokenUp { of, lanes } => self.lives.entry(*of).or_default().woken.extend(lanes.iter()),
+            Observation::WokenUp { of, lanes } => self.lives.entry(*of).or_default().woken_lanes.extend(lanes.iter()),
             Observation::StoreCalled { of, op: Some(op), request: Request::Exchange { claim, settle, .. } } => {
                 let state = self.lives.entry(*of).or_default();
-                let is_asked = |lane| state.asked.values().flatten().any(|other| other.trigger == lane);
-                let is_much = settle.len() >= OVERLAP_MIN.min(state.batch_max as usize);
-                if !state.asked.is_empty() && !is_much && claim.iter().all(|quota| is_asked(quota.trigger)) {
+                let is_in_flight = |lane| state.quotas_in_flight.values().flatten().any(|other| other.trigger == lane);
+                let has_many_settlements = settle.len() >= OVERLAP_MIN.min(state.batch_max as usize);
+                if !state.quotas_in_flight.is_empty()
+                    && !has_many_settlements
+                    && claim.iter().all(|quota| is_in_flight(quota.trigger))
+                {
                     return Err(format!("daemon {} sends a second exchange without a reason", of.daemon));
                 }
-                claim.iter().for_each(|quota| _ = state.woken.remove(&quota.trigger));
-                state.asked.insert(*op, claim.clone());
+                claim.iter().for_each(|quota| _ = state.woken_lanes.remove(&quota.trigger));
+                state.quotas_in_flight.insert(*op, claim.clone());
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
                 let state = self.lives.entry(*of).or_default();
-                state.asked.remove(op);
+                state.quotas_in_flight.remove(op);
                 if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
                     state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }
@@ -100,8 +104,8 @@ impl Checker for Wakes {
                 }
             }
             Observation::Idle { of, view, now, .. } => {
-                let forgotten = self.lives.entry(*of).or_default().forgets(view, *now, probes);
-                if let Some(lane) = forgotten {
+                let unrequested = self.lives.entry(*of).or_default().unrequested_lane(view, *now, probes);
+                if let Some(lane) = unrequested {
                     return Err(format!(
                         "daemon {} was woken for the lane {lane} but becomes idle without a claim",
                         of.daemon

@@ -148,7 +148,7 @@ impl Daemon {
             let cause = Cause::outside(principal("admin"));
             let call = caller.call_with_key(target, event("http.request", "GET /"), cause, key.map(key_of));
             let reply = timeout(Duration::from_micros(patience), call).await;
-            referee.lock().expect("no lock is poisoned").tell(|| format!("a caller is reply: {reply:?}"));
+            referee.lock().expect("no lock is poisoned").tell(|| format!("a caller gets the reply: {reply:?}"));
         });
     }
 
@@ -170,14 +170,14 @@ async fn run_life(of: Life, plan: &Plan, referee: &Shared, published: &Mutex<Opt
     let Settings { gate, .. } = plan.settings;
     let incarnation = incarnation(of.daemon, of.life);
     let endpoint = bind(address_of(of.daemon)).await;
-    let (commands, commanded) = mpsc::channel(64);
+    let (commands, command_queue) = mpsc::channel(64);
     let inboxes = InboxRegistry::new(incarnation);
-    let (view, viewed) = watch::channel(View { held: 1, ..View::default() });
+    let (view, views) = watch::channel(View { held: 1, ..View::default() });
     let wake = WakeHandle::default();
     let caller = SyncCaller::new(commands.clone(), inboxes.clone());
     referee.lock().expect("no lock is poisoned").tell(|| format!("daemon {}: life {} begins", of.daemon, of.life));
     referee.lock().expect("no lock is poisoned").observe(&Observation::Configured { of, gate, batch_max: None });
-    let running = Running { of, commands, caller, view: viewed, wake: wake.clone() };
+    let running = Running { of, commands, caller, view: views, wake: wake.clone() };
     *published.lock().expect("no lock is poisoned") = Some(running);
     let ports = DriverPorts {
         store: Arc::new(RemoteStore { of, endpoint, referee: Shared::clone(referee), calls: AtomicU64::new(0) }),
@@ -189,7 +189,7 @@ async fn run_life(of: Life, plan: &Plan, referee: &Shared, published: &Mutex<Opt
         view,
     };
     let rng_key = RngKey(plan.seed ^ of.life << 8 ^ of.daemon as u64);
-    drive(config(plan.settings), Boot { incarnation, rng_key }, ports, commanded).await;
+    drive(config(plan.settings), Boot { incarnation, rng_key }, ports, command_queue).await;
     *published.lock().expect("no lock is poisoned") = None;
     referee.lock().expect("no lock is poisoned").observe(&Observation::LifeEnded { of });
 }
@@ -205,8 +205,8 @@ struct RemoteStore {
 impl DispatchStore for RemoteStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
         let Life { daemon, life } = self.of;
-        let asks = Observation::StoreCalled { of: self.of, op: None, request: &request };
-        self.referee.lock().expect("no lock is poisoned").observe(&asks);
+        let observation = Observation::StoreCalled { of: self.of, op: None, request: &request };
+        self.referee.lock().expect("no lock is poisoned").observe(&observation);
         let seq = self.calls.fetch_add(1, Ordering::Relaxed);
         let call = StoreCall { daemon, life, op: OpId { incarnation: incarnation(daemon, life), seq }, request };
         let answer = self.endpoint.call_timeout(address(), call, CALL_MAX).await;
@@ -246,7 +246,7 @@ impl Drop for ExecutionReport {
 
 impl Executor for Handlers {
     async fn execute(&self, delivery: Arc<Delivery>) -> Outcome {
-        // A written-off execution is dropped before the clock advances, so it is not counted beside
+        // A cancelled execution is dropped before the clock advances, so it is not counted beside
         // this one.
         sleep(Duration::from_micros(1)).await;
         let claim = delivery.claim();
@@ -278,9 +278,9 @@ struct ReportingInboxes {
 impl InboxResolver for ReportingInboxes {
     async fn deliver(&self, inbox: InboxId, reply: SyncReply) -> ReplyOutcome {
         let delivered = self.inboxes.deliver(inbox, reply.clone()).await;
-        let was = delivered == ReplyOutcome::Delivered;
-        let replied = Observation::ReplyHandedOver { of: self.of, inbox, reply: &reply, delivered: was };
-        self.referee.lock().expect("no lock is poisoned").observe(&replied);
+        let is_delivered = delivered == ReplyOutcome::Delivered;
+        let observation = Observation::ReplyHandedOver { of: self.of, inbox, reply: &reply, delivered: is_delivered };
+        self.referee.lock().expect("no lock is poisoned").observe(&observation);
         delivered
     }
 }
@@ -320,7 +320,7 @@ impl Clock for DriftingClock {
     fn when(&self, at: Mono) -> Instant {
         let left = at.since(self.now()).0;
         let rate = self.rate.load(Ordering::Relaxed);
-        // A clock that stands still is read again after 50 ms.
+        // A stopped clock is read again after 50 ms.
         let wait = if rate == 0 { 50_000 } else { (left * 1_000).div_ceil(rate) };
         Instant::now() + Duration::from_micros(wait)
     }

@@ -45,7 +45,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(120);
 #[must_use]
 pub fn play_cluster(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> ClusterOutcome {
     std::panic::set_hook(Box::new(|panic| {
-        if panic.payload().downcast_ref::<String>().is_none_or(|said| said != daemon::HANDLER_PANIC) {
+        if panic.payload().downcast_ref::<String>().is_none_or(|message| message != daemon::HANDLER_PANIC) {
             eprintln!("{panic}");
         }
     }));

@@ -25,7 +25,7 @@ pub(super) fn draw(
 
 fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> Step {
     match profile {
-        Profile::Mixed => mixed(draw, daemons, gate),
+        Profile::Mixed => mixed_step(draw, daemons, gate),
         Profile::Jitter => emit(draw, &["flaky", "doomed", "aging"], 20),
         Profile::Gate => match draw.between(0, 9) {
             0..=2 => emit(draw, &["slow", "count"], 12),
@@ -40,7 +40,7 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
     }
 }
 
-fn mixed(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
+fn mixed_step(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
     match draw.between(0, 99) {
         0..=49 => emit(draw, &LANES, 6),
         50..=54 => Step::Put { key: draw.between(0, 3) as u32 },

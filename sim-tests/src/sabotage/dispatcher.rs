@@ -35,8 +35,8 @@ impl Bug {
         }
         let Fact::ExecutionStarted { delivery, .. } = fact else { return None };
         let ending = Ending::Deferred { delay: Micros::ZERO };
-        let lie = Fact::DeliverySettled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
-        (self == Self::FactWrong).then_some(lie)
+        let false_fact = Fact::DeliverySettled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
+        (self == Self::FactWrong).then_some(false_fact)
     }
 
     pub(crate) fn replies_twice(self) -> bool {
@@ -56,7 +56,7 @@ impl Bug {
     }
 
     /// Changes a verdict. False if the bug loses the settlement.
-    fn settles(self, verdict: &mut Verdict, attempt: u32, allowed: u32) -> bool {
+    fn change_verdict(self, verdict: &mut Verdict, attempt: u32, allowed: u32) -> bool {
         match (self, &mut *verdict) {
             (Self::LostRetry, Verdict::Retry { .. }) => return false,
             (Self::JitterTooWide, Verdict::Retry { delay, .. }) => delay.0 += delay.0 / 2,
@@ -110,7 +110,7 @@ impl World {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {
                 let row = self.store().row(one.claim.delivery);
                 let (attempt, allowed) = row.map_or((0, 0), |row| (row.attempt, row.policy.max_attempts()));
-                let keeps = bug.settles(&mut one.verdict, attempt, allowed);
+                let keeps = bug.change_verdict(&mut one.verdict, attempt, allowed);
                 if let (Bug::JitterSkewed, Verdict::Retry { delay, .. }, Some(row)) = (bug, &mut one.verdict, row) {
                     let (low, high) = row.policy.jitter_range(row.attempt);
                     if (low.0..=high.0).contains(&delay.0) && row.policy.max_age().is_none() {

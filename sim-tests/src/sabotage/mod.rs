@@ -1,6 +1,6 @@
-//! Planted bugs. Each stands at a border of the core that only the simulator has: between a
-//! dispatcher and the world, or in the simulated store. No production code knows them. A bug that
-//! no checker catches shows a gap.
+//! Planted bugs. Each bug is at a border of the core that only the simulator has: between a
+//! dispatcher and the world, or in the simulated store. No production code contains these bugs. A
+//! bug that no checker catches shows a gap.
 
 mod dispatcher;
 mod fan_out;
@@ -56,19 +56,19 @@ bugs! {
     AbandonedLost, "calls", "an abandoned call leaves no entry";
     DroppedTwice, "depth", "a dropped delivery is counted in a letter as well";
     RenewForgets, "expiry", "a renewal is confirmed and does nothing";
-    DiscoverBlind, "latency", "a discovery never sees the lane of slow handlers";
+    DiscoverBlind, "latency", "a discovery never lists the lane of slow handlers";
     PoisonBlocks, "latency", "a lane that has failed is not claimed for a while";
     OtherEvent, "keys", "a second attempt gets another payload";
     // Between the dispatcher and the world.
     GateOffByOne, "gate", "the gate admits one more than it should";
-    ReserveIgnored, "gate", "async work takes the reserve";
+    ReserveIgnored, "gate", "async work uses the reserve";
     CallsOffByOne, "gate", "calls are admitted one beyond the permits";
     DepthOffByOne, "depth", "the depth limit is one too high";
     JitterTooWide, "backoff", "a back-off is 1.5 times as long";
     JitterSkewed, "jitter", "jitter is drawn from the upper half alone";
     OneAttemptLess, "attempts", "the last attempt is not made";
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
-    LostRetry, "expiry", "the settlement of a failure is forgotten";
+    LostRetry, "expiry", "the settlement of a failure is not sent";
     LostRenewal, "expiry", "leases are not renewed";
     LostReply, "progress", "some answers to exchanges with claims are lost";
     LostReceipt, "progress", "the result of a reply is lost";
@@ -80,7 +80,7 @@ bugs! {
     RepliesTwice, "calls", "a caller gets two replies";
     RepliesTooSoon, "calls", "a caller gets a success that was not applied";
     StaleTaken, "stale", "the next life accepts an answer to an earlier life";
-    AnswerIgnored, "latency", "some answers to discoveries are taken for unknown ones";
+    AnswerIgnored, "latency", "some answers to discoveries are treated as unknown";
     OversleepsCaller, "callers", "a dispatcher sleeps past a caller's deadline";
     ShowsTooLittle, "views", "a view shows no settlements";
     RoomForMore, "views", "a view shows inline room that is in use";

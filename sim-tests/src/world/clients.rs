@@ -23,7 +23,7 @@ impl World {
             Step::Put { key } => self.put(key),
             Step::Rollback { to } => self.rollback(&to),
             Step::Call { count, daemon, patience, key } => {
-                (0..count).try_for_each(|_| self.calls(daemon, patience, key))
+                (0..count).try_for_each(|_| self.make_call(daemon, patience, key))
             }
             Step::Gate { daemon, limits } => {
                 let life = self.daemons[daemon].life;
@@ -102,7 +102,7 @@ impl World {
         Ok(())
     }
 
-    fn calls(&mut self, daemon: usize, patience: u64, key: Option<u32>) -> Result<(), Violation> {
+    fn make_call(&mut self, daemon: usize, patience: u64, key: Option<u32>) -> Result<(), Violation> {
         if !self.daemons[daemon].is_alive || self.is_away(daemon) {
             return Ok(());
         }

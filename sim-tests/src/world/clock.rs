@@ -30,7 +30,8 @@ impl Clock {
         self.mono += by;
     }
 
-    /// The time of the world's clock at which this clock reads `at`. `None` while it stands still.
+    /// The time of the world's clock at which this clock reads `at`. `None` while this clock is
+    /// stopped.
     pub(super) fn when(&self, at: Mono, now: u64) -> Option<u64> {
         let Micros(left) = at.since(self.read(now));
         (self.permille > 0).then(|| now + (left * 1_000).div_ceil(self.permille))

@@ -126,8 +126,8 @@ impl World {
 
     /// Records that a fault affects a daemon until `until`.
     pub(super) fn trouble(&mut self, daemon: usize, until: u64) {
-        let known = &mut self.trouble[daemon].until;
-        *known = (*known).max(until);
+        let trouble = &mut self.trouble[daemon];
+        trouble.until = trouble.until.max(until);
     }
 
     pub(super) fn begin(&mut self, daemon: usize) -> Result<(), Violation> {
@@ -164,13 +164,13 @@ impl World {
         self.reach(daemon, life, Input::Tick)
     }
 
-    /// Ends a process. Its executions and callers are gone.
+    /// Ends a process, with its executions and callers.
     pub(super) fn die(&mut self, daemon: usize) -> Result<(), Violation> {
         let of = self.life(daemon);
-        let gone = &mut self.daemons[daemon];
-        gone.is_alive = false;
-        gone.waiting.clear();
-        gone.next_crash = None;
+        let dead_daemon = &mut self.daemons[daemon];
+        dead_daemon.is_alive = false;
+        dead_daemon.waiting.clear();
+        dead_daemon.next_crash = None;
         self.trouble[daemon].is_alive = false;
         for op in std::mem::take(&mut self.daemons[daemon].running) {
             self.end(op, None)?;
@@ -292,17 +292,17 @@ impl World {
             match output {
                 Output::Action(action) => self.perform(daemon, action)?,
                 Output::Fact(fact) => self.report_fact(of, &fact)?,
-                Output::Idle { wake_at, .. } => return self.rest(of, wake_at, steps),
-                Output::Stopped => return self.stopped(daemon),
+                Output::Idle { wake_at, .. } => return self.become_idle(of, wake_at, steps),
+                Output::Stopped => return self.handle_stop(daemon),
             }
             if steps >= STEPS_MAX {
-                return self.rest(of, None, steps);
+                return self.become_idle(of, None, steps);
             }
         }
         Ok(())
     }
 
-    fn rest(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
+    fn become_idle(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
         let view = self.sabotaged_view(self.daemons[daemon].view());
@@ -315,7 +315,7 @@ impl World {
         Ok(())
     }
 
-    fn stopped(&mut self, daemon: usize) -> Result<(), Violation> {
+    fn handle_stop(&mut self, daemon: usize) -> Result<(), Violation> {
         self.trace.tell(|| format!("daemon {daemon}: has stopped"));
         self.probes.sometimes(Probe::ShutDown, true);
         let now = self.daemons[daemon].clock.read(self.now);
@@ -349,7 +349,7 @@ impl World {
         self.probes.sometimes(Probe::Overran, matches!(fact, Fact::ExecutionOverran { .. }));
         self.observe(&Observation::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds_fact(fact)) {
-            Some(lie) => self.observe(&Observation::Fact { of, fact: &lie }),
+            Some(false_fact) => self.observe(&Observation::Fact { of, fact: &false_fact }),
             None => Ok(()),
         }
     }
@@ -386,7 +386,7 @@ impl World {
         self.daemons[daemon].running.insert(op);
     }
 
-    /// Ends an execution. Without an outcome it was dropped.
+    /// Ends an execution. Without an outcome, the execution was dropped.
     fn end(&mut self, op: OpId, outcome: Option<&Outcome>) -> Result<(), Violation> {
         match self.executions.remove(&op) {
             Some(claim) => self.observe(&Observation::ExecutionEnded { op, claim, outcome }),

@@ -19,7 +19,7 @@ impl World {
             Fault::Crash { daemon, at, down } => self.daemons[daemon].next_crash = Some((at, down)),
             Fault::Pause { daemon, length } => {
                 let until = self.until(length);
-                let (lease, holds) = (self.daemons[daemon].settings.lease_ms * 1_000, self.holds(daemon));
+                let (lease, holds) = (self.daemons[daemon].settings.lease_ms * 1_000, self.holds_rows(daemon));
                 self.probes.sometimes(Probe::PausedPastLease, holds && until - self.now > lease);
                 self.daemons[daemon].paused_until = until;
                 self.trouble(daemon, until);
@@ -40,7 +40,7 @@ impl World {
             Fault::Storm { daemon, count } => self.storm(daemon, count),
             Fault::Drift { daemon, permille, length } => {
                 let until = self.until(length);
-                let holds = self.holds(daemon);
+                let holds = self.holds_rows(daemon);
                 self.probes.sometimes(Probe::Drifted, holds && permille > 0);
                 self.probes.sometimes(Probe::StoodStill, holds && permille == 0);
                 self.daemons[daemon].clock.set_rate(self.now, permille);
@@ -49,7 +49,7 @@ impl World {
                 return self.reset_timer(daemon);
             }
             Fault::Leap { daemon, by } => {
-                let holds = self.holds(daemon);
+                let holds = self.holds_rows(daemon);
                 self.probes.sometimes(Probe::Leapt, holds);
                 self.daemons[daemon].clock.leap(by);
                 // A claim requested before the jump seems to have expired when its answer arrives.
@@ -75,7 +75,7 @@ impl World {
         Ok(())
     }
 
-    fn holds(&self, daemon: usize) -> bool {
+    fn holds_rows(&self, daemon: usize) -> bool {
         self.daemons[daemon].is_alive && self.daemons[daemon].view().held > 0
     }
 

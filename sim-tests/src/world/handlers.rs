@@ -118,9 +118,9 @@ fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     for (collection, key) in [("counts", name), ("marks", mark.as_str())] {
         let collection = Collection::new(collection).expect("a word");
         let key = Key::new(key).expect("a short text");
-        let seen = store.get(&the_app(), &collection, &key).expect("the app is there");
-        let count: u64 = seen.as_ref().map_or(0, |entry| entry.value.as_str().parse().unwrap_or_default());
-        let version = seen.map(|entry| entry.version);
+        let entry = store.get(&the_app(), &collection, &key).expect("the app is there");
+        let count: u64 = entry.as_ref().map_or(0, |entry| entry.value.as_str().parse().unwrap_or_default());
+        let version = entry.map(|entry| entry.version);
         effects.reads.push(ReadVersion { collection: collection.clone(), key: key.clone(), version });
         if !is_reader {
             let value = Some(Json::from(serde_json::json!(count + 1)));

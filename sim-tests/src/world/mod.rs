@@ -142,7 +142,7 @@ pub(crate) struct World {
     checkers: Checkers,
     checks_progress: bool,
     bug: Option<Bug>,
-    /// Ids that a planted bug remembers.
+    /// Ids that a planted bug stores.
     sabotage_memory: BTreeSet<i64>,
     /// Exchanges that contained settlements.
     settling_ops: BTreeSet<OpId>,
@@ -288,7 +288,7 @@ impl World {
         }
     }
 
-    /// Takes a latency sample, unless a fault still has effects.
+    /// Takes a latency sample. `has_room` is false while a fault has effects.
     fn sample(&mut self) -> Result<(), Violation> {
         self.at(self.now + SAMPLE_EVERY, Event::Sample);
         let last_trouble = self.trouble.iter().map(|trouble| trouble.until).max().unwrap_or_default();

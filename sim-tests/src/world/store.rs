@@ -17,11 +17,11 @@ impl World {
         if self.now >= self.plan.heal_at {
             return None;
         }
-        let hurt = &mut self.daemons[daemon];
-        if hurt.cut_until > self.now {
-            return Some(if hurt.cut_answers { StoreFault::AnswerLost } else { StoreFault::QuestionLost });
+        let faulty_daemon = &mut self.daemons[daemon];
+        if faulty_daemon.cut_until > self.now {
+            return Some(if faulty_daemon.cut_answers { StoreFault::AnswerLost } else { StoreFault::QuestionLost });
         }
-        hurt.store_faults.pop_front()
+        faulty_daemon.store_faults.pop_front()
     }
 
     pub(super) fn call_store(&mut self, daemon: usize, op: OpId, request: Request) -> Result<(), Violation> {
@@ -41,7 +41,7 @@ impl World {
         let (there, back) = (self.latency(), self.latency());
         let Some(request) = self.sabotaged_request(request) else { return Ok(()) };
         match self.next_fault(daemon) {
-            None => self.sent(of, op, request, there, vec![back]),
+            None => self.schedule_apply(of, op, request, there, vec![back]),
             Some(fault) => {
                 let cut = self.daemons[daemon].cut_until > self.now;
                 self.probes.sometimes(Probe::Cut, cut);
@@ -64,42 +64,42 @@ impl World {
         let lease = self.daemons[of.daemon].settings.lease_ms * 1_000;
         let (probe, until) = match fault {
             StoreFault::Refused => {
-                self.fails(of, op, there, not_applied(StoreErrorKind::Unavailable, "refused"));
+                self.schedule_failure(of, op, there, not_applied(StoreErrorKind::Unavailable, "refused"));
                 (Probe::StoreRefused, there)
             }
             StoreFault::Contention => {
-                self.fails(of, op, there, not_applied(StoreErrorKind::Contention, "a deadlock"));
+                self.schedule_failure(of, op, there, not_applied(StoreErrorKind::Contention, "a deadlock"));
                 (Probe::StoreContention, there)
             }
             StoreFault::Exhausted(length) => {
-                self.fails(of, op, length, not_applied(StoreErrorKind::Unavailable, "no connection"));
+                self.schedule_failure(of, op, length, not_applied(StoreErrorKind::Unavailable, "no connection"));
                 (Probe::StoreExhausted, length)
             }
             StoreFault::QuestionLost => {
-                self.fails(of, op, there, StoreError::unknown("the question was lost"));
+                self.schedule_failure(of, op, there, StoreError::unknown("the request was lost"));
                 (Probe::QuestionLost, there)
             }
             StoreFault::AnswerLost => {
-                self.sent(of, op, request, there, Vec::new());
-                self.fails(of, op, there + back, StoreError::unknown("the answer was lost"));
+                self.schedule_apply(of, op, request, there, Vec::new());
+                self.schedule_failure(of, op, there + back, StoreError::unknown("the answer was lost"));
                 (Probe::AnswerLost, there + back)
             }
             StoreFault::AnswerTwice => {
-                self.sent(of, op, request, there, vec![back, 3 * back]);
+                self.schedule_apply(of, op, request, there, vec![back, 3 * back]);
                 (Probe::AnsweredTwice, there + 3 * back)
             }
             StoreFault::Late(length) => {
-                self.fails(of, op, there, StoreError::unknown("the answer is late"));
-                self.sent(of, op, request, there + length, Vec::new());
+                self.schedule_failure(of, op, there, StoreError::unknown("the answer is late"));
+                self.schedule_apply(of, op, request, there + length, Vec::new());
                 (Probe::AppliedLate, there + length)
             }
             StoreFault::Slow(length) => {
                 self.probes.sometimes(Probe::StoreSlow, length > lease);
-                self.sent(of, op, request, there + length, vec![back]);
+                self.schedule_apply(of, op, request, there + length, vec![back]);
                 (Probe::StoreSlow, there + length + back)
             }
             StoreFault::AnswerSlow(length) => {
-                self.sent(of, op, request, there, vec![back + length]);
+                self.schedule_apply(of, op, request, there, vec![back + length]);
                 (Probe::AnswerSlow, there + length + back)
             }
         };
@@ -108,12 +108,12 @@ impl World {
         self.trouble(of.daemon, self.now + until + 3_000_000);
     }
 
-    fn sent(&mut self, of: Life, op: OpId, request: Request, there: u64, answers: Vec<u64>) {
+    fn schedule_apply(&mut self, of: Life, op: OpId, request: Request, there: u64, answers: Vec<u64>) {
         let Life { daemon, life } = of;
         self.at(self.now + there, Event::Apply { daemon, life, op, request, answers });
     }
 
-    fn fails(&mut self, of: Life, op: OpId, after: u64, error: StoreError) {
+    fn schedule_failure(&mut self, of: Life, op: OpId, after: u64, error: StoreError) {
         let Life { daemon, life } = of;
         let input = Input::StoreAnswered { op, result: Err(error) };
         self.at(self.now + after, Event::Reach { daemon, life, input });

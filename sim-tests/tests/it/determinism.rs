@@ -21,9 +21,9 @@ fn two_processes_agree_on_every_input_and_output() {
 fn a_timeline_does_not_change_the_run() {
     for seed in 0..SEEDS {
         let plan = Plan::from_seed(seed);
-        let (blind, seen) = (run(&plan, TraceMode::Nothing), run(&plan, TraceMode::Timeline));
-        assert_eq!((blind.cost, &blind.probes), (seen.cost, &seen.probes));
-        assert!(!seen.timeline.is_empty());
+        let (without, with) = (run(&plan, TraceMode::Nothing), run(&plan, TraceMode::Timeline));
+        assert_eq!((without.cost, &without.probes), (with.cost, &with.probes));
+        assert!(!with.timeline.is_empty());
     }
 }
 

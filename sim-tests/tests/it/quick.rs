@@ -6,13 +6,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls for a seed", 552),
-    ("simulated milliseconds for a seed", 11_726),
+    ("store calls per seed", 552),
+    ("simulated milliseconds per seed", 11_726),
     ("conflicts in all", 21_943),
     ("deferrals in all", 5_027),
-    ("of a thousand first claims, prompt", 214),
-    ("of a thousand retries, claimed promptly", 379),
-    ("of a thousand executions, started promptly", 238),
+    ("prompt first claims per thousand", 214),
+    ("prompt retries per thousand", 379),
+    ("prompt starts per thousand", 238),
 ];
 
 /// The number of finished plans.
@@ -53,10 +53,13 @@ fn play(plan: &Plan, cost: &mut Cost, probes: &mut Probes) {
 /// Fails if a cost differs from the recorded one by over 2 %. The change may break no promise and
 /// still be unwanted.
 #[track_caller]
-fn check(is: &[(&str, u64)], expected: &[(&str, u64)]) {
-    let is_near = |(is, expected): (&(&str, u64), &(&str, u64))| is.1.abs_diff(expected.1) * 50 <= expected.1;
-    let all_near = is.len() == expected.len() && is.iter().zip(expected).all(is_near);
-    assert!(all_near, "the cost of a run is {is:?}, expected {expected:?}; if the change is intended, update EXPECTED");
+fn check(measured: &[(&str, u64)], expected: &[(&str, u64)]) {
+    let is_near = |(cost, expected): (&(&str, u64), &(&str, u64))| cost.1.abs_diff(expected.1) * 50 <= expected.1;
+    let all_near = measured.len() == expected.len() && measured.iter().zip(expected).all(is_near);
+    assert!(
+        all_near,
+        "the cost of a run is {measured:?}, expected {expected:?}; if the change is intended, update EXPECTED"
+    );
 }
 
 #[test]
@@ -78,14 +81,14 @@ fn a_few_seeds_of_each_workload() {
     }
     IS_OVER.store(true, Ordering::Relaxed);
     assert_eq!(probes.jitter().objection(), None);
-    let is = [
-        ("store calls for a seed", cost.store_calls / SEEDS),
-        ("simulated milliseconds for a seed", cost.lasted / 1_000 / SEEDS),
+    let measured = [
+        ("store calls per seed", cost.store_calls / SEEDS),
+        ("simulated milliseconds per seed", cost.lasted / 1_000 / SEEDS),
         ("conflicts in all", cost.conflicts),
         ("deferrals in all", cost.deferrals),
-        ("of a thousand first claims, prompt", cost.first_claims.prompt_permille()),
-        ("of a thousand retries, claimed promptly", cost.retries.prompt_permille()),
-        ("of a thousand executions, started promptly", cost.starts.prompt_permille()),
+        ("prompt first claims per thousand", cost.first_claims.prompt_permille()),
+        ("prompt retries per thousand", cost.retries.prompt_permille()),
+        ("prompt starts per thousand", cost.starts.prompt_permille()),
     ];
-    check(&is, &EXPECTED);
+    check(&measured, &EXPECTED);
 }

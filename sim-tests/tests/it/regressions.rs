@@ -11,8 +11,8 @@ fn fixed_bugs_stay_fixed() {
         let text = std::fs::read_to_string(&path).expect("a plan is text");
         let plan: Plan = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let outcome = run(&plan, TraceMode::Timeline);
-        let said = outcome.timeline.join("\n");
-        assert_eq!(outcome.violation, None, "{}\n{said}", path.display());
+        let timeline = outcome.timeline.join("\n");
+        assert_eq!(outcome.violation, None, "{}\n{timeline}", path.display());
         played += 1;
     }
     assert!(played > 0, "no plan was found in {folder}");

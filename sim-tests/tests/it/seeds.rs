@@ -35,7 +35,7 @@ fn play(profile: Profile, seeds: u64) -> Probes {
     }
     let mut all = Probes::default();
     done.iter().for_each(|(_, probes, _)| all.add(probes));
-    assert_eq!(done.iter().map(|(played, _, _)| played).sum::<u64>(), seeds, "so many really ran");
+    assert_eq!(done.iter().map(|(played, _, _)| played).sum::<u64>(), seeds, "every seed runs");
     assert_eq!(all.jitter().objection(), None);
     all
 }

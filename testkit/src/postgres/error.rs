@@ -1,7 +1,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why a cluster could not be created, started or stopped.
+/// The reason why a cluster could not be created, started or stopped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PgError {

@@ -13,7 +13,7 @@ pub(super) enum RunAs {
 
 impl RunAs {
     /// The current user, unless that is root. For root it is `postgres`, which the server package
-    /// creates, or else `nobody`, so that no user must be created.
+    /// creates, or else `nobody`. No user is created.
     pub(super) fn choose() -> Result<Self, PgError> {
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
         if !is_root() {
@@ -41,8 +41,8 @@ impl RunAs {
     }
 }
 
-/// Whether this process runs as root. The owner of `/proc/self` tells, because the standard library
-/// has no `geteuid`.
+/// Whether this process runs as root. The owner of `/proc/self` is the effective user. The standard
+/// library has no `geteuid`.
 fn is_root() -> bool {
     std::fs::metadata("/proc/self").map_or_else(|_| is_root_by_id(), |meta| meta.uid() == 0)
 }

@@ -1,4 +1,4 @@
-//! The rules that clippy checks, and the check that its configuration still holds them.
+//! Checks that the configuration of clippy has every rule that clippy must check.
 //!
 //! Clippy resolves types and functions, so it also finds them behind a `use` or an alias. A crate's
 //! `clippy.toml` replaces the one of the root. Each crate of the product has its own, which repeats
@@ -48,7 +48,7 @@ const REQUIRED: &[Required] = &[
 
 const METHODS: &str = "disallowed-methods";
 const TYPES: &str = "disallowed-types";
-/// Lints of the workspace that carry a rule and that clippy does not switch on by itself.
+/// Lints of the workspace that check a rule and that clippy does not enable by default.
 const LINTS: &[(&str, &str)] = &[("no-unwrap", "unwrap_used"), ("function-length", "too_many_lines")];
 
 /// The entries that are missing from the clippy configuration of the workspace.
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lints_that_carry_rules_are_on() {
+    fn the_lints_that_check_rules_are_enabled() {
         let manifest = "[workspace.lints.clippy]\nunwrap_used = \"warn\"\n".parse().unwrap();
         let found: Vec<_> = missing_lints(&manifest).iter().map(ToString::to_string).collect();
         assert_eq!(found, ["Cargo.toml: [workspace.lints.clippy] lacks `too_many_lines` [function-length]"]);

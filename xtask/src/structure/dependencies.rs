@@ -3,7 +3,7 @@
 use super::Finding;
 use crate::workspace::{Package, Workspace};
 
-/// The crates of the workspace that one of them may use.
+/// The crates of the workspace that one crate may use.
 struct Allowed {
     name: &'static str,
     /// The crate itself may use these.
@@ -51,7 +51,7 @@ struct Reserved {
     product: &'static [&'static str],
     /// The tests of these crates may use it too.
     tests: &'static [&'static str],
-    why: &'static str,
+    reason: &'static str,
 }
 
 const RESERVED: &[Reserved] = &[
@@ -59,27 +59,27 @@ const RESERVED: &[Reserved] = &[
         name: "sqlx*",
         product: &[POSTGRES, "tidegate-bench"],
         tests: &[DAEMON],
-        why: "SQL belongs to the two SQL stores; the tests of the daemon create and inspect databases",
+        reason: "SQL belongs to the two SQL stores; the tests of the daemon create and inspect databases",
     },
     Reserved {
         name: "rusqlite",
         product: &[SQLITE, "tidegate-bench"],
         tests: &[],
-        why: "SQLite belongs to its store; the benchmark compares the store with a plain loop",
+        reason: "SQLite belongs to its store; the benchmark compares the store with a plain loop",
     },
-    Reserved { name: "axum*", product: &[DAEMON], tests: &[], why: "HTTP belongs to the daemon" },
-    Reserved { name: "rquickjs*", product: &[SCRIPT], tests: &[], why: "QuickJS belongs to the script executor" },
+    Reserved { name: "axum*", product: &[DAEMON], tests: &[], reason: "HTTP belongs to the daemon" },
+    Reserved { name: "rquickjs*", product: &[SCRIPT], tests: &[], reason: "QuickJS belongs to the script executor" },
     Reserved {
         name: "anyhow",
         product: &[DAEMON, "xtask", "tidegate-bench"],
         tests: &[CONFORMANCE, "tidegate-sim-tests"],
-        why: "the errors of a library are types that its caller can match",
+        reason: "the errors of a library are types that its caller can match",
     },
     Reserved {
         name: "tracing-subscriber",
         product: &[DAEMON],
         tests: &[DRIVER, POSTGRES, SQLITE, SCRIPT],
-        why: "only the program decides where the log goes",
+        reason: "only the program decides where the log goes",
     },
 ];
 
@@ -147,7 +147,7 @@ fn reserved(workspace: &Workspace, package: &Package) -> Vec<Finding> {
         for reserved in RESERVED.iter().filter(|reserved| is_named(reserved.name, used)) {
             let in_tests = !dependency.in_product && reserved.tests.contains(&package.name.as_str());
             if !in_tests && !reserved.product.contains(&package.name.as_str()) {
-                findings.push(finding(package, format!("may not depend on `{used}`: {}", reserved.why)));
+                findings.push(finding(package, format!("may not depend on `{used}`: {}", reserved.reason)));
             }
         }
     }

@@ -7,7 +7,7 @@ use super::Finding;
 use crate::prose::ProseFile;
 
 const RULE: &str = "function-length";
-/// A function longer than a screen holds a second idea.
+/// A function that is longer than a screen contains a second idea.
 const LINES_MAX: usize = 70;
 /// More parameters than this are a composite type.
 const PARAMETERS_MAX: usize = 8;

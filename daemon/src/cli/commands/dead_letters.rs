@@ -112,7 +112,7 @@ fn render_details(context: &Context, letter: &DeadLetterView) -> String {
         line(format!("  redriven    {} before{previous}", text::count(letter.redrive_generation.into(), "time")));
     }
     if let Some(failed) = &letter.handler_failure {
-        line(format!("  its handler failed: {}", failed.summary(ERROR_WIDTH)));
+        line(format!("  the dead-letter handler failed: {}", failed.summary(ERROR_WIDTH)));
     }
     line(format!("  attempts    {}", letter.attempts));
     out + &attempts::render(&letter.failed) + &attempts::render_event(&letter.event)

@@ -89,7 +89,7 @@ fn call(context: &Context, method: Method, path: &str, add: impl FnOnce(Call) ->
     context.target.client.call(add(Call::new(method, path)))
 }
 
-/// Adds the precondition. No value has version 0, so it stands for "there is no value".
+/// Adds the precondition. No value has version 0, so version 0 means "there is no value".
 fn guard(call: Call, if_version: Option<i64>) -> Call {
     match if_version {
         None => call,

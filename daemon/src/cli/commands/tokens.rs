@@ -43,7 +43,10 @@ pub(in super::super) fn run(context: &Context, command: TokensCommand) -> Result
                         expires,
                     ]
                 };
-                text::table(&["NAME", "ACTS AS", "MADE", "EXPIRES"], &list.tokens.iter().map(row).collect::<Vec<_>>())
+                text::table(
+                    &["NAME", "ACTS AS", "CREATED", "EXPIRES"],
+                    &list.tokens.iter().map(row).collect::<Vec<_>>(),
+                )
             })
         }
         TokensCommand::Create { name, user, admin, days } => {

@@ -111,7 +111,7 @@ pub(in super::super) fn whoami(context: &Context) -> Result<(), CliError> {
     context.show(&answer.body, |me: &Whoami| format!("{} may do: {}\n", me.principal, rights(me.admin, &me.roles)))
 }
 
-/// Reads a new password. A terminal asks for it twice, because the text is hidden.
+/// Reads a new password. On a terminal the user types it twice, because the text is hidden.
 fn new_password() -> Result<String, CliError> {
     let first = password("new password: ")?;
     if std::io::stdin().is_terminal() && password("repeat the password: ")? != first {

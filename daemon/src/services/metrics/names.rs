@@ -24,7 +24,7 @@ names! {
     counter CLAIMED = "tidegate_deliveries_claimed_total", "Rows that were claimed.";
     counter CLAIMED_INLINE = "tidegate_deliveries_claimed_inline_total", "Rows that were claimed inline, by the transaction that wrote them.";
     counter STARTED = "tidegate_executions_started_total", "Executions that were started.";
-    counter SETTLED = "tidegate_deliveries_settled_total", "Settlements that were applied, by how the delivery ended.";
+    counter SETTLED = "tidegate_deliveries_settled_total", "Settlements that were applied, by ending.";
     counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that were deferred because no permit was free.";
     counter DROPPED = "tidegate_deliveries_dropped_total", "Deliveries that were dropped without an execution, by reason.";
     counter DEAD = "tidegate_dead_letters_total", "Dead letters that were created, by reason.";
@@ -34,7 +34,7 @@ names! {
     counter FENCED = "tidegate_settlements_fenced_total", "Settlements that were fenced and changed nothing.";
     counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because another writer changed a value that they had read.";
     counter LOST = "tidegate_leases_lost_total", "Claims whose lease was lost while the handler ran.";
-    counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and are no longer waited for.";
+    counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and were cancelled.";
     histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
     histogram TOOK = "tidegate_execution_seconds", "From the start of an execution to its end.";
     counter STORE_REQUESTS = "tidegate_store_requests_total", "Round trips of the dispatcher to the store, by request and result.";

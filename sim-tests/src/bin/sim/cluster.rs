@@ -51,8 +51,8 @@ pub(crate) fn many(from: u64, seeds: u64, threads: usize) -> bool {
     let took = started.elapsed().as_secs_f64();
     let Tally { played, simulated, mut failures } = tally.into_inner().expect("no worker panics");
     failures.sort_unstable();
-    for (seed, said) in &failures {
-        println!("seed {seed}: {said}\n  its timeline: cargo xtask sim --tier 2 --seed {seed}");
+    for (seed, message) in &failures {
+        println!("seed {seed}: {message}\n  its timeline: cargo xtask sim --tier 2 --seed {seed}");
     }
     let (hours, per_second) = (simulated as f64 / 3.6e9, played as f64 / took);
     println!("{:.0} seeds per core and hour", per_second * 3_600.0 / threads as f64);
@@ -67,7 +67,7 @@ fn process(args: &[&str]) -> std::io::Result<Output> {
 
 fn count(tally: &mut Tally, seed: u64, output: std::io::Result<Output>) {
     tally.played += 1;
-    let said = match output {
+    let message = match output {
         Ok(output) if output.status.success() => {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             let lasted = text.lines().last().and_then(|line| line.split(' ').nth(1)?.parse::<u64>().ok());
@@ -83,19 +83,19 @@ fn count(tally: &mut Tally, seed: u64, output: std::io::Result<Output>) {
         }
         Err(error) => error.to_string(),
     };
-    tally.failures.push((seed, said));
+    tally.failures.push((seed, message));
 }
 
 /// Verifies that planted bugs are caught and that two processes agree.
 pub(crate) fn check() -> bool {
-    let said = |args: &[&str]| process(args).map(|output| (output.status.success(), output.stdout)).ok();
+    let run = |args: &[&str]| process(args).map(|output| (output.status.success(), output.stdout)).ok();
     let is_broken =
-        |seed: u64, bug: &str| said(&["cluster", &seed.to_string(), "--bug", bug]).is_some_and(|(is_well, _)| !is_well);
+        |seed: u64, bug: &str| run(&["cluster", &seed.to_string(), "--bug", bug]).is_some_and(|(is_well, _)| !is_well);
     let planted = ["RetryLosesRow", "ClaimsLeased", "LeaseNotGrown"];
     let caught = planted.iter().all(|bug| (0..20).any(|seed| is_broken(seed, bug)));
     let agree = (0..20_u64).all(|seed| {
         let seed = seed.to_string();
-        said(&["cluster", &seed]).is_some_and(|one| Some(one) == said(&["cluster", &seed]))
+        run(&["cluster", &seed]).is_some_and(|result| Some(result) == run(&["cluster", &seed]))
     });
     println!("planted bugs are caught: {caught}; two processes agree on 20 seeds: {agree}");
     caught && agree

@@ -105,8 +105,8 @@ fn profile(name: &str) -> Result<Profile, String> {
 
 #[cfg(madsim)]
 fn bug(name: &str) -> Result<Bug, String> {
-    let is = |bug: &&Bug| format!("{bug:?}") == name;
-    Bug::ALL.iter().find(is).copied().ok_or_else(|| "no bug has this name".to_owned())
+    let has_name = |bug: &&Bug| format!("{bug:?}") == name;
+    Bug::ALL.iter().find(has_name).copied().ok_or_else(|| "no bug has this name".to_owned())
 }
 
 fn main() -> ExitCode {

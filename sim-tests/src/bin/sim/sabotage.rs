@@ -13,26 +13,26 @@ pub(crate) fn show(without: bool, threads: usize) -> bool {
     caught.sort_by_key(|(bug, _, _)| *bug);
     println!("{:<18} {:<10} {:>6}  the bug, and the checker's message", "bug", "caught by", "seeds");
     for (bug, _, caught) in &caught {
-        let (by, seeds, said) = match caught {
+        let (by, seeds, message) = match caught {
             Some(caught) => (caught.by, caught.seeds.to_string(), caught.what.clone()),
             None => ("none", format!("> {SEEDS_MAX}"), String::new()),
         };
-        let said: String = said.chars().take(100).collect();
-        println!("{:<18} {by:<10} {seeds:>6}  {}: {said}", format!("{bug:?}"), bug.what());
+        let message: String = message.chars().take(100).collect();
+        println!("{:<18} {by:<10} {seeds:>6}  {}: {message}", format!("{bug:?}"), bug.what());
     }
     let mut seeds: Vec<u64> =
         caught.iter().map(|(_, _, caught)| caught.as_ref().map_or(u64::MAX, |caught| caught.seeds)).collect();
     seeds.sort_unstable();
     let found = seeds.iter().filter(|seeds| **seeds <= SEEDS_MAX).count();
     println!("median: {} seeds", seeds[seeds.len() / 2]);
-    println!("{}", shrunk(&caught));
-    let are_missed = !without || are_missed(threads);
+    println!("{}", shrunk_sizes(&caught));
+    let are_needed = !without || are_checkers_needed(threads);
     println!("caught {found} of {}", seeds.len());
-    found == seeds.len() && are_missed
+    found == seeds.len() && are_needed
 }
 
 /// The median size of the shrunk plans that show the bugs.
-fn shrunk(caught: &[Found]) -> String {
+fn shrunk_sizes(caught: &[HuntResult]) -> String {
     let (mut faults, mut steps, mut slowest) = (Vec::new(), Vec::new(), 0.0_f64);
     for (bug, _, caught) in caught {
         let Some(caught) = caught else { continue };
@@ -51,28 +51,29 @@ fn shrunk(caught: &[Found]) -> String {
     format!("shrunk to a median of {} faults and {} steps, in {slowest:.1} s at most", median(&faults), median(&steps))
 }
 
-/// True if leaving out each checker lets at least one of its bugs pass.
-fn are_missed(threads: usize) -> bool {
+/// Returns true if, for each checker, at least one of its bugs passes without this checker.
+fn are_checkers_needed(threads: usize) -> bool {
     let names = checkers().into_iter().chain(["jitter", "progress"]);
     let mut every = true;
     for name in names {
         let jobs: Vec<_> = Bug::ALL.iter().filter(|bug| bug.checker() == name).map(|bug| (*bug, Some(name))).collect();
-        let (caught, through): (Vec<Found>, Vec<Found>) =
+        let (caught, passed): (Vec<HuntResult>, Vec<HuntResult>) =
             all(&jobs, 1_000, threads).into_iter().partition(|(_, _, caught)| caught.is_some());
-        let bugs = |found: &[Found]| found.iter().map(|(bug, _, _)| format!("{bug:?}")).collect::<Vec<_>>().join(", ");
-        println!("without {name:<10} passed: {}", bugs(&through));
-        if through.is_empty() {
+        let bugs =
+            |found: &[HuntResult]| found.iter().map(|(bug, _, _)| format!("{bug:?}")).collect::<Vec<_>>().join(", ");
+        println!("without {name:<10} passed: {}", bugs(&passed));
+        if passed.is_empty() {
             let others: Vec<&str> = caught.iter().filter_map(|(_, _, caught)| Some(caught.as_ref()?.by)).collect();
             println!("  none passed: {} are caught by {}", bugs(&caught), others.join(", "));
         }
-        every &= !through.is_empty();
+        every &= !passed.is_empty();
     }
     every
 }
 
-type Found = (Bug, Option<&'static str>, Option<Caught>);
+type HuntResult = (Bug, Option<&'static str>, Option<Caught>);
 
-fn all(jobs: &[(Bug, Option<&'static str>)], seeds_max: u64, threads: usize) -> Vec<Found> {
+fn all(jobs: &[(Bug, Option<&'static str>)], seeds_max: u64, threads: usize) -> Vec<HuntResult> {
     let progress = bar(jobs.len() as u64, "bugs");
     let (next, found) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {

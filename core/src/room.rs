@@ -4,9 +4,8 @@
 //! * **An exchange.** [`Capacity::budget`] is the number of rows that an exchange may claim.
 //!   `Lanes` deals it to lanes.
 //! * **An inline claim.** A transaction that writes rows may claim some of them at once for the
-//!   dispatcher of its own process. [`Capacity::inline_rows`] and [`Capacity::closed_lanes`]
-//!   compute the [`InlineRoom`], which bounds the claim, and [`InlineRoom::quotas`] turns it into
-//!   quotas.
+//!   dispatcher of its own process. [`Capacity::inline_room`] computes the [`InlineRoom`], which
+//!   bounds the claim, and [`InlineRoom::quotas`] turns it into quotas.
 //!
 //! The dispatcher computes the inline room, the wake handle passes it on, and a store computes the
 //! quotas of the lanes that its transaction wrote to. On Postgres the function
@@ -84,25 +83,25 @@ impl Capacity {
         Budget { rows: rows.min(self.batch_max), share: self.lane_share(), prefetch: self.prefetch }
     }
 
-    /// The most rows of an inline claim. All of them may be of one lane. So the number is the
+    /// The room for an inline claim. All of its rows may be of one lane. So their number is the
     /// smallest of these: the share of a lane, the free permits that no claim in flight may use,
     /// and the startable rows of each open lane.
-    pub(crate) fn inline_rows(self, loads: impl Iterator<Item = LaneLoad>) -> u32 {
+    pub(crate) fn inline_room(self, loads: impl Iterator<Item = LaneLoad>) -> InlineRoom {
         let free = self.budget().rows.min(self.free_permits.saturating_sub(self.rows_requested));
         if free == 0 {
-            return 0;
+            return InlineRoom::default();
         }
-        let (mut rows, mut closed) = (free.min(self.lane_share()), 0);
+        let mut room = InlineRoom::for_rows(free.min(self.lane_share()));
         for load in loads {
             match self.startable_rows(load) {
-                0 => closed += 1,
-                of_lane => rows = rows.min(of_lane),
+                0 => room.closed_lanes.push(load.trigger),
+                rows => room.rows = room.rows.min(rows),
             }
-            if closed > CLOSED_LANES_MAX {
-                return 0;
+            if room.closed_lanes.len() > CLOSED_LANES_MAX {
+                return InlineRoom::default();
             }
         }
-        rows
+        room
     }
 
     /// The lanes in which a new row would wait behind others.

@@ -113,8 +113,9 @@ enum Event {
 struct Driver<S, E, I> {
     dispatcher: Dispatcher,
     clock: Box<dyn Clock>,
-    tasks: Tasks<S, E, I>,
+    /// Dropped before the tasks: no inline claim may begin when they are aborted.
     shutdown: Shutdown,
+    tasks: Tasks<S, E, I>,
 }
 
 impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {

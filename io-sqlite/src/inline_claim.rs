@@ -6,7 +6,7 @@
 
 use crate::SqliteStore;
 use crate::error::OrRefused;
-use crate::savepoint::Savepoint;
+use crate::savepoint::{Part, Savepoint};
 use crate::writer::Tx;
 use tidegate_core::{Delivery, InlineRoom, Micros};
 use tidegate_ports::{EmittedEvent, PortError};
@@ -59,7 +59,7 @@ impl Tx<'_> {
         if quotas.is_empty() {
             return Ok(Vec::new());
         }
-        let savepoint = Savepoint::begin(self.connection).or_refused()?;
+        let savepoint = Savepoint::begin(self.connection, Part::InlineClaim).or_refused()?;
         let claims: Result<Vec<_>, _> = quotas.into_iter().map(|lane| self.claim(lane, lease_for)).collect();
         savepoint.end(claims.is_ok()).or_refused()?;
         let claimed = claims.map(|lanes| lanes.concat()).unwrap_or_else(|error| {

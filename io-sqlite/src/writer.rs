@@ -14,7 +14,7 @@
 use crate::clock::Clock;
 use crate::error::{closed, refused};
 use crate::query::execute;
-use crate::savepoint::Savepoint;
+use crate::savepoint::{Part, Savepoint};
 use crate::sql;
 use rusqlite::Connection;
 use std::collections::VecDeque;
@@ -256,7 +256,7 @@ fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>,
 /// Runs one job of several, and undoes its writes if it fails. An error means that the transaction
 /// is lost.
 fn run_in_savepoint(tx: &Tx<'_>, job: Job) -> (FinishedJob, Option<rusqlite::Error>) {
-    match Savepoint::begin(tx.connection) {
+    match Savepoint::begin(tx.connection, Part::Job) {
         Ok(savepoint) => {
             let finished = job(Some(tx));
             let error = savepoint.end(finished.keep).err();

@@ -175,7 +175,7 @@ impl Dispatcher {
             settling: self.settlements.len() + self.pending.settlement_count(),
             held: self.claims.len(),
             lanes: self.lanes.len() as u32,
-            inline_room: self.inline_rows(),
+            inline_room: self.inline_room().rows,
             store_failures: self.health.failures(),
             stale: self.stale_answers,
             shutting_down: self.shutdown.is_some(),
@@ -187,9 +187,11 @@ impl Dispatcher {
     /// while the dispatcher shuts down and while the store has not answered its last call.
     #[must_use]
     pub fn inline_room(&self) -> InlineRoom {
-        match self.inline_rows() {
-            0 => InlineRoom::default(),
-            rows => InlineRoom { rows, closed_lanes: self.closed_lanes() },
+        let is_able = self.shutdown.is_none() && self.clock.is_known() && self.health.may_call(self.now);
+        if is_able {
+            self.capacity().inline_room(self.lanes.loads(self.clock.now(self.now)))
+        } else {
+            InlineRoom::default()
         }
     }
 
@@ -197,11 +199,6 @@ impl Dispatcher {
     #[must_use]
     pub fn closed_lanes(&self) -> Vec<TriggerId> {
         self.capacity().closed_lanes(self.lanes.loads(self.clock.now(self.now)))
-    }
-
-    fn inline_rows(&self) -> u32 {
-        let is_able = self.shutdown.is_none() && self.clock.is_known() && self.health.may_call(self.now);
-        if is_able { self.capacity().inline_rows(self.lanes.loads(self.clock.now(self.now))) } else { 0 }
     }
 
     fn apply(&mut self, input: Input) -> Disposition {

@@ -157,7 +157,7 @@ fn log(fact: &Fact) {
                 "another writer changed a value that the handler had read; the handler runs again"
             );
         }
-        Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "the lease was lost while the handler ran"),
+        Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "the claim was lost before its settlement"),
         Fact::ExecutionOverran { delivery } => {
             delivery_event!(warn, delivery, "the execution did not end in time and was cancelled")
         }

@@ -12,6 +12,7 @@ mod outside;
 mod random;
 mod schema;
 mod together;
+mod verdicts;
 
 use database::Database;
 use std::sync::Arc;

@@ -19,6 +19,8 @@ enum End {
     /// SQLite discards the whole transaction, as when the disk is full, and the job fails.
     LoseTransaction,
     Panic,
+    /// As when an inline claim panics: its savepoint stays open.
+    PanicInSavepoint,
 }
 
 /// A job that writes the app `name` and ends with `end`.
@@ -32,6 +34,10 @@ fn write_app(tx: &Tx<'_>, name: &'static str, end: End) -> Result<(), PortError>
         End::Succeed => return Ok(()),
         End::LoseTransaction => execute(tx.connection, "rollback").or_refused()?,
         End::Panic => panic!("the test job panics"),
+        End::PanicInSavepoint => {
+            let _open = Savepoint::begin(tx.connection, Part::InlineClaim).or_refused()?;
+            panic!("the test job panics in a savepoint");
+        }
         End::Fail => {}
     }
     Err(PortError::UnknownApp)
@@ -97,7 +103,11 @@ async fn jobs_of_a_lost_transaction_get_true_answers() {
 
 #[tokio::test]
 async fn only_the_job_that_panics_is_undone() {
-    for jobs in [&[("a", End::Panic)][..], &[("a", End::Succeed), ("b", End::Panic), ("c", End::Succeed)]] {
+    for jobs in [
+        &[("a", End::Panic)][..],
+        &[("a", End::Succeed), ("b", End::Panic), ("c", End::Succeed)],
+        &[("a", End::Succeed), ("b", End::PanicInSavepoint), ("c", End::Succeed)],
+    ] {
         let succeeded = check_answers(jobs).await;
         assert_eq!(succeeded, jobs.iter().map(|(_, end)| *end == End::Succeed).collect::<Vec<_>>());
     }

@@ -57,6 +57,7 @@ pub(super) fn findings(workspace: &Workspace) -> io::Result<Vec<Finding>> {
     let mut findings = missing_lints(&read("Cargo.toml")?);
     for package in workspace.our_crates() {
         let folder = package.folder.strip_prefix(root()).unwrap_or(&package.folder).to_string_lossy().into_owned();
+        findings.extend(missing_inheritance(&folder, &read(&format!("{folder}/Cargo.toml"))?));
         if TOOLS.contains(&folder.as_str()) {
             continue;
         }
@@ -79,11 +80,24 @@ fn read(path: &str) -> io::Result<Table> {
 
 fn missing_lints(manifest: &Table) -> Vec<Finding> {
     let lints = manifest.get("workspace").and_then(|table| table.get("lints")).and_then(|lints| lints.get("clippy"));
-    let is_missing = |(_, lint): &&(&'static str, &str)| lints.and_then(|lints| lints.get(lint)).is_none();
+    let is_missing = |(_, lint): &&(&'static str, &str)| {
+        let level = lints.and_then(|lints| lints.get(lint)).and_then(Value::as_str);
+        !matches!(level, Some("warn" | "deny" | "forbid"))
+    };
     let missing = LINTS.iter().filter(is_missing);
     missing
-        .map(|(rule, lint)| Finding::new(rule, "Cargo.toml", format!("[workspace.lints.clippy] lacks `{lint}`")))
+        .map(|(rule, lint)| {
+            Finding::new(rule, "Cargo.toml", format!("[workspace.lints.clippy] must set `{lint}` to \"warn\""))
+        })
         .collect()
+}
+
+/// A crate that does not inherit the workspace's lints is checked by none of them.
+fn missing_inheritance(folder: &str, manifest: &Table) -> Option<Finding> {
+    let inherits = manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(Value::as_bool);
+    let path = format!("{folder}/Cargo.toml");
+    (inherits != Some(true))
+        .then(|| Finding::new("clippy-config", &path, "it must set `workspace = true` in [lints]".into()))
 }
 
 fn missing_entries(folder: &str, config: &Table, base: &Table) -> Vec<Finding> {
@@ -151,6 +165,17 @@ mod tests {
     fn the_lints_that_check_rules_are_enabled() {
         let manifest = "[workspace.lints.clippy]\nunwrap_used = \"warn\"\n".parse().unwrap();
         let found: Vec<_> = missing_lints(&manifest).iter().map(ToString::to_string).collect();
-        assert_eq!(found, ["Cargo.toml: [workspace.lints.clippy] lacks `too_many_lines` [function-length]"]);
+        let expected = ["Cargo.toml: [workspace.lints.clippy] must set `too_many_lines` to \"warn\" [function-length]"];
+        assert_eq!(found, expected);
+        let manifest =
+            "[workspace.lints.clippy]\nunwrap_used = \"allow\"\ntoo_many_lines = \"warn\"\n".parse().unwrap();
+        assert_eq!(missing_lints(&manifest).len(), 1, "a lint that is allowed checks nothing");
+    }
+
+    #[test]
+    fn a_crate_inherits_the_lints_of_the_workspace() {
+        let inherits = |manifest: &str| missing_inheritance("core", &manifest.parse().unwrap()).is_none();
+        assert!(inherits("[lints]\nworkspace = true"));
+        assert!(!inherits("[lints.clippy]\nall = \"warn\"") && !inherits(""));
     }
 }

@@ -84,7 +84,11 @@ fn collect(folder: &Path, sources: &mut Vec<Source>) -> io::Result<()> {
 /// The places in the product that break a rule.
 pub(super) fn findings(sources: &[Source]) -> Vec<Finding> {
     let product = sources.iter().filter(|source| !is_for_tests(&source.path));
-    product.flat_map(|source| words(source).into_iter().chain(sql(source)).chain(selects(source))).collect()
+    product
+        .flat_map(|source| {
+            words(source).into_iter().chain(sql(source)).chain(selects(source)).chain(silenced_lints(source))
+        })
+        .collect()
 }
 
 /// One sentence for each file that is too long for one idea.
@@ -111,6 +115,18 @@ fn words(source: &Source) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Clippy checks some rules of the structure. A place that silences it needs an exception here.
+fn silenced_lints(source: &Source) -> Vec<Finding> {
+    let lints = ["clippy::disallowed_methods", "clippy::disallowed_types", "clippy::unwrap_used"];
+    let places = lints.iter().flat_map(|lint| occurrences(&source.text.code, lint).map(move |at| (*lint, at)));
+    places
+        .map(|(lint, at)| {
+            let message = format!("`{lint}` checks a rule of the structure; product code must not silence it");
+            source.finding("silenced-lint", line_of(&source.text.code, at), message)
+        })
+        .collect()
 }
 
 /// A statement is a file of `io-*/src/sql` or `migrations`, so that it can be read, explained and
@@ -221,6 +237,13 @@ mod tests {
             assert_eq!(is_sql(content), expected, "{content}");
         }
         assert_eq!(rules("io-sqlite/src/kv.rs", "let x = 1;\nquery(\"delete from kv\")"), [("sql-home", 2)]);
+    }
+
+    #[test]
+    fn a_silenced_rule_of_clippy_is_found() {
+        let text = "#[expect(clippy::disallowed_methods, reason = \"x\")]\nfn f() {}";
+        assert_eq!(rules("driver/src/run.rs", text), [("silenced-lint", 1)]);
+        assert_eq!(rules("driver/tests/it/main.rs", text), []);
     }
 
     #[test]

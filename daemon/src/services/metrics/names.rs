@@ -33,7 +33,7 @@ names! {
     counter REPEATED = "tidegate_calls_repeated_total", "Sync calls that got the reply of an earlier one by its idempotency key.";
     counter FENCED = "tidegate_settlements_fenced_total", "Settlements that were fenced and changed nothing.";
     counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because another writer changed a value that they had read.";
-    counter LOST = "tidegate_leases_lost_total", "Claims whose lease was lost while the handler ran.";
+    counter LOST = "tidegate_leases_lost_total", "Claims that were lost before their settlement.";
     counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and were cancelled.";
     histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
     histogram TOOK = "tidegate_execution_seconds", "From the start of an execution to its end.";

@@ -134,7 +134,7 @@ pub enum Verdict {
     },
     /// The chain of events is too deep. The row is deleted and counted in `loops`.
     Dropped,
-    /// Nothing was executed. The lease is released, the row is due `delay` from the store's now,
+    /// No outcome counts: the handler did not run, or a shutdown ended the wait. The lease is released, the row is due `delay` from the store's now,
     /// and the attempt does not count.
     Deferred {
         /// The back-off of a full gate. Zero if the daemon shuts down.
@@ -181,7 +181,8 @@ impl Verdict {
         }
     }
 
-    /// The name of the verdict in facts, logs and metrics.
+    /// The name of the verdict in the settlements that a store receives. It is part of the SQL of
+    /// the stores.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {

@@ -1,6 +1,7 @@
 //! The inputs and outputs of the [`Dispatcher`](crate::Dispatcher). Read this file first.
 //!
-//! **After every `handle`, call `poll` until it returns `Idle`; only then wait.**
+//! **After one or more `handle` calls, call `poll` until it returns `Idle` or `Stopped`; only then
+//! wait.**
 //!
 //! Inputs and outputs are plain data. They can be compared, recorded in a journal and replayed.
 //!
@@ -184,7 +185,8 @@ pub enum Fact {
     },
     /// A sync call repeats an earlier call by its idempotency key, and gets the reply of that call.
     CallRepeated { call: Arc<SyncCall> },
-    /// Another writer changed a value that the handler had read. The handler runs again at once.
+    /// Another writer changed a value that the handler had read. The handler runs again, unless the
+    /// dispatcher shuts down or the claim has had too many conflicts.
     EffectsConflicted {
         delivery: Arc<Delivery>,
         /// How many times this delivery has conflicted, counted from 1.

@@ -49,7 +49,8 @@ pub struct RetryPolicy {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicySpec {
-    /// The most executions of the handler, including the first one: 1–100.
+    /// The most attempts, including the first one: 1–100. A run after a conflict is part of the
+    /// same attempt.
     pub max_attempts: u32,
     /// The shape of the back-off.
     pub backoff: Backoff,

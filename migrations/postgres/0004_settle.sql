@@ -126,8 +126,8 @@ begin
 end
 $$;
 
--- Settles 'retry' and 'deferred': releases the claim and sets a new due time. A deferred execution
--- does not count as an attempt.
+-- Settles 'retry' and 'deferred': releases the claim and sets a new due time. A deferral does not
+-- count the attempt.
 --
 -- Parameters: the time; the delivery; the verdict.
 -- Returns: nothing.

@@ -289,7 +289,8 @@ begin
 end
 $$;
 
--- Claims rows that the same transaction has just written: an inline claim.
+-- Claims rows of the lanes that the same transaction has just written to: an inline claim. It may
+-- take a row of a concurrent transaction instead of its own. The number of rows is the same.
 --
 -- It is the SQL form of `InlineRoom::quotas` in core/src/room.rs, and the two must stay equal. A
 -- closed lane gets no quota. An open lane gets at most as many rows as were written to it. All

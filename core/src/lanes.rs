@@ -226,9 +226,9 @@ impl Lanes {
         self.lanes.entry(trigger).or_default().settled();
     }
 
-    /// Some settlements of one exchange conflicted, so the window becomes half of `at_once`. That is
-    /// the number of rows that ran at the same time: the conflicts, and the one row that won. Call
-    /// it once per exchange.
+    /// Some settlements of one exchange conflicted, so the window becomes half of `at_once`.
+    /// `at_once` is the number of rows that ran at the same time: the conflicts, and the one row
+    /// that won. Call it once per exchange.
     pub(crate) fn conflicted(&mut self, trigger: TriggerId, at_once: u32) {
         self.lanes.entry(trigger).or_default().halve_window(at_once);
     }

@@ -38,8 +38,8 @@ impl GateLimits {
 pub struct ConfigSpec {
     /// The limits for executions that run at once.
     pub gate: GateLimits,
-    /// The time between two discoveries: 1 ms – 60 s. After a slow discovery the pause is longer, up
-    /// to 5 s. A lost notification costs at most one pause.
+    /// The time between two discoveries: 1 ms – 60 s. After a slow discovery the pause is longer,
+    /// up to 5 s. A lost notification costs at most one pause.
     pub poll_interval_ms: u64,
     /// The most rows that one exchange claims or settles: 1–5,000.
     pub batch_max: u32,

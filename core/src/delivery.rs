@@ -134,8 +134,8 @@ pub enum Verdict {
     },
     /// The chain of events is too deep. The row is deleted and counted in `loops`.
     Dropped,
-    /// No outcome counts: the handler did not run, or a shutdown ended the wait. The lease is released, the row is due `delay` from the store's now,
-    /// and the attempt does not count.
+    /// No outcome counts: the handler did not run, or a shutdown ended the wait. The lease is
+    /// released, the row is due `delay` from the store's now, and the attempt does not count.
     Deferred {
         /// The back-off of a full gate. Zero if the daemon shuts down.
         delay: Micros,

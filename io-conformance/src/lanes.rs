@@ -144,6 +144,19 @@ pub(crate) async fn a_renewed_lease_keeps_its_slot<S: Store>(store: Arc<S>) {
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
+pub(crate) async fn a_lease_renewed_after_its_end_takes_a_slot_again<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
+    app.go(3).await;
+    let expired = app.exchange_for(Vec::new(), vec![quota(limited, 2)], Micros(1)).await.claimed;
+    app.lanes().await;
+    let again = app.claim(limited, 1).await;
+    assert_eq!(ids(&again), ids(&expired[..1]));
+    app.renew(&[&expired[1]], LEASE).await;
+
+    assert_eq!(app.claim(limited, 5).await, [], "the claimed row and the renewed row fill the lane");
+}
+
 pub(crate) async fn a_pause_does_not_affect_leased_rows<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(2).await;

@@ -64,8 +64,8 @@ impl Tx<'_> {
 
     /// The number of live leases of a lane. Deletes stale slots first.
     pub(crate) fn slots_taken(&self, trigger: TriggerId) -> Result<u32, PortError> {
-        self.connection.run(sql::slots_free, [trigger.0, self.now.0])?;
-        self.connection.one(sql::slots_count, [trigger.0], |row| row.get(0))
+        self.connection.run(sql::slots_free, [trigger.0])?;
+        self.connection.one(sql::slots_count, [trigger.0, self.now.0], |row| row.get(0))
     }
 
     pub(crate) fn take_slots(&self, trigger: TriggerId, claimed: &[Delivery]) -> Result<(), PortError> {

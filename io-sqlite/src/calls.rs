@@ -1,5 +1,7 @@
-//! Sync calls: the row of a call is written leased to the daemon that begins the call.
+//! Sync calls: the row of a call is claimed when it is written, for the daemon that begins the call.
+//! The calls of a request that have the same lane have the same claim.
 
+use crate::claims::ClaimedRow;
 use crate::emit::KEY_AGE_MAX;
 use crate::lane::Lane;
 use crate::query::Query;
@@ -7,19 +9,24 @@ use crate::rows;
 use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
+use std::collections::BTreeMap;
 use tidegate_core::{
     AppName, BeginCallsReply, Claim, Delivery, DeliveryId, EventId, HandlerReply, IdempotencyKey, Lease, Micros,
-    Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget,
+    Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, TriggerId,
 };
 use tidegate_ports::PortError;
 use uuid::Uuid;
 
 /// The result of beginning a call.
 enum BeginResult {
-    Begun(Box<Delivery>),
+    /// The row was written. Its delivery is in the claim of its lane.
+    Begun,
     Refused(Refusal),
     Repeated(SyncReply),
 }
+
+/// The claim of each lane that got rows: its number and its rows.
+type CallClaims = BTreeMap<TriggerId, (Lease, Vec<ClaimedRow>)>;
 
 /// A lane with the fields that only calls need.
 struct CallLane {
@@ -30,25 +37,33 @@ struct CallLane {
 
 impl Tx<'_> {
     pub(crate) fn begin_calls(&self, calls: Vec<SyncCall>, lease_for: Micros) -> Result<Reply, PortError> {
-        let (mut begun, mut refused, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut claims, mut refused, mut repeated) = (CallClaims::new(), Vec::new(), Vec::new());
         for call in calls {
-            match self.begin_call(&call, lease_for)? {
-                BeginResult::Begun(delivery) => begun.push(*delivery),
+            match self.begin_call(&call, &mut claims)? {
+                BeginResult::Begun => {}
                 BeginResult::Refused(refusal) => refused.push((call.inbox, refusal)),
                 BeginResult::Repeated(reply) => repeated.push((call.inbox, reply)),
             }
         }
-        Ok(Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries: begun, refused, repeated }))
+        for (trigger, (_, rows)) in &claims {
+            self.add_claim(*trigger, rows, lease_for)?;
+        }
+        let rows = claims.into_values().flat_map(|(_, rows)| rows);
+        let mut deliveries: Vec<Delivery> = rows.map(|row| row.delivery).collect();
+        // The order of the calls is the order in which their rows were written.
+        deliveries.sort_unstable_by_key(|delivery| delivery.id);
+        Ok(Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries, refused, repeated }))
     }
 
-    fn begin_call(&self, call: &SyncCall, lease_for: Micros) -> Result<BeginResult, PortError> {
+    fn begin_call(&self, call: &SyncCall, claims: &mut CallClaims) -> Result<BeginResult, PortError> {
         let Some(found) = self.call_lane(&call.target)? else { return Ok(BeginResult::Refused(Refusal::Gone)) };
         if let Some(refusal) = found.refusal() {
             return Ok(BeginResult::Refused(refusal));
         }
         let lane = &found.lane;
+        let begun = claims.get(&lane.trigger).map_or(0, |(_, rows)| rows.len() as u32);
         if let Some(limit) = lane.max_concurrency
-            && self.slots_taken(lane.trigger)? >= limit
+            && self.slots_taken(lane.trigger)?.saturating_add(begun) >= limit
         {
             return Ok(BeginResult::Refused(Refusal::Busy));
         }
@@ -57,15 +72,14 @@ impl Tx<'_> {
         {
             return Ok(known);
         }
-        let begun = self.write_call(call, &found, lease_for)?;
-        if lane.max_concurrency.is_some() {
-            self.take_slots(lane.trigger, std::slice::from_ref(&begun))?;
-        }
+        let (lease, rows) = claims.entry(lane.trigger).or_insert_with(|| (self.new_lease(), Vec::new()));
+        let delivery = self.write_call(call, &found, *lease)?;
         if let Some(key) = &call.idempotency_key {
-            let params = params![lane.app.as_str(), key.key, key.digest, begun.id.0, self.now.0];
+            let params = params![lane.app.as_str(), key.key, key.digest, delivery.id.0, lease.0, self.now.0];
             self.connection.run(sql::call_key_put, params)?;
         }
-        Ok(BeginResult::Begun(Box::new(begun)))
+        rows.push(ClaimedRow { delivery, turn: 0, has_slot: true });
+        Ok(BeginResult::Begun)
     }
 
     /// The result for a call with a known idempotency key. `None` means that the call must begin.
@@ -75,14 +89,14 @@ impl Tx<'_> {
             let same = rows::text(row, "digest")? == key.digest;
             let reply: Option<HandlerReply> = rows::maybe_json(row, "reply")?;
             let runs: bool = row.get("runs")?;
-            Ok((same, reply, DeliveryId(row.get("delivery_id")?), runs))
+            let execution = Claim { delivery: DeliveryId(row.get("delivery_id")?), lease: Lease(row.get("lease")?) };
+            Ok((same, reply, execution, runs))
         })?;
         Ok(match known {
             None => None,
             Some((false, ..)) => Some(BeginResult::Refused(Refusal::KeyReused)),
-            Some((true, Some(reply), delivery, _)) => {
-                let execution = Some(Claim { delivery, lease: Lease(1) });
-                Some(BeginResult::Repeated(SyncReply { execution, result: Ok(Some(reply)) }))
+            Some((true, Some(reply), execution, _)) => {
+                Some(BeginResult::Repeated(SyncReply { execution: Some(execution), result: Ok(Some(reply)) }))
             }
             Some((true, None, _, true)) => Some(BeginResult::Refused(Refusal::KeyInUse)),
             Some((true, None, _, false)) => None,
@@ -103,7 +117,7 @@ impl Tx<'_> {
         })
     }
 
-    fn write_call(&self, call: &SyncCall, found: &CallLane, lease_for: Micros) -> Result<Delivery, PortError> {
+    fn write_call(&self, call: &SyncCall, found: &CallLane, lease: Lease) -> Result<Delivery, PortError> {
         let (script, timeout) = match &call.target {
             SyncTarget::Trigger(_) => (None, found.timeout),
             SyncTarget::Script { script, timeout, .. } => (Some(script.as_str()), timeout.as_micros()),
@@ -113,7 +127,6 @@ impl Tx<'_> {
         let params = params![
             found.lane.trigger.0,
             self.now.0,
-            self.now.plus(lease_for).0,
             timeout.as_millis() as i64,
             call.inbox.to_string(),
             script,
@@ -132,7 +145,8 @@ impl Tx<'_> {
         // each call.
         self.connection.run(sql::call_begin, params)?;
         let (id, event_id) = (DeliveryId(self.connection.last_insert_rowid()), EventId(event_id));
-        Ok(call.delivery(found.lane.call_row(id, event_id, self.now, timeout)))
+        let delivery = call.delivery(found.lane.call_row(id, event_id, self.now, timeout));
+        Ok(Delivery { lease, ..delivery })
     }
 }
 

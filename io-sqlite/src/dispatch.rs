@@ -1,7 +1,9 @@
 //! The requests of the dispatcher. Each one is a job of the writer, except a discovery, which only
 //! reads.
 
+use crate::claims::NamedClaims;
 use crate::emit::Audience;
+use crate::inline_claim::InlineClaims;
 use crate::query::Query;
 use crate::rows;
 use crate::writer::Tx;
@@ -9,9 +11,9 @@ use crate::{SqliteStore, sql};
 use rusqlite::{Row, params};
 use std::collections::BTreeSet;
 use tidegate_core::{
-    AppName, Cause, Claim, CronExpression, DeliveryId, DiscoverReply, EventType, Json, LaneState, Lease, Micros,
-    NewEvent, PrincipalId, RenewReply, Reply, Request, Schedule, Source, StoreError, StoreErrorKind, Subject, Tick,
-    TickReply, TimeZone, TriggerId, TriggerName,
+    AppName, Cause, Claim, CronExpression, DiscoverReply, EventType, Json, LaneState, Micros, NewEvent, PrincipalId,
+    RenewReply, Reply, Request, Schedule, Source, StoreError, StoreErrorKind, Subject, Tick, TickReply, TimeZone,
+    TriggerId, TriggerName,
 };
 use tidegate_ports::{DispatchStore, PortError};
 
@@ -36,14 +38,27 @@ impl DispatchStore for SqliteStore {
 }
 
 impl Tx<'_> {
+    /// Extends whole claims: each claim that holds a row that `held` names with it.
     fn renew(&self, held: Vec<Claim>, lease_for: Micros) -> Result<Reply, PortError> {
-        let params = params![pairs(&held), self.now.plus(lease_for).0];
-        let renewed = self.connection.all(sql::renew, params, |row| {
-            Ok(Claim { delivery: DeliveryId(row.get("id")?), lease: Lease(row.get("lease")?) })
-        })?;
-        let renewed = BTreeSet::from_iter(renewed);
-        let fenced = held.into_iter().filter(|claim| !renewed.contains(claim)).collect();
+        let (mut claims, mut valid, mut fenced) = (NamedClaims::default(), BTreeSet::new(), Vec::new());
+        for claim in held {
+            if self.holds(&mut claims, claim)? {
+                valid.insert(claim.lease);
+            } else {
+                fenced.push(claim);
+            }
+        }
+        let until = self.now.plus(lease_for);
+        for lease in valid {
+            self.connection.run(sql::renew, [lease.0, until.0])?;
+        }
         Ok(Reply::Renew(RenewReply { now: self.now, fenced }))
+    }
+
+    fn holds(&self, claims: &mut NamedClaims, claim: Claim) -> Result<bool, PortError> {
+        let Some(stored) = claims.get(self, claim)? else { return Ok(false) };
+        let Some(turn) = stored.turn_of(claim.delivery) else { return Ok(false) };
+        Ok(stored.is_whole() || self.is_executed(claim.delivery, turn)?.is_some())
     }
 
     fn tick_all(&self, ticks: Vec<Tick>) -> Result<Reply, PortError> {
@@ -61,7 +76,7 @@ impl Tx<'_> {
             };
             let cause = Cause::outside(PrincipalId::new("system").expect("the constant is valid"));
             let audience = Audience { only: Some(tick.trigger), letter: None };
-            woken.extend(self.fan_out(&app, Source::Cron, &event, &cause, audience)?.lanes);
+            woken.extend(self.fan_out(&app, Source::Cron, &event, &cause, audience, &mut InlineClaims::none())?.lanes);
         }
         Ok(Reply::Tick(TickReply { now: self.now, woken_lanes: woken }))
     }
@@ -95,10 +110,4 @@ fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
         time_zone: rows::name::<TimeZone>(row, "time_zone")?,
         next_tick: rows::maybe_time(row, "next_tick")?,
     })
-}
-
-/// The claims as a JSON array of [delivery, lease], for `json_each`.
-fn pairs(claims: &[Claim]) -> String {
-    let pairs: Vec<(i64, i64)> = claims.iter().map(|claim| (claim.delivery.0, claim.lease.0)).collect();
-    serde_json::json!(pairs).to_string()
 }

@@ -2,6 +2,7 @@
 //! one thread writes.
 
 use crate::emit::Audience;
+use crate::inline_claim::InlineClaims;
 use crate::query::Query;
 use crate::rows;
 use crate::sql;
@@ -29,15 +30,16 @@ impl Tx<'_> {
         if self.reads_changed(&app, effects)? {
             return Ok(false);
         }
+        let mut inline = InlineClaims::none();
         for write in &effects.writes {
             let mutated = match &write.value {
-                Some(value) => Some(self.put(&app, &write.collection, &write.key, value, &cause)?),
-                None => self.delete_value(&app, &write.collection, &write.key, &cause)?,
+                Some(value) => Some(self.put(&app, &write.collection, &write.key, value, &cause, &mut inline)?),
+                None => self.delete_value(&app, &write.collection, &write.key, &cause, &mut inline)?,
             };
             woken.extend(mutated.into_iter().flat_map(|mutated| mutated.emitted.lanes));
         }
         for event in &effects.events {
-            woken.extend(self.fan_out(&app, Source::App, event, &cause, Audience::default())?.lanes);
+            woken.extend(self.fan_out(&app, Source::App, event, &cause, Audience::default(), &mut inline)?.lanes);
         }
         Ok(true)
     }

@@ -1,6 +1,7 @@
 //! Emission: one outbox row per matching trigger, in the transaction of the event.
 
 use crate::SqliteStore;
+use crate::inline_claim::InlineClaims;
 use crate::query::Query;
 use crate::sql;
 use crate::writer::Tx;
@@ -8,8 +9,8 @@ use async_trait::async_trait;
 use rusqlite::params;
 use std::borrow::Cow;
 use tidegate_core::{
-    AppName, Cause, Collection, DeadLetterId, EventId, EventType, Json, Key, KvOp, Micros, NewEvent, Source, Subject,
-    TriggerId, Version,
+    AppName, Cause, Collection, DeadLetterId, DeliveryId, EventId, EventType, Json, Key, KvOp, Micros, NewEvent,
+    Source, Subject, TriggerId, Version,
 };
 use tidegate_ports::{Emission, EmittedEvent, OutboxStore, PortError, WakeHandle};
 use uuid::Uuid;
@@ -35,10 +36,25 @@ impl Tx<'_> {
         new: &NewEvent,
         cause: &Cause,
         audience: Audience,
+        inline: &mut InlineClaims,
+    ) -> Result<EmittedEvent, PortError> {
+        let lanes = self.matching(app, source, new, audience.only)?;
+        inline.plan(self, lanes.iter());
+        self.write_rows(lanes, source, new, cause, audience.letter, inline)
+    }
+
+    /// Writes one row of the event for each of `lanes`.
+    fn write_rows(
+        &self,
+        lanes: Vec<TriggerId>,
+        source: Source,
+        new: &NewEvent,
+        cause: &Cause,
+        letter: Option<DeadLetterId>,
+        inline: &mut InlineClaims,
     ) -> Result<EmittedEvent, PortError> {
         let event_id = Uuid::now_v7();
         let root_id = cause.parent.map_or(event_id, |parent| parent.root_id.0);
-        let lanes = self.matching(app, source, new, audience.only)?;
         for trigger in &lanes {
             let params = params![
                 self.now.0,
@@ -53,9 +69,11 @@ impl Tx<'_> {
                 cause.parent.map_or(0, |parent| parent.depth),
                 cause.traceparent,
                 new.data.as_str(),
-                audience.letter.map(|letter| letter.0),
+                letter.map(|letter| letter.0),
+                inline.waits(*trigger),
             ];
             self.connection.run(sql::fan_out, params)?;
+            inline.wrote(*trigger, DeliveryId(self.connection.last_insert_rowid()));
         }
         Ok(EmittedEvent::new(EventId(event_id), lanes))
     }
@@ -126,7 +144,7 @@ pub(crate) fn kv_event(
 impl OutboxStore for SqliteStore {
     async fn emit(&self, emission: &Emission) -> Result<Vec<EmittedEvent>, PortError> {
         let emission = emission.clone();
-        self.write_events(move |tx| tx.emit(emission), Vec::as_mut_slice).await
+        self.write_events(move |tx, inline| tx.emit(emission, inline), Vec::as_mut_slice).await
     }
 
     fn attach(&self, wake: WakeHandle) {
@@ -135,7 +153,7 @@ impl OutboxStore for SqliteStore {
 }
 
 impl Tx<'_> {
-    fn emit(&self, emission: Emission) -> Result<Vec<EmittedEvent>, PortError> {
+    fn emit(&self, emission: Emission, inline: &mut InlineClaims) -> Result<Vec<EmittedEvent>, PortError> {
         let Emission { app, events, cause, idempotency_key } = emission;
         self.connection.require_app(&app)?;
         if let Some(key) = &idempotency_key {
@@ -152,8 +170,11 @@ impl Tx<'_> {
             }
         }
         let mut emitted = Vec::with_capacity(events.len());
-        for event in &events {
-            emitted.push(self.fan_out(&app, Source::App, event, &cause, Audience::default())?);
+        let matching = |event| self.matching(&app, Source::App, event, None);
+        let lanes = events.iter().map(matching).collect::<Result<Vec<_>, _>>()?;
+        inline.plan(self, lanes.iter().flatten());
+        for (event, lanes) in events.iter().zip(lanes) {
+            emitted.push(self.write_rows(lanes, Source::App, event, &cause, None, inline)?);
         }
         if let Some(key) = idempotency_key {
             let ids: Vec<EventId> = emitted.iter().map(|one| one.event_id).collect();

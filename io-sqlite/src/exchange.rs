@@ -1,13 +1,25 @@
 //! The exchange: settles deliveries, then claims rows lane by lane.
+//!
+//! A claim takes the rows above the floor of the lane, and rows of expired claims. One thread writes,
+//! and the jobs have different times. So no other row is free: see the table `floors`.
 
-use crate::error::OrRefused;
-use crate::lane::Lane;
+use crate::claims::{ClaimedRow, StoredClaim};
+use crate::lane::{Floor, Lane};
 use crate::query::Query;
+use crate::settle::SettleResult;
 use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
-use tidegate_core::{Attempt, Delivery, ExchangeReply, LaneQuota, Micros, Reply, Settlement, Timestamp, TriggerId};
+use tidegate_core::{
+    Attempt, Delivery, DeliveryId, ExchangeReply, LaneQuota, Lease, Micros, Reply, Settlement, TriggerId,
+};
 use tidegate_ports::PortError;
+
+/// A row that a claim may take. `expired` is the position of the expired claim that holds it.
+struct Candidate {
+    row: ClaimedRow,
+    expired: Option<usize>,
+}
 
 impl Tx<'_> {
     pub(crate) fn exchange(
@@ -16,63 +28,98 @@ impl Tx<'_> {
         claim: Vec<LaneQuota>,
         lease_for: Micros,
     ) -> Result<Reply, PortError> {
-        let settled = self.settle(settle)?;
+        let SettleResult { fenced, conflicted, woken } = self.settle(settle)?;
         let mut claimed = Vec::new();
-        for quota in claim {
-            claimed.append(&mut self.claim(quota, lease_for)?);
+        for LaneQuota { trigger, quota, .. } in claim {
+            claimed.append(&mut self.claim(trigger, quota, lease_for)?);
         }
-        let crate::settle::SettleResult { fenced, conflicted, woken } = settled;
-        Ok(Reply::Exchange(ExchangeReply {
-            now: self.now,
-            fenced,
-            conflicted,
-            claimed,
-            woken_lanes: woken.into_iter().collect(),
-        }))
+        let woken_lanes = woken.into_iter().collect();
+        Ok(Reply::Exchange(ExchangeReply { now: self.now, fenced, conflicted, claimed, woken_lanes }))
     }
 
-    pub(crate) fn claim(&self, lane_quota: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
-        let lane = self.connection.maybe(sql::lane, [lane_quota.trigger.0], |row| {
-            Ok(if row.get("waits")? { None } else { Some(Lane::read(row)?) })
+    /// The lane and its floor, unless the lane is missing or paused.
+    pub(crate) fn open_lane(&self, trigger: TriggerId) -> Result<Option<(Lane, Floor)>, PortError> {
+        let lane = self.connection.maybe(sql::lane, [trigger.0], |row| {
+            Ok(if row.get("is_paused")? { None } else { Some((Lane::read(row)?, Floor::read(row)?)) })
         })?;
-        let Some(lane) = lane.flatten() else { return Ok(Vec::new()) };
+        Ok(lane.flatten())
+    }
+
+    fn claim(&self, trigger: TriggerId, quota: u32, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+        let Some((lane, floor)) = self.open_lane(trigger)? else { return Ok(Vec::new()) };
         let quota = match lane.max_concurrency {
-            Some(limit) => lane_quota.quota.min(limit.saturating_sub(self.slots_taken(lane_quota.trigger)?)),
-            None => lane_quota.quota,
+            Some(limit) => quota.min(limit.saturating_sub(self.slots_taken(trigger)?)),
+            None => quota,
         };
         if quota == 0 {
             return Ok(Vec::new());
         }
-        let params = params![lane_quota.trigger.0, self.now.0, lane_quota.floor.0, quota];
-        let claimed = self.connection.all(sql::claim, params, |row| lane.delivery(row))?;
-        self.lease(&claimed, self.now.plus(lease_for))?;
-        if lane.max_concurrency.is_some() {
-            self.take_slots(lane_quota.trigger, &claimed)?;
+        let lease = self.new_lease();
+        let waiting = self.waiting_rows(&lane, floor, quota, lease)?;
+        let expired = self.expired_claims(trigger)?;
+        let (rows, last_waiting) = if expired.is_empty() {
+            let last = waiting.last().map(Floor::of);
+            (waiting, last)
+        } else {
+            self.with_expired(&lane, waiting, expired, quota, lease)?
+        };
+        if let Some(Floor { due_at, id }) = last_waiting {
+            self.connection.run(sql::floor_set, [trigger.0, due_at.0, id.0])?;
         }
-        Ok(claimed)
+        self.add_claim(trigger, &rows, lease_for)?;
+        Ok(rows.into_iter().map(|row| row.delivery).collect())
     }
 
-    /// Leases row by row. One statement for all rows would build temporary tables for its result
-    /// and for its undo log, which costs more than the calls.
-    fn lease(&self, claimed: &[Delivery], until: Timestamp) -> Result<(), PortError> {
-        let mut lease = self.connection.prepare_cached(sql::lease).or_refused()?;
-        for delivery in claimed {
-            lease.execute(params![delivery.id.0, self.now.0, until.0, Attempt::LOST_MESSAGE]).or_refused()?;
+    /// The next due rows above the floor.
+    fn waiting_rows(&self, lane: &Lane, floor: Floor, quota: u32, lease: Lease) -> Result<Vec<ClaimedRow>, PortError> {
+        let params = params![lane.trigger.0, floor.due_at.0, floor.id.0, quota];
+        let mut rows = self.connection.all(sql::claim_same_due, params, |row| lane.claimed_row(row, lease))?;
+        let rest = quota.saturating_sub(rows.len() as u32);
+        if rest > 0 {
+            let params = params![lane.trigger.0, floor.due_at.0, self.now.0, rest];
+            rows.append(&mut self.connection.all(sql::claim, params, |row| lane.claimed_row(row, lease))?);
         }
-        Ok(())
+        Ok(rows)
     }
 
-    /// The number of live leases of a lane. Deletes stale slots first.
-    pub(crate) fn slots_taken(&self, trigger: TriggerId) -> Result<u32, PortError> {
-        self.connection.run(sql::slots_free, [trigger.0])?;
-        self.connection.one(sql::slots_count, [trigger.0, self.now.0], |row| row.get(0))
+    /// The first rows of `waiting` and of the expired claims together, in the order of the lane. The
+    /// rows of expired claims change hands. Also returns the last row that came from `waiting`.
+    fn with_expired(
+        &self,
+        lane: &Lane,
+        waiting: Vec<ClaimedRow>,
+        mut expired: Vec<StoredClaim>,
+        quota: u32,
+        lease: Lease,
+    ) -> Result<(Vec<ClaimedRow>, Option<Floor>), PortError> {
+        let mut candidates: Vec<Candidate> = waiting.into_iter().map(|row| Candidate { row, expired: None }).collect();
+        for (at, claim) in expired.iter().enumerate() {
+            for (id, turn) in &claim.deliveries {
+                let held = self.connection.maybe(sql::claim_row, [id, turn], |row| lane.claimed_row(row, lease))?;
+                candidates.extend(held.map(|row| Candidate { row, expired: Some(at) }));
+            }
+        }
+        candidates.sort_unstable_by_key(|one| (one.row.delivery.due_at, one.row.delivery.id));
+        candidates.truncate(quota as usize);
+        let last_waiting = candidates.iter().rev().find(|one| one.expired.is_none()).map(|one| Floor::of(&one.row));
+        let mut rows = Vec::with_capacity(candidates.len());
+        for Candidate { mut row, expired: holder } in candidates {
+            if let Some(holder) = holder.and_then(|at| expired.get_mut(at)) {
+                self.take_over(&mut row, holder)?;
+            }
+            rows.push(row);
+        }
+        expired.iter().try_for_each(|claim| self.store_claim(claim))?;
+        Ok((rows, last_waiting))
     }
 
-    pub(crate) fn take_slots(&self, trigger: TriggerId, claimed: &[Delivery]) -> Result<(), PortError> {
-        let mut take = self.connection.prepare_cached(sql::slots_take).or_refused()?;
-        for delivery in claimed {
-            take.execute([trigger.0, delivery.id.0, delivery.lease.0]).or_refused()?;
-        }
+    /// Takes a row from its expired claim, and records the lost attempt.
+    fn take_over(&self, row: &mut ClaimedRow, holder: &mut StoredClaim) -> Result<(), PortError> {
+        let DeliveryId(id) = row.delivery.id;
+        self.connection.run(sql::take_over, params![id, holder.claimed_at.0, Attempt::LOST_MESSAGE])?;
+        holder.leave(row.has_slot);
+        row.turn += 1;
+        row.delivery.attempt = row.delivery.attempt.saturating_add(1).min(row.delivery.policy.max_attempts() + 1);
         Ok(())
     }
 }

@@ -1,15 +1,78 @@
 //! Inline claims: a transaction that writes outbox rows also claims them for the dispatcher of this
 //! process.
 //!
-//! The number of rows per lane is [`InlineRoom::quotas`]. The claim itself is [`Tx::claim`], as in
-//! an exchange, so that pauses and limits hold for inline claims too.
+//! The number of rows per lane is [`InlineRoom::quotas`]. A lane gives none of its rows if it is
+//! paused or has a `max_concurrency`. The decision comes before the rows are written, so that a
+//! claimed row gets no entry in the index of its lane.
 
 use crate::SqliteStore;
+use crate::claims::ClaimedRow;
 use crate::error::OrRefused;
+use crate::lane::Lane;
+use crate::query::Query;
 use crate::savepoint::{Part, Savepoint};
+use crate::sql;
 use crate::writer::Tx;
-use tidegate_core::{Delivery, InlineRoom, Micros};
+use tidegate_core::{Delivery, DeliveryId, InlineRoom, Micros, TriggerId};
 use tidegate_ports::{EmittedEvent, PortError};
+
+/// The inline claims of one job. It is empty for a job whose rows wait for an exchange.
+#[derive(Default)]
+pub(crate) struct InlineClaims {
+    room: InlineRoom,
+    lanes: Vec<InlineLane>,
+}
+
+/// The inline claim of one lane.
+struct InlineLane {
+    lane: Lane,
+    rows_left: u32,
+    written: Vec<DeliveryId>,
+}
+
+impl InlineClaims {
+    pub(crate) fn none() -> Self {
+        Self::default()
+    }
+
+    /// Deals the room to the lanes of all rows that the job is about to write. `written` names the
+    /// lane of each row.
+    pub(crate) fn plan<'a>(&mut self, tx: &Tx<'_>, written: impl Iterator<Item = &'a TriggerId>) {
+        if self.room.rows == 0 {
+            return;
+        }
+        for quota in self.room.quotas(written.copied(), tx.now) {
+            match tx.open_lane(quota.trigger) {
+                Ok(Some((lane, _))) if lane.max_concurrency.is_none() => {
+                    self.lanes.push(InlineLane { lane, rows_left: quota.quota, written: Vec::new() });
+                }
+                Ok(_) => {}
+                Err(error) => tracing::error!(
+                    "an inline claim could not read the lane {}; its rows wait for an exchange: {error}",
+                    quota.trigger
+                ),
+            }
+        }
+    }
+
+    /// The lane that claims the next row of `trigger`. `None` if the row waits for an exchange.
+    fn lane_of(&mut self, trigger: TriggerId) -> Option<&mut InlineLane> {
+        self.lanes.iter_mut().find(|one| one.lane.trigger == trigger && one.rows_left > 0)
+    }
+
+    /// Whether the next row of `trigger` waits for an exchange.
+    pub(crate) fn waits(&mut self, trigger: TriggerId) -> bool {
+        self.lane_of(trigger).is_none()
+    }
+
+    /// The row `id` of `trigger` was written.
+    pub(crate) fn wrote(&mut self, trigger: TriggerId, id: DeliveryId) {
+        if let Some(lane) = self.lane_of(trigger) {
+            lane.rows_left -= 1;
+            lane.written.push(id);
+        }
+    }
+}
 
 impl SqliteStore {
     /// Runs `write` in the next transaction, claims rows that it wrote if the dispatcher has room
@@ -22,17 +85,19 @@ impl SqliteStore {
     ) -> Result<T, PortError>
     where
         T: Send + 'static,
-        W: FnOnce(&Tx<'_>) -> Result<T, PortError> + Send + 'static,
+        W: FnOnce(&Tx<'_>, &mut InlineClaims) -> Result<T, PortError> + Send + 'static,
     {
-        let Some(dispatcher) = self.dispatcher.get().cloned() else { return self.writer.write(write).await };
+        let Some(dispatcher) = self.dispatcher.get().cloned() else {
+            return self.writer.write(move |tx| write(tx, &mut InlineClaims::none())).await;
+        };
         let guard = dispatcher.try_inline_claim();
         let limits = guard.as_ref().map(|guard| (guard.room().clone(), guard.lease_for()));
         let write_and_claim = move |tx: &Tx<'_>| {
-            let mut result = write(tx)?;
-            let claimed = match &limits {
-                Some((room, lease_for)) => tx.claim_inline(events(&mut result), room, *lease_for)?,
-                None => Vec::new(),
-            };
+            let (room, lease_for) = limits.unwrap_or_default();
+            let mut inline = InlineClaims { room, lanes: Vec::new() };
+            let mut result = write(tx, &mut inline)?;
+            let claimed = tx.claim_inline(inline, lease_for)?;
+            events(&mut result).iter_mut().for_each(|event| event.note_claimed(&claimed));
             Ok((result, claimed))
         };
         let after_commit = move |(result, claimed): &mut (T, Vec<Delivery>)| {
@@ -46,29 +111,35 @@ impl SqliteStore {
 }
 
 impl Tx<'_> {
-    /// Claims rows of `emitted` and marks the events with all rows claimed. If the claim
-    /// fails, only the claim is undone: the rows stay, and a later exchange claims them.
-    fn claim_inline(
-        &self,
-        emitted: &mut [EmittedEvent],
-        room: &InlineRoom,
-        lease_for: Micros,
-    ) -> Result<Vec<Delivery>, PortError> {
-        let written_lanes = emitted.iter().flat_map(|event| event.lanes.iter().copied());
-        let quotas = room.quotas(written_lanes, self.now);
-        if quotas.is_empty() {
+    /// Claims the rows that were written for it. If the claim fails, only the claim is undone: the
+    /// rows go into the indexes of their lanes, and a later exchange claims them.
+    fn claim_inline(&self, inline: InlineClaims, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+        if inline.lanes.is_empty() {
             return Ok(Vec::new());
         }
         let savepoint = Savepoint::begin(self.connection, Part::InlineClaim).or_refused()?;
-        let claims: Result<Vec<_>, _> = quotas.into_iter().map(|lane| self.claim(lane, lease_for)).collect();
+        let claims: Result<Vec<_>, _> = inline.lanes.iter().map(|lane| self.claim_written(lane, lease_for)).collect();
         savepoint.end(claims.is_ok()).or_refused()?;
-        let claimed = claims.map(|lanes| lanes.concat()).unwrap_or_else(|error| {
-            tracing::error!(
-                "an inline claim failed and is undone; the rows are written and wait for an exchange: {error}"
-            );
-            Vec::new()
-        });
-        emitted.iter_mut().for_each(|event| event.note_claimed(&claimed));
-        Ok(claimed)
+        match claims {
+            Ok(lanes) => Ok(lanes.into_iter().flatten().map(|row| row.delivery).collect()),
+            Err(error) => {
+                tracing::error!(
+                    "an inline claim failed and is undone; the rows are written and wait for an exchange: {error}"
+                );
+                for id in inline.lanes.iter().flat_map(|lane| &lane.written) {
+                    self.connection.run(sql::outbox_wait, [id.0])?;
+                }
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn claim_written(&self, inline: &InlineLane, lease_for: Micros) -> Result<Vec<ClaimedRow>, PortError> {
+        let lease = self.new_lease();
+        let read =
+            |id: &DeliveryId| self.connection.one(sql::claim_row, [id.0, 0], |row| inline.lane.claimed_row(row, lease));
+        let rows = inline.written.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+        self.add_claim(inline.lane.trigger, &rows, lease_for)?;
+        Ok(rows)
     }
 }

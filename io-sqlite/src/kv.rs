@@ -1,6 +1,7 @@
 //! Values by collection and key.
 
 use crate::emit::{Audience, kv_event};
+use crate::inline_claim::InlineClaims;
 use crate::query::Query;
 use crate::rows;
 use crate::writer::Tx;
@@ -27,10 +28,10 @@ impl KvStore for SqliteStore {
         cause: &Cause,
     ) -> Result<KvMutation, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
-        let put = move |tx: &Tx<'_>| {
+        let put = move |tx: &Tx<'_>, inline: &mut InlineClaims| {
             tx.connection.require_app(&app)?;
             tx.check_guard(&app, &collection, &key, guard)?;
-            tx.put(&app, &collection, &key, &value, &cause)
+            tx.put(&app, &collection, &key, &value, &cause, inline)
         };
         self.write_events(put, |mutated| std::slice::from_mut(&mut mutated.emitted)).await
     }
@@ -44,10 +45,10 @@ impl KvStore for SqliteStore {
         cause: &Cause,
     ) -> Result<Option<KvMutation>, PortError> {
         let (app, collection, key, cause) = (app.clone(), collection.clone(), key.clone(), cause.clone());
-        let delete = move |tx: &Tx<'_>| {
+        let delete = move |tx: &Tx<'_>, inline: &mut InlineClaims| {
             tx.connection.require_app(&app)?;
             tx.check_guard(&app, &collection, &key, guard)?;
-            tx.delete_value(&app, &collection, &key, &cause)
+            tx.delete_value(&app, &collection, &key, &cause, inline)
         };
         self.write_events(delete, |mutated| {
             mutated.as_mut().map_or(&mut [], |mutated| std::slice::from_mut(&mut mutated.emitted))
@@ -88,12 +89,13 @@ impl Tx<'_> {
         key: &Key,
         value: &Json,
         cause: &Cause,
+        inline: &mut InlineClaims,
     ) -> Result<KvMutation, PortError> {
         let version = self.next_version()?;
         let params = params![app.as_str(), collection.as_str(), key.as_str(), value.as_str(), version.0, self.now.0];
         self.connection.run(sql::kv_put, params)?;
         let event = kv_event(KvOp::Set, collection, key, Some(value), version);
-        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default())?;
+        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default(), inline)?;
         Ok(KvMutation { version, updated_at: self.now, emitted })
     }
 
@@ -104,13 +106,14 @@ impl Tx<'_> {
         collection: &Collection,
         key: &Key,
         cause: &Cause,
+        inline: &mut InlineClaims,
     ) -> Result<Option<KvMutation>, PortError> {
         if self.connection.run(sql::kv_delete, [app.as_str(), collection.as_str(), key.as_str()])? == 0 {
             return Ok(None);
         }
         let version = self.next_version()?;
         let event = kv_event(KvOp::Delete, collection, key, None, version);
-        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default())?;
+        let emitted = self.fan_out(app, Source::Kv, &event, cause, Audience::default(), inline)?;
         Ok(Some(KvMutation { version, updated_at: self.now, emitted }))
     }
 }

@@ -1,5 +1,6 @@
 //! A lane: the current state of its trigger. A request reads the lane once for all of its rows.
 
+use crate::claims::ClaimedRow;
 use crate::rows;
 use rusqlite::{Result, Row};
 use tidegate_core::{
@@ -18,6 +19,23 @@ pub(crate) struct Lane {
     runs_as: PrincipalId,
     pub(crate) standing: Standing,
     pub(crate) max_concurrency: Option<u32>,
+}
+
+/// The last row that a claim took from the lane's index. The free rows of the index are after it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Floor {
+    pub(crate) due_at: Timestamp,
+    pub(crate) id: DeliveryId,
+}
+
+impl Floor {
+    pub(crate) fn read(row: &Row<'_>) -> Result<Self> {
+        Ok(Self { due_at: rows::time(row, "floor_due")?, id: DeliveryId(row.get("floor_id")?) })
+    }
+
+    pub(crate) fn of(row: &ClaimedRow) -> Self {
+        Self { due_at: row.delivery.due_at, id: row.delivery.id }
+    }
 }
 
 impl Lane {
@@ -53,27 +71,32 @@ impl Lane {
         }
     }
 
-    /// A leased row of the lane. The columns are read by their positions in `claim.sql`.
-    pub(crate) fn delivery(&self, row: &Row<'_>) -> Result<Delivery> {
+    /// A row of the lane that the claim `lease` takes. The columns are read by their positions in
+    /// `claim.sql`.
+    pub(crate) fn claimed_row(&self, row: &Row<'_>, lease: Lease) -> Result<ClaimedRow> {
+        Ok(ClaimedRow { delivery: self.delivery(row, lease)?, turn: row.get(1)?, has_slot: row.get(4)? })
+    }
+
+    fn delivery(&self, row: &Row<'_>, lease: Lease) -> Result<Delivery> {
         Ok(Delivery {
             id: DeliveryId(row.get(0)?),
             trigger_id: self.trigger,
             trigger_name: self.name.clone(),
             trigger_version: self.version,
-            event: rows::event(row, 15, self.app.clone())?,
+            event: rows::event(row, 16, self.app.clone())?,
             handler: self.handler.clone(),
             script_version: self.script_version,
             runs_as: self.runs_as.clone(),
             standing: self.standing,
-            policy: rows::policy(row, 4)?,
-            timeout: rows::millis(row, 10)?,
-            attempt: row.get(2)?,
-            lease: Lease(row.get(1)?),
-            due_at: rows::time(row, 3)?,
-            enqueued_at: rows::time(row, 11)?,
-            redrive_generation: row.get(12)?,
-            reply_to: rows::inbox(row, 13)?,
-            handles_letter: row.get::<_, Option<i64>>(14)?.map(DeadLetterId),
+            policy: rows::policy(row, 5)?,
+            timeout: rows::millis(row, 11)?,
+            attempt: row.get(3)?,
+            lease,
+            due_at: rows::time(row, 2)?,
+            enqueued_at: rows::time(row, 12)?,
+            redrive_generation: row.get(13)?,
+            reply_to: rows::inbox(row, 14)?,
+            handles_letter: row.get::<_, Option<i64>>(15)?.map(DeadLetterId),
         })
     }
 }

@@ -3,11 +3,12 @@
 //! The file is authoritative. A lock file beside it lets one process at a time open it. Within the
 //! process one writer groups queued jobs into transactions, and readers see the last commit. A
 //! commit is durable before it is answered (`synchronous = FULL`). When a process opens the file,
-//! it expires all leases, because no other process can hold one.
+//! it expires all claims, because no other process can hold one.
 
 mod apps;
 mod blocking;
 mod calls;
+mod claims;
 mod clock;
 mod dead_letters;
 mod deliveries;

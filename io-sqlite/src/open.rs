@@ -65,7 +65,7 @@ pub enum OpenError {
 }
 
 impl SqliteStore {
-    /// Opens the file, or creates it. Applies missing migrations, and expires the leases of the
+    /// Opens the file, or creates it. Applies missing migrations, and expires the claims of the
     /// process that had the file open before.
     pub async fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
         let path = path.as_ref().to_owned();
@@ -78,7 +78,7 @@ impl SqliteStore {
         let mut connection = connect(path, OpenFlags::default(), options).map_err(sqlite)?;
         set_wal_mode(&connection).map_err(sqlite)?;
         migrate(&mut connection).map_err(|source| OpenError::Migrate { path: path.to_owned(), source })?;
-        connection.execute(sql::expire_leases, ()).map_err(sqlite)?;
+        connection.execute(sql::expire_claims, ()).map_err(sqlite)?;
         let newest = connection.query_row(sql::newest_time, (), |row| row.get(0)).map_err(sqlite)?;
         let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let readers = (0..options.readers.max(1)).map(|_| connect(path, read_only, options));

@@ -1,9 +1,12 @@
 //! Settlements: apply the verdicts of claimed rows. Nearly all settlements only delete their row.
-//! For these, one statement checks the fence and deletes the row.
+//! For these, one statement checks the fence and deletes the row. The claims are read at their first
+//! settlement and written after the last one.
 
+use crate::claims::{NamedClaims, StoredClaim};
 use crate::effects::WokenLanes;
 use crate::emit::Audience;
 use crate::error::OrRefused;
+use crate::inline_claim::InlineClaims;
 use crate::query::Query;
 use crate::rows;
 use crate::sql;
@@ -25,13 +28,22 @@ pub(crate) struct SettleResult {
 impl Tx<'_> {
     pub(crate) fn settle(&self, settlements: Vec<Settlement>) -> Result<SettleResult, PortError> {
         let mut settled = SettleResult::default();
-        let mut delete_if_valid = self.connection.prepare_cached(sql::settle_done).or_refused()?;
+        let mut claims = NamedClaims::default();
+        let mut delete_if_held = self.connection.prepare_cached(sql::settle_done).or_refused()?;
         for Settlement { claim, verdict } in settlements {
-            let applied = if only_deletes(&verdict) {
-                let deleted = delete_if_valid.execute([claim.delivery.0, claim.lease.0]).or_refused()?;
-                (deleted > 0).then_some(true)
-            } else {
-                self.apply_if_valid(claim, verdict, &mut settled.woken)?
+            let applied = match claims.get(self, claim)? {
+                None => None,
+                Some(holder) => match holder.turn_of(claim.delivery) {
+                    None => None,
+                    Some(turn)
+                        if only_deletes(&verdict)
+                            && delete_if_held.execute([claim.delivery.0, turn]).or_refused()? > 0 =>
+                    {
+                        holder.leave(true);
+                        Some(true)
+                    }
+                    Some(turn) => self.apply_if_held(holder, claim.delivery, turn, verdict, &mut settled.woken)?,
+                },
             };
             match applied {
                 Some(true) => {}
@@ -39,25 +51,39 @@ impl Tx<'_> {
                 None => settled.fenced.push(claim),
             }
         }
+        claims.store(self)?;
         Ok(settled)
     }
 
-    /// Like [`Tx::apply`], if the claim is valid. `None` if the settlement is fenced.
-    fn apply_if_valid(
+    /// Like [`Tx::apply`], if `holder` holds the row. `None` if the settlement is fenced.
+    fn apply_if_held(
         &self,
-        claim: Claim,
+        holder: &mut StoredClaim,
+        id: DeliveryId,
+        turn: i64,
         verdict: Verdict,
         woken: &mut WokenLanes,
     ) -> Result<Option<bool>, PortError> {
-        let valid =
-            self.connection.maybe(sql::settle_valid, [claim.delivery.0, claim.lease.0], |row| row.get::<_, bool>(0))?;
-        match valid {
-            None => Ok(None),
+        let Some(was_executed) = self.is_executed(id, turn)? else { return Ok(None) };
+        let executes = matches!(verdict, Verdict::Executed { .. });
+        if executes && was_executed {
             // The outcome is already stored. The dispatcher did not get the answer and sent the
             // settlement again.
-            Some(true) if matches!(verdict, Verdict::Executed { .. }) => Ok(Some(true)),
-            Some(_) => self.apply(claim.delivery, verdict, woken).map(Some),
+            return Ok(Some(true));
         }
+        let is_applied = self.apply(id, verdict, woken)?;
+        if is_applied && executes {
+            holder.free_slot();
+        } else if is_applied {
+            holder.leave(!was_executed);
+        }
+        Ok(Some(is_applied))
+    }
+
+    /// Whether the row is executed. `None` if it has another turn, so that no claim with `turn` holds
+    /// it.
+    pub(crate) fn is_executed(&self, id: DeliveryId, turn: i64) -> Result<Option<bool>, PortError> {
+        self.connection.maybe(sql::settle_valid, [id.0, turn], |row| row.get(0))
     }
 
     fn delete(&self, id: DeliveryId) -> Result<(), PortError> {
@@ -160,17 +186,13 @@ impl Tx<'_> {
         };
         let event = letter_event.to_event();
         let audience = Audience { only: None, letter: Some(letter_id) };
-        Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience)?.lanes)
+        Ok(self.fan_out(&app, Source::DeadLetter, &event, &cause, audience, &mut InlineClaims::none())?.lanes)
     }
 }
 
-/// Whether the verdict only deletes the row.
+/// Whether the verdict only deletes a row that has a slot.
 fn only_deletes(verdict: &Verdict) -> bool {
-    match verdict {
-        Verdict::Done { .. } => verdict.effects().is_none(),
-        Verdict::Replied => true,
-        _ => false,
-    }
+    matches!(verdict, Verdict::Done { .. }) && verdict.effects().is_none()
 }
 
 fn text(attempt: &Attempt) -> String {

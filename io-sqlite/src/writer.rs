@@ -36,7 +36,8 @@ const QUEUE_MAX: usize = 1_024;
 /// The transaction in which a job runs.
 pub(crate) struct Tx<'c> {
     pub(crate) connection: &'c Connection,
-    /// The store's clock, read once per transaction.
+    pub(crate) clock: &'c Clock,
+    /// The time of the job. No other job has the same time.
     pub(crate) now: Timestamp,
 }
 
@@ -196,7 +197,7 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
         // There is one pass, unless SQLite discards the transaction. Then the jobs that had not
         // begun get another transaction.
         while !group.is_empty() {
-            run_group(&connection, clock.now(), &mut group, counters);
+            run_group(&connection, clock, &mut group, counters);
         }
     }
     // Moves the log into the file. If this fails, the next process that opens the file does it.
@@ -213,7 +214,7 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
 /// SQLite may discard the whole transaction when one job fails, for example when the disk is full.
 /// No other job may run then: outside a transaction the next savepoint would start a transaction,
 /// and its release would commit it. The jobs that had not begun therefore stay in `group`.
-fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>, counters: &Counters) {
+fn run_group(connection: &Connection, clock: &Clock, group: &mut VecDeque<Job>, counters: &Counters) {
     if let Err(error) = execute(connection, sql::begin) {
         // An earlier failure may have left a transaction open. Roll back, so that the next group
         // can begin.
@@ -223,13 +224,13 @@ fn run_group(connection: &Connection, now: Timestamp, group: &mut VecDeque<Job>,
         }
         return;
     }
-    let tx = Tx { connection, now };
     let alone = group.len() == 1;
     let mut finished = Vec::with_capacity(group.len());
     let mut lost = None;
     while lost.is_none()
         && let Some(job) = group.pop_front()
     {
+        let tx = Tx { connection, clock, now: clock.tick() };
         let (job, error) = if alone { (job(Some(&tx)), None) } else { run_in_savepoint(&tx, job) };
         lost = error.map(|error| refused(&error));
         finished.push(job);

@@ -77,16 +77,21 @@ create table kv (
     primary key (app, collection, key)
 ) strict, without rowid;
 
--- One event for one trigger. lease_until = 0 means that the row is not leased. A lease that has
--- expired keeps its time, so that the next claim records the lost attempt. The checks use `or`,
--- because SQLite builds a table at each insert for an `in` list of three or more values.
+-- One event for one trigger. A claim does not change the row: it is listed in the table `claims`. A
+-- row is held if a claim lists its id and its present turn. The checks use `or`, because SQLite
+-- builds a table at each insert for an `in` list of three or more values. `data` is the last column,
+-- because it may be long, and SQLite reads a row from its start.
 create table outbox (
     id                 integer primary key autoincrement,
     trigger_id         integer not null,
     due_at             integer not null,
-    lease              integer not null default 0,
-    lease_until        integer not null default 0,
-    leased_at          integer not null default 0,
+    -- Whether the row is in the index of its lane. A row that is claimed when it is written enters
+    -- the index when it goes back.
+    waits              integer not null default 1,
+    -- How many times the row has left a claim without being deleted. A claim lists the turn of each
+    -- row, so a claim that has lost a row no longer names it.
+    turn               integer not null default 0,
+    -- The claims of the row that ended and count. The attempt that runs is `attempt` + 1.
     attempt            integer not null default 0 check (attempt >= 0),
     max_attempts       integer not null check (max_attempts between 1 and 100),
     backoff            text not null check (backoff = 'exponential' or backoff = 'linear' or backoff = 'constant'),
@@ -100,6 +105,14 @@ create table outbox (
     previous_letter_id integer,
     reply_to           text,
     handles_letter_id  integer,
+    failed             text,
+    -- The script of an invocation, which replaces the handler of the lane.
+    script             text,
+    -- The outcome of a sync execution, until its reply is delivered: {"outcome", "status",
+    -- "message"}.
+    executed           text,
+    -- The idempotency key of the call. A repeated call with the key gets the stored reply.
+    call_key           text,
     event_id           blob not null,
     source             text not null check (
         source = 'kv' or source = 'http' or source = 'app' or source = 'cron' or source = 'table' or source = 'dead_letter'),
@@ -112,30 +125,45 @@ create table outbox (
     depth              integer not null check (depth >= 0),
     traceparent        text,
     data               text not null,
-    failed             text,
-    -- The script of an invocation, which replaces the handler of the lane.
-    script             text,
-    -- The outcome of a sync execution, until its reply is delivered: {"outcome", "status",
-    -- "message"}.
-    executed           text,
-    -- The idempotency key of the call. A repeated call with the key gets the stored reply.
-    call_key           text,
     check (executed is null or reply_to is not null),
     check (reply_to is null or handles_letter_id is null)
 ) strict;
 
--- For claims and discovery only. A lane is one range of this index, in the order of claims.
-create index outbox_lanes on outbox (trigger_id, due_at, id);
+-- For claims and discovery only. A lane is one range of this index, in the order of claims: by
+-- due_at, then by the id, which SQLite appends to every entry. Naming the id here would store it
+-- twice. Rows that are claimed when they are written are not in the index, so that a sync call or an
+-- inline claim does not pay for an entry that nothing reads.
+create index outbox_lanes on outbox (trigger_id, due_at) where waits;
 
--- The live leases of triggers with a max_concurrency, so that a claim counts them without a walk
--- through a long lane. A slot is stale if its delivery has another lease number, has no valid lease
--- or is executed. The next claim or call of the lane deletes stale slots.
-create table slots (
+-- The last row that a claim took from each lane. A row is due at the time of the transaction that
+-- writes it or puts it back, or later, and no two transactions have the same time. So no free row
+-- of the index is at the floor or below. A claim begins above it and reads no deleted row and no
+-- held one.
+create table floors (
+    trigger_id integer primary key,
+    due_at     integer not null,
+    id         integer not null
+) strict;
+
+-- The rows of one lane that one transaction claimed for a dispatcher. One row here in place of a
+-- write to each claimed row. `lease` is the number of the claim.
+create table claims (
+    lease       integer primary key,
     trigger_id  integer not null,
-    delivery_id integer not null,
-    lease       integer not null,
-    primary key (trigger_id, delivery_id)
-) strict, without rowid;
+    -- An expired claim holds its rows until another claim takes them.
+    lease_until integer not null,
+    claimed_at  integer not null,
+    -- The rows that the claim holds. The claim is deleted with the last one.
+    rows_left   integer not null check (rows_left > 0),
+    -- The rows that count against the max_concurrency of the trigger: all rows that the claim holds,
+    -- except executed ones, which wait only for the delivery of their reply.
+    slots       integer not null check (slots between 0 and rows_left),
+    -- The claimed rows as a JSON array of [id, turn], in the order of ids. It is never changed.
+    deliveries  text not null
+) strict;
+
+-- The expired claims and the slots of one lane.
+create index claims_of_lane on claims (trigger_id, lease_until);
 
 create table dead_letters (
     id                 integer primary key autoincrement,
@@ -230,6 +258,8 @@ create table call_keys (
     key         text not null,
     digest      text not null,
     delivery_id integer not null,
+    -- The number of the claim under which the call began.
+    lease       integer not null,
     reply       text,
     created_at  integer not null,
     primary key (app, key)

@@ -1,18 +1,32 @@
 -- Lists the lanes that have a row to claim now or later, each with the due time of its first such
--- row. ?1 is the time. The recursion jumps from trigger to trigger in the index outbox_lanes, so
--- that the cost grows with the number of lanes and not with the number of rows. On Postgres a
--- function returns the schedules too, in the same round trip; here `schedules.sql` reads them.
-with recursive lanes (trigger_id) as (
-    select min(trigger_id) from outbox
+-- row: the first row above the floor, or a row of an expired claim. ?1 is the time. The recursion
+-- jumps from trigger to trigger in the index outbox_lanes, so that the cost grows with the number of
+-- lanes and not with the number of rows. On Postgres a function returns the schedules too, in the
+-- same round trip; here `schedules.sql` reads them.
+with recursive waiting (trigger_id) as (
+    select min(trigger_id) from outbox where waits
     union all
-    select (select min(o.trigger_id) from outbox o where o.trigger_id > lanes.trigger_id)
-    from lanes where lanes.trigger_id is not null
+    select (select min(o.trigger_id) from outbox o where o.waits and o.trigger_id > waiting.trigger_id)
+    from waiting where waiting.trigger_id is not null
+),
+free (trigger_id, due_at) as (
+    select w.trigger_id, coalesce(
+        (select o.due_at from outbox o
+        where o.waits and o.trigger_id = w.trigger_id and o.due_at = f.due_at and o.id > f.id
+        limit 1),
+        (select o.due_at from outbox o
+        where o.waits and o.trigger_id = w.trigger_id and o.due_at > coalesce(f.due_at, -1)
+        order by o.due_at
+        limit 1))
+    from waiting w left join floors f on f.trigger_id = w.trigger_id
+    union all
+    select c.trigger_id, o.due_at
+    from claims c cross join json_each(c.deliveries) r
+    cross join outbox o on o.id = r.value ->> 0 and o.turn = r.value ->> 1
+    where c.lease_until <= ?1
 )
-select t.id, t.max_concurrency, (
-    select o.due_at from outbox o
-    where o.trigger_id = t.id and o.lease_until <= ?1
-    order by o.due_at, o.id
-    limit 1) as next_due
-from lanes join triggers t on t.id = lanes.trigger_id
-where next_due is not null and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
+select t.id, t.max_concurrency, min(free.due_at) as next_due
+from free join triggers t on t.id = free.trigger_id
+where free.due_at is not null and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
+group by t.id
 order by t.id

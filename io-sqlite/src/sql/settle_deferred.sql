@@ -1,2 +1,2 @@
--- Releases the row ?1, sets its due time to ?2, and does not count the attempt.
-update outbox set due_at = ?2, lease_until = 0, attempt = max(attempt - 1, 0) where id = ?1
+-- Puts the row ?1 back with the due time ?2. The attempt does not count.
+update outbox set due_at = ?2, waits = 1, turn = turn + 1, attempt = min(attempt, max_attempts) where id = ?1

@@ -1,2 +1,3 @@
--- Deletes the row ?1 if the claim with the lease ?2 is valid. Otherwise it changes nothing.
-delete from outbox where id = ?1 and lease = ?2 and lease_until > 0
+-- Deletes the row ?1 if its turn is ?2, so that the claim that lists this turn holds the row. A row
+-- that is executed has no slot, and is settled by other statements.
+delete from outbox where id = ?1 and turn = ?2 and executed is null

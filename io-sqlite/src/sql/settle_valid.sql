@@ -1,3 +1,3 @@
--- Reads the row ?1 if the claim with the lease ?2 is valid: the row has this lease number and is
--- not released. An expired lease is valid. The result is true if the row is executed.
-select executed is not null from outbox where id = ?1 and lease = ?2 and lease_until > 0
+-- Reads the row ?1 if its turn is ?2: the claim that lists this turn holds the row. The result is
+-- true if the row is executed.
+select executed is not null from outbox where id = ?1 and turn = ?2

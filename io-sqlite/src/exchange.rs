@@ -43,7 +43,7 @@ impl Tx<'_> {
         if quota == 0 {
             return Ok(Vec::new());
         }
-        let params = params![lane_quota.trigger.0, self.now.0, lane_quota.floor.0, quota];
+        let params = params![lane_quota.trigger.0, self.now.0, lane_quota.look_back.0, quota];
         let claimed = self.connection.all(sql::claim, params, |row| lane.delivery(row))?;
         self.lease(&claimed, self.now.plus(lease_for))?;
         if lane.max_concurrency.is_some() {

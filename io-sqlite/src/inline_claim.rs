@@ -8,7 +8,7 @@ use crate::SqliteStore;
 use crate::error::OrRefused;
 use crate::savepoint::{Part, Savepoint};
 use crate::writer::Tx;
-use tidegate_core::{Delivery, InlineRoom, Micros};
+use tidegate_core::{Delivery, InlineRoom, LaneQuota, Micros};
 use tidegate_ports::{EmittedEvent, PortError};
 
 impl SqliteStore {
@@ -55,12 +55,15 @@ impl Tx<'_> {
         lease_for: Micros,
     ) -> Result<Vec<Delivery>, PortError> {
         let written_lanes = emitted.iter().flat_map(|event| event.lanes.iter().copied());
-        let quotas = room.quotas(written_lanes, self.now);
+        let quotas = room.quotas(written_lanes, |_| false);
         if quotas.is_empty() {
             return Ok(Vec::new());
         }
         let savepoint = Savepoint::begin(self.connection, Part::InlineClaim).or_refused()?;
-        let claims: Result<Vec<_>, _> = quotas.into_iter().map(|lane| self.claim(lane, lease_for)).collect();
+        let claims: Result<Vec<_>, _> = quotas
+            .into_iter()
+            .map(|(trigger, quota)| self.claim(LaneQuota { trigger, quota, look_back: self.now }, lease_for))
+            .collect();
         savepoint.end(claims.is_ok()).or_refused()?;
         let claimed = claims.map(|lanes| lanes.concat()).unwrap_or_else(|error| {
             tracing::error!(

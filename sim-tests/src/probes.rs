@@ -51,6 +51,10 @@ probes! {
     RenewalFenced,
     /// a settlement that was sent twice was fenced
     ResentFenced,
+    /// a renewal extended a claim of which some rows had left
+    RenewedInPart,
+    /// a claim lost some rows to a later claim, and kept others
+    ClaimTakenOverInPart,
     /// a lease expired and the row was claimed again
     LeaseExpired,
     /// the attempt of an expired lease was the last one

@@ -1,46 +1,95 @@
-//! Leases grow by one. A settlement or renewal with an old lease changes nothing.
+//! The rows that a request takes from one lane are one claim, with a number that was never used
+//! before. A settlement or renewal changes nothing if its claim does not hold the row. A renewal
+//! extends whole claims.
 
+use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, RenewReply, Reply, Request, Settlement, Verdict,
+    BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, Lease, RenewReply, Reply, Request, Settlement,
+    Timestamp, TriggerId, Verdict,
 };
 
-/// The expected claim of each row, derived from the applied requests.
+/// The expected claims, derived from the applied requests.
 #[derive(Default)]
 pub(super) struct Claims {
-    last_lease: BTreeMap<DeliveryId, i64>,
-    valid: BTreeMap<DeliveryId, Claim>,
+    /// The numbers of all claims, with the rows that each claim holds.
+    rows: BTreeMap<Lease, BTreeSet<DeliveryId>>,
+    /// The claim of each held row.
+    held_by: BTreeMap<DeliveryId, Lease>,
+    /// The rows that each claim took.
+    taken: BTreeMap<Lease, usize>,
 }
 
 impl Claims {
     fn is_valid(&self, claim: Claim) -> bool {
-        self.valid.get(&claim.delivery) == Some(&claim)
+        self.held_by.get(&claim.delivery) == Some(&claim.lease)
     }
 
-    fn check_claim(&mut self, row: &Delivery) -> Result<(), String> {
-        let last = self.last_lease.insert(row.id, row.lease.0).unwrap_or_default();
-        if row.lease.0 != last + 1 {
-            return Err(format!("{} is claimed with lease {} after {last}", row.id, row.lease));
+    fn leave(&mut self, row: DeliveryId) {
+        if let Some(lease) = self.held_by.remove(&row) {
+            self.rows.entry(lease).or_default().remove(&row);
         }
-        self.valid.insert(row.id, row.claim());
+    }
+
+    /// Checks the numbers of the claims of one request.
+    fn check_claims(&mut self, claimed: &[Delivery], probes: &mut Probes) -> Result<(), String> {
+        let mut lanes: BTreeMap<TriggerId, Lease> = BTreeMap::new();
+        for row in claimed {
+            let lease = *lanes.entry(row.trigger_id).or_insert(row.lease);
+            if row.lease != lease {
+                return Err(format!("{} is claimed as {}, other rows of its lane as {lease}", row.id, row.lease));
+            }
+            let old = self.held_by.get(&row.id).copied();
+            self.leave(row.id);
+            let keeps_rows = old.is_some_and(|old| self.rows.get(&old).is_some_and(|rows| !rows.is_empty()));
+            probes.sometimes(Probe::ClaimTakenOverInPart, keeps_rows);
+        }
+        let leases: BTreeSet<Lease> = lanes.values().copied().collect();
+        if leases.len() < lanes.len() {
+            return Err(format!("two lanes have claims with one number: {lanes:?}"));
+        }
+        if let Some(lease) = leases.iter().find(|lease| self.taken.contains_key(lease)) {
+            return Err(format!("the number {lease} is used for a second claim"));
+        }
+        for row in claimed {
+            self.held_by.insert(row.id, row.lease);
+            self.rows.entry(row.lease).or_default().insert(row.id);
+            *self.taken.entry(row.lease).or_default() += 1;
+        }
         Ok(())
     }
 
-    fn check_settlements(
-        &mut self,
-        settle: &[Settlement],
-        fenced: &[Claim],
-        conflicted: &[Claim],
-    ) -> Result<(), String> {
+    fn check_settlements(&self, settle: &[Settlement], fenced: &[Claim]) -> Result<(), String> {
         for Settlement { claim, verdict } in settle {
             if self.is_valid(*claim) == fenced.contains(claim) {
                 let (is, was) = if fenced.contains(claim) { ("valid", "fenced") } else { ("not valid", "applied") };
                 return Err(format!("the claim {claim} is {is}, and its {} was {was}", verdict.name()));
             }
-            if !fenced.contains(claim) && !conflicted.contains(claim) && !matches!(verdict, Verdict::Executed { .. }) {
-                self.valid.remove(&claim.delivery);
+        }
+        Ok(())
+    }
+
+    fn check_renewal(
+        &self,
+        held: &[Claim],
+        fenced: &[Claim],
+        until: Timestamp,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
+        if let Some(claim) = held.iter().find(|claim| self.is_valid(**claim) == fenced.contains(claim)) {
+            return Err(format!("the renewal of {claim} has the wrong result"));
+        }
+        for claim in held.iter().filter(|claim| !fenced.contains(claim)) {
+            let Some(rows) = self.rows.get(&claim.lease) else { continue };
+            let has_left = self.taken.get(&claim.lease).is_some_and(|taken| *taken > rows.len());
+            probes.sometimes(Probe::RenewedInPart, has_left && rows.len() > 1);
+            let ends_at = |id: &&DeliveryId| snapshot.store.row(**id).is_none_or(|row| row.lease_until != until);
+            if let Some(id) = rows.iter().find(ends_at) {
+                return Err(format!("the renewal of {claim} does not extend the lease of {id} in the same claim"));
             }
         }
         Ok(())
@@ -52,28 +101,30 @@ impl Checker for Claims {
         "claims"
     }
 
-    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
-        match observation {
-            Observation::StoreApplied { request, reply, .. } => match (request, reply) {
-                (
-                    Request::Exchange { settle, .. },
-                    Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }),
-                ) => {
-                    self.check_settlements(settle, fenced, conflicted)?;
-                    claimed.iter().try_for_each(|row| self.check_claim(row))
-                }
-                (Request::Renew { held, .. }, Reply::Renew(RenewReply { fenced, .. })) => {
-                    probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
-                    match held.iter().find(|claim| self.is_valid(**claim) == fenced.contains(claim)) {
-                        Some(claim) => Err(format!("the renewal of {claim} has the wrong result")),
-                        None => Ok(()),
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        let Observation::StoreApplied { request, reply, .. } = observation else { return Ok(()) };
+        match (request, reply) {
+            (Request::Exchange { settle, .. }, Reply::Exchange(ExchangeReply { fenced, claimed, .. })) => {
+                self.check_settlements(settle, fenced)?;
+                for settlement in applied(request, reply) {
+                    let goes_back = matches!(settlement.verdict, Verdict::Retry { .. } | Verdict::Deferred { .. });
+                    if goes_back || ends(&settlement.verdict) {
+                        self.leave(settlement.claim.delivery);
                     }
                 }
-                (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
-                    deliveries.iter().try_for_each(|row| self.check_claim(row))
-                }
-                _ => Ok(()),
-            },
+                self.check_claims(claimed, probes)
+            }
+            (Request::Renew { held, lease_for }, Reply::Renew(RenewReply { fenced, now })) => {
+                self.check_renewal(held, fenced, now.plus(*lease_for), snapshot, probes)
+            }
+            (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
+                self.check_claims(deliveries, probes)
+            }
             _ => Ok(()),
         }
     }

@@ -34,7 +34,9 @@ pub enum Request {
         /// The lease of the rows, from the store's now.
         lease_for: Micros,
     },
-    /// Prolongs the leases of claims that are still valid.
+    /// Prolongs the leases of claims that are still valid. A claim with an expired lease is valid
+    /// until another claim takes its row. If its trigger has a `max_concurrency`, its renewal is
+    /// fenced anyway, because another row may have taken the slot of the expired lease.
     Renew {
         held: Vec<Claim>,
         /// The new lease, from the store's now.

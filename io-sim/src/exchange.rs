@@ -41,12 +41,21 @@ impl Memory {
         self.outbox.get(&claim.delivery).is_some_and(|row| row.lease == claim.lease && row.is_leased())
     }
 
+    /// Extends a lease. An expired lease of a lane with a limit is fenced, because another row may
+    /// have taken its slot.
     fn renew(&mut self, claim: Claim, lease_for: Micros) -> bool {
-        let until = self.now.plus(lease_for);
+        let now = self.now;
         if !self.passes_fence(claim) {
             return false;
         }
-        self.outbox.get_mut(&claim.delivery).map(|row| row.lease_until = until).is_some()
+        let Some(row) = self.outbox.get_mut(&claim.delivery) else { return false };
+        let lane = self.triggers.get(&row.trigger);
+        let is_limited = lane.is_some_and(|lane| lane.trigger.spec.max_concurrency.is_some());
+        if is_limited && row.lease_until <= now {
+            return false;
+        }
+        row.lease_until = now.plus(lease_for);
+        true
     }
 
     fn claim(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {

@@ -49,6 +49,8 @@ probes! {
     ZombieFenced,
     /// a renewal of a paused daemon was fenced
     RenewalFenced,
+    /// a renewal came after the end of a lease of a limited lane
+    RenewedTooLate,
     /// a settlement that was sent twice was fenced
     ResentFenced,
     /// a lease expired and the row was claimed again

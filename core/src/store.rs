@@ -65,6 +65,10 @@ pub enum Request {
     },
     /// Extends the leases of claims that are still valid. A renewal that names one row which a
     /// claim holds extends the lease for all rows of this claim.
+    ///
+    /// A claim with an expired lease is valid until another claim takes over its rows. If its
+    /// trigger has a `max_concurrency`, its renewal is fenced anyway, because other rows may have
+    /// taken the slots of the expired lease.
     Renew {
         held: Vec<Claim>,
         /// The new lease, from the store's now.

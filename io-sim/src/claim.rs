@@ -24,10 +24,15 @@ impl Memory {
     }
 
     /// Extends the claims that hold one of these rows, for all their rows. Returns the claims that
-    /// are no longer valid.
+    /// are fenced: those that are no longer valid, and those of a limited lane with an expired
+    /// lease, because other rows may have taken their slots.
     pub(crate) fn renew(&mut self, held: Vec<Claim>, lease_for: Micros) -> Vec<Claim> {
         let until = self.now.plus(lease_for);
-        let (valid, fenced): (Vec<Claim>, Vec<Claim>) = held.into_iter().partition(|claim| self.passes_fence(*claim));
+        let is_late = |row: &Row| self.is_limited(row.trigger) && row.lease_until <= self.now;
+        let may_renew = |claim: &Claim| {
+            self.passes_fence(*claim) && self.outbox.get(&claim.delivery).is_some_and(|row| !is_late(row))
+        };
+        let (valid, fenced): (Vec<Claim>, Vec<Claim>) = held.into_iter().partition(may_renew);
         let renewed: BTreeSet<Lease> = valid.iter().map(|claim| claim.lease).collect();
         for row in self.outbox.values_mut().filter(|row| row.is_leased() && renewed.contains(&row.lease)) {
             row.lease_until = until;

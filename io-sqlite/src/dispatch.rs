@@ -37,7 +37,7 @@ impl DispatchStore for SqliteStore {
 
 impl Tx<'_> {
     fn renew(&self, held: Vec<Claim>, lease_for: Micros) -> Result<Reply, PortError> {
-        let params = params![pairs(&held), self.now.plus(lease_for).0];
+        let params = params![pairs(&held), self.now.plus(lease_for).0, self.now.0];
         let renewed = self.connection.all(sql::renew, params, |row| {
             Ok(Claim { delivery: DeliveryId(row.get("id")?), lease: Lease(row.get("lease")?) })
         })?;

@@ -1,6 +1,6 @@
 //! The rows that a request takes from one lane are one claim, with a number that was never used
 //! before. A settlement or renewal changes nothing if its claim does not hold the row. A renewal
-//! extends whole claims.
+//! extends whole claims, but no expired claim of a lane with a limit.
 
 use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
@@ -14,12 +14,20 @@ use tidegate_core::{
 /// The expected claims, derived from the applied requests.
 #[derive(Default)]
 pub(super) struct Claims {
-    /// The numbers of all claims, with the rows that each claim holds.
-    rows: BTreeMap<Lease, BTreeSet<DeliveryId>>,
+    /// All claims of the run, also those without rows.
+    claims: BTreeMap<Lease, LaneClaim>,
     /// The claim of each held row.
     held_by: BTreeMap<DeliveryId, Lease>,
-    /// The rows that each claim took.
-    taken: BTreeMap<Lease, usize>,
+}
+
+struct LaneClaim {
+    /// The rows that the claim holds.
+    rows: BTreeSet<DeliveryId>,
+    leased_until: Timestamp,
+    /// Whether the trigger has a `max_concurrency`.
+    is_limited: bool,
+    /// Whether a row has left the claim.
+    is_partial: bool,
 }
 
 impl Claims {
@@ -27,36 +35,41 @@ impl Claims {
         self.held_by.get(&claim.delivery) == Some(&claim.lease)
     }
 
-    fn leave(&mut self, row: DeliveryId) {
-        if let Some(lease) = self.held_by.remove(&row) {
-            self.rows.entry(lease).or_default().remove(&row);
-        }
+    /// A row leaves its claim. Returns whether other rows stay in it.
+    fn leave(&mut self, row: DeliveryId) -> bool {
+        let Some(claim) = self.held_by.remove(&row).and_then(|lease| self.claims.get_mut(&lease)) else { return false };
+        claim.rows.remove(&row);
+        claim.is_partial = true;
+        !claim.rows.is_empty()
     }
 
     /// Checks the numbers of the claims of one request.
-    fn check_claims(&mut self, claimed: &[Delivery], probes: &mut Probes) -> Result<(), String> {
+    fn check_claims(
+        &mut self,
+        claimed: &[Delivery],
+        leased_until: Timestamp,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
         let mut lanes: BTreeMap<TriggerId, Lease> = BTreeMap::new();
         for row in claimed {
             let lease = *lanes.entry(row.trigger_id).or_insert(row.lease);
             if row.lease != lease {
                 return Err(format!("{} is claimed as {}, other rows of its lane as {lease}", row.id, row.lease));
             }
-            let old = self.held_by.get(&row.id).copied();
-            self.leave(row.id);
-            let keeps_rows = old.is_some_and(|old| self.rows.get(&old).is_some_and(|rows| !rows.is_empty()));
-            probes.sometimes(Probe::ClaimTakenOverInPart, keeps_rows);
+            probes.sometimes(Probe::TakenOverInPart, self.leave(row.id));
         }
         let leases: BTreeSet<Lease> = lanes.values().copied().collect();
         if leases.len() < lanes.len() {
             return Err(format!("two lanes have claims with one number: {lanes:?}"));
         }
-        if let Some(lease) = leases.iter().find(|lease| self.taken.contains_key(lease)) {
+        if let Some(lease) = leases.iter().find(|lease| self.claims.contains_key(lease)) {
             return Err(format!("the number {lease} is used for a second claim"));
         }
         for row in claimed {
             self.held_by.insert(row.id, row.lease);
-            self.rows.entry(row.lease).or_default().insert(row.id);
-            *self.taken.entry(row.lease).or_default() += 1;
+            let is_limited = row.trigger_name.as_str() == "limited";
+            let new = LaneClaim { rows: BTreeSet::new(), leased_until, is_limited, is_partial: false };
+            self.claims.entry(row.lease).or_insert(new).rows.insert(row.id);
         }
         Ok(())
     }
@@ -72,24 +85,37 @@ impl Claims {
     }
 
     fn check_renewal(
-        &self,
+        &mut self,
         held: &[Claim],
-        fenced: &[Claim],
-        until: Timestamp,
+        reply: &RenewReply,
+        leased_until: Timestamp,
         snapshot: &Snapshot<'_>,
         probes: &mut Probes,
     ) -> Result<(), String> {
+        let RenewReply { now, fenced } = reply;
         probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
-        if let Some(claim) = held.iter().find(|claim| self.is_valid(**claim) == fenced.contains(claim)) {
-            return Err(format!("the renewal of {claim} has the wrong result"));
+        let mut renewed = BTreeSet::new();
+        for claim in held {
+            let valid = self.claims.get(&claim.lease).filter(|_| self.is_valid(*claim));
+            let has_expired = valid.is_some_and(|valid| valid.is_limited && valid.leased_until <= *now);
+            probes.sometimes(Probe::RenewedTooLate, has_expired);
+            match (valid.is_some() && !has_expired, fenced.contains(claim)) {
+                (true, true) => return Err(format!("the renewal of {claim} is fenced, but the claim is valid")),
+                (true, false) => _ = renewed.insert(claim.lease),
+                (false, true) => {}
+                (false, false) if has_expired => {
+                    return Err(format!("the renewal of {claim} revives an expired lease"));
+                }
+                (false, false) => return Err(format!("the claim {claim} is not valid, and it was renewed")),
+            }
         }
-        for claim in held.iter().filter(|claim| !fenced.contains(claim)) {
-            let Some(rows) = self.rows.get(&claim.lease) else { continue };
-            let has_left = self.taken.get(&claim.lease).is_some_and(|taken| *taken > rows.len());
-            probes.sometimes(Probe::RenewedInPart, has_left && rows.len() > 1);
-            let ends_at = |id: &&DeliveryId| snapshot.store.row(**id).is_none_or(|row| row.lease_until != until);
-            if let Some(id) = rows.iter().find(ends_at) {
-                return Err(format!("the renewal of {claim} does not extend the lease of {id} in the same claim"));
+        for (lease, claim) in self.claims.iter_mut().filter(|(lease, _)| renewed.contains(lease)) {
+            claim.leased_until = leased_until;
+            probes.sometimes(Probe::RenewedInPart, claim.is_partial);
+            let is_extended =
+                |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.lease_until == leased_until);
+            if let Some(id) = claim.rows.iter().find(|id| !is_extended(id)) {
+                return Err(format!("the renewal of the claim {lease} does not extend the lease of its row {id}"));
             }
         }
         Ok(())
@@ -109,7 +135,10 @@ impl Checker for Claims {
     ) -> Result<(), String> {
         let Observation::StoreApplied { request, reply, .. } = observation else { return Ok(()) };
         match (request, reply) {
-            (Request::Exchange { settle, .. }, Reply::Exchange(ExchangeReply { fenced, claimed, .. })) => {
+            (
+                Request::Exchange { settle, lease_for, .. },
+                Reply::Exchange(ExchangeReply { now, fenced, claimed, .. }),
+            ) => {
                 self.check_settlements(settle, fenced)?;
                 for settlement in applied(request, reply) {
                     let goes_back = matches!(settlement.verdict, Verdict::Retry { .. } | Verdict::Deferred { .. });
@@ -117,13 +146,13 @@ impl Checker for Claims {
                         self.leave(settlement.claim.delivery);
                     }
                 }
-                self.check_claims(claimed, probes)
+                self.check_claims(claimed, now.plus(*lease_for), probes)
             }
-            (Request::Renew { held, lease_for }, Reply::Renew(RenewReply { fenced, now })) => {
-                self.check_renewal(held, fenced, now.plus(*lease_for), snapshot, probes)
+            (Request::Renew { held, lease_for }, Reply::Renew(reply)) => {
+                self.check_renewal(held, reply, reply.now.plus(*lease_for), snapshot, probes)
             }
-            (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
-                self.check_claims(deliveries, probes)
+            (Request::BeginCalls { lease_for, .. }, Reply::BeginCalls(BeginCallsReply { now, deliveries, .. })) => {
+                self.check_claims(deliveries, now.plus(*lease_for), probes)
             }
             _ => Ok(()),
         }

@@ -1,15 +1,17 @@
-//! A claim: the id of a row and the number of its lease.
+//! The claim of one row: the id of the row and the number of its claim.
 
 use crate::names::{DeliveryId, Lease};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// One claim of one delivery. It is valid until its row is deleted, released or claimed again. When
-/// `lease_until` passes, the claim stays valid until another claim takes the row.
+/// One delivery under one claim. It is valid while the claim holds the row: until the row is
+/// deleted, goes back to its lane or is claimed again. When the lease expires, it stays valid until
+/// another claim takes over the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Claim {
     pub delivery: DeliveryId,
-    /// The number of the claim. It grows with every claim of the row.
+    /// The number of the claim. Other rows of the same lane may have the same number, and the same
+    /// row has another number each time it is claimed.
     pub lease: Lease,
 }
 

@@ -53,7 +53,7 @@ pub struct Delivery {
     /// The number of this attempt, from 1. If it is one more than the policy allows, nothing is
     /// executed.
     pub attempt: u32,
-    /// The number of this claim.
+    /// The number of the claim that holds the row.
     pub lease: Lease,
     pub due_at: Timestamp,
     /// When the row was written.

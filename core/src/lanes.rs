@@ -69,7 +69,7 @@ impl Lanes {
             let lane = self.lanes.entry(state.trigger).or_default();
             lane.next_due = Some(state.next_due);
             lane.max_concurrency = state.max_concurrency;
-            lane.last_due = lane.last_due.min(state.next_due);
+            lane.look_back_to(state.next_due);
         }
         self.has_new_work = true;
         self.forget_idle();
@@ -93,8 +93,8 @@ impl Lanes {
             .collect();
         self.has_new_work = wanted.len() > budget.rows as usize;
         wanted.truncate(budget.rows as usize);
-        let floor = |trigger| self.lanes.get(&trigger).map_or(Timestamp::EPOCH, |lane| lane.floor(now));
-        let quota = |(trigger, quota)| LaneQuota { trigger, quota, floor: floor(trigger) };
+        let look_back = |trigger| self.lanes.get(&trigger).map_or(Timestamp::EPOCH, |lane| lane.look_back(now));
+        let quota = |(trigger, quota)| LaneQuota { trigger, quota, look_back: look_back(trigger) };
         deal::equal_quotas(budget.rows, &wanted).into_iter().map(quota).collect()
     }
 
@@ -119,25 +119,17 @@ impl Lanes {
         self.lanes.get(&trigger).is_some_and(Lane::has_claim_in_flight)
     }
 
-    /// A claim of `quota` returned `claimed` rows, the last of them due at `last_due`. Fewer rows
-    /// than the quota means that the lane has no more.
-    pub(crate) fn claim_answered(
-        &mut self,
-        quota: LaneQuota,
-        claimed: u32,
-        last_due: Option<Timestamp>,
-        now: Timestamp,
-    ) {
+    /// A claim of `quota` returned `claimed` rows. Fewer rows than the quota means that the lane
+    /// has no more.
+    pub(crate) fn claim_answered(&mut self, quota: LaneQuota, claimed: u32, now: Timestamp) {
         let lane = self.end_claim(quota);
         lane.next_due = (claimed >= quota.quota).then_some(now);
-        if let Some(last_due) = last_due {
-            lane.last_due = lane.last_due.max(last_due);
-        }
+        lane.looked_back_to(quota.look_back);
     }
 
-    /// A claim failed, and its rows are unknown. The next claim of the lane looks for stragglers.
+    /// A claim failed, and its rows are unknown. The next claim looks at the whole lane.
     pub(crate) fn claim_failed(&mut self, quota: LaneQuota) {
-        self.end_claim(quota).last_long_walk = Timestamp::EPOCH;
+        self.end_claim(quota).look_back_to(Timestamp::EPOCH);
         self.wake(quota.trigger);
     }
 
@@ -149,20 +141,6 @@ impl Lanes {
         // they were written.
         self.has_new_work |= lane.is_woken && !lane.has_claim_in_flight();
         lane
-    }
-
-    /// An inline claim took a row of `trigger` that was due at `due_at`. The inline claim did not
-    /// look for older rows, so the floor of the lane rises only if no older row is known to wait.
-    pub(crate) fn claimed_inline(&mut self, trigger: TriggerId, due_at: Timestamp, now: Timestamp) {
-        let lane = self.lanes.entry(trigger).or_default();
-        if !lane.has_claim_in_flight() && !lane.is_due(now) {
-            lane.last_due = lane.last_due.max(due_at);
-        }
-        if lane.max_concurrency.is_some() {
-            // A claim in flight may return no row, because the inline claim took the last slot of
-            // the limit.
-            self.wake(trigger);
-        }
     }
 
     /// A claimed row waits for a permit, at the end or at the front of its lane's queue.

@@ -156,8 +156,9 @@ number!(
     DeadLetterId
 );
 number!(
-    /// The number of a claim of one delivery. It only grows. A settlement with an old number is
-    /// fenced.
+    /// The number of a claim. The rows of one lane that a request claims have the same number. A
+    /// store never uses a number twice, and makes it from its clock. So a later claim of a row has
+    /// a greater number, unless the clock was set back. A settlement with an old number is fenced.
     Lease
 );
 

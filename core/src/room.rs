@@ -8,13 +8,12 @@
 //!   bounds the claim, and [`InlineRoom::quotas`] turns it into quotas.
 //!
 //! The dispatcher computes the inline room, the wake handle passes it on, and a store computes the
-//! quotas of the lanes that its transaction wrote to. On Postgres the function
-//! `tidegate.claim_written` repeats [`InlineRoom::quotas`] in SQL, so that the claim needs no round
-//! trip of its own. The conformance suite compares the two.
+//! quotas of the lanes that its transaction wrote to. Only the store knows which of these lanes
+//! have a `max_concurrency`. On Postgres the function `tidegate.claim_written` repeats
+//! [`InlineRoom::quotas`] in SQL, so that the claim needs no round trip of its own. The conformance
+//! suite compares the two.
 
 use crate::names::TriggerId;
-use crate::store::LaneQuota;
-use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
 /// The most permits that one lane may hold: all async permits minus an eighth, and minus at least
@@ -109,8 +108,8 @@ impl Capacity {
         loads.filter(|load| self.startable_rows(*load) == 0).map(|load| load.trigger).collect()
     }
 
-    /// The most new rows of a lane that could start at once. 0 if the lane is closed. The store
-    /// also checks the `max_concurrency` of the trigger.
+    /// The most new rows of a lane that could start at once. 0 if the lane is closed. A store also
+    /// leaves out lanes with a `max_concurrency`.
     fn startable_rows(self, load: LaneLoad) -> u32 {
         let share_left = self.lane_share().saturating_sub(load.running);
         if load.has_backlog { 0 } else { share_left.min(load.window_left) }
@@ -133,22 +132,31 @@ impl InlineRoom {
         Self { rows, closed_lanes: Vec::new() }
     }
 
-    /// The quotas of an inline claim. `written` names the lane of each row that the transaction
-    /// wrote. A closed lane gets no quota. The quota of an open lane is at most the number of rows
-    /// that were written to it. `floor` excludes rows that were written earlier.
+    /// How many rows of each lane an inline claim takes. `written` names the lane of each row that
+    /// the transaction wrote. `is_limited` tells whether the trigger of a lane has a
+    /// `max_concurrency`.
+    ///
+    /// A closed lane gives no rows, and neither does a limited lane. An exchange counts the slots
+    /// of a limited lane; a second place that counts them would make every writing transaction wait
+    /// for the claims of that lane. Any other lane gives the rows that were written to it, as far
+    /// as the room goes, and never a row that was written earlier.
     #[must_use]
-    pub fn quotas(&self, written: impl IntoIterator<Item = TriggerId>, floor: Timestamp) -> Vec<LaneQuota> {
-        let mut rows_by_lane: BTreeMap<TriggerId, u32> = BTreeMap::new();
+    pub fn quotas(
+        &self,
+        written: impl IntoIterator<Item = TriggerId>,
+        is_limited: impl Fn(TriggerId) -> bool,
+    ) -> BTreeMap<TriggerId, u32> {
+        let mut quotas: BTreeMap<TriggerId, u32> = BTreeMap::new();
         for trigger in written.into_iter().filter(|trigger| !self.closed_lanes.contains(trigger)) {
-            *rows_by_lane.entry(trigger).or_default() += 1;
+            *quotas.entry(trigger).or_default() += 1;
         }
         let mut left = self.rows;
-        let quota = |(trigger, rows): (TriggerId, u32)| {
-            let quota = rows.min(left);
-            left -= quota;
-            LaneQuota { trigger, quota, floor }
-        };
-        rows_by_lane.into_iter().map(quota).filter(|lane| lane.quota > 0).collect()
+        quotas.retain(|trigger, rows| {
+            *rows = if is_limited(*trigger) { 0 } else { left.min(*rows) };
+            left -= *rows;
+            *rows > 0
+        });
+        quotas
     }
 }
 
@@ -161,5 +169,13 @@ mod tests {
         for (permits, share) in [(0, 0), (1, 1), (2, 1), (4, 3), (15, 14), (16, 14), (56, 49), (64, 56), (100, 88)] {
             assert_eq!(lane_share(permits), share, "{permits} permits");
         }
+    }
+
+    #[test]
+    fn closed_and_limited_lanes_use_no_inline_room() {
+        let room = InlineRoom { rows: 4, closed_lanes: vec![TriggerId(1)] };
+        let written = [1, 2, 3, 3, 4, 2, 4, 3].map(TriggerId);
+        let quotas = room.quotas(written, |trigger| trigger == TriggerId(2));
+        assert_eq!(quotas, BTreeMap::from([(TriggerId(3), 3), (TriggerId(4), 1)]));
     }
 }

@@ -2,8 +2,36 @@
 //! function from [`Request`] to [`Reply`]. The store of the simulator implements it in memory, so
 //! that faults, the journal and the conformance suite all work on the same two types.
 //!
-//! The store is authoritative for every row, for every lease and for the clock that measures both.
+//! The store is authoritative for every row, for every claim and for the clock that measures both.
 //! A dispatcher holds copies. Each of its settlements names the claim that it was made under.
+//!
+//! # Claims
+//!
+//! All rows that one request takes from one lane are one claim. They have the same number
+//! ([`Lease`](crate::Lease)) and the same end of their lease. Rows of different lanes, and rows of
+//! different requests, have different numbers. No number is ever used twice, even if the store is
+//! restored to an earlier state.
+//!
+//! A claim *holds* a row until the row leaves the claim: its settlement is applied, or another
+//! claim of the lane takes it over. A row with the verdict `Executed` stays in its claim. A row
+//! that no claim holds is *free*. A claim can lose its rows one by one; the others stay.
+//!
+//! When the lease expires, the claim stays valid for the rows that it still holds. From then on
+//! other claims of the lane may take over these rows.
+//!
+//! # Floors
+//!
+//! The store keeps a floor of each lane, a pair `(due_at, id)`: the last free row that a claim took
+//! from the lane. The next claim begins there, so that it does not walk over the rows that earlier
+//! claims took. Rows that became visible late may be free below the floor. A claim looks back for
+//! them as far as its [`LaneQuota::look_back`]; [`Request::Discover`] finds all others.
+//!
+//! A claim that takes as many rows as it may moves the floor to its last free row, even if this row
+//! is below the floor: more rows may be free between the two. Any other claim only raises the
+//! floor.
+//!
+//! Rows that are claimed as they are written (inline claims, sync calls) move no floor. If they are
+//! lost, they are found because their lease expires.
 
 use crate::claim::Claim;
 use crate::cron::{CronExpression, TimeZone};
@@ -21,20 +49,26 @@ pub enum Request {
         /// Settled in this order, at most one per delivery. The effects of an earlier settlement
         /// may conflict with the reads of a later one.
         settle: Vec<Settlement>,
-        /// The quotas of the claim, at most one per lane.
+        /// The quotas of the claims, at most one per lane. Each lane that gives rows makes one
+        /// claim.
         claim: Vec<LaneQuota>,
-        /// The lease of the claimed rows, from the store's now.
+        /// The lease of the claims, from the store's now.
         lease_for: Micros,
     },
-    /// Writes the rows of sync calls. The rows are already leased to the calling daemon, so no
-    /// other daemon executes them.
+    /// Writes the rows of sync calls. The rows are already claimed by the calling daemon, so no
+    /// other daemon executes them. The rows of one lane are one claim.
     BeginCalls {
         /// Calls with different inboxes.
         calls: Vec<SyncCall>,
-        /// The lease of the rows, from the store's now.
+        /// The lease of the claims, from the store's now.
         lease_for: Micros,
     },
-    /// Prolongs the leases of claims that are still valid.
+    /// Extends the leases of claims that are still valid. A renewal that names one row which a
+    /// claim holds extends the lease for all rows of this claim.
+    ///
+    /// A claim with an expired lease is valid until another claim takes over its rows. If its
+    /// trigger has a `max_concurrency`, its renewal is fenced anyway, because other rows may have
+    /// taken the slots of the expired lease.
     Renew {
         held: Vec<Claim>,
         /// The new lease, from the store's now.
@@ -73,22 +107,25 @@ pub struct Settlement {
 
 /// The most rows that a claim may take from one lane.
 ///
-/// A claim takes due rows without a valid lease, in the order of `(due_at, id)`. It takes no row of
-/// a paused trigger, and no row beyond the `max_concurrency` of the trigger, which counts the live
-/// leases of all daemons.
+/// A claim takes due rows that are free, and rows whose lease has expired, in the order of
+/// `(due_at, id)`. It takes no row of a paused trigger, and no row beyond the `max_concurrency` of
+/// the trigger. This limit counts the rows of all daemons that a claim with a live lease holds. A
+/// sync execution that has ended, and only waits for the delivery of its reply, does not count.
 ///
 /// A claim raises `attempt` by one, but to at most `max_attempts + 1`. A claim beyond the last
-/// attempt executes nothing and does not count as an attempt, even if its lease is lost. If the row
-/// had an expired lease, the claim records the attempt under that lease as `lost`.
+/// attempt executes nothing and does not count as an attempt, even if its lease is lost. If the
+/// claim takes over a row whose lease has expired, it records the attempt under that lease as
+/// `lost`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneQuota {
     /// The trigger of the lane.
     pub trigger: TriggerId,
     /// The most rows to claim.
     pub quota: u32,
-    /// Only rows with `due_at >= floor` are claimed. The claim need not walk over rows that were
-    /// deleted below the floor.
-    pub floor: Timestamp,
+    /// How far the claim looks back for free rows below the lane's floor: it finds those with
+    /// `due_at >= look_back`. It finds free rows beyond the floor, and rows whose lease has
+    /// expired, in any case.
+    pub look_back: Timestamp,
 }
 
 /// The reply to a [`Request`]: the variant of the same name.
@@ -113,7 +150,7 @@ pub struct ExchangeReply {
     /// The claims of settlements with conflicting effects. Nothing changed, and the claim still
     /// holds the row.
     pub conflicted: Vec<Claim>,
-    /// The claimed rows, leased and with their attempt counted. The rows are sorted lane by lane,
+    /// The claimed rows, with their attempt counted. The rows are sorted lane by lane,
     /// and by `(due_at, id)` within each lane.
     pub claimed: Vec<Delivery>,
     /// Lanes that got rows from the applied effects or from dead letters.
@@ -125,7 +162,7 @@ pub struct ExchangeReply {
 pub struct BeginCallsReply {
     /// The store's clock, read within the transaction.
     pub now: Timestamp,
-    /// The written rows, leased and with their first attempt counted, in the order of the calls.
+    /// The written rows, claimed and with their first attempt counted, in the order of the calls.
     pub deliveries: Vec<Delivery>,
     /// Calls for which no row was written.
     pub refused: Vec<(InboxId, Refusal)>,
@@ -139,7 +176,7 @@ pub struct BeginCallsReply {
 pub struct RenewReply {
     /// The store's clock, read within the transaction.
     pub now: Timestamp,
-    /// Claims that are no longer valid.
+    /// Exactly those of the given claims that are no longer valid.
     pub fenced: Vec<Claim>,
 }
 
@@ -148,8 +185,8 @@ pub struct RenewReply {
 pub struct DiscoverReply {
     /// The store's clock, read within the transaction.
     pub now: Timestamp,
-    /// Every lane of a trigger that is not paused and has a row without a valid lease, in the order
-    /// of triggers.
+    /// Every lane of a trigger that is not paused and has a row that is free or whose lease has
+    /// expired, in the order of triggers.
     pub lanes: Vec<LaneState>,
     /// Every enabled cron trigger whose next tick is due or unknown.
     pub schedules: Vec<Schedule>,
@@ -194,7 +231,7 @@ pub struct Tick {
 pub struct LaneState {
     /// The trigger of the lane.
     pub trigger: TriggerId,
-    /// The earliest `due_at` of its rows without a valid lease.
+    /// The earliest `due_at` of its rows that are free or whose lease has expired.
     pub next_due: Timestamp,
     /// The limit of the trigger over all daemons.
     pub max_concurrency: Option<u32>,

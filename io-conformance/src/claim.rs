@@ -84,7 +84,7 @@ pub(crate) async fn a_row_below_the_floor_is_not_claimed<S: Store>(store: Arc<S>
     app.go(1).await;
     let due: Vec<_> = app.deliveries().await.iter().map(|row| row.due_at).collect();
     assert!(due[0] < due[1], "two emissions have different due times: {due:?}");
-    let from = |floor| vec![LaneQuota { trigger: lane.id, quota: 10, floor }];
+    let from = |look_back| vec![LaneQuota { trigger: lane.id, quota: 10, look_back }];
 
     let above = app.exchange(Vec::new(), from(due[1].plus(Micros(1)))).await.claimed;
     assert_eq!(above, []);

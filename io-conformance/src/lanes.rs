@@ -138,13 +138,14 @@ pub(crate) async fn a_renewed_lease_keeps_its_slot<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(1), ..on_app("limited", "go") }).await.id;
     app.go(2).await;
-    let (_, row) = app.next_expiring(limited).await;
-    app.renew(&[&row], LEASE).await;
+    let row = app.next(limited).await;
+    assert_eq!(app.renew(&[&row], LEASE).await, []);
 
     assert_eq!(app.claim(limited, 5).await, []);
 }
 
-pub(crate) async fn a_lease_renewed_after_its_end_takes_a_slot_again<S: Store>(store: Arc<S>) {
+/// Another row may have taken the slot of the expired lease, so the renewal is fenced.
+pub(crate) async fn an_expired_lease_of_a_limited_lane_is_not_renewed<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
     app.go(3).await;
@@ -152,9 +153,29 @@ pub(crate) async fn a_lease_renewed_after_its_end_takes_a_slot_again<S: Store>(s
     app.lanes().await;
     let again = app.claim(limited, 1).await;
     assert_eq!(ids(&again), ids(&expired[..1]));
-    app.renew(&[&expired[1]], LEASE).await;
 
-    assert_eq!(app.claim(limited, 5).await, [], "the claimed row and the renewed row fill the lane");
+    assert_eq!(app.renew(&[&expired[1], &again[0]], LEASE).await, [claim_of(&expired[1])]);
+
+    let free = app.claim(limited, 5).await;
+    assert_eq!(ids(&free), ids(&expired[1..]), "one slot is free, and the row of the fenced claim takes it");
+    assert_eq!(app.claim(limited, 5).await, []);
+}
+
+/// The fence of a renewal depends on the current limit of the trigger.
+pub(crate) async fn an_expired_lease_is_renewed_while_the_lane_has_no_limit<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let spec = |max| TriggerSpec { max_concurrency: max, ..on_app("limited", "go") };
+    let lane = app.trigger(&spec(limit(1))).await.id;
+    app.go(2).await;
+    let (_, row) = app.next_expiring(lane).await;
+    assert_eq!(app.lanes().await, [lane], "the lease has expired");
+    assert_eq!(app.renew(&[&row], LEASE).await, [claim_of(&row)]);
+    app.trigger(&spec(None)).await;
+
+    assert_eq!(app.renew(&[&row], LEASE).await, []);
+
+    app.trigger(&spec(limit(1))).await;
+    assert_eq!(app.claim(lane, 5).await, [], "the renewed row fills the lane");
 }
 
 pub(crate) async fn a_pause_does_not_affect_leased_rows<S: Store>(store: Arc<S>) {

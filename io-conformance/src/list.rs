@@ -197,7 +197,8 @@ macro_rules! with_cases {
                 a_changed_limit_counts_the_leased_rows,
                 an_expired_lease_frees_its_slot,
                 a_renewed_lease_keeps_its_slot,
-                a_lease_renewed_after_its_end_takes_a_slot_again,
+                an_expired_lease_of_a_limited_lane_is_not_renewed,
+                an_expired_lease_is_renewed_while_the_lane_has_no_limit,
                 a_pause_does_not_affect_leased_rows,
             }
             ledgers {

@@ -54,7 +54,7 @@ async fn exchange(
         .bind(settlements.others.map(sqlx::types::Json))
         .bind(claim.iter().map(|quota| quota.trigger.0).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| i32::try_from(quota.quota).unwrap_or(i32::MAX)).collect::<Vec<_>>())
-        .bind(claim.iter().map(|quota| PgTime(quota.floor)).collect::<Vec<_>>())
+        .bind(claim.iter().map(|quota| PgTime(quota.look_back)).collect::<Vec<_>>())
         .fetch_all(connection)
         .await?;
     let mut now = Timestamp::EPOCH;

@@ -1,7 +1,8 @@
-//! Sync calls: each gets an outbox row that is already leased to the daemon of its caller.
+//! Sync calls: each gets an outbox row that is already claimed by the daemon of its caller.
 
 use crate::memory::Memory;
 use crate::rows::{CallKey, Row, TriggerRow};
+use std::collections::BTreeMap;
 use tidegate_core::{
     AppName, BeginCallsReply, Claim, Delivery, Handler, IdempotencyKey, Isolation, Lease, Match, Micros, PrincipalId,
     Refusal, Reply, RetryPolicy, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncReply, SyncTarget,
@@ -22,9 +23,10 @@ const CALL_KEY_AGE_MAX: Micros = Micros::from_secs(24 * 3_600);
 impl Memory {
     pub(crate) fn begin_calls(&mut self, calls: Vec<SyncCall>, lease_for: Micros) -> Reply {
         let (mut deliveries, mut refused, mut repeated) = (Vec::new(), Vec::new(), Vec::new());
+        let mut leases = BTreeMap::new();
         for call in calls {
             let inbox = call.inbox;
-            match self.begin_call(call, lease_for) {
+            match self.begin_call(call, lease_for, &mut leases) {
                 Ok(AcceptedCall::Started(delivery)) => deliveries.push(*delivery),
                 Ok(AcceptedCall::Repeated(reply)) => repeated.push((inbox, reply)),
                 Err(refusal) => refused.push((inbox, refusal)),
@@ -33,7 +35,14 @@ impl Memory {
         Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries, refused, repeated })
     }
 
-    fn begin_call(&mut self, call: SyncCall, lease_for: Micros) -> Result<AcceptedCall, Refusal> {
+    /// Writes the row of a call, unless the call is refused or repeated. `leases` contains the
+    /// numbers of the claims of this request.
+    fn begin_call(
+        &mut self,
+        call: SyncCall,
+        lease_for: Micros,
+        leases: &mut BTreeMap<TriggerId, Lease>,
+    ) -> Result<AcceptedCall, Refusal> {
         let (id, script, timeout) = match call.target {
             SyncTarget::Trigger(id) => (id, None, None),
             SyncTarget::Script { app, script, timeout } => {
@@ -49,7 +58,7 @@ impl Memory {
         }
         let event = self.event(&app, Source::Http, call.event, &call.cause);
         let row = Row {
-            lease: Lease(1),
+            lease: *leases.entry(id).or_insert_with(|| self.next_claim()),
             lease_until: self.now.plus(lease_for),
             leased_at: self.now,
             attempt: 1,
@@ -59,7 +68,8 @@ impl Memory {
             ..self.new_row(id, event, RetryPolicy::once(), timeout)
         };
         if let Some(IdempotencyKey { key, digest }) = call.idempotency_key {
-            let call_key = CallKey { digest, delivery: row.id, reply: None, created_at: self.now };
+            let claim = Claim { delivery: row.id, lease: row.lease };
+            let call_key = CallKey { digest, claim, reply: None, created_at: self.now };
             self.call_keys.insert((app, key), call_key);
         }
         self.insert(row.clone());
@@ -99,10 +109,9 @@ impl Memory {
             return Err(Refusal::KeyReused);
         }
         if let Some(reply) = earlier.reply.clone() {
-            let execution = Some(Claim { delivery: earlier.delivery, lease: Lease(1) });
-            return Ok(Some(SyncReply { execution, result: Ok(Some(reply)) }));
+            return Ok(Some(SyncReply { execution: Some(earlier.claim), result: Ok(Some(reply)) }));
         }
-        if self.outbox.contains_key(&earlier.delivery) { Err(Refusal::KeyInUse) } else { Ok(None) }
+        if self.outbox.contains_key(&earlier.claim.delivery) { Err(Refusal::KeyInUse) } else { Ok(None) }
     }
 
     /// The hidden lane for invocations of an app's scripts.

@@ -4,9 +4,9 @@ use crate::memory::Memory;
 use crate::rows::Row;
 use crate::settle::SettleReport;
 use tidegate_core::{
-    Attempt, Cause, Claim, Delivery, DeliveryId, DiscoverReply, EventType, ExchangeReply, ExecError, Handler, Json,
-    LaneQuota, LaneState, Lease, Match, Micros, NewEvent, PrincipalId, RenewReply, Reply, Request, Schedule, Source,
-    Standing, Subject, Tick, TickReply, Timestamp, TriggerId,
+    Cause, Delivery, DeliveryId, DiscoverReply, EventType, ExchangeReply, Handler, Json, LaneState, Match, NewEvent,
+    PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing, Subject, Tick, TickReply, Timestamp,
+    TriggerId,
 };
 
 impl Memory {
@@ -16,15 +16,12 @@ impl Memory {
         match request {
             Request::Exchange { settle, claim, lease_for } => {
                 let SettleReport { fenced, conflicted, woken_lanes } = self.settle(settle);
-                let claimed = claim.into_iter().flat_map(|quota| self.claim(quota, lease_for)).collect();
+                let claimed = claim.into_iter().flat_map(|quota| self.claim_lane(quota, lease_for)).collect();
                 let woken_lanes = woken_lanes.into_iter().collect();
                 Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes })
             }
             Request::BeginCalls { calls, lease_for } => self.begin_calls(calls, lease_for),
-            Request::Renew { held, lease_for } => {
-                let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
-                Reply::Renew(RenewReply { now, fenced })
-            }
+            Request::Renew { held, lease_for } => Reply::Renew(RenewReply { now, fenced: self.renew(held, lease_for) }),
             Request::Discover => {
                 Reply::Discover(DiscoverReply { now, lanes: self.due_lanes(), schedules: self.schedules() })
             }
@@ -34,61 +31,6 @@ impl Memory {
                 Reply::Tick(TickReply { now, woken_lanes })
             }
         }
-    }
-
-    /// The fence: whether the row has the lease of this claim. An expired lease counts too.
-    pub(crate) fn passes_fence(&self, claim: Claim) -> bool {
-        self.outbox.get(&claim.delivery).is_some_and(|row| row.lease == claim.lease && row.is_leased())
-    }
-
-    fn renew(&mut self, claim: Claim, lease_for: Micros) -> bool {
-        let until = self.now.plus(lease_for);
-        if !self.passes_fence(claim) {
-            return false;
-        }
-        self.outbox.get_mut(&claim.delivery).map(|row| row.lease_until = until).is_some()
-    }
-
-    fn claim(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
-        let now = self.now;
-        let LaneQuota { trigger, quota, floor } = lane_quota;
-        let Some(lane) = self.triggers.get(&trigger) else { return Vec::new() };
-        if lane.holds_deliveries() {
-            return Vec::new();
-        }
-        let quota = match lane.trigger.spec.max_concurrency {
-            Some(limit) => quota.min(limit.get().saturating_sub(self.running_in(trigger))),
-            None => quota,
-        };
-        let from = (trigger, floor, DeliveryId(i64::MIN));
-        let to = (trigger, now, DeliveryId(i64::MAX));
-        if from > to {
-            return Vec::new();
-        }
-        let due = self.due.range(from..=to).map(|(_, _, id)| *id);
-        let unleased = due.filter(|id| self.outbox.get(id).is_some_and(|row| row.lease_until <= now));
-        let ids: Vec<_> = unleased.take(quota as usize).collect();
-        ids.into_iter().filter_map(|id| self.lease(id, lease_for)).collect()
-    }
-
-    fn lease(&mut self, id: DeliveryId, lease_for: Micros) -> Option<Delivery> {
-        let now = self.now;
-        let row = self.outbox.get_mut(&id)?;
-        if row.is_leased() && row.attempt <= row.policy.max_attempts() {
-            row.failed.push(Attempt {
-                attempt: row.attempt,
-                started_at: row.leased_at,
-                duration: None,
-                error: ExecError::Lost,
-                message: Attempt::LOST_MESSAGE.to_owned(),
-            });
-        }
-        row.lease = Lease(row.lease.0 + 1);
-        row.lease_until = now.plus(lease_for);
-        row.leased_at = now;
-        row.attempt = (row.attempt + 1).min(row.policy.max_attempts() + 1);
-        let row = row.clone();
-        self.delivery_of(row)
     }
 
     /// A leased row as a delivery, with the current handler and standing of its trigger.
@@ -131,7 +73,7 @@ impl Memory {
             if lane.holds_deliveries() {
                 continue;
             }
-            let next_due = self.lane(*trigger).find(|row| row.lease_until <= self.now).map(|row| row.due_at);
+            let next_due = self.lane(*trigger).find(|row| row.can_be_claimed(self.now)).map(|row| row.due_at);
             if let Some(next_due) = next_due {
                 let max_concurrency = lane.trigger.spec.max_concurrency.map(tidegate_core::MaxConcurrency::get);
                 lanes.push(LaneState { trigger: *trigger, next_due, max_concurrency });

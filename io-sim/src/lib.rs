@@ -7,6 +7,7 @@
 
 mod begin;
 mod catalogue;
+mod claim;
 mod effects;
 mod exchange;
 mod fan_out;

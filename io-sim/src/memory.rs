@@ -16,6 +16,8 @@ pub struct Memory {
     ids: i64,
     versions: i64,
     events: u64,
+    /// The number of the last claim.
+    pub(crate) last_claim: i64,
     pub(crate) apps: BTreeMap<AppName, Timestamp>,
     pub(crate) scripts: BTreeMap<(AppName, ScriptName), Script>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
@@ -23,6 +25,8 @@ pub struct Memory {
     pub(crate) outbox: BTreeMap<DeliveryId, Row>,
     /// The index for claims: `(trigger, due_at, id)` of every row.
     pub(crate) due: BTreeSet<(TriggerId, Timestamp, DeliveryId)>,
+    /// The floor of each lane: the due time and the id of a row.
+    pub(crate) floors: BTreeMap<TriggerId, (Timestamp, DeliveryId)>,
     pub(crate) letters: BTreeMap<DeadLetterId, Letter>,
     pub(crate) abandoned: Vec<Abandoned>,
     pub(crate) loops: BTreeMap<(TriggerId, EventId), Loop>,

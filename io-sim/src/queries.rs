@@ -56,7 +56,7 @@ impl Memory {
                     app: lane.trigger.app.clone(),
                     trigger: lane.trigger.spec.name.clone(),
                     depth,
-                    oldest_due: self.lane(*id).find(|row| row.lease_until <= self.now).map(|row| row.due_at),
+                    oldest_due: self.lane(*id).find(|row| row.can_be_claimed(self.now)).map(|row| row.due_at),
                 });
             }
         }

@@ -1,8 +1,8 @@
 //! The rows of the tables.
 
 use tidegate_core::{
-    AbandonCause, AppName, Attempt, DeadLetterId, DeliveryId, Event, EventId, HandlerReply, InboxId, Json, Lease,
-    Match, Micros, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
+    AbandonCause, AppName, Attempt, Claim, DeadLetterId, DeliveryId, Event, EventId, HandlerReply, InboxId, Json,
+    Lease, Match, Micros, RetryPolicy, ScriptName, SyncOutcome, Timestamp, Trigger, TriggerId, Version,
 };
 use tidegate_ports::{DeadLetter, PrincipalRecord};
 
@@ -52,10 +52,11 @@ pub struct Row {
     pub due_at: Timestamp,
     /// When the row was inserted.
     pub enqueued_at: Timestamp,
-    /// The number of the row's last claim.
+    /// The number of the row's last claim. Other rows of its lane may have the same one.
     pub lease: Lease,
-    /// When the lease expires. The epoch if the row is not leased.
+    /// When the lease of the claim expires. The epoch if no claim holds the row.
     pub lease_until: Timestamp,
+    /// When the row was claimed.
     pub(crate) leased_at: Timestamp,
     /// The number of attempts that have begun. A claim after the last allowed attempt counts one
     /// more, and executes nothing.
@@ -89,7 +90,8 @@ pub(crate) struct Letter {
 #[derive(Clone, Debug)]
 pub(crate) struct CallKey {
     pub(crate) digest: String,
-    pub(crate) delivery: DeliveryId,
+    /// The claim under which the call is executed. It is the name of the execution.
+    pub(crate) claim: Claim,
     pub(crate) reply: Option<HandlerReply>,
     pub(crate) created_at: Timestamp,
 }
@@ -124,10 +126,17 @@ pub struct Abandoned {
 }
 
 impl Row {
-    /// Whether the row is leased, even if the lease has expired.
+    /// Whether a claim holds the row, even if its lease has expired.
     #[must_use]
     pub fn is_leased(&self) -> bool {
         self.lease_until > Timestamp::EPOCH
+    }
+
+    /// Whether a claim could take the row at `now` or when it becomes due: no claim holds it, or
+    /// the lease of its claim has expired.
+    #[must_use]
+    pub fn can_be_claimed(&self, now: Timestamp) -> bool {
+        self.lease_until <= now
     }
 
     /// Whether the row counts against the `max_concurrency` of its lane. An executed row waits only

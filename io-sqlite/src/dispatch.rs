@@ -9,7 +9,7 @@ use crate::rows;
 use crate::writer::Tx;
 use crate::{SqliteStore, sql};
 use rusqlite::{Row, params};
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use tidegate_core::{
     AppName, Cause, Claim, CronExpression, DiscoverReply, EventType, Json, LaneState, Micros, NewEvent, PrincipalId,
     RenewReply, Reply, Request, Schedule, Source, StoreError, StoreErrorKind, Subject, Tick, TickReply, TimeZone,
@@ -40,17 +40,17 @@ impl DispatchStore for SqliteStore {
 impl Tx<'_> {
     /// Extends whole claims: each claim that holds a row that `held` names with it.
     fn renew(&self, held: Vec<Claim>, lease_for: Micros) -> Result<Reply, PortError> {
-        let (mut claims, mut valid, mut fenced) = (NamedClaims::default(), BTreeSet::new(), Vec::new());
+        let until = self.now.plus(lease_for);
+        let (mut claims, mut extended, mut fenced) = (NamedClaims::default(), BTreeMap::new(), Vec::new());
         for claim in held {
-            if self.holds(&mut claims, claim)? {
-                valid.insert(claim.lease);
-            } else {
+            let is_held = self.holds(&mut claims, claim)?;
+            if is_held && !extended.contains_key(&claim.lease) {
+                let changed = self.connection.run(sql::renew, [claim.lease.0, until.0, self.now.0])?;
+                extended.insert(claim.lease, changed > 0);
+            }
+            if !is_held || extended.get(&claim.lease) != Some(&true) {
                 fenced.push(claim);
             }
-        }
-        let until = self.now.plus(lease_for);
-        for lease in valid {
-            self.connection.run(sql::renew, [lease.0, until.0])?;
         }
         Ok(Reply::Renew(RenewReply { now: self.now, fenced }))
     }

@@ -13,6 +13,7 @@ use crate::query::Query;
 use crate::savepoint::{Part, Savepoint};
 use crate::sql;
 use crate::writer::Tx;
+use std::collections::BTreeMap;
 use tidegate_core::{Delivery, DeliveryId, InlineRoom, Micros, TriggerId};
 use tidegate_ports::{EmittedEvent, PortError};
 
@@ -41,16 +42,17 @@ impl InlineClaims {
         if self.room.rows == 0 {
             return;
         }
-        for quota in self.room.quotas(written.copied(), tx.now) {
-            match tx.open_lane(quota.trigger) {
-                Ok(Some((lane, _))) if lane.max_concurrency.is_none() => {
-                    self.lanes.push(InlineLane { lane, rows_left: quota.quota, written: Vec::new() });
-                }
-                Ok(_) => {}
-                Err(error) => tracing::error!(
-                    "an inline claim could not read the lane {}; its rows wait for an exchange: {error}",
-                    quota.trigger
-                ),
+        let written: Vec<TriggerId> = written.copied().collect();
+        let mut lanes = BTreeMap::new();
+        for trigger in written.iter().filter(|trigger| !self.room.closed_lanes.contains(trigger)) {
+            lanes.entry(*trigger).or_insert_with(|| tx.lane_for_inline_claim(*trigger));
+        }
+        let is_limited = |trigger| {
+            lanes.get(&trigger).is_some_and(|lane| lane.as_ref().is_some_and(|lane| lane.max_concurrency.is_some()))
+        };
+        for (trigger, rows_left) in self.room.quotas(written, is_limited) {
+            if let Some(lane) = lanes.remove(&trigger).flatten() {
+                self.lanes.push(InlineLane { lane, rows_left, written: Vec::new() });
             }
         }
     }
@@ -111,6 +113,16 @@ impl SqliteStore {
 }
 
 impl Tx<'_> {
+    /// The lane, unless it is paused. A lane that cannot be read gives no rows, so that the rows are
+    /// written even then.
+    fn lane_for_inline_claim(&self, trigger: TriggerId) -> Option<Lane> {
+        let lane = self.open_lane(trigger).unwrap_or_else(|error| {
+            tracing::error!("an inline claim cannot read the lane {trigger}; its rows wait for an exchange: {error}");
+            None
+        });
+        lane.map(|(lane, _)| lane)
+    }
+
     /// Claims the rows that were written for it. If the claim fails, only the claim is undone: the
     /// rows go into the indexes of their lanes, and a later exchange claims them.
     fn claim_inline(&self, inline: InlineClaims, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {

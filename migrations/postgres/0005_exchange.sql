@@ -48,12 +48,15 @@ create type tidegate.exchanged as (
 -- Counts the slots of a lane with a max_concurrency that are in use, and removes stale slots first.
 --
 -- A slot is stale if its delivery has another lease now, or if the delivery was executed and only
--- its reply is not delivered yet. An expired lease does not count, but its slot stays: the lease
--- may be renewed until another claim takes the row.
+-- its reply is not delivered yet. An expired lease does not count, but its slot stays, because a
+-- renewal can extend the lease while the trigger has no limit. An expired lease counts while
+-- another transaction holds the lock of its row. That transaction may be a renewal that read the
+-- clock before the lease expired.
 --
 -- Parameters: the time; the lane.
 -- Returns: the number of slots in use.
--- Locks: none of its own; the caller holds the lane's lock.
+-- Locks: the rows with expired leases, so that no renewal extends such a lease after the count. It
+--   skips locked rows. The caller holds the lane's lock.
 -- Changes: deletes from slots.
 create function tidegate.slots_taken(p_now timestamptz, p_trigger bigint) returns integer
 language plpgsql as $$
@@ -63,9 +66,13 @@ begin
         select from tidegate.outbox o
         where o.id = s.delivery_id and o.lease = s.lease and o.lease_until > 'epoch' and o.executed is null offset 0);
     return (
-        select count(*)
+        select count(*) - count(expired.id)
         from tidegate.slots s
-        join tidegate.outbox o on o.id = any (array[s.delivery_id]) and o.lease = s.lease and o.lease_until > p_now
+        left join lateral (
+            select o.id from tidegate.outbox o
+            where o.id = s.delivery_id and o.lease_until <= p_now
+            for update skip locked
+        ) expired on true
         where s.trigger_id = p_trigger);
 end
 $$;

@@ -3,6 +3,11 @@
 
 -- Renews leases.
 --
+-- A claim is fenced if it is no longer valid. It is also fenced if its lease has expired and its
+-- lane has a max_concurrency, because another row may have taken its slot. The clock is read after
+-- the rows are locked, and a count of the slots regards an expired lease as live while its row is
+-- locked (`slots_taken` in 0005). So no claim takes the slot of a lease that is being renewed.
+--
 -- Parameters: the deliveries; the leases; the new length of the leases.
 -- Returns: first a row with the time alone, then the claims that are fenced.
 -- Locks: the rows, in the order of their ids, as the exchange does.
@@ -15,18 +20,28 @@ declare
     v_now timestamptz;
     v_held bigint[];
     v_leases bigint[];
+    -- The time from which each claim is fenced.
+    v_ends timestamptz[];
 begin
     with valid as materialized (
-        select o.id, o.lease
+        select o.id, o.lease, o.lease_until, o.trigger_id
         from (select * from unnest(p_ids, p_leases) h (id, lease) order by h.id) h
         cross join lateral (
-            select o.id, o.lease from tidegate.outbox o
+            select o.id, o.lease, o.lease_until, o.trigger_id from tidegate.outbox o
             where o.id = h.id and o.lease = h.lease and o.lease_until > 'epoch'
             for update
         ) o
     )
-    select array_agg(v.id), array_agg(v.lease) into v_held, v_leases from valid v;
+    select
+        array_agg(v.id), array_agg(v.lease),
+        array_agg(case when t.max_concurrency is null then 'infinity' else v.lease_until end)
+    into v_held, v_leases, v_ends
+    from valid v
+    cross join lateral (select t.max_concurrency from tidegate.triggers t where t.id = v.trigger_id limit 1) t;
     v_now := clock_timestamp();
+    select array_agg(v.id), array_agg(v.lease) into v_held, v_leases
+    from unnest(v_held, v_leases, v_ends) v (id, lease, ends)
+    where v.ends > v_now;
     update tidegate.outbox o set lease_until = v_now + p_lease_us * interval '1 microsecond' where o.id = any (v_held);
 
     return query select v_now, null::bigint, null::bigint;

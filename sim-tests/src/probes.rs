@@ -49,8 +49,14 @@ probes! {
     ZombieFenced,
     /// a renewal of a paused daemon was fenced
     RenewalFenced,
+    /// a renewal came after the end of a lease of a limited lane
+    RenewedTooLate,
     /// a settlement that was sent twice was fenced
     ResentFenced,
+    /// a renewal extended a claim of which some rows had left
+    RenewedInPart,
+    /// a claim lost some rows to a later claim, and kept others
+    TakenOverInPart,
     /// a lease expired and the row was claimed again
     LeaseExpired,
     /// the attempt of an expired lease was the last one

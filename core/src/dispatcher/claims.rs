@@ -198,7 +198,7 @@ impl Claims {
         Some(held)
     }
 
-    /// Prolongs the lease of a claim. A lease never becomes shorter.
+    /// Extends the lease of a claim. A lease never becomes shorter.
     pub(super) fn renew(&mut self, claim: Claim, leased_until: Mono) {
         if let Some(held) = self.get_mut(claim) {
             held.leased_until = held.leased_until.max(leased_until);

@@ -16,7 +16,7 @@ use crate::gate::Caller;
 use crate::io::Fact;
 use crate::names::TriggerId;
 use crate::store::{ExchangeReply, Fate, LaneQuota, Request, Settlement, StoreError};
-use crate::time::{Mono, Timestamp};
+use crate::time::Mono;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -150,24 +150,19 @@ impl Dispatcher {
     /// A transaction of this process has claimed rows that it wrote.
     pub(super) fn inline_claim(&mut self, claimed: Vec<Delivery>, begun_at: Mono) {
         self.outputs.emit_fact(Fact::InlineClaim { claimed: claimed.len() as u32 });
-        let now = self.clock.now(self.now);
-        claimed.iter().for_each(|row| self.lanes.claimed_inline(row.trigger_id, row.due_at, now));
         self.claims_answered(&[], claimed, begun_at);
     }
 
     fn claims_answered(&mut self, quotas: &[LaneQuota], claimed: Vec<Delivery>, sent_at: Mono) {
-        let mut rows_by_lane: BTreeMap<TriggerId, (u32, Timestamp)> = BTreeMap::new();
+        let mut rows_by_lane: BTreeMap<TriggerId, u32> = BTreeMap::new();
         for delivery in claimed {
-            let (count, last_due) = rows_by_lane.entry(delivery.trigger_id).or_default();
-            *count += 1;
-            *last_due = (*last_due).max(delivery.due_at);
+            *rows_by_lane.entry(delivery.trigger_id).or_default() += 1;
             self.hold_claim(Arc::new(delivery), sent_at.plus(self.config.lease_for()));
         }
         let now = self.clock.now(self.now);
         for quota in quotas {
-            let rows = rows_by_lane.get(&quota.trigger);
-            let (count, last_due) = rows.map_or((0, None), |(count, due)| (*count, Some(*due)));
-            self.lanes.claim_answered(*quota, count, last_due, now);
+            let claimed = rows_by_lane.get(&quota.trigger).copied().unwrap_or_default();
+            self.lanes.claim_answered(*quota, claimed, now);
         }
     }
 

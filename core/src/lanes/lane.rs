@@ -1,4 +1,4 @@
-//! One lane: its known rows, the quota and the floor of its next claim.
+//! One lane: its known rows, and the quota and the look-back of its next claim.
 
 use crate::names::{DeliveryId, TriggerId};
 use crate::room::{Budget, LaneLoad};
@@ -14,10 +14,11 @@ pub(super) struct Lane {
     /// Whether the lane was woken since its last claim was sent. Then an empty answer to that claim
     /// does not prove that the lane is empty.
     pub(super) is_woken: bool,
-    /// The latest due time that was claimed. No row is expected to be due much earlier.
-    pub(super) last_due: Timestamp,
+    /// An older row than usual may be free. The next claims look back to this due time, until one
+    /// of them is answered.
+    look_back_to: Option<Timestamp>,
     /// When a claim last looked far back for stragglers.
-    pub(super) last_long_walk: Timestamp,
+    last_long_walk: Timestamp,
     pub(super) max_concurrency: Option<u32>,
     /// The most rows that may run or be settling at once. [`WINDOW_OPEN`] while the lane has no
     /// conflicts.
@@ -35,12 +36,12 @@ pub(super) struct Lane {
     pub(super) is_in_turn: bool,
 }
 
-/// How far below the latest claimed due time a claim begins. It covers the time that a small
-/// transaction takes from its first statement to its commit. A claim walks over every deleted row
-/// above its floor, and over every leased one.
+/// How far before the store's now a claim looks back. It covers the time that a small transaction
+/// takes from its first statement to its commit. A claim walks over every row of the lane that is
+/// due since then, and most of these rows are claimed or deleted.
 pub(super) const FLOOR_SLACK: Micros = Micros::from_millis(50);
-/// How far below the latest claimed due time a claim begins if it looks for stragglers, which are
-/// rows of longer transactions.
+/// How far before the store's now a claim looks back if it looks for stragglers, which are rows of
+/// longer transactions.
 pub(super) const STRAGGLER_SLACK: Micros = Micros::from_secs(5);
 /// How often a claim of a busy lane looks for stragglers.
 pub(super) const STRAGGLERS_EVERY: Micros = Micros::from_secs(1);
@@ -52,7 +53,7 @@ impl Default for Lane {
             next_due: None,
             retries: BTreeSet::new(),
             is_woken: false,
-            last_due: Timestamp::EPOCH,
+            look_back_to: None,
             last_long_walk: Timestamp::EPOCH,
             max_concurrency: None,
             window: WINDOW_OPEN,
@@ -86,10 +87,23 @@ impl Lane {
         now.since(self.last_long_walk) >= STRAGGLERS_EVERY
     }
 
-    /// The due time at which the next claim begins.
-    pub(super) fn floor(&self, now: Timestamp) -> Timestamp {
+    /// The due time to which the next claim looks back. A store's floor that is lower counts
+    /// instead, so a claim that drains a backlog walks over no row twice.
+    pub(super) fn look_back(&self, now: Timestamp) -> Timestamp {
         let slack = if self.looks_for_stragglers(now) { STRAGGLER_SLACK } else { FLOOR_SLACK };
-        self.last_due.minus(slack).max(Timestamp::EPOCH)
+        let recent = now.minus(slack).max(Timestamp::EPOCH);
+        self.look_back_to.map_or(recent, |at| at.min(recent))
+    }
+
+    /// Makes the next claim look back to `at` or further.
+    pub(super) fn look_back_to(&mut self, at: Timestamp) {
+        self.look_back_to = Some(self.look_back_to.map_or(at, |other| other.min(at)));
+    }
+
+    /// A claim that looked back to `at` was answered. If it left older rows behind, a discovery
+    /// names them again.
+    pub(super) fn looked_back_to(&mut self, at: Timestamp) {
+        self.look_back_to = self.look_back_to.filter(|wanted| *wanted < at);
     }
 
     pub(super) fn claim_sent(&mut self, now: Timestamp, quota: u32) {

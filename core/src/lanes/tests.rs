@@ -1,4 +1,4 @@
-use super::lane::{FLOOR_SLACK, STRAGGLER_SLACK, STRAGGLERS_EVERY};
+use super::lane::{FLOOR_SLACK, STRAGGLER_SLACK};
 use super::*;
 use crate::time::Micros;
 
@@ -114,70 +114,56 @@ fn a_conflict_halves_the_window_and_settlements_without_conflict_open_it() {
 fn an_empty_claim_ends_the_lane_unless_the_lane_was_woken_since() {
     let mut lanes = woken_lanes(&[1]);
     let quota = send_claim(&mut lanes, NOW, budget(5))[0];
-    lanes.claim_answered(quota, 0, None, NOW);
+    lanes.claim_answered(quota, 0, NOW);
     assert_eq!(deal(&mut lanes, budget(5)), []);
     lanes.wake(TriggerId(1));
     let quota = send_claim(&mut lanes, NOW, budget(5))[0];
     lanes.wake(TriggerId(1));
-    lanes.claim_answered(quota, 0, None, NOW);
+    lanes.claim_answered(quota, 0, NOW);
     assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
 }
 
-/// The inline claim may have taken the last slot of the limit, so that the claim in flight returned
-/// no row.
-#[test]
-fn a_limited_lane_is_claimed_again_after_an_inline_claim_took_a_row_of_it() {
-    for (max_concurrency, is_claimed_again) in [(Some(1), true), (None, false)] {
-        let mut lanes = Lanes::default();
-        lanes.discovered(&[discovered_lane(NOW, max_concurrency)]);
-        let quota = send_claim(&mut lanes, NOW, budget(1))[0];
-        lanes.claimed_inline(TriggerId(1), NOW, NOW);
-        lanes.claim_answered(quota, 0, None, NOW);
-        assert_eq!(!deal(&mut lanes, budget(1)).is_empty(), is_claimed_again);
-    }
+/// Sends a claim, answers it with `claimed` rows, and returns its look-back.
+fn look_back(lanes: &mut Lanes, now: Timestamp, claimed: u32) -> Timestamp {
+    lanes.wake(TriggerId(1));
+    let quota = send_claim(lanes, now, budget(5))[0];
+    lanes.claim_answered(quota, claimed, now);
+    quota.look_back
 }
 
 #[test]
-fn the_floor_follows_inline_claims_unless_an_older_row_may_wait() {
-    let due = NOW.minus(Micros::from_secs(60));
+fn a_claim_looks_for_stragglers_once_a_second() {
     let mut lanes = Lanes::default();
-    lanes.claimed_inline(TriggerId(1), due, NOW);
-    lanes.wake(TriggerId(1));
-    let quota = send_claim(&mut lanes, NOW, budget(5))[0];
-    assert_eq!(quota.floor, due.minus(STRAGGLER_SLACK));
-
-    lanes.claimed_inline(TriggerId(1), NOW, NOW);
-    lanes.claim_answered(quota, 0, None, NOW);
-    lanes.wake(TriggerId(1));
-    lanes.claimed_inline(TriggerId(1), NOW, NOW);
-    let quota = send_claim(&mut lanes, NOW, budget(5))[0];
-    assert_eq!(quota.floor, due.minus(FLOOR_SLACK), "a claim was in flight, then a wake-up named the lane");
+    let times = [0, 1, 999_999, 1_000_000, 1_500_000, 2_000_000].map(|us| NOW.plus(Micros(us)));
+    let slack = times.map(|now| now.since(look_back(&mut lanes, now, 1)));
+    let (long, short) = (STRAGGLER_SLACK, FLOOR_SLACK);
+    assert_eq!(slack, [long, short, short, long, short, long]);
 }
 
 #[test]
-fn the_floor_follows_claims_and_a_discovery_lowers_it() {
-    let mut lanes = woken_lanes(&[1]);
+fn a_claim_looks_back_to_an_older_row_that_was_discovered_until_it_is_answered() {
+    let mut lanes = Lanes::default();
+    look_back(&mut lanes, NOW, 0);
+    let (old, older) = (NOW.minus(Micros::from_secs(60)), NOW.minus(Micros::from_secs(70)));
+    lanes.discovered(&[discovered_lane(old, None)]);
     let quota = send_claim(&mut lanes, NOW, budget(1))[0];
-    assert_eq!(quota.floor, Timestamp::EPOCH);
-    lanes.claim_answered(quota, 1, Some(NOW), NOW);
-    assert_eq!(send_claim(&mut lanes, NOW, budget(1))[0].floor, NOW.minus(FLOOR_SLACK));
-    let earlier = NOW.minus(Micros::from_secs(60));
-    lanes.discovered(&[discovered_lane(earlier, None)]);
-    assert_eq!(send_claim(&mut lanes, NOW, budget(1))[0].floor, earlier.minus(FLOOR_SLACK));
+    assert_eq!(quota.look_back, old);
+    lanes.discovered(&[discovered_lane(older, None)]);
+    lanes.claim_answered(quota, 1, NOW);
+    assert_eq!(look_back(&mut lanes, NOW, 0), older, "the answered claim did not look back far enough");
+    assert_eq!(look_back(&mut lanes, NOW, 0), NOW.minus(FLOOR_SLACK));
+    lanes.discovered(&[discovered_lane(NOW, None)]);
+    assert_eq!(look_back(&mut lanes, NOW, 0), NOW.minus(FLOOR_SLACK), "a younger row changes nothing");
 }
 
 #[test]
-fn a_claim_looks_for_stragglers_once_a_second_and_again_if_its_answer_is_lost() {
+fn a_claim_looks_at_the_whole_lane_after_a_claim_failed() {
     let mut lanes = woken_lanes(&[1]);
     let quota = send_claim(&mut lanes, NOW, budget(1))[0];
-    lanes.claim_answered(quota, 1, Some(NOW), NOW);
-    let soon = NOW.plus(STRAGGLERS_EVERY).minus(Micros(1));
-    let quota = send_claim(&mut lanes, soon, budget(1))[0];
-    assert_eq!(quota.floor, NOW.minus(FLOOR_SLACK));
+    assert_eq!(quota.look_back, NOW.minus(STRAGGLER_SLACK));
     lanes.claim_failed(quota);
-    assert_eq!(lanes.deal_quotas(soon, budget(1))[0].floor, NOW.minus(STRAGGLER_SLACK));
-    let quota = send_claim(&mut lanes, soon.plus(Micros(1)), budget(1))[0];
-    assert_eq!(quota.floor, NOW.minus(STRAGGLER_SLACK));
+    assert_eq!(look_back(&mut lanes, NOW, 0), Timestamp::EPOCH);
+    assert_eq!(look_back(&mut lanes, NOW, 0), NOW.minus(FLOOR_SLACK));
 }
 
 #[test]
@@ -195,7 +181,7 @@ fn a_lane_is_due_when_its_retry_is_due() {
 fn a_discovery_forgets_idle_lanes() {
     let mut lanes = woken_lanes(&[1, 2]);
     let quotas = send_claim(&mut lanes, NOW, budget(2));
-    quotas.iter().for_each(|quota| lanes.claim_answered(*quota, 0, None, NOW));
+    quotas.iter().for_each(|quota| lanes.claim_answered(*quota, 0, NOW));
     lanes.enqueue(TriggerId(2), DeliveryId(1), false);
     lanes.discovered(&[]);
     assert_eq!(lanes.len(), 1);

@@ -123,6 +123,11 @@ pub(crate) fn only_exchange(drained: &Drained) -> (OpId, Vec<Settlement>, Vec<La
     all.remove(0)
 }
 
+/// The lanes of a claim, and their quotas.
+pub(crate) fn quotas(claim: &[LaneQuota]) -> Vec<(i64, u32)> {
+    claim.iter().map(|quota| (quota.trigger.0, quota.quota)).collect()
+}
+
 pub(crate) fn executions(drained: &Drained) -> Vec<(OpId, Arc<Delivery>)> {
     let of = |action: &Action| match action {
         Action::Execute { op, delivery } => Some((*op, Arc::clone(delivery))),

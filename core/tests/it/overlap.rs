@@ -52,7 +52,7 @@ fn requested_rows_count_against_the_next_quota() {
     let (_, _, claim) = only_exchange(&bench.after(Micros(1), woken(1)));
     assert_eq!(claim[0].quota, 56);
     let (_, _, claim) = only_exchange(&bench.after(Micros(1), woken(2)));
-    assert_eq!(claim, [LaneQuota { trigger: TriggerId(2), quota: 8, floor: Timestamp::EPOCH }]);
+    assert_eq!(quotas(&claim), [(2, 8)]);
 }
 
 #[test]

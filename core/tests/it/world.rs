@@ -98,7 +98,7 @@ impl Store {
             .rows
             .values_mut()
             .filter(|row| row.delivery.trigger_id == quota.trigger && row.leased_until <= now)
-            .filter(|row| row.delivery.due_at <= now && row.delivery.due_at >= quota.floor)
+            .filter(|row| row.delivery.due_at <= now)
             .collect();
         due.sort_by_key(|row| (row.delivery.due_at, row.delivery.id));
         due.truncate(quota.quota as usize);

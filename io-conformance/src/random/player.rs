@@ -246,7 +246,7 @@ impl<'a, S: Store> Player<'a, S> {
         let mut lanes = BTreeSet::new();
         let quota = |(which, quota): &(u8, u8)| {
             let trigger = *self.triggers.get(&usize::from(*which))?;
-            lanes.insert(trigger).then(|| LaneQuota { trigger, quota: u32::from(*quota), floor: Timestamp::EPOCH })
+            lanes.insert(trigger).then(|| LaneQuota { trigger, quota: u32::from(*quota), look_back: Timestamp::EPOCH })
         };
         let claim = claim.iter().filter_map(quota).collect();
         self.request(Request::Exchange { settle: settlements, claim, lease_for: lease(long) }).await

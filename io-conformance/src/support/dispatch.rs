@@ -39,7 +39,7 @@ pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<DeliveryId> {
 
 /// A quota of `quota` rows of `lane`, without a floor.
 pub(crate) fn quota(lane: TriggerId, quota: u32) -> LaneQuota {
-    LaneQuota { trigger: lane, quota, floor: Timestamp::EPOCH }
+    LaneQuota { trigger: lane, quota, look_back: Timestamp::EPOCH }
 }
 
 pub(crate) fn settlement(delivery: &Delivery, verdict: Verdict) -> Settlement {

@@ -10,6 +10,7 @@ mod hot_path;
 mod limited_calls;
 mod outside;
 mod random;
+mod renewals;
 mod schema;
 mod together;
 mod verdicts;

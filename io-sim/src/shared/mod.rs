@@ -9,7 +9,7 @@ use crate::memory::Memory;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tidegate_core::{ExchangeReply, Reply, Request, Timestamp};
+use tidegate_core::Timestamp;
 use tidegate_ports::{EmittedEvent, PortError, WakeHandle};
 
 /// A [`Memory`] that several tasks can use, with a clock that the caller provides.
@@ -66,13 +66,8 @@ impl SharedMemory {
         let mut result = write(&mut memory)?;
         let emitted = emitted_by(&mut result);
         if let Some(inline_claim) = inline_claim {
-            let lanes = emitted.iter().flat_map(|event| event.lanes.iter().copied());
-            let claim = inline_claim.room().quotas(lanes, memory.now());
-            let request = Request::Exchange { settle: Vec::new(), claim, lease_for: inline_claim.lease_for() };
-            if let Reply::Exchange(ExchangeReply { claimed, .. }) = memory.call(request) {
-                emitted.iter_mut().for_each(|event| event.note_claimed(&claimed));
-                inline_claim.hand_over(claimed);
-            }
+            let claimed = memory.claim_inline(emitted, inline_claim.room(), inline_claim.lease_for());
+            inline_claim.hand_over(claimed);
         }
         if let Some(dispatcher) = self.dispatcher.get() {
             dispatcher.wake(emitted.iter().flat_map(EmittedEvent::unclaimed_lanes));

@@ -79,7 +79,7 @@ impl App {
         let lane = TriggerName::new("lane").expect("a valid name");
         let lane = TriggerStore::get(&*self.store, &self.name, &lane).await.expect("the lane is read");
         let trigger = lane.expect("the lane exists").id;
-        let claim = vec![LaneQuota { trigger, quota, floor: Timestamp::EPOCH }];
+        let claim = vec![LaneQuota { trigger, quota, look_back: Timestamp::EPOCH }];
         match self.store.call(Request::Exchange { settle: Vec::new(), claim, lease_for }).await {
             Ok(Reply::Exchange(ExchangeReply { now, claimed, .. })) => (now, claimed),
             other => panic!("{other:?}"),

@@ -16,6 +16,8 @@ use tidegate_core::{
 pub(super) struct Calls {
     /// The written row of each caller.
     rows: BTreeMap<InboxId, DeliveryId>,
+    /// The claims with which calls began.
+    begun: BTreeSet<Claim>,
     callers_with_reply: BTreeSet<InboxId>,
     replied: BTreeSet<DeliveryId>,
     successes: BTreeSet<DeliveryId>,
@@ -38,8 +40,11 @@ impl Calls {
         let times = self.executions.entry(delivery.id).or_default();
         *times += 1;
         let conflicts = self.conflicts.get(&delivery.id).copied().unwrap_or_default();
-        if *times > 1 + conflicts || delivery.lease.0 != 1 {
-            return Err(format!("call {} is executed for the {times}th time, lease {}", delivery.id, delivery.lease));
+        if *times > 1 + conflicts || !self.begun.contains(&delivery.claim()) {
+            return Err(format!(
+                "call {} is executed for the {times}th time, under the claim {}",
+                delivery.id, delivery.lease
+            ));
         }
         Ok(())
     }
@@ -123,6 +128,7 @@ impl Checker for Calls {
                     self.check_settlement(settlement, probes)?;
                 }
                 if let Reply::BeginCalls(BeginCallsReply { deliveries, repeated, .. }) = reply {
+                    self.begun.extend(deliveries.iter().map(Delivery::claim));
                     self.rows.extend(deliveries.iter().filter_map(|row| Some((row.reply_to?, row.id))));
                     probes.sometimes(Probe::CallRepeated, !repeated.is_empty());
                 }

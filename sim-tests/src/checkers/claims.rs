@@ -1,46 +1,121 @@
-//! Leases grow by one. A settlement or renewal with an old lease changes nothing.
+//! The rows that a request takes from one lane are one claim, with a number that was never used
+//! before. A settlement or renewal changes nothing if its claim does not hold the row. A renewal
+//! extends whole claims, but no expired claim of a lane with a limit.
 
+use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, RenewReply, Reply, Request, Settlement, Verdict,
+    BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, Lease, RenewReply, Reply, Request, Settlement,
+    Timestamp, TriggerId, Verdict,
 };
 
-/// The expected claim of each row, derived from the applied requests.
+/// The expected claims, derived from the applied requests.
 #[derive(Default)]
 pub(super) struct Claims {
-    last_lease: BTreeMap<DeliveryId, i64>,
-    valid: BTreeMap<DeliveryId, Claim>,
+    /// All claims of the run, also those without rows.
+    claims: BTreeMap<Lease, LaneClaim>,
+    /// The claim of each held row.
+    held_by: BTreeMap<DeliveryId, Lease>,
+}
+
+struct LaneClaim {
+    /// The rows that the claim holds.
+    rows: BTreeSet<DeliveryId>,
+    leased_until: Timestamp,
+    /// Whether the trigger has a `max_concurrency`.
+    is_limited: bool,
+    /// Whether a row has left the claim.
+    is_partial: bool,
 }
 
 impl Claims {
     fn is_valid(&self, claim: Claim) -> bool {
-        self.valid.get(&claim.delivery) == Some(&claim)
+        self.held_by.get(&claim.delivery) == Some(&claim.lease)
     }
 
-    fn check_claim(&mut self, row: &Delivery) -> Result<(), String> {
-        let last = self.last_lease.insert(row.id, row.lease.0).unwrap_or_default();
-        if row.lease.0 != last + 1 {
-            return Err(format!("{} is claimed with lease {} after {last}", row.id, row.lease));
+    /// A row leaves its claim. Returns whether other rows stay in it.
+    fn leave(&mut self, row: DeliveryId) -> bool {
+        let Some(claim) = self.held_by.remove(&row).and_then(|lease| self.claims.get_mut(&lease)) else { return false };
+        claim.rows.remove(&row);
+        claim.is_partial = true;
+        !claim.rows.is_empty()
+    }
+
+    /// Checks the numbers of the claims of one request.
+    fn check_claims(
+        &mut self,
+        claimed: &[Delivery],
+        leased_until: Timestamp,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        let mut lanes: BTreeMap<TriggerId, Lease> = BTreeMap::new();
+        for row in claimed {
+            let lease = *lanes.entry(row.trigger_id).or_insert(row.lease);
+            if row.lease != lease {
+                return Err(format!("{} is claimed as {}, other rows of its lane as {lease}", row.id, row.lease));
+            }
+            probes.sometimes(Probe::TakenOverInPart, self.leave(row.id));
         }
-        self.valid.insert(row.id, row.claim());
+        let leases: BTreeSet<Lease> = lanes.values().copied().collect();
+        if leases.len() < lanes.len() {
+            return Err(format!("two lanes have claims with one number: {lanes:?}"));
+        }
+        if let Some(lease) = leases.iter().find(|lease| self.claims.contains_key(lease)) {
+            return Err(format!("the number {lease} is used for a second claim"));
+        }
+        for row in claimed {
+            self.held_by.insert(row.id, row.lease);
+            let is_limited = row.trigger_name.as_str() == "limited";
+            let new = LaneClaim { rows: BTreeSet::new(), leased_until, is_limited, is_partial: false };
+            self.claims.entry(row.lease).or_insert(new).rows.insert(row.id);
+        }
         Ok(())
     }
 
-    fn check_settlements(
-        &mut self,
-        settle: &[Settlement],
-        fenced: &[Claim],
-        conflicted: &[Claim],
-    ) -> Result<(), String> {
+    fn check_settlements(&self, settle: &[Settlement], fenced: &[Claim]) -> Result<(), String> {
         for Settlement { claim, verdict } in settle {
             if self.is_valid(*claim) == fenced.contains(claim) {
                 let (is, was) = if fenced.contains(claim) { ("valid", "fenced") } else { ("not valid", "applied") };
                 return Err(format!("the claim {claim} is {is}, and its {} was {was}", verdict.name()));
             }
-            if !fenced.contains(claim) && !conflicted.contains(claim) && !matches!(verdict, Verdict::Executed { .. }) {
-                self.valid.remove(&claim.delivery);
+        }
+        Ok(())
+    }
+
+    fn check_renewal(
+        &mut self,
+        held: &[Claim],
+        reply: &RenewReply,
+        leased_until: Timestamp,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        let RenewReply { now, fenced } = reply;
+        probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
+        let mut renewed = BTreeSet::new();
+        for claim in held {
+            let valid = self.claims.get(&claim.lease).filter(|_| self.is_valid(*claim));
+            let has_expired = valid.is_some_and(|valid| valid.is_limited && valid.leased_until <= *now);
+            probes.sometimes(Probe::RenewedTooLate, has_expired);
+            match (valid.is_some() && !has_expired, fenced.contains(claim)) {
+                (true, true) => return Err(format!("the renewal of {claim} is fenced, but the claim is valid")),
+                (true, false) => _ = renewed.insert(claim.lease),
+                (false, true) => {}
+                (false, false) if has_expired => {
+                    return Err(format!("the renewal of {claim} revives an expired lease"));
+                }
+                (false, false) => return Err(format!("the claim {claim} is not valid, and it was renewed")),
+            }
+        }
+        for (lease, claim) in self.claims.iter_mut().filter(|(lease, _)| renewed.contains(lease)) {
+            claim.leased_until = leased_until;
+            probes.sometimes(Probe::RenewedInPart, claim.is_partial);
+            let is_extended =
+                |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.lease_until == leased_until);
+            if let Some(id) = claim.rows.iter().find(|id| !is_extended(id)) {
+                return Err(format!("the renewal of the claim {lease} does not extend the lease of its row {id}"));
             }
         }
         Ok(())
@@ -52,28 +127,33 @@ impl Checker for Claims {
         "claims"
     }
 
-    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, probes: &mut Probes) -> Result<(), String> {
-        match observation {
-            Observation::StoreApplied { request, reply, .. } => match (request, reply) {
-                (
-                    Request::Exchange { settle, .. },
-                    Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }),
-                ) => {
-                    self.check_settlements(settle, fenced, conflicted)?;
-                    claimed.iter().try_for_each(|row| self.check_claim(row))
-                }
-                (Request::Renew { held, .. }, Reply::Renew(RenewReply { fenced, .. })) => {
-                    probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
-                    match held.iter().find(|claim| self.is_valid(**claim) == fenced.contains(claim)) {
-                        Some(claim) => Err(format!("the renewal of {claim} has the wrong result")),
-                        None => Ok(()),
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        probes: &mut Probes,
+    ) -> Result<(), String> {
+        let Observation::StoreApplied { request, reply, .. } = observation else { return Ok(()) };
+        match (request, reply) {
+            (
+                Request::Exchange { settle, lease_for, .. },
+                Reply::Exchange(ExchangeReply { now, fenced, claimed, .. }),
+            ) => {
+                self.check_settlements(settle, fenced)?;
+                for settlement in applied(request, reply) {
+                    let goes_back = matches!(settlement.verdict, Verdict::Retry { .. } | Verdict::Deferred { .. });
+                    if goes_back || ends(&settlement.verdict) {
+                        self.leave(settlement.claim.delivery);
                     }
                 }
-                (Request::BeginCalls { .. }, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
-                    deliveries.iter().try_for_each(|row| self.check_claim(row))
-                }
-                _ => Ok(()),
-            },
+                self.check_claims(claimed, now.plus(*lease_for), probes)
+            }
+            (Request::Renew { held, lease_for }, Reply::Renew(reply)) => {
+                self.check_renewal(held, reply, reply.now.plus(*lease_for), snapshot, probes)
+            }
+            (Request::BeginCalls { lease_for, .. }, Reply::BeginCalls(BeginCallsReply { now, deliveries, .. })) => {
+                self.check_claims(deliveries, now.plus(*lease_for), probes)
+            }
             _ => Ok(()),
         }
     }

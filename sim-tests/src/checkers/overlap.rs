@@ -4,14 +4,16 @@
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
-use std::collections::BTreeMap;
-use tidegate_core::{BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, RenewReply, Reply, Request, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use tidegate_core::{
+    BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, Lease, RenewReply, Reply, Request, Timestamp,
+};
 
 #[derive(Default)]
 pub(super) struct Overlap {
     claims: BTreeMap<Claim, ClaimExecutions>,
-    /// The end of each row's current lease.
-    leased_until: BTreeMap<DeliveryId, Timestamp>,
+    /// The current claim of each row, and the end of its lease.
+    leased_until: BTreeMap<DeliveryId, (Lease, Timestamp)>,
 }
 
 struct ClaimExecutions {
@@ -22,10 +24,10 @@ struct ClaimExecutions {
 
 impl Overlap {
     fn check_claim(&mut self, by: Life, claim: Claim, now: Timestamp, until: Timestamp) -> Result<(), String> {
-        if self.leased_until.get(&claim.delivery).is_some_and(|leased| *leased > now) {
+        if self.leased_until.get(&claim.delivery).is_some_and(|(_, leased)| *leased > now) {
             return Err(format!("{} is claimed again while its lease is valid", claim.delivery));
         }
-        self.leased_until.insert(claim.delivery, until);
+        self.leased_until.insert(claim.delivery, (claim.lease, until));
         self.claims.insert(claim, ClaimExecutions { by, executions: 0, conflicts: 0 });
         Ok(())
     }
@@ -60,8 +62,10 @@ impl Checker for Overlap {
                             .try_for_each(|row| self.check_claim(*of, row.claim(), now, now.plus(*lease_for)))
                     }
                     (Request::Renew { held, lease_for }, Reply::Renew(RenewReply { fenced, .. })) => {
-                        for claim in held.iter().filter(|claim| !fenced.contains(claim)) {
-                            self.leased_until.insert(claim.delivery, now.plus(*lease_for));
+                        let valid = held.iter().filter(|claim| !fenced.contains(claim));
+                        let renewed: BTreeSet<Lease> = valid.map(|claim| claim.lease).collect();
+                        for (lease, until) in self.leased_until.values_mut() {
+                            *until = if renewed.contains(lease) { now.plus(*lease_for) } else { *until };
                         }
                         Ok(())
                     }

@@ -37,6 +37,7 @@ bugs! {
     // In the store.
     NoFence, "claims", "a settlement with an old lease is applied";
     RenewsOldLease, "claims", "a renewal of an old lease extends the new one";
+    RenewsExpiredLease, "claims", "a renewal revives an expired lease of a lane with a limit";
     LeaseNotGrown, "claims", "a claim keeps the lease's number";
     ClaimsLeased, "overlap", "a claim takes rows with a valid lease";
     ClaimsEarly, "backoff", "a claim takes rows that are not due";

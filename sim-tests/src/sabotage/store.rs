@@ -4,7 +4,7 @@ use super::Bug;
 use std::collections::BTreeSet;
 use tidegate_core::{
     Claim, DeadLetterId, DeliveryId, DiscoverReply, ExchangeReply, Json, Lease, RenewReply, Reply, Request, Settlement,
-    Timestamp, Verdict,
+    Timestamp, TriggerId, Verdict,
 };
 use tidegate_io_sim::Memory;
 
@@ -67,6 +67,11 @@ impl Bug {
             }
             Request::Renew { held, .. } if self == Self::RenewForgets => {
                 before.rows.extend(held.iter().filter_map(|claim| store.row(claim.delivery).cloned()));
+            }
+            Request::Renew { held, .. } if self == Self::RenewsExpiredLease => {
+                let lanes = held.iter().filter_map(|claim| store.row(claim.delivery)).map(|row| row.trigger);
+                let lanes: BTreeSet<TriggerId> = lanes.collect();
+                before.limits.extend(lanes.into_iter().map(|lane| (lane, store.spoil_limit(lane, None))));
             }
             Request::Renew { held, .. } if self == Self::RenewsOldLease => {
                 for claim in held {
@@ -222,7 +227,7 @@ impl Bug {
 struct Before {
     rows: Vec<tidegate_io_sim::Row>,
     renamed: Vec<Claim>,
-    limits: Vec<(tidegate_core::TriggerId, Option<tidegate_core::MaxConcurrency>)>,
+    limits: Vec<(TriggerId, Option<tidegate_core::MaxConcurrency>)>,
 }
 
 fn before_name(renamed: &[Claim], claim: &mut Claim) {

@@ -63,7 +63,7 @@ impl World {
         }
         self.store.set_now(now);
         self.observe(&Observation::OutboxChanged)?;
-        let waiting = self.claim_inline(emitted, now.minus(Micros(lag)))?;
+        let waiting = self.claim_inline(emitted)?;
         self.notify(waiting)
     }
 
@@ -74,7 +74,7 @@ impl World {
         let cause = Cause::outside(principal("admin"));
         let put = self.store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there");
         self.observe(&Observation::OutboxChanged)?;
-        let waiting = self.claim_inline(vec![put.emitted], self.store.now())?;
+        let waiting = self.claim_inline(vec![put.emitted])?;
         self.notify(waiting)
     }
 

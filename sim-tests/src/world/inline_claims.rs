@@ -5,20 +5,16 @@ use super::{Event, World};
 use crate::checkers::{Observation, Violation};
 use crate::plan::CrashPoint;
 use crate::probes::Probe;
-use tidegate_core::{ExchangeReply, InlineRoom, Input, OpId, Reply, Request, Timestamp, TriggerId};
+use tidegate_core::{Delivery, ExchangeReply, InlineRoom, Input, LaneQuota, OpId, Reply, Request, TriggerId};
 use tidegate_ports::EmittedEvent;
 
 impl World {
     /// Claims the rows of `emitted` inline if a daemon with inline room wrote them. Returns the
     /// lanes whose rows wait.
-    pub(super) fn claim_inline(
-        &mut self,
-        mut emitted: Vec<EmittedEvent>,
-        floor: Timestamp,
-    ) -> Result<Vec<TriggerId>, Violation> {
+    pub(super) fn claim_inline(&mut self, mut emitted: Vec<EmittedEvent>) -> Result<Vec<TriggerId>, Violation> {
         let daemon = self.draw.between(0, self.daemons.len() as u64 - 1) as usize;
         if let Some(room) = self.room(daemon) {
-            self.claim_written(daemon, &mut emitted, &room, floor)?;
+            self.claim_written(daemon, &mut emitted, &room)?;
         }
         Ok(emitted.iter().flat_map(EmittedEvent::unclaimed_lanes).collect())
     }
@@ -38,23 +34,23 @@ impl World {
         daemon: usize,
         emitted: &mut [EmittedEvent],
         room: &InlineRoom,
-        floor: Timestamp,
     ) -> Result<(), Violation> {
-        let claim = room.quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), floor);
-        if claim.is_empty() {
-            return Ok(());
-        }
         let of = self.life(daemon);
-        let begun_at = self.daemons[daemon].clock.read(self.now);
-        let request = Request::Exchange { settle: Vec::new(), claim, lease_for: self.daemons[daemon].lease_for };
+        let (begun_at, lease_for) = (self.daemons[daemon].clock.read(self.now), self.daemons[daemon].lease_for);
+        // For the checkers, an inline claim is an exchange that requested the rows it got.
+        let claimed = self.store.claim_inline(emitted, room, lease_for);
+        let now = self.store.now();
+        let lanes = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id);
+        let quota =
+            |rows: &[Delivery]| LaneQuota { trigger: rows[0].trigger_id, quota: rows.len() as u32, look_back: now };
+        let request = Request::Exchange { settle: Vec::new(), claim: lanes.map(quota).collect(), lease_for };
         self.observe(&Observation::StoreCalled { of, op: None, request: &request })?;
-        let reply = self.perform_request(&request);
+        let (fenced, conflicted, woken_lanes) = (Vec::new(), Vec::new(), Vec::new());
+        let reply = Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed: claimed.clone(), woken_lanes });
         self.record_applied(daemon, &request, &reply);
         // No dispatcher sent this request, so it has no number of its own.
         let op = OpId { incarnation: incarnation(daemon, of.life), seq: u64::MAX };
         self.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply })?;
-        let Reply::Exchange(ExchangeReply { claimed, .. }) = reply else { return Ok(()) };
-        emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
         self.probes.sometimes(Probe::InlineClaimed, !claimed.is_empty());
         let has_rest = emitted.iter().any(|one| one.unclaimed_lanes().next().is_some());
         self.probes.sometimes(Probe::InlineClaimedPart, !claimed.is_empty() && has_rest);

@@ -22,7 +22,7 @@ pub use command::run;
 pub use context::{Context, Effort};
 pub use findings::{Findings, Pair, Series, Unit};
 pub use harness::{App, Cluster, Folder, Node, Noop, Store, Tally};
-pub use limits::sqlite_exchange;
+pub use limits::{RawClaim, sqlite_exchange};
 pub use machine::Machine;
 pub use progress::Progress;
 pub use report::{FailedScenario, Report, markdown, svg, text};

@@ -1,5 +1,5 @@
-//! Sync calls: the row of a call is claimed when it is written, for the daemon that begins the call.
-//! The calls of a request that have the same lane have the same claim.
+//! Sync calls: the row of a call is claimed when it is written, for the daemon that begins the
+//! call. The calls of a request that have the same lane have the same claim.
 
 use crate::claims::ClaimedRow;
 use crate::emit::KEY_AGE_MAX;

@@ -91,8 +91,8 @@ impl NamedClaims {
 }
 
 impl Tx<'_> {
-    /// A number that no claim has had. The store's clock makes it, so that it is new even if the file
-    /// was restored to an earlier state.
+    /// A number that no claim has had. The store's clock makes it, so that it is new even if the
+    /// file was restored to an earlier state.
     pub(crate) fn new_lease(&self) -> Lease {
         Lease(self.clock.tick().0)
     }

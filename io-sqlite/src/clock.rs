@@ -1,5 +1,5 @@
-//! The store's clock. It follows the clock of the system, but it never goes back, and it starts after
-//! the newest time in the file.
+//! The store's clock. It follows the clock of the system, but it never goes back, and it starts
+//! after the newest time in the file.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,8 +21,8 @@ impl Clock {
         Timestamp(self.last.fetch_max(system, Ordering::Relaxed).max(system))
     }
 
-    /// A time that no earlier call has returned, neither this one nor [`Clock::now`]. It is the time
-    /// of a job, or the number of a claim.
+    /// A time that no earlier call has returned, neither this one nor [`Clock::now`]. It is the
+    /// time of a job, or the number of a claim.
     pub(crate) fn tick(&self) -> Timestamp {
         let system = system_us();
         let next = |last: i64| Some(last.saturating_add(1).max(system));

@@ -1,7 +1,7 @@
 //! The exchange: settles deliveries, then claims rows lane by lane.
 //!
-//! A claim takes the rows above the floor of the lane, and rows of expired claims. One thread writes,
-//! and the jobs have different times. So no other row is free: see the table `floors`.
+//! A claim takes the rows above the floor of the lane, and rows of expired claims. One thread
+//! writes, and the jobs have different times. So no other row is free: see the table `floors`.
 
 use crate::claims::{ClaimedRow, StoredClaim};
 use crate::lane::{Floor, Lane};
@@ -82,8 +82,8 @@ impl Tx<'_> {
         Ok(rows)
     }
 
-    /// The first rows of `waiting` and of the expired claims together, in the order of the lane. The
-    /// rows of expired claims change hands. Also returns the last row that came from `waiting`.
+    /// The first rows of `waiting` and of the expired claims together, in the order of the lane.
+    /// The rows of expired claims change hands. Also returns the last row that came from `waiting`.
     fn with_expired(
         &self,
         lane: &Lane,

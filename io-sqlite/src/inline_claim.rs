@@ -113,8 +113,8 @@ impl SqliteStore {
 }
 
 impl Tx<'_> {
-    /// The lane, unless it is paused. A lane that cannot be read gives no rows, so that the rows are
-    /// written even then.
+    /// The lane, unless it is paused. A lane that cannot be read gives no rows, so that the rows
+    /// are written even then.
     fn lane_for_inline_claim(&self, trigger: TriggerId) -> Option<Lane> {
         let lane = self.open_lane(trigger).unwrap_or_else(|error| {
             tracing::error!("an inline claim cannot read the lane {trigger}; its rows wait for an exchange: {error}");

@@ -1,6 +1,6 @@
 //! Settlements: apply the verdicts of claimed rows. Nearly all settlements only delete their row.
-//! For these, one statement checks the fence and deletes the row. The claims are read at their first
-//! settlement and written after the last one.
+//! For these, one statement checks the fence and deletes the row. The claims are read at their
+//! first settlement and written after the last one.
 
 use crate::claims::{NamedClaims, StoredClaim};
 use crate::effects::WokenLanes;
@@ -80,8 +80,8 @@ impl Tx<'_> {
         Ok(Some(is_applied))
     }
 
-    /// Whether the row is executed. `None` if it has another turn, so that no claim with `turn` holds
-    /// it.
+    /// Whether the row is executed. `None` if it has another turn, so that no claim with `turn`
+    /// holds it.
     pub(crate) fn is_executed(&self, id: DeliveryId, turn: i64) -> Result<Option<bool>, PortError> {
         self.connection.maybe(sql::settle_valid, [id.0, turn], |row| row.get(0))
     }

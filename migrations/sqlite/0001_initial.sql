@@ -79,8 +79,8 @@ create table kv (
 
 -- One event for one trigger. A claim does not change the row: it is listed in the table `claims`. A
 -- row is held if a claim lists its id and its present turn. The checks use `or`, because SQLite
--- builds a table at each insert for an `in` list of three or more values. `data` is the last column,
--- because it may be long, and SQLite reads a row from its start.
+-- builds a table at each insert for an `in` list of three or more values. `data` is the last
+-- column, because it may be long, and SQLite reads a row from its start.
 create table outbox (
     id                 integer primary key autoincrement,
     trigger_id         integer not null,
@@ -131,8 +131,8 @@ create table outbox (
 
 -- For claims and discovery only. A lane is one range of this index, in the order of claims: by
 -- due_at, then by the id, which SQLite appends to every entry. Naming the id here would store it
--- twice. Rows that are claimed when they are written are not in the index, so that a sync call or an
--- inline claim does not pay for an entry that nothing reads.
+-- twice. Rows that are claimed when they are written are not in the index, so that a sync call or
+-- an inline claim does not pay for an entry that nothing reads.
 create index outbox_lanes on outbox (trigger_id, due_at) where waits;
 
 -- The last row that a claim took from each lane. A row is due at the time of the transaction that
@@ -155,8 +155,8 @@ create table claims (
     claimed_at  integer not null,
     -- The rows that the claim holds. The claim is deleted with the last one.
     rows_left   integer not null check (rows_left > 0),
-    -- The rows that count against the max_concurrency of the trigger: all rows that the claim holds,
-    -- except executed ones, which wait only for the delivery of their reply.
+    -- The rows that count against the max_concurrency of the trigger: all rows that the claim
+    -- holds, except executed ones, which wait only for the delivery of their reply.
     slots       integer not null check (slots between 0 and rows_left),
     -- The claimed rows as a JSON array of [id, turn], in the order of ids. It is never changed.
     deliveries  text not null

@@ -5,7 +5,7 @@ mod commit;
 mod postgres_exchange;
 mod sqlite_exchange;
 
-pub use sqlite_exchange::sqlite_exchange;
+pub use sqlite_exchange::{RawClaim, sqlite_exchange};
 
 pub(crate) use commit::{postgres_commits, sqlite_commits};
 pub(crate) use postgres_exchange::postgres_exchange;

@@ -9,7 +9,7 @@ use super::names::PART_OF_RAW;
 use crate::context::Context;
 use crate::findings::{Findings, Unit};
 use crate::harness::{App, Node, Noop, Store, Tally};
-use crate::limits::{BATCHES, on_sqlite, postgres_exchange, sqlite_exchange};
+use crate::limits::{BATCHES, RawClaim, on_sqlite, postgres_exchange, sqlite_exchange};
 use crate::sql;
 use anyhow::ensure;
 use std::path::Path;
@@ -68,9 +68,13 @@ pub(super) async fn sqlite(context: &Context) -> anyhow::Result<Findings> {
         let mut best: f64 = 0.0;
         for batch in BATCHES {
             context.progress.show(format!("raw loop on SQLite, batches of {batch}, repeat {repeat}"));
-            let rate = sqlite_exchange(&folder.join(format!("raw-{batch}.db")), rows, batch).await?;
+            let path = folder.join(format!("raw-{batch}.db"));
+            let rate = sqlite_exchange(&path, RawClaim::OneRow, rows, batch).await?;
             findings.add(&format!("raw loop, batch {batch}"), Unit::PerSecond, rate);
             best = best.max(rate);
+            let path = folder.join(format!("raw-leases-{batch}.db"));
+            let rate = sqlite_exchange(&path, RawClaim::Leases, rows, batch).await?;
+            findings.add(&format!("raw loop with a lease in each row, batch {batch}"), Unit::PerSecond, rate);
         }
         findings.add(RAW, Unit::PerSecond, best);
 

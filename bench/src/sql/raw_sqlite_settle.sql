@@ -1,2 +1,1 @@
-delete from outbox
-where id in (select value from json_each(?1)) and lease_until > 0
+delete from outbox where id in (select value from json_each(?1))

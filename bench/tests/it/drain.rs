@@ -1,7 +1,7 @@
 //! A drain of a few rows on SQLite with the same parts as the scenarios.
 
 use std::sync::Arc;
-use tidegate_bench::{App, Folder, Node, Noop, Tally, sqlite_exchange, sqlite_outbox_count};
+use tidegate_bench::{App, Folder, Node, Noop, RawClaim, Tally, sqlite_exchange, sqlite_outbox_count};
 use tidegate_core::Config;
 use tidegate_io_sqlite::SqliteStore;
 
@@ -47,6 +47,8 @@ async fn waiting_rows_are_counted() {
 #[tokio::test]
 async fn the_raw_loop_drains_all_its_rows() {
     let folder = Folder::create().unwrap();
-    let path = folder.make().unwrap().join("raw.db");
-    assert!(sqlite_exchange(&path, ROWS, 1_000).await.unwrap() > 0.0);
+    let folder = folder.make().unwrap();
+    for (name, claim) in [("one-row.db", RawClaim::OneRow), ("leases.db", RawClaim::Leases)] {
+        assert!(sqlite_exchange(&folder.join(name), claim, ROWS, 1_000).await.unwrap() > 0.0);
+    }
 }

@@ -1,8 +1,8 @@
 -- Lists deliveries of the app ?1 by id, at most ?6. ?2 is a trigger name, ?3 a state, ?7 a delivery
 -- id. ?4 is the cursor: only deliveries with a higher id. A filter that is null matches all
 -- deliveries. ?5 is the time. The attempt of a row that a claim holds counts, even if the claim has
--- expired. The Postgres file reads the time from its own clock, and it needs a subquery to filter by
--- the computed column `state`.
+-- expired. The Postgres file reads the time from its own clock, and it needs a subquery to filter
+-- by the computed column `state`.
 with held (id, turn, lease_until) as materialized (
     select r.value ->> 0, r.value ->> 1, c.lease_until from claims c cross join json_each(c.deliveries) r
 )

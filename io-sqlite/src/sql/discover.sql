@@ -1,8 +1,8 @@
 -- Lists the lanes that have a row to claim now or later, each with the due time of its first such
 -- row: the first row above the floor, or a row of an expired claim. ?1 is the time. The recursion
--- jumps from trigger to trigger in the index outbox_lanes, so that the cost grows with the number of
--- lanes and not with the number of rows. On Postgres a function returns the schedules too, in the
--- same round trip; here `schedules.sql` reads them.
+-- jumps from trigger to trigger in the index outbox_lanes, so that the cost grows with the number
+-- of lanes and not with the number of rows. On Postgres a function returns the schedules too, in
+-- the same round trip; here `schedules.sql` reads them.
 with recursive waiting (trigger_id) as (
     select min(trigger_id) from outbox where waits
     union all

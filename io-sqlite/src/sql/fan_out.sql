@@ -1,6 +1,6 @@
 -- Writes the row of an event for the trigger ?2, with the retry policy that the trigger has now. ?1
--- is the time. ?13 is the dead letter that the row handles, or null; such a row has one attempt. ?14
--- is 0 if the transaction also claims the row.
+-- is the time. ?13 is the dead letter that the row handles, or null; such a row has one attempt.
+-- ?14 is 0 if the transaction also claims the row.
 insert into outbox (
     trigger_id, due_at, waits, max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms, enqueued_at,
     handles_letter_id, event_id, source, type, subject, time, actor, root_id, parent_id, depth, traceparent, data)

@@ -1,6 +1,6 @@
 -- Reads the newest time in the file: the enqueue time of the newest row, the newest claim or the
--- newest floor. The clock of the store must be after it, because no row that a claim can take may be
--- below its floor, and no two claims may have the same number.
+-- newest floor. The clock of the store must be after it, because no row that a claim can take may
+-- be below its floor, and no two claims may have the same number.
 select max(
     coalesce((select enqueued_at from outbox order by id desc limit 1), 0),
     coalesce((select max(lease) from claims), 0),

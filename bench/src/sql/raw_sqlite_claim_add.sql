@@ -1,0 +1,1 @@
+insert into claims (lease_until, deliveries) values (?1, ?2)

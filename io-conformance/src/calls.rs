@@ -88,7 +88,7 @@ pub(crate) async fn a_call_is_written_as_a_row_leased_to_its_daemon<S: Store>(st
     assert_eq!(row.kind(), Kind::Sync(inbox(5)));
     assert_eq!((row.trigger_id, row.trigger_name.as_str(), row.attempt), (http.id, "http", 1));
     assert_eq!((&row.runs_as, row.policy.max_attempts(), row.timeout), (&registrant(), 1, Micros::from_secs(30)));
-    assert_eq!((row.handler.as_ref(), row.lease.0), (Some(&http.spec.handler), 1));
+    assert_eq!(row.handler.as_ref(), Some(&http.spec.handler));
     let (event, sent) = (&row.event, request());
     assert_eq!((&event.event_type, &event.subject), (&sent.event_type, &sent.subject));
     assert_eq!((event.data.as_str(), event.source.as_str()), (r#"{"b": [1, "ü"]}"#, "http"));
@@ -305,4 +305,58 @@ pub(crate) async fn a_repeated_call_gets_the_reply_of_the_first_success<S: Store
     let other = App::named(&store, "other").await;
     let same_key = keyed(9, "k", "d").idempotency_key;
     other.begin_one(SyncCall { idempotency_key: same_key, ..invocation(&other, "s", 9) }).await;
+}
+
+pub(crate) async fn calls_of_one_request_and_lane_are_one_claim<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let calls = vec![call_of(&http, 1), invocation(&app, "s", 2), call_of(&http, 3)];
+    let (rows, _) = app.begin(calls, Micros(1)).await;
+    let (later, _) = app.begin(vec![call_of(&http, 4)], LEASE).await;
+    assert_eq!(rows[0].lease, rows[2].lease);
+    assert_ne!(rows[0].lease, rows[1].lease);
+    assert!(rows.iter().all(|row| row.lease != later[0].lease));
+
+    assert_eq!(app.renew(&[&rows[2]], LEASE).await, []);
+
+    assert_eq!(app.claim(http.id, 9).await, [], "the renewal of one call extends the lease of both");
+    let orphans = app.claim(rows[1].trigger_id, 9).await;
+    assert_eq!(ids(&orphans), [rows[1].id], "the claim of the other lane has expired");
+    app.settle(&rows[0], succeeded(Effects::default())).await;
+    assert_eq!(app.renew(&[&rows[2]], Micros(1)).await, []);
+    let orphans = app.claim(http.id, 9).await;
+    assert_eq!(ids(&orphans), [rows[0].id, rows[2].id], "an executed call stays in its claim");
+}
+
+pub(crate) async fn lost_calls_are_claimed_without_looking_back<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    let (lost, _) = app.begin(vec![call_of(&http, 1), call_of(&http, 2)], Micros(1)).await;
+
+    let orphans = app.claim_forward(http.id, 9).await;
+
+    assert_eq!((ids(&orphans), orphans[0].attempt), (ids(&lost), 2));
+    let history = app.delivery(orphans[0].id).await.expect("the row exists").failed;
+    assert_eq!(history.iter().map(|one| (one.attempt, one.error)).collect::<Vec<_>>(), [(1, ExecError::Lost)]);
+    for orphan in &orphans {
+        app.settle(orphan, Verdict::Abandoned { cause: AbandonCause::NodeLost }).await;
+    }
+    assert!(!app.lanes().await.contains(&http.id));
+}
+
+pub(crate) async fn an_executed_call_frees_its_slot_once<S: Store>(store: Arc<S>) {
+    let (app, http) = with_http(&store).await;
+    app.trigger(&TriggerSpec { max_concurrency: limit(3), ..http.spec.clone() }).await;
+    let (rows, _) = app.begin((1..=3).map(|seq| call_of(&http, seq)).collect(), LEASE).await;
+    assert_eq!(app.refused(call_of(&http, 4)).await, Refusal::Busy);
+
+    app.settle(&rows[0], succeeded(Effects::default())).await;
+    app.settle(&rows[0], succeeded(Effects::default())).await;
+    app.begin_one(call_of(&http, 5)).await;
+    assert_eq!(app.refused(call_of(&http, 6)).await, Refusal::Busy);
+
+    app.settle(&rows[0], Verdict::Replied).await;
+    assert_eq!(app.renew(&[&rows[1]], LEASE).await, []);
+    assert_eq!(app.refused(call_of(&http, 7)).await, Refusal::Busy, "the executed call had no slot any more");
+    app.settle(&rows[1], Verdict::Abandoned { cause: AbandonCause::CallerGone }).await;
+    app.begin_one(call_of(&http, 8)).await;
+    assert_eq!(app.refused(call_of(&http, 9)).await, Refusal::Busy);
 }

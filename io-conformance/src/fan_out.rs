@@ -5,8 +5,8 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{
-    Backoff, Delivery, Event, EventType, Handler, KvOps, Lease, Match, Micros, Pattern, RetryPolicySpec, Source,
-    Standing, Subject, TriggerSpec,
+    Backoff, Delivery, Event, EventType, Handler, KvOps, Match, Micros, Pattern, RetryPolicySpec, Source, Standing,
+    Subject, TriggerSpec,
 };
 
 pub(crate) async fn a_put_writes_one_row_for_each_matching_trigger<S: Store>(store: Arc<S>) {
@@ -74,7 +74,7 @@ pub(crate) async fn a_claimed_row_has_all_fields_of_its_event_and_trigger<S: Sto
         policy: trigger.spec.retry,
         timeout: trigger.spec.timeout_ms.as_micros(),
         attempt: 1,
-        lease: Lease(1),
+        lease: row.lease,
         due_at: put.updated_at,
         enqueued_at: put.updated_at,
         redrive_generation: 0,

@@ -5,10 +5,10 @@ use crate::Store;
 use crate::support::*;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_core::{Delivery, InlineRoom, TriggerId, TriggerSpec};
+use tidegate_core::{Delivery, ExecError, InlineRoom, Micros, TriggerId, TriggerSpec, Verdict};
 use tidegate_ports::{Emission, EmittedEvent, OutboxStore, PortError, WakeHandle, WakeUp};
 
 /// Long enough for any store, and short enough that a hang fails the case.
@@ -244,23 +244,70 @@ pub(crate) async fn an_inline_claim_takes_no_older_rows<S: Store>(store: Arc<S>)
     assert_eq!(rest, before.iter().map(|one| one.event_id).collect::<Vec<_>>());
 }
 
-/// A pause and `max_concurrency` hold for every claim.
+/// Rows of a paused lane wait. So do rows of a limited lane, because only an exchange counts its
+/// slots. They use no room, and the dispatcher is woken for them.
 pub(crate) async fn an_inline_claim_respects_pauses_and_limits<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(1), ..on_app("limited", "*") }).await;
+    let open = app.trigger(&on_app("open", "*")).await;
     app.trigger(&on_app("paused", "go")).await;
     app.set_paused("paused", true).await.expect("the trigger exists");
-    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(1), ..on_app("limited", "go") }).await;
-    let wake = attached(&app, 10);
+    let wake = attached(&app, 2);
 
     let emitted = app.go(2).await;
 
     let rows = claimed_inline(&wake).await;
-    let first = (limited.id, emitted[0].event_id);
-    assert_eq!(rows.iter().map(|row| (row.trigger_id, row.event.id)).collect::<Vec<_>>(), [first]);
+    assert_eq!(rows.iter().map(|row| row.trigger_id).collect::<Vec<_>>(), [open.id, open.id]);
     assert!(emitted.iter().all(|one| !one.is_claimed), "{emitted:?}");
+    assert!(emitted[1].unclaimed_lanes().any(|lane| lane == limited.id), "{emitted:?}");
+    let row = app.next(limited.id).await;
+    assert_eq!(row.event.id, emitted[0].event_id);
     assert_eq!(app.claim(limited.id, 10).await, []);
-    app.settle(&rows[0], done()).await;
+    app.settle(&row, done()).await;
     assert_eq!(app.next(limited.id).await.event.id, emitted[1].event_id);
+
+    app.trigger(&TriggerSpec { max_concurrency: None, ..limited.spec }).await;
+    app.emit(vec![new_event("other", "", "null")]).await;
+    let lanes: Vec<_> = claimed_inline(&wake).await.iter().map(|row| row.trigger_id).collect();
+    assert_eq!(lanes, [limited.id, open.id], "the lane has no limit any more");
+}
+
+pub(crate) async fn rows_of_one_lane_claimed_inline_have_one_number<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    for name in ["a", "b"] {
+        app.trigger(&on_app(name, "go")).await;
+    }
+    let wake = attached(&app, 10);
+    app.go(2).await;
+    let first = claimed_inline(&wake).await;
+    app.go(1).await;
+    let second = claimed_inline(&wake).await;
+
+    let leases: Vec<_> = first.iter().chain(&second).map(|row| row.lease).collect();
+    assert_eq!((leases.len(), leases[0], leases[2]), (6, leases[1], leases[3]));
+    assert_eq!(leases.iter().collect::<BTreeSet<_>>().len(), 4, "{leases:?}");
+    assert_eq!(app.renew(&[&first[1]], Micros(1)).await, []);
+    let again = app.claim(first[0].trigger_id, 10).await;
+    assert_eq!(ids(&again), ids(&first[..2]), "the renewal has shortened the lease of both rows");
+}
+
+/// The dispatcher never got the rows. They are found because their lease expires.
+pub(crate) async fn a_lost_inline_claim_is_found_without_looking_back<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    let wake = attached(&app, 0);
+    wake.set_inline_room(InlineRoom::for_rows(ROOM), Micros(1));
+    app.go(2).await;
+    let lost = claimed_inline(&wake).await;
+    assert_eq!((lost.len(), app.lanes().await), (2, vec![lane.id]));
+
+    let rows = app.claim_forward(lane.id, 10).await;
+
+    assert_eq!((ids(&rows), rows[0].attempt, rows[1].attempt), (ids(&lost), 2, 2));
+    let history = app.delivery(rows[0].id).await.expect("the row exists").failed;
+    assert_eq!(history.iter().map(|one| (one.attempt, one.error)).collect::<Vec<_>>(), [(1, ExecError::Lost)]);
+    assert_eq!(app.try_settle(&lost[0], done()).await.fenced, [claim_of(&lost[0])]);
+    app.settle(&rows[0], Verdict::Deferred { delay: Micros::ZERO }).await;
+    assert_eq!(ids(&app.claim_forward(lane.id, 10).await), ids(&rows[..1]));
 }
 
 /// After an emission that is repeated, matches no trigger or fails, the next emission can claim

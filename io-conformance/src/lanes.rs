@@ -195,3 +195,46 @@ pub(crate) async fn a_pause_does_not_affect_leased_rows<S: Store>(store: Arc<S>)
         "a released row waits until the trigger resumes"
     );
 }
+
+/// The slots of a claim are exact, whatever becomes of its rows.
+pub(crate) async fn each_row_that_leaves_a_claim_frees_one_slot<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(4), ..on_app("limited", "go") }).await.id;
+    app.go(12).await;
+    let rows = app.claim(limited, 9).await;
+    assert_eq!(rows.len(), 4);
+    let failed = threw(1, rows[0].due_at, "it broke");
+    let verdicts = [
+        done(),
+        Verdict::Deferred { delay: A_MINUTE },
+        Verdict::Retry { delay: A_MINUTE, failed: failed.clone() },
+        dead(failed),
+    ];
+    for (row, verdict) in rows.iter().zip(verdicts) {
+        app.settle(row, verdict.clone()).await;
+        assert_eq!(
+            app.try_settle(row, verdict.clone()).await.fenced,
+            [claim_of(row)],
+            "the second settlement is fenced"
+        );
+        assert_eq!(app.claim(limited, 9).await.len(), 1, "one slot is free after {}", verdict.name());
+    }
+    assert_eq!(app.claim(limited, 9).await, []);
+}
+
+pub(crate) async fn a_claim_taken_over_in_part_has_exact_slots<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(3), ..on_app("limited", "go") }).await.id;
+    app.go(6).await;
+    let lost = app.claim_expiring(limited, 9).await;
+    app.settle(&lost[0], done()).await;
+
+    let first = app.claim(limited, 1).await;
+    assert_eq!(ids(&first), ids(&lost[1..2]));
+    let rest = app.claim(limited, 9).await;
+    assert_eq!((rest.len(), rest[0].id), (2, lost[2].id), "the expired claim has no slots");
+    assert_eq!(app.claim(limited, 9).await, []);
+
+    app.settle(&first[0], done()).await;
+    assert_eq!(app.claim(limited, 9).await.len(), 1);
+}

@@ -32,6 +32,7 @@ mod fan_out;
 mod fence;
 mod inline_claim;
 mod kv;
+mod lane_claims;
 mod lanes;
 mod ledgers;
 mod matching;

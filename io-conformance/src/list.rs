@@ -21,13 +21,17 @@ macro_rules! with_cases {
                 a_failed_call_keeps_its_outcome_and_applies_nothing,
                 a_renewed_call_is_not_claimed,
                 a_repeated_call_gets_the_reply_of_the_first_success,
+                calls_of_one_request_and_lane_are_one_claim,
+                lost_calls_are_claimed_without_looking_back,
+                an_executed_call_frees_its_slot_once,
             }
             claim {
                 a_lane_is_claimed_in_the_order_of_its_emissions,
                 a_lane_is_claimed_in_the_order_of_due_time,
                 a_claim_takes_at_most_the_quota_of_each_lane,
                 a_row_that_is_not_due_is_not_claimed,
-                a_row_below_the_floor_is_not_claimed,
+                rows_beyond_the_floor_are_claimed_without_looking_back,
+                expired_rows_are_claimed_without_looking_back,
                 a_row_with_a_live_lease_is_not_claimed,
                 an_expired_lease_is_recorded_as_a_lost_attempt,
                 a_claim_after_the_last_attempt_counts_no_attempt,
@@ -168,6 +172,8 @@ macro_rules! with_cases {
                 lanes_without_an_inline_claim_wake_the_dispatcher,
                 an_inline_claim_takes_no_older_rows,
                 an_inline_claim_respects_pauses_and_limits,
+                rows_of_one_lane_claimed_inline_have_one_number,
+                a_lost_inline_claim_is_found_without_looking_back,
                 every_emission_returns_its_inline_claim_guard,
                 a_dropped_caller_does_not_lose_an_inline_claim,
             }
@@ -186,6 +192,18 @@ macro_rules! with_cases {
                 a_cursor_may_be_a_missing_key,
                 kv_calls_of_an_unknown_app_are_an_error,
             }
+            lane_claims {
+                rows_of_one_lane_claimed_together_have_one_number,
+                a_renewal_of_one_row_extends_the_whole_claim,
+                a_renewal_extends_the_rest_of_a_claim,
+                a_settled_row_leaves_the_others_in_the_claim,
+                an_expired_claim_can_be_taken_over_in_part,
+                one_claim_takes_over_rows_of_several_expired_claims,
+                an_expired_claim_loses_only_the_rows_that_are_left,
+                a_released_row_can_be_claimed_while_its_old_claim_holds_others,
+                a_row_released_many_times_has_one_valid_claim,
+                lists_show_the_attempts_that_claims_counted,
+            }
             lanes {
                 an_empty_outbox_has_no_lanes,
                 lanes_are_discovered_with_their_next_due_time_and_limit,
@@ -200,6 +218,8 @@ macro_rules! with_cases {
                 an_expired_lease_of_a_limited_lane_is_not_renewed,
                 an_expired_lease_is_renewed_while_the_lane_has_no_limit,
                 a_pause_does_not_affect_leased_rows,
+                each_row_that_leaves_a_claim_frees_one_slot,
+                a_claim_taken_over_in_part_has_exact_slots,
             }
             ledgers {
                 a_loop_is_one_entry_per_trigger_and_root,
@@ -251,7 +271,7 @@ macro_rules! with_cases {
                 dropped_deletes_the_row_and_makes_no_letter,
                 a_loop_is_dropped_every_time,
                 deferred_does_not_count_the_attempt,
-                deferred_changes_only_the_lease_number,
+                deferred_changes_only_the_number_of_the_claim,
                 abandoned_deletes_the_row_and_makes_no_letter,
                 one_exchange_settles_the_last_batch_and_claims_the_next,
                 one_exchange_applies_every_kind_of_verdict,

@@ -6,7 +6,8 @@ use crate::memory::Memory;
 use crate::rows::Row;
 use std::collections::BTreeSet;
 use tidegate_core::{
-    Attempt, Claim, Delivery, DeliveryId, EventId, ExecError, InlineRoom, LaneQuota, Lease, Micros, TriggerId,
+    Attempt, Claim, Delivery, DeliveryId, EventId, ExecError, InlineRoom, LaneQuota, Lease, Micros, Timestamp,
+    TriggerId,
 };
 use tidegate_ports::EmittedEvent;
 
@@ -52,9 +53,9 @@ impl Memory {
             Some(limit) => quota.min(limit.get().saturating_sub(self.running_in(trigger))),
             None => quota,
         };
-        let looked_back = (look_back, DeliveryId(i64::MIN));
-        let floor = self.floors.get(&trigger).copied();
-        let start = floor.map_or(looked_back, |floor| floor.min(looked_back));
+        let first = DeliveryId(i64::MIN);
+        let floor = self.floors.get(&trigger).copied().unwrap_or((Timestamp(i64::MIN), first));
+        let start = floor.min((look_back, first));
         let now = self.now;
         let is_found =
             |row: &&Row| if row.is_leased() { row.lease_until <= now } else { (row.due_at, row.id) >= start };
@@ -64,7 +65,7 @@ impl Memory {
         let last_free = last_free.and_then(|(id, _)| self.outbox.get(id)).map(|row| (row.due_at, row.id));
         if let Some(last) = last_free {
             let is_full = taken.len() == quota as usize;
-            self.floors.insert(trigger, if is_full { last } else { floor.map_or(last, |floor| floor.max(last)) });
+            self.floors.insert(trigger, if is_full { last } else { floor.max(last) });
         }
         self.claim_rows(&taken, lease_for)
     }
@@ -95,7 +96,8 @@ impl Memory {
     }
 
     /// Whether the trigger has a `max_concurrency`.
-    pub(crate) fn is_limited(&self, trigger: TriggerId) -> bool {
+    #[must_use]
+    pub fn is_limited(&self, trigger: TriggerId) -> bool {
         self.triggers.get(&trigger).is_some_and(|lane| lane.trigger.spec.max_concurrency.is_some())
     }
 

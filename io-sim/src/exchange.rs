@@ -82,7 +82,8 @@ impl Memory {
         lanes
     }
 
-    pub(crate) fn lane(&self, trigger: TriggerId) -> impl Iterator<Item = &Row> {
+    /// All rows of a lane, in the order of `(due_at, id)`.
+    pub fn lane(&self, trigger: TriggerId) -> impl Iterator<Item = &Row> {
         let (low, high) = (DeliveryId(i64::MIN), DeliveryId(i64::MAX));
         self.due
             .range((trigger, Timestamp(i64::MIN), low)..=(trigger, Timestamp(i64::MAX), high))

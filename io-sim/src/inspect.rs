@@ -44,6 +44,11 @@ impl Memory {
         }
     }
 
+    /// Planted bug: moves the floor of a lane past all rows that are due.
+    pub fn spoil_floor(&mut self, trigger: TriggerId) {
+        self.floors.insert(trigger, (self.now, DeliveryId(i64::MAX)));
+    }
+
     /// Planted bug: removes a row and returns it.
     pub fn lose(&mut self, id: DeliveryId) -> Option<Row> {
         self.remove(id)

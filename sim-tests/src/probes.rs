@@ -53,6 +53,8 @@ probes! {
     RenewedTooLate,
     /// a settlement that was sent twice was fenced
     ResentFenced,
+    /// a claim took a free row below the floor of its lane
+    Straggler,
     /// a renewal extended a claim of which some rows had left
     RenewedInPart,
     /// a claim lost some rows to a later claim, and kept others

@@ -29,16 +29,15 @@ impl Dispatcher {
     }
 
     /// Starts a row of a lane, unless its lease may have expired: then another daemon may have
-    /// claimed it.
+    /// claimed it. Such a row is released. If it were only dropped, renewals for other rows of its
+    /// claim could keep it from all daemons.
     fn start_row(&mut self, trigger: TriggerId, claim: Claim) {
         let op = self.outputs.next_op();
         let Some(held) = self.claims.get(claim) else { return };
         let (delivery, is_leased) = (Arc::clone(&held.delivery), self.now < held.leased_until);
         if !is_leased {
-            self.claims.remove(claim);
             self.lanes.ended(trigger);
-            self.outputs.emit_fact(Fact::LeaseLost { delivery });
-            return;
+            return self.release(claim);
         }
         let is_admitted = self.gate.try_admit(Caller::Async);
         debug_assert!(is_admitted, "start_queued starts a row only while a permit is free");

@@ -3,7 +3,8 @@
 //! difference to the shortest stream of commands that shows it.
 //!
 //! A delay is zero or one day, and a lease lasts one day or expires at once, so that no result
-//! depends on the clock. Ids and versions are compared by the order in which they first appear.
+//! depends on the clock. Ids, versions and the numbers of claims are compared by the order in which
+//! they first appear.
 
 mod command;
 mod normal;

@@ -1,6 +1,6 @@
-//! Normalizes results, so that equal results of two stores compare as equal. Ids and versions
-//! become numbers in the order in which they first appear. A time becomes a flag: whether it is
-//! more than an hour in the future.
+//! Normalizes results, so that equal results of two stores compare as equal. Ids, versions and the
+//! numbers of claims become numbers in the order in which they first appear. A time becomes a flag:
+//! whether it is more than an hour in the future.
 
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -48,6 +48,7 @@ impl Names {
             "id" if value.is_string() => self.name("event", &value),
             "id" => self.name(kind, &value),
             "delivery" | "delivery_id" => self.name("delivery", &value),
+            "lease" => self.name("claim", &value),
             "trigger_id" => self.name("trigger", &value),
             "trigger" if value.is_number() => self.name("trigger", &value),
             "event_id" | "root_id" | "parent_id" | "last_event_id" => self.name("event", &value),

@@ -37,7 +37,7 @@ pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<DeliveryId> {
     deliveries.iter().map(|delivery| delivery.id).collect()
 }
 
-/// A quota of `quota` rows of `lane`, without a floor.
+/// A quota of `quota` rows of `lane`, with a look-back to the beginning.
 pub(crate) fn quota(lane: TriggerId, quota: u32) -> LaneQuota {
     LaneQuota { trigger: lane, quota, look_back: Timestamp::EPOCH }
 }
@@ -70,6 +70,18 @@ impl<S: Store> App<S> {
     /// Claims at most `at_most` rows of `lane` for [`LEASE`].
     pub(crate) async fn claim(&self, lane: TriggerId, at_most: u32) -> Vec<Delivery> {
         self.exchange(Vec::new(), vec![quota(lane, at_most)]).await.claimed
+    }
+
+    /// Claims at most `at_most` rows of `lane`, without looking back below the lane's floor.
+    pub(crate) async fn claim_forward(&self, lane: TriggerId, at_most: u32) -> Vec<Delivery> {
+        let look_back = self.discover().await.0.plus(Micros::from_secs(3_600));
+        let quota = LaneQuota { trigger: lane, quota: at_most, look_back };
+        self.exchange(Vec::new(), vec![quota]).await.claimed
+    }
+
+    /// Claims at most `at_most` rows of `lane`, with a lease that expires at once.
+    pub(crate) async fn claim_expiring(&self, lane: TriggerId, at_most: u32) -> Vec<Delivery> {
+        self.exchange_for(Vec::new(), vec![quota(lane, at_most)], EXPIRED_AT_ONCE).await.claimed
     }
 
     /// Waits until a row of `lane` can be claimed. Returns the store's time of the claim, and the

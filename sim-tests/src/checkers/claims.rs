@@ -1,6 +1,7 @@
 //! The rows that a request takes from one lane are one claim, with a number that was never used
 //! before. A settlement or renewal changes nothing if its claim does not hold the row. A renewal
-//! extends whole claims, but no expired claim of a lane with a limit.
+//! extends whole claims, but no expired claim of a lane with a limit. A daemon renews no claim with
+//! a row that it has dropped, because no other daemon could claim the row.
 
 use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
@@ -114,6 +115,12 @@ impl Claims {
             probes.sometimes(Probe::RenewedInPart, claim.is_partial);
             let is_extended =
                 |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.lease_until == leased_until);
+            let is_named = |row: &DeliveryId| held.contains(&Claim { delivery: *row, lease: *lease });
+            if let Some(row) = claim.rows.iter().find(|row| !is_named(row)) {
+                return Err(format!(
+                    "a renewal keeps the row {row} of the claim {lease}, but its daemon has dropped it"
+                ));
+            }
             if let Some(id) = claim.rows.iter().find(|id| !is_extended(id)) {
                 return Err(format!("the renewal of the claim {lease} does not extend the lease of its row {id}"));
             }

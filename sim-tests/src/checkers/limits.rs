@@ -1,4 +1,5 @@
-//! A trigger's `max_concurrency` holds over all daemons, as far as leases can show.
+//! A trigger's `max_concurrency` holds over all daemons, as far as leases can show. Only an
+//! exchange claims rows of such a trigger, because an inline claim does not count its slots.
 
 use super::{Checker, Observation, Snapshot};
 use crate::app::LIMIT;
@@ -34,8 +35,11 @@ impl Checker for Limits {
                     return Err(format!("{live} executions of a trigger that allows {LIMIT}"));
                 }
             }
-            Observation::StoreApplied { reply: Reply::Exchange(ExchangeReply { claimed, .. }), .. } => {
+            Observation::StoreApplied { op, reply: Reply::Exchange(ExchangeReply { claimed, .. }), .. } => {
                 if let Some(lane) = claimed.iter().find(|row| row.trigger_name.as_str() == "limited") {
+                    if op.seq == u64::MAX {
+                        return Err(format!("the row {} of a limited lane is claimed inline", lane.id));
+                    }
                     let of_lane = || {
                         let rows = snapshot.store.rows_after(DeliveryId(i64::MIN));
                         rows.filter(|row| row.trigger == lane.trigger_id)

@@ -13,6 +13,7 @@ mod effects;
 mod expiry;
 mod facts;
 mod fairness;
+mod floors;
 mod gate;
 mod hoarding;
 mod keys;
@@ -25,6 +26,7 @@ mod overlap;
 mod places;
 mod reasons;
 mod stale;
+mod stragglers;
 mod terminal;
 mod views;
 mod wakes;
@@ -155,6 +157,8 @@ fn all() -> Vec<Box<dyn Checker>> {
     vec![
         Box::<terminal::Terminal>::default(),
         Box::<claims::Claims>::default(),
+        Box::<floors::Floors>::default(),
+        Box::<stragglers::Stragglers>::default(),
         Box::<attempts::Attempts>::default(),
         Box::<overlap::Overlap>::default(),
         Box::<expiry::Expiry>::default(),

@@ -6,7 +6,7 @@ use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, Lease, RenewReply, Reply, Request, Timestamp,
+    BeginCallsReply, Claim, DeliveryId, ExchangeReply, Fact, Lease, RenewReply, Reply, Request, Timestamp, Verdict,
 };
 
 #[derive(Default)]
@@ -48,7 +48,7 @@ impl Checker for Overlap {
             Observation::StoreApplied { of, request, reply, .. } => {
                 let now = snapshot.store.now();
                 for settlement in super::terminal::applied(request, reply) {
-                    if snapshot.store.row(settlement.claim.delivery).is_none_or(|row| !row.is_leased()) {
+                    if !matches!(settlement.verdict, Verdict::Executed { .. }) {
                         self.leased_until.remove(&settlement.claim.delivery);
                     }
                 }

@@ -5,7 +5,7 @@ use crate::checkers::Life;
 use crate::world::World;
 use tidegate_core::{
     Attempt, ConfigSpec, DeadReason, Effects, Ending, ExchangeReply, ExecError, Fact, Input, Micros, Mono, Reply,
-    Request, StoreError, SyncReply, TriggerId, Verdict, View,
+    Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
 };
 
 impl Bug {
@@ -106,6 +106,13 @@ impl World {
                 alone.quota *= 3;
             }
         }
+        if let (Bug::LooksBackIdle, Request::Exchange { claim, .. }) = (bug, &mut request) {
+            for quota in claim {
+                if self.store().lane(quota.trigger).any(|row| row.lease_until > self.store().now()) {
+                    quota.look_back = Timestamp(i64::MAX);
+                }
+            }
+        }
         match &mut request {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {
                 let row = self.store().row(one.claim.delivery);
@@ -120,6 +127,7 @@ impl World {
                 keeps
             }),
             Request::Renew { .. } if bug == Bug::LostRenewal => return None,
+            Request::Renew { held, .. } if bug == Bug::RowLeftOut && held.len() > 1 => _ = held.pop(),
             _ => {}
         }
         Some(request)

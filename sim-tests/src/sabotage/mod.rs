@@ -38,7 +38,11 @@ bugs! {
     NoFence, "claims", "a settlement with an old lease is applied";
     RenewsOldLease, "claims", "a renewal of an old lease extends the new one";
     RenewsExpiredLease, "claims", "a renewal revives an expired lease of a lane with a limit";
-    LeaseNotGrown, "claims", "a claim keeps the lease's number";
+    NumberReused, "claims", "a claim gets the number of an earlier claim";
+    RenewsUntouchedOnly, "claims", "a renewal forgets a claim of which a row was settled";
+    LookBackIgnored, "floors", "a claim finds no row below the floor";
+    FloorSkips, "floors", "the floor moves past rows that were not taken";
+    InlineClaimForgotten, "progress", "the lease of an inline claim never expires";
     ClaimsLeased, "overlap", "a claim takes rows with a valid lease";
     ClaimsEarly, "backoff", "a claim takes rows that are not due";
     AttemptNotCounted, "attempts", "a claim does not count its attempt";
@@ -52,13 +56,14 @@ bugs! {
     ConflictsIgnored, "effects", "versions read are not compared with current versions";
     EffectsTwice, "effects", "effects are applied a second time with the next exchange";
     LimitIgnored, "limits", "a claim ignores max_concurrency";
+    LimitedInline, "limits", "an inline claim takes rows of a lane with a limit";
     HandlerUnmarked, "letters", "a handled letter is not marked";
     HandlerSilent, "letters", "a letter does not record its handler's failure";
     AbandonedLost, "calls", "an abandoned call leaves no entry";
     DroppedTwice, "depth", "a dropped delivery is counted in a letter as well";
-    RenewForgets, "expiry", "a renewal is confirmed and does nothing";
+    RenewForgets, "claims", "a renewal is confirmed and does nothing";
     DiscoverBlind, "latency", "a discovery never lists the lane of slow handlers";
-    PoisonBlocks, "latency", "a lane that has failed is not claimed for a while";
+    PoisonBlocks, "floors", "a lane that has failed is not claimed for a while";
     OtherEvent, "keys", "a second attempt gets another payload";
     // Between the dispatcher and the world.
     GateOffByOne, "gate", "the gate admits one more than it should";
@@ -71,6 +76,7 @@ bugs! {
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
     LostRetry, "expiry", "the settlement of a failure is not sent";
     LostRenewal, "expiry", "leases are not renewed";
+    RowLeftOut, "claims", "a dispatcher drops a row of a claim and renews the claim";
     LostReply, "progress", "some answers to exchanges with claims are lost";
     LostReceipt, "progress", "the result of a reply is lost";
     ExecutesTwice, "overlap", "a claim is executed twice at once";
@@ -88,6 +94,7 @@ bugs! {
     ClosesNothing, "views", "an inline claim takes rows of a lane with waiting rows";
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
+    LooksBackIdle, "stragglers", "a dispatcher does not look back while its lane has running rows";
     SleepsOn, "wakes", "a dispatcher ignores a wake-up for one lane";
     NeverRests, "bounds", "a timer is set in the past";
     FactUntold, "metrics", "a dead letter is not reported";

@@ -43,6 +43,7 @@ impl Bug {
                             let now = store.now();
                             lane.iter().for_each(|id| store.spoil(*id, |row| row.due_at = row.due_at.min(now)));
                         }
+                        Self::LookBackIgnored => quota.look_back = Timestamp(i64::MAX),
                         Self::LimitIgnored => {
                             before.limits.push((quota.trigger, store.spoil_limit(quota.trigger, None)));
                             quota.quota += 3;
@@ -65,15 +66,35 @@ impl Bug {
                     });
                 }
             }
-            Request::Renew { held, .. } if self == Self::RenewForgets => {
+            Request::Renew { held, .. } => self.before_renewal(store, held, &mut before, sabotage_memory),
+            _ => {}
+        }
+        before
+    }
+
+    fn before_renewal(
+        self,
+        store: &mut Memory,
+        held: &mut [Claim],
+        before: &mut Before,
+        sabotage_memory: &BTreeSet<i64>,
+    ) {
+        match self {
+            Self::RenewForgets => {
                 before.rows.extend(held.iter().filter_map(|claim| store.row(claim.delivery).cloned()));
             }
-            Request::Renew { held, .. } if self == Self::RenewsExpiredLease => {
+            Self::RenewsExpiredLease => {
                 let lanes = held.iter().filter_map(|claim| store.row(claim.delivery)).map(|row| row.trigger);
                 let lanes: BTreeSet<TriggerId> = lanes.collect();
                 before.limits.extend(lanes.into_iter().map(|lane| (lane, store.spoil_limit(lane, None))));
             }
-            Request::Renew { held, .. } if self == Self::RenewsOldLease => {
+            Self::RenewsUntouchedOnly => {
+                let leases: BTreeSet<i64> = held.iter().map(|claim| claim.lease.0).collect();
+                let settled = |lease: i64| leases.contains(&lease) && sabotage_memory.contains(&lease);
+                let rows = store.rows_after(DeliveryId(i64::MIN)).filter(|row| row.is_leased() && settled(row.lease.0));
+                before.rows.extend(rows.cloned());
+            }
+            Self::RenewsOldLease => {
                 for claim in held {
                     before.renamed.push(*claim);
                     claim.lease = store.row(claim.delivery).map_or(claim.lease, |row| row.lease);
@@ -81,7 +102,6 @@ impl Bug {
             }
             _ => {}
         }
-        before
     }
 
     fn before_settlement(self, store: &mut Memory, settlement: &mut Settlement, before: &mut Before) {
@@ -151,10 +171,12 @@ impl Bug {
                             row.attempt -= 1;
                             store.spoil(row.id, |stored| stored.attempt -= 1);
                         }
-                        Self::LeaseNotGrown if row.lease.0 > 1 => {
-                            row.lease = Lease(row.lease.0 - 1);
-                            store.spoil(row.id, |stored| stored.lease = Lease(stored.lease.0 - 1));
+                        Self::NumberReused => {
+                            sabotage_memory.insert(row.lease.0);
+                            row.lease = Lease(sabotage_memory.first().copied().unwrap_or(row.lease.0));
+                            store.spoil(row.id, |stored| stored.lease = row.lease);
                         }
+                        Self::FloorSkips => store.spoil_floor(row.trigger_id),
                         Self::OtherEvent if row.attempt > 1 => row.event.data = Json::from(serde_json::json!("other")),
                         _ => {}
                     }
@@ -162,7 +184,7 @@ impl Bug {
             }
             Reply::Renew(RenewReply { fenced, .. }) => {
                 fenced.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
-                if self == Self::RenewForgets {
+                if matches!(self, Self::RenewForgets | Self::RenewsUntouchedOnly) {
                     for row in before.rows {
                         store.spoil(row.id, |renewed| renewed.lease_until = row.lease_until);
                     }
@@ -189,6 +211,9 @@ impl Bug {
     ) {
         let Some(row) = row else { return };
         let id = row.id;
+        if self == Self::RenewsUntouchedOnly {
+            sabotage_memory.insert(settlement.claim.lease.0);
+        }
         match (self, &settlement.verdict) {
             (Self::DeferralCounts, Verdict::Deferred { .. }) => store.spoil(id, |row| row.attempt += 1),
             (Self::DoneKeepsRow, Verdict::Done { .. }) => store.bring_back(row.clone()),

@@ -38,7 +38,7 @@ impl World {
         let of = self.life(daemon);
         let (begun_at, lease_for) = (self.daemons[daemon].clock.read(self.now), self.daemons[daemon].lease_for);
         // For the checkers, an inline claim is an exchange that requested the rows it got.
-        let claimed = self.store.claim_inline(emitted, room, lease_for);
+        let claimed = self.sabotaged_inline_claim(emitted, room, lease_for);
         let now = self.store.now();
         let lanes = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id);
         let quota =

@@ -6,13 +6,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 552),
-    ("simulated milliseconds per seed", 11_726),
-    ("conflicts in all", 21_943),
-    ("deferrals in all", 5_027),
-    ("prompt first claims per thousand", 214),
-    ("prompt retries per thousand", 379),
-    ("prompt starts per thousand", 238),
+    ("store calls per seed", 558),
+    ("simulated milliseconds per seed", 12_066),
+    ("conflicts in all", 21_129),
+    ("deferrals in all", 5_339),
+    ("prompt first claims per thousand", 206),
+    ("prompt retries per thousand", 370),
+    ("prompt starts per thousand", 231),
 ];
 
 /// The number of finished plans.

@@ -115,7 +115,7 @@ impl Tx<'_> {
             self.now.0,
             rows.len() as i64,
             slots as i64,
-            serde_json::json!(listed).to_string(),
+            serde_json::to_string(&listed).unwrap_or_default(),
         ];
         self.connection.run(sql::claim_add, params).map(drop)
     }

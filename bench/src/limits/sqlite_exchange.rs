@@ -123,11 +123,12 @@ where
     .await?
 }
 
-/// Opens the file as the store does: a WAL, durable commits, the same cache size, and plans that do
-/// not depend on bound values.
+/// Opens the file as the store does: a WAL, durable commits, the same sizes of pages and cache, and
+/// plans that do not depend on bound values.
 fn connect(path: &Path) -> anyhow::Result<Connection> {
     let client = Connection::open(path)?;
     client.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    client.pragma_update(None, "page_size", 8_192)?;
     client.pragma_update(None, "journal_mode", "wal")?;
     client.pragma_update(None, "synchronous", "full")?;
     client.pragma_update(None, "cache_size", -16_384)?;

@@ -135,8 +135,8 @@ fn connect(path: &Path, flags: OpenFlags, options: SqliteOptions) -> rusqlite::R
 
 /// Sets the write-ahead log, and a sync of the disk at each commit.
 ///
-/// The page size counts only for a new file. A drain writes each page of the outbox to the log once
-/// more when its rows are deleted, so it is faster with half as many pages of the double size.
+/// The page size counts only for a new file. SQLite writes each page of the outbox to the log again
+/// when the rows of the page are deleted, so a drain is faster with half as many pages.
 fn set_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", 8_192)?;
     connection.pragma_update(None, "journal_mode", "wal")?;

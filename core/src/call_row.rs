@@ -36,7 +36,8 @@ pub struct CallRow {
 }
 
 impl SyncCall {
-    /// The delivery of this call: the first and only attempt, under the claim with which the row was written.
+    /// The delivery of this call: the first and only attempt, under the claim with which the row
+    /// was written.
     #[must_use]
     pub fn delivery(&self, row: CallRow) -> Delivery {
         let CallRow { id, event_id, now, timeout, trigger_id, app, trigger_name, trigger_version, .. } = row;

@@ -1,5 +1,5 @@
-//! Several tasks work on the rows of one claim: each row leaves the claim once, and the claim counts
-//! its rows and slots exactly.
+//! Several tasks work on the rows of one claim: each row leaves the claim once, and the claim
+//! counts its rows and slots exactly.
 
 use crate::Store;
 use crate::support::*;
@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::{DeliveryId, Micros, TriggerSpec, Verdict};
 
-/// Each task settles one row of the claim, renews the rows of the others, and settles its row again.
+/// Each task settles one row of the claim, renews the rows of the others, and settles its row
+/// again.
 pub(crate) async fn rows_of_one_claim_are_settled_by_many_tasks<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { max_concurrency: limit(9), ..on_app("lane", "go") }).await.id;

@@ -15,6 +15,8 @@ use crate::trigger::Handler;
 pub struct CallRow {
     /// The id of the row.
     pub id: DeliveryId,
+    /// The number of the claim. All calls that one request writes to a lane are one claim.
+    pub lease: Lease,
     pub event_id: EventId,
     /// The store's clock when it writes the row.
     pub now: Timestamp,
@@ -34,7 +36,8 @@ pub struct CallRow {
 }
 
 impl SyncCall {
-    /// The delivery of this call: the first and only attempt, under the first lease.
+    /// The delivery of this call: the first and only attempt, under the claim with which the row
+    /// was written.
     #[must_use]
     pub fn delivery(&self, row: CallRow) -> Delivery {
         let CallRow { id, event_id, now, timeout, trigger_id, app, trigger_name, trigger_version, .. } = row;
@@ -71,7 +74,7 @@ impl SyncCall {
             policy: RetryPolicy::once(),
             timeout,
             attempt: 1,
-            lease: Lease(1),
+            lease: row.lease,
             due_at: now,
             enqueued_at: now,
             redrive_generation: 0,

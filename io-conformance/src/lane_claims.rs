@@ -74,7 +74,7 @@ pub(crate) async fn a_renewal_extends_the_rest_of_a_claim<S: Store>(store: Arc<S
     assert_eq!(ids(&again), ids(&rows[5..]));
 }
 
-/// One request settles some rows of a claim and renews nothing; the same exchange claims others.
+/// An exchange settles one row of a claim, and claims a row for another claim.
 pub(crate) async fn a_settled_row_leaves_the_others_in_the_claim<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(4).await;

@@ -20,6 +20,7 @@ mod world;
 mod calls;
 mod claim;
 mod concurrent;
+mod concurrent_claims;
 mod concurrent_writes;
 mod conflicts;
 mod cron;

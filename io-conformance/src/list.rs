@@ -48,6 +48,11 @@ macro_rules! with_cases {
                 only_the_last_of_many_claims_of_a_row_is_applied,
                 a_settlement_sent_four_times_at_once_is_applied_once,
             }
+            concurrent_claims {
+                rows_of_one_claim_are_settled_by_many_tasks,
+                rows_are_taken_over_while_their_claim_settles,
+                an_expired_claim_is_taken_over_by_many_tasks,
+            }
             concurrent_writes {
                 one_of_many_concurrent_puts_of_an_absent_key_succeeds,
                 concurrent_puts_get_distinct_versions,

@@ -100,6 +100,7 @@ fn target(target: &SyncTarget) -> Target<'_> {
 fn begun_call(row: &PgRow, now: Timestamp) -> Result<CallRow, sqlx::Error> {
     Ok(CallRow {
         id: DeliveryId(row.try_get("id")?),
+        lease: Lease(1),
         event_id: EventId(row.try_get("event_id")?),
         now,
         timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),

@@ -58,6 +58,7 @@ impl Lane {
     pub(crate) fn call_row(&self, id: DeliveryId, event_id: EventId, now: Timestamp, timeout: Micros) -> CallRow {
         CallRow {
             id,
+            lease: Lease(1),
             event_id,
             now,
             timeout,

@@ -14,13 +14,13 @@ use crate::checkers::{Life, Observation, Violation};
 use crate::plan::{Plan, Step};
 use crate::sabotage::Bug;
 use crate::trace::TraceMode;
-use crate::world::{event, incarnation};
+use crate::world::{as_exchange, event, incarnation};
 use daemon::Daemon;
 use madsim::runtime::Runtime;
 use madsim::time::{Duration, Instant, sleep};
 use referee::Referee;
 use std::sync::{Arc, Mutex};
-use tidegate_core::{Cause, ExchangeReply, OpId, Reply, Request};
+use tidegate_core::{Cause, OpId};
 use tidegate_ports::{Emission, EmittedEvent, InlineClaimGuard};
 
 /// The result of a run.
@@ -141,16 +141,12 @@ fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
 
 /// The daemon that emits claims the rows inline, in the same transaction.
 fn claim_inline(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, guard: InlineClaimGuard) {
-    let claim = guard.room().quotas(emitted.iter().flat_map(|one| one.lanes.iter().copied()), world.store().now());
-    if claim.is_empty() {
-        return;
-    }
-    let request = Request::Exchange { settle: Vec::new(), claim, lease_for: guard.lease_for() };
+    let lease_for = guard.lease_for();
+    let claimed = world.store().claim_inline(emitted, guard.room(), lease_for);
+    let (request, reply) = as_exchange(&claimed, world.store().now(), lease_for);
     world.observe(&Observation::StoreCalled { of, op: None, request: &request });
     // No dispatcher sent this request, so it has no number of its own.
     let op = OpId { incarnation: incarnation(of.daemon, of.life), seq: u64::MAX };
-    if let Reply::Exchange(ExchangeReply { claimed, .. }) = world.apply(of, op, &request) {
-        emitted.iter_mut().for_each(|one| one.note_claimed(&claimed));
-        guard.hand_over(claimed);
-    }
+    world.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply });
+    guard.hand_over(claimed);
 }

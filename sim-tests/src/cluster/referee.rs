@@ -13,8 +13,20 @@ use tidegate_core::{OpId, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 
 /// Checkers that need operation numbers or the trouble of each daemon. They run in tier 1 only.
-const TIER_1_ONLY: [&str; 11] =
-    ["callers", "facts", "metrics", "expiry", "stale", "latency", "bounds", "views", "fairness", "hoarding", "wakes"];
+const TIER_1_ONLY: [&str; 12] = [
+    "callers",
+    "facts",
+    "metrics",
+    "expiry",
+    "stale",
+    "latency",
+    "bounds",
+    "views",
+    "fairness",
+    "hoarding",
+    "wakes",
+    "stragglers",
+];
 
 pub(super) struct Referee {
     plan: Plan,

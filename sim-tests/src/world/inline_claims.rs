@@ -5,7 +5,9 @@ use super::{Event, World};
 use crate::checkers::{Observation, Violation};
 use crate::plan::CrashPoint;
 use crate::probes::Probe;
-use tidegate_core::{Delivery, ExchangeReply, InlineRoom, Input, LaneQuota, OpId, Reply, Request, TriggerId};
+use tidegate_core::{
+    Delivery, ExchangeReply, InlineRoom, Input, LaneQuota, Micros, OpId, Reply, Request, Timestamp, TriggerId,
+};
 use tidegate_ports::EmittedEvent;
 
 impl World {
@@ -37,16 +39,9 @@ impl World {
     ) -> Result<(), Violation> {
         let of = self.life(daemon);
         let (begun_at, lease_for) = (self.daemons[daemon].clock.read(self.now), self.daemons[daemon].lease_for);
-        // For the checkers, an inline claim is an exchange that requested the rows it got.
         let claimed = self.sabotaged_inline_claim(emitted, room, lease_for);
-        let now = self.store.now();
-        let lanes = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id);
-        let quota =
-            |rows: &[Delivery]| LaneQuota { trigger: rows[0].trigger_id, quota: rows.len() as u32, look_back: now };
-        let request = Request::Exchange { settle: Vec::new(), claim: lanes.map(quota).collect(), lease_for };
+        let (request, reply) = as_exchange(&claimed, self.store.now(), lease_for);
         self.observe(&Observation::StoreCalled { of, op: None, request: &request })?;
-        let (fenced, conflicted, woken_lanes) = (Vec::new(), Vec::new(), Vec::new());
-        let reply = Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed: claimed.clone(), woken_lanes });
         self.record_applied(daemon, &request, &reply);
         // No dispatcher sent this request, so it has no number of its own.
         let op = OpId { incarnation: incarnation(daemon, of.life), seq: u64::MAX };
@@ -68,4 +63,19 @@ impl World {
         self.at(arrives, Event::Reach { daemon, life: of.life, input });
         Ok(())
     }
+}
+
+/// An inline claim as the checkers see it: an exchange that requested the rows it got.
+pub(crate) fn as_exchange(claimed: &[Delivery], now: Timestamp, lease_for: Micros) -> (Request, Reply) {
+    let lanes = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id);
+    let quota = |rows: &[Delivery]| LaneQuota { trigger: rows[0].trigger_id, quota: rows.len() as u32, look_back: now };
+    let request = Request::Exchange { settle: Vec::new(), claim: lanes.map(quota).collect(), lease_for };
+    let reply = ExchangeReply {
+        now,
+        fenced: Vec::new(),
+        conflicted: Vec::new(),
+        claimed: claimed.to_vec(),
+        woken_lanes: Vec::new(),
+    };
+    (request, Reply::Exchange(reply))
 }

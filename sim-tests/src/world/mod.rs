@@ -16,6 +16,8 @@ pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
 #[cfg(madsim)]
 pub(crate) use handlers::outcome;
+#[cfg(madsim)]
+pub(crate) use inline_claims::as_exchange;
 
 use crate::app::{self, app};
 use crate::checkers::{Checkers, Observation, Snapshot, Trouble, Violation};

@@ -8,6 +8,7 @@ mod findings;
 mod harness;
 mod limits;
 mod machine;
+mod other_work;
 pub mod peers;
 mod process;
 mod progress;

@@ -9,6 +9,7 @@ macro_rules! statements {
 #[expect(non_upper_case_globals, reason = "a statement is named like its file")]
 mod names {
     statements!(
+        backend_process,
         commits_postgres,
         commits_setup,
         commits_sqlite,

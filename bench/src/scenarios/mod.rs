@@ -36,7 +36,7 @@ pub struct Scenario {
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "drain-postgres",
-        about: "one daemon drains a backlog on Postgres with no-op native handlers, compared with the raw exchange loop",
+        about: "one daemon drains a backlog on Postgres with no-op native handlers, compared with the raw exchange loops",
         is_usual: true,
         run: |context| Box::pin(drain::postgres(context)),
     },

@@ -7,6 +7,7 @@ macro_rules! names {
 names!(
     PART_OF_RAW = "part of the raw loop",
     PART_OF_LEASES = "part of the raw loop with lease columns",
+    FEW_AGAINST_MANY = "a tenth of the rows, against all",
     TWO_AGAINST_ONE = "two against one",
     SAME_P50 = "Postgres, the same daemon, p50",
     SAME_P99 = "Postgres, the same daemon, p99",

@@ -60,7 +60,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "held-transaction",
-        about: "2,000 events per second while another client holds a transaction open, compared with no such transaction",
+        about: "2,000 events per second while another client holds a transaction open for five minutes, compared with no such transaction",
         is_usual: true,
         run: |context| Box::pin(held_transaction::postgres(context)),
     },

@@ -17,6 +17,7 @@ names!(
     SQLITE_P99 = "SQLite, p99",
     HELD_LOSS = "throughput lost",
     HELD_P99 = "p99 held, against without",
+    HELD_LAST = "p99 held, the last fifth against the first",
     BACKLOG_POSTGRES = "Postgres: many against few",
     BACKLOG_SQLITE = "SQLite: many against few",
     FAIRNESS_POSTGRES = "Postgres: p99 beside, more than alone",

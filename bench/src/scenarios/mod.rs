@@ -1,6 +1,7 @@
 //! The scenarios, one in each file.
 
 mod backlog;
+mod daemons;
 mod drain;
 mod fairness;
 mod held_transaction;
@@ -11,7 +12,6 @@ pub(crate) mod names;
 mod peers;
 mod scripts;
 mod sync_http;
-mod two_daemons;
 mod wal;
 
 pub use drain::sqlite_outbox_count;
@@ -47,10 +47,10 @@ pub const ALL: &[Scenario] = &[
         run: |context| Box::pin(drain::sqlite(context)),
     },
     Scenario {
-        name: "two-daemons",
-        about: "two daemons drain a backlog on one Postgres, compared with one daemon",
+        name: "daemons",
+        about: "two and four daemons drain one lane on one Postgres, compared with one daemon",
         is_usual: true,
-        run: |context| Box::pin(two_daemons::postgres(context)),
+        run: |context| Box::pin(daemons::postgres(context)),
     },
     Scenario {
         name: "latency",

@@ -9,6 +9,7 @@ names!(
     PART_OF_LEASES = "part of the raw loop with lease columns",
     FEW_AGAINST_MANY = "a tenth of the rows, against all",
     TWO_AGAINST_ONE = "two against one",
+    FOUR_AGAINST_ONE = "four against one",
     SAME_P50 = "Postgres, the same daemon, p50",
     SAME_P99 = "Postgres, the same daemon, p99",
     ANOTHER_P50 = "Postgres, another daemon, p50",

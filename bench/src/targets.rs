@@ -73,6 +73,7 @@ pub const TARGETS: &[Target] = &[
     at_least("kv-put", of::KV_SQLITE, 4.0, Unit::Times, "KV puts, 64 clients / single commits, SQLite"),
     at_most("wal", of::WAL_BACKLOG, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a backlog"),
     at_most("wal", of::WAL_LIVE, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a stream"),
+    at_most("dead-tuples", of::DEAD_TUPLES, 1_000.0, Unit::Count, "dead tuples at 800 events/s, median"),
     at_most("memory", of::MEMORY_IDLE_POSTGRES, 40.0, Unit::Mb, "memory, idle, Postgres"),
     at_most("memory", of::MEMORY_IDLE_SQLITE, 40.0, Unit::Mb, "memory, idle, SQLite"),
     at_most("memory", of::MEMORY_DRAINING_POSTGRES, 100.0, Unit::Mb, "memory, draining a million, Postgres"),

@@ -2,6 +2,7 @@
 
 mod backlog;
 mod daemons;
+mod dead_tuples;
 mod drain;
 mod fairness;
 mod held_transaction;
@@ -99,6 +100,12 @@ pub const ALL: &[Scenario] = &[
         about: "the bytes of WAL per delivery, from its emit until it is done",
         is_usual: true,
         run: |context| Box::pin(wal::postgres(context)),
+    },
+    Scenario {
+        name: "dead-tuples",
+        about: "the dead row versions in the tables of the queue, at 800 events per second for five minutes",
+        is_usual: true,
+        run: |context| Box::pin(dead_tuples::postgres(context)),
     },
     Scenario {
         name: "memory",

@@ -35,6 +35,7 @@ names!(
     AGAINST_PEERS = "Tidegate against the best peer",
     WAL_BACKLOG = "backlog: WAL per delivery",
     WAL_LIVE = "stream: WAL per delivery",
+    DEAD_TUPLES = "dead tuples, median",
     MEMORY_IDLE_POSTGRES = "Postgres: idle",
     MEMORY_IDLE_SQLITE = "SQLite: idle",
     MEMORY_DRAINING_POSTGRES = "Postgres: draining",

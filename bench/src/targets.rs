@@ -47,7 +47,7 @@ const fn at_most(scenario: &'static str, series: &'static str, bound: f64, unit:
 /// All targets, in the order of the report.
 pub const TARGETS: &[Target] = &[
     at_least("drain-postgres", of::PART_OF_RAW, 0.75, Unit::Times, "drain, Postgres: part of the raw loop"),
-    at_least("peers", of::AGAINST_PEERS, 3.0, Unit::Times, "drain, Postgres: against the best peer"),
+    at_least("peers", of::AGAINST_PEERS, 3.0, Unit::Times, "drain, Postgres, 200,000 jobs: against the best peer"),
     at_least("drain-sqlite", of::PART_OF_RAW, 0.75, Unit::Times, "drain, SQLite: part of the raw loop"),
     at_least("daemons", of::TWO_AGAINST_ONE, 1.0, Unit::Times, "two daemons on one lane, against one"),
     at_least("daemons", of::FOUR_AGAINST_ONE, 1.0, Unit::Times, "four daemons on one lane, against one"),

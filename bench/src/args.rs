@@ -35,8 +35,9 @@ pub struct Args {
     /// are joined. If a scenario is in more than one file, the last file counts.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["scenarios", "quick", "repeats", "json"])]
     pub from: Vec<PathBuf>,
-    /// The program of the daemon; `cargo xtask bench` builds it [default: `tidegate` in the folder
-    /// of this program].
+    /// The program of the daemon, which `sync-http` and `memory` measure; the other scenarios
+    /// measure the crates that this program is built with. `cargo xtask bench` builds both from the
+    /// same files [default: `tidegate` in the folder of this program].
     #[arg(long, value_name = "PROGRAM")]
     pub daemon: Option<PathBuf>,
 }

@@ -5,6 +5,7 @@ use crate::args::Args;
 use crate::context::{Context, Effort};
 use crate::harness::Folder;
 use crate::machine::Machine;
+use crate::other_work::OtherWork;
 use crate::progress::Progress;
 use crate::report::{FailedScenario, Report, markdown, svg, text};
 use crate::scenarios::{ALL, Scenario};
@@ -87,12 +88,21 @@ async fn measure(context: &Context, scenarios: &[Scenario]) -> Report {
     for (index, scenario) in scenarios.iter().enumerate() {
         let name = scenario.name;
         context.progress.print_line(&format!("[{}/{}] {name}: {}", index + 1, scenarios.len(), scenario.about));
+        let other_work = OtherWork::watch(context.own.clone());
         let result = match tokio::time::timeout(SCENARIO_MAX, scenario.run(context)).await {
             Ok(result) => result,
             Err(_) => Err(anyhow::anyhow!("the scenario took more than {} minutes", SCENARIO_MAX.as_secs() / 60)),
         };
         match result {
-            Ok(found) => findings.push(found),
+            Ok(mut found) => {
+                if let Some(cores) = other_work.stop() {
+                    found.note(format!(
+                        "Other programs used {cores:.2} of {} cores during this scenario.",
+                        machine.cores
+                    ));
+                }
+                findings.push(found);
+            }
             Err(error) => {
                 context.progress.print_line(&format!("{name} failed: {error:#}"));
                 failed.push(FailedScenario { scenario: name.to_owned(), why: format!("{error:#}") });

@@ -1,6 +1,7 @@
 //! The context that every scenario gets: the effort, the folder, the server and the progress line.
 
 use crate::harness::{Cluster, Folder};
+use crate::other_work::OwnProcesses;
 use crate::progress::Progress;
 use std::path::PathBuf;
 use tokio::sync::OnceCell;
@@ -13,6 +14,8 @@ pub struct Context {
     pub daemon: PathBuf,
     pub folder: Folder,
     pub progress: Progress,
+    /// The server joins them when it starts.
+    pub(crate) own: OwnProcesses,
     cluster: OnceCell<Cluster>,
 }
 
@@ -39,15 +42,18 @@ impl Context {
     /// it.
     #[must_use]
     pub fn new(effort: Effort, daemon: PathBuf, folder: Folder, progress: Progress) -> Self {
-        Self { effort, daemon, folder, progress, cluster: OnceCell::new() }
+        let own = OwnProcesses::of_this_program();
+        Self { effort, daemon, folder, progress, own, cluster: OnceCell::new() }
     }
 
     /// The Postgres server of this run. The first call starts it.
     pub async fn postgres(&self) -> anyhow::Result<&Cluster> {
         self.cluster
-            .get_or_try_init(|| {
+            .get_or_try_init(async || {
                 self.progress.show("starting Postgres");
-                Cluster::start()
+                let cluster = Cluster::start().await?;
+                self.own.add(cluster.process_id().await?);
+                anyhow::Ok(cluster)
             })
             .await
     }

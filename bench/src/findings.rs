@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
+    /// A number of things.
+    Count,
     PerSecond,
     Millis,
     Bytes,
@@ -104,6 +106,7 @@ impl Unit {
     #[must_use]
     pub fn show(self, value: f64) -> String {
         match self {
+            Self::Count => thousands(value),
             Self::PerSecond => format!("{}/s", thousands(value)),
             Self::Millis if value >= 100.0 => format!("{value:.0} ms"),
             Self::Millis if value >= 10.0 => format!("{value:.1} ms"),
@@ -139,6 +142,7 @@ mod tests {
     #[test]
     fn numbers_are_shown_with_their_unit() {
         for (unit, value, expected) in [
+            (Unit::Count, 1_234.0, "1,234"),
             (Unit::PerSecond, 123_456.4, "123,456/s"),
             (Unit::PerSecond, 999.6, "1,000/s"),
             (Unit::PerSecond, 3.25, "3.2/s"),

@@ -47,9 +47,10 @@ const fn at_most(scenario: &'static str, series: &'static str, bound: f64, unit:
 /// All targets, in the order of the report.
 pub const TARGETS: &[Target] = &[
     at_least("drain-postgres", of::PART_OF_RAW, 0.75, Unit::Times, "drain, Postgres: part of the raw loop"),
-    at_least("peers", of::AGAINST_PEERS, 3.0, Unit::Times, "drain, Postgres: against the best peer"),
+    at_least("peers", of::AGAINST_PEERS, 3.0, Unit::Times, "drain, Postgres, 200,000 jobs: against the best peer"),
     at_least("drain-sqlite", of::PART_OF_RAW, 0.75, Unit::Times, "drain, SQLite: part of the raw loop"),
-    at_least("two-daemons", of::TWO_AGAINST_ONE, 1.0, Unit::Times, "two daemons on one Postgres, against one"),
+    at_least("daemons", of::TWO_AGAINST_ONE, 1.0, Unit::Times, "two daemons on one lane, against one"),
+    at_least("daemons", of::FOUR_AGAINST_ONE, 1.0, Unit::Times, "four daemons on one lane, against one"),
     at_most("latency", of::SAME_P50, 1.0, Unit::Millis, "emit to start, idle, same daemon, Postgres, p50"),
     at_most("latency", of::SAME_P99, 5.0, Unit::Millis, "emit to start, idle, same daemon, Postgres, p99"),
     at_most("latency", of::ANOTHER_P50, 2.0, Unit::Millis, "emit to start, idle, another daemon, p50"),
@@ -72,6 +73,7 @@ pub const TARGETS: &[Target] = &[
     at_least("kv-put", of::KV_SQLITE, 4.0, Unit::Times, "KV puts, 64 clients / single commits, SQLite"),
     at_most("wal", of::WAL_BACKLOG, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a backlog"),
     at_most("wal", of::WAL_LIVE, 700.0, Unit::Bytes, "WAL per delivery, emit to done, a stream"),
+    at_most("dead-tuples", of::DEAD_TUPLES, 1_000.0, Unit::Count, "dead tuples at 800 events/s, median"),
     at_most("memory", of::MEMORY_IDLE_POSTGRES, 40.0, Unit::Mb, "memory, idle, Postgres"),
     at_most("memory", of::MEMORY_IDLE_SQLITE, 40.0, Unit::Mb, "memory, idle, SQLite"),
     at_most("memory", of::MEMORY_DRAINING_POSTGRES, 100.0, Unit::Mb, "memory, draining a million, Postgres"),

@@ -48,6 +48,13 @@ impl Cluster {
         self.cluster.version()
     }
 
+    /// The process of the server, the parent of all its other processes.
+    pub async fn process_id(&self) -> anyhow::Result<u32> {
+        let mut connection = PgConnection::connect(&self.cluster.url()).await?;
+        let backend: i32 = sqlx::query_scalar(sql::backend_process).fetch_one(&mut connection).await?;
+        crate::process::parent(u32::try_from(backend)?)
+    }
+
     /// The URL of a user that may create databases.
     #[must_use]
     pub fn url(&self) -> String {

@@ -11,7 +11,7 @@ mod store;
 mod tally;
 
 pub use app::App;
-pub use cluster::Cluster;
+pub use cluster::{Cluster, Database};
 pub use folder::Folder;
 pub use handlers::Noop;
 pub use node::Node;
@@ -19,6 +19,6 @@ pub use store::Store;
 pub use tally::Tally;
 
 pub(crate) use app::SMALL;
-pub(crate) use cluster::{Database, SETTINGS};
+pub(crate) use cluster::SETTINGS;
 pub(crate) use daemon::Process;
 pub(crate) use latency_probe::LatencyProbe;

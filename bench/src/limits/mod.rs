@@ -5,10 +5,10 @@ mod commit;
 mod postgres_exchange;
 mod sqlite_exchange;
 
+pub use postgres_exchange::{PostgresLoop, postgres_exchange};
 pub use sqlite_exchange::{RawClaim, sqlite_exchange};
 
 pub(crate) use commit::{postgres_commits, sqlite_commits};
-pub(crate) use postgres_exchange::postgres_exchange;
 pub(crate) use sqlite_exchange::on_sqlite;
 
 /// The batch sizes of the raw loops. The faster one counts.

@@ -30,24 +30,24 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
     for repeat in 1..=context.effort.repeats {
         for (waiting, name) in [(0, "alone"), (rows, "beside")] {
-            context.progress.show(format!("fairness on Postgres, {name}, repeat {repeat}"));
             let cluster = context.postgres().await?;
             let database = cluster.database().await?;
             let node = Node::<PgStore>::open(&database.url).await?;
             let lane = node.within(lane).await?;
-            fill_postgres(&database, lane, waiting).await?;
+            fill_postgres(context, &database, lane, waiting).await?;
             database.vacuum_and_checkpoint().await?;
+            context.progress.show(format!("fairness on Postgres, {name}, repeat {repeat}"));
             add(&mut findings, &format!("Postgres: {name}"), &measure(node, events).await?)?;
             cluster.remove(database).await?;
         }
         for (waiting, name) in [(0, "alone"), (rows, "beside")] {
-            context.progress.show(format!("fairness on SQLite, {name}, repeat {repeat}"));
             let folder = context.folder.make()?;
             let path = folder.join("tidegate.db");
             let node = Node::<SqliteStore>::open(&path).await?;
-            let lane = node.within(lane).await?;
+            node.within(lane).await?;
             node.stop().await?;
-            fill_sqlite(&path, lane, waiting).await?;
+            fill_sqlite(context, &path, BUSY, waiting).await?;
+            context.progress.show(format!("fairness on SQLite, {name}, repeat {repeat}"));
             add(
                 &mut findings,
                 &format!("SQLite: {name}"),

@@ -9,7 +9,6 @@ use crate::harness::Process;
 use crate::process::resident_bytes;
 use crate::sql;
 use anyhow::{Context as _, ensure};
-use rusqlite::Connection;
 use serde_json::json;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,7 +29,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
         let database = cluster.database().await?;
         idle(context, &mut findings, MEMORY_IDLE_POSTGRES, &database.url, &folder).await?;
         let lane = sqlx::query_scalar(sql::lane_postgres).fetch_one(&mut database.client().await?).await?;
-        fill_postgres(&database, TriggerId(lane), rows).await?;
+        fill_postgres(context, &database, TriggerId(lane), rows).await?;
         database.vacuum_and_checkpoint().await?;
         draining(context, &mut findings, MEMORY_DRAINING_POSTGRES, &database.url, &folder, time).await?;
         let left = database.outbox_count().await?;
@@ -48,9 +47,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
         let path = folder.join("tidegate.db");
         let url = format!("sqlite:{}", path.display());
         idle(context, &mut findings, MEMORY_IDLE_SQLITE, &url, &folder).await?;
-        let lane = |client: &mut Connection| Ok(client.query_row(sql::lane_sqlite, (), |row| row.get(0))?);
-        let lane = crate::limits::on_sqlite(&path, lane).await?;
-        fill_sqlite(&path, TriggerId(lane), rows).await?;
+        fill_sqlite(context, &path, "go", rows).await?;
         draining(context, &mut findings, MEMORY_DRAINING_SQLITE, &url, &folder, time).await?;
         std::fs::remove_dir_all(folder)?;
     }

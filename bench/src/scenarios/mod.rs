@@ -1,6 +1,8 @@
 //! The scenarios, one in each file.
 
 mod backlog;
+mod daemons;
+mod dead_tuples;
 mod drain;
 mod fairness;
 mod held_transaction;
@@ -11,7 +13,6 @@ pub(crate) mod names;
 mod peers;
 mod scripts;
 mod sync_http;
-mod two_daemons;
 mod wal;
 
 pub use drain::sqlite_outbox_count;
@@ -36,21 +37,21 @@ pub struct Scenario {
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "drain-postgres",
-        about: "one daemon drains a backlog on Postgres with no-op native handlers, compared with the raw exchange loop",
+        about: "one daemon drains a backlog on Postgres with no-op native handlers, compared with the raw exchange loops and with a tenth of the rows",
         is_usual: true,
         run: |context| Box::pin(drain::postgres(context)),
     },
     Scenario {
         name: "drain-sqlite",
-        about: "one daemon drains a backlog on SQLite with no-op native handlers, compared with the raw loop",
+        about: "one daemon drains a backlog on SQLite with no-op native handlers, compared with the raw loop and with a tenth of the rows",
         is_usual: true,
         run: |context| Box::pin(drain::sqlite(context)),
     },
     Scenario {
-        name: "two-daemons",
-        about: "two daemons drain a backlog on one Postgres, compared with one daemon",
+        name: "daemons",
+        about: "two and four daemons drain one lane on one Postgres, compared with one daemon",
         is_usual: true,
-        run: |context| Box::pin(two_daemons::postgres(context)),
+        run: |context| Box::pin(daemons::postgres(context)),
     },
     Scenario {
         name: "latency",
@@ -60,7 +61,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "held-transaction",
-        about: "2,000 events per second while another client holds a transaction open, compared with no such transaction",
+        about: "2,000 events per second while another client holds a transaction open for five minutes, compared with no such transaction",
         is_usual: true,
         run: |context| Box::pin(held_transaction::postgres(context)),
     },
@@ -101,6 +102,12 @@ pub const ALL: &[Scenario] = &[
         run: |context| Box::pin(wal::postgres(context)),
     },
     Scenario {
+        name: "dead-tuples",
+        about: "the dead row versions in the tables of the queue, at 800 events per second for five minutes",
+        is_usual: true,
+        run: |context| Box::pin(dead_tuples::postgres(context)),
+    },
+    Scenario {
         name: "memory",
         about: "the memory of the real daemon, idle and while it drains a million rows",
         is_usual: true,
@@ -108,7 +115,7 @@ pub const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "peers",
-        about: "other queues drain the same number of no-op jobs on the same server; installs them first, and runs only if named",
+        about: "other queues drain 200,000 no-op jobs on the same server; installs them first, and runs only if named",
         is_usual: false,
         run: |context| Box::pin(peers::run(context)),
     },

@@ -6,7 +6,10 @@ macro_rules! names {
 
 names!(
     PART_OF_RAW = "part of the raw loop",
+    PART_OF_LEASES = "part of the raw loop with lease columns",
+    FEW_AGAINST_MANY = "a tenth of the rows, against all",
     TWO_AGAINST_ONE = "two against one",
+    FOUR_AGAINST_ONE = "four against one",
     SAME_P50 = "Postgres, the same daemon, p50",
     SAME_P99 = "Postgres, the same daemon, p99",
     ANOTHER_P50 = "Postgres, another daemon, p50",
@@ -15,6 +18,7 @@ names!(
     SQLITE_P99 = "SQLite, p99",
     HELD_LOSS = "throughput lost",
     HELD_P99 = "p99 held, against without",
+    HELD_LAST = "p99 held, the last fifth against the first",
     BACKLOG_POSTGRES = "Postgres: many against few",
     BACKLOG_SQLITE = "SQLite: many against few",
     FAIRNESS_POSTGRES = "Postgres: p99 beside, more than alone",
@@ -31,6 +35,7 @@ names!(
     AGAINST_PEERS = "Tidegate against the best peer",
     WAL_BACKLOG = "backlog: WAL per delivery",
     WAL_LIVE = "stream: WAL per delivery",
+    DEAD_TUPLES = "dead tuples, median",
     MEMORY_IDLE_POSTGRES = "Postgres: idle",
     MEMORY_IDLE_SQLITE = "SQLite: idle",
     MEMORY_DRAINING_POSTGRES = "Postgres: draining",

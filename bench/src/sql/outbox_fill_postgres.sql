@@ -1,13 +1,14 @@
--- Inserts $2 rows into lane $1, as emit writes them. All rows are due; their due times increase.
-insert into tidegate.outbox (
-    trigger_id, due_at, max_attempts, base_ms, max_ms, jitter, timeout_ms, depth, enqueued_at, time, event_id, root_id,
-    backoff, source, type, subject, actor, data)
-select
-    t.id, b.start + n * interval '1 microsecond', t.max_attempts, t.base_ms, t.max_ms, t.jitter, t.timeout_ms, 0, b.start,
-    b.start, e.id, e.id, t.backoff, 'app', 'go', 'order/1', 'admin',
-    '{"order":1,"customer":"ada","total":12.50}'
+-- Fans out $2 events to the trigger $1 through the function of the product, 1,000 in each call. All
+-- rows are due for an hour. Their due times increase from call to call.
+select count(*)
 from tidegate.triggers t
-cross join (select clock_timestamp() - interval '1 hour' as start) b
-cross join generate_series(1, $2::bigint) n
-cross join lateral (select gen_random_uuid() as id where n > 0) e
+cross join generate_series(0, ($2::bigint - 1) / 1000) call (n)
+cross join lateral tidegate.fan_out(
+    p_now => statement_timestamp() - interval '1 hour' + call.n * interval '1 microsecond',
+    p_source => t.source, p_only_trigger => t.id,
+    p_events => array(
+        select row(
+            t.app, gen_random_uuid(), t.name, 'order/1', '{"order":1,"customer":"ada","total":12.50}',
+            row('admin', null, null, 0, null)::tidegate.cause)::tidegate.new_event
+        from generate_series(1, least(1000, $2::bigint - call.n * 1000)))) f
 where t.id = $1

@@ -1,7 +1,10 @@
 //! A drain of a few rows on SQLite with the same parts as the scenarios.
 
 use std::sync::Arc;
-use tidegate_bench::{App, Folder, Node, Noop, RawClaim, Tally, sqlite_exchange, sqlite_outbox_count};
+use tidegate_bench::{
+    App, Cluster, Folder, Node, Noop, PostgresLoop, RawClaim, Tally, postgres_exchange, sqlite_exchange,
+    sqlite_outbox_count,
+};
 use tidegate_core::Config;
 use tidegate_io_sqlite::SqliteStore;
 
@@ -50,5 +53,14 @@ async fn the_raw_loop_drains_all_its_rows() {
     let folder = folder.make().unwrap();
     for (name, claim) in [("one-row.db", RawClaim::OneRow), ("leases.db", RawClaim::Leases)] {
         assert!(sqlite_exchange(&folder.join(name), claim, ROWS, 1_000).await.unwrap() > 0.0);
+    }
+}
+
+#[tokio::test]
+async fn both_raw_loops_on_postgres_drain_all_their_rows() {
+    let cluster = Cluster::start().await.unwrap();
+    for exchange_loop in [PostgresLoop::Claims, PostgresLoop::Leases] {
+        let database = cluster.database().await.unwrap();
+        assert!(postgres_exchange(&database, exchange_loop, ROWS, 300).await.unwrap() > 0.0, "{exchange_loop:?}");
     }
 }

@@ -1,7 +1,7 @@
--- The fastest known loop in plain SQL. The table has the columns that a handler needs and one
--- index. No index contains the lease columns and pages are filled by half, so that a claim is a HOT
--- update. One function settles and claims in one commit. The loop is a limit and not a queue: it
--- has no concurrency limits, retries, dead letters or permissions.
+-- The fastest known loop that marks claimed rows. The table has the columns that a handler needs
+-- and one index. No index contains the lease columns and pages are filled by half, so that a claim
+-- is a HOT update. One function settles and claims in one commit. The loop is a limit and not a
+-- queue: it has no concurrency limits, retries, dead letters or permissions.
 create schema raw;
 
 create table raw.outbox (

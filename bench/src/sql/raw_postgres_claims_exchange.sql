@@ -1,0 +1,1 @@
+select * from raw.exchange($1, $2, $3)

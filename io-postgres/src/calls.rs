@@ -1,13 +1,14 @@
-//! Begins sync calls. Their rows are written already leased to this daemon.
+//! Begins sync calls. Their rows are written already claimed by this daemon.
 
+use crate::dispatch::claim_of;
 use crate::time::micros;
 use crate::{rows, sql};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::HashMap;
 use tidegate_core::{
-    BeginCallsReply, CallRow, Claim, DeliveryId, EventId, InboxId, Lease, Micros, Parent, Refusal, Reply, Standing,
-    SyncCall, SyncReply, SyncTarget, Timestamp, TriggerId,
+    BeginCallsReply, CallRow, DeliveryId, EventId, InboxId, Micros, Parent, Refusal, Reply, Standing, SyncCall,
+    SyncReply, SyncTarget, Timestamp, TriggerId,
 };
 
 pub(crate) async fn begin_calls(
@@ -21,16 +22,15 @@ pub(crate) async fn begin_calls(
     let (mut begun, mut refused, mut repeated) = (vec![], vec![], vec![]);
     for row in &found {
         now = rows::time(row, "now")?;
-        let Some((inbox, call)) = rows::inbox(row)?.and_then(|inbox| Some((inbox, calls.get(&inbox)?))) else {
-            continue;
-        };
+        let inbox = rows::inbox_of(row.try_get("reply_to")?)?;
+        let Some(call) = calls.get(&inbox) else { continue };
         let refusal = match row.try_get("kind")? {
             "begun" => {
                 begun.push(call.delivery(begun_call(row, now)?));
                 continue;
             }
             "repeated" => {
-                let execution = Some(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(1) });
+                let execution = Some(claim_of(row)?);
                 repeated.push((inbox, SyncReply { execution, result: Ok(Some(rows::reply(row)?)) }));
                 continue;
             }
@@ -56,7 +56,6 @@ async fn fetch(
     let keys = || calls.iter().map(|call| call.idempotency_key.as_ref());
     let targets: Vec<_> = calls.iter().map(|call| target(&call.target)).collect();
     sqlx::query(sql::begin_calls)
-        .bind(micros(lease_for))
         .bind(calls.iter().map(|call| call.inbox.to_string()).collect::<Vec<_>>())
         .bind(targets.iter().map(|target| target.trigger).collect::<Vec<_>>())
         .bind(targets.iter().map(|target| target.app).collect::<Vec<_>>())
@@ -72,6 +71,7 @@ async fn fetch(
         .bind(calls.iter().map(|call| call.cause.traceparent.as_deref()).collect::<Vec<_>>())
         .bind(keys().map(|key| key.map(|key| key.key.as_str())).collect::<Vec<_>>())
         .bind(keys().map(|key| key.map(|key| key.digest.as_str())).collect::<Vec<_>>())
+        .bind(micros(lease_for))
         .fetch_all(connection)
         .await
 }
@@ -100,7 +100,7 @@ fn target(target: &SyncTarget) -> Target<'_> {
 fn begun_call(row: &PgRow, now: Timestamp) -> Result<CallRow, sqlx::Error> {
     Ok(CallRow {
         id: DeliveryId(row.try_get("id")?),
-        lease: Lease(1),
+        lease: claim_of(row)?.lease,
         event_id: EventId(row.try_get("event_id")?),
         now,
         timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),

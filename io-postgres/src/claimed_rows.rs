@@ -1,81 +1,114 @@
-//! Decodes the rows that a claim returns: for each lane the current state of its trigger, then the
-//! deliveries of the lane.
+//! Decodes the rows that a claim returns: the claimed rows, and what many of them share: the
+//! trigger of each claim, and the retry policies.
 
 use crate::rows;
+use serde::Deserialize;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::collections::BTreeMap;
 use tidegate_core::{
-    AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, Standing, TriggerId, TriggerName,
+    AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, RetryPolicy, RetryPolicySpec,
+    Standing, Timestamp, TriggerId, TriggerName,
 };
 
-/// The deliveries of one claim. The database sends the columns that all rows of a lane share only
-/// once, in a separate row.
+/// The rows of one or more claims. The database sends the fields that many rows share only once, in
+/// rows of their own, which may come after the rows that use them.
 #[derive(Default)]
-pub(crate) struct ClaimedRows {
-    lanes: BTreeMap<TriggerId, Lane>,
-    pub(crate) deliveries: Vec<Delivery>,
+pub(crate) struct ClaimedRows<'r> {
+    lanes: BTreeMap<i64, Lane>,
+    policies: BTreeMap<i32, RetryPolicy>,
+    claimed: Vec<&'r PgRow>,
 }
 
-impl ClaimedRows {
-    /// Adds a row of kind `lane` or `claimed`.
-    pub(crate) fn push(&mut self, kind: &str, row: &PgRow) -> Result<(), sqlx::Error> {
-        let trigger = TriggerId(row.try_get("trigger_id")?);
-        if kind == "lane" {
-            self.lanes.insert(trigger, Lane::from_row(row)?);
-        } else {
-            let lane = self.lanes.get(&trigger).ok_or(sqlx::Error::RowNotFound)?;
-            self.deliveries.push(lane.delivery(row, trigger)?);
+impl<'r> ClaimedRows<'r> {
+    /// Adds a row of the kind `lane`, `policy` or `claimed`.
+    pub(crate) fn push(&mut self, kind: &str, row: &'r PgRow) -> Result<(), sqlx::Error> {
+        match kind {
+            "lane" => _ = self.lanes.insert(row.try_get("claim")?, Lane::from_row(row)?),
+            "policy" => _ = self.policies.insert(row.try_get("policy_id")?, policy(row)?),
+            _ => self.claimed.push(row),
         }
         Ok(())
     }
+
+    /// The deliveries, and the first error of each row that cannot be decoded.
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = Result<Delivery, sqlx::Error>> {
+        self.claimed.iter().map(|row| self.delivery(row))
+    }
+
+    fn delivery(&self, row: &PgRow) -> Result<Delivery, sqlx::Error> {
+        let lease: i64 = row.try_get("claim")?;
+        let lane = self.lanes.get(&lease).ok_or(sqlx::Error::RowNotFound)?;
+        let policy = self.policies.get(&row.try_get("policy_id")?).ok_or(sqlx::Error::RowNotFound)?;
+        let more: More = rows::maybe_parsed(row, "more")?.unwrap_or_default();
+        let enqueued_at = rows::time(row, "enqueued_at")?;
+        Ok(Delivery {
+            id: DeliveryId(row.try_get("id")?),
+            trigger_id: lane.trigger,
+            trigger_name: lane.about.name.clone(),
+            trigger_version: lane.about.version,
+            event: rows::event(row, lane.about.app.clone(), more.time.unwrap_or(enqueued_at))?,
+            handler: lane.handler.clone(),
+            script_version: lane.about.script_version,
+            runs_as: lane.about.registered_by.clone(),
+            standing: lane.standing,
+            policy: *policy,
+            timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),
+            attempt: rows::count(row, "attempt")?,
+            lease: Lease(lease),
+            due_at: rows::time(row, "due_at")?,
+            enqueued_at,
+            redrive_generation: more.redrive_generation,
+            reply_to: more.reply_to.as_deref().map(rows::inbox_of).transpose()?,
+            handles_letter: more.handles_letter,
+        })
+    }
 }
 
-/// The trigger of a lane.
+/// The rare fields of a claimed row.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct More {
+    redrive_generation: u32,
+    handles_letter: Option<DeadLetterId>,
+    reply_to: Option<String>,
+    time: Option<Timestamp>,
+}
+
+/// The lane of a claim: its trigger.
 struct Lane {
-    app: AppName,
-    trigger_name: TriggerName,
-    trigger_version: i64,
+    trigger: TriggerId,
+    about: LaneJson,
     handler: Option<Handler>,
-    script_version: Option<i64>,
-    runs_as: PrincipalId,
     standing: Standing,
+}
+
+#[derive(Deserialize)]
+struct LaneJson {
+    app: AppName,
+    name: TriggerName,
+    version: i64,
+    registered_by: PrincipalId,
+    standing: String,
+    handler_kind: Option<String>,
+    handler_name: Option<String>,
+    script_version: Option<i64>,
 }
 
 impl Lane {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let about: LaneJson = rows::parsed(row, "more")?;
+        let handler = about.handler_kind.as_deref().zip(about.handler_name.as_deref());
         Ok(Self {
-            app: rows::name(row, "app")?,
-            trigger_name: rows::name(row, "trigger_name")?,
-            trigger_version: row.try_get("trigger_version")?,
-            handler: rows::handler(row)?,
-            script_version: row.try_get("script_version")?,
-            runs_as: rows::name(row, "registered_by")?,
-            standing: Standing::from_name(row.try_get("standing")?),
+            trigger: TriggerId(row.try_get("id")?),
+            handler: handler.and_then(|(kind, name)| Handler::from_parts(kind, name)),
+            standing: Standing::from_name(&about.standing),
+            about,
         })
     }
+}
 
-    /// Decodes a claimed row of this lane.
-    fn delivery(&self, row: &PgRow, trigger_id: TriggerId) -> Result<Delivery, sqlx::Error> {
-        Ok(Delivery {
-            id: DeliveryId(row.try_get("id")?),
-            trigger_id,
-            trigger_name: self.trigger_name.clone(),
-            trigger_version: self.trigger_version,
-            event: rows::event(row, self.app.clone())?,
-            handler: self.handler.clone(),
-            script_version: self.script_version,
-            runs_as: self.runs_as.clone(),
-            standing: self.standing,
-            policy: rows::policy(row)?,
-            timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),
-            attempt: rows::count(row, "attempt")?,
-            lease: Lease(row.try_get("lease")?),
-            due_at: rows::time(row, "due_at")?,
-            enqueued_at: rows::time(row, "enqueued_at")?,
-            redrive_generation: rows::count(row, "redrive_generation")?,
-            reply_to: rows::inbox(row)?,
-            handles_letter: row.try_get::<Option<i64>, _>("handles_letter_id")?.map(DeadLetterId),
-        })
-    }
+fn policy(row: &PgRow) -> Result<RetryPolicy, sqlx::Error> {
+    let spec: RetryPolicySpec = rows::parsed(row, "more")?;
+    RetryPolicy::try_from(spec).map_err(|error| rows::bad("more", error))
 }

@@ -44,8 +44,6 @@ async fn exchange(
 ) -> Result<Reply, sqlx::Error> {
     let settlements = Settlements::of(settle);
     let rows = sqlx::query(sql::exchange)
-        .bind(Attempt::LOST_MESSAGE)
-        .bind(micros(lease_for))
         .bind(&settlements.done_ids)
         .bind(&settlements.done_leases)
         .bind(&settlements.executed_ids)
@@ -55,26 +53,29 @@ async fn exchange(
         .bind(claim.iter().map(|quota| quota.trigger.0).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| i32::try_from(quota.quota).unwrap_or(i32::MAX)).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| PgTime(quota.look_back)).collect::<Vec<_>>())
+        .bind(micros(lease_for))
+        .bind(Attempt::LOST_MESSAGE)
         .fetch_all(connection)
         .await?;
-    let mut now = Timestamp::EPOCH;
+    let mut now = None;
     let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], ClaimedRows::default(), vec![]);
     for row in &rows {
         match row.try_get("kind")? {
-            "now" => now = rows::time(row, "now")?,
+            "now" => now = now.or(Some(rows::time(row, "due_at")?)),
             "fenced" => fenced.push(claim_of(row)?),
             "conflicted" => conflicted.push(claim_of(row)?),
-            "woken" => woken.push(TriggerId(row.try_get("trigger_id")?)),
+            "woken" => woken.push(TriggerId(row.try_get("id")?)),
             kind => claimed.push(kind, row)?,
         }
     }
-    // The rows are already in this order, unless a row changed while it was claimed.
+    // The rows are already in this order, unless some were taken over from an expired claim.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
     let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
-    let mut claimed = claimed.deliveries;
+    let mut claimed = claimed.deliveries().collect::<Result<Vec<_>, _>>()?;
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_key(order);
     }
+    let now = now.ok_or(sqlx::Error::RowNotFound)?;
     Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: woken }))
 }
 
@@ -133,6 +134,6 @@ fn split_time(rows: &[PgRow]) -> Result<(Timestamp, &[PgRow]), sqlx::Error> {
     Ok((rows::time(first, "now")?, rest))
 }
 
-fn claim_of(row: &PgRow) -> Result<Claim, sqlx::Error> {
-    Ok(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(row.try_get("lease")?) })
+pub(crate) fn claim_of(row: &PgRow) -> Result<Claim, sqlx::Error> {
+    Ok(Claim { delivery: DeliveryId(row.try_get("id")?), lease: Lease(row.try_get("claim")?) })
 }

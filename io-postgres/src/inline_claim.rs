@@ -1,9 +1,9 @@
 //! Statements that write outbox rows, and the inline claim of those rows.
 //!
 //! Each such statement has two forms. The plain form writes the rows. The other form also calls
-//! `tidegate.claim_written`, in the same round trip and the same commit, and the dispatcher of this
-//! process gets the claimed rows. The dispatcher grants one inline claim at a time, and only while
-//! it has room.
+//! `tidegate.fan_out_and_claim`, in the same round trip and the same commit, and the dispatcher of
+//! this process gets the claimed rows. The dispatcher grants one inline claim at a time, and only
+//! while it has room.
 
 use crate::claimed_rows::ClaimedRows;
 use crate::error;
@@ -14,7 +14,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Postgres, Row};
 use std::sync::{Arc, OnceLock};
-use tidegate_core::{Attempt, Delivery, TriggerId};
+use tidegate_core::{Delivery, TriggerId};
 use tidegate_ports::{EmittedEvent, InlineClaimGuard, PortError, WakeHandle};
 
 type PgQuery<'q> = Query<'q, Postgres, PgArguments>;
@@ -107,33 +107,28 @@ impl OutboxWriter {
     }
 }
 
-/// Adds the parameters of `tidegate.claim_written`.
+/// Adds the fields of `tidegate.inline_room`.
 fn bind_claim<'q>(query: PgQuery<'q>, guard: &InlineClaimGuard) -> PgQuery<'q> {
     let room = guard.room();
     query
         .bind(i32::try_from(room.rows).unwrap_or(i32::MAX))
         .bind(room.closed_lanes.iter().map(|lane| lane.0).collect::<Vec<_>>())
         .bind(micros(guard.lease_for()))
-        .bind(Attempt::LOST_MESSAGE)
 }
 
 /// Removes the rows of the claim from the end of an answer, and decodes them. An undecodable row
-/// does not fail the write: the row stays leased, and the next claim takes it after the lease has
+/// does not fail the write: the row stays claimed, and another claim takes it after the lease has
 /// expired.
 fn split_off_claimed(answer: &mut Vec<PgRow>) -> Vec<Delivery> {
-    let mut claimed = ClaimedRows::default();
     let is_written = |row: &PgRow| row.try_get::<Option<&str>, _>("kind").is_ok_and(|kind| kind.is_none());
-    for row in answer.split_off(answer.partition_point(is_written)) {
-        let decoded = match row.try_get("kind") {
-            Ok("now") => Ok(()),
-            Ok(kind) => claimed.push(kind, &row),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = decoded {
-            tracing::error!(
-                "a row of an inline claim cannot be read; it is claimed again after its lease has expired: {error}"
-            );
-        }
-    }
-    claimed.deliveries
+    let of_claim = answer.split_off(answer.partition_point(is_written));
+    let mut claimed = ClaimedRows::default();
+    let pushed = of_claim.iter().map(|row| claimed.push(row.try_get("kind")?, row)).collect::<Vec<_>>();
+    let decoded = pushed.into_iter().filter_map(|pushed| pushed.err().map(Err)).chain(claimed.deliveries());
+    let report = |error: &sqlx::Error| {
+        tracing::error!(
+            "a row of an inline claim cannot be read; it is claimed again after its lease has expired: {error}"
+        );
+    };
+    decoded.filter_map(|row| row.inspect_err(report).ok()).collect()
 }

@@ -1,17 +1,18 @@
 //! Decodes columns into the core's types.
 
 use crate::time::PgTime;
+use serde::Deserialize;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::str::FromStr;
 use tidegate_core::{
-    AppName, Attempt, Backoff, Event, EventId, EventType, Handler, HandlerReply, InboxId, Json, PrincipalId,
-    RetryPolicy, RetryPolicySpec, Source, Subject, Timestamp,
+    AppName, Attempt, Event, EventId, EventType, Handler, HandlerReply, InboxId, Json, PrincipalId, Source, Subject,
+    Timestamp,
 };
 use uuid::Uuid;
 
 /// The error for a column whose value Tidegate cannot have written.
-fn bad(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+pub(crate) fn bad(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
     sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
 }
 
@@ -43,46 +44,68 @@ pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &s
     text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
 }
 
+/// Parses a column of the type `json`.
+pub(crate) fn parsed<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {
+    let text: &str = row.try_get_unchecked(column)?;
+    serde_json::from_str(text).map_err(|error| bad(column, error))
+}
+
+/// Parses a column of the type `json` that may be null.
+pub(crate) fn maybe_parsed<T: serde::de::DeserializeOwned>(
+    row: &PgRow,
+    column: &str,
+) -> Result<Option<T>, sqlx::Error> {
+    let text: Option<&str> = row.try_get_unchecked(column)?;
+    text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
+}
+
 /// Parses the stored reply of a call.
 pub(crate) fn reply(row: &PgRow) -> Result<HandlerReply, sqlx::Error> {
     let text: String = row.try_get_unchecked("reply")?;
     serde_json::from_str(&text).map_err(|error| bad("reply", error))
 }
 
-/// Decodes the columns of an event. `data` is selected as text or as `json`; in both forms it is
-/// the emitted text.
-pub(crate) fn event(row: &PgRow, app: AppName) -> Result<Event, sqlx::Error> {
-    let id = |column| row.try_get::<Uuid, _>(column).map(EventId);
-    let source: &str = row.try_get("source")?;
-    Ok(Event {
-        id: id("event_id")?,
-        app,
-        source: Source::from_name(source).ok_or_else(|| bad("source", "an unknown source"))?,
-        event_type: name::<EventType>(row, "type")?,
-        subject: name::<Subject>(row, "subject")?,
-        time: time(row, "time")?,
-        data: Json::from_store(row.try_get_unchecked("data")?),
-        actor: name::<PrincipalId>(row, "actor")?,
-        root_id: id("root_id")?,
-        parent_id: row.try_get::<Option<Uuid>, _>("parent_id")?.map(EventId),
-        depth: count(row, "depth")?,
-        traceparent: row.try_get("traceparent")?,
-    })
+/// The head of an event, as `tidegate.event_head` writes it: a JSON array.
+#[derive(Deserialize)]
+struct EventHead {
+    source: Source,
+    event_type: EventType,
+    subject: Subject,
+    actor: PrincipalId,
+    #[serde(default)]
+    chain: Chain,
 }
 
-/// Decodes the columns of a retry policy.
-pub(crate) fn policy(row: &PgRow) -> Result<RetryPolicy, sqlx::Error> {
-    let backoff: &str = row.try_get("backoff")?;
-    let spec = RetryPolicySpec {
-        max_attempts: count(row, "max_attempts")?,
-        backoff: Backoff::from_name(backoff).ok_or_else(|| bad("backoff", "an unknown shape"))?,
-        base_ms: count(row, "base_ms")?.into(),
-        max_ms: count(row, "max_ms")?.into(),
-        // Single precision is enough: the core rounds to a millionth.
-        jitter: row.try_get::<f32, _>("jitter")?.into(),
-        max_age_ms: row.try_get::<Option<i64>, _>("max_age_ms")?.and_then(|ms| u64::try_from(ms).ok()),
-    };
-    RetryPolicy::try_from(spec).map_err(|error| bad("max_attempts", error))
+/// The place of an event in a chain, and its trace context. An event from outside has none.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Chain {
+    root: Option<EventId>,
+    parent: Option<EventId>,
+    depth: u32,
+    traceparent: Option<String>,
+}
+
+/// Decodes the columns of an event. `data` is selected as text or as `json`; in both forms it is
+/// the emitted text.
+pub(crate) fn event(row: &PgRow, app: AppName, time: Timestamp) -> Result<Event, sqlx::Error> {
+    let id = row.try_get::<Uuid, _>("event_id").map(EventId)?;
+    let head: EventHead = json(row, "event")?;
+    let Chain { root, parent, depth, traceparent } = head.chain;
+    Ok(Event {
+        id,
+        app,
+        source: head.source,
+        event_type: head.event_type,
+        subject: head.subject,
+        time,
+        data: Json::from_store(row.try_get_unchecked("data")?),
+        actor: head.actor,
+        root_id: root.unwrap_or(id),
+        parent_id: parent,
+        depth,
+        traceparent,
+    })
 }
 
 /// Decodes the kind and name of a handler. A deleted trigger has no handler.
@@ -99,7 +122,6 @@ pub(crate) fn failed(row: &PgRow) -> Result<Vec<Attempt>, sqlx::Error> {
 }
 
 /// Parses the inbox of a sync caller: `incarnation:seq`.
-pub(crate) fn inbox(row: &PgRow) -> Result<Option<InboxId>, sqlx::Error> {
-    let Some(text) = row.try_get::<Option<&str>, _>("reply_to")? else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: &str| bad("reply_to", error))
+pub(crate) fn inbox_of(text: &str) -> Result<InboxId, sqlx::Error> {
+    text.parse().map_err(|error: &str| bad("reply_to", error))
 }

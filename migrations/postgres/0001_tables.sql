@@ -1,9 +1,8 @@
 -- The tables.
 --
 -- All objects are in the schema "tidegate". Statements write the schema's name out, so they do not
--- depend on a search_path. All times are timestamptz by the clock of this server. 'epoch' in a
--- lease column means "not leased". Names compare and sort by bytes (collate "C"), as in the other
--- stores.
+-- depend on a search_path. All times are timestamptz by the clock of this server. Names compare and
+-- sort by bytes (collate "C"), as in the other stores.
 
 do $$
 begin
@@ -34,6 +33,60 @@ create table tidegate.scripts (
     primary key (app, name)
 );
 
+-- Retry policies. Outbox rows and dead letters refer to a policy by its id, which is shorter
+-- than the policy itself. A policy never changes, so a row keeps the policy of its emit. There are
+-- as many policies as there are different ones among all triggers.
+create table tidegate.policies (
+    id           integer generated always as identity primary key,
+    max_attempts integer not null,
+    backoff      text not null,
+    base_ms      integer not null,
+    max_ms       integer not null,
+    jitter       real not null,
+    max_age_ms   bigint
+);
+
+create unique index policies_alike
+    on tidegate.policies (max_attempts, backoff, base_ms, max_ms, jitter, coalesce(max_age_ms, -1));
+
+-- The id of a retry policy. The policy is stored if it is new.
+--
+-- Parameters: the fields of the policy.
+-- Returns: the id.
+-- Locks: a transaction that stores the same policy at the same time is waited for.
+-- Changes: policies.
+create function tidegate.policy_id(
+    p_max_attempts integer, p_backoff text, p_base_ms integer, p_max_ms integer, p_jitter real, p_max_age_ms bigint
+) returns integer
+language plpgsql as $$
+declare
+    v_id integer;
+begin
+    insert into tidegate.policies (max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms)
+    values (p_max_attempts, p_backoff, p_base_ms, p_max_ms, p_jitter, p_max_age_ms)
+    on conflict do nothing;
+    select p.id into strict v_id from tidegate.policies p
+    where p.max_attempts = p_max_attempts and p.backoff = p_backoff and p.base_ms = p_base_ms and p.max_ms = p_max_ms
+      and p.jitter = p_jitter and coalesce(p.max_age_ms, -1) = coalesce(p_max_age_ms, -1);
+    return v_id;
+end
+$$;
+
+-- The policy with one attempt, and otherwise the fields of another policy.
+--
+-- Parameters: the other policy.
+-- Returns: the id.
+-- Locks: those of `policy_id`.
+-- Changes: policies.
+create function tidegate.once(p_policy integer) returns integer
+language sql as $$
+    select tidegate.policy_id(1, p.backoff, p.base_ms, p.max_ms, p.jitter, p.max_age_ms)
+    from tidegate.policies p where p.id = p_policy
+$$;
+
+-- Policy 1: a sync call is never retried.
+select tidegate.policy_id(1, 'constant', 1, 1, 0, null);
+
 -- A deleted trigger keeps its row, because outbox rows and dead letters refer to it. Its name is
 -- free for a new trigger.
 create table tidegate.triggers (
@@ -52,11 +105,7 @@ create table tidegate.triggers (
     handler_kind    text not null check (handler_kind in ('script', 'native', 'webhook')),
     handler_name    text not null,
     max_attempts    integer not null,
-    backoff         text not null,
-    base_ms         integer not null,
-    max_ms          integer not null,
-    jitter          real not null,
-    max_age_ms      bigint,
+    policy_id       integer not null references tidegate.policies (id),
     timeout_ms      integer not null,
     max_concurrency integer check (max_concurrency >= 1),
     enabled         boolean not null,
@@ -93,10 +142,9 @@ create table tidegate.kv (
 
 -- Deliveries: one event for one trigger. This is the hot table.
 --
--- Claims and renewals are HOT updates: they write no index, and Postgres prunes the old row
--- versions without a vacuum. For that, the lease columns are in no index and the pages are filled
--- to 50 % only. The lease columns are adjacent and never null, so such an update changes one short
--- range of the row, and only that range goes to the WAL.
+-- A claim does not write the row. It lists the row in `claims`. The row changes only when it goes
+-- back: for a retry, after a deferral, or when its claim is lost. So a delivery costs one insert
+-- and one delete, and most rows have one version.
 --
 -- The order of the columns: first the columns that are never null and have a fixed width, without
 -- padding, so that a claim finds all columns that it reads at fixed offsets; then the columns that
@@ -110,40 +158,33 @@ create table tidegate.outbox (
     id                 bigint generated always as identity primary key,
     trigger_id         bigint not null,
     due_at             timestamptz not null,
-    -- The number of the last claim, the end of its lease, and the time of the claim.
-    lease              bigint not null default 0,
-    lease_until        timestamptz not null default 'epoch',
-    leased_at          timestamptz not null default 'epoch',
-    -- The attempts that have begun. A claim after the last allowed attempt counts one more, and
-    -- executes nothing.
-    attempt            integer not null default 0,
-    -- The retry policy and timeout of the trigger at the time of the emit.
-    max_attempts       integer not null,
-    base_ms            integer not null,
-    max_ms             integer not null,
-    jitter             real not null,
-    timeout_ms         integer not null,
-    depth              integer not null,
-    redrive_generation integer not null default 0,
     enqueued_at        timestamptz not null,
     time               timestamptz not null,
     event_id           uuid not null,
-    root_id            uuid not null,
-    parent_id          uuid,
-    max_age_ms         bigint,
+    -- How many times the row went back. A claim lists the turn of each of its rows, so a claim no
+    -- longer holds a row that has gone back since.
+    turn               integer not null default 0,
+    -- The attempts that have failed or were lost. A claim after the last allowed attempt executes
+    -- nothing; if it is lost, it counts again.
+    attempt            integer not null default 0,
+    -- The retry policy and timeout of the trigger at the time of the emit.
+    max_attempts       integer not null,
+    policy_id          integer not null,
+    timeout_ms         integer not null,
+    redrive_generation integer not null default 0,
+    -- Whether the row is in the index of lanes. False for a row that was claimed by the transaction
+    -- that wrote it.
+    waits              boolean not null default true,
     -- The dead letter that was redriven into this row, and the dead letter that this row handles.
     previous_letter_id bigint,
     handles_letter_id  bigint,
-    backoff            text not null,
-    source             text not null check (source in ('kv', 'http', 'app', 'cron', 'table', 'dead_letter')),
-    type               text not null,
-    subject            text not null,
-    actor              text not null,
-    traceparent        text,
-    -- The inbox of the sync caller: `incarnation:seq`.
-    reply_to           text,
+    -- The event without its id, time and data. `tidegate.event_head` makes it, and the view
+    -- `deliveries` shows its fields.
+    event              text not null,
     -- json and not jsonb, because the handler must get the bytes that were emitted.
     data               json not null,
+    -- The inbox of the sync caller: `incarnation:seq`.
+    reply_to           text,
     -- The failed attempts, as an array of the core's `Attempt`.
     failed             jsonb,
     -- The script of an invocation, which runs instead of the lane's handler.
@@ -154,41 +195,109 @@ create table tidegate.outbox (
     -- The idempotency key of the call. The reply is stored under it, for a repeated call.
     call_key           text,
     constraint attempts_are_counted check (attempt between 0 and max_attempts + 1),
-    constraint leased_by_a_claim check (lease > 0 or lease_until = 'epoch'),
-    constraint depth_tells_a_parent check (depth >= 0 and (depth > 0) = (parent_id is not null)),
     constraint only_sync_is_executed check (executed is null or reply_to is not null),
-    constraint sync_or_handler check (reply_to is null or handles_letter_id is null),
     -- The handler of a dead letter runs once, and its failure creates no dead letter.
-    constraint handler_runs_once check (handles_letter_id is null or max_attempts = 1)
+    constraint handler_runs_once check (handles_letter_id is null or (max_attempts = 1 and reply_to is null))
 ) with (
-    fillfactor = 50,
-    -- Most row versions of a queue are dead, so vacuum starts early and does not pause. The
-    -- threshold keeps Postgres from vacuuming a nearly empty table all the time.
+    -- Most rows of a queue are dead, so vacuum starts early and does not pause. The threshold keeps
+    -- Postgres from vacuuming a nearly empty table all the time.
     autovacuum_vacuum_scale_factor = 0.02,
-    autovacuum_vacuum_threshold = 2000,
+    autovacuum_vacuum_threshold = 500,
     autovacuum_vacuum_insert_scale_factor = 0.2,
     autovacuum_vacuum_cost_delay = 0
 );
 
 -- The index of lanes, for claims and discovery only. The entries of a lane are adjacent. A claim
 -- walks them from its floor in the order of due time; the id orders rows with the same due time, so
--- no sort is needed. A discovery jumps from lane to lane and reads the first row of each. Each
--- further index would cost one more write per row.
+-- no sort is needed. A discovery jumps from lane to lane. Each further index would cost one more
+-- write per row.
 --
 -- The id is an expression, so that no condition on the id can use this index. While a long
 -- transaction keeps dead rows in the table, the planner estimates that a walk over this whole index
 -- is as cheap as one lookup in the primary key.
-create index outbox_lanes on tidegate.outbox (trigger_id, due_at, (id + 0));
+create index outbox_lanes on tidegate.outbox (trigger_id, due_at, (id + 0)) where waits;
 
--- The leases of triggers with a max_concurrency, so that a claim counts them without a walk over a
--- long lane. A row is stale if its delivery has another lease now, is not leased, or is executed.
--- The next claim or call of the lane removes stale rows.
-create table tidegate.slots (
+-- Claims: the rows of one lane that one transaction has claimed.
+--
+-- A claim holds a row if it lists the row's id, and the row still has the listed turn. A settlement
+-- or renewal is valid if its claim holds its row, also after the end of the lease. After that end,
+-- another claim may take rows over.
+--
+-- The arrays are parallel, in the order of the claim. They are stored outside the row and are never
+-- changed, so that updates of the row are short.
+create table tidegate.claims (
+    -- The time of the claim in microseconds, and a number below 1024. So a claim's number is never
+    -- used again, even after a restore of an earlier state of the database.
+    claim       bigint primary key,
     trigger_id  bigint not null,
-    delivery_id bigint not null,
-    lease       bigint not null,
-    primary key (trigger_id, delivery_id)
+    lease_until timestamptz not null,
+    claimed_at  timestamptz not null,
+    -- The rows that the claim still holds. The claim is deleted with its last row.
+    rows_left   integer not null check (rows_left > 0),
+    -- The held rows that count against the max_concurrency of the trigger: those without an
+    -- executed outcome.
+    slots       integer not null check (slots between 0 and rows_left),
+    -- Whether the claim can no longer be renewed: its slots were given to another claim after the
+    -- end of its lease.
+    is_void     boolean not null default false,
+    -- The floor of the lane after this claim. '-infinity' if the claim took no row from the index.
+    floor_due   timestamptz not null default '-infinity',
+    floor_id    bigint not null default 0,
+    ids         bigint[] not null,
+    -- Null: each row has the turn 0.
+    turns       integer[],
+    -- The ctids of the rows when they were claimed. A row that has moved is found by its id.
+    places      tid[] not null
+) with (
+    fillfactor = 50,
+    toast_tuple_target = 512,
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_cost_delay = 0,
+    toast.autovacuum_vacuum_scale_factor = 0.02,
+    toast.autovacuum_vacuum_cost_delay = 0
+);
+
+alter table tidegate.claims
+    alter ids set storage external, alter turns set storage external, alter places set storage external;
+
+-- For the search for expired claims.
+create index claims_expiry on tidegate.claims (lease_until);
+
+create sequence tidegate.claim_numbers;
+
+-- Lanes: one row per trigger. A claim holds the lock of its lane until its commit, so the claims of
+-- one lane follow one another.
+--
+-- The floor of a lane is the last row of its index that was claimed: no row above it is claimed. It
+-- is the highest of the floors here and in the lane's live claims. Here it is written a few times a
+-- second only: while a long transaction runs, each version of a row stays and must be passed over.
+create table tidegate.lanes (
+    trigger_id   bigint primary key,
+    floor_due    timestamptz not null default '-infinity',
+    floor_id     bigint not null default 0,
+    -- No claim with a lower number holds an indexed row of the lane. It spares a walk over dead
+    -- rows of `claims`, which also stay while a long transaction runs.
+    oldest_claim bigint not null default 0,
+    -- The due time from which the next claim searches for free rows below the floor. Not null if
+    -- the last claim of such rows was full.
+    search_due   timestamptz,
+    -- When the columns above were last written.
+    written_at   timestamptz not null default '-infinity',
+    -- When a discovery next searches the whole lane for free rows below the floor.
+    next_walk    timestamptz not null default '-infinity'
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+
+-- One row: where discoveries begin to look at claims, so that they do not walk over dead rows.
+create table tidegate.claims_floor (
+    -- No lease that ends earlier is left.
+    lease_until  timestamptz not null,
+    -- No claim with a lower number is left, unless its transaction took long.
+    oldest_claim bigint not null,
+    -- When a discovery next looks at all claims.
+    next_walk    timestamptz not null
+) with (fillfactor = 50);
+
+insert into tidegate.claims_floor values ('-infinity', 0, '-infinity');
 
 -- Dead letters: deliveries that are not tried again unless they are redriven. Names and versions
 -- are copies, so a later change of the trigger does not change the record.
@@ -217,22 +326,11 @@ create table tidegate.dead_letters (
     -- The failed attempt of the letter's handler.
     handler_failure    jsonb,
     max_attempts       integer not null,
-    backoff            text not null,
-    base_ms            integer not null,
-    max_ms             integer not null,
-    jitter             real not null,
-    max_age_ms         bigint,
+    policy_id          integer not null,
     timeout_ms         integer not null,
     event_id           uuid not null,
-    source             text not null,
-    type               text not null,
-    subject            text not null,
     time               timestamptz not null,
-    actor              text not null,
-    root_id            uuid not null,
-    parent_id          uuid,
-    depth              integer not null,
-    traceparent        text,
+    event              text not null,
     data               json not null
 );
 
@@ -288,6 +386,7 @@ create table tidegate.call_keys (
     key         text collate "C" not null,
     digest      text not null,
     delivery_id bigint not null,
+    claim       bigint not null,
     reply       json,
     created_at  timestamptz not null,
     primary key (app, key)

@@ -1,4 +1,4 @@
--- Matching and fan-out. `tidegate.fan_out` is the only function that writes outbox rows for events.
+-- Matching and fan-out. `fan_out` and `fan_out_and_claim` alone write outbox rows for events.
 --
 -- How the statements of these files are written, and why: Postgres plans a statement of a function
 -- once per session and keeps the plan. The statistics of a queue are always wrong: a table that was
@@ -59,14 +59,76 @@ create type tidegate.new_event as (
     cause    tidegate.cause
 );
 
+-- The part of an event that Tidegate encodes once, at the emit, and hands through: a JSON array of
+-- the source, type, subject and actor. An event with a parent or a trace context has a fifth
+-- element: an object with `root`, `parent`, `depth` and `traceparent`, without nulls.
+--
+-- Parameters: the source, type and subject; the cause.
+-- Returns: the JSON text.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.event_head(p_source text, p_type text, p_subject text, p_cause tidegate.cause) returns text
+language sql stable parallel safe
+return '["' || p_source || '",' || to_json(p_type) || ',' || to_json(p_subject) || ',' || to_json((p_cause).actor)
+    || case
+        when (p_cause).depth = 0 and (p_cause).traceparent is null then ']'
+        else ',' || json_strip_nulls(json_build_object(
+            'root', (p_cause).root_id, 'parent', (p_cause).parent_id, 'depth', nullif((p_cause).depth, 0),
+            'traceparent', (p_cause).traceparent)) || ']'
+    end;
+
+-- The cause of an event that is already written.
+--
+-- Parameters: the event's head and id.
+-- Returns: the cause, always with a root.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.cause_of(p_event text, p_event_id uuid) returns tidegate.cause
+language sql immutable parallel safe
+return row(
+    p_event::json ->> 3, coalesce((p_event::json #>> '{4,root}')::uuid, p_event_id),
+    (p_event::json #>> '{4,parent}')::uuid, coalesce((p_event::json #>> '{4,depth}')::integer, 0),
+    p_event::json #>> '{4,traceparent}')::tidegate.cause;
+
+-- The triggers that match events: each is enabled, not deleted, of the event's app and source, and
+-- its patterns match.
+--
+-- Postgres inlines the function into the statement that calls it. One statement has one snapshot,
+-- so an event sees all triggers of a deployment or none of them.
+--
+-- Parameters: the source of the events; the events; the only trigger that matches, regardless of
+--   its patterns, or null.
+-- Returns: one row per event and trigger. `n` is the position of the event.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.fan_match(p_source text, p_events tidegate.new_event[], p_only_trigger bigint)
+returns table (
+    n bigint, event_id uuid, event text, data json, trigger_id bigint, max_attempts integer, policy_id integer,
+    timeout_ms integer, is_limited boolean, is_paused boolean)
+language sql stable as $$
+    select
+        e.n, e.event_id, tidegate.event_head(p_source, e.type, e.subject, e.cause), e.data, t.id, t.max_attempts,
+        t.policy_id, t.timeout_ms, t.max_concurrency is not null, t.paused
+    from unnest(p_events) with ordinality e (app, event_id, type, subject, data, cause, n)
+    join tidegate.triggers t on t.app = e.app and t.source = p_source and t.enabled and t.deleted_at is null
+        and case
+            when p_only_trigger is not null then t.id = p_only_trigger
+            when p_source = 'kv' then
+                case e.type when 'kv.set' then t.on_set when 'kv.delete' then t.on_delete else false end
+                and tidegate.pattern_matches(t.first_pattern, left(e.subject, strpos(e.subject, '/') - 1))
+                and tidegate.pattern_matches(t.second_pattern, substr(e.subject, strpos(e.subject, '/') + 1))
+            when p_source = 'app' then
+                tidegate.pattern_matches(t.first_pattern, e.type)
+                and tidegate.pattern_matches(t.second_pattern, e.subject)
+            when p_source = 'dead_letter' then tidegate.pattern_matches(t.first_pattern, e.subject)
+            else false
+        end
+$$;
+
 -- Writes one outbox row per event and matching trigger.
 --
--- A trigger matches if it is enabled, not deleted, of the event's app and source, and if its
--- patterns match.
---
--- One statement writes the rows of all events. One statement has one snapshot, so an event sees all
--- triggers of a deployment or none of them. And a statement that inserts into the outbox parses the
--- table's check constraints again, which costs more than the row.
+-- One statement writes the rows of all events, because a statement that inserts into the outbox
+-- parses the table's check constraints again, which costs more than the row.
 --
 -- The function sends no notification. A transaction that notifies holds a lock of the whole cluster
 -- while its commit is written to the disk, so Postgres cannot group commits: 32 clients make 4,700
@@ -87,29 +149,77 @@ language plpgsql as $$
 begin
     return query
     insert into tidegate.outbox (
-        trigger_id, due_at, max_attempts, depth, base_ms, max_ms, jitter, timeout_ms, enqueued_at, time, event_id,
-        root_id, parent_id, max_age_ms, handles_letter_id, backoff, source, type, subject, actor, traceparent, data)
+        trigger_id, due_at, enqueued_at, time, event_id, max_attempts, policy_id, timeout_ms, handles_letter_id, event,
+        data)
     select
-        t.id, p_now, case when p_letter is null then t.max_attempts else 1 end, (e.cause).depth, t.base_ms, t.max_ms,
-        t.jitter, t.timeout_ms, p_now, p_now, e.event_id, coalesce((e.cause).root_id, e.event_id),
-        (e.cause).parent_id, t.max_age_ms, p_letter, t.backoff, p_source, e.type, e.subject, (e.cause).actor,
-        (e.cause).traceparent, e.data
-    from unnest(p_events) with ordinality e (app, event_id, type, subject, data, cause, n)
-    join tidegate.triggers t on t.app = e.app and t.source = p_source and t.enabled and t.deleted_at is null
-        and case
-            when p_only_trigger is not null then t.id = p_only_trigger
-            when p_source = 'kv' then
-                case e.type when 'kv.set' then t.on_set when 'kv.delete' then t.on_delete else false end
-                and tidegate.pattern_matches(t.first_pattern, left(e.subject, strpos(e.subject, '/') - 1))
-                and tidegate.pattern_matches(t.second_pattern, substr(e.subject, strpos(e.subject, '/') + 1))
-            when p_source = 'app' then
-                tidegate.pattern_matches(t.first_pattern, e.type)
-                and tidegate.pattern_matches(t.second_pattern, e.subject)
-            when p_source = 'dead_letter' then tidegate.pattern_matches(t.first_pattern, e.subject)
-            else false
-          end
-    order by e.n, t.id
+        m.trigger_id, p_now, p_now, p_now, m.event_id, case when p_letter is null then m.max_attempts else 1 end,
+        case when p_letter is null then m.policy_id else tidegate.once(m.policy_id) end, m.timeout_ms, p_letter, m.event,
+        m.data
+    from tidegate.fan_match(p_source, p_events, p_only_trigger) m
+    order by m.n, m.trigger_id
     returning event_id, trigger_id;
+end
+$$;
+
+-- The room for an inline claim: `InlineRoom` in core/src/room.rs.
+create type tidegate.inline_room as (
+    rows_max     integer,
+    closed_lanes bigint[],
+    lease_us     bigint
+);
+
+-- Writes rows as `fan_out` does, and claims some of them in the same statement: an inline claim.
+-- The claimed rows do not enter the index of lanes.
+--
+-- It is the SQL form of `InlineRoom::quotas`, and the two must stay equal: a closed lane gets no
+-- quota, and neither does a lane with a max_concurrency. All lanes together get at most `rows_max`
+-- rows, in the order of their ids. A paused lane uses up its quota but is not claimed.
+--
+-- Parameters: the time; the source of the events; the events; the room.
+-- Returns: one row per row written, in the order of the events and of the trigger ids. `claim` and
+--   `place` are null if the row waits in its lane.
+-- Locks: none.
+-- Changes: inserts into outbox and claims.
+create function tidegate.fan_out_and_claim(
+    p_now timestamptz, p_source text, p_events tidegate.new_event[], p_room tidegate.inline_room
+) returns table (event_id uuid, trigger_id bigint, claim bigint, place tid)
+language plpgsql as $$
+#variable_conflict use_column
+begin
+    return query
+    with matched as materialized (
+        select
+            m.*,
+            m.counts and not m.is_paused
+                and count(*) filter (where m.counts) over (order by m.trigger_id, m.n) <= (p_room).rows_max as is_inline
+        from (
+            select m.*, not m.is_limited and m.trigger_id <> all ((p_room).closed_lanes) as counts
+            from tidegate.fan_match(p_source, p_events, null) m
+        ) m
+    ), lane as materialized (
+        select m.trigger_id as id, tidegate.claim_number() as claim from matched m where m.is_inline group by m.trigger_id
+    ), written as (
+        insert into tidegate.outbox (
+            trigger_id, due_at, enqueued_at, time, event_id, max_attempts, policy_id, timeout_ms, waits, event, data)
+        select
+            m.trigger_id, p_now, p_now, p_now, m.event_id, m.max_attempts, m.policy_id, m.timeout_ms, not m.is_inline,
+            m.event, m.data
+        from matched m
+        order by m.n, m.trigger_id
+        returning id, ctid as place, trigger_id, event_id, waits
+    ), claimed as (
+        insert into tidegate.claims (
+            claim, trigger_id, lease_until, claimed_at, rows_left, slots, ids, places)
+        select
+            l.claim, l.id, p_now + (p_room).lease_us * interval '1 microsecond', p_now, count(*), count(*),
+            array_agg(w.id order by w.id), array_agg(w.place order by w.id)
+        from written w join lane l on l.id = w.trigger_id
+        where not w.waits
+        group by l.claim, l.id
+    )
+    select w.event_id, w.trigger_id, l.claim, case when l.claim is not null then w.place end
+    from written w left join lane l on l.id = w.trigger_id and not w.waits
+    order by w.id;
 end
 $$;
 
@@ -234,63 +344,75 @@ $$;
 -- Emits the events of one request of a daemon. All events have one cause.
 --
 -- Parameters: the app; the types, subjects and data of the events; their cause; the idempotency key
---   of the request and its digest, or null.
--- Returns: one row per event, in order, with the status 'emitted' and the triggers that got a row;
---   or with the status 'repeated', the ids of the first request and no trigger. Or one row alone
---   with the status 'key_reused' or 'unknown_app'.
+--   of the request and its digest, or null; the room for an inline claim, or null.
+-- Returns: one row per event, in order, with the status 'emitted' and the triggers that got a row,
+--   each with the claim and place of the row if it was claimed inline; or with the status
+--   'repeated', the ids of the first request and no trigger. Or one row alone with the status
+--   'key_reused' or 'unknown_app'.
 -- Locks: the row of the idempotency key.
--- Changes: inserts into outbox and idempotency_keys.
+-- Changes: inserts into outbox, claims and idempotency_keys.
 create function tidegate.emit_events(
-    p_app text, p_types text[], p_subjects text[], p_data text[], p_cause tidegate.cause, p_key text, p_digest text
-) returns table (status text, event_id uuid, woken bigint[])
+    p_app text, p_types text[], p_subjects text[], p_data text[], p_cause tidegate.cause, p_key text, p_digest text,
+    p_room tidegate.inline_room default null
+) returns table (status text, event_id uuid, woken bigint[], claims bigint[], places tid[])
 language plpgsql as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := clock_timestamp();
     v_ids uuid[] := array(select tidegate.uuid_v7(v_now) from unnest(p_types));
+    v_events tidegate.new_event[];
     v_stored record;
-    v_row record;
-    v_at integer := 1;
 begin
     perform from tidegate.apps a where a.name = p_app;
     if not found then
-        return query select 'unknown_app', null::uuid, null::bigint[];
+        return query select 'unknown_app', null::uuid, null::bigint[], null::bigint[], null::tid[];
         return;
     end if;
     if p_key is not null then
         v_stored := tidegate.store_idempotency_key(
             p_now => v_now, p_app => p_app, p_key => p_key, p_digest => p_digest, p_event_ids => v_ids);
         if v_stored.status = 'key_reused' then
-            return query select 'key_reused', null::uuid, null::bigint[];
+            return query select 'key_reused', null::uuid, null::bigint[], null::bigint[], null::tid[];
             return;
         elsif v_stored.status = 'repeated' then
-            return query select 'repeated', f.id, '{}'::bigint[] from unnest(v_stored.first_ids) f (id);
+            return query select 'repeated', f.id, '{}'::bigint[], '{}'::bigint[], '{}'::tid[]
+                from unnest(v_stored.first_ids) f (id);
             return;
         end if;
     end if;
-    -- The rows come in the order of the events. `woken` collects the triggers of the event at
-    -- `v_at`.
-    status := 'emitted';
-    woken := '{}';
-    for v_row in
-        select f.event_id, f.trigger_id from tidegate.fan_out(p_now => v_now, p_source => 'app', p_events => array(
-            select row(p_app, e.id, e.type, e.subject, e.data::json, p_cause)::tidegate.new_event
-            from unnest(v_ids, p_types, p_subjects, p_data) with ordinality e (id, type, subject, data, n)
-            order by e.n)) f
-    loop
-        while v_ids[v_at] <> v_row.event_id loop
-            event_id := v_ids[v_at];
-            return next;
-            woken := '{}';
-            v_at := v_at + 1;
-        end loop;
-        woken := woken || v_row.trigger_id;
-    end loop;
-    while v_at <= cardinality(v_ids) loop
-        event_id := v_ids[v_at];
-        return next;
-        woken := '{}';
-        v_at := v_at + 1;
-    end loop;
+    v_events := array(
+        select row(p_app, e.id, e.type, e.subject, e.data::json, p_cause)::tidegate.new_event
+        from unnest(v_ids, p_types, p_subjects, p_data) with ordinality e (id, type, subject, data, n)
+        order by e.n);
+    return query
+    select
+        'emitted', r.event_id, coalesce(array_agg(r.trigger_id) filter (where r.trigger_id is not null), '{}'),
+        coalesce(array_agg(r.claim) filter (where r.claim is not null), '{}'),
+        coalesce(array_agg(r.place) filter (where r.claim is not null), '{}')
+    from (
+        select e.id as event_id, e.n, null::bigint as trigger_id, null::bigint as claim, null::tid as place
+        from unnest(v_ids) with ordinality e (id, n)
+        union all
+        select f.event_id, null, f.trigger_id, null, null
+        from tidegate.fan_out(p_now => v_now, p_source => 'app', p_events => v_events) f
+        where (p_room).rows_max is null
+        union all
+        select f.event_id, null, f.trigger_id, f.claim, f.place
+        from tidegate.fan_out_and_claim(p_now => v_now, p_source => 'app', p_events => v_events, p_room => p_room) f
+        where (p_room).rows_max is not null
+    ) r
+    group by r.event_id
+    order by min(r.n);
 end
 $$;
+
+-- The deliveries in the outbox, for reading in psql: the row, and the fields of its event.
+create view tidegate.deliveries as
+select
+    o.id, t.app, t.name as trigger, o.due_at, o.attempt, p.max_attempts, o.timeout_ms, o.enqueued_at, o.event_id,
+    o.event::json ->> 0 as source, o.event::json ->> 1 as type, o.event::json ->> 2 as subject, o.time, c.actor, c.root_id,
+    c.parent_id, c.depth, c.traceparent, o.data, o.failed, p.backoff, p.base_ms, p.max_ms, p.jitter, p.max_age_ms
+from tidegate.outbox o
+join tidegate.triggers t on t.id = o.trigger_id
+join tidegate.policies p on p.id = o.policy_id
+cross join lateral tidegate.cause_of(p_event => o.event, p_event_id => o.event_id) c;

@@ -53,6 +53,17 @@ language sql stable parallel safe
 return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key) || ',"value":'
     || coalesce(p_value, 'null') || ',"version":' || p_version || '}')::json;
 
+-- Written values: the version and the event of each mutation, by position; then the event and the
+-- trigger of each outbox row, with the claim and the place of a row that was claimed inline.
+create type tidegate.kv_written as (
+    versions  bigint[],
+    event_ids uuid[],
+    woken_by  uuid[],
+    woken     bigint[],
+    claims    bigint[],
+    places    tid[]
+);
+
 -- Writes values, and fans out their events. The guards are not checked here.
 --
 -- A delete of an absent key does nothing: it has no version and no event.
@@ -62,17 +73,17 @@ return ('{"collection":' || to_json(p_collection) || ',"key":' || to_json(p_key)
 -- once.
 --
 -- Parameters: the time; the mutations, at most one per key; a flag per mutation, true if the
---   mutation applies, or null if all apply.
--- Returns: the version and the event of each mutation, by position; then the event and the trigger
---   of each outbox row.
+--   mutation applies, or null if all apply; the room for an inline claim, or null.
+-- Returns: the written values.
 -- Locks: none of its own. The caller holds the locks of the keys.
--- Changes: kv, outbox.
+-- Changes: kv, outbox, claims.
 create function tidegate.kv_write(
-    p_now timestamptz, p_mutations tidegate.kv_mutation[], p_applies boolean[] default null, out versions bigint[],
-    out event_ids uuid[], out woken_by uuid[], out woken bigint[]
-)
+    p_now timestamptz, p_mutations tidegate.kv_mutation[], p_applies boolean[] default null,
+    p_room tidegate.inline_room default null
+) returns tidegate.kv_written
 language plpgsql as $$
 declare
+    v_written tidegate.kv_written;
     v_events tidegate.new_event[];
     v_deletes boolean;
 begin
@@ -85,7 +96,7 @@ begin
                 p_collection => d.collection, p_key => d.key, p_value => d.value, p_version => d.version),
             d.cause
         )::tidegate.new_event) filter (where d.event_id is not null)
-    into versions, event_ids, v_deletes, v_events
+    into v_written.versions, v_written.event_ids, v_deletes, v_events
     from (
         select
             m.app, m.collection, m.key, m.value, m.cause,
@@ -107,28 +118,36 @@ begin
           and k.app = m.app and k.collection = m.collection and k.key = m.key;
     end if;
     insert into tidegate.kv as k (app, collection, key, value, version, updated_at)
-    select m.app, m.collection, m.key, m.value::json, versions[m.n], p_now
+    select m.app, m.collection, m.key, m.value::json, v_written.versions[m.n], p_now
     from unnest(p_mutations, p_applies) with ordinality m (
         app, collection, key, value, guard, version, cause, applies, n)
     where coalesce(m.applies, true) and m.value is not null
     on conflict on constraint kv_pkey do update set
         value = excluded.value, version = excluded.version, updated_at = excluded.updated_at;
-    select array_agg(f.event_id), array_agg(f.trigger_id) into woken_by, woken
-    from tidegate.fan_out(p_now => p_now, p_source => 'kv', p_events => v_events) f;
+    if (p_room).rows_max is null then
+        select array_agg(f.event_id), array_agg(f.trigger_id) into v_written.woken_by, v_written.woken
+        from tidegate.fan_out(p_now => p_now, p_source => 'kv', p_events => v_events) f;
+    else
+        select array_agg(f.event_id), array_agg(f.trigger_id), array_agg(f.claim), array_agg(f.place)
+        into v_written.woken_by, v_written.woken, v_written.claims, v_written.places
+        from tidegate.fan_out_and_claim(p_now => p_now, p_source => 'kv', p_events => v_events, p_room => p_room) f;
+    end if;
+    return v_written;
 end
 $$;
 
 -- Puts and deletes values under their guards. If a guard fails, the other mutations still run.
 --
--- Parameters: the mutations, at most one per key.
+-- Parameters: the mutations, at most one per key; the room for an inline claim, or null.
 -- Returns: first one row per mutation, in order, with a status: 'done'; 'failed' (the guard does
 --   not hold; `version` is the version that exists); 'absent' (there is no key to delete);
---   'unknown_app'. Then one row per outbox row, with the status 'woken', the event in `event_id`
---   and the trigger in `woken`.
+--   'unknown_app'. Then one row per outbox row, with the status 'woken', the event in `event_id`,
+--   the trigger in `woken`, and the claim and the place of a row that was claimed inline.
 -- Locks: the locks of the keys, until the end of the transaction.
--- Changes: kv, outbox.
-create function tidegate.kv_mutate(p_mutations tidegate.kv_mutation[])
-returns table (status text, version bigint, updated_at timestamptz, event_id uuid, woken bigint)
+-- Changes: kv, outbox, claims.
+create function tidegate.kv_mutate(p_mutations tidegate.kv_mutation[], p_room tidegate.inline_room default null)
+returns table (
+    status text, version bigint, updated_at timestamptz, event_id uuid, woken bigint, claim bigint, place tid)
 language plpgsql as $$
 #variable_conflict use_column
 declare
@@ -136,7 +155,7 @@ declare
     v_statuses text[];
     v_current bigint[];
     v_applies boolean[];
-    v_written record;
+    v_written tidegate.kv_written;
 begin
     perform tidegate.kv_lock(s.stripe)
     from (
@@ -167,12 +186,14 @@ begin
               and k.app = m.app and k.collection = m.collection and k.key = m.key limit 1) k on true
         offset 0
     ) j;
-    v_written := tidegate.kv_write(p_now => v_now, p_mutations => p_mutations, p_applies => v_applies);
+    v_written := tidegate.kv_write(
+        p_now => v_now, p_mutations => p_mutations, p_applies => v_applies, p_room => p_room);
     return query
-    select s.status, coalesce(s.version, s.current), v_now, s.event_id, null::bigint
+    select s.status, coalesce(s.version, s.current), v_now, s.event_id, null::bigint, null::bigint, null::tid
     from unnest(v_statuses, v_current, v_written.versions, v_written.event_ids) s (status, current, version, event_id);
     return query
-    select 'woken', null::bigint, null::timestamptz, w.event_id, w.trigger_id
-    from unnest(v_written.woken_by, v_written.woken) w (event_id, trigger_id);
+    select 'woken', null::bigint, null::timestamptz, w.event_id, w.trigger_id, w.claim, w.place
+    from unnest(v_written.woken_by, v_written.woken, v_written.claims, v_written.places) w (
+        event_id, trigger_id, claim, place);
 end
 $$;

@@ -1,14 +1,16 @@
 -- Settlements: the end of a claim. `tidegate.exchange` in the next file calls these functions. The
 -- functions for dead letters are in 0009.
 --
--- A claim is valid while its row has the lease number of the claim and is leased. An expired lease
--- is valid too, until another claim takes the row. Each statement of these functions sees all that
--- was committed before the statement began. So a check that comes after a lock stays true until the
--- commit.
+-- A settlement is valid if its claim holds its row: the claim lists the row, and the row still has
+-- the listed turn. A row leaves its claim by a delete or by a new turn, and both need the lock of
+-- the row. So a settlement does not lock its claim while it checks, and two settlements of one
+-- claim do not wait for each other. Each statement of these functions sees all that was committed
+-- before the statement began. So a check that comes after a lock stays true until the commit.
 --
--- All transactions take locks in one order, so that they never deadlock: rows of outbox by id, keys
--- by stripe, then rows of loops, of dead_letters and of triggers, each by its key. Claims never
--- wait: they skip locked rows.
+-- All transactions take locks in one order, so that they never deadlock: rows of outbox by place,
+-- keys by stripe, rows of loops, of dead_letters and of triggers, each by its key, then claims by
+-- number, and last lanes by trigger. A transaction that holds a lane skips locked claims and locked
+-- rows of outbox.
 --
 -- The statements leave the planner one choice, for the reason in 0002. `o.id = any (array[s.id])`
 -- is `o.id = s.id` in a form that no merge join can use. With the plain form the planner may walk
@@ -32,10 +34,11 @@ declare
 begin
     woken := '{}';
     select
-        t.app, case when t.source = 'invoke' then o.actor else t.registered_by end, o.root_id, o.event_id, o.depth + 1,
-        o.traceparent
+        t.app, case when t.source = 'invoke' then o.event::json ->> 3 else t.registered_by end, c.root_id, o.event_id,
+        c.depth + 1, c.traceparent
     into strict v_app, v_cause.actor, v_cause.root_id, v_cause.parent_id, v_cause.depth, v_cause.traceparent
     from (select * from tidegate.outbox where id = p_delivery limit 1) o
+    cross join lateral tidegate.cause_of(p_event => o.event, p_event_id => o.event_id) c
     cross join lateral (select * from tidegate.triggers where id = o.trigger_id limit 1) t;
     -- A read of an absent key has the version -1.
     applied := not exists (
@@ -68,9 +71,10 @@ $$;
 -- rows, the keys in its effects, the dead letters that it resolves and the triggers that it
 -- disables.
 --
--- It locks the rows of plain successes too, so that one statement takes all row locks in order.
+-- It locks the rows of the settlements in arrays too, so that one statement takes all row locks in
+-- order.
 --
--- Parameters: the deliveries of plain successes; the other settlements, as JSON.
+-- Parameters: the deliveries of the settlements in arrays; the other settlements, as JSON.
 -- Returns: nothing.
 -- Locks: the rows and keys named above, until the end of the transaction.
 -- Changes: nothing.
@@ -80,16 +84,15 @@ declare
     v_ids bigint[];
     v_stripe integer;
 begin
-    select array_agg(s.id order by s.id) into v_ids
+    select array_agg(s.id) into v_ids
     from (
         select d.id from unnest(p_done_ids) d (id)
         union
         select (s ->> 'id')::bigint from jsonb_array_elements(p_settle) s
     ) s;
-    perform from unnest(v_ids) s (id)
-    cross join lateral (select from tidegate.outbox o where o.id = s.id for update) o;
+    perform from tidegate.outbox o where o.id = any (v_ids) order by o.ctid for update;
 
-    -- From here on the statements look up rows by id alone, without the lease. For a fenced
+    -- From here on the statements look up rows by id alone, without the claim. For a fenced
     -- settlement they take more locks than needed.
     for v_stripe in
         select distinct tidegate.kv_stripe(t.app, k ->> 0, k ->> 1) as stripe
@@ -126,8 +129,8 @@ begin
 end
 $$;
 
--- Settles 'retry' and 'deferred': releases the claim and sets a new due time. A deferral does not
--- count the attempt.
+-- Settles 'retry' and 'deferred': the row goes back to its lane, with a new due time. A deferral
+-- does not count as an attempt.
 --
 -- Parameters: the time; the delivery; the verdict.
 -- Returns: nothing.
@@ -135,18 +138,14 @@ $$;
 -- Changes: outbox.
 create function tidegate.settle_later(p_now timestamptz, p_delivery bigint, p_verdict jsonb) returns void
 language plpgsql as $$
-declare
-    v_due_at timestamptz := p_now + (p_verdict ->> 'delay_us')::bigint * interval '1 microsecond';
 begin
-    if p_verdict ->> 'kind' = 'deferred' then
-        update tidegate.outbox set
-            due_at = v_due_at, lease_until = 'epoch', attempt = greatest(attempt - 1, 0)
-        where id = p_delivery;
-    else
-        update tidegate.outbox set
-            due_at = v_due_at, lease_until = 'epoch', failed = coalesce(failed, '[]') || (p_verdict -> 'failed')
-        where id = p_delivery;
-    end if;
+    update tidegate.outbox set
+        due_at = p_now + (p_verdict ->> 'delay_us')::bigint * interval '1 microsecond', turn = turn + 1, waits = true,
+        attempt = case p_verdict ->> 'kind'
+            when 'deferred' then least(attempt, max_attempts) else least(attempt + 1, max_attempts + 1) end,
+        failed = case p_verdict ->> 'kind'
+            when 'deferred' then failed else coalesce(failed, '[]') || (p_verdict -> 'failed') end
+    where id = p_delivery;
 end
 $$;
 
@@ -238,16 +237,41 @@ begin
 end
 $$;
 
+-- The row of a delivery, if a claim holds it.
+--
+-- Parameters: the delivery; the claim.
+-- Returns: the row, or null.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.held_row(p_delivery bigint, p_claim bigint) returns tidegate.outbox
+language plpgsql stable as $$
+declare
+    v_row tidegate.outbox;
+begin
+    select o.* into v_row
+    from (
+        select coalesce(c.turns[at.n], 0) as turn
+        from tidegate.claims c cross join lateral (select array_position(c.ids, p_delivery) as n offset 0) at
+        where c.claim = p_claim and at.n is not null
+        limit 1
+    ) listed
+    join tidegate.outbox o on o.id = p_delivery and o.turn = listed.turn;
+    return v_row;
+end
+$$;
+
 -- Settles one delivery that is not a plain success: checks the fence, applies the effects, then
 -- runs the function for the kind of the verdict.
 --
 -- Parameters: the time; the settlement, as JSON.
--- Returns: the result 'applied', 'fenced' or 'conflicted'; the triggers that got rows; the loop to
---   count with `count_loops`, if the delivery was dropped.
+-- Returns: the result 'applied', 'fenced' or 'conflicted'; whether the row left its claim; whether
+--   it freed a slot of its lane; the triggers that got rows; the loop to count with `count_loops`,
+--   if the delivery was dropped.
 -- Locks: none of its own; `lock_settled` has taken all locks.
 -- Changes: outbox, and the tables of the functions it calls.
 create function tidegate.settle(
-    p_now timestamptz, p_settlement jsonb, out result text, out woken bigint[], out looped tidegate.loops
+    p_now timestamptz, p_settlement jsonb, out result text, out has_left boolean, out frees_slot boolean,
+    out woken bigint[], out looped tidegate.loops
 )
 language plpgsql as $$
 declare
@@ -256,15 +280,13 @@ declare
     v_row tidegate.outbox;
     v_applied boolean;
 begin
-    result := 'applied';
+    v_row := tidegate.held_row(
+        p_delivery => (p_settlement ->> 'id')::bigint, p_claim => (p_settlement ->> 'lease')::bigint);
+    result := case when v_row.id is null then 'fenced' else 'applied' end;
+    has_left := result = 'applied' and v_kind <> 'executed';
+    frees_slot := result = 'applied' and v_row.executed is null;
     woken := '{}';
-    select * into v_row from tidegate.outbox
-    where id = (p_settlement ->> 'id')::bigint and lease = (p_settlement ->> 'lease')::bigint and lease_until > 'epoch';
-    if not found then
-        result := 'fenced';
-        return;
-    end if;
-    if v_kind = 'executed' and v_row.executed is not null then
+    if result = 'fenced' or (v_kind = 'executed' and v_row.executed is not null) then
         return;
     end if;
     if v_verdict -> 'effects' is not null then
@@ -272,6 +294,8 @@ begin
         from tidegate.apply_effects(p_now => p_now, p_delivery => v_row.id, p_effects => v_verdict -> 'effects') e;
         if not v_applied then
             result := 'conflicted';
+            has_left := false;
+            frees_slot := false;
             return;
         end if;
     end if;
@@ -286,7 +310,8 @@ begin
         when 'dead' then
             woken := tidegate.settle_dead(p_now => p_now, p_row => v_row, p_verdict => v_verdict);
         when 'dropped' then
-            looped := row(v_row.trigger_id, v_row.root_id, 1, v_row.event_id, p_now);
+            looped := row(
+                v_row.trigger_id, (tidegate.cause_of(v_row.event, v_row.event_id)).root_id, 1, v_row.event_id, p_now);
         when 'abandoned' then
             perform tidegate.settle_abandoned(p_now => p_now, p_row => v_row, p_verdict => v_verdict);
         when 'handled', 'handler_failed' then
@@ -314,4 +339,127 @@ language sql as $$
     order by n.trigger_id, n.root_id
     on conflict (trigger_id, root_id) do update set
         count = l.count + excluded.count, last_event_id = excluded.last_event_id, last_at = excluded.last_at
+$$;
+
+-- The settlements of an exchange. Two groups of settlements are applied by one statement each:
+-- plain successes, which are nearly all settlements, and sync executions that only store their
+-- outcome. They are passed as arrays in rising order of ids. All others are passed as JSON.
+create type tidegate.settlements as (
+    done_ids        bigint[],
+    done_claims     bigint[],
+    executed_ids    bigint[],
+    executed_claims bigint[],
+    outcomes        jsonb[],
+    -- Null if the arrays hold all settlements.
+    others          jsonb
+);
+
+-- The rows that claims hold, from a list of rows and claims.
+--
+-- The condition with `is true` makes Postgres look a row up in a hash table of the list. As a join
+-- it would compare each row with each element of the list. `unnest` in the select list gives its
+-- rows directly; in the from list it would store them first.
+--
+-- Parameters: the deliveries, and the claim of each.
+-- Returns: the held rows, as their claims list them. A row that has gone back
+--   since is still in the result, with its old turn.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.listed_rows(p_ids bigint[], p_claims bigint[])
+returns table (claim bigint, id bigint, turn integer, place tid)
+language sql stable as $$
+    select l.claim, l.id, coalesce(l.turn, 0), l.place
+    from (
+        select c.claim, unnest(c.ids) as id, unnest(c.turns) as turn, unnest(c.places) as place
+        from (select distinct s.claim from unnest(p_claims) s (claim) offset 0) named
+        cross join lateral (select * from tidegate.claims c where c.claim = named.claim limit 1) c
+    ) l
+    where ((l.id, l.claim) in (select unnest(p_ids), unnest(p_claims))) is true
+$$;
+
+-- Deletes the rows of plain successes.
+--
+-- A row is found by its place. A row that has moved since its claim (it was updated, or its table
+-- was rewritten) is then found by its id. The id and the turn are checked in both cases, so a place
+-- that another row has now does no harm. `o.id + 0` leaves the planner no index but the place.
+--
+-- Parameters: the deliveries, and the claim of each.
+-- Returns: the deleted rows: `ids`; the claim of each in `left_claims`; and the claims of those
+--   rows
+--   that held a slot of their lane in `freed`.
+-- Locks: the rows, in the order of places.
+-- Changes: deletes from outbox.
+create function tidegate.settle_done(
+    p_ids bigint[], p_claims bigint[], out ids bigint[], out left_claims bigint[], out freed bigint[]
+)
+language plpgsql as $$
+declare
+    v_ids bigint[];
+    v_turns integer[];
+    v_places tid[];
+    v_claims bigint[];
+    v_executed bigint[];
+    v_moved bigint[];
+begin
+    select array_agg(l.id), array_agg(l.turn), array_agg(l.place), array_agg(l.claim)
+    into v_ids, v_turns, v_places, v_claims
+    from tidegate.listed_rows(p_ids => p_ids, p_claims => p_claims) l;
+    with gone as (
+        delete from tidegate.outbox o
+        where o.ctid = any (v_places)
+          and ((o.id + 0, o.turn) in (select unnest(v_ids), unnest(v_turns))) is true
+        returning o.id, o.executed is null as held_slot
+    )
+    select coalesce(array_agg(g.id), '{}'), array_agg(g.id) filter (where not g.held_slot) into ids, v_executed from gone g;
+    if cardinality(ids) < cardinality(v_ids) then
+        with gone as (
+            delete from tidegate.outbox o using (
+                select * from unnest(v_ids, v_turns) l (id, turn) where l.id <> all (ids) offset 0) l
+            where o.id = any (array[l.id]) and o.turn = l.turn
+            returning o.id, o.executed is null as held_slot
+        )
+        select array_agg(g.id), v_executed || array_agg(g.id) filter (where not g.held_slot) into v_moved, v_executed
+        from gone g;
+        ids := ids || v_moved;
+    end if;
+    if cardinality(ids) = cardinality(v_ids) and v_executed is null then
+        left_claims := v_claims;
+        freed := v_claims;
+        return;
+    end if;
+    select
+        coalesce(array_agg(l.claim), '{}'), coalesce(array_agg(l.claim) filter (where
+            ((l.id in (select unnest(v_executed))) is not true)), '{}')
+    into left_claims, freed
+    from unnest(v_ids, v_claims) l (id, claim)
+    where (l.id in (select unnest(ids))) is true;
+end
+$$;
+
+-- Stores the outcomes of sync executions. An outcome that is already stored is not changed: the
+-- dispatcher did not get the first answer and has sent the settlement again.
+--
+-- Parameters: the deliveries, the claim and the outcome of each.
+-- Returns: the rows of valid settlements: `ids`; and in `freed` the claims of those rows that freed
+--   a slot of their lane.
+-- Locks: the rows, in the order of places.
+-- Changes: outbox (a HOT update: `executed` is in no index).
+create function tidegate.settle_outcomes(
+    p_ids bigint[], p_claims bigint[], p_outcomes jsonb[], out ids bigint[], out freed bigint[]
+)
+language plpgsql as $$
+begin
+    with held as materialized (
+        select l.*, p_outcomes[array_position(p_ids, l.id)] as outcome, o.executed is null as frees_slot
+        from tidegate.listed_rows(p_ids => p_ids, p_claims => p_claims) l
+        join tidegate.outbox o on o.id = any (array[l.id]) and o.turn = l.turn
+        order by o.ctid
+        for update of o
+    ), kept as (
+        update tidegate.outbox o set executed = h.outcome
+        from held h where h.frees_slot and o.id = any (array[h.id])
+    )
+    select coalesce(array_agg(h.id), '{}'), coalesce(array_agg(h.claim) filter (where h.frees_slot), '{}')
+    into ids, freed from held h;
+end
 $$;

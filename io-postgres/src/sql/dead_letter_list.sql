@@ -6,7 +6,7 @@
 select id, delivery_id, trigger_name, trigger_version, handler_kind, handler_name, script_version, principal, reason,
     attempts, failed::text as failed, fingerprint, enqueued_at, created_at, resolution,
     handler_failure::text as handler_failure, redrive_generation, previous_letter_id, event_id,
-    source, type, subject, time, actor, root_id, parent_id, depth, traceparent, data::text as data
+    time, event, data::text as data
 from tidegate.dead_letters
 where app = $1 and ($2::text is null or trigger_name = $2) and ($3::text is null or fingerprint = $3)
   and (not $4 or resolution is null) and ($5::bigint is null or id < $5) and ($7::bigint is null or id = $7)

@@ -16,13 +16,11 @@ with picked as materialized (
     from picked p join tidegate.triggers t on t.id = p.trigger_id
 ), redriven as (
     insert into tidegate.outbox (
-        trigger_id, due_at, max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms, enqueued_at,
-        redrive_generation, previous_letter_id, event_id, source, type, subject, time, actor, root_id, parent_id, depth,
-        traceparent, data)
+        trigger_id, due_at, enqueued_at, time, event_id, max_attempts, policy_id, timeout_ms, redrive_generation,
+        previous_letter_id, event, data)
     select
-        trigger_id, now.at, max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms, now.at,
-        redrive_generation + 1, id, event_id, source, type, subject, time, actor, root_id, parent_id, depth,
-        traceparent, data
+        trigger_id, now.at, now.at, time, event_id, max_attempts, policy_id, timeout_ms, redrive_generation + 1, id, event,
+        data
     from checked cross join (select clock_timestamp() as at) now
     where not trigger_is_deleted
     order by id

@@ -59,14 +59,15 @@ async fn settle(store: &PgStore, claim: Claim, verdict: Verdict) {
     assert_eq!(fenced, []);
 }
 
-async fn slots(client: &mut PgConnection) -> i64 {
-    sqlx::query_scalar("select count(*) from tidegate.slots").fetch_one(client).await.unwrap()
+async fn claims(client: &mut PgConnection) -> (i64, Option<i64>) {
+    let counts = "select count(*), sum(slots) from tidegate.claims";
+    sqlx::query_as(counts).fetch_one(client).await.unwrap()
 }
 
-/// Each call counts the slots of its lane. If old slots stayed, each call would be slower than the
-/// call before it.
+/// Each call counts the slots of its lane. If ended claims stayed, each call would be slower than
+/// the call before it.
 #[tokio::test]
-async fn a_later_call_removes_the_slots_of_executed_calls() {
+async fn an_executed_call_frees_its_slot_and_a_replied_call_ends_its_claim() {
     let (database, store) = Database::with_store().await;
     let mut client = database.client().await;
     let trigger = with_limit_of_one(&store).await;
@@ -76,7 +77,7 @@ async fn a_later_call_removes_the_slots_of_executed_calls() {
             settle(&store, claim, Verdict::Replied).await;
         }
     }
-    assert_eq!(slots(&mut client).await, 1);
+    assert_eq!(claims(&mut client).await, (10, Some(0)));
     store.close().await;
     database.remove().await;
 }

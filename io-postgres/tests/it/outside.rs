@@ -37,7 +37,7 @@ async fn an_emit_commits_and_rolls_back_with_its_transaction() {
         .unwrap();
     transaction.commit().await.unwrap();
     let row =
-        sqlx::query("select actor, depth, data::text, subject, event_id = root_id as is_root from tidegate.outbox")
+        sqlx::query("select actor, depth, data::text, subject, event_id = root_id as is_root from tidegate.deliveries")
             .fetch_one(&mut client)
             .await
             .unwrap();

@@ -28,10 +28,10 @@ async fn claim(store: &PgStore, trigger: TriggerId, lease_for: Micros) -> Vec<De
     claimed
 }
 
-/// A renewal that holds the lock of its row may have read the clock before the lease expired. Then
-/// it extends the lease, so no claim may take the slot.
+/// A renewal that holds the lock of its claim may have read the clock before the lease expired.
+/// Then it extends the lease, so no other claim may take the slot.
 #[tokio::test]
-async fn an_expired_lease_keeps_its_slot_while_its_row_is_locked() {
+async fn an_expired_lease_keeps_its_slot_while_its_claim_is_locked() {
     let (database, store) = Database::with_store().await;
     let mut client = database.client().await;
     let trigger = with_limit_of_one(&store).await;
@@ -39,8 +39,8 @@ async fn an_expired_lease_keeps_its_slot_while_its_row_is_locked() {
     let expired = claim(&store, trigger, Micros(1)).await;
     assert_eq!(expired.len(), 1);
     let mut renewal = client.begin().await.unwrap();
-    let lock = "select from tidegate.outbox where id = $1 for update";
-    sqlx::query(lock).bind(expired[0].id.0).execute(&mut *renewal).await.unwrap();
+    let lock = "select from tidegate.claims where claim = $1 for update";
+    sqlx::query(lock).bind(expired[0].lease.0).execute(&mut *renewal).await.unwrap();
 
     assert_eq!(claim(&store, trigger, Micros::from_secs(60)).await, []);
 

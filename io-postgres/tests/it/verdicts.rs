@@ -18,8 +18,8 @@ async fn an_unknown_verdict_is_an_error_and_keeps_the_row() {
 
     let settle = "select tidegate.settle(
         p_now => now(),
-        p_settlement => jsonb_build_object('id', id, 'lease', lease, 'verdict', '{\"kind\": \"unheard\"}'::jsonb))
-        from tidegate.outbox";
+        p_settlement => jsonb_build_object('id', ids[1], 'lease', claim, 'verdict', '{\"kind\": \"unheard\"}'::jsonb))
+        from tidegate.claims";
     let error = sqlx::query(settle).execute(&mut client).await.unwrap_err();
     assert!(error.to_string().contains("case not found"), "{error}");
     let rows = sqlx::query("select count(*) from tidegate.outbox").fetch_one(&mut client).await.unwrap();

@@ -10,16 +10,6 @@ pub(super) struct Exception {
 
 pub(super) const EXCEPTIONS: &[Exception] = &[
     Exception {
-        rule: "function-length",
-        place: "function exchange",
-        reason: "it is redesigned together with the claims table",
-    },
-    Exception {
-        rule: "function-length",
-        place: "function begin_calls",
-        reason: "it is redesigned together with the claims table",
-    },
-    Exception {
         rule: "silenced-lint",
         place: "daemon/src/config/environment.rs",
         reason: "it is the only place that reads the environment",

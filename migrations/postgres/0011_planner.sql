@@ -2,16 +2,15 @@
 --
 -- Each statement has a plan that is made once per session and kept (see 0002). `enable_*` leaves
 -- the planner only walks over indexes, with nested loops. `plan_cache_mode` keeps the planner from
--- planning again for each call. `jit = off` avoids the compilation of plans. `claim_written` reads
--- no table, so it needs no settings. A function that is added later and that clients call needs the
--- same settings.
+-- planning again for each call. `jit = off` avoids the compilation of plans. A function that is
+-- added later and that clients call needs the same settings.
 
 do $$
 declare
     v_function text;
 begin
     foreach v_function in array array[
-        'emit', 'emit_events', 'kv_mutate', 'exchange', 'renew', 'discover', 'tick', 'begin_calls']
+        'emit', 'emit_events', 'kv_mutate', 'inline_claimed', 'exchange', 'renew', 'discover', 'tick', 'begin_calls']
     loop
         execute format(
             'alter function %s set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off

@@ -18,8 +18,7 @@ begin
         handler_kind, handler_name, script_version,
         reason, attempts, fingerprint, failed,
         created_at, enqueued_at, redrive_generation, previous_letter_id,
-        max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms, timeout_ms,
-        event_id, source, type, subject, time, actor, root_id, parent_id, depth, traceparent, data)
+        max_attempts, policy_id, timeout_ms, event_id, time, event, data)
     select
         t.app, o.id, t.id, t.name, t.version, t.registered_by,
         -- A deleted trigger has no handler.
@@ -29,8 +28,7 @@ begin
         p_verdict ->> 'reason', (p_verdict ->> 'attempts')::integer, p_verdict ->> 'fingerprint',
         coalesce(o.failed, '[]') || coalesce(nullif(p_verdict -> 'failed', 'null'), '[]'),
         p_now, o.enqueued_at, o.redrive_generation, o.previous_letter_id,
-        o.max_attempts, o.backoff, o.base_ms, o.max_ms, o.jitter, o.max_age_ms, o.timeout_ms,
-        o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth, o.traceparent, o.data
+        o.max_attempts, o.policy_id, o.timeout_ms, o.event_id, o.time, o.event, o.data
     from (select * from tidegate.outbox where id = p_delivery limit 1) o
     cross join lateral (select * from tidegate.triggers where id = o.trigger_id limit 1) t
     left join lateral (
@@ -59,8 +57,8 @@ begin
             when 'object' then (select k from jsonb_object_keys(v_last -> 'error') k) else v_last ->> 'error' end,
         'message', v_last ->> 'message',
         'event', json_build_object(
-            'id', p_letter.event_id, 'source', p_letter.source, 'type', p_letter.type,
-            'subject', p_letter.subject, 'data', p_letter.data));
+            'id', p_letter.event_id, 'source', p_letter.event::json ->> 0, 'type', p_letter.event::json ->> 1,
+            'subject', p_letter.event::json ->> 2, 'data', p_letter.data));
 end
 $$;
 
@@ -74,12 +72,13 @@ $$;
 create function tidegate.fire_dead_letter(p_now timestamptz, p_letter tidegate.dead_letters) returns bigint[]
 language plpgsql as $$
 declare
-    v_cause tidegate.cause := row(
-        p_letter.principal, p_letter.root_id, p_letter.event_id, p_letter.depth + 1, p_letter.traceparent);
+    v_cause tidegate.cause := tidegate.cause_of(p_event => p_letter.event, p_event_id => p_letter.event_id);
 begin
-    if p_letter.source = 'dead_letter' then
+    if p_letter.event::json ->> 0 = 'dead_letter' then
         return '{}';
     end if;
+    v_cause := row(
+        p_letter.principal, v_cause.root_id, p_letter.event_id, v_cause.depth + 1, v_cause.traceparent);
     return array(
         select f.trigger_id
         from tidegate.fan_out(

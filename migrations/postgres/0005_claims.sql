@@ -1,0 +1,187 @@
+-- Claims: their numbers, their ends, their renewal, and the limit of a lane. The claim itself is in
+-- 0006.
+
+-- Makes the number of a claim: the microseconds of the time, then ten bits of a sequence.
+--
+-- The time makes the number greater than all earlier ones, also after a restore of an earlier state
+-- of the database. The sequence tells claims of one microsecond apart.
+--
+-- Parameters: none.
+-- Returns: the number.
+-- Locks: none.
+-- Changes: the sequence claim_numbers.
+create function tidegate.claim_number() returns bigint
+language sql volatile as $$
+    select ((date_part('epoch', clock_timestamp()) * 1000000)::bigint << 10) | (nextval('tidegate.claim_numbers') & 1023)
+$$;
+
+-- Floors of lanes, in parallel arrays.
+create type tidegate.floors as (
+    lanes bigint[],
+    dues  timestamptz[],
+    ids   bigint[]
+);
+
+-- Records that rows have left their claims. A claim is deleted with its last row.
+--
+-- Parameters: the claims of rows that left, one entry per row; the claims of rows that freed a slot
+--   of their lane, one entry per row.
+-- Returns: the floors that the deleted claims have kept.
+-- Locks: the claims, in the order of their numbers.
+-- Changes: claims.
+create function tidegate.leave_claims(p_left bigint[], p_freed bigint[]) returns tidegate.floors
+language plpgsql as $$
+declare
+    v_claims bigint[];
+    v_left integer[];
+    v_freed integer[];
+    v_ended bigint[];
+    v_floors tidegate.floors;
+begin
+    select array_agg(n.claim), array_agg(n.rows), array_agg(n.slots) into v_claims, v_left, v_freed
+    from (
+        select e.claim, sum(e.rows) as rows, sum(e.slots) as slots
+        from (
+            select l.claim, count(*) as rows, case when p_left = p_freed then count(*) else 0 end as slots
+            from (select unnest(p_left) as claim) l group by l.claim
+            union all
+            select f.claim, 0, count(*) from (select unnest(p_freed) as claim where p_left <> p_freed) f group by f.claim
+        ) e
+        group by e.claim
+        order by e.claim
+    ) n;
+    with locked as materialized (
+        select c.claim, c.rows_left - n.rows as rows_left
+        from unnest(v_claims, v_left) n (claim, rows)
+        cross join lateral (select * from tidegate.claims c where c.claim = n.claim for update) c
+    )
+    select array_agg(l.claim) into v_ended from locked l where l.rows_left = 0;
+    if v_ended is not null then
+        with ended as (
+            delete from tidegate.claims c where c.claim = any (v_ended) returning c.trigger_id, c.floor_due, c.floor_id
+        )
+        select array_agg(e.trigger_id), array_agg(e.floor_due), array_agg(e.floor_id) into v_floors
+        from ended e where e.floor_due > '-infinity';
+    end if;
+    if cardinality(v_ended) is distinct from cardinality(v_claims) then
+        update tidegate.claims c set rows_left = c.rows_left - n.rows, slots = c.slots - n.slots
+        from unnest(v_claims, v_left, v_freed) n (claim, rows, slots)
+        where c.claim = any (array[n.claim]);
+    end if;
+    return v_floors;
+end
+$$;
+
+-- Locks lanes until the end of the transaction, so that claims of one lane follow one another.
+--
+-- Parameters: the lanes.
+-- Returns: nothing.
+-- Locks: the lanes, in the order of their triggers. It waits for them.
+-- Changes: nothing.
+create function tidegate.lock_lanes(p_lanes bigint[]) returns void
+language plpgsql as $$
+begin
+    perform from (select l.id from unnest(p_lanes) l (id) order by l.id offset 0) l
+    cross join lateral (select from tidegate.lanes k where k.trigger_id = l.id for update) k;
+end
+$$;
+
+-- The number of free slots of a lane with a max_concurrency.
+--
+-- The slots of live claims are in use. A claim that has expired becomes void: it can no longer be
+-- renewed, so its slots are free for good. A claim that another transaction has locked is being
+-- renewed or settled, and counts as live.
+--
+-- Parameters: the time; the lane; its limit.
+-- Returns: the number of free slots.
+-- Locks: expired claims of the lane; it skips locked ones. The caller holds the lane.
+-- Changes: claims.
+create function tidegate.free_slots(p_now timestamptz, p_lane bigint, p_limit integer) returns integer
+language plpgsql as $$
+declare
+    v_oldest constant bigint := (select k.oldest_claim from tidegate.lanes k where k.trigger_id = p_lane);
+    v_expired bigint[];
+begin
+    v_expired := array(
+        select c.claim from tidegate.claims c
+        where c.claim >= v_oldest and c.trigger_id = p_lane and c.lease_until <= p_now and not c.is_void
+        order by c.claim for update skip locked);
+    if cardinality(v_expired) > 0 then
+        update tidegate.claims c set is_void = true where c.claim = any (v_expired);
+    end if;
+    return greatest(0, p_limit - (
+        select coalesce(sum(c.slots), 0) from tidegate.claims c
+        where c.claim >= v_oldest and c.trigger_id = p_lane and not c.is_void));
+end
+$$;
+
+-- Raises the floor of claims, where the search for expired claims begins.
+--
+-- It stays one second behind the time, because the claim of a transaction that has not committed
+-- yet may have a lease that ends earlier than one that is visible.
+--
+-- Parameters: the time; whether to look at all claims first.
+-- Returns: nothing.
+-- Locks: the row of claims_floor; it does nothing if the row is locked.
+-- Changes: claims_floor.
+create function tidegate.raise_claims_floor(p_now timestamptz, p_looks_at_all boolean default false) returns void
+language plpgsql as $$
+declare
+    v_floor tidegate.claims_floor;
+    v_until constant timestamptz := p_now - interval '1 second';
+begin
+    select * into v_floor from tidegate.claims_floor f for update skip locked;
+    if not found then
+        return;
+    end if;
+    if p_looks_at_all then
+        v_floor := row('-infinity', 0, p_now);
+    end if;
+    update tidegate.claims_floor f set
+        lease_until = coalesce((
+            select c.lease_until from tidegate.claims c
+            where c.lease_until >= v_floor.lease_until and c.lease_until <= v_until
+            order by c.lease_until limit 1), v_until),
+        oldest_claim = coalesce((
+            select c.claim from tidegate.claims c where c.claim >= v_floor.oldest_claim order by c.claim limit 1),
+            (date_part('epoch', v_until) * 1000000)::bigint << 10);
+end
+$$;
+
+-- Renews leases. A renewal of one row renews its whole claim.
+--
+-- A claim of a lane with a max_concurrency is not renewed after the end of its lease, because its
+-- slots may be in use again.
+--
+-- Parameters: the deliveries; the claim of each; the new length of the leases.
+-- Returns: first a row with the time alone, then the claims that are fenced.
+-- Locks: the claims, in the order of their numbers.
+-- Changes: claims (a HOT update).
+create function tidegate.renew(p_ids bigint[], p_claims bigint[], p_lease_us bigint)
+returns table (now timestamptz, id bigint, claim bigint)
+language plpgsql as $$
+#variable_conflict use_column
+declare
+    v_locked bigint[];
+    v_ids bigint[];
+    v_claims bigint[];
+begin
+    v_locked := array(
+        select c.claim
+        from (select distinct s.claim from unnest(p_claims) s (claim) order by s.claim offset 0) named
+        cross join lateral (select * from tidegate.claims c where c.claim = named.claim for update) c
+        cross join lateral (select * from tidegate.triggers t where t.id = c.trigger_id limit 1) t
+        where not c.is_void and (t.max_concurrency is null or c.lease_until > clock_timestamp()));
+    select coalesce(array_agg(l.id), '{}'), coalesce(array_agg(l.claim), '{}') into v_ids, v_claims
+    from tidegate.listed_rows(p_ids => p_ids, p_claims => p_claims) l
+    cross join lateral (select o.turn from tidegate.outbox o where o.id = l.id limit 1) o
+    where o.turn = l.turn and l.claim = any (v_locked);
+    now := clock_timestamp();
+    update tidegate.claims c set lease_until = now + p_lease_us * interval '1 microsecond'
+    where c.claim = any (v_claims);
+    return next;
+    return query
+    select now, s.id, s.claim from unnest(p_ids, p_claims) s (id, claim)
+    where ((s.id, s.claim) in (select h.id, h.claim from unnest(v_ids, v_claims) h (id, claim))) is not true;
+end
+$$;

@@ -1,0 +1,564 @@
+-- The exchange: one call settles finished deliveries and claims new ones, in one round trip and one
+-- commit.
+--
+-- The rules for locks and for statements are at the top of 0004.
+
+-- One row of an exchange's answer. `kind` determines which columns are set.
+--
+-- 'fenced', 'conflicted': the `id` and `claim` of a settlement that was not applied.
+-- 'woken': the `id` of a lane that got rows.
+-- 'now': the store's time, in `due_at`. If there are two, the first is the time of the settlements.
+-- 'lane': a `claim`, the `id` of its trigger, and the trigger's state as JSON in `more`.
+-- 'policy': a `policy_id` and the policy as JSON in `more`.
+-- 'claimed': a claimed row. `more` has rare fields as JSON, or is null.
+create type tidegate.exchanged as (
+    kind        text,
+    id          bigint,
+    claim       bigint,
+    attempt     integer,
+    due_at      timestamptz,
+    enqueued_at timestamptz,
+    policy_id   integer,
+    timeout_ms  integer,
+    event_id    uuid,
+    event       text,
+    data        json,
+    more        json
+);
+
+-- Settles the deliveries that are passed as JSON, one by one, in order.
+--
+-- Parameters: the time; the settlements.
+-- Returns: the rows of the answer; the claims of rows that left, and of rows that freed a slot.
+-- Locks: rows of loops, and those that `lock_settled` has taken.
+-- Changes: outbox, and the tables of `tidegate.settle`.
+create function tidegate.settle_each(
+    p_now timestamptz, p_others jsonb, out answer tidegate.exchanged[], out left_claims bigint[], out freed bigint[]
+)
+language plpgsql as $$
+declare
+    v_item jsonb;
+    v_one record;
+    v_row tidegate.exchanged;
+    v_woken bigint[] := '{}';
+    v_looped tidegate.loops[] := '{}';
+begin
+    left_claims := '{}';
+    freed := '{}';
+    for v_item in select * from jsonb_array_elements(p_others) loop
+        v_one := tidegate.settle(p_now => p_now, p_settlement => v_item);
+        v_row.id := (v_item ->> 'id')::bigint;
+        v_row.claim := (v_item ->> 'lease')::bigint;
+        v_woken := v_woken || v_one.woken;
+        if v_one.looped is not null then
+            v_looped := v_looped || v_one.looped;
+        end if;
+        if v_one.has_left then
+            left_claims := left_claims || v_row.claim;
+        end if;
+        if v_one.frees_slot then
+            freed := freed || v_row.claim;
+        end if;
+        if v_one.result <> 'applied' then
+            v_row.kind := v_one.result;
+            answer := answer || v_row;
+        end if;
+    end loop;
+    if cardinality(v_looped) > 0 then
+        perform tidegate.count_loops(v_looped);
+    end if;
+    v_row := null;
+    v_row.kind := 'woken';
+    for v_row.id in select distinct w from unnest(v_woken) w loop
+        answer := answer || v_row;
+    end loop;
+end
+$$;
+
+-- Settles all deliveries of an exchange.
+--
+-- Parameters: the settlements.
+-- Returns: rows of the kinds 'fenced', 'conflicted', 'woken', and 'now' if a settlement needs the
+--   time; the floors that ended claims have kept.
+-- Locks: in the order given in 0004, down to the claims.
+-- Changes: outbox, claims, and the tables of `tidegate.settle`.
+create function tidegate.settle_all(
+    p_settle tidegate.settlements, out answer tidegate.exchanged[], out floors tidegate.floors
+)
+language plpgsql as $$
+declare
+    v_ids constant bigint[] := (p_settle).done_ids || (p_settle).executed_ids;
+    v_claims constant bigint[] := (p_settle).done_claims || (p_settle).executed_claims;
+    v_done record;
+    v_kept record;
+    v_each record;
+    v_row tidegate.exchanged;
+    v_left bigint[] := '{}';
+    v_freed bigint[] := '{}';
+    v_valid bigint[] := '{}';
+begin
+    if (p_settle).others is not null then
+        perform tidegate.lock_settled(p_done_ids => v_ids, p_settle => (p_settle).others);
+    elsif cardinality((p_settle).done_ids) > 0 and cardinality((p_settle).executed_ids) > 0 then
+        -- With only one of the two arrays, the statement for it takes the locks in order.
+        perform from tidegate.outbox o where o.id = any (v_ids) order by o.ctid for update;
+    end if;
+    if cardinality((p_settle).done_ids) > 0 then
+        v_done := tidegate.settle_done(p_ids => (p_settle).done_ids, p_claims => (p_settle).done_claims);
+        v_left := v_done.left_claims;
+        v_freed := v_done.freed;
+        v_valid := v_done.ids;
+    end if;
+    if cardinality((p_settle).executed_ids) > 0 then
+        v_kept := tidegate.settle_outcomes(
+            p_ids => (p_settle).executed_ids, p_claims => (p_settle).executed_claims, p_outcomes => (p_settle).outcomes);
+        v_freed := v_freed || v_kept.freed;
+        v_valid := v_valid || v_kept.ids;
+    end if;
+    if cardinality(v_valid) < cardinality(v_ids) then
+        v_row.kind := 'fenced';
+        for v_row.id, v_row.claim in
+            select s.id, s.claim from unnest(v_ids, v_claims) s (id, claim) where s.id <> all (v_valid)
+        loop
+            answer := answer || v_row;
+        end loop;
+    end if;
+    if (p_settle).others is not null then
+        -- The clock is read after the locks are held, so the time is not before the changes that
+        -- the locks waited for.
+        v_row := row('now', null, null, null, clock_timestamp(), null, null, null, null, null, null, null);
+        v_each := tidegate.settle_each(p_now => v_row.due_at, p_others => (p_settle).others);
+        answer := answer || v_row || v_each.answer;
+        v_left := v_left || v_each.left_claims;
+        v_freed := v_freed || v_each.freed;
+    end if;
+    if cardinality(v_left) + cardinality(v_freed) > 0 then
+        floors := tidegate.leave_claims(p_left => v_left, p_freed => v_freed);
+    end if;
+end
+$$;
+
+-- The lanes to claim from, in parallel arrays.
+create type tidegate.claim_request as (
+    lanes        bigint[],
+    -- The most rows to claim from each lane.
+    quotas       integer[],
+    -- The due time from which each lane is searched for stragglers.
+    look_backs   timestamptz[],
+    lease_us     bigint,
+    -- The message of a lost attempt.
+    lost_message text
+);
+
+-- The open lanes of a request, in parallel arrays.
+create type tidegate.opened_lanes as (
+    now        timestamptz,
+    lanes      bigint[],
+    quotas     integer[],
+    look_backs timestamptz[],
+    -- The floor of each lane.
+    dues       timestamptz[],
+    ids        bigint[],
+    -- The number of each lane's next claim, and of its oldest one.
+    numbers    bigint[],
+    oldests    bigint[],
+    -- The least of the oldest claims.
+    oldest     bigint
+);
+
+-- Keeps the lanes of a request that are open, and lowers the quotas of lanes with a max_concurrency
+-- to their free slots. Then takes the number for a claim of each lane.
+--
+-- A pause does not close the lane of a deleted trigger, whose rows must become dead letters, or a
+-- lane of sync calls, whose lost rows must be recorded as abandoned.
+--
+-- Parameters: the request; floors that claims have kept which this transaction has deleted.
+-- Returns: the open lanes. All arrays are null if no lane is open.
+-- Locks: the lanes.
+-- Changes: claims, lanes.
+create function tidegate.open_lanes(p_claim tidegate.claim_request, p_floors tidegate.floors)
+returns tidegate.opened_lanes
+language plpgsql as $$
+declare
+    v_open tidegate.opened_lanes;
+    v_limits integer[];
+begin
+    select
+        array_agg(l.id order by l.at), array_agg(l.quota order by l.at), array_agg(l.look_back order by l.at),
+        array_agg(t.max_concurrency order by l.at)
+    into v_open.lanes, v_open.quotas, v_open.look_backs, v_limits
+    from unnest((p_claim).lanes, (p_claim).quotas, (p_claim).look_backs) with ordinality l (id, quota, look_back, at)
+    cross join lateral (
+        select * from tidegate.triggers t
+        where t.id = l.id and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
+        limit 1
+    ) t
+    cross join lateral (select from tidegate.lanes k where k.trigger_id = l.id limit 1) k;
+    perform tidegate.lock_lanes(p_lanes => v_open.lanes);
+    -- The clock is read after the lanes are locked, so that no lease is shorter than requested.
+    v_open.now := clock_timestamp();
+    if v_open.lanes is null then
+        return v_open;
+    end if;
+    for n in 1..cardinality(v_limits) loop
+        if v_limits[n] is not null then
+            v_open.quotas[n] := least(v_open.quotas[n], tidegate.free_slots(
+                p_now => v_open.now, p_lane => v_open.lanes[n], p_limit => v_limits[n]));
+        end if;
+    end loop;
+    with live as materialized (
+        select c.claim, c.trigger_id as lane, c.floor_due as due, c.floor_id as id
+        from tidegate.claims c
+        where c.trigger_id = any (v_open.lanes)
+          and c.claim >= (select min(k.oldest_claim) from tidegate.lanes k where k.trigger_id = any (v_open.lanes))
+    )
+    select
+        array_agg(least(l.look_back, k.search_due) order by l.at),
+        array_agg(f.due order by l.at), array_agg(f.id order by l.at), array_agg(n.number order by l.at),
+        array_agg(coalesce(o.claim, n.number) order by l.at), min(coalesce(o.claim, n.number))
+    into v_open.look_backs, v_open.dues, v_open.ids, v_open.numbers, v_open.oldests, v_open.oldest
+    from unnest(v_open.lanes, v_open.look_backs) with ordinality l (id, look_back, at)
+    cross join lateral (select * from tidegate.lanes k where k.trigger_id = l.id limit 1) k
+    cross join lateral (select greatest(tidegate.claim_number(), k.oldest_claim + 1) as number offset 0) n
+    cross join lateral (
+        select k.floor_due as due, k.floor_id as id
+        union all select live.due, live.id from live where live.lane = l.id
+        union all
+        select e.due, e.id from unnest((p_floors).lanes, (p_floors).dues, (p_floors).ids) e (lane, due, id)
+        where e.lane = l.id
+        order by due desc, id desc limit 1
+    ) f
+    left join lateral (select min(live.claim) as claim from live where live.lane = l.id) o on true;
+    return v_open;
+end
+$$;
+
+-- The free rows of a lane, in the order of claims: first the stragglers, which are rows that became
+-- visible after the lane's floor had passed them, then the rows above the floor.
+--
+-- A row above the floor is never claimed, so the second part checks no claims. The hash table of
+-- claimed rows is built only if the first part finds a row. Postgres inlines the function.
+--
+-- Parameters: the lane; the due time to look back to; the floor; the most rows; all lanes of the
+--   exchange; the places of rows that the exchange has taken over, which no claim lists yet.
+-- Returns: the rows.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.free_rows(
+    p_lane bigint, p_look_back timestamptz, p_floor_due timestamptz, p_floor_id bigint, p_quota integer,
+    p_open tidegate.opened_lanes, p_taken tid[]
+) returns table (
+    place tid, id bigint, turn integer, attempt integer, max_attempts integer, due_at timestamptz,
+    enqueued_at timestamptz, "time" timestamptz, event_id uuid, policy_id integer, timeout_ms integer,
+    redrive_generation integer, handles_letter_id bigint, reply_to text, event text, data json)
+language sql stable as $$
+    (
+        select
+            o.ctid, o.id, o.turn, o.attempt, o.max_attempts, o.due_at, o.enqueued_at, o.time, o.event_id,
+            o.policy_id, o.timeout_ms, o.redrive_generation, o.handles_letter_id, o.reply_to, o.event, o.data
+        from tidegate.outbox o
+        where o.waits and o.trigger_id = p_lane and o.due_at >= p_look_back and o.due_at <= p_floor_due and o.due_at <= (p_open).now
+          and (o.due_at, o.id + 0) <= (p_floor_due, p_floor_id)
+          and (o.id, o.turn) not in (
+              select l.id, coalesce(l.turn, 0)
+              from tidegate.claims c cross join lateral unnest(c.ids, c.turns) l (id, turn)
+              where c.claim >= (p_open).oldest and c.trigger_id = any ((p_open).lanes))
+          and o.ctid <> all (p_taken)
+        order by o.due_at, o.id + 0
+        limit p_quota
+    ) union all (
+        select
+            o.ctid, o.id, o.turn, o.attempt, o.max_attempts, o.due_at, o.enqueued_at, o.time, o.event_id,
+            o.policy_id, o.timeout_ms, o.redrive_generation, o.handles_letter_id, o.reply_to, o.event, o.data
+        from tidegate.outbox o
+        where o.waits and o.trigger_id = p_lane and o.due_at >= p_floor_due and o.due_at <= (p_open).now
+          and (o.due_at, o.id + 0) > (p_floor_due, p_floor_id) and o.ctid <> all (p_taken)
+        order by o.due_at, o.id + 0
+        limit p_quota
+    )
+    limit p_quota
+$$;
+
+-- Locks the expired claims of lanes.
+--
+-- Parameters: the time; the lanes.
+-- Returns: the claims. A claim that another transaction has locked is skipped: it is being settled
+--   or renewed.
+-- Locks: the claims.
+-- Changes: claims_floor, every two seconds.
+create function tidegate.expired_claims(p_now timestamptz, p_lanes bigint[]) returns bigint[]
+language plpgsql as $$
+declare
+    v_floor constant timestamptz := (select f.lease_until from tidegate.claims_floor f);
+begin
+    if v_floor < p_now - interval '2 seconds' then
+        perform tidegate.raise_claims_floor(p_now => p_now);
+    end if;
+    return array(
+        select c.claim from tidegate.claims c
+        where c.lease_until >= v_floor and c.lease_until <= p_now and c.trigger_id = any (p_lanes)
+        order by c.claim for update skip locked);
+end
+$$;
+
+-- Takes rows of expired claims over into new claims: those that are among the first rows of their
+-- lane. Each such row goes back, and its attempt is recorded as lost.
+--
+-- A claim or a row that another transaction has locked is skipped: it is being settled or renewed.
+--
+-- Parameters: the lanes; the message of a lost attempt.
+-- Returns: the quotas that are left; the places of the rows that were taken over.
+-- Locks: the expired claims and the rows. The caller holds the lanes.
+-- Changes: outbox, claims.
+create function tidegate.take_over(
+    p_open tidegate.opened_lanes, p_lost_message text, out quotas integer[], out places tid[]
+)
+language plpgsql as $$
+declare
+    v_expired constant bigint[] := tidegate.expired_claims(p_now => (p_open).now, p_lanes => (p_open).lanes);
+    v_at integer[];
+    v_left bigint[];
+    v_freed bigint[];
+begin
+    quotas := (p_open).quotas;
+    places := '{}';
+    if cardinality(v_expired) = 0 then
+        return;
+    end if;
+    with picked as materialized (
+        select l.at::integer, b.*
+        from unnest((p_open).lanes, (p_open).quotas, (p_open).look_backs, (p_open).dues, (p_open).ids)
+            with ordinality l (lane, quota, look_back, due, id, at)
+        cross join lateral (
+            (
+                select c.claim, c.claimed_at, o.id, o.turn, o.due_at
+                from tidegate.claims c
+                cross join lateral unnest(c.ids, c.turns) r (id, turn)
+                join tidegate.outbox o on o.id = any (array[r.id]) and o.turn = coalesce(r.turn, 0)
+                where c.claim = any (v_expired) and c.trigger_id = l.lane
+            ) union all (
+                select null, null, f.id, f.turn, f.due_at
+                from tidegate.free_rows(l.lane, l.look_back, l.due, l.id, l.quota, p_open, '{}') f
+            )
+            order by due_at, id
+            limit l.quota
+        ) b
+    ), locked as materialized (
+        select p.*, o.place
+        from (select * from picked where claim is not null order by id offset 0) p
+        cross join lateral (
+            select o.ctid as place from tidegate.outbox o where o.id = p.id and o.turn = p.turn for update skip locked
+        ) o
+    ), taken as (
+        update tidegate.outbox o set
+            turn = o.turn + 1, attempt = least(o.attempt + 1, o.max_attempts + 1),
+            -- A claim after the last allowed attempt has executed nothing.
+            failed = case when o.attempt < o.max_attempts
+                then coalesce(o.failed, '[]') || jsonb_build_object(
+                    'attempt', o.attempt + 1, 'started_at', (extract(epoch from l.claimed_at) * 1000000)::bigint,
+                    'duration', null, 'error', 'lost', 'message', p_lost_message)
+                else o.failed end
+        from locked l where o.ctid = l.place
+        returning l.at, o.ctid as place, l.claim, o.executed is null as frees_slot
+    )
+    select coalesce(array_agg(t.at), '{}'), coalesce(array_agg(t.place), '{}'), array_agg(t.claim),
+        coalesce(array_agg(t.claim) filter (where t.frees_slot), '{}')
+    into v_at, places, v_left, v_freed from taken t;
+    if v_left is not null then
+        perform tidegate.leave_claims(p_left => v_left, p_freed => v_freed);
+    end if;
+    for n in 1..cardinality(v_at) loop
+        quotas[v_at[n]] := quotas[v_at[n]] - 1;
+    end loop;
+end
+$$;
+
+-- The rare fields of a claimed row.
+--
+-- Parameters: the fields.
+-- Returns: a JSON object without nulls, or null if all fields have their usual values.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.claimed_more(
+    p_redrive_generation integer, p_letter bigint, p_reply_to text, p_time timestamptz, p_enqueued_at timestamptz
+) returns json
+language sql stable parallel safe
+return case
+    when p_redrive_generation = 0 and p_letter is null and p_reply_to is null and p_time = p_enqueued_at then null
+    else json_strip_nulls(json_build_object(
+        'redrive_generation', p_redrive_generation, 'handles_letter', p_letter, 'reply_to', p_reply_to,
+        'time', (extract(epoch from p_time) * 1000000)::bigint))
+end;
+
+-- The lanes of new claims, as rows of an answer.
+--
+-- Parameters: the claims.
+-- Returns: rows of the kind 'lane'.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.lane_rows(p_claims bigint[]) returns setof tidegate.exchanged
+language plpgsql stable as $$
+begin
+    return query
+    select
+        'lane', t.id, c.claim, null::integer, null::timestamptz, null::timestamptz, null::integer, null::integer,
+        null::uuid, null::text, null::json,
+        json_build_object(
+            'app', t.app, 'name', t.name, 'version', t.version, 'registered_by', t.registered_by,
+            'standing', tidegate.standing(t.registered_by, t.app),
+            -- A deleted trigger has no handler.
+            'handler_kind', case when t.deleted_at is null then t.handler_kind end,
+            'handler_name', case when t.deleted_at is null then t.handler_name end,
+            'script_version', case when t.deleted_at is null then s.version end)
+    from unnest(p_claims) n (claim)
+    cross join lateral (select c.claim, c.trigger_id from tidegate.claims c where c.claim = n.claim limit 1) c
+    cross join lateral (select * from tidegate.triggers t where t.id = c.trigger_id limit 1) t
+    left join lateral (
+        select version from tidegate.scripts where app = t.app and name = t.handler_name limit 1
+    ) s on t.handler_kind = 'script';
+end
+$$;
+
+-- A retry policy, as a row of an answer. Postgres inlines the function.
+--
+-- Parameters: the policy.
+-- Returns: one row of the kind 'policy'.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.policy_rows(p_policy integer) returns setof tidegate.exchanged
+language sql stable as $$
+    select 'policy', null::bigint, null::bigint, null::integer, null::timestamptz, null::timestamptz, p.id,
+        null::integer, null::uuid, null::text, null::json, (to_jsonb(p) - 'id')::json
+    from tidegate.policies p where p.id = p_policy
+$$;
+
+-- The rows of an inline claim, as rows of an answer.
+--
+-- The function is volatile, so that it sees the rows that the calling statement has just written.
+--
+-- Parameters: the claim and the place of each row.
+-- Returns: rows of the kinds 'lane', 'policy' and 'claimed'.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.inline_claimed(p_claims bigint[], p_places tid[]) returns setof tidegate.exchanged
+language plpgsql as $$
+begin
+    if cardinality(p_claims) = 0 then
+        return;
+    end if;
+    return query select l.* from tidegate.lane_rows(array(select distinct c.claim from unnest(p_claims) c (claim))) l;
+    return query
+    with taken as materialized (
+        select c.claim, o.* from unnest(p_claims, p_places) c (claim, place) join tidegate.outbox o on o.ctid = c.place
+        order by o.trigger_id, o.id
+    )
+    select r.* from (select distinct t.policy_id as id from taken t) d cross join lateral tidegate.policy_rows(d.id) r
+    union all
+    select 'claimed', t.id, t.claim, t.attempt + 1, t.due_at, t.enqueued_at, t.policy_id, t.timeout_ms, t.event_id,
+        t.event, t.data,
+        tidegate.claimed_more(t.redrive_generation, t.handles_letter_id, t.reply_to, t.time, t.enqueued_at)
+    from taken t;
+end
+$$;
+
+-- Writes the floors of lanes that have moved, about four times a second at most.
+--
+-- A claim that is full, and did not move the floor, has left rows below the floor behind. Then the
+-- due time is written at which the next claim continues.
+--
+-- Parameters: the lanes, with the quotas and floors before the claims.
+-- Returns: nothing.
+-- Locks: none; the caller holds the lanes.
+-- Changes: lanes.
+create function tidegate.write_floors(p_open tidegate.opened_lanes) returns void
+language plpgsql as $$
+begin
+    update tidegate.lanes k set
+        floor_due = w.due, floor_id = w.id, oldest_claim = w.oldest, search_due = w.search_due, written_at = (p_open).now
+    from (
+        select
+            l.lane, l.oldest, coalesce(c.floor_due, l.due) as due, coalesce(c.floor_id, l.id) as id,
+            case when c.rows_left = l.quota and (c.floor_due, c.floor_id) = (l.due, l.id) then (
+                select max(o.due_at) from unnest(c.places) p (place) join tidegate.outbox o on o.ctid = p.place)
+            end as search_due
+        from unnest(
+            (p_open).lanes, (p_open).quotas, (p_open).dues, (p_open).ids, (p_open).numbers, (p_open).oldests)
+            l (lane, quota, due, id, number, oldest)
+        left join lateral (select * from tidegate.claims c where c.claim = l.number limit 1) c on true
+        where l.quota > 0
+    ) w
+    where k.trigger_id = any (array[w.lane])
+      and (k.search_due is distinct from w.search_due or (
+          (k.floor_due, k.floor_id) < (w.due, w.id) and k.written_at < (p_open).now - interval '250 ms'));
+end
+$$;
+
+-- Settles finished deliveries, then claims new ones.
+--
+-- Parameters: the settlements; the lanes to claim from.
+-- Returns: rows of `tidegate.exchanged`. Claimed rows come lane after lane, in the order of due
+--   time; rows that were taken over come last.
+-- Locks: in the order given in 0004. The lanes stay locked until the end of the transaction.
+-- Changes: outbox, claims, lanes, and the tables of `tidegate.settle`.
+create function tidegate.exchange(p_settle tidegate.settlements, p_claim tidegate.claim_request)
+returns setof tidegate.exchanged
+language plpgsql as $$
+declare
+    v_settled record := tidegate.settle_all(p_settle => p_settle);
+    v_open constant tidegate.opened_lanes := tidegate.open_lanes(p_claim => p_claim, p_floors => v_settled.floors);
+    v_taken record;
+begin
+    return query select * from unnest(v_settled.answer);
+    return next row('now', null, null, null, v_open.now, null, null, null, null, null, null, null)::tidegate.exchanged;
+    if v_open.lanes is null then
+        return;
+    end if;
+    v_taken := tidegate.take_over(p_open => v_open, p_lost_message => (p_claim).lost_message);
+    return query
+    with taken as materialized (
+        select l.lane, l.claim, l.at, true as is_free, true as takes_slot, f.*
+        from unnest(
+            v_open.lanes, v_taken.quotas, v_open.look_backs, v_open.dues, v_open.ids, v_open.numbers)
+            with ordinality l (lane, quota, look_back, due, id, claim, at)
+        cross join lateral tidegate.free_rows(
+            l.lane, l.look_back, l.due, l.id, l.quota, v_open, v_taken.places) f
+        union all
+        select
+            t.lane, v_open.numbers[t.at], t.at, false, o.executed is null, o.ctid, o.id, o.turn, o.attempt,
+            o.max_attempts, o.due_at, o.enqueued_at, o.time, o.event_id, o.policy_id, o.timeout_ms,
+            o.redrive_generation, o.handles_letter_id, o.reply_to, o.event, o.data
+        from unnest(v_taken.places) p (place)
+        join tidegate.outbox o on o.ctid = p.place
+        cross join lateral (select array_position(v_open.lanes, o.trigger_id) as at, o.trigger_id as lane offset 0) t
+    ), last as materialized (
+        select distinct on (t.at) t.at, t.lane, t.due_at as due, t.id from taken t where t.is_free
+        order by t.at, t.due_at desc, t.id desc
+    ), made as (
+        insert into tidegate.claims (
+            claim, trigger_id, lease_until, claimed_at, rows_left, slots, floor_due, floor_id, ids, turns, places)
+        select
+            g.claim, g.lane, v_open.now + (p_claim).lease_us * interval '1 microsecond', v_open.now, g.rows, g.slots,
+            f.due, f.id, g.ids, g.turns, g.places
+        from (
+            select
+                t.at, t.claim, t.lane, count(*) as rows, count(*) filter (where t.takes_slot) as slots,
+                array_agg(t.id) as ids, case when max(t.turn) > 0 then array_agg(t.turn) end as turns,
+                array_agg(t.place) as places
+            from taken t group by t.at, t.claim, t.lane
+        ) g
+        cross join lateral (
+            select v_open.dues[g.at] as due, v_open.ids[g.at] as id
+            union all select l.due, l.id from last l where l.at = g.at
+            order by due desc, id desc limit 1
+        ) f
+    )
+    select 'claimed', t.id, t.claim, least(t.attempt, t.max_attempts) + 1, t.due_at, t.enqueued_at, t.policy_id,
+        t.timeout_ms, t.event_id, t.event, t.data,
+        tidegate.claimed_more(t.redrive_generation, t.handles_letter_id, t.reply_to, t.time, t.enqueued_at)
+    from taken t
+    union all
+    select r.* from (select distinct t.policy_id as id from taken t) d cross join lateral tidegate.policy_rows(d.id) r;
+    return query select l.* from tidegate.lane_rows(p_claims => v_open.numbers) l;
+    perform tidegate.write_floors(p_open => v_open);
+end
+$$;

@@ -8,7 +8,7 @@
 -- before the statement began. So a check that comes after a lock stays true until the commit.
 --
 -- All transactions take locks in one order, so that they never deadlock: rows of outbox by place,
--- keys by stripe, rows of loops, of dead_letters and of triggers, each by its key, then claims by
+-- keys by stripe, rows of dead_letters, of triggers and of loops, each by its key, then claims by
 -- number, and last lanes by trigger. A transaction that holds a lane skips locked claims and locked
 -- rows of outbox.
 --

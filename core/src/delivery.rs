@@ -134,8 +134,8 @@ pub enum Verdict {
     },
     /// The chain of events is too deep. The row is deleted and counted in `loops`.
     Dropped,
-    /// No outcome counts: the handler did not run, or a shutdown ended the wait. The lease is
-    /// released, the row is due `delay` from the store's now, and the attempt does not count.
+    /// No outcome counts: the handler did not run, or a shutdown ended the wait. The row leaves its
+    /// claim, is due `delay` from the store's now, and the attempt does not count.
     Deferred {
         /// The back-off of a full gate. Zero if the daemon shuts down.
         delay: Micros,
@@ -232,8 +232,8 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
         return Some(Verdict::Dropped);
     }
     match delivery.kind() {
-        // The row of a sync call is written already leased to the daemon that executes it. A claim
-        // only finds the row after that lease has expired.
+        // The row of a sync call is written with the claim of the daemon that executes it. Another
+        // claim takes the row over only after the lease of the first claim has expired.
         Kind::Sync(_) => Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }),
         Kind::DeadLetterHandler(_) if delivery.attempt > 1 => {
             Some(Verdict::HandlerFailed { failed: lost_attempt(delivery, now) })

@@ -9,7 +9,7 @@
 //!
 //! The dispatcher computes the inline room, the wake handle passes it on, and a store computes the
 //! quotas of the lanes that its transaction wrote to. Only the store knows which of these lanes
-//! have a `max_concurrency`. On Postgres the function `tidegate.claim_written` repeats
+//! have a `max_concurrency`. On Postgres the function `tidegate.fan_out_and_claim` repeats
 //! [`InlineRoom::quotas`] in SQL, so that the claim needs no round trip of its own. The conformance
 //! suite compares the two.
 

@@ -51,7 +51,7 @@ impl Micros {
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// The moment 1970-01-01T00:00:00Z. In a lease column it means "not leased".
+    /// The moment 1970-01-01T00:00:00Z. As a look-back it selects the whole lane.
     pub const EPOCH: Self = Self(0);
 
     /// The moment that is `by` later. Saturates.

@@ -25,7 +25,8 @@ pub struct TriggerSpec {
     #[serde(default)]
     pub timeout_ms: TimeoutMs,
     /// The most executions of the trigger at once, over all daemons of the store. The store counts
-    /// valid leases, so an execution that outlives its lease is not counted.
+    /// the rows of claims with a valid lease, so an execution that outlives its lease is not
+    /// counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<MaxConcurrency>,
     /// Whether each execution loads the script again. Has no effect on other handlers.

@@ -1,5 +1,5 @@
-//! Sync calls: the row is written leased, executed under that claim only, and kept until its reply
-//! is delivered.
+//! Sync calls: the row is written with its claim, executed under this claim only, and kept until
+//! its reply is delivered.
 
 use crate::Store;
 use crate::support::*;

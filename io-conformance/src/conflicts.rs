@@ -70,7 +70,7 @@ pub(crate) async fn after_a_conflict_the_same_claim_settles_with_fresh_reads<S: 
     let old = app.put("c", "read", "1").await.version;
     let fresh = app.put("c", "read", "2").await.version;
     assert_conflict(&app, &row, Some(old)).await;
-    assert_eq!(app.claim(row.trigger_id, 10).await, [], "the row stays leased");
+    assert_eq!(app.claim(row.trigger_id, 10).await, [], "the claim still holds the row");
     assert_eq!(app.renew(&[&row], LEASE).await, [], "the claim is still valid");
 
     let effects = Effects {

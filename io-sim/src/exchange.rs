@@ -33,7 +33,7 @@ impl Memory {
         }
     }
 
-    /// A leased row as a delivery, with the current handler and standing of its trigger.
+    /// A held row as a delivery, with the current handler and standing of its trigger.
     pub(crate) fn delivery_of(&self, row: Row) -> Option<Delivery> {
         let lane = self.triggers.get(&row.trigger)?;
         let trigger = &lane.trigger;

@@ -1,5 +1,5 @@
--- Settlements: the end of a claim. `tidegate.exchange` in the next file calls these functions. The
--- functions for dead letters are in 0009.
+-- Settlements: the verdicts about claimed rows. `tidegate.exchange` in 0006 calls these functions.
+-- The functions for dead letters are in 0010.
 --
 -- A settlement is valid if its claim holds its row: the claim lists the row, and the row still has
 -- the listed turn. A row leaves its claim by a delete or by a new turn, and both need the lock of
@@ -8,7 +8,7 @@
 -- before the statement began. So a check that comes after a lock stays true until the commit.
 --
 -- All transactions take locks in one order, so that they never deadlock: rows of outbox by place,
--- keys by stripe, rows of loops, of dead_letters and of triggers, each by its key, then claims by
+-- keys by stripe, rows of dead_letters, of triggers and of loops, each by its key, then claims by
 -- number, and last lanes by trigger. A transaction that holds a lane skips locked claims and locked
 -- rows of outbox.
 --
@@ -354,15 +354,15 @@ create type tidegate.settlements as (
     others          jsonb
 );
 
--- The rows that claims hold, from a list of rows and claims.
+-- The rows of a list that their claims list too. The caller compares the turns.
 --
 -- The condition with `is true` makes Postgres look a row up in a hash table of the list. As a join
 -- it would compare each row with each element of the list. `unnest` in the select list gives its
 -- rows directly; in the from list it would store them first.
 --
 -- Parameters: the deliveries, and the claim of each.
--- Returns: the held rows, as their claims list them. A row that has gone back
---   since is still in the result, with its old turn.
+-- Returns: the listed rows. A row that has gone back since is still in the result, with its old
+--   turn.
 -- Locks: none.
 -- Changes: nothing.
 create function tidegate.listed_rows(p_ids bigint[], p_claims bigint[])
@@ -384,9 +384,8 @@ $$;
 -- that another row has now does no harm. `o.id + 0` leaves the planner no index but the place.
 --
 -- Parameters: the deliveries, and the claim of each.
--- Returns: the deleted rows: `ids`; the claim of each in `left_claims`; and the claims of those
---   rows
---   that held a slot of their lane in `freed`.
+-- Returns: the deleted rows: `ids`; the claim of each in `left_claims`; and in `freed` the claims
+--   of those rows that held a slot of their lane.
 -- Locks: the rows, in the order of places.
 -- Changes: deletes from outbox.
 create function tidegate.settle_done(

@@ -93,8 +93,7 @@ $$;
 --
 -- Parameters: the time; the call; its checked form.
 -- Returns: the checked form, with the kind 'waits' if the key is reserved now, or else
---   'key_reused',
---   'key_in_use' or 'repeated'.
+--   'key_reused', 'key_in_use' or 'repeated'.
 -- Locks: the row of the key.
 -- Changes: call_keys. One new key in 100 also prunes at most 1,000 old ones.
 create function tidegate.reserve_key(

@@ -27,11 +27,11 @@ pub struct DeliveryFilter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeliveryState {
-    /// Due and not leased.
+    /// Due, and held by no claim with a valid lease.
     Ready,
     /// Due at a later time.
     Scheduled,
-    /// Claimed, with a lease that has not expired.
+    /// Held by a claim whose lease has not expired.
     Leased,
 }
 

@@ -19,6 +19,7 @@ pub struct QueueState {
     pub trigger: TriggerName,
     /// The number of rows that wait or run, at most the `count_max` of the call.
     pub depth: u32,
-    /// The earliest due time of the rows without a valid lease. It may be in the future.
+    /// The earliest due time of the rows that no claim with a valid lease holds. It may be in the
+    /// future.
     pub oldest_due: Option<Timestamp>,
 }

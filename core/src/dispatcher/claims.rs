@@ -1,4 +1,4 @@
-//! The held claims: every row that is leased to this dispatcher, and its stage.
+//! The held claims: every row that a claim of this dispatcher holds, and its stage.
 
 use crate::claim::Claim;
 use crate::delivery::{Delivery, Kind};

@@ -85,8 +85,8 @@ impl Dispatcher {
         self.settlements.push(claim, verdict);
     }
 
-    /// Releases the lease of a row that was not executed. The row is due at once, and its attempt
-    /// does not count.
+    /// Releases a row that was not executed. The row goes back to its lane, is due at once, and its
+    /// attempt does not count.
     pub(super) fn release(&mut self, claim: Claim) {
         self.conclude_with(claim, Verdict::Deferred { delay: Micros::ZERO });
     }

@@ -120,7 +120,7 @@ impl Lane {
         (self.queue.len() as u32).saturating_add(self.running).saturating_add(self.rows_requested)
     }
 
-    /// Rows that this dispatcher has leased, and rows that claims in flight may return.
+    /// Rows that claims of this dispatcher hold, and rows that claims in flight may return.
     fn rows_leased(&self) -> u32 {
         self.rows_ahead().saturating_add(self.settling)
     }
@@ -131,8 +131,9 @@ impl Lane {
         let at_once = budget.share.min(self.window);
         let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.rows_ahead());
         match self.max_concurrency {
-            // Claims of a limited lane exclude each other: on Postgres the second of two concurrent
-            // claims gets no rows. So such a lane has one claim at a time.
+            // The store counts the slots of a limited lane in one claim after the other. A second
+            // claim would hold up its exchange and find few free slots. So such a lane has one
+            // claim in flight.
             Some(_) if self.has_claim_in_flight() => 0,
             Some(limit) => wanted.min(limit.saturating_sub(self.rows_leased())),
             None => wanted,

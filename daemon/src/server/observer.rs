@@ -132,7 +132,7 @@ fn log(fact: &Fact) {
                 info,
                 delivery,
                 resent,
-                "the settlement was fenced and changed nothing: the row has another lease now"
+                "the settlement was fenced and changed nothing: its claim no longer holds the row"
             );
         }
         Fact::CallRefused { call, failure, waited } => {

@@ -1,4 +1,5 @@
-//! The costs of a claim, in units that do not depend on the machine: HOT updates and rows read.
+//! The costs of a claim, in units that do not depend on the machine: rows of the outbox that are
+//! updated, and rows that are read.
 
 use crate::database::{Database, with_one_trigger};
 use sqlx::{Executor, PgConnection};

@@ -33,7 +33,7 @@ names! {
     counter REPEATED = "tidegate_calls_repeated_total", "Sync calls that got the reply of an earlier one by its idempotency key.";
     counter FENCED = "tidegate_settlements_fenced_total", "Settlements that were fenced and changed nothing.";
     counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because another writer changed a value that they had read.";
-    counter LOST = "tidegate_leases_lost_total", "Claims that were lost before their settlement.";
+    counter LOST = "tidegate_leases_lost_total", "Claimed rows that were lost before their settlement.";
     counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and were cancelled.";
     histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
     histogram TOOK = "tidegate_execution_seconds", "From the start of an execution to its end.";
@@ -47,7 +47,7 @@ names! {
     gauge SETTLING = "tidegate_settlements_pending", "Settlements that the store has not answered yet.";
     gauge STORE_UP = "tidegate_store_up", "1 if the store answered this request, else 0.";
     gauge DEPTH = "tidegate_queue_depth", "Rows of a trigger that wait or run, counted up to 1,000.";
-    gauge OLDEST = "tidegate_queue_oldest_due_seconds", "The time since the oldest unclaimed row of a trigger became due.";
+    gauge OLDEST = "tidegate_queue_oldest_due_seconds", "The time since the oldest row of a trigger that no live claim holds became due.";
     gauge BUILD = "tidegate_build_info", "1, with the version as a label.";
 }
 

@@ -219,7 +219,13 @@ begin
     into v_open.look_backs, v_open.dues, v_open.ids, v_open.numbers, v_open.oldests, v_open.oldest
     from unnest(v_open.lanes, v_open.look_backs) with ordinality l (id, look_back, at)
     cross join lateral (select * from tidegate.lanes k where k.trigger_id = l.id limit 1) k
-    cross join lateral (select greatest(tidegate.claim_number(), k.oldest_claim + 1) as number offset 0) n
+    left join lateral (
+        select min(live.claim) as claim, max(live.claim) as newest from live where live.lane = l.id
+    ) o on true
+    -- Greater than the numbers of the lane's live claims, also after the clock was set back.
+    cross join lateral (
+        select greatest(tidegate.claim_number(), k.oldest_claim + 1, o.newest + 1) as number offset 0
+    ) n
     cross join lateral (
         select k.floor_due as due, k.floor_id as id
         union all select live.due, live.id from live where live.lane = l.id
@@ -227,8 +233,7 @@ begin
         select e.due, e.id from unnest((p_floors).lanes, (p_floors).dues, (p_floors).ids) e (lane, due, id)
         where e.lane = l.id
         order by due desc, id desc limit 1
-    ) f
-    left join lateral (select min(live.claim) as claim from live where live.lane = l.id) o on true;
+    ) f;
     return v_open;
 end
 $$;

@@ -294,7 +294,9 @@ $$;
 create function tidegate.expired_claims(p_now timestamptz, p_lanes bigint[]) returns bigint[]
 language plpgsql as $$
 declare
-    v_floor constant timestamptz := (select f.lease_until from tidegate.claims_floor f);
+    -- A floor after the time was written before the clock was set back.
+    v_floor constant timestamptz := (
+        select case when f.lease_until > p_now then '-infinity' else f.lease_until end from tidegate.claims_floor f);
 begin
     if v_floor < p_now - interval '2 seconds' then
         perform tidegate.raise_claims_floor(p_now => p_now);
@@ -494,7 +496,8 @@ begin
     ) w
     where k.trigger_id = any (array[w.lane])
       and (k.search_due is distinct from w.search_due or (
-          (k.floor_due, k.floor_id) < (w.due, w.id) and k.written_at < (p_open).now - interval '250 ms'));
+          (k.floor_due, k.floor_id) < (w.due, w.id)
+          and k.written_at not between (p_open).now - interval '250 ms' and (p_open).now));
 end
 $$;
 

@@ -6,7 +6,8 @@
 -- became visible behind the floor are that recent, except those of a long transaction. So now and
 -- then the whole lane is searched, which walks over all its dead rows. After searches that took
 -- long, the next ones are further away, so that they take at most 1 % of the time. A lane that was
--- not claimed from for some time is searched more rarely.
+-- not claimed from for some time is searched more rarely. A lane that was written after the time is
+-- searched whole, because the clock was set back.
 --
 -- Parameters: the time.
 -- Returns: one row per lane with a free row.
@@ -24,7 +25,8 @@ begin
     cross join lateral (
         select o.due_at from tidegate.outbox o
         where o.waits and o.trigger_id = k.trigger_id and o.due_at >= case
-                when k.next_walk <= p_now then '-infinity' else least(k.floor_due, p_now - interval '5 seconds') end
+                when k.next_walk <= p_now or k.written_at > p_now then '-infinity'
+                else least(k.floor_due, p_now - interval '5 seconds') end
           and (o.id, o.turn) not in (
               select l.id, coalesce(l.turn, 0)
               from tidegate.claims c cross join lateral unnest(c.ids, c.turns) l (id, turn)
@@ -34,10 +36,13 @@ begin
     ) f;
     v_whole := array(
         select k.trigger_id from tidegate.lanes k
-        where k.next_walk <= p_now and k.floor_due > '-infinity' order by k.trigger_id for update skip locked);
+        where (k.next_walk <= p_now or k.written_at > p_now) and k.floor_due > '-infinity'
+        order by k.trigger_id for update skip locked);
     if cardinality(v_whole) > 0 then
-        update tidegate.lanes k set next_walk = p_now + greatest(
-            interval '2 seconds', 100 * (clock_timestamp() - p_now), 0.1 * (p_now - k.floor_due))
+        update tidegate.lanes k set
+            written_at = least(k.written_at, p_now),
+            next_walk = p_now + greatest(
+                interval '2 seconds', 100 * (clock_timestamp() - p_now), 0.1 * (p_now - k.floor_due))
         where k.trigger_id = any (v_whole);
     end if;
 end
@@ -56,7 +61,7 @@ create function tidegate.expired_rows(p_now timestamptz) returns table (lane big
 language plpgsql as $$
 #variable_conflict use_column
 declare
-    v_looks_at_all boolean := (select f.next_walk <= p_now from tidegate.claims_floor f);
+    v_looks_at_all boolean := (select f.next_walk <= p_now or f.lease_until > p_now from tidegate.claims_floor f);
     v_began timestamptz := clock_timestamp();
 begin
     perform tidegate.raise_claims_floor(p_now => p_now, p_looks_at_all => v_looks_at_all);

@@ -4,15 +4,23 @@
 #![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
 
 mod broken;
+mod clocks;
 mod costs;
 mod database;
+mod held_transaction;
 mod hot_path;
+mod lane;
 mod limited_calls;
+mod moved_rows;
 mod outside;
+mod planted;
 mod random;
 mod renewals;
 mod schema;
+mod stragglers;
 mod together;
+mod truth;
+mod two_daemons;
 mod verdicts;
 
 use database::Database;
@@ -23,7 +31,7 @@ use tidegate_io_postgres::PgStore;
 /// A store on a database of its own.
 struct Fresh {
     store: Arc<PgStore>,
-    database: Database,
+    database: Arc<Database>,
 }
 
 impl World for Fresh {
@@ -34,6 +42,7 @@ impl World for Fresh {
     }
 
     async fn close(self) {
+        truth::check(&self.database).await;
         self.store.close().await;
         self.database.remove().await;
     }
@@ -41,7 +50,7 @@ impl World for Fresh {
 
 async fn fresh() -> Fresh {
     let (database, store) = Database::with_store().await;
-    Fresh { store: Arc::new(store), database }
+    Fresh { store: Arc::new(store), database: Arc::new(database) }
 }
 
 tidegate_io_conformance::conformance!(fresh().await);

@@ -148,7 +148,7 @@ planted! {
         "where c.claim >= (p_open).oldest and c.trigger_id = any ((p_open).lanes))\n" => "where false)\n",
         stragglers::thousands_are_drained;
     a_discovery_never_searches_the_whole_lane: LANES,
-        "when k.next_walk <= p_now then '-infinity'" => "when false then '-infinity'",
+        "when k.next_walk <= p_now or k.written_at > p_now then '-infinity'" => "when false then '-infinity'",
         stragglers::found_by_discovery;
 
     // The floor.
@@ -165,8 +165,8 @@ planted! {
         "    if not found then\n        return;" => "    if true then\n        return;",
         held_transaction::costs_stay_bounded;
 
-    a_claim_with_a_lower_number_is_not_seen: EXCHANGE,
-        "min(least(o.claim, n.number))" => "min(coalesce(o.claim, n.number))",
+    a_claim_gets_a_lower_number_than_a_live_one: EXCHANGE,
+        "greatest(l.number, k.oldest_claim + 1, o.newest + 1)" => "l.number",
         clocks::set_back;
 
     // Two daemons.

@@ -201,6 +201,8 @@ begin
         return v_open;
     end if;
     for n in 1..cardinality(v_limits) loop
+        -- Not in the statement below: there the planner may share one number among several lanes.
+        v_open.numbers[n] := tidegate.claim_number();
         if v_limits[n] is not null then
             v_open.quotas[n] := least(v_open.quotas[n], tidegate.free_slots(
                 p_now => v_open.now, p_lane => v_open.lanes[n], p_limit => v_limits[n]));
@@ -217,9 +219,9 @@ begin
         array_agg(f.due order by l.at), array_agg(f.id order by l.at), array_agg(n.number order by l.at),
         array_agg(coalesce(o.claim, n.number) order by l.at), min(coalesce(o.claim, n.number))
     into v_open.look_backs, v_open.dues, v_open.ids, v_open.numbers, v_open.oldests, v_open.oldest
-    from unnest(v_open.lanes, v_open.look_backs) with ordinality l (id, look_back, at)
+    from unnest(v_open.lanes, v_open.look_backs, v_open.numbers) with ordinality l (id, look_back, number, at)
     cross join lateral (select * from tidegate.lanes k where k.trigger_id = l.id limit 1) k
-    cross join lateral (select greatest(tidegate.claim_number(), k.oldest_claim + 1) as number offset 0) n
+    cross join lateral (select greatest(l.number, k.oldest_claim + 1) as number offset 0) n
     cross join lateral (
         select k.floor_due as due, k.floor_id as id
         union all select live.due, live.id from live where live.lane = l.id

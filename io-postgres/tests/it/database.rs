@@ -1,8 +1,10 @@
 //! Creates a database for each test, on the server of `TIDEGATE_TEST_POSTGRES`.
 
+use crate::truth;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::str::FromStr;
+use std::sync::Arc;
 use tidegate_core::{AppName, PrincipalId, TriggerId, TriggerSpec};
 use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_ports::{AppStore, Deployment, TriggerStore};
@@ -53,7 +55,7 @@ impl Database {
         PgConnection::connect(&self.url).await.expect("the database answers")
     }
 
-    pub(crate) async fn remove(self) {
+    pub(crate) async fn remove(&self) {
         let mut connection = PgConnection::connect_with(&self.server).await.expect("the test server answers");
         let remove = AssertSqlSafe(format!("drop database {} with (force)", self.name));
         connection.execute(remove).await.expect("the database can be removed");
@@ -70,4 +72,14 @@ pub(crate) async fn with_one_trigger(store: &PgStore) -> TriggerId {
     let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
     store.deploy(&app, &deployment, &PrincipalId::new("admin").unwrap()).await.unwrap();
     TriggerStore::list(store, &app).await.unwrap()[0].id
+}
+
+/// Runs a scenario on a database of its own. The scenario panics if the schema is wrong.
+pub(crate) async fn on_sound_schema<F: Future<Output = ()>>(scenario: impl FnOnce(Arc<Database>) -> F) {
+    let (database, store) = Database::with_store().await;
+    store.close().await;
+    let database = Arc::new(database);
+    scenario(Arc::clone(&database)).await;
+    truth::check(&database).await;
+    database.remove().await;
 }

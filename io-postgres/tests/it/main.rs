@@ -13,6 +13,7 @@ mod random;
 mod renewals;
 mod schema;
 mod together;
+mod truth;
 mod verdicts;
 
 use database::Database;
@@ -23,7 +24,7 @@ use tidegate_io_postgres::PgStore;
 /// A store on a database of its own.
 struct Fresh {
     store: Arc<PgStore>,
-    database: Database,
+    database: Arc<Database>,
 }
 
 impl World for Fresh {
@@ -34,6 +35,7 @@ impl World for Fresh {
     }
 
     async fn close(self) {
+        truth::check(&self.database).await;
         self.store.close().await;
         self.database.remove().await;
     }
@@ -41,7 +43,7 @@ impl World for Fresh {
 
 async fn fresh() -> Fresh {
     let (database, store) = Database::with_store().await;
-    Fresh { store: Arc::new(store), database }
+    Fresh { store: Arc::new(store), database: Arc::new(database) }
 }
 
 tidegate_io_conformance::conformance!(fresh().await);

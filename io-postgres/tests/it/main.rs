@@ -9,6 +9,7 @@ mod database;
 mod hot_path;
 mod lane;
 mod limited_calls;
+mod moved_rows;
 mod outside;
 mod random;
 mod renewals;

@@ -6,6 +6,7 @@
 mod broken;
 mod costs;
 mod database;
+mod held_transaction;
 mod hot_path;
 mod lane;
 mod limited_calls;

@@ -18,6 +18,7 @@ mod schema;
 mod stragglers;
 mod together;
 mod truth;
+mod two_daemons;
 mod verdicts;
 
 use database::Database;

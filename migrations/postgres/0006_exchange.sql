@@ -217,7 +217,7 @@ begin
     select
         array_agg(least(l.look_back, k.search_due) order by l.at),
         array_agg(f.due order by l.at), array_agg(f.id order by l.at), array_agg(n.number order by l.at),
-        array_agg(coalesce(o.claim, n.number) order by l.at), min(coalesce(o.claim, n.number))
+        array_agg(least(o.claim, n.number) order by l.at), min(least(o.claim, n.number))
     into v_open.look_backs, v_open.dues, v_open.ids, v_open.numbers, v_open.oldests, v_open.oldest
     from unnest(v_open.lanes, v_open.look_backs, v_open.numbers) with ordinality l (id, look_back, number, at)
     cross join lateral (select * from tidegate.lanes k where k.trigger_id = l.id limit 1) k

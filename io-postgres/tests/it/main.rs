@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
 
 mod broken;
+mod clocks;
 mod costs;
 mod database;
 mod held_transaction;

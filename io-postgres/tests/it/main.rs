@@ -13,6 +13,7 @@ mod lane;
 mod limited_calls;
 mod moved_rows;
 mod outside;
+mod planted;
 mod random;
 mod renewals;
 mod schema;

@@ -260,10 +260,13 @@ create table tidegate.claims (
 alter table tidegate.claims
     alter ids set storage external, alter turns set storage external, alter places set storage external;
 
--- For the search for expired claims.
+-- For the search for expired claims, and for the live claims of a lane.
 create index claims_expiry on tidegate.claims (lease_until);
 
 create sequence tidegate.claim_numbers;
+
+-- Numbers of claims while the clock is behind an earlier claim: see `tidegate.number_above`.
+create sequence tidegate.late_claim_numbers;
 
 -- Lanes: one row per trigger. A claim holds the lock of its lane until its commit, so the claims of
 -- one lane follow one another.

@@ -7,10 +7,11 @@
 -- claim do not wait for each other. Each statement of these functions sees all that was committed
 -- before the statement began. So a check that comes after a lock stays true until the commit.
 --
--- All transactions take locks in one order, so that they never deadlock: rows of outbox by place,
+-- All transactions take locks in one order, so that they do not deadlock: rows of outbox by place,
 -- keys by stripe, rows of dead_letters, of triggers and of loops, each by its key, then claims by
 -- number, and last lanes by trigger. A transaction that holds a lane skips locked claims and locked
--- rows of outbox.
+-- rows of outbox. One case is left: a row that moves while two transactions settle it. Then
+-- Postgres ends one of them, and its daemon sends the settlements again.
 --
 -- The statements leave the planner one choice, for the reason in 0002. `o.id = any (array[s.id])`
 -- is `o.id = s.id` in a form that no merge join can use. With the plain form the planner may walk

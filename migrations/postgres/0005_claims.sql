@@ -15,6 +15,29 @@ language sql volatile as $$
     select ((date_part('epoch', clock_timestamp()) * 1000000)::bigint << 10) | (nextval('tidegate.claim_numbers') & 1023)
 $$;
 
+-- Makes the number of a claim in a lane that has a claim with a number of a later time, because the
+-- clock was set back.
+--
+-- The numbers come from a sequence of their own, so that they rise in all lanes and never repeat.
+--
+-- Parameters: the claim.
+-- Returns: a number above it.
+-- Locks: the advisory lock 7233, until the end of the transaction.
+-- Changes: the sequence late_claim_numbers.
+create function tidegate.number_above(p_claim bigint) returns bigint
+language plpgsql as $$
+declare
+    v_number bigint;
+begin
+    perform pg_advisory_xact_lock(7233);
+    v_number := nextval('tidegate.late_claim_numbers');
+    if v_number <= p_claim then
+        v_number := setval('tidegate.late_claim_numbers', p_claim + 1);
+    end if;
+    return v_number;
+end
+$$;
+
 -- Floors of lanes, in parallel arrays.
 create type tidegate.floors as (
     lanes bigint[],
@@ -99,19 +122,21 @@ $$;
 create function tidegate.free_slots(p_now timestamptz, p_lane bigint, p_limit integer) returns integer
 language plpgsql as $$
 declare
-    v_oldest constant bigint := (select k.oldest_claim from tidegate.lanes k where k.trigger_id = p_lane);
+    -- A floor after the time was written before the clock was set back.
+    v_floor constant timestamptz := (
+        select case when f.lease_until > p_now then '-infinity' else f.lease_until end from tidegate.claims_floor f);
     v_expired bigint[];
 begin
     v_expired := array(
         select c.claim from tidegate.claims c
-        where c.claim >= v_oldest and c.trigger_id = p_lane and c.lease_until <= p_now and not c.is_void
+        where c.lease_until >= v_floor and c.trigger_id = p_lane and c.lease_until <= p_now and not c.is_void
         order by c.claim for update skip locked);
     if cardinality(v_expired) > 0 then
         update tidegate.claims c set is_void = true where c.claim = any (v_expired);
     end if;
     return greatest(0, p_limit - (
         select coalesce(sum(c.slots), 0) from tidegate.claims c
-        where c.claim >= v_oldest and c.trigger_id = p_lane and not c.is_void));
+        where c.lease_until >= v_floor and c.trigger_id = p_lane and not c.is_void));
 end
 $$;
 
@@ -156,7 +181,7 @@ $$;
 -- Parameters: the deliveries; the claim of each; the new length of the leases.
 -- Returns: first a row with the time alone, then the claims that are fenced.
 -- Locks: the claims, in the order of their numbers.
--- Changes: claims (a HOT update).
+-- Changes: claims.
 create function tidegate.renew(p_ids bigint[], p_claims bigint[], p_lease_us bigint)
 returns table (now timestamptz, id bigint, claim bigint)
 language plpgsql as $$

@@ -224,9 +224,11 @@ begin
     left join lateral (
         select min(live.claim) as claim, max(live.claim) as newest from live where live.lane = l.id
     ) o on true
-    -- Greater than the numbers of the lane's live claims, also after the clock was set back.
+    cross join lateral (select greatest(k.oldest_claim, o.newest) as number offset 0) earlier
     cross join lateral (
-        select greatest(l.number, k.oldest_claim + 1, o.newest + 1) as number offset 0
+        select case when l.number > earlier.number then l.number else tidegate.number_above(p_claim => earlier.number) end
+            as number
+        offset 0
     ) n
     cross join lateral (
         select k.floor_due as due, k.floor_id as id

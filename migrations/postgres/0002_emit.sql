@@ -84,11 +84,15 @@ return '["' || p_source || '",' || to_json(p_type) || ',' || to_json(p_subject) 
 -- Locks: none.
 -- Changes: nothing.
 create function tidegate.cause_of(p_event text, p_event_id uuid) returns tidegate.cause
-language sql immutable parallel safe
-return row(
-    p_event::json ->> 3, coalesce((p_event::json #>> '{4,root}')::uuid, p_event_id),
-    (p_event::json #>> '{4,parent}')::uuid, coalesce((p_event::json #>> '{4,depth}')::integer, 0),
-    p_event::json #>> '{4,traceparent}')::tidegate.cause;
+language plpgsql immutable parallel safe as $$
+declare
+    v_event constant json := p_event;
+begin
+    return row(
+        v_event ->> 3, coalesce((v_event #>> '{4,root}')::uuid, p_event_id), (v_event #>> '{4,parent}')::uuid,
+        coalesce((v_event #>> '{4,depth}')::integer, 0), v_event #>> '{4,traceparent}')::tidegate.cause;
+end
+$$;
 
 -- The triggers that match events: each is enabled, not deleted, of the event's app and source, and
 -- its patterns match.

@@ -517,10 +517,15 @@ returns setof tidegate.exchanged
 language plpgsql as $$
 declare
     v_settled record := tidegate.settle_all(p_settle => p_settle);
-    v_open constant tidegate.opened_lanes := tidegate.open_lanes(p_claim => p_claim, p_floors => v_settled.floors);
+    v_open tidegate.opened_lanes;
     v_taken record;
 begin
     return query select * from unnest(v_settled.answer);
+    if cardinality((p_claim).lanes) > 0 then
+        v_open := tidegate.open_lanes(p_claim => p_claim, p_floors => v_settled.floors);
+    else
+        v_open.now := clock_timestamp();
+    end if;
     return next row('now', null, null, null, v_open.now, null, null, null, null, null, null, null)::tidegate.exchanged;
     if v_open.lanes is null then
         return;

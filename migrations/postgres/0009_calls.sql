@@ -42,6 +42,8 @@ create type tidegate.checked_call as (
 
 -- Checks calls as far as one statement can, and gives each its ids.
 --
+-- In plpgsql, which keeps the plan. A function in SQL would be planned again for each call.
+--
 -- The calls of a lane share a claim. The ids rise in the order of the calls.
 --
 -- Parameters: the time; the calls.
@@ -50,7 +52,9 @@ create type tidegate.checked_call as (
 -- Locks: none.
 -- Changes: sequences.
 create function tidegate.check_calls(p_now timestamptz, p_calls tidegate.sync_call[]) returns tidegate.checked_call[]
-language sql as $$
+language plpgsql as $$
+begin
+    return (
     with checked as materialized (
         select
             c.place, t.*, coalesce(c.timeout_ms, t.timeout_ms) as call_timeout_ms, coalesce(c.script, t.handler_name) as runs,
@@ -83,7 +87,8 @@ language sql as $$
         from checked c left join numbered n on n.id = c.id and c.kind in ('begun', 'waits')
         order by c.place
         offset 0
-    ) c
+    ) c);
+end
 $$;
 
 -- Reserves the idempotency key of a call for it.

@@ -45,6 +45,8 @@ fn a_daemon_survives_an_outage_of_its_database() {
     assert!(refused.header("retry-after").is_some(), "{refused:?}");
     assert_eq!(refused.header("tidegate-code"), Some("store_unavailable"));
     assert_eq!(app.client.get("/healthz").status, 200);
+    // A call that begins while the server is away fails after the time for a connection, 5 s.
+    wait_for("a warning", TIMEOUT, || (warnings(&daemon) > 0).then_some(()));
     std::thread::sleep(Duration::from_secs(2));
     assert!(daemon.is_running());
     assert_eq!(warnings(&daemon), 1, "one warning\n{}", daemon.log());

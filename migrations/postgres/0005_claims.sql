@@ -55,15 +55,10 @@ create type tidegate.floors as (
 create function tidegate.leave_claims(p_left bigint[], p_freed bigint[]) returns tidegate.floors
 language plpgsql as $$
 declare
-    v_claims bigint[];
-    v_left integer[];
-    v_freed integer[];
-    v_ended bigint[];
     v_floors tidegate.floors;
 begin
-    select array_agg(n.claim), array_agg(n.rows), array_agg(n.slots) into v_claims, v_left, v_freed
-    from (
-        select e.claim, sum(e.rows) as rows, sum(e.slots) as slots
+    with counted as materialized (
+        select e.claim, sum(e.rows)::integer as rows, sum(e.slots)::integer as slots
         from (
             select l.claim, count(*) as rows, case when p_left = p_freed then count(*) else 0 end as slots
             from (select unnest(p_left) as claim) l group by l.claim
@@ -72,25 +67,18 @@ begin
         ) e
         group by e.claim
         order by e.claim
-    ) n;
-    with locked as materialized (
-        select c.claim, c.rows_left - n.rows as rows_left
-        from unnest(v_claims, v_left) n (claim, rows)
-        cross join lateral (select * from tidegate.claims c where c.claim = n.claim for update) c
+    ), locked as materialized (
+        select n.*, c.rows_left
+        from counted n cross join lateral (select * from tidegate.claims c where c.claim = n.claim for update) c
+    ), kept as (
+        update tidegate.claims c set rows_left = c.rows_left - l.rows, slots = c.slots - l.slots
+        from locked l where c.claim = any (array[l.claim]) and l.rows_left > l.rows
+    ), ended as (
+        delete from tidegate.claims c using locked l where c.claim = any (array[l.claim]) and l.rows_left = l.rows
+        returning c.trigger_id, c.floor_due, c.floor_id
     )
-    select array_agg(l.claim) into v_ended from locked l where l.rows_left = 0;
-    if v_ended is not null then
-        with ended as (
-            delete from tidegate.claims c where c.claim = any (v_ended) returning c.trigger_id, c.floor_due, c.floor_id
-        )
-        select array_agg(e.trigger_id), array_agg(e.floor_due), array_agg(e.floor_id) into v_floors
-        from ended e where e.floor_due > '-infinity';
-    end if;
-    if cardinality(v_ended) is distinct from cardinality(v_claims) then
-        update tidegate.claims c set rows_left = c.rows_left - n.rows, slots = c.slots - n.slots
-        from unnest(v_claims, v_left, v_freed) n (claim, rows, slots)
-        where c.claim = any (array[n.claim]);
-    end if;
+    select array_agg(e.trigger_id), array_agg(e.floor_due), array_agg(e.floor_id) into v_floors
+    from ended e where e.floor_due > '-infinity';
     return v_floors;
 end
 $$;

@@ -111,10 +111,10 @@ planted! {
         "interval '1 microsecond', turn = turn + 1, waits" => "interval '1 microsecond', turn = turn, waits",
         case!(lane_claims::a_released_row_can_be_claimed_while_its_old_claim_holds_others);
     a_claim_ends_with_its_first_row: CLAIMS,
-        "from locked l where l.rows_left = 0" => "from locked l",
+        "any (array[l.claim]) and l.rows_left = l.rows\n        returning" => "any (array[l.claim]) and true\n        returning",
         case!(lane_claims::a_renewal_extends_the_rest_of_a_claim);
     a_claim_never_ends: CLAIMS,
-        "from locked l where l.rows_left = 0" => "from locked l where false",
+        "any (array[l.claim]) and l.rows_left = l.rows\n        returning" => "any (array[l.claim]) and false\n        returning",
         two_daemons::at_random_without_limit;
     a_renewal_keeps_a_void_claim: CLAIMS,
         "where not c.is_void and (t.max_concurrency is null or c.lease_until > clock_timestamp())" => "",

@@ -1,8 +1,8 @@
 //! Encodes settlements for `tidegate.exchange`.
 //!
-//! Plain successes and sync executions that only store their outcome are arrays in the order of
-//! ids, which is the order of row locks. All other settlements are JSON, in the order of the
-//! dispatcher.
+//! Two groups of settlements are arrays in the order of ids, which is the order of row locks: plain
+//! successes, and those of sync calls that have no effects and store no reply. All others are JSON,
+//! in the order of the dispatcher.
 
 use serde_json::{Value, json};
 use tidegate_core::{Attempt, Effects, Micros, Settlement, SyncOutcome, Verdict};
@@ -11,9 +11,10 @@ use tidegate_core::{Attempt, Effects, Micros, Settlement, SyncOutcome, Verdict};
 pub(crate) struct Settlements {
     pub(crate) done_ids: Vec<i64>,
     pub(crate) done_leases: Vec<i64>,
-    pub(crate) executed_ids: Vec<i64>,
-    pub(crate) executed_leases: Vec<i64>,
-    pub(crate) outcomes: Vec<Value>,
+    pub(crate) call_ids: Vec<i64>,
+    pub(crate) call_leases: Vec<i64>,
+    /// `None` for a call whose reply is delivered.
+    pub(crate) outcomes: Vec<Option<Value>>,
     /// `None` if the arrays hold all settlements.
     pub(crate) others: Option<Value>,
 }
@@ -21,31 +22,27 @@ pub(crate) struct Settlements {
 impl Settlements {
     pub(crate) fn of(settlements: &[Settlement]) -> Self {
         let mut done = Vec::with_capacity(settlements.len());
-        let (mut executed, mut others) = (Vec::new(), Vec::new());
+        let (mut calls, mut others) = (Vec::new(), Vec::new());
         for Settlement { claim, verdict } in settlements {
-            // A delivered reply only deletes its row, as a plain success does.
-            if matches!(verdict, Verdict::Done { .. } | Verdict::Replied) && verdict.effects().is_none() {
-                done.push((claim.delivery.0, claim.lease.0));
-            } else if let Verdict::Executed { outcome, reply: None, .. } = verdict
-                && verdict.effects().is_none()
-            {
-                executed.push((claim.delivery.0, claim.lease.0, outcome_json(outcome)));
-            } else {
-                others.push(json!({ "id": claim.delivery, "lease": claim.lease, "verdict": to_json(verdict) }));
+            let (id, lease) = (claim.delivery.0, claim.lease.0);
+            match verdict {
+                Verdict::Done { .. } if verdict.effects().is_none() => done.push((id, lease)),
+                Verdict::Replied => calls.push((id, lease, None)),
+                Verdict::Executed { outcome, reply: None, .. } if verdict.effects().is_none() => {
+                    calls.push((id, lease, Some(outcome_json(outcome))));
+                }
+                verdict => others.push(json!({ "id": id, "lease": lease, "verdict": to_json(verdict) })),
             }
         }
         done.sort_unstable();
         let (done_ids, done_leases) = done.into_iter().unzip();
-        executed.sort_unstable_by_key(|(id, ..)| *id);
-        let executed_ids = executed.iter().map(|(id, ..)| *id).collect();
-        let executed_leases = executed.iter().map(|(_, lease, _)| *lease).collect();
-        let outcomes = executed.into_iter().map(|(.., outcome)| outcome).collect();
+        calls.sort_unstable_by_key(|(id, ..)| *id);
         Self {
             done_ids,
             done_leases,
-            executed_ids,
-            executed_leases,
-            outcomes,
+            call_ids: calls.iter().map(|(id, ..)| *id).collect(),
+            call_leases: calls.iter().map(|(_, lease, _)| *lease).collect(),
+            outcomes: calls.into_iter().map(|(.., outcome)| outcome).collect(),
             others: (!others.is_empty()).then_some(Value::Array(others)),
         }
     }

@@ -234,9 +234,6 @@ create table tidegate.claims (
     claimed_at  timestamptz not null,
     -- The rows that the claim still holds. The claim is deleted with its last row.
     rows_left   integer not null check (rows_left > 0),
-    -- The held rows that count against the max_concurrency of the trigger: those without an
-    -- executed outcome.
-    slots       integer not null check (slots between 0 and rows_left),
     -- Whether the claim can no longer be renewed: its slots were given to another claim after the
     -- end of its lease.
     is_void     boolean not null default false,

@@ -213,9 +213,9 @@ begin
         returning id, ctid as place, trigger_id, event_id, waits
     ), claimed as (
         insert into tidegate.claims (
-            claim, trigger_id, lease_until, claimed_at, rows_left, slots, ids, places)
+            claim, trigger_id, lease_until, claimed_at, rows_left, ids, places)
         select
-            l.claim, l.id, p_now + (p_room).lease_us * interval '1 microsecond', p_now, count(*), count(*),
+            l.claim, l.id, p_now + (p_room).lease_us * interval '1 microsecond', p_now, count(*),
             array_agg(w.id order by w.id), array_agg(w.place order by w.id)
         from written w join lane l on l.id = w.trigger_id
         where not w.waits

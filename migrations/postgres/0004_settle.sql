@@ -265,14 +265,13 @@ $$;
 -- runs the function for the kind of the verdict.
 --
 -- Parameters: the time; the settlement, as JSON.
--- Returns: the result 'applied', 'fenced' or 'conflicted'; whether the row left its claim; whether
---   it freed a slot of its lane; the triggers that got rows; the loop to count with `count_loops`,
---   if the delivery was dropped.
+-- Returns: the result 'applied', 'fenced' or 'conflicted'; whether the row left its claim; the
+--   triggers that got rows; the loop to count with `count_loops`, if the delivery was dropped.
 -- Locks: none of its own; `lock_settled` has taken all locks.
 -- Changes: outbox, and the tables of the functions it calls.
 create function tidegate.settle(
-    p_now timestamptz, p_settlement jsonb, out result text, out has_left boolean, out frees_slot boolean,
-    out woken bigint[], out looped tidegate.loops
+    p_now timestamptz, p_settlement jsonb, out result text, out has_left boolean, out woken bigint[],
+    out looped tidegate.loops
 )
 language plpgsql as $$
 declare
@@ -285,7 +284,6 @@ begin
         p_delivery => (p_settlement ->> 'id')::bigint, p_claim => (p_settlement ->> 'lease')::bigint);
     result := case when v_row.id is null then 'fenced' else 'applied' end;
     has_left := result = 'applied' and v_kind <> 'executed';
-    frees_slot := result = 'applied' and v_row.executed is null;
     woken := '{}';
     if result = 'fenced' or (v_kind = 'executed' and v_row.executed is not null) then
         return;
@@ -296,7 +294,6 @@ begin
         if not v_applied then
             result := 'conflicted';
             has_left := false;
-            frees_slot := false;
             return;
         end if;
     end if;
@@ -343,14 +340,15 @@ language sql as $$
 $$;
 
 -- The settlements of an exchange. Two groups of settlements are applied by one statement each:
--- plain successes, which are nearly all settlements, and sync executions that only store their
--- outcome. They are passed as arrays in rising order of ids. All others are passed as JSON.
+-- plain successes, which are nearly all settlements, and those of sync calls. They are passed as
+-- arrays in rising order of ids. All others are passed as JSON.
 create type tidegate.settlements as (
-    done_ids        bigint[],
-    done_claims     bigint[],
-    executed_ids    bigint[],
-    executed_claims bigint[],
-    outcomes        jsonb[],
+    done_ids    bigint[],
+    done_claims bigint[],
+    call_ids    bigint[],
+    call_claims bigint[],
+    -- The outcome of each execution that ended. Null: its reply is delivered.
+    outcomes    jsonb[],
     -- Null if the arrays hold all settlements.
     others          jsonb
 );
@@ -385,12 +383,11 @@ $$;
 -- that another row has now does no harm. `o.id + 0` leaves the planner no index but the place.
 --
 -- Parameters: the deliveries, and the claim of each.
--- Returns: the deleted rows: `ids`; the claim of each in `left_claims`; and in `freed` the claims
---   of those rows that held a slot of their lane.
+-- Returns: the deleted rows: `ids`; and the claim of each in `left_claims`.
 -- Locks: the rows, in the order of places.
 -- Changes: deletes from outbox.
 create function tidegate.settle_done(
-    p_ids bigint[], p_claims bigint[], out ids bigint[], out left_claims bigint[], out freed bigint[]
+    p_ids bigint[], p_claims bigint[], out ids bigint[], out left_claims bigint[]
 )
 language plpgsql as $$
 declare
@@ -398,7 +395,6 @@ declare
     v_turns integer[];
     v_places tid[];
     v_claims bigint[];
-    v_executed bigint[];
     v_moved bigint[];
 begin
     select array_agg(l.id), array_agg(l.turn), array_agg(l.place), array_agg(l.claim)
@@ -408,58 +404,58 @@ begin
         delete from tidegate.outbox o
         where o.ctid = any (v_places)
           and ((o.id + 0, o.turn) in (select unnest(v_ids), unnest(v_turns))) is true
-        returning o.id, o.executed is null as held_slot
+        returning o.id
     )
-    select coalesce(array_agg(g.id), '{}'), array_agg(g.id) filter (where not g.held_slot) into ids, v_executed from gone g;
+    select coalesce(array_agg(g.id), '{}') into ids from gone g;
     if cardinality(ids) < cardinality(v_ids) then
         with gone as (
             delete from tidegate.outbox o using (
                 select * from unnest(v_ids, v_turns) l (id, turn) where l.id <> all (ids) offset 0) l
             where o.id = any (array[l.id]) and o.turn = l.turn
-            returning o.id, o.executed is null as held_slot
+            returning o.id
         )
-        select array_agg(g.id), v_executed || array_agg(g.id) filter (where not g.held_slot) into v_moved, v_executed
-        from gone g;
+        select array_agg(g.id) into v_moved from gone g;
         ids := ids || v_moved;
     end if;
-    if cardinality(ids) = cardinality(v_ids) and v_executed is null then
-        left_claims := v_claims;
-        freed := v_claims;
-        return;
+    left_claims := v_claims;
+    if cardinality(ids) < cardinality(v_ids) then
+        left_claims := array(
+            select l.claim from unnest(v_ids, v_claims) l (id, claim) where (l.id in (select unnest(ids))) is true);
     end if;
-    select
-        coalesce(array_agg(l.claim), '{}'), coalesce(array_agg(l.claim) filter (where
-            ((l.id in (select unnest(v_executed))) is not true)), '{}')
-    into left_claims, freed
-    from unnest(v_ids, v_claims) l (id, claim)
-    where (l.id in (select unnest(ids))) is true;
 end
 $$;
 
--- Stores the outcomes of sync executions. An outcome that is already stored is not changed: the
--- dispatcher did not get the first answer and has sent the settlement again.
+-- Settles sync calls: stores the outcome of an execution, or deletes the row after its reply.
 --
--- Parameters: the deliveries, the claim and the outcome of each.
--- Returns: the rows of valid settlements: `ids`; and in `freed` the claims of those rows that freed
---   a slot of their lane.
+-- An outcome that is already stored is not changed: the dispatcher did not get the first answer and
+-- has sent the settlement again. The rows are found by id, because an outcome moves its row.
+--
+-- Parameters: the deliveries, the claim and the outcome of each. Null: its reply is delivered.
+-- Returns: the rows of valid settlements: `ids`; and in `left_claims` the claims of deleted rows.
 -- Locks: the rows, in the order of places.
--- Changes: outbox (a HOT update: `executed` is in no index).
-create function tidegate.settle_outcomes(
-    p_ids bigint[], p_claims bigint[], p_outcomes jsonb[], out ids bigint[], out freed bigint[]
+-- Changes: outbox. An update is HOT, because `executed` is in no index.
+create function tidegate.settle_calls(
+    p_ids bigint[], p_claims bigint[], p_outcomes jsonb[], out ids bigint[], out left_claims bigint[]
 )
 language plpgsql as $$
 begin
     with held as materialized (
-        select l.*, p_outcomes[array_position(p_ids, l.id)] as outcome, o.executed is null as frees_slot
-        from tidegate.listed_rows(p_ids => p_ids, p_claims => p_claims) l
-        join tidegate.outbox o on o.id = any (array[l.id]) and o.turn = l.turn
+        select s.*, o.ctid as place, o.executed is null as is_first
+        from unnest(p_ids, p_claims, p_outcomes) s (id, claim, outcome)
+        cross join lateral (
+            select coalesce(c.turns[array_position(c.ids, s.id)], 0) as turn
+            from tidegate.claims c where c.claim = s.claim and s.id = any (c.ids) limit 1
+        ) l
+        join tidegate.outbox o on o.id = any (array[s.id]) and o.turn = l.turn
         order by o.ctid
         for update of o
     ), kept as (
         update tidegate.outbox o set executed = h.outcome
-        from held h where h.frees_slot and o.id = any (array[h.id])
+        from held h where h.outcome is not null and h.is_first and o.id = any (array[h.id])
+    ), gone as (
+        delete from tidegate.outbox o using held h where h.outcome is null and o.id = any (array[h.id])
     )
-    select coalesce(array_agg(h.id), '{}'), coalesce(array_agg(h.claim) filter (where h.frees_slot), '{}')
-    into ids, freed from held h;
+    select coalesce(array_agg(h.id), '{}'), coalesce(array_agg(h.claim) filter (where h.outcome is null), '{}')
+    into ids, left_claims from held h;
 end
 $$;

@@ -47,38 +47,31 @@ create type tidegate.floors as (
 
 -- Records that rows have left their claims. A claim is deleted with its last row.
 --
--- Parameters: the claims of rows that left, one entry per row; the claims of rows that freed a slot
---   of their lane, one entry per row.
+-- Parameters: the claims of rows that left, one entry per row.
 -- Returns: the floors that the deleted claims have kept.
 -- Locks: the claims, in the order of their numbers.
 -- Changes: claims.
-create function tidegate.leave_claims(p_left bigint[], p_freed bigint[]) returns tidegate.floors
+create function tidegate.leave_claims(p_left bigint[]) returns tidegate.floors
 language plpgsql as $$
 declare
     v_floors tidegate.floors;
+    v_claim bigint;
+    v_rows integer;
+    v_ended tidegate.claims;
 begin
-    with counted as materialized (
-        select e.claim, sum(e.rows)::integer as rows, sum(e.slots)::integer as slots
-        from (
-            select l.claim, count(*) as rows, case when p_left = p_freed then count(*) else 0 end as slots
-            from (select unnest(p_left) as claim) l group by l.claim
-            union all
-            select f.claim, 0, count(*) from (select unnest(p_freed) as claim where p_left <> p_freed) f group by f.claim
-        ) e
-        group by e.claim
-        order by e.claim
-    ), locked as materialized (
-        select n.*, c.rows_left
-        from counted n cross join lateral (select * from tidegate.claims c where c.claim = n.claim for update) c
-    ), kept as (
-        update tidegate.claims c set rows_left = c.rows_left - l.rows, slots = c.slots - l.slots
-        from locked l where c.claim = any (array[l.claim]) and l.rows_left > l.rows
-    ), ended as (
-        delete from tidegate.claims c using locked l where c.claim = any (array[l.claim]) and l.rows_left = l.rows
-        returning c.trigger_id, c.floor_due, c.floor_id
-    )
-    select array_agg(e.trigger_id), array_agg(e.floor_due), array_agg(e.floor_id) into v_floors
-    from ended e where e.floor_due > '-infinity';
+    for v_claim, v_rows in select l.claim, count(*) from unnest(p_left) l (claim) group by l.claim order by l.claim loop
+        select * into v_ended from tidegate.claims c where c.claim = v_claim for update;
+        if v_ended.rows_left > v_rows then
+            update tidegate.claims c set rows_left = rows_left - v_rows where c.claim = v_claim;
+        else
+            delete from tidegate.claims c where c.claim = v_claim;
+            if v_ended.floor_due > '-infinity' then
+                v_floors.lanes := v_floors.lanes || v_ended.trigger_id;
+                v_floors.dues := v_floors.dues || v_ended.floor_due;
+                v_floors.ids := v_floors.ids || v_ended.floor_id;
+            end if;
+        end if;
+    end loop;
     return v_floors;
 end
 $$;
@@ -99,9 +92,9 @@ $$;
 
 -- The number of free slots of a lane with a max_concurrency.
 --
--- The slots of live claims are in use. A claim that has expired becomes void: it can no longer be
--- renewed, so its slots are free for good. A claim that another transaction has locked is being
--- renewed or settled, and counts as live.
+-- Each row of a live claim takes a slot, except a sync call that has been executed. A claim that
+-- has expired becomes void: it can no longer be renewed, so its slots are free for good. A claim
+-- that another transaction has locked is being renewed or settled, and counts as live.
 --
 -- Parameters: the time; the lane; its limit.
 -- Returns: the number of free slots.
@@ -123,7 +116,12 @@ begin
         update tidegate.claims c set is_void = true where c.claim = any (v_expired);
     end if;
     return greatest(0, p_limit - (
-        select coalesce(sum(c.slots), 0) from tidegate.claims c
+        select coalesce(sum(c.rows_left - e.rows), 0)
+        from tidegate.claims c
+        cross join lateral (
+            select count(*) as rows from unnest(c.ids, c.turns) l (id, turn)
+            join tidegate.outbox o on o.id = any (array[l.id]) and o.turn = coalesce(l.turn, 0)
+            where o.executed is not null and (select t.source = 'http' from tidegate.triggers t where t.id = p_lane)) e
         where c.lease_until >= v_floor and c.trigger_id = p_lane and not c.is_void));
 end
 $$;

@@ -29,11 +29,11 @@ create type tidegate.exchanged as (
 -- Settles the deliveries that are passed as JSON, one by one, in order.
 --
 -- Parameters: the time; the settlements.
--- Returns: the rows of the answer; the claims of rows that left, and of rows that freed a slot.
+-- Returns: the rows of the answer; the claims of rows that left.
 -- Locks: rows of loops, and those that `lock_settled` has taken.
 -- Changes: outbox, and the tables of `tidegate.settle`.
 create function tidegate.settle_each(
-    p_now timestamptz, p_others jsonb, out answer tidegate.exchanged[], out left_claims bigint[], out freed bigint[]
+    p_now timestamptz, p_others jsonb, out answer tidegate.exchanged[], out left_claims bigint[]
 )
 language plpgsql as $$
 declare
@@ -44,7 +44,6 @@ declare
     v_looped tidegate.loops[] := '{}';
 begin
     left_claims := '{}';
-    freed := '{}';
     for v_item in select * from jsonb_array_elements(p_others) loop
         v_one := tidegate.settle(p_now => p_now, p_settlement => v_item);
         v_row.id := (v_item ->> 'id')::bigint;
@@ -55,9 +54,6 @@ begin
         end if;
         if v_one.has_left then
             left_claims := left_claims || v_row.claim;
-        end if;
-        if v_one.frees_slot then
-            freed := freed || v_row.claim;
         end if;
         if v_one.result <> 'applied' then
             v_row.kind := v_one.result;
@@ -87,33 +83,29 @@ create function tidegate.settle_all(
 )
 language plpgsql as $$
 declare
-    v_ids constant bigint[] := (p_settle).done_ids || (p_settle).executed_ids;
-    v_claims constant bigint[] := (p_settle).done_claims || (p_settle).executed_claims;
-    v_done record;
-    v_kept record;
-    v_each record;
+    v_ids constant bigint[] := (p_settle).done_ids || (p_settle).call_ids;
+    v_claims constant bigint[] := (p_settle).done_claims || (p_settle).call_claims;
+    v_some record;
     v_row tidegate.exchanged;
     v_left bigint[] := '{}';
-    v_freed bigint[] := '{}';
     v_valid bigint[] := '{}';
 begin
     if (p_settle).others is not null then
         perform tidegate.lock_settled(p_done_ids => v_ids, p_settle => (p_settle).others);
-    elsif cardinality((p_settle).done_ids) > 0 and cardinality((p_settle).executed_ids) > 0 then
+    elsif cardinality((p_settle).done_ids) > 0 and cardinality((p_settle).call_ids) > 0 then
         -- With only one of the two arrays, the statement for it takes the locks in order.
         perform from tidegate.outbox o where o.id = any (v_ids) order by o.ctid for update;
     end if;
     if cardinality((p_settle).done_ids) > 0 then
-        v_done := tidegate.settle_done(p_ids => (p_settle).done_ids, p_claims => (p_settle).done_claims);
-        v_left := v_done.left_claims;
-        v_freed := v_done.freed;
-        v_valid := v_done.ids;
+        v_some := tidegate.settle_done(p_ids => (p_settle).done_ids, p_claims => (p_settle).done_claims);
+        v_left := v_some.left_claims;
+        v_valid := v_some.ids;
     end if;
-    if cardinality((p_settle).executed_ids) > 0 then
-        v_kept := tidegate.settle_outcomes(
-            p_ids => (p_settle).executed_ids, p_claims => (p_settle).executed_claims, p_outcomes => (p_settle).outcomes);
-        v_freed := v_freed || v_kept.freed;
-        v_valid := v_valid || v_kept.ids;
+    if cardinality((p_settle).call_ids) > 0 then
+        v_some := tidegate.settle_calls(
+            p_ids => (p_settle).call_ids, p_claims => (p_settle).call_claims, p_outcomes => (p_settle).outcomes);
+        v_left := v_left || v_some.left_claims;
+        v_valid := v_valid || v_some.ids;
     end if;
     if cardinality(v_valid) < cardinality(v_ids) then
         v_row.kind := 'fenced';
@@ -127,13 +119,12 @@ begin
         -- The clock is read after the locks are held, so the time is not before the changes that
         -- the locks waited for.
         v_row := row('now', null, null, null, clock_timestamp(), null, null, null, null, null, null, null);
-        v_each := tidegate.settle_each(p_now => v_row.due_at, p_others => (p_settle).others);
-        answer := answer || v_row || v_each.answer;
-        v_left := v_left || v_each.left_claims;
-        v_freed := v_freed || v_each.freed;
+        v_some := tidegate.settle_each(p_now => v_row.due_at, p_others => (p_settle).others);
+        answer := answer || v_row || v_some.answer;
+        v_left := v_left || v_some.left_claims;
     end if;
-    if cardinality(v_left) + cardinality(v_freed) > 0 then
-        floors := tidegate.leave_claims(p_left => v_left, p_freed => v_freed);
+    if cardinality(v_left) > 0 then
+        floors := tidegate.leave_claims(p_left => v_left);
     end if;
 end
 $$;
@@ -329,7 +320,6 @@ declare
     v_expired constant bigint[] := tidegate.expired_claims(p_now => (p_open).now, p_lanes => (p_open).lanes);
     v_at integer[];
     v_left bigint[];
-    v_freed bigint[];
 begin
     quotas := (p_open).quotas;
     places := '{}';
@@ -370,13 +360,12 @@ begin
                     'duration', null, 'error', 'lost', 'message', p_lost_message)
                 else o.failed end
         from locked l where o.ctid = l.place
-        returning l.at, o.ctid as place, l.claim, o.executed is null as frees_slot
+        returning l.at, o.ctid as place, l.claim
     )
-    select coalesce(array_agg(t.at), '{}'), coalesce(array_agg(t.place), '{}'), array_agg(t.claim),
-        coalesce(array_agg(t.claim) filter (where t.frees_slot), '{}')
-    into v_at, places, v_left, v_freed from taken t;
+    select coalesce(array_agg(t.at), '{}'), coalesce(array_agg(t.place), '{}'), array_agg(t.claim)
+    into v_at, places, v_left from taken t;
     if v_left is not null then
-        perform tidegate.leave_claims(p_left => v_left, p_freed => v_freed);
+        perform tidegate.leave_claims(p_left => v_left);
     end if;
     for n in 1..cardinality(v_at) loop
         quotas[v_at[n]] := quotas[v_at[n]] - 1;
@@ -533,7 +522,7 @@ begin
     v_taken := tidegate.take_over(p_open => v_open, p_lost_message => (p_claim).lost_message);
     return query
     with taken as materialized (
-        select l.lane, l.claim, l.at, true as is_free, true as takes_slot, f.*
+        select l.lane, l.claim, l.at, true as is_free, f.*
         from unnest(
             v_open.lanes, v_taken.quotas, v_open.look_backs, v_open.dues, v_open.ids, v_open.numbers)
             with ordinality l (lane, quota, look_back, due, id, claim, at)
@@ -541,7 +530,7 @@ begin
             l.lane, l.look_back, l.due, l.id, l.quota, v_open, v_taken.places) f
         union all
         select
-            t.lane, v_open.numbers[t.at], t.at, false, o.executed is null, o.ctid, o.id, o.turn, o.attempt,
+            t.lane, v_open.numbers[t.at], t.at, false, o.ctid, o.id, o.turn, o.attempt,
             o.max_attempts, o.due_at, o.enqueued_at, o.time, o.event_id, o.policy_id, o.timeout_ms,
             o.redrive_generation, o.handles_letter_id, o.reply_to, o.event, o.data
         from unnest(v_taken.places) p (place)
@@ -552,15 +541,14 @@ begin
         order by t.at, t.due_at desc, t.id desc
     ), made as (
         insert into tidegate.claims (
-            claim, trigger_id, lease_until, claimed_at, rows_left, slots, floor_due, floor_id, ids, turns, places)
+            claim, trigger_id, lease_until, claimed_at, rows_left, floor_due, floor_id, ids, turns, places)
         select
-            g.claim, g.lane, v_open.now + (p_claim).lease_us * interval '1 microsecond', v_open.now, g.rows, g.slots,
-            f.due, f.id, g.ids, g.turns, g.places
+            g.claim, g.lane, v_open.now + (p_claim).lease_us * interval '1 microsecond', v_open.now, g.rows, f.due,
+            f.id, g.ids, g.turns, g.places
         from (
             select
-                t.at, t.claim, t.lane, count(*) as rows, count(*) filter (where t.takes_slot) as slots,
-                array_agg(t.id) as ids, case when max(t.turn) > 0 then array_agg(t.turn) end as turns,
-                array_agg(t.place) as places
+                t.at, t.claim, t.lane, count(*) as rows, array_agg(t.id) as ids,
+                case when max(t.turn) > 0 then array_agg(t.turn) end as turns, array_agg(t.place) as places
             from taken t group by t.at, t.claim, t.lane
         ) g
         cross join lateral (

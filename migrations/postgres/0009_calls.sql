@@ -1,22 +1,27 @@
 -- Sync calls. A call's row is written already claimed by the daemon that holds the connection, so
 -- that no other daemon executes it. Calls that arrive together share one transaction.
 
--- A sync call: of a trigger, or of a script of an app.
-create type tidegate.sync_call as (
-    -- The inbox of the caller.
-    reply_to   text,
-    trigger_id bigint,
+-- Sync calls, of a trigger or of a script of an app each, in parallel arrays.
+create type tidegate.sync_calls as (
+    -- The inboxes of the callers.
+    reply_tos    text[],
+    triggers     bigint[],
     -- The app, the script and its timeout. Null for the call of a trigger.
-    app        text,
-    script     text,
-    timeout_ms integer,
-    type       text,
-    subject    text,
-    data       text,
-    cause      tidegate.cause,
-    -- The idempotency key and the digest of the call, or null.
-    key        text,
-    digest     text
+    apps         text[],
+    scripts      text[],
+    timeouts_ms  integer[],
+    types        text[],
+    subjects     text[],
+    data         text[],
+    -- The causes.
+    actors       text[],
+    root_ids     uuid[],
+    parent_ids   uuid[],
+    depths       integer[],
+    traceparents text[],
+    -- The idempotency keys and the digests of the calls, or null.
+    keys         text[],
+    digests      text[]
 );
 
 -- A sync call after its checks.
@@ -51,43 +56,44 @@ create type tidegate.checked_call as (
 --   the kind 'waits'.
 -- Locks: none.
 -- Changes: sequences.
-create function tidegate.check_calls(p_now timestamptz, p_calls tidegate.sync_call[]) returns tidegate.checked_call[]
+create function tidegate.check_calls(p_now timestamptz, p_calls tidegate.sync_calls) returns tidegate.checked_call[]
 language plpgsql as $$
 begin
     return (
-    with checked as materialized (
+    with found as materialized (
         select
-            c.place, t.*, coalesce(c.timeout_ms, t.timeout_ms) as call_timeout_ms, coalesce(c.script, t.handler_name) as runs,
+            c.place, t.id as lane, t.app, t.name, t.version, t.registered_by, t.max_concurrency,
+            coalesce(c.timeout_ms, t.timeout_ms) as timeout_ms, coalesce(c.script, t.handler_name) as runs,
             case when c.script is null then t.handler_kind else 'script' end as runs_kind,
             case
                 when t.id is null then 'gone'
                 when t.paused then 'paused'
                 -- An invocation runs as its caller. The API has checked the caller's rights.
-                when c.script is null and t.standing <> 'allowed' then t.standing
-                when c.key is not null or t.max_concurrency is not null then 'waits'
-                else 'begun'
+                when c.script is null then coalesce(
+                    nullif(tidegate.standing(t.registered_by, t.app), 'allowed'),
+                    case when c.key is null and t.max_concurrency is null then 'begun' else 'waits' end)
+                when c.key is null then 'begun'
+                else 'waits'
             end as kind
-        from unnest(p_calls) with ordinality c (
-            reply_to, trigger_id, app, script, timeout_ms, type, subject, data, cause, key, digest, place)
+        from unnest(
+            (p_calls).triggers, (p_calls).apps, (p_calls).scripts, (p_calls).timeouts_ms, (p_calls).keys)
+            with ordinality c (trigger_id, app, script, timeout_ms, key, place)
         left join lateral (
-            select t.*, tidegate.standing(t.registered_by, t.app) as standing from tidegate.triggers t
-            where t.id = c.trigger_id and t.source = 'http' and t.enabled and t.deleted_at is null
-            union all
-            select t.*, 'allowed' from tidegate.triggers t
-            where t.app = c.app and t.source = 'invoke' and t.enabled and t.deleted_at is null
-            limit 1) t on true
+            select * from tidegate.triggers t
+            where t.id = coalesce(c.trigger_id, (
+                select i.id from tidegate.triggers i
+                where i.app = c.app and i.source = 'invoke' and i.enabled and i.deleted_at is null))
+            limit 1
+        ) t on t.enabled and t.deleted_at is null and t.source = case when c.script is null then 'http' else 'invoke' end
     ), numbered as materialized (
-        select c.id, tidegate.claim_number() as claim from checked c where c.kind in ('begun', 'waits') group by c.id
+        select f.lane, tidegate.claim_number() as claim from found f where f.kind in ('begun', 'waits') group by f.lane
     )
     select array_agg(row(
-        c.kind, c.delivery_id, c.claim, tidegate.uuid_v7(p_now), c.call_timeout_ms, c.id, c.app, c.name, c.version,
-        c.runs_kind, c.runs, c.registered_by, c.max_concurrency, null)::tidegate.checked_call order by c.place)
-    from (
-        select c.*, n.claim, case when n.claim is not null then nextval('tidegate.outbox_id_seq') end as delivery_id
-        from checked c left join numbered n on n.id = c.id and c.kind in ('begun', 'waits')
-        order by c.place
-        offset 0
-    ) c);
+        f.kind, case when n.claim is not null then nextval('tidegate.outbox_id_seq') end, n.claim,
+        tidegate.uuid_v7(p_now), f.timeout_ms, f.lane, f.app, f.name, f.version, f.runs_kind, f.runs, f.registered_by,
+        f.max_concurrency, null)::tidegate.checked_call)
+    from (select * from found f order by f.place offset 0) f
+    left join numbered n on n.lane = f.lane and f.kind in ('begun', 'waits'));
 end
 $$;
 
@@ -96,18 +102,18 @@ $$;
 -- A key is free again after a day, or when its execution has ended without a success. A call with
 -- the same key at the same time waits here for the end of this transaction.
 --
--- Parameters: the time; the call; its checked form.
--- Returns: the checked form, with the kind 'waits' if the key is reserved now, or else
+-- Parameters: the time; the key; the digest of the call; the checked call.
+-- Returns: the checked call, with the kind 'waits' if the key is reserved now, or else
 --   'key_reused', 'key_in_use' or 'repeated'.
 -- Locks: the row of the key.
 -- Changes: call_keys. One new key in 100 also prunes at most 1,000 old ones.
 create function tidegate.reserve_key(
-    p_now timestamptz, p_call tidegate.sync_call, inout p_checked tidegate.checked_call
+    p_now timestamptz, p_key text, p_digest text, inout p_checked tidegate.checked_call
 )
 language plpgsql as $$
 begin
     insert into tidegate.call_keys as k (app, key, digest, delivery_id, claim, created_at)
-    values ((p_checked).app, (p_call).key, (p_call).digest, (p_checked).id, (p_checked).claim, p_now)
+    values ((p_checked).app, p_key, p_digest, (p_checked).id, (p_checked).claim, p_now)
     on conflict on constraint call_keys_pkey do update set
         digest = excluded.digest, delivery_id = excluded.delivery_id, claim = excluded.claim, reply = null,
         created_at = excluded.created_at
@@ -118,11 +124,11 @@ begin
             and k.created_at <> excluded.created_at);
     if not found then
         select
-            case when k.digest <> (p_call).digest then 'key_reused' when k.reply is null then 'key_in_use'
+            case when k.digest <> p_digest then 'key_reused' when k.reply is null then 'key_in_use'
                 else 'repeated' end,
             k.delivery_id, k.claim, k.reply
         into p_checked.kind, p_checked.id, p_checked.claim, p_checked.reply
-        from tidegate.call_keys k where k.app = (p_checked).app and k.key = (p_call).key;
+        from tidegate.call_keys k where k.app = (p_checked).app and k.key = p_key;
     elsif random() < 0.01 then
         delete from tidegate.call_keys where (app, key) in (
             select k.app, k.key from tidegate.call_keys k
@@ -144,7 +150,7 @@ $$;
 -- Locks: the rows of the keys; the lanes with a max_concurrency.
 -- Changes: call_keys, claims.
 create function tidegate.reserve_calls(
-    p_now timestamptz, p_calls tidegate.sync_call[], inout p_checked tidegate.checked_call[]
+    p_now timestamptz, p_calls tidegate.sync_calls, inout p_checked tidegate.checked_call[]
 )
 language plpgsql as $$
 declare
@@ -160,10 +166,12 @@ declare
 begin
     for v_at in
         select w.place from unnest(v_waiting) w (place)
-        where (p_calls[w.place]).key is not null
-        order by (p_checked[w.place]).app, (p_calls[w.place]).key, w.place
+        where (p_calls).keys[w.place] is not null
+        order by (p_checked[w.place]).app, (p_calls).keys[w.place], w.place
     loop
-        p_checked[v_at] := tidegate.reserve_key(p_now => p_now, p_call => p_calls[v_at], p_checked => p_checked[v_at]);
+        p_checked[v_at] := tidegate.reserve_key(
+            p_now => p_now, p_key => (p_calls).keys[v_at], p_digest => (p_calls).digests[v_at],
+            p_checked => p_checked[v_at]);
     end loop;
     foreach v_at in array v_waiting loop
         if (p_checked[v_at]).max_concurrency is not null then
@@ -181,7 +189,7 @@ begin
             end if;
             if (v_free ->> v_lane)::integer = 0 then
                 delete from tidegate.call_keys k
-                where (p_checked[v_at]).kind = 'waits' and k.app = (p_checked[v_at]).app and k.key = (p_calls[v_at]).key;
+                where (p_checked[v_at]).kind = 'waits' and k.app = (p_checked[v_at]).app and k.key = (p_calls).keys[v_at];
                 p_checked[v_at].kind := 'busy';
             elsif (p_checked[v_at]).kind = 'waits' then
                 v_free := v_free || jsonb_build_object(v_lane, (v_free ->> v_lane)::integer - 1);
@@ -205,7 +213,7 @@ $$;
 --   of the refusal.
 -- Locks: those of `reserve_calls`.
 -- Changes: outbox, claims, call_keys.
-create function tidegate.begin_calls(p_calls tidegate.sync_call[], p_lease_us bigint)
+create function tidegate.begin_calls(p_calls tidegate.sync_calls, p_lease_us bigint)
 returns table (
     kind text, reply_to text, now timestamptz, id bigint, claim bigint, event_id uuid, timeout_ms integer,
     trigger_id bigint, app text, trigger_name text, trigger_version bigint, handler_kind text, handler_name text,
@@ -222,8 +230,11 @@ begin
     end if;
     return query
     with call as materialized (
-        select * from unnest(p_calls, v_checked) with ordinality c (
-            reply_to, called_id, called_app, script, given_ms, type, subject, data, cause, call_key, digest, kind, id,
+        select * from unnest(
+            (p_calls).reply_tos, (p_calls).scripts, (p_calls).types, (p_calls).subjects, (p_calls).data,
+            (p_calls).actors, (p_calls).root_ids, (p_calls).parent_ids, (p_calls).depths, (p_calls).traceparents,
+            (p_calls).keys, v_checked) with ordinality c (
+            reply_to, script, type, subject, data, actor, root_id, parent_id, depth, traceparent, call_key, kind, id,
             claim, event_id, timeout_ms, lane, app, trigger_name, trigger_version, handler_kind, handler_name,
             registered_by, max_concurrency, reply, place)
     ), written as (
@@ -233,18 +244,18 @@ begin
         overriding system value
         select
             c.id, c.lane, v_now, v_now, v_now, c.event_id, 1, 1, c.timeout_ms, false,
-            tidegate.event_head('http', c.type, c.subject, c.cause), c.data::json, c.reply_to, c.script, c.call_key
+            tidegate.event_head('http', c.type, c.subject, row(
+                c.actor, c.root_id, c.parent_id, c.depth, c.traceparent)), c.data::json, c.reply_to, c.script, c.call_key
         from call c where c.kind = 'begun'
-        order by c.place
         returning id, trigger_id, ctid as place
     ), claimed as (
         insert into tidegate.claims (
-            claim, trigger_id, lease_until, claimed_at, rows_left, slots, ids, places)
+            claim, trigger_id, lease_until, claimed_at, rows_left, ids, places)
         select
-            c.claim, w.trigger_id, v_now + p_lease_us * interval '1 microsecond', v_now, count(*), count(*),
-            array_agg(w.id order by w.id), array_agg(w.place order by w.id)
-        from written w join call c on c.id = w.id and c.kind = 'begun'
-        group by c.claim, w.trigger_id
+            (select c.claim from call c where c.lane = w.trigger_id and c.kind = 'begun' limit 1), w.trigger_id,
+            v_now + p_lease_us * interval '1 microsecond', v_now, count(*), array_agg(w.id), array_agg(w.place)
+        from written w
+        group by w.trigger_id
     )
     select
         c.kind, c.reply_to, v_now, c.id, c.claim, c.event_id, c.timeout_ms, c.lane, c.app, c.trigger_name,

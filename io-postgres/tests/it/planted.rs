@@ -97,7 +97,7 @@ planted! {
         "where o.id = any (array[l.id]) and o.turn = l.turn\n            returning" => "where o.id = any (array[l.id]) returning",
         two_daemons::settled_while_taken_over;
     a_moved_row_is_not_found_by_its_id: SETTLE,
-        "if cardinality(ids) < cardinality(v_ids) then" => "if false then",
+        "if cardinality(ids) < cardinality(v_ids) then\n        with" => "if false then\n        with",
         moved_rows::rewritten_during_a_drain;
 
     // A claim that has expired, and is settled or renewed.
@@ -105,16 +105,16 @@ planted! {
         "turn = o.turn + 1, attempt = least(" => "turn = o.turn, attempt = least(",
         two_daemons::at_random_without_limit;
     a_row_taken_over_stays_in_its_old_claim: EXCHANGE,
-        "perform tidegate.leave_claims(p_left => v_left, p_freed => v_freed);" => "null;",
+        "perform tidegate.leave_claims(p_left => v_left);" => "null;",
         case!(lane_claims::an_expired_claim_can_be_taken_over_in_part);
     a_row_that_goes_back_keeps_its_turn: SETTLE,
         "interval '1 microsecond', turn = turn + 1, waits" => "interval '1 microsecond', turn = turn, waits",
         case!(lane_claims::a_released_row_can_be_claimed_while_its_old_claim_holds_others);
     a_claim_ends_with_its_first_row: CLAIMS,
-        "any (array[l.claim]) and l.rows_left = l.rows\n        returning" => "any (array[l.claim]) and true\n        returning",
+        "if v_ended.rows_left > v_rows then" => "if false then",
         case!(lane_claims::a_renewal_extends_the_rest_of_a_claim);
     a_claim_never_ends: CLAIMS,
-        "any (array[l.claim]) and l.rows_left = l.rows\n        returning" => "any (array[l.claim]) and false\n        returning",
+        "delete from tidegate.claims c where c.claim = v_claim;" => "null;",
         two_daemons::at_random_without_limit;
     a_renewal_keeps_a_void_claim: CLAIMS,
         "where not c.is_void and (t.max_concurrency is null or c.lease_until > clock_timestamp())" => "",

@@ -171,7 +171,7 @@ async fn emit(mut client: PgConnection, mut dice: Dice, until: Instant) {
 /// Checks snapshots until the end of the run.
 async fn watch(mut client: PgConnection, limit: Option<i32>, until: Instant) {
     let slots =
-        "select coalesce(sum(slots), 0) from tidegate.claims where lease_until > clock_timestamp() or not is_void";
+        "select coalesce(sum(rows_left), 0) from tidegate.claims where lease_until > clock_timestamp() or not is_void";
     while Instant::now() < until {
         let broken = broken_rules(&mut client).await;
         assert!(broken.is_empty(), "{broken:#?}");

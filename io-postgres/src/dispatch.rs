@@ -68,12 +68,12 @@ async fn exchange(
             kind => claimed.push(kind, row)?,
         }
     }
-    // The rows are already in this order, unless some were taken over from an expired claim.
+    // The rows come in the order of their places, which is this order for rows of a new table.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
     let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
     let mut claimed = claimed.deliveries().collect::<Result<Vec<_>, _>>()?;
     if !claimed.is_sorted_by_key(order) {
-        claimed.sort_by_key(order);
+        claimed.sort_by_cached_key(order);
     }
     let now = now.ok_or(sqlx::Error::RowNotFound)?;
     Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: woken }))

@@ -390,38 +390,30 @@ create function tidegate.settle_done(
     p_ids bigint[], p_claims bigint[], out ids bigint[], out left_claims bigint[]
 )
 language plpgsql as $$
-declare
-    v_ids bigint[];
-    v_turns integer[];
-    v_places tid[];
-    v_claims bigint[];
-    v_moved bigint[];
 begin
-    select array_agg(l.id), array_agg(l.turn), array_agg(l.place), array_agg(l.claim)
-    into v_ids, v_turns, v_places, v_claims
-    from tidegate.listed_rows(p_ids => p_ids, p_claims => p_claims) l;
-    with gone as (
+    with listed as materialized (
+        select l.id, l.turn, l.place from tidegate.listed_rows(p_ids => p_ids, p_claims => p_claims) l
+    ), gone as (
         delete from tidegate.outbox o
-        where o.ctid = any (v_places)
-          and ((o.id + 0, o.turn) in (select unnest(v_ids), unnest(v_turns))) is true
+        where o.ctid = any (array(select l.place from listed l))
+          and ((o.id + 0, o.turn) in (select l.id, l.turn from listed l)) is true
         returning o.id
     )
     select coalesce(array_agg(g.id), '{}') into ids from gone g;
-    if cardinality(ids) < cardinality(v_ids) then
-        with gone as (
-            delete from tidegate.outbox o using (
-                select * from unnest(v_ids, v_turns) l (id, turn) where l.id <> all (ids) offset 0) l
-            where o.id = any (array[l.id]) and o.turn = l.turn
-            returning o.id
-        )
-        select array_agg(g.id) into v_moved from gone g;
-        ids := ids || v_moved;
+    left_claims := p_claims;
+    if cardinality(ids) = cardinality(p_ids) then
+        return;
     end if;
-    left_claims := v_claims;
-    if cardinality(ids) < cardinality(v_ids) then
-        left_claims := array(
-            select l.claim from unnest(v_ids, v_claims) l (id, claim) where (l.id in (select unnest(ids))) is true);
-    end if;
+    with gone as (
+        delete from tidegate.outbox o using (
+            select * from tidegate.listed_rows(p_ids => p_ids, p_claims => p_claims) l where l.id <> all (ids) offset 0
+        ) l
+        where o.id = any (array[l.id]) and o.turn = l.turn
+        returning o.id
+    )
+    select ids || array_agg(g.id) into ids from gone g;
+    left_claims := array(
+        select s.claim from unnest(p_ids, p_claims) s (id, claim) where (s.id in (select unnest(ids))) is true);
 end
 $$;
 

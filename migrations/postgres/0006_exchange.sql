@@ -247,16 +247,10 @@ $$;
 create function tidegate.free_rows(
     p_lane bigint, p_look_back timestamptz, p_floor_due timestamptz, p_floor_id bigint, p_quota integer,
     p_open tidegate.opened_lanes, p_taken tid[]
-) returns table (
-    place tid, id bigint, turn integer, attempt integer, max_attempts integer, due_at timestamptz,
-    enqueued_at timestamptz, "time" timestamptz, event_id uuid, policy_id integer, timeout_ms integer,
-    redrive_generation integer, handles_letter_id bigint, reply_to text, event text, data json)
+) returns table (place tid, id bigint, turn integer, due_at timestamptz, policy_id integer)
 language sql stable as $$
     (
-        select
-            o.ctid, o.id, o.turn, o.attempt, o.max_attempts, o.due_at, o.enqueued_at, o.time, o.event_id,
-            o.policy_id, o.timeout_ms, o.redrive_generation, o.handles_letter_id, o.reply_to, o.event, o.data
-        from tidegate.outbox o
+        select o.ctid, o.id, o.turn, o.due_at, o.policy_id from tidegate.outbox o
         where o.waits and o.trigger_id = p_lane and o.due_at >= p_look_back and o.due_at <= p_floor_due and o.due_at <= (p_open).now
           and (o.due_at, o.id + 0) <= (p_floor_due, p_floor_id)
           and (o.id, o.turn) not in (
@@ -267,10 +261,7 @@ language sql stable as $$
         order by o.due_at, o.id + 0
         limit p_quota
     ) union all (
-        select
-            o.ctid, o.id, o.turn, o.attempt, o.max_attempts, o.due_at, o.enqueued_at, o.time, o.event_id,
-            o.policy_id, o.timeout_ms, o.redrive_generation, o.handles_letter_id, o.reply_to, o.event, o.data
-        from tidegate.outbox o
+        select o.ctid, o.id, o.turn, o.due_at, o.policy_id from tidegate.outbox o
         where o.waits and o.trigger_id = p_lane and o.due_at >= p_floor_due and o.due_at <= (p_open).now
           and (o.due_at, o.id + 0) > (p_floor_due, p_floor_id) and o.ctid <> all (p_taken)
         order by o.due_at, o.id + 0
@@ -494,11 +485,57 @@ begin
 end
 $$;
 
+-- Makes the claims of an exchange: one for each lane with rows.
+--
+-- Parameters: the lanes, and the quota of each; the places of rows that were taken over; the length
+--   of the lease.
+-- Returns: the places of the claimed rows, and their retry policies.
+-- Locks: none; the caller holds the lanes.
+-- Changes: claims.
+create function tidegate.make_claims(
+    p_open tidegate.opened_lanes, p_quotas integer[], p_taken tid[], p_lease_us bigint, out places tid[],
+    out policies integer[]
+)
+language plpgsql as $$
+begin
+    with taken as materialized (
+        select l.at, true as is_free, f.*
+        from unnest((p_open).lanes, p_quotas, (p_open).look_backs, (p_open).dues, (p_open).ids)
+            with ordinality l (lane, quota, look_back, due, id, at)
+        cross join lateral tidegate.free_rows(l.lane, l.look_back, l.due, l.id, l.quota, p_open, p_taken) f
+        union all
+        select array_position((p_open).lanes, o.trigger_id), false, o.ctid, o.id, o.turn, o.due_at, o.policy_id
+        from unnest(p_taken) p (place) join tidegate.outbox o on o.ctid = p.place
+    ), grouped as materialized (
+        select
+            t.at, count(*) as rows, max(t.due_at) filter (where t.is_free) as due, array_agg(t.id) as ids,
+            case when max(t.turn) > 0 then array_agg(t.turn) end as turns, array_agg(t.place) as places,
+            min(t.policy_id) as policy, min(t.policy_id) < max(t.policy_id) as has_more_policies
+        from taken t group by t.at
+    ), made as (
+        insert into tidegate.claims (
+            claim, trigger_id, lease_until, claimed_at, rows_left, floor_due, floor_id, ids, turns, places)
+        select
+            (p_open).numbers[g.at], (p_open).lanes[g.at], (p_open).now + p_lease_us * interval '1 microsecond',
+            (p_open).now, g.rows, f.due, f.id, g.ids, g.turns, g.places
+        from grouped g
+        cross join lateral (
+            select (p_open).dues[g.at] as due, (p_open).ids[g.at] as id
+            union all select t.due_at, t.id from taken t where t.is_free and t.at = g.at and t.due_at = g.due
+            order by due desc, id desc limit 1
+        ) f
+    )
+    select array(select t.place from taken t), array(
+        select g.policy from grouped g
+        union select t.policy_id from grouped g join taken t on t.at = g.at where g.has_more_policies)
+    into places, policies;
+end
+$$;
+
 -- Settles finished deliveries, then claims new ones.
 --
 -- Parameters: the settlements; the lanes to claim from.
--- Returns: rows of `tidegate.exchanged`. Claimed rows come lane after lane, in the order of due
---   time; rows that were taken over come last.
+-- Returns: rows of `tidegate.exchanged`, in no order.
 -- Locks: in the order given in 0004. The lanes stay locked until the end of the transaction.
 -- Changes: outbox, claims, lanes, and the tables of `tidegate.settle`.
 create function tidegate.exchange(p_settle tidegate.settlements, p_claim tidegate.claim_request)
@@ -508,6 +545,7 @@ declare
     v_settled record := tidegate.settle_all(p_settle => p_settle);
     v_open tidegate.opened_lanes;
     v_taken record;
+    v_made record;
 begin
     return query select * from unnest(v_settled.answer);
     if cardinality((p_claim).lanes) > 0 then
@@ -520,49 +558,15 @@ begin
         return;
     end if;
     v_taken := tidegate.take_over(p_open => v_open, p_lost_message => (p_claim).lost_message);
+    v_made := tidegate.make_claims(
+        p_open => v_open, p_quotas => v_taken.quotas, p_taken => v_taken.places, p_lease_us => (p_claim).lease_us);
     return query
-    with taken as materialized (
-        select l.lane, l.claim, l.at, true as is_free, f.*
-        from unnest(
-            v_open.lanes, v_taken.quotas, v_open.look_backs, v_open.dues, v_open.ids, v_open.numbers)
-            with ordinality l (lane, quota, look_back, due, id, claim, at)
-        cross join lateral tidegate.free_rows(
-            l.lane, l.look_back, l.due, l.id, l.quota, v_open, v_taken.places) f
-        union all
-        select
-            t.lane, v_open.numbers[t.at], t.at, false, o.ctid, o.id, o.turn, o.attempt,
-            o.max_attempts, o.due_at, o.enqueued_at, o.time, o.event_id, o.policy_id, o.timeout_ms,
-            o.redrive_generation, o.handles_letter_id, o.reply_to, o.event, o.data
-        from unnest(v_taken.places) p (place)
-        join tidegate.outbox o on o.ctid = p.place
-        cross join lateral (select array_position(v_open.lanes, o.trigger_id) as at, o.trigger_id as lane offset 0) t
-    ), last as materialized (
-        select distinct on (t.at) t.at, t.lane, t.due_at as due, t.id from taken t where t.is_free
-        order by t.at, t.due_at desc, t.id desc
-    ), made as (
-        insert into tidegate.claims (
-            claim, trigger_id, lease_until, claimed_at, rows_left, floor_due, floor_id, ids, turns, places)
-        select
-            g.claim, g.lane, v_open.now + (p_claim).lease_us * interval '1 microsecond', v_open.now, g.rows, f.due,
-            f.id, g.ids, g.turns, g.places
-        from (
-            select
-                t.at, t.claim, t.lane, count(*) as rows, array_agg(t.id) as ids,
-                case when max(t.turn) > 0 then array_agg(t.turn) end as turns, array_agg(t.place) as places
-            from taken t group by t.at, t.claim, t.lane
-        ) g
-        cross join lateral (
-            select v_open.dues[g.at] as due, v_open.ids[g.at] as id
-            union all select l.due, l.id from last l where l.at = g.at
-            order by due desc, id desc limit 1
-        ) f
-    )
-    select 'claimed', t.id, t.claim, least(t.attempt, t.max_attempts) + 1, t.due_at, t.enqueued_at, t.policy_id,
-        t.timeout_ms, t.event_id, t.event, t.data,
-        tidegate.claimed_more(t.redrive_generation, t.handles_letter_id, t.reply_to, t.time, t.enqueued_at)
-    from taken t
+    select 'claimed', o.id, v_open.numbers[array_position(v_open.lanes, o.trigger_id)],
+        least(o.attempt, o.max_attempts) + 1, o.due_at, o.enqueued_at, o.policy_id, o.timeout_ms, o.event_id, o.event,
+        o.data, tidegate.claimed_more(o.redrive_generation, o.handles_letter_id, o.reply_to, o.time, o.enqueued_at)
+    from tidegate.outbox o where o.ctid = any (v_made.places)
     union all
-    select r.* from (select distinct t.policy_id as id from taken t) d cross join lateral tidegate.policy_rows(d.id) r;
+    select r.* from unnest(v_made.policies) d (id) cross join lateral tidegate.policy_rows(d.id) r;
     return query select l.* from tidegate.lane_rows(p_claims => v_open.numbers) l;
     perform tidegate.write_floors(p_open => v_open);
 end

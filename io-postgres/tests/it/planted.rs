@@ -84,20 +84,20 @@ macro_rules! planted {
 planted! {
     // A place that another row has now.
     a_settlement_trusts_the_place: SETTLE,
-        "and ((o.id + 0, o.turn) in (select unnest(v_ids), unnest(v_turns))) is true" => "",
+        "and ((o.id + 0, o.turn) in (select l.id, l.turn from listed l)) is true" => "",
         moved_rows::reused_place;
     a_settlement_trusts_the_place_in_a_rewritten_table: SETTLE,
-        "and ((o.id + 0, o.turn) in (select unnest(v_ids), unnest(v_turns))) is true" => "",
+        "and ((o.id + 0, o.turn) in (select l.id, l.turn from listed l)) is true" => "",
         moved_rows::rewritten_between;
     a_settlement_checks_no_turn: SETTLE,
-        "and ((o.id + 0, o.turn) in (select unnest(v_ids), unnest(v_turns))) is true"
-            => "and (o.id + 0 in (select unnest(v_ids))) is true",
+        "and ((o.id + 0, o.turn) in (select l.id, l.turn from listed l)) is true"
+            => "and (o.id + 0 in (select l.id from listed l)) is true",
         moved_rows::back_at_its_place;
     a_settlement_by_id_checks_no_turn: SETTLE,
-        "where o.id = any (array[l.id]) and o.turn = l.turn\n            returning" => "where o.id = any (array[l.id]) returning",
+        "where o.id = any (array[l.id]) and o.turn = l.turn\n        returning" => "where o.id = any (array[l.id]) returning",
         two_daemons::settled_while_taken_over;
     a_moved_row_is_not_found_by_its_id: SETTLE,
-        "if cardinality(ids) < cardinality(v_ids) then\n        with" => "if false then\n        with",
+        "if cardinality(ids) = cardinality(p_ids) then" => "if true then",
         moved_rows::rewritten_during_a_drain;
 
     // A claim that has expired, and is settled or renewed.
@@ -153,7 +153,7 @@ planted! {
 
     // The floor.
     a_floor_passes_rows_that_no_claim_took: EXCHANGE,
-        "select l.due, l.id from last l where" => "select v_open.now, 0 from last l where",
+        "select t.due_at, t.id from taken t where t.is_free" => "select (p_open).now, 0 from taken t where t.is_free",
         case!(claim::rows_beyond_the_floor_are_claimed_without_looking_back);
     a_floor_is_lost_with_its_claim: EXCHANGE,
         "union all select live.due, live.id from live where live.lane = l.id" => "",

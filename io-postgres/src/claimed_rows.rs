@@ -3,8 +3,8 @@
 
 use crate::rows;
 use serde::Deserialize;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Column as _, Row};
 use std::collections::BTreeMap;
 use tidegate_core::{
     AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, RetryPolicy, RetryPolicySpec,
@@ -33,35 +33,69 @@ impl<'r> ClaimedRows<'r> {
 
     /// The deliveries, and the first error of each row that cannot be decoded.
     pub(crate) fn deliveries(&self) -> impl Iterator<Item = Result<Delivery, sqlx::Error>> {
-        self.claimed.iter().map(|row| self.delivery(row))
+        let columns = self.claimed.first().map(|row| Columns::of(row));
+        self.claimed.iter().zip(columns.into_iter().cycle()).map(|(row, columns)| self.delivery(row, &columns))
     }
 
-    fn delivery(&self, row: &PgRow) -> Result<Delivery, sqlx::Error> {
-        let lease: i64 = row.try_get("claim")?;
+    fn delivery(&self, row: &PgRow, columns: &Columns) -> Result<Delivery, sqlx::Error> {
+        let lease: i64 = row.try_get(columns.claim)?;
         let lane = self.lanes.get(&lease).ok_or(sqlx::Error::RowNotFound)?;
-        let policy = self.policies.get(&row.try_get("policy_id")?).ok_or(sqlx::Error::RowNotFound)?;
-        let more: More = rows::maybe_parsed(row, "more")?.unwrap_or_default();
-        let enqueued_at = rows::time(row, "enqueued_at")?;
+        let policy = self.policies.get(&row.try_get(columns.policy_id)?).ok_or(sqlx::Error::RowNotFound)?;
+        let more: More = rows::maybe_parsed(row, columns.more)?.unwrap_or_default();
+        let enqueued_at = rows::time(row, columns.enqueued_at)?;
         Ok(Delivery {
-            id: DeliveryId(row.try_get("id")?),
+            id: DeliveryId(row.try_get(columns.id)?),
             trigger_id: lane.trigger,
             trigger_name: lane.about.name.clone(),
             trigger_version: lane.about.version,
-            event: rows::event(row, lane.about.app.clone(), more.time.unwrap_or(enqueued_at))?,
+            event: rows::event(row, columns.event, lane.about.app.clone(), more.time.unwrap_or(enqueued_at))?,
             handler: lane.handler.clone(),
             script_version: lane.about.script_version,
             runs_as: lane.about.registered_by.clone(),
             standing: lane.standing,
             policy: *policy,
-            timeout: Micros::from_millis(rows::count(row, "timeout_ms")?.into()),
-            attempt: rows::count(row, "attempt")?,
+            timeout: Micros::from_millis(rows::count(row, columns.timeout_ms)?.into()),
+            attempt: rows::count(row, columns.attempt)?,
             lease: Lease(lease),
-            due_at: rows::time(row, "due_at")?,
+            due_at: rows::time(row, columns.due_at)?,
             enqueued_at,
             redrive_generation: more.redrive_generation,
             reply_to: more.reply_to.as_deref().map(rows::inbox_of).transpose()?,
             handles_letter: more.handles_letter,
         })
+    }
+}
+
+/// The places of the columns in a claimed row. They are looked up once per answer.
+#[derive(Clone, Copy)]
+struct Columns {
+    id: usize,
+    claim: usize,
+    attempt: usize,
+    due_at: usize,
+    enqueued_at: usize,
+    policy_id: usize,
+    timeout_ms: usize,
+    event: [usize; 3],
+    more: usize,
+}
+
+impl Columns {
+    /// A column that is missing gets a place behind all columns, so that reading it is an error.
+    fn of(row: &PgRow) -> Self {
+        let names: Vec<&str> = row.columns().iter().map(|column| column.name()).collect();
+        let place = |name: &str| names.iter().position(|other| *other == name).unwrap_or(names.len());
+        Self {
+            id: place("id"),
+            claim: place("claim"),
+            attempt: place("attempt"),
+            due_at: place("due_at"),
+            enqueued_at: place("enqueued_at"),
+            policy_id: place("policy_id"),
+            timeout_ms: place("timeout_ms"),
+            event: rows::EVENT.map(place),
+            more: place("more"),
+        }
     }
 }
 

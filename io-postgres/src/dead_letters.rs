@@ -112,7 +112,7 @@ fn letter(row: &PgRow, app: &AppName) -> Result<DeadLetter, sqlx::Error> {
         handler: rows::handler(row)?,
         script_version: row.try_get("script_version")?,
         principal: rows::name(row, "principal")?,
-        event: rows::event(row, app.clone(), rows::time(row, "time")?)?,
+        event: rows::event(row, rows::EVENT, app.clone(), rows::time(row, "time")?)?,
         // A check constraint allows only known reasons.
         reason: DeadReason::from_name(row.try_get("reason")?).unwrap_or(DeadReason::AttemptsExhausted),
         attempts: rows::count(row, "attempts")?,

@@ -63,7 +63,7 @@ fn summary(row: &PgRow, app: &AppName) -> Result<DeliverySummary, sqlx::Error> {
         id: DeliveryId(row.try_get("id")?),
         trigger: rows::name(row, "trigger_name")?,
         state,
-        event: rows::event(row, app.clone(), rows::time(row, "time")?)?,
+        event: rows::event(row, rows::EVENT, app.clone(), rows::time(row, "time")?)?,
         attempt: rows::count(row, "attempt")?,
         max_attempts: rows::count(row, "max_attempts")?,
         due_at: rows::time(row, "due_at")?,

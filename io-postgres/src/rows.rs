@@ -2,8 +2,9 @@
 
 use crate::time::PgTime;
 use serde::Deserialize;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{ColumnIndex, Row};
+use std::fmt::Display;
 use std::str::FromStr;
 use tidegate_core::{
     AppName, Attempt, Event, EventId, EventType, Handler, HandlerReply, InboxId, Json, PrincipalId, Source, Subject,
@@ -11,13 +12,19 @@ use tidegate_core::{
 };
 use uuid::Uuid;
 
+/// A column: its name, or its place in the row. A place saves the lookup of the name.
+pub(crate) trait Column: ColumnIndex<PgRow> + Display + Copy {}
+
+impl Column for &str {}
+impl Column for usize {}
+
 /// The error for a column whose value Tidegate cannot have written.
-pub(crate) fn bad(column: &str, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
-    sqlx::Error::ColumnDecode { index: column.to_owned(), source: error.into() }
+pub(crate) fn bad(column: impl Display, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> sqlx::Error {
+    sqlx::Error::ColumnDecode { index: column.to_string(), source: error.into() }
 }
 
 /// Parses a text column into a name.
-pub(crate) fn name<T>(row: &PgRow, column: &str) -> Result<T, sqlx::Error>
+pub(crate) fn name<T>(row: &PgRow, column: impl Column) -> Result<T, sqlx::Error>
 where
     T: FromStr,
     T::Err: std::error::Error + Send + Sync + 'static,
@@ -25,27 +32,30 @@ where
     row.try_get::<&str, _>(column)?.parse().map_err(|error| bad(column, error))
 }
 
-pub(crate) fn time(row: &PgRow, column: &str) -> Result<Timestamp, sqlx::Error> {
+pub(crate) fn time(row: &PgRow, column: impl Column) -> Result<Timestamp, sqlx::Error> {
     row.try_get::<PgTime, _>(column).map(|time| time.0)
 }
 
-pub(crate) fn count(row: &PgRow, column: &str) -> Result<u32, sqlx::Error> {
+pub(crate) fn count(row: &PgRow, column: impl Column) -> Result<u32, sqlx::Error> {
     row.try_get::<i32, _>(column).map(|count| u32::try_from(count).unwrap_or_default())
 }
 
 /// Parses a JSON column that is selected as text.
-pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {
-    serde_json::from_str(row.try_get(column)?).map_err(|error| bad(column, error))
+pub(crate) fn json<T: serde::de::DeserializeOwned>(row: &PgRow, column: impl Column) -> Result<T, sqlx::Error> {
+    serde_json::from_str(row.try_get::<&str, _>(column)?).map_err(|error| bad(column, error))
 }
 
 /// Parses a JSON column that is selected as text and may be null.
-pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<Option<T>, sqlx::Error> {
+pub(crate) fn maybe_json<T: serde::de::DeserializeOwned>(
+    row: &PgRow,
+    column: impl Column,
+) -> Result<Option<T>, sqlx::Error> {
     let text: Option<&str> = row.try_get(column)?;
     text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
 }
 
 /// Parses a column of the type `json`.
-pub(crate) fn parsed<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) -> Result<T, sqlx::Error> {
+pub(crate) fn parsed<T: serde::de::DeserializeOwned>(row: &PgRow, column: impl Column) -> Result<T, sqlx::Error> {
     let text: &str = row.try_get_unchecked(column)?;
     serde_json::from_str(text).map_err(|error| bad(column, error))
 }
@@ -53,7 +63,7 @@ pub(crate) fn parsed<T: serde::de::DeserializeOwned>(row: &PgRow, column: &str) 
 /// Parses a column of the type `json` that may be null.
 pub(crate) fn maybe_parsed<T: serde::de::DeserializeOwned>(
     row: &PgRow,
-    column: &str,
+    column: impl Column,
 ) -> Result<Option<T>, sqlx::Error> {
     let text: Option<&str> = row.try_get_unchecked(column)?;
     text.map(serde_json::from_str).transpose().map_err(|error| bad(column, error))
@@ -86,11 +96,19 @@ struct Chain {
     traceparent: Option<String>,
 }
 
+/// The names of the columns of an event: its id, its head and its data.
+pub(crate) const EVENT: [&str; 3] = ["event_id", "event", "data"];
+
 /// Decodes the columns of an event. `data` is selected as text or as `json`; in both forms it is
 /// the emitted text.
-pub(crate) fn event(row: &PgRow, app: AppName, time: Timestamp) -> Result<Event, sqlx::Error> {
-    let id = row.try_get::<Uuid, _>("event_id").map(EventId)?;
-    let head: EventHead = json(row, "event")?;
+pub(crate) fn event(
+    row: &PgRow,
+    [id, head, data]: [impl Column; 3],
+    app: AppName,
+    time: Timestamp,
+) -> Result<Event, sqlx::Error> {
+    let id = row.try_get::<Uuid, _>(id).map(EventId)?;
+    let head: EventHead = json(row, head)?;
     let Chain { root, parent, depth, traceparent } = head.chain;
     Ok(Event {
         id,
@@ -99,7 +117,7 @@ pub(crate) fn event(row: &PgRow, app: AppName, time: Timestamp) -> Result<Event,
         event_type: head.event_type,
         subject: head.subject,
         time,
-        data: Json::from_store(row.try_get_unchecked("data")?),
+        data: Json::from_store(row.try_get_unchecked(data)?),
         actor: head.actor,
         root_id: root.unwrap_or(id),
         parent_id: parent,

@@ -129,6 +129,10 @@ probes! {
     GateFull,
     /// only permits of the sync reserve were left
     ReserveLeft,
+    /// only permits of the async reserve were left
+    AsyncReserveLeft,
+    /// a lane that ran nothing used a permit of the lane reserve beside busy lanes
+    LaneReserveUsed,
     /// the gate was lowered below the running executions
     GateLowered,
     /// a lane got fewer rows than it wanted
@@ -163,6 +167,8 @@ probes! {
     LetterHandled,
     /// a dead-letter handler failed
     LetterHandlerFailed,
+    /// the handler of a letter from the last permitted depth ran
+    LetterHandledDeepest,
     /// a dead letter was redriven
     Redriven,
     /// a redriven delivery succeeded

@@ -14,6 +14,7 @@ enum Step {
     WakeUp(Vec<i64>, bool),
     /// Rows of an inline claim, and the age of its transaction in microseconds.
     InlineClaim(Vec<(i64, i64, i64, u32, u32)>, u64),
+    InlineRows(u32),
     /// Answers one of the last operations, or an operation that was never started. The answer may
     /// be of the wrong kind. The number counts operations back from the last one.
     Answer(u64, Answer),
@@ -79,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => prop_oneof![9 => 0..2_000_000_u64, 1 => any::<u64>()].prop_map(Step::PassTime),
         3 => (prop::collection::vec(0..4_i64, 0..4), any::<bool>()).prop_map(|(lanes, all)| Step::WakeUp(lanes, all)),
         2 => (rows(), 0..20_000_000_u64).prop_map(|(claimed, ago)| Step::InlineClaim(claimed, ago)),
+        1 => prop_oneof![0..8_u32, any::<u32>()].prop_map(Step::InlineRows),
         8 => (0..8_u64, answer()).prop_map(|(back, answer)| Step::Answer(back, answer)),
         6 => (0..12_u64, any::<bool>()).prop_map(|(back, ok)| Step::EndExecution(back, ok)),
         1 => (0..8_u32, 0..8_u32).prop_map(|(permits, reserve)| Step::ChangeGate(permits, reserve)),
@@ -156,7 +158,7 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        let limits = GateLimits { permits: 4, sync_reserve: 0 };
+        let limits = GateLimits { permits: 4, sync_reserve: 0, async_reserve: 0 };
         Self {
             dispatcher: Dispatcher::new(config(|_| ()), boot(), Mono(0)),
             now: Mono(0),
@@ -183,13 +185,14 @@ impl Model {
                 claimed: claimed.into_iter().map(to_delivery).collect(),
                 begun_at: Mono(self.now.0.saturating_sub(ago)),
             },
+            Step::InlineRows(rows) => Input::InlineClaimInFlight { rows },
             Step::Answer(back, answer) => Input::StoreAnswered { op: op(back), result: to_result(answer) },
             Step::EndExecution(back, ok) => {
                 let outcome = if ok { succeeded() } else { failed(ExecError::ScriptError) };
                 Input::ExecutionEnded { op: op(back), outcome }
             }
             Step::ChangeGate(permits, sync_reserve) => {
-                Input::GateChanged { limits: GateLimits { permits, sync_reserve } }
+                Input::GateChanged { limits: GateLimits { permits, sync_reserve, async_reserve: sync_reserve / 2 } }
             }
             Step::Call(seq, depth) => Input::SyncCalled { call: std::sync::Arc::new(call(seq, depth)) },
             Step::HangUp(seq) => Input::CallerGone { inbox: caller(seq) },

@@ -1,11 +1,11 @@
-//! Running executions never exceed the permits at the last admission, and async executions never
-//! use the sync reserve. No lane takes all async permits, so that another lane's first row finds
-//! one. A sync call is admitted before its row is written, under the limits of that time.
+//! Running executions never exceed the permits at the last admission. Async executions never use
+//! the sync reserve, and sync executions never use the async reserve. A sync call is admitted
+//! before its row is written, under the limits of that time.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{GateLimits, InboxId, OpId, Request, TriggerId};
+use tidegate_core::{GateLimits, InboxId, OpId, Request};
 
 #[derive(Default)]
 pub(super) struct Gate {
@@ -16,19 +16,27 @@ pub(super) struct Gate {
 #[derive(Default)]
 struct State {
     limits: Option<GateLimits>,
-    /// Running executions with their lanes. `None` for a sync call.
-    running: BTreeMap<OpId, Option<TriggerId>>,
-    /// The most permits since each caller was admitted.
-    admitted: BTreeMap<InboxId, u32>,
+    /// Running executions. True for an async one.
+    running: BTreeMap<OpId, bool>,
+    /// The limits that each caller was admitted under: the most permits since then, and the most
+    /// permits for sync calls.
+    admitted: BTreeMap<InboxId, Admission>,
 }
 
-/// A lane's share: an eighth of the permits, and at least one of several, is left to the other
-/// lanes.
-pub(super) const fn share(permits: u32) -> u32 {
-    match permits {
-        0 | 1 => permits,
-        2..=15 => permits - 1,
-        _ => permits - permits / 8,
+#[derive(Clone, Copy)]
+struct Admission {
+    permits: u32,
+    for_sync: u32,
+}
+
+impl Admission {
+    fn of(limits: GateLimits) -> Self {
+        Self { permits: limits.permits, for_sync: limits.for_sync() }
+    }
+
+    /// The larger limits of both.
+    fn or(self, other: Self) -> Self {
+        Self { permits: self.permits.max(other.permits), for_sync: self.for_sync.max(other.for_sync) }
     }
 }
 
@@ -42,39 +50,32 @@ impl Checker for Gate {
             Observation::Configured { of, gate, .. } => {
                 let state = self.lives.entry(*of).or_default();
                 state.limits = Some(*gate);
-                state.admitted.values_mut().for_each(|permits| *permits = (*permits).max(gate.permits));
+                state.admitted.values_mut().for_each(|admission| *admission = admission.or(Admission::of(*gate)));
                 probes.sometimes(Probe::GateLowered, state.running.len() > gate.permits as usize);
             }
             Observation::StoreCalled { of, request: Request::BeginCalls { calls, .. }, .. } => {
                 let state = self.lives.entry(*of).or_default();
-                let permits = state.limits.unwrap_or_default().permits;
-                state.admitted.extend(calls.iter().map(|call| (call.inbox, permits)));
+                let admission = Admission::of(state.limits.unwrap_or_default());
+                state.admitted.extend(calls.iter().map(|call| (call.inbox, admission)));
             }
             Observation::ExecutionStarted { of, op, delivery } => {
                 let state = self.lives.entry(*of).or_default();
                 let limits = state.limits.unwrap_or_default();
                 self.lives_by_op.insert(*op, *of);
-                if state.running.insert(*op, delivery.reply_to.is_none().then_some(delivery.trigger_id)).is_some() {
+                let is_async = delivery.reply_to.is_none();
+                if state.running.insert(*op, is_async).is_some() {
                     return Err(format!("{op:?} is used twice"));
                 }
                 let running = state.running.len() as u32;
-                let of_async = state.running.values().flatten().count() as u32;
-                let of_lane =
-                    state.running.values().flatten().filter(|lane| **lane == delivery.trigger_id).count() as u32;
-                let permits = match delivery.reply_to.and_then(|inbox| state.admitted.get(&inbox)) {
-                    Some(admitted) => *admitted,
-                    None => limits.permits,
-                };
+                let of_async = state.running.values().filter(|is_async| **is_async).count() as u32;
+                let admission = delivery.reply_to.and_then(|inbox| state.admitted.get(&inbox)).copied();
+                let Admission { permits, for_sync } = admission.unwrap_or(Admission::of(limits));
+                let of_sync = running - of_async;
                 probes.sometimes(Probe::GateFull, running == permits);
-                let is_async = delivery.reply_to.is_none();
                 probes.sometimes(Probe::ReserveLeft, limits.sync_reserve > 0 && of_async == limits.for_async());
-                if is_async && of_lane > share(limits.for_async()) {
-                    return Err(format!(
-                        "{of_lane} executions of one lane run with {} async permits",
-                        limits.for_async()
-                    ));
-                }
-                if running > permits || (is_async && of_async > limits.for_async()) {
+                probes.sometimes(Probe::AsyncReserveLeft, limits.async_reserve > 0 && of_sync == limits.for_sync());
+                let is_over = if is_async { of_async > limits.for_async() } else { of_sync > for_sync };
+                if running > permits || is_over {
                     return Err(format!("{running} executions run, {of_async} of them async, under {limits:?}"));
                 }
             }

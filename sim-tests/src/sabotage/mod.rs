@@ -60,6 +60,7 @@ bugs! {
     HandlerUnmarked, "letters", "a handled letter is not marked";
     HandlerSilent, "letters", "a letter does not record its handler's failure";
     AbandonedLost, "calls", "an abandoned call leaves no entry";
+    HandlerDropped, "letters", "a dead-letter handler is dropped because of its depth";
     DroppedTwice, "depth", "a dropped delivery is counted in a letter as well";
     RenewForgets, "claims", "a renewal is confirmed and does nothing";
     DiscoverBlind, "latency", "a discovery never lists the lane of slow handlers";
@@ -68,6 +69,7 @@ bugs! {
     // Between the dispatcher and the world.
     GateOffByOne, "gate", "the gate admits one more than it should";
     ReserveIgnored, "gate", "async work uses the reserve";
+    AsyncReserveIgnored, "gate", "sync calls use the async reserve";
     CallsOffByOne, "gate", "calls are admitted one beyond the permits";
     DepthOffByOne, "depth", "the depth limit is one too high";
     JitterTooWide, "backoff", "a back-off is 1.5 times as long";
@@ -92,8 +94,10 @@ bugs! {
     ShowsTooLittle, "views", "a view shows no settlements";
     RoomForMore, "views", "a view shows inline room that is in use";
     ClosesNothing, "views", "an inline claim takes rows of a lane with waiting rows";
+    LanesSplit, "turns", "a dispatcher treats each row as a lane of its own";
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
+    InlineRowsUncounted, "hoarding", "a dispatcher does not count the inline claim in flight";
     LooksBackIdle, "stragglers", "a dispatcher does not look back while its lane has running rows";
     SleepsOn, "wakes", "a dispatcher ignores a wake-up for one lane";
     NeverRests, "bounds", "a timer is set in the past";

@@ -6,6 +6,7 @@ use crate::app;
 use crate::checkers::{InputKind, Life, Observation, STEPS_MAX, Violation};
 use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault};
 use crate::probes::Probe;
+use crate::sabotage::Bug;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
     Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, InboxId, Incarnation, Input, Micros, Mono, OpId,
@@ -38,6 +39,8 @@ pub(super) struct Daemon {
     pub(super) lease_for: Micros,
     /// The time until which an inline claim for this daemon is in flight.
     pub(super) inline_claim_until: u64,
+    /// The most rows of that claim, until its rows arrive.
+    pub(super) inline_rows: u32,
     /// The time of the timer that counts; earlier timers are ignored.
     tick_at: u64,
     running: BTreeSet<OpId>,
@@ -66,6 +69,7 @@ impl Daemon {
             deaf_until: 0,
             lease_for: Micros::ZERO,
             inline_claim_until: 0,
+            inline_rows: 0,
             tick_at: u64::MAX,
             running: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -99,7 +103,7 @@ pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config
         gate,
         lease_ms,
         batch_max,
-        queue_wait_ms_max: 200,
+        queue_wait_ms_max: app::QUEUE_WAIT.as_millis(),
         sync_wait_ms_max: app::SYNC_WAIT.as_millis(),
         sync_queue_max: app::SYNC_QUEUE_MAX,
         overrun_ms: 500,
@@ -150,6 +154,7 @@ impl World {
         daemon_state.life = life;
         daemon_state.lease_for = config.lease_for();
         daemon_state.inline_claim_until = 0;
+        daemon_state.inline_rows = 0;
         daemon_state.clock = Clock::starting(self.now);
         daemon_state.is_alive = true;
         daemon_state.paused_until = 0;
@@ -243,6 +248,7 @@ impl World {
             self.observe(&Observation::WokenUp { of, lanes })?;
         }
         if let Input::InlineClaim { claimed, .. } = &input {
+            self.daemons[daemon].inline_rows = 0;
             self.observe(&Observation::InlineClaim { of, claimed })?;
         }
         let input = self.sabotaged_input(of, input);
@@ -250,6 +256,7 @@ impl World {
             self.observe(&Observation::Configured { of, gate: *limits, batch_max: None })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
+        let input = self.split_lanes(input);
         let kind = match &input {
             Input::SyncCalled { call } => {
                 InputKind::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
@@ -259,6 +266,7 @@ impl World {
             Input::ShutdownRequested => InputKind::Shutdown,
             _ => InputKind::Other,
         };
+        self.count_inline_rows(daemon, now);
         let disposition = self.daemons[daemon].dispatcher.handle(now, input);
         self.trace.note(&disposition);
         let accepted = disposition == Disposition::Accepted;
@@ -282,6 +290,16 @@ impl World {
         Ok(())
     }
 
+    /// Tells a dispatcher how many rows the inline claim in flight may return.
+    fn count_inline_rows(&mut self, daemon: usize, now: Mono) {
+        let is_forgotten = self.bug == Some(Bug::InlineRowsUncounted);
+        let daemon = &mut self.daemons[daemon];
+        let rows = if is_forgotten { 0 } else { daemon.inline_rows };
+        if rows != daemon.dispatcher.view().inline_rows {
+            daemon.dispatcher.handle(now, Input::InlineClaimInFlight { rows });
+        }
+    }
+
     fn drain(&mut self, daemon: usize) -> Result<(), Violation> {
         let of = self.life(daemon);
         let mut steps = 0;
@@ -289,6 +307,7 @@ impl World {
             steps += 1;
             let output = self.daemons[daemon].dispatcher.poll();
             self.trace.note(&output);
+            let output = self.join_lanes(output);
             match output {
                 Output::Action(action) => self.perform(daemon, action)?,
                 Output::Fact(fact) => self.report_fact(of, &fact)?,

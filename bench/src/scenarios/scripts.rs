@@ -105,8 +105,9 @@ async fn executions(
     let mut running: FuturesUnordered<_> = (0..in_flight).map(|_| one()).collect();
     let mut count = 0;
     while let Some(ended) = running.next().await {
-        if let Outcome::Failed(failure) = ended? {
-            bail!("the script failed: {}: {}", failure.error, failure.message);
+        match ended? {
+            Outcome::Succeeded { .. } => {}
+            other => bail!("the script did not succeed: {other:?}"),
         }
         count += 1;
         if started_at.elapsed() < time {

@@ -66,7 +66,7 @@ fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'st
             (RED, format!("dead letter after {attempts} attempt{plural}: {cause}"))
         }
         Ending::Dropped => (RED, format!("dropped: {} events deep, probably a loop", delivery.event.depth)),
-        Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit free", duration(*delay))),
+        Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit or thread free", duration(*delay))),
         Ending::HandlerFailed { failed } => {
             (RED, format!("dead-letter handler failed: {} {}", failed.error, first_line(&failed.message)))
         }
@@ -158,6 +158,9 @@ fn log(fact: &Fact) {
             );
         }
         Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "the claim was lost before its settlement"),
+        Fact::HandlerNotStarted { delivery, reason } => {
+            delivery_event!(info, delivery, "the handler did not start, its attempt does not count: {reason}");
+        }
         Fact::ExecutionOverran { delivery } => {
             delivery_event!(warn, delivery, "the execution did not end in time and was cancelled")
         }
@@ -219,7 +222,7 @@ mod tests {
             (dead, "dead letter after 3 attempts: script_error Error: no paper"),
             (lost, "dead letter after 1 attempt: attempts_exhausted"),
             (Ending::Dropped, "dropped: 17 events deep, probably a loop"),
-            (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit free"),
+            (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit or thread free"),
         ] {
             let line = |coloured| line(Timestamp(43_445_000_000), &delivery(), &ending, Some(Micros(3_400)), coloured);
             assert_eq!(line(false), format!("12:04:05 {:<16} {:<24} {text}\n", "receipt", "orders/1"));

@@ -241,7 +241,7 @@ impl World {
     pub(crate) async fn effects(&self) -> Effects {
         match self.run().await {
             Outcome::Succeeded { effects, .. } => effects,
-            Outcome::Failed(failure) => panic!("{}: {}", failure.error, failure.message),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -253,6 +253,6 @@ impl World {
 pub(crate) fn failure(outcome: Outcome) -> Failure {
     match outcome {
         Outcome::Failed(failure) => failure,
-        Outcome::Succeeded { effects, .. } => panic!("succeeded with {effects:?}"),
+        other => panic!("{other:?}"),
     }
 }

@@ -25,7 +25,7 @@ names! {
     counter CLAIMED_INLINE = "tidegate_deliveries_claimed_inline_total", "Rows that were claimed inline, by the transaction that wrote them.";
     counter STARTED = "tidegate_executions_started_total", "Executions that were started.";
     counter SETTLED = "tidegate_deliveries_settled_total", "Settlements that were applied, by ending.";
-    counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that were deferred because no permit was free.";
+    counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that were deferred because no permit or no thread was free.";
     counter DROPPED = "tidegate_deliveries_dropped_total", "Deliveries that were dropped without an execution, by reason.";
     counter DEAD = "tidegate_dead_letters_total", "Dead letters that were created, by reason.";
     counter ABANDONED = "tidegate_abandoned_executions_total", "Sync executions whose caller was gone when the reply was ready, by cause.";
@@ -34,6 +34,7 @@ names! {
     counter FENCED = "tidegate_settlements_fenced_total", "Settlements that were fenced and changed nothing.";
     counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because another writer changed a value that they had read.";
     counter LOST = "tidegate_leases_lost_total", "Claimed rows that were lost before their settlement.";
+    counter NOT_STARTED = "tidegate_handlers_not_started_total", "Executions whose handler did not start.";
     counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and were cancelled.";
     histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
     histogram TOOK = "tidegate_execution_seconds", "From the start of an execution to its end.";

@@ -10,6 +10,7 @@ struct Gate {
     permits: u32,
     sync_reserve: u32,
     running: u32,
+    waiting_for_thread: u32,
     queued: u32,
     calls_waiting: u32,
 }
@@ -34,8 +35,13 @@ pub(in super::super) fn run(context: &Context, args: &GateArgs) -> Result<(), Cl
     let answer = context.target.client.call(call)?;
     context.show(&answer.body, |gate: &Gate| {
         format!(
-            "{} of {} permits are in use, {} are reserved for sync calls\n{} deliveries and {} sync calls wait for a permit\n",
-            gate.running, gate.permits, gate.sync_reserve, gate.queued, gate.calls_waiting
+            "{} of {} permits are in use, {} are reserved for sync calls\n{} executions wait for a script thread, {} deliveries and {} sync calls wait for a permit\n",
+            gate.running + gate.waiting_for_thread,
+            gate.permits,
+            gate.sync_reserve,
+            gate.waiting_for_thread,
+            gate.queued,
+            gate.calls_waiting
         )
     })
 }

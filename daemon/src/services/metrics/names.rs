@@ -41,6 +41,8 @@ names! {
     counter STORE_REQUESTS = "tidegate_store_requests_total", "Round trips of the dispatcher to the store, by request and result.";
     histogram STORE_TOOK = "tidegate_store_request_seconds", "From the start of a round trip to the store to its end.";
     gauge RUNNING = "tidegate_executions_running", "Executions that run now.";
+    gauge THREADS_WAITING = "tidegate_executions_waiting", "Executions that have a permit and wait for a script thread.";
+    gauge STUCK = "tidegate_script_threads_stuck", "Script threads that are stuck in a built-in function, by app.";
     gauge PERMITS = "tidegate_gate_permits", "The most executions that may run at once.";
     gauge RESERVE = "tidegate_gate_sync_reserve", "Permits that are reserved for sync calls.";
     gauge QUEUED = "tidegate_deliveries_queued", "Claimed rows that wait in this process for a permit.";

@@ -201,6 +201,9 @@ pub enum Fact {
         delivery: Arc<Delivery>,
         /// The reason, for people.
         reason: String,
+        /// Whether a rest of the lane begins. The executions that began before it are reported with
+        /// `false`, and so are sync calls.
+        begins_rest: bool,
     },
     /// An execution did not end in the time `overrun_ms` after its timeout. It was cancelled and
     /// counts as timed out.

@@ -23,7 +23,7 @@ impl Dispatcher {
     pub(super) fn execution_ended(&mut self, seq: u64, outcome: Outcome) -> Disposition {
         let Some(execution) = self.end_execution(seq) else { return Disposition::Stale };
         match &outcome {
-            Outcome::NotStarted { reason } => self.report_not_started(execution.claim, reason),
+            Outcome::NotStarted { reason } => self.report_not_started(execution, reason),
             // A refusal takes no time, and says nothing about the rate of the handlers.
             Outcome::Succeeded { .. } | Outcome::Failed(_) if execution.caller == Caller::Async => {
                 self.prefetch.ended();
@@ -35,11 +35,12 @@ impl Dispatcher {
         Disposition::Accepted
     }
 
-    fn report_not_started(&mut self, claim: Claim, reason: &str) {
-        if let Some(held) = self.claims.get(claim) {
-            let (delivery, reason) = (Arc::clone(&held.delivery), reason.to_owned());
-            self.outputs.emit_fact(Fact::HandlerNotStarted { delivery, reason });
-        }
+    fn report_not_started(&mut self, execution: Execution, reason: &str) {
+        let Some(held) = self.claims.get(execution.claim) else { return };
+        let (delivery, reason) = (Arc::clone(&held.delivery), reason.to_owned());
+        let is_async = execution.caller == Caller::Async;
+        let begins_rest = is_async && self.shutdown.is_none() && !self.rests.is_resting(execution.trigger, self.now);
+        self.outputs.emit_fact(Fact::HandlerNotStarted { delivery, reason, begins_rest });
     }
 
     /// Frees the permit of an execution.

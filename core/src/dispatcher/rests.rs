@@ -33,7 +33,7 @@ impl Rests {
     /// refusal during a rest extends nothing: its execution began before the rest.
     pub(super) fn refuse(&mut self, trigger: TriggerId, first: Micros, now: Mono) -> Micros {
         let backoff = match self.refused.get(&trigger) {
-            Some(refused) if now < refused.rests_until => return refused.backoff,
+            Some(refused) if self.is_resting(trigger, now) => return refused.backoff,
             Some(refused) => Micros(refused.backoff.0.saturating_mul(2).min(first.0.saturating_mul(FACTOR_MAX))),
             None => first,
         };
@@ -44,6 +44,10 @@ impl Rests {
         self.refused.insert(trigger, Refused { backoff, rests_until });
         self.resting.insert((rests_until, trigger));
         backoff
+    }
+
+    pub(super) fn is_resting(&self, trigger: TriggerId, now: Mono) -> bool {
+        self.refused.get(&trigger).is_some_and(|refused| now < refused.rests_until)
     }
 
     /// A handler of the lane started, so the next back-off is the first one again.

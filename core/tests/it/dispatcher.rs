@@ -223,8 +223,12 @@ fn a_handler_that_did_not_start_is_deferred_and_its_lane_rests() {
     let (exchange, settle, claim) = only_exchange(&drained);
     assert_eq!(deferred(&settle, 125_000..=375_000), [1]);
     assert_eq!(claim, [], "the lane rests");
-    let is_reported = |fact: &Fact| matches!(fact, Fact::HandlerNotStarted { reason, .. } if reason == "no thread");
-    assert!(drained.facts.iter().any(is_reported), "{:?}", drained.facts);
+    let rest_of = |fact: &Fact| match fact {
+        Fact::HandlerNotStarted { reason, begins_rest, .. } if reason == "no thread" => Some(*begins_rest),
+        _ => None,
+    };
+    assert_eq!(drained.facts.iter().find_map(rest_of), Some(true));
+    assert_eq!(bench.end(ops[1], not_started()).facts.iter().find_map(rest_of), Some(false));
     let drained = bench.answer(exchange, exchanged());
     let not_executed =
         |fact: &Fact| matches!(fact, Fact::DeliverySettled { ending: Ending::Deferred { .. }, took: None, .. });
@@ -235,7 +239,7 @@ fn a_handler_that_did_not_start_is_deferred_and_its_lane_rests() {
     let room = bench.dispatcher.inline_room();
     assert_eq!(room.closed_lanes, [TriggerId(1)]);
     let (_, settle, claim) = only_exchange(&bench.after(Micros::from_millis(125), Input::Tick));
-    assert_eq!((settle, quotas(&claim)), (vec![], vec![(1, 1)]), "the rest has ended");
+    assert_eq!((settle, quotas(&claim)), (vec![], vec![(1, 2)]), "the rest has ended");
 }
 
 #[test]

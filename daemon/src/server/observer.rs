@@ -158,8 +158,12 @@ fn log(fact: &Fact) {
             );
         }
         Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "the claim was lost before its settlement"),
-        Fact::HandlerNotStarted { delivery, reason } => {
-            delivery_event!(info, delivery, "the handler did not start, its attempt does not count: {reason}");
+        // One line for each rest. A lane with a backlog has many such deliveries before it rests.
+        Fact::HandlerNotStarted { delivery, reason, begins_rest: true } => {
+            delivery_event!(info, delivery, "the handler did not start, so its trigger rests: {reason}");
+        }
+        Fact::HandlerNotStarted { delivery, reason, begins_rest: false } => {
+            delivery_event!(debug, delivery, "the handler did not start: {reason}");
         }
         Fact::ExecutionOverran { delivery } => {
             delivery_event!(warn, delivery, "the execution did not end in time and was cancelled")

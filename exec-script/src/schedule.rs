@@ -15,11 +15,11 @@
 //! # Stuck threads
 //!
 //! QuickJS calls its interrupt handler at loops, calls and steps of a regular expression. Other
-//! built-in functions do not call it: `indexOf` and `split` of strings, `sort` without a comparator
-//! and `fill` of an array-like object can run for days. Such a thread is **stuck** when its
-//! execution has timed out. It leaves the pool, another worker replaces it, and it ends when the
-//! function returns. Nothing can end it earlier, because it shares its memory with the process.
-//! Two rules limit its harm:
+//! built-in functions do not call it: `indexOf` and `split` of strings, `sort` without a
+//! comparator, `fill` of an array-like object and products of `BigInt` can run for days. Such a
+//! thread is **stuck** when its execution has timed out. It leaves the pool, another worker
+//! replaces it, and it ends when the function returns. Nothing can end it earlier, because it
+//! shares its memory with the process. Two rules limit its harm:
 //!
 //! * Threads of one app that compute for long or are stuck are bounded. Further jobs of this app
 //!   wait, so its scripts never take all cores and all memory.

@@ -241,6 +241,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn stuck_script_threads_are_a_warning() {
+        assert_eq!(check_scripts(r#"{"status":"ready"}"#).status, Status::Ok);
+        let check = check_scripts(r#"{"status":"ready","detail":"1 script thread of 1 app is stuck"}"#);
+        assert_eq!((check.status, check.detail.as_str()), (Status::Warn, "1 script thread of 1 app is stuck"));
+    }
+
+    #[test]
     fn a_clock_difference_above_a_second_is_a_warning() {
         let at = |s: i64| Timestamp(s * 1_000_000);
         for (store, here, status, words) in [

@@ -62,20 +62,22 @@ pub struct ConfigSpec {
     /// The lease of a claim: 1 s – 1 h. After the crash of a daemon, other daemons wait this long
     /// before they execute its rows.
     pub lease_ms: u64,
-    /// The longest time that a claimed row waits for a permit before it is deferred: 10 ms – half
-    /// of `lease_ms`.
+    /// The longest time that a claimed row waits for a permit, and then again for a thread, before
+    /// it is deferred: 10 ms – half of `lease_ms`.
     pub queue_wait_ms_max: u64,
     /// The most sync calls that wait for a permit: 0–100,000. The next call is refused at once.
     pub sync_queue_max: u32,
     /// The longest time that a sync call waits for a permit before it is refused: 1 ms – 10 min.
     pub sync_wait_ms_max: u64,
-    /// The mean back-off of a row that found no permit: 1 ms – 60 s. The jitter is up to half of
-    /// the mean in each direction.
+    /// The mean back-off of a row that found no permit or no thread: 1 ms – 60 s. The jitter is up
+    /// to half of the mean in each direction. If the handlers of a trigger repeatedly find no
+    /// thread, the mean doubles, up to 32 times this value.
     pub gate_backoff_ms: u64,
     /// The longest chain of events: 1–1,000. Deliveries of deeper events are dropped, except those
     /// of dead-letter handlers.
     pub max_trigger_depth: u32,
-    /// How long after its timeout a running execution is cancelled: 0–60 s.
+    /// How long after its timeout an execution is cancelled: 0–60 s. The timeout counts from the
+    /// time at which its handler must have started, at most `queue_wait_ms_max` after its permit.
     pub overrun_ms: u64,
     /// The time after which a shutdown cancels executions that still run: 0–10 min.
     pub shutdown_grace_ms: u64,
@@ -157,6 +159,15 @@ impl Config {
         Micros::from_millis(self.spec.queue_wait_ms_max)
     }
 
+    /// The longest time that an execution with a permit waits until its handler starts. An executor
+    /// that cannot start the handler in this time returns [`Outcome::NotStarted`].
+    ///
+    /// [`Outcome::NotStarted`]: crate::Outcome::NotStarted
+    #[must_use]
+    pub const fn start_wait_max(&self) -> Micros {
+        self.queue_wait_max()
+    }
+
     /// The most sync calls that wait for a permit.
     #[must_use]
     pub const fn sync_queue_max(&self) -> u32 {
@@ -169,7 +180,7 @@ impl Config {
         Micros::from_millis(self.spec.sync_wait_ms_max)
     }
 
-    /// The mean back-off of a row that found no permit.
+    /// The mean back-off of a row that found no permit or no thread.
     #[must_use]
     pub const fn gate_backoff(&self) -> Micros {
         Micros::from_millis(self.spec.gate_backoff_ms)

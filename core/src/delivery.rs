@@ -7,7 +7,7 @@
 //! (none) ──────▶ ready (due ≤ now) ──────▶ leased ──▶ done          row deleted
 //!                  ▲  due later            │   ├────▶ retry         back to ready, due later
 //!                  │                       │   ├────▶ dead letter   moved, in one transaction
-//!                  │  gate full: deferred  │   ├────▶ dropped       deleted, no dead letter
+//!                  │ not started: deferred │   ├────▶ dropped       deleted, no dead letter
 //!                  └───────────────────────┘   └────▶ abandoned     sync only
 //! ```
 
@@ -138,7 +138,8 @@ pub enum Verdict {
     /// No outcome counts: the handler did not run, or a shutdown ended the wait. The row leaves its
     /// claim, is due `delay` from the store's now, and the attempt does not count.
     Deferred {
-        /// The back-off of a full gate. Zero if the daemon shuts down.
+        /// The back-off of a full gate, or of a handler that did not start. Zero if the daemon
+        /// shuts down.
         delay: Micros,
     },
     /// A dead-letter handler succeeded. The letter is `handled`, the row is deleted, and the
@@ -281,18 +282,20 @@ fn denied_attempt(delivery: &Delivery, now: Timestamp) -> Option<Attempt> {
     Some(Run { started_at: now, duration: Micros::ZERO }.failed(delivery, failure))
 }
 
-/// The verdict about a delivery whose execution ended with `outcome`.
+/// The verdict about a delivery whose execution ended with `outcome`. `deferral` is the back-off of
+/// a delivery whose handler did not start.
 #[must_use]
-pub fn settle(delivery: &Delivery, outcome: Outcome, run: Run, key: RngKey) -> Verdict {
+pub fn settle(delivery: &Delivery, outcome: Outcome, run: Run, key: RngKey, deferral: Micros) -> Verdict {
     match (outcome, delivery.kind()) {
         (outcome, Kind::Sync(_)) => {
             let sync_outcome = SyncOutcome::of(&outcome);
             let effects = match outcome {
                 Outcome::Succeeded { effects, .. } => effects,
-                Outcome::Failed(_) => Effects::default(),
+                Outcome::Failed(_) | Outcome::NotStarted { .. } => Effects::default(),
             };
             Verdict::Executed { effects, outcome: sync_outcome, reply: None }
         }
+        (Outcome::NotStarted { .. }, Kind::Async | Kind::DeadLetterHandler(_)) => Verdict::Deferred { delay: deferral },
         (Outcome::Succeeded { effects, .. }, Kind::DeadLetterHandler(_)) => Verdict::Handled { effects },
         (Outcome::Succeeded { effects, .. }, Kind::Async) => Verdict::Done { effects },
         (Outcome::Failed(failure), Kind::DeadLetterHandler(_)) => {

@@ -59,7 +59,7 @@ pub enum Input {
     InlineClaimInFlight { rows: u32 },
     /// A store call was answered, or it failed.
     StoreAnswered { op: OpId, result: Result<Reply, StoreError> },
-    /// A handler finished, failed or timed out.
+    /// A handler finished, failed, timed out or did not start.
     ExecutionEnded { op: OpId, outcome: Outcome },
     /// A caller requests an execution and waits for its reply.
     SyncCalled { call: Arc<SyncCall> },
@@ -138,6 +138,8 @@ pub enum IdleReason {
     Overrun,
     /// When to defer rows that have waited too long for a permit.
     QueueWait,
+    /// When a lane may give rows again whose handlers did not start.
+    LaneRest,
     /// When to refuse a call that has waited too long for a permit.
     SyncWait,
     /// When a shutdown cancels the running executions, or gives up on the last settlements.
@@ -200,6 +202,15 @@ pub enum Fact {
     },
     /// A claim was lost before or during its execution. An outcome of that execution is discarded.
     LeaseLost { delivery: Arc<Delivery> },
+    /// A handler did not start, because the executor could not run it.
+    HandlerNotStarted {
+        delivery: Arc<Delivery>,
+        /// The reason, for people.
+        reason: String,
+        /// Whether a rest of the lane begins. The executions that began before it are reported with
+        /// `false`, and so are sync calls.
+        begins_rest: bool,
+    },
     /// An execution did not end in the time `overrun_ms` after its timeout. It was cancelled and
     /// counts as timed out.
     ExecutionOverran { delivery: Arc<Delivery> },

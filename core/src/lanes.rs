@@ -209,6 +209,21 @@ impl Lanes {
         self.queued = self.queued.saturating_sub((before - lane.queue.len()) as u32);
     }
 
+    /// The lane rests: it gives no rows until [`Self::end_rest`]. Returns its queued rows, which
+    /// are no longer queued.
+    pub(crate) fn rest(&mut self, trigger: TriggerId) -> VecDeque<DeliveryId> {
+        let lane = self.lanes.entry(trigger).or_default();
+        lane.is_resting = true;
+        let queue = std::mem::take(&mut lane.queue);
+        self.queued = self.queued.saturating_sub(queue.len() as u32);
+        queue
+    }
+
+    pub(crate) fn end_rest(&mut self, trigger: TriggerId) {
+        self.lanes.entry(trigger).or_default().is_resting = false;
+        self.has_new_work = true;
+    }
+
     /// An execution of the lane ended.
     pub(crate) fn ended(&mut self, trigger: TriggerId) {
         let lane = self.lanes.entry(trigger).or_default();
@@ -259,6 +274,7 @@ impl Lanes {
         let ahead = Timestamp(now.0.saturating_add(1));
         self.lanes
             .values()
+            .filter(|lane| !lane.is_resting)
             .flat_map(|lane| [lane.next_due.filter(|at| *at >= ahead), lane.retries.range(ahead..).next().copied()])
             .flatten()
             .min()

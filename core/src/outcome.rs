@@ -18,6 +18,21 @@ pub enum Outcome {
     },
     /// The handler failed. None of its effects is applied.
     Failed(Failure),
+    /// The handler did not start, because the executor could not run it: no thread was free, or the
+    /// script could not be read. An async delivery is deferred, and its attempt does not count. A
+    /// sync caller gets the error `overloaded`.
+    NotStarted {
+        /// The reason, for people.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// Whether the handler started.
+    #[must_use]
+    pub const fn is_started(&self) -> bool {
+        !matches!(self, Self::NotStarted { .. })
+    }
 }
 
 /// The reply of a sync handler.
@@ -87,7 +102,8 @@ pub enum ExecError {
     EndpointStatus(u16),
     /// Other writers changed the values that the handler had read, too many times in a row.
     EffectsConflict,
-    /// No permit was free for a sync call. An async delivery is deferred instead.
+    /// No permit was free for a sync call, or its handler did not start. An async delivery is
+    /// deferred instead.
     Overloaded,
     /// The process died while it executed the delivery, or the lease expired.
     Lost,

@@ -10,6 +10,7 @@ use crate::event::{Cause, NewEvent};
 use crate::names::{AppName, InboxId, ScriptName, TriggerId};
 use crate::outcome::{ExecError, Failure, HandlerReply, Outcome};
 use crate::principal::Standing;
+use crate::time::Micros;
 use crate::trigger::TimeoutMs;
 use serde::{Deserialize, Serialize};
 
@@ -103,11 +104,13 @@ pub struct SyncReply {
 }
 
 impl SyncReply {
-    /// The reply to the caller of an execution that ended with `outcome`.
-    pub(crate) fn of(execution: Claim, outcome: &Outcome) -> Self {
+    /// The reply to the caller of an execution that ended with `outcome`. If the handler did not
+    /// start, the caller may call again after `backoff`.
+    pub(crate) fn of(execution: Claim, outcome: &Outcome, backoff: Micros) -> Self {
         let result = match outcome {
             Outcome::Succeeded { reply, .. } => Ok(reply.clone()),
             Outcome::Failed(failure) => Err(failure.clone()),
+            Outcome::NotStarted { reason } => Err(not_started(reason, backoff)),
         };
         Self { execution: Some(execution), result }
     }
@@ -137,6 +140,10 @@ impl SyncOutcome {
                 let (status, message) = (failure.error.reply_status(), Some(failure.message.clone()));
                 Self { status, error: Some(failure.error), message }
             }
+            Outcome::NotStarted { reason } => {
+                let Failure { error, message, .. } = not_started(reason, Micros::ZERO);
+                Self { status: error.reply_status(), error: Some(error), message: Some(message) }
+            }
         }
     }
 
@@ -145,4 +152,10 @@ impl SyncOutcome {
     pub fn name(&self) -> &'static str {
         self.error.map_or("succeeded", ExecError::code)
     }
+}
+
+/// The failure that the caller of a handler gets if the handler did not start.
+fn not_started(reason: &str, backoff: Micros) -> Failure {
+    let message = format!("the handler did not start: {reason}; nothing was applied; call again later");
+    Failure { retry_after: Some(backoff), ..Failure::new(ExecError::Overloaded, message) }
 }

@@ -19,6 +19,9 @@ use tidegate_ports::{
 /// The duration of each measurement.
 const DURATION: Duration = Duration::from_secs(2);
 
+/// No execution waits this long for a thread.
+const START_WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// All ports of the executor. The trigger has this isolation.
 struct FakePorts(Isolation);
 
@@ -180,7 +183,7 @@ async fn measure(isolation: Isolation, concurrency: usize) {
         kv: Arc::clone(&ports) as _,
         principals: ports,
     };
-    let executor = Arc::new(ScriptExecutor::new(world, Limits::default()));
+    let executor = Arc::new(ScriptExecutor::new(world, Limits::default(), START_WAIT_MAX));
     let delivery = Arc::new(delivery());
     for _ in 0..100 {
         assert!(matches!(executor.execute(Arc::clone(&delivery)).await, Outcome::Succeeded { .. }));

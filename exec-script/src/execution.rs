@@ -14,6 +14,8 @@ use crate::staged::Staged;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tidegate_core::{CloudEvent, Delivery, Outcome, Principal};
 use tidegate_ports::KvStore;
 use tokio::runtime::Handle;
@@ -25,7 +27,8 @@ pub(crate) struct Execution {
     /// The key of its warm isolate. `None` if the execution starts fresh, and its isolate is not
     /// kept warm.
     pub(crate) key: Option<CacheKey>,
-    pub(crate) guard: Guard,
+    /// Becomes true when the execution is cancelled.
+    pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) kv: Arc<dyn KvStore>,
     pub(crate) limits: Limits,
     pub(crate) runtime: Handle,
@@ -35,9 +38,10 @@ impl Execution {
     /// Runs the script. An isolate that may run again is put back into the cache. Any other isolate
     /// is returned, so that the caller can report the outcome before it disposes of the isolate.
     pub(crate) fn run(self, cache: &mut IsolateCache, pause: Pause) -> (Outcome, Option<UsedIsolate>) {
-        let Self { delivery, principal, source, key, guard, kv, limits, runtime } = self;
-        if let Some(failure) = guard.check_before_start() {
-            return (Outcome::Failed(failure), None);
+        let Self { delivery, principal, source, key, cancelled, kv, limits, runtime } = self;
+        let not_started = |reason| (Outcome::NotStarted { reason }, None);
+        if cancelled.load(Ordering::Relaxed) {
+            return not_started("the execution was cancelled".to_owned());
         }
         let isolate = match &key {
             Some(key) => cache.take_warm(key).map_or_else(|| Isolate::new(&limits), Ok),
@@ -45,8 +49,10 @@ impl Execution {
         };
         let mut isolate = match isolate {
             Ok(isolate) => isolate,
-            Err(failure) => return (Outcome::Failed(failure), None),
+            Err(failure) => return not_started(failure.message),
         };
+        // The timeout counts from here, when the script has a thread.
+        let guard = Guard::new(Duration::from_micros(delivery.timeout.0), limits.cpu_max(), cancelled);
         // Serialized without a `Value` in between, so that the text of the data stays as it is.
         let event = serde_json::to_string(&CloudEvent::from(&delivery.event)).unwrap_or_default();
         let reply_kind = ReplyKind::of(&delivery);

@@ -66,15 +66,6 @@ impl Guard {
             _ => None,
         }
     }
-
-    /// The failure of a script that was cancelled, or reached its deadline, while it waited for a
-    /// thread.
-    pub(crate) fn check_before_start(&self) -> Option<Failure> {
-        if self.cancelled.load(Ordering::Relaxed) {
-            return Some(cancelled());
-        }
-        (Instant::now() >= self.deadline).then(|| timed_out(self.timeout))
-    }
 }
 
 pub(crate) fn timed_out(timeout: Duration) -> Failure {

@@ -12,6 +12,7 @@
 //! runs on a thread of the executor's pool, never on the async runtime.
 
 mod acting;
+mod apps;
 mod arena;
 mod bytecode;
 mod check;

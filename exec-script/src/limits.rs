@@ -7,9 +7,10 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// The most executions at once, each on a thread: 1–10,000. With as many threads as the gate
-    /// has permits, no execution waits for a thread.
-    pub threads_max: usize,
+    /// The most threads of one app that compute for long or are stuck in a built-in function:
+    /// 1–10,000. Other executions of the app wait for one of them to end. The default is twice the
+    /// number of cores, and at least 8. There is no bound on other threads besides the gate.
+    pub app_computing_max: usize,
     /// The most bytes that a script may allocate: 1 MiB – 4 GiB.
     pub memory_bytes_max: usize,
     /// The most bytes of stack: 64 KiB – 2 MiB.
@@ -42,7 +43,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            threads_max: 64,
+            app_computing_max: std::thread::available_parallelism().map_or(8, |cores| (2 * cores.get()).max(8)),
             memory_bytes_max: 64 << 20,
             stack_bytes_max: 512 << 10,
             cpu_ms_max: 10_000,
@@ -76,7 +77,7 @@ impl Limits {
     /// Returns the limits if each of them lies in its range.
     pub fn checked(self) -> Result<Self, InvalidLimits> {
         for (key, value, min, max) in [
-            ("scripts.threads_max", self.threads_max as u64, 1, 10_000),
+            ("scripts.app_computing_max", self.app_computing_max as u64, 1, 10_000),
             ("scripts.memory_bytes_max", self.memory_bytes_max as u64, 1 << 20, 4 << 30),
             ("scripts.stack_bytes_max", self.stack_bytes_max as u64, 64 << 10, 2 << 20),
             ("scripts.cpu_ms_max", self.cpu_ms_max, 1, 3_600_000),

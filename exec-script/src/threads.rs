@@ -3,7 +3,7 @@
 
 use crate::idle_registry::IdleRegistry;
 use crate::isolate_cache::{IDLE_MAX, IsolateCache};
-use crate::job::{Completion, Job, Phase};
+use crate::job::{Completion, Job};
 use crate::schedule::{Schedule, WatchStep};
 use crate::worker::{Task, Worker};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -64,11 +64,12 @@ impl Threads {
     /// The life of a worker, from its first task until it leaves the pool.
     fn run_worker(self: &Arc<Self>, task: Task) {
         let worker = Arc::new(Worker::current());
+        let thread = rustix::thread::gettid();
         let mut cache = IsolateCache::new(Arc::clone(&self.registry));
         let mut job = self.job_of(task, &worker, &mut cache);
         while let Some(Job { work, state }) = job {
             let mut completion: Option<Completion> = None;
-            if state.change(Phase::Queued, Phase::Running) {
+            if state.start(thread) {
                 // After a panic the job has no completion. That drops the sender of its outcome,
                 // and the receiver fails.
                 completion = catch_unwind(AssertUnwindSafe(|| work(&mut cache))).ok();
@@ -78,6 +79,8 @@ impl Threads {
             worker.set_warm_bits(cache.bits());
             let mut schedule = self.lock();
             if !schedule.end(&state) {
+                self.dispatch(schedule);
+                tracing::info!(app = state.app.as_str(), "a script that was stuck in a built-in function has ended");
                 return;
             }
             job = schedule.next_job(&worker);

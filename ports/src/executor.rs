@@ -4,8 +4,11 @@ use tidegate_core::{Delivery, Outcome};
 
 /// Runs the handlers of triggers.
 pub trait Executor: Send + Sync + 'static {
-    /// Executes one attempt of `delivery` and returns its outcome, soon after its timeout at the
-    /// latest.
+    /// Executes one attempt of `delivery` and returns its outcome.
+    ///
+    /// The handler must start within `Config::start_wait_max`. Otherwise it must not start at all,
+    /// and the outcome is [`Outcome::NotStarted`]. The timeout of the delivery counts from the
+    /// start, and the outcome is returned soon after the timeout at the latest.
     ///
     /// The writes and events of the handler are only staged in the outcome. Dropping the future
     /// cancels the execution. The driver turns a panic into a failure with the code `internal`.

@@ -132,6 +132,8 @@ pub enum Fault {
     },
     /// The next execution of a daemon goes wrong.
     Handler { daemon: usize, fault: HandlerFault },
+    /// The executor of a daemon starts no handlers for `length`.
+    Full { daemon: usize, length: u64 },
     /// The destination of one trigger is down: each of its executions fails for `length`.
     Down { to: String, length: u64 },
 }
@@ -201,4 +203,6 @@ pub enum HandlerFault {
     Denied,
     /// The handler does not exist.
     Missing,
+    /// The executor does not start the handler.
+    NotStarted,
 }

@@ -113,6 +113,12 @@ probes! {
     ConflictedAgain,
     /// an execution was cancelled because it did not end in time
     Overran,
+    /// a handler did not start
+    NotStarted,
+    /// the handlers of a lane did not start after a rest, and the next rest was longer
+    RestedAgain,
+    /// the handler of a sync call did not start
+    CallNotStarted,
     /// a handler's execution panicked
     Panicked,
     /// a success was reported as a failure

@@ -40,6 +40,8 @@ const TRIGGER: &str = "go";
 /// The number of concurrent executions for each core, so that no core waits for the next one. Two
 /// cores have 64, the default number of permits.
 const IN_FLIGHT_PER_CORE: usize = 32;
+/// No execution waits this long for a thread.
+const START_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The time before the clock starts. The executor creates its threads and reads the source.
 const WARM_UP: Duration = Duration::from_millis(300);
 
@@ -86,7 +88,7 @@ async fn executor(store: &Arc<SqliteStore>, isolation: Isolation) -> anyhow::Res
     let trigger = trigger.context("the deployed trigger does not exist")?.id;
     let (scripts, triggers, kv) = (Arc::clone(store) as _, Arc::clone(store) as _, Arc::clone(store) as _);
     let world = World { scripts, triggers, kv, principals: Arc::new(AdminResolver) };
-    Ok((ScriptExecutor::new(world, Limits::default()), trigger))
+    Ok((ScriptExecutor::new(world, Limits::default(), START_WAIT_MAX), trigger))
 }
 
 /// Runs executions for `time` with `in_flight` of them at any moment. Returns the number that
@@ -105,8 +107,9 @@ async fn executions(
     let mut running: FuturesUnordered<_> = (0..in_flight).map(|_| one()).collect();
     let mut count = 0;
     while let Some(ended) = running.next().await {
-        if let Outcome::Failed(failure) = ended? {
-            bail!("the script failed: {}: {}", failure.error, failure.message);
+        match ended? {
+            Outcome::Succeeded { .. } => {}
+            other => bail!("the script did not succeed: {other:?}"),
         }
         count += 1;
         if started_at.elapsed() < time {

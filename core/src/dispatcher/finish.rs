@@ -8,6 +8,7 @@ use crate::claim::Claim;
 use crate::delivery::{Delivery, Kind, Run, Verdict, settle};
 use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
+use crate::names::TriggerId;
 use crate::outcome::{ExecError, Failure, Outcome};
 use crate::reply::check_reply;
 use crate::rng::Purpose;
@@ -21,11 +22,25 @@ const CONFLICTS_MAX: u32 = 20;
 impl Dispatcher {
     pub(super) fn execution_ended(&mut self, seq: u64, outcome: Outcome) -> Disposition {
         let Some(execution) = self.end_execution(seq) else { return Disposition::Stale };
-        if execution.caller == Caller::Async {
-            self.prefetch.ended();
+        match &outcome {
+            Outcome::NotStarted { reason } => self.report_not_started(execution, reason),
+            // A refusal takes no time, and says nothing about the rate of the handlers.
+            Outcome::Succeeded { .. } | Outcome::Failed(_) if execution.caller == Caller::Async => {
+                self.prefetch.ended();
+                self.rests.start(execution.trigger, self.now);
+            }
+            Outcome::Succeeded { .. } | Outcome::Failed(_) => {}
         }
         self.conclude(execution, outcome);
         Disposition::Accepted
+    }
+
+    fn report_not_started(&mut self, execution: Execution, reason: &str) {
+        let Some(held) = self.claims.get(execution.claim) else { return };
+        let (delivery, reason) = (Arc::clone(&held.delivery), reason.to_owned());
+        let is_async = execution.caller == Caller::Async;
+        let begins_rest = is_async && self.shutdown.is_none() && !self.rests.is_resting(execution.trigger, self.now);
+        self.outputs.emit_fact(Fact::HandlerNotStarted { delivery, reason, begins_rest });
     }
 
     /// Frees the permit of an execution.
@@ -49,7 +64,9 @@ impl Dispatcher {
     /// ran, the claim is no longer held and the outcome is discarded.
     pub(super) fn conclude(&mut self, execution: Execution, outcome: Outcome) {
         let duration = self.now.since(execution.started);
-        self.claims.set_duration(execution.claim, duration);
+        if outcome.is_started() {
+            self.claims.set_duration(execution.claim, duration);
+        }
         self.conclude_run(execution.claim, outcome, Run { started_at: execution.started_at, duration });
     }
 
@@ -65,13 +82,14 @@ impl Dispatcher {
         let Some(held) = self.claims.get(claim) else { return };
         let (delivery, caller, is_keyed) = (Arc::clone(&held.delivery), held.caller, held.is_keyed);
         if caller == Caller::Async {
-            return self.conclude_with(claim, settle(&delivery, outcome, run, self.boot.rng_key));
+            let deferral = if outcome.is_started() { Micros::ZERO } else { self.rest_lane(claim, delivery.trigger_id) };
+            return self.conclude_with(claim, settle(&delivery, outcome, run, self.boot.rng_key, deferral));
         }
         let outcome = check_reply(&delivery, outcome);
-        let reply = SyncReply::of(claim, &outcome);
+        let reply = SyncReply::of(claim, &outcome, self.config.gate_backoff());
         let kept = if is_keyed { reply.result.clone().ok() } else { None };
         self.claims.keep_reply(claim, SyncOutcome::of(&outcome), reply);
-        let mut verdict = settle(&delivery, outcome, run, self.boot.rng_key);
+        let mut verdict = settle(&delivery, outcome, run, self.boot.rng_key, Micros::ZERO);
         if let (Verdict::Executed { reply, .. }, Some(kept)) = (&mut verdict, kept) {
             *reply = kept;
         }
@@ -112,15 +130,16 @@ impl Dispatcher {
         }
     }
 
-    /// Fails executions that have not ended in the time `overrun` after their timeout.
+    /// Fails executions that have not ended in the time `overrun` after their timeout. The executor
+    /// may have waited before the handler started, and the timeout counts from the start.
     pub(super) fn fail_overruns(&mut self) {
         while let Some(seq) = self.executions.overrun(self.now) {
             let Some(execution) = self.cancel(seq) else { return };
             let Some(held) = self.claims.get(execution.claim) else { continue };
             let (delivery, limit) = (Arc::clone(&held.delivery), held.delivery.timeout.as_millis());
             self.outputs.emit_fact(Fact::ExecutionOverran { delivery });
-            let overrun = self.config.overrun().as_millis();
-            let message = format!("still running {overrun} ms after its timeout of {limit} ms; it was cancelled");
+            let waited = self.now.since(execution.started).as_millis();
+            let message = format!("no outcome after {waited} ms, with a timeout of {limit} ms; it was cancelled");
             self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Timeout, message)));
         }
     }
@@ -131,13 +150,40 @@ impl Dispatcher {
         for claim in self.claims.waited_too_long(self.now, self.config.queue_wait_max()) {
             let Some(trigger) = self.claims.get(claim).map(|held| held.delivery.trigger_id) else { continue };
             self.lanes.unqueue(trigger, claim.delivery);
-            let middle = self.config.gate_backoff().0;
-            let (low, high) = (middle / 2, middle.saturating_add(middle / 2));
-            // The key is the lease and not the attempt, because a deferral does not count as an
-            // attempt.
-            let nth = claim.lease.0 as u64;
-            let delay = self.boot.rng_key.uniform(Purpose::DeferJitter, claim.delivery.0, nth, low, high);
-            self.conclude_with(claim, Verdict::Deferred { delay: Micros(delay) });
+            let delay = self.deferral(claim, self.config.gate_backoff());
+            self.conclude_with(claim, Verdict::Deferred { delay });
+        }
+    }
+
+    /// The back-off of a deferral: up to half of `mean` shorter or longer.
+    fn deferral(&self, claim: Claim, mean: Micros) -> Micros {
+        let (low, high) = (mean.0 / 2, mean.0.saturating_add(mean.0 / 2));
+        // The key is the lease and not the attempt, because a deferral does not count as an
+        // attempt.
+        let nth = claim.lease.0 as u64;
+        Micros(self.boot.rng_key.uniform(Purpose::DeferJitter, claim.delivery.0, nth, low, high))
+    }
+
+    /// The handler of an async delivery did not start. Its lane rests, and the rows that it has
+    /// queued are deferred, because another daemon may have a thread for them. Returns the back-off
+    /// of the delivery.
+    fn rest_lane(&mut self, claim: Claim, trigger: TriggerId) -> Micros {
+        if self.shutdown.is_some() {
+            return Micros::ZERO;
+        }
+        let mean = self.rests.refuse(trigger, self.config.gate_backoff(), self.now);
+        for queued in self.lanes.rest(trigger) {
+            if let Some(queued) = self.claims.of(queued).map(HeldClaim::claim) {
+                let delay = self.deferral(queued, mean);
+                self.conclude_with(queued, Verdict::Deferred { delay });
+            }
+        }
+        self.deferral(claim, mean)
+    }
+
+    pub(super) fn end_rests(&mut self) {
+        while let Some(trigger) = self.rests.pop_ended(self.now) {
+            self.lanes.end_rest(trigger);
         }
     }
 

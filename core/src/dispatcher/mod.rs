@@ -9,9 +9,10 @@
 //! There are two kinds of files here. Each sub-state has a file and a type of its own. Its methods
 //! touch no other state: [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`],
 //! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`Replies`], [`UpkeepTimers`],
-//! [`Prefetch`], [`Shutdown`], and outside this directory [`Lanes`] and [`ExecutionGate`]. The
-//! other files connect the sub-states. They are the steps of [`Dispatcher::plan`] and the handlers
-//! of inputs: `exchange`, `start`, `finish`, `calls`, `maintenance` and `drain`.
+//! [`Prefetch`], [`Rests`], [`Shutdown`], and outside this directory [`Lanes`] and
+//! [`ExecutionGate`]. The other files connect the sub-states. They are the steps of
+//! [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `start`, `finish`, `calls`,
+//! `maintenance` and `drain`.
 
 mod call_queue;
 mod calls;
@@ -27,6 +28,7 @@ mod outputs;
 mod pending;
 mod prefetch;
 mod replies;
+mod rests;
 mod settlements;
 mod shutdown;
 mod start;
@@ -50,6 +52,7 @@ use outputs::Outputs;
 use pending::{Answer, Pending, PendingCalls};
 use prefetch::Prefetch;
 use replies::Replies;
+use rests::Rests;
 use settlements::SettlementQueue;
 use shutdown::Shutdown;
 use upkeep::UpkeepTimers;
@@ -77,6 +80,7 @@ pub struct Dispatcher {
     replies: Replies,
     upkeep: UpkeepTimers,
     prefetch: Prefetch,
+    rests: Rests,
     shutdown: Option<Shutdown>,
     stale_answers: u64,
 }
@@ -141,6 +145,7 @@ impl Dispatcher {
             replies: Replies::default(),
             upkeep: UpkeepTimers::new(now, config.renew_every()),
             prefetch: Prefetch::new(now),
+            rests: Rests::default(),
             shutdown: None,
             stale_answers: 0,
         }
@@ -247,6 +252,7 @@ impl Dispatcher {
         }
         self.advance_shutdown();
         self.fail_overruns();
+        self.end_rests();
         self.defer_waiting_rows();
         self.admit_calls();
         self.start_queued();
@@ -333,6 +339,7 @@ impl Dispatcher {
             (self.next_renewal().filter(|_| may_call), IdleReason::Renew),
             (self.executions.next_overrun(), IdleReason::Overrun),
             (self.claims.next_queue_check(), IdleReason::QueueWait),
+            (self.rests.next_end(), IdleReason::LaneRest),
             (self.call_queue.next_deadline(), IdleReason::SyncWait),
             (self.shutdown.as_ref().and_then(Shutdown::next_deadline), IdleReason::ShutdownGrace),
         ];

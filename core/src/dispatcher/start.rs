@@ -65,7 +65,7 @@ impl Dispatcher {
             caller,
             started: self.now,
             started_at: self.clock.now(self.now),
-            overrun_at: self.now.plus(delivery.timeout).plus(self.config.overrun()),
+            overrun_at: self.now.plus(self.config.start_wait_max()).plus(delivery.timeout).plus(self.config.overrun()),
         };
         self.executions.start(op.seq, execution);
         self.outputs.emit_fact(Fact::ExecutionStarted { waited, delivery: Arc::clone(&delivery) });

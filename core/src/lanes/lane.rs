@@ -35,6 +35,8 @@ pub(super) struct Lane {
     pub(super) rows_requested: u32,
     /// Whether the lane is in `Lanes::turn`.
     pub(super) is_in_turn: bool,
+    /// Whether the lane gives no rows for a while, because its handlers do not start.
+    pub(super) is_resting: bool,
 }
 
 /// How far before the store's now a claim looks back. It covers the time that a small transaction
@@ -64,6 +66,7 @@ impl Default for Lane {
             settling: 0,
             rows_requested: 0,
             is_in_turn: false,
+            is_resting: false,
         }
     }
 }
@@ -77,7 +80,7 @@ impl Lane {
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        self.is_woken || self.due_at().is_some_and(|at| at <= now)
+        !self.is_resting && (self.is_woken || self.due_at().is_some_and(|at| at <= now))
     }
 
     pub(super) fn has_claim_in_flight(&self) -> bool {
@@ -146,13 +149,13 @@ impl Lane {
     /// Whether the lane has a row that may start. Rows that are settling count against the window:
     /// a handler that starts now could not read their writes.
     pub(super) fn may_start(&self) -> bool {
-        !self.queue.is_empty() && self.running.saturating_add(self.settling) < self.window
+        !self.is_resting && !self.queue.is_empty() && self.running.saturating_add(self.settling) < self.window
     }
 
     pub(super) fn load(&self, trigger: TriggerId, now: Timestamp) -> LaneLoad {
         LaneLoad {
             trigger,
-            has_backlog: self.is_due(now) || self.has_claim_in_flight() || !self.queue.is_empty(),
+            has_backlog: self.is_resting || self.is_due(now) || self.has_claim_in_flight() || !self.queue.is_empty(),
             running: self.running,
             window_left: self.window.saturating_sub(self.rows_leased()),
         }
@@ -176,6 +179,6 @@ impl Lane {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.rows_leased() == 0 && !self.is_woken && self.due_at().is_none()
+        self.rows_leased() == 0 && !self.is_woken && !self.is_resting && self.due_at().is_none()
     }
 }

@@ -343,11 +343,25 @@ fn a_caller_whose_row_was_claimed_by_another_daemon_gets_the_error_lost() {
 #[test]
 fn an_execution_that_overran_is_replied_as_a_timeout() {
     let (mut bench, ..) = running_call(config(|c| c.overrun_ms = 100));
-    let drained = bench.after(Micros::from_millis(1_100), Input::Tick);
+    let drained = bench.after(Micros::from_millis(2_100), Input::Tick);
     assert!(drained.actions.iter().any(|action| matches!(action, Action::Cancel { .. })));
     let (op, settle, _) = only_exchange(&drained);
     assert!(matches!(&settle[0].verdict, Verdict::Executed { outcome, .. } if outcome.status == 504), "{settle:?}");
     assert_eq!(only_refusal(&bench.answer(op, exchanged())).1, ExecError::Timeout);
+}
+
+#[test]
+fn a_caller_whose_handler_did_not_start_may_call_again_and_its_row_is_not_executed_again() {
+    let (mut bench, row, op) = running_call(config(|_| ()));
+    let drained = bench.end(op, Outcome::NotStarted { reason: "no thread".to_owned() });
+    let (op, settle, _) = only_exchange(&drained);
+    let message = "the handler did not start: no thread; nothing was applied; call again later";
+    let overloaded = executed(Some((ExecError::Overloaded, message)), 503, Effects::default());
+    assert_eq!(settle, [verdict(&row, overloaded)]);
+    let drained = bench.answer(op, exchanged());
+    assert_eq!(only_refusal(&drained), (1, ExecError::Overloaded, true));
+    let (_, settle, _) = only_exchange(&deliver(&mut bench, replies(&drained)[0].0, true));
+    assert_eq!(settle, [verdict(&row, Verdict::Replied)]);
 }
 
 #[test]

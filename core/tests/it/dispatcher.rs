@@ -225,7 +225,10 @@ fn a_claim_is_renewed_three_times_within_a_lease_and_a_lost_claim_is_cancelled()
 #[test]
 fn an_execution_that_does_not_end_is_settled_as_a_timeout() {
     let (mut bench, ops) = Bench::running(config(|c| c.overrun_ms = 500), vec![delivery(1, 1)]);
-    let drained = bench.after(Micros::from_millis(1_500), Input::Tick);
+    // The executor may wait one second for a thread. The timeout of one second begins after that.
+    let drained = bench.after(Micros::from_millis(2_499), Input::Tick);
+    assert!(!drained.actions.contains(&Action::Cancel { op: ops[0] }));
+    let drained = bench.after(Micros::from_millis(1), Input::Tick);
     assert!(drained.actions.contains(&Action::Cancel { op: ops[0] }));
     let (_, settle, _) = only_exchange(&drained);
     let Verdict::Retry { failed, .. } = &settle[0].verdict else { panic!("{settle:?}") };
@@ -249,6 +252,73 @@ fn a_row_that_waits_too_long_for_a_permit_is_deferred() {
     let (_, settle, _) = only_exchange(&drained);
     let [Settlement { verdict: Verdict::Deferred { delay }, .. }] = settle[..] else { panic!("{settle:?}") };
     assert!((125_000..=375_000).contains(&delay.0), "{delay:?}");
+}
+
+fn not_started() -> Outcome {
+    Outcome::NotStarted { reason: "no thread".to_owned() }
+}
+
+/// The ids of the deferred rows, after a check of their delays.
+fn deferred(settle: &[Settlement], delays: std::ops::RangeInclusive<u64>) -> Vec<i64> {
+    let id = |one: &Settlement| match one.verdict {
+        Verdict::Deferred { delay } if delays.contains(&delay.0) => one.claim.delivery.0,
+        _ => panic!("{one:?}"),
+    };
+    settle.iter().map(id).collect()
+}
+
+#[test]
+fn a_handler_that_did_not_start_is_deferred_and_its_lane_rests() {
+    let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
+    let drained = bench.end(ops[0], not_started());
+    let (exchange, settle, claim) = only_exchange(&drained);
+    assert_eq!(deferred(&settle, 125_000..=375_000), [1]);
+    assert_eq!(claim, [], "the lane rests");
+    let rest_of = |fact: &Fact| match fact {
+        Fact::HandlerNotStarted { reason, begins_rest, .. } if reason == "no thread" => Some(*begins_rest),
+        _ => None,
+    };
+    assert_eq!(drained.facts.iter().find_map(rest_of), Some(true));
+    assert_eq!(bench.end(ops[1], not_started()).facts.iter().find_map(rest_of), Some(false));
+    let drained = bench.answer(exchange, exchanged());
+    let not_executed =
+        |fact: &Fact| matches!(fact, Fact::DeliverySettled { ending: Ending::Deferred { .. }, took: None, .. });
+    assert!(drained.facts.iter().any(not_executed), "{:?}", drained.facts);
+
+    let woken = || Input::WakeUp { lanes: vec![TriggerId(1)], discover: false };
+    assert_eq!(bench.after(Micros(1), woken()).actions, [], "a resting lane is not claimed from");
+    let room = bench.dispatcher.inline_room();
+    assert_eq!(room.closed_lanes, [TriggerId(1)]);
+    let (_, settle, claim) = only_exchange(&bench.after(Micros::from_millis(125), Input::Tick));
+    assert_eq!((settle, quotas(&claim)), (vec![], vec![(1, 2)]), "the rest has ended");
+}
+
+#[test]
+fn the_rest_of_a_lane_grows_and_its_queued_rows_are_deferred_with_it() {
+    let limits = GateLimits { permits: 2, sync_reserve: 0, async_reserve: 0 };
+    let mut bench = Bench::started(config(|c| c.gate = limits));
+    let woken = || Input::WakeUp { lanes: vec![TriggerId(1)], discover: false };
+    for (round, delays) in [(1, 125_000..=375_000), (2, 250_000..=750_000), (3, 500_000..=1_500_000)] {
+        let (op, ..) = only_exchange(&bench.after(Micros::from_secs(9), woken()));
+        let drained = bench.answer(op, claimed((1..=3).map(|id| delivery(1, round * 10 + id)).collect()));
+        let [(op, _)] = executions(&drained)[..] else { panic!("{:?}", drained.actions) };
+        let (op, settle, _) = only_exchange(&bench.end(op, not_started()));
+        assert_eq!(deferred(&settle, delays), [2, 3, 1].map(|id| round * 10 + id));
+        assert_eq!(bench.dispatcher.view().queued, 0);
+        bench.answer(op, exchanged());
+    }
+}
+
+#[test]
+fn a_rest_delays_no_other_lane() {
+    let (mut bench, ops) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);
+    let (op, ..) = only_exchange(&bench.end(ops[0], not_started()));
+    bench.answer(op, exchanged());
+    let woken = Input::WakeUp { lanes: vec![TriggerId(1), TriggerId(2)], discover: false };
+    let (op, _, claim) = only_exchange(&bench.after(Micros(1), woken));
+    assert_eq!(quotas(&claim), [(2, 3)]);
+    let drained = bench.answer(op, claimed(vec![delivery(2, 9)]));
+    assert_eq!(executions(&drained).len(), 1);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::fixtures::*;
 use tidegate_core::*;
 
 const RUN: Run = Run { started_at: NOW, duration: Micros(500) };
+const DEFERRAL: Micros = Micros(250_000);
 
 fn attempt(delivery: &Delivery, error: ExecError) -> Attempt {
     let message = "boom".to_owned();
@@ -31,7 +32,7 @@ fn dead_letter_handler() -> Delivery {
 
 #[test]
 fn a_success_is_done_with_its_effects() {
-    assert_eq!(settle(&delivery(1, 1), success(), RUN, KEY), Verdict::Done { effects: effects() });
+    assert_eq!(settle(&delivery(1, 1), success(), RUN, KEY, DEFERRAL), Verdict::Done { effects: effects() });
 }
 
 #[test]
@@ -40,7 +41,7 @@ fn a_retryable_failure_is_due_again_after_the_back_off() {
     let delay = Micros::from_millis(100);
     let failed_attempt = attempt(&delivery, ExecError::ScriptError);
     assert_eq!(
-        settle(&delivery, failed(ExecError::ScriptError), RUN, KEY),
+        settle(&delivery, failed(ExecError::ScriptError), RUN, KEY, DEFERRAL),
         Verdict::Retry { delay, failed: failed_attempt }
     );
 }
@@ -48,7 +49,7 @@ fn a_retryable_failure_is_due_again_after_the_back_off() {
 #[test]
 fn retry_after_makes_the_back_off_longer() {
     let failure = Failure { retry_after: Some(Micros::from_secs(9)), ..Failure::new(ExecError::Timeout, "boom") };
-    let verdict = settle(&delivery(1, 1), Outcome::Failed(failure), RUN, KEY);
+    let verdict = settle(&delivery(1, 1), Outcome::Failed(failure), RUN, KEY, DEFERRAL);
     assert!(matches!(verdict, Verdict::Retry { delay, .. } if delay == Micros::from_secs(9)), "{verdict:?}");
 }
 
@@ -56,7 +57,7 @@ fn retry_after_makes_the_back_off_longer() {
 fn a_failed_last_attempt_makes_a_dead_letter() {
     for (number, is_dead) in [(1, false), (2, false), (3, true), (4, true)] {
         let delivery = Delivery { attempt: number, ..delivery(1, 1) };
-        let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY);
+        let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY, DEFERRAL);
         if is_dead {
             assert_eq!(verdict, dead(&delivery, DeadReason::AttemptsExhausted, ExecError::Timeout));
         } else {
@@ -75,13 +76,13 @@ fn a_permanent_failure_makes_a_dead_letter_at_once() {
         (ExecError::HandlerMissing, DeadReason::HandlerMissing),
     ] {
         let delivery = delivery(1, 1);
-        assert_eq!(settle(&delivery, failed(error), RUN, KEY), dead(&delivery, reason, error));
+        assert_eq!(settle(&delivery, failed(error), RUN, KEY, DEFERRAL), dead(&delivery, reason, error));
     }
 }
 
 #[test]
 fn a_webhook_that_answers_410_disables_its_trigger() {
-    let verdict = settle(&delivery(1, 1), failed(ExecError::EndpointStatus(410)), RUN, KEY);
+    let verdict = settle(&delivery(1, 1), failed(ExecError::EndpointStatus(410)), RUN, KEY, DEFERRAL);
     assert!(
         matches!(verdict, Verdict::Dead { reason: DeadReason::Permanent, disable_trigger: true, .. }),
         "{verdict:?}"
@@ -95,7 +96,7 @@ fn a_retry_that_would_be_due_after_max_age_makes_a_dead_letter() {
     for (max_age_ms, is_dead) in [(100, true), (101, false)] {
         let spec = RetryPolicySpec { max_age_ms: Some(max_age_ms), ..policy(3).into() };
         let delivery = Delivery { policy: RetryPolicy::try_from(spec).unwrap(), ..delivery(1, 1) };
-        let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY);
+        let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY, DEFERRAL);
         if is_dead {
             assert_eq!(verdict, dead(&delivery, DeadReason::MaxAge, ExecError::Timeout));
         } else {
@@ -107,10 +108,13 @@ fn a_retry_that_would_be_due_after_max_age_makes_a_dead_letter() {
 #[test]
 fn a_dead_letter_handler_is_never_retried() {
     let handler = dead_letter_handler();
-    assert_eq!(settle(&handler, success(), RUN, KEY), Verdict::Handled { effects: effects() });
+    assert_eq!(settle(&handler, success(), RUN, KEY, DEFERRAL), Verdict::Handled { effects: effects() });
     for error in [ExecError::Timeout, ExecError::HandlerMissing, ExecError::PrincipalDenied] {
         let failed_attempt = attempt(&handler, error);
-        assert_eq!(settle(&handler, failed(error), RUN, KEY), Verdict::HandlerFailed { failed: failed_attempt });
+        assert_eq!(
+            settle(&handler, failed(error), RUN, KEY, DEFERRAL),
+            Verdict::HandlerFailed { failed: failed_attempt }
+        );
     }
 }
 
@@ -118,12 +122,29 @@ fn a_dead_letter_handler_is_never_retried() {
 fn a_sync_delivery_is_never_retried_and_its_failure_applies_no_effects() {
     let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
     let outcome = SyncOutcome { status: 200, error: None, message: None };
-    assert_eq!(settle(&sync, success(), RUN, KEY), Verdict::Executed { effects: effects(), outcome, reply: None });
+    assert_eq!(
+        settle(&sync, success(), RUN, KEY, DEFERRAL),
+        Verdict::Executed { effects: effects(), outcome, reply: None }
+    );
     for (error, status) in [(ExecError::Timeout, 504), (ExecError::HandlerMissing, 404), (ExecError::Internal, 500)] {
         let outcome = SyncOutcome { status, error: Some(error), message: Some("boom".to_owned()) };
         let verdict = Verdict::Executed { effects: Effects::default(), outcome, reply: None };
-        assert_eq!(settle(&sync, failed(error), RUN, KEY), verdict);
+        assert_eq!(settle(&sync, failed(error), RUN, KEY, DEFERRAL), verdict);
     }
+}
+
+#[test]
+fn a_handler_that_did_not_start_defers_its_delivery_without_an_attempt() {
+    let not_started = || Outcome::NotStarted { reason: "no thread".to_owned() };
+    let last_attempt = Delivery { attempt: 3, ..delivery(1, 1) };
+    for delivery in [delivery(1, 1), last_attempt, dead_letter_handler()] {
+        assert_eq!(settle(&delivery, not_started(), RUN, KEY, DEFERRAL), Verdict::Deferred { delay: DEFERRAL });
+    }
+    let sync = Delivery { reply_to: Some(inbox()), ..delivery(1, 1) };
+    let message = "the handler did not start: no thread; nothing was applied; call again later".to_owned();
+    let outcome = SyncOutcome { status: 503, error: Some(ExecError::Overloaded), message: Some(message) };
+    let verdict = Verdict::Executed { effects: Effects::default(), outcome, reply: None };
+    assert_eq!(settle(&sync, not_started(), RUN, KEY, DEFERRAL), verdict);
 }
 
 #[test]

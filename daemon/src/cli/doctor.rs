@@ -58,7 +58,7 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
             };
             checks.push(port);
             match running {
-                Some(client) => checks.push(check_readiness(&client)),
+                Some(client) => checks.extend(check_readiness(&client)),
                 None => checks.extend(check_store(&store)),
             }
         }
@@ -146,14 +146,27 @@ fn check_port(settings: &Settings) -> (Check, Option<Client>) {
     }
 }
 
-/// Checks the store through the running daemon. Only the daemon can open its SQLite file.
-fn check_readiness(client: &Client) -> Check {
+/// Checks the store and the script threads through the running daemon. Only the daemon can open its
+/// SQLite file.
+fn check_readiness(client: &Client) -> Vec<Check> {
     match client.call(Call::get("/readyz")) {
-        Ok(_) => ok("store", "the running daemon reports that its store answers"),
-        Err(CliError::Refused(problem)) => {
-            fail("store", format!("the running daemon is not ready: {}", problem.detail()))
+        Ok(answer) => {
+            let store = ok("store", "the running daemon reports that its store answers");
+            vec![store, check_scripts(&answer.body)]
         }
-        Err(error) => fail("store", error.to_string()),
+        Err(CliError::Refused(problem)) => {
+            vec![fail("store", format!("the running daemon is not ready: {}", problem.detail()))]
+        }
+        Err(error) => vec![fail("store", error.to_string())],
+    }
+}
+
+/// Warns of stuck script threads, which the daemon reports as a detail of its readiness.
+fn check_scripts(readiness: &str) -> Check {
+    let body: serde_json::Value = serde_json::from_str(readiness).unwrap_or_default();
+    match body["detail"].as_str() {
+        None => ok("scripts", "no script thread is stuck"),
+        Some(detail) => warn("scripts", detail),
     }
 }
 
@@ -226,6 +239,13 @@ fn fail(check: &'static str, detail: impl Into<String>) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stuck_script_threads_are_a_warning() {
+        assert_eq!(check_scripts(r#"{"status":"ready"}"#).status, Status::Ok);
+        let check = check_scripts(r#"{"status":"ready","detail":"1 script thread of 1 app is stuck"}"#);
+        assert_eq!((check.status, check.detail.as_str()), (Status::Warn, "1 script thread of 1 app is stuck"));
+    }
 
     #[test]
     fn a_clock_difference_above_a_second_is_a_warning() {

@@ -124,9 +124,6 @@ impl Layers {
         if !self.origins.contains_key("dispatcher.queue_wait_ms_max") {
             engine.queue_wait_ms_max = engine.queue_wait_ms_max.min(engine.lease_ms / 2);
         }
-        if !self.origins.contains_key("scripts.threads_max") {
-            self.settings.scripts.threads_max = engine.gate.permits.clamp(1, 10_000) as usize;
-        }
         let engine = Config::try_from(self.settings.engine).map_err(|invalid| (invalid.key, invalid.to_string()));
         let scripts = self.settings.scripts.checked().map_err(|invalid| (invalid.key, invalid.to_string()));
         for (key, message) in [engine.err(), scripts.err()].into_iter().flatten() {

@@ -10,7 +10,7 @@ pub struct Settings {
     pub store: StoreSettings,
     /// `[gate]` and `[dispatcher]`: the configuration of the core, with its defaults and bounds.
     pub engine: ConfigSpec,
-    /// `[scripts]`: the limits of script executions. `threads_max` defaults to `gate.permits`.
+    /// `[scripts]`: the limits of script executions.
     pub scripts: Limits,
     pub log: LogSettings,
     pub auth: AuthSettings,

@@ -2,6 +2,7 @@
 
 use super::extract::{Plain, Ready, Text, object};
 use super::problem::Problem;
+use crate::services::Services;
 use axum::Json;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -16,7 +17,7 @@ struct Change {
 }
 
 pub(super) async fn get(Ready(services): Ready, _: Plain) -> Json<Value> {
-    Json(gate_view(services.gate.view()))
+    Json(gate_view(&services))
 }
 
 /// Changes the limits at once, for this daemon, until it stops.
@@ -33,16 +34,19 @@ pub(super) async fn patch(Ready(services): Ready, _: Plain, Text(body): Text) ->
     Config::try_from(ConfigSpec { gate: limits, ..ConfigSpec::default() })
         .map_err(|error| Problem::invalid(format!("{error}; nothing was changed")))?;
     services.gate.change(limits).await.map_err(|error| Problem::unavailable(error.to_string()))?;
-    Ok(Json(gate_view(services.gate.view())))
+    Ok(Json(gate_view(&services)))
 }
 
-fn gate_view(view: View) -> Value {
+fn gate_view(services: &Services) -> Value {
+    let View { permits, sync_reserve, async_reserve, running, queued, calls_waiting, .. } = services.gate.view();
+    let waiting = services.threads.state().waiting;
     json!({
-        "permits": view.permits,
-        "sync_reserve": view.sync_reserve,
-        "async_reserve": view.async_reserve,
-        "running": view.running,
-        "queued": view.queued,
-        "calls_waiting": view.calls_waiting,
+        "permits": permits,
+        "sync_reserve": sync_reserve,
+        "async_reserve": async_reserve,
+        "running": running.saturating_sub(waiting),
+        "waiting_for_thread": waiting,
+        "queued": queued,
+        "calls_waiting": calls_waiting,
     })
 }

@@ -15,7 +15,8 @@ pub(super) async fn healthz() -> Json<Value> {
 
 /// Answers 200 while the store answers.
 ///
-/// Answers 503 with the reason if the store does not answer or the daemon is shutting down.
+/// Answers 503 with the reason if the store does not answer or the daemon is shutting down. Stuck
+/// script threads are a detail of a ready daemon, because other scripts run.
 pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
     let services = match &*state.readiness.borrow() {
         Readiness::Ready(services) => Ok(services.clone()),
@@ -23,11 +24,15 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
         Readiness::ShuttingDown => Err("shutting down".to_owned()),
     };
     let ready = match services {
-        Ok(services) => services.health.ping().await.map_err(|error| format!("store: {}", error.message)),
+        Ok(services) => match services.health.ping().await {
+            Ok(()) => Ok(services.threads.state().stuck_detail()),
+            Err(error) => Err(format!("store: {}", error.message)),
+        },
         Err(reason) => Err(reason),
     };
     match ready {
-        Ok(()) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(None) => Json(json!({ "status": "ready" })).into_response(),
+        Ok(Some(detail)) => Json(json!({ "status": "ready", "detail": detail })).into_response(),
         Err(reason) => {
             let body = Json(json!({ "status": "unavailable", "reason": reason }));
             (StatusCode::SERVICE_UNAVAILABLE, body).into_response()

@@ -3,7 +3,7 @@ use super::error::ServeError;
 use super::executor::HandlerExecutor;
 use super::observer::LogObserver;
 use super::store::Store;
-use crate::services::{AdminPrincipalResolver, MeasuredStore, Metrics, MetricsObserver, Services};
+use crate::services::{AdminPrincipalResolver, DispatcherHandles, MeasuredStore, Metrics, MetricsObserver, Services};
 use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{Boot, Incarnation, RngKey, View};
@@ -42,9 +42,15 @@ impl RunningDispatcher {
         let metrics = Metrics::default();
         let resolver = Arc::new(AdminPrincipalResolver::new(Arc::clone(store) as _));
         let metrics_upkeep = tokio::spawn(metrics.clone().upkeep());
+        let scripts = Arc::new(script_executor(config, store, &resolver));
         let ports = DriverPorts {
             store: Arc::new(MeasuredStore { store: Arc::clone(store), metrics: metrics.clone() }),
-            executor: Arc::new(executor(config, store, caller.clone(), Arc::clone(&resolver))),
+            executor: Arc::new(HandlerExecutor {
+                scripts: Arc::clone(&scripts),
+                native: config.native.clone(),
+                caller: caller.clone(),
+                resolver: Arc::clone(&resolver),
+            }),
             inboxes: Arc::new(inboxes),
             clock: Box::new(ProcessClock::start()),
             observer: Box::new(MetricsObserver { metrics: metrics.clone(), then: LogObserver::new(config.log) }),
@@ -57,7 +63,8 @@ impl RunningDispatcher {
             let (store, wake) = (Arc::clone(store), wake.clone());
             async move { store.listen(wake).await }
         });
-        let services = Services::on(store, Arc::clone(store) as _, wake, caller, gate, metrics, resolver);
+        let handles = DispatcherHandles { wake, caller, gate, threads: scripts };
+        let services = Services::on(store, Arc::clone(store) as _, handles, metrics, resolver);
         let shutdown_max = Duration::from_micros(config.dispatcher.shutdown_grace().0) + DRIVER_GRACE;
         (Self { driver, commands, shutdown_max, listener, metrics_upkeep }, services)
     }
@@ -93,22 +100,16 @@ impl Drop for RunningDispatcher {
     }
 }
 
-fn executor<S: Store>(
+fn script_executor<S: Store>(
     config: &ServerConfig,
     store: &Arc<S>,
-    caller: SyncCaller,
-    resolver: Arc<AdminPrincipalResolver>,
-) -> HandlerExecutor {
+    resolver: &Arc<AdminPrincipalResolver>,
+) -> ScriptExecutor {
     let world = World {
         scripts: Arc::clone(store) as _,
         triggers: Arc::clone(store) as _,
         kv: Arc::clone(store) as _,
-        principals: Arc::clone(&resolver) as _,
+        principals: Arc::clone(resolver) as _,
     };
-    HandlerExecutor {
-        scripts: ScriptExecutor::new(world, config.scripts),
-        resolver,
-        native: config.native.clone(),
-        caller,
-    }
+    ScriptExecutor::new(world, config.scripts, Duration::from_micros(config.dispatcher.start_wait_max().0))
 }

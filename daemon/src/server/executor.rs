@@ -11,7 +11,7 @@ use tidegate_ports::Executor;
 
 #[derive(Debug)]
 pub(super) struct HandlerExecutor {
-    pub(super) scripts: ScriptExecutor,
+    pub(super) scripts: Arc<ScriptExecutor>,
     pub(super) native: NativeHandlers,
     pub(super) caller: SyncCaller,
     pub(super) resolver: Arc<AdminPrincipalResolver>,
@@ -24,8 +24,8 @@ impl Executor for HandlerExecutor {
             Some(Handler::Script(_)) => self.scripts.execute(delivery).await,
             Some(Handler::Native(name)) => {
                 let limit = delivery.timeout;
-                if let Err(failure) = acting(&*self.resolver, &delivery).await {
-                    return Outcome::Failed(failure);
+                if let Err(outcome) = acting(&*self.resolver, &delivery).await {
+                    return outcome;
                 }
                 match self.native.run(name.as_str(), NativeContext::new(delivery, self.caller.clone())) {
                     Some(execution) => within(Duration::from_micros(limit.0), execution).await,

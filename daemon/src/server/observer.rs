@@ -66,7 +66,7 @@ fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'st
             (RED, format!("dead letter after {attempts} attempt{plural}: {cause}"))
         }
         Ending::Dropped => (RED, format!("dropped: {} events deep, probably a loop", delivery.event.depth)),
-        Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit free", duration(*delay))),
+        Ending::Deferred { delay } => (YELLOW, format!("deferred by {}: no permit or thread free", duration(*delay))),
         Ending::HandlerFailed { failed } => {
             (RED, format!("dead-letter handler failed: {} {}", failed.error, first_line(&failed.message)))
         }
@@ -158,6 +158,13 @@ fn log(fact: &Fact) {
             );
         }
         Fact::LeaseLost { delivery } => delivery_event!(warn, delivery, "the claim was lost before its settlement"),
+        // One line for each rest. A lane with a backlog has many such deliveries before it rests.
+        Fact::HandlerNotStarted { delivery, reason, begins_rest: true } => {
+            delivery_event!(info, delivery, "the handler did not start, so its trigger rests: {reason}");
+        }
+        Fact::HandlerNotStarted { delivery, reason, begins_rest: false } => {
+            delivery_event!(debug, delivery, "the handler did not start: {reason}");
+        }
         Fact::ExecutionOverran { delivery } => {
             delivery_event!(warn, delivery, "the execution did not end in time and was cancelled")
         }
@@ -219,7 +226,7 @@ mod tests {
             (dead, "dead letter after 3 attempts: script_error Error: no paper"),
             (lost, "dead letter after 1 attempt: attempts_exhausted"),
             (Ending::Dropped, "dropped: 17 events deep, probably a loop"),
-            (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit free"),
+            (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit or thread free"),
         ] {
             let line = |coloured| line(Timestamp(43_445_000_000), &delivery(), &ending, Some(Micros(3_400)), coloured);
             assert_eq!(line(false), format!("12:04:05 {:<16} {:<24} {text}\n", "receipt", "orders/1"));

@@ -1,14 +1,16 @@
-//! The services behind the HTTP API: the ports of the store, sync calls, the gate, metrics,
-//! principals.
+//! The services behind the HTTP API: the ports of the store, sync calls, the gate, script threads,
+//! metrics, principals.
 
 mod health;
 mod metrics;
 mod principals;
+mod script_threads;
 
 pub use health::Health;
 pub(crate) use metrics::{MeasuredStore, MetricsObserver};
 pub use metrics::{Metrics, Scraper};
 pub use principals::AdminPrincipalResolver;
+pub use script_threads::{ScriptThreads, ThreadState};
 
 use health::CachedHealth;
 use std::fmt;
@@ -68,6 +70,7 @@ pub struct Services {
     pub wake: WakeHandle,
     pub caller: SyncCaller,
     pub gate: GateHandle,
+    pub threads: Arc<dyn ScriptThreads>,
     pub metrics: Scraper,
     /// Users, tokens that act for themselves, and the roles of both.
     pub principals: Arc<dyn PrincipalStore>,
@@ -76,17 +79,31 @@ pub struct Services {
     pub resolver: Arc<AdminPrincipalResolver>,
 }
 
+/// The handles on a running dispatcher.
+pub struct DispatcherHandles {
+    pub wake: WakeHandle,
+    pub caller: SyncCaller,
+    pub gate: GateHandle,
+    /// The threads of its executor.
+    pub threads: Arc<dyn ScriptThreads>,
+}
+
+impl fmt::Debug for DispatcherHandles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DispatcherHandles").finish_non_exhaustive()
+    }
+}
+
 impl Services {
     /// Builds the services on one store. `health` pings the same store.
     pub fn on<S: Ports>(
         store: &Arc<S>,
         health: Arc<dyn Health>,
-        wake: WakeHandle,
-        caller: SyncCaller,
-        gate: GateHandle,
+        dispatcher: DispatcherHandles,
         metrics: Metrics,
         resolver: Arc<AdminPrincipalResolver>,
     ) -> Self {
+        let DispatcherHandles { wake, caller, gate, threads } = dispatcher;
         let outbox: Arc<dyn OutboxStore> = Arc::clone(store) as _;
         Self {
             apps: Arc::clone(store) as _,
@@ -100,8 +117,9 @@ impl Services {
             health: Arc::new(CachedHealth::new(health)),
             wake,
             caller,
-            metrics: Scraper::new(metrics, gate.clone(), Arc::clone(store) as _),
+            metrics: Scraper::new(metrics, gate.clone(), Arc::clone(&threads), Arc::clone(store) as _),
             gate,
+            threads,
             principals: Arc::clone(store) as _,
             tokens: Arc::clone(store) as _,
             resolver,

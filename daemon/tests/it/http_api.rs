@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tidegate::NativeHandlers;
 use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
-use tidegate::services::{AdminPrincipalResolver, Health, Metrics, Services};
+use tidegate::services::{
+    AdminPrincipalResolver, DispatcherHandles, Health, Metrics, ScriptThreads, Services, ThreadState,
+};
 use tidegate_core::{Effects, Incarnation, Outcome, StoreError, StoreErrorKind, Timestamp, View};
 use tidegate_driver::{GateHandle, SyncCaller};
 use tidegate_exec_script::Limits;
@@ -37,9 +39,20 @@ pub(crate) struct Api {
     pub(crate) readiness: watch::Sender<Readiness>,
     pub(crate) services: Services,
     pub(crate) health: Arc<Pings>,
+    pub(crate) threads: Arc<Threads>,
     router: Router,
     runtime: Runtime,
     clock: Arc<AtomicI64>,
+}
+
+/// The threads of the executor. Tests set their state.
+#[derive(Default)]
+pub(crate) struct Threads(pub(crate) Mutex<ThreadState>);
+
+impl ScriptThreads for Threads {
+    fn state(&self) -> ThreadState {
+        self.0.lock().unwrap().clone()
+    }
 }
 
 /// The health of the store. Tests set `is_down`.
@@ -118,12 +131,11 @@ impl Api {
         let gate = GateHandle::new(commands, view);
         let wake = WakeHandle::default();
         let resolver = Arc::new(AdminPrincipalResolver::new(Arc::new(memory.clone())));
+        let threads = Arc::new(Threads::default());
         let services = Services::on(
             &Arc::new(memory.clone()),
             Arc::clone(&health) as _,
-            wake,
-            caller,
-            gate,
+            DispatcherHandles { wake, caller, gate, threads: Arc::clone(&threads) as _ },
             Metrics::default(),
             resolver,
         );
@@ -137,7 +149,7 @@ impl Api {
             native: NativeHandlers::default().with("noop", noop),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        Self { memory, readiness, services, health, router, runtime, clock }
+        Self { memory, readiness, services, health, threads, router, runtime, clock }
     }
 
     pub(crate) fn runtime(&self) -> &Runtime {

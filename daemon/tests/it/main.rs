@@ -29,6 +29,7 @@ mod metrics;
 mod nothing_is_lost;
 mod outage;
 mod poison;
+mod script_threads;
 mod serving;
 mod shutdown;
 mod world;

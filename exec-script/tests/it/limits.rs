@@ -1,6 +1,6 @@
 //! Each limit, and scripts that exceed it.
 
-use crate::world::{World, failure};
+use crate::world::{World, failure, stuck};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{ExecError, Failure, Handler, Micros, Outcome, ScriptName};
@@ -126,18 +126,8 @@ async fn an_execution_in_a_long_built_in_function_times_out() {
     let failure = failure(world.run_for(Duration::from_millis(100)).await);
     assert_failure(&failure, ExecError::Timeout, "timeout_ms of 100 ms");
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
-    assert!(failure.message.contains("its thread was abandoned"), "{}", failure.message);
-    assert_eq!(world.executor.stats().abandoned, 1);
-}
-
-#[tokio::test]
-async fn a_new_thread_replaces_an_abandoned_one() {
-    let limits = Limits { threads_max: 1, ..Limits::default() };
-    let world = World::with_limits(LONG_BUILT_IN, limits);
-    assert_eq!(failure(world.run_for(Duration::from_millis(100)).await).error, ExecError::Timeout);
-    let quick = tidegate_core::Delivery { attempt: 9, ..crate::world::delivery(Duration::from_secs(5)) };
-    let outcome = world.executor.execute(Arc::new(quick)).await;
-    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+    assert!(failure.message.contains("its thread is stuck"), "{}", failure.message);
+    assert_eq!(stuck(&world), 1);
 }
 
 #[tokio::test]
@@ -145,34 +135,4 @@ async fn the_number_of_effects_is_limited() {
     let world =
         World::new("export default async (e, ctx) => { for (let i = 0; ; i++) await ctx.kv.set('c', 'k' + i, i) }");
     assert_failure(&world.failure().await, ExecError::ScriptError, "at most 1000 writes and events");
-}
-
-#[tokio::test]
-async fn dropping_an_execution_ends_it_and_frees_its_thread() {
-    let limits = Limits { threads_max: 1, ..Limits::default() };
-    let source = "export default (event, ctx) => { if (ctx.attempt === 1) for (;;) {} }";
-    let world = World::with_limits(source, limits);
-    let endless = tidegate_core::Delivery { attempt: 1, ..crate::world::delivery(Duration::from_secs(60)) };
-    let executor = Arc::clone(&world.executor);
-    let running = tokio::spawn(async move { executor.execute(Arc::new(endless)).await });
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    running.abort();
-    let outcome = world.run_for(Duration::from_secs(10)).await;
-    assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
-}
-
-#[tokio::test]
-async fn many_executions_share_threads_max_threads() {
-    let limits = Limits { threads_max: 3, ..Limits::default() };
-    let world = Arc::new(World::with_limits("export default async (e, ctx) => { await ctx.sleep(1) }", limits));
-    let runs: Vec<_> = (0..200)
-        .map(|_| {
-            let world = Arc::clone(&world);
-            tokio::spawn(async move { world.run().await })
-        })
-        .collect();
-    for run in runs {
-        assert!(matches!(run.await.unwrap(), Outcome::Succeeded { .. }));
-    }
-    assert!(world.executor.stats().threads <= 3);
 }

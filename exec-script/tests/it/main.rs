@@ -10,6 +10,7 @@ mod limits;
 mod principals;
 mod recycling;
 mod replies;
+mod stuck;
 mod threads;
 mod warm;
 mod world;

@@ -16,6 +16,7 @@ async fn answer(source: &str, delivery: Delivery) -> Result<Option<HandlerReply>
     match World::new(source).executor.execute(std::sync::Arc::new(delivery)).await {
         Outcome::Succeeded { reply, .. } => Ok(reply),
         Outcome::Failed(failure) => Err((failure.error, failure.message)),
+        Outcome::NotStarted { reason } => panic!("the handler did not start: {reason}"),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The time that an execution waits for a thread.
 
 use crate::warm::next_delivery;
-use crate::world::{World, delivery, failure};
+use crate::world::{BROKEN_STORE, SLOW_STORE, World, delivery, failure, reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::*;
@@ -9,12 +9,12 @@ use tidegate_exec_script::Limits;
 use tidegate_ports::Executor;
 use tokio::task::JoinHandle;
 
-fn run(world: &World, delivery: Delivery) -> JoinHandle<Outcome> {
+pub(crate) fn run(world: &World, delivery: Delivery) -> JoinHandle<Outcome> {
     let executor = Arc::clone(&world.executor);
     tokio::spawn(async move { executor.execute(Arc::new(delivery)).await })
 }
 
-fn cores() -> u32 {
+pub(crate) fn cores() -> u32 {
     std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap())
 }
 
@@ -47,21 +47,6 @@ async fn a_sleeping_script_does_not_occupy_a_core() {
 }
 
 #[tokio::test]
-async fn a_queued_execution_gets_the_thread_that_replaces_an_abandoned_one() {
-    let source = "export default (event, ctx) => {
-        if (ctx.attempt === 9) 'a'.repeat(1 << 21).indexOf('a'.repeat(1 << 13) + 'b');
-        return 1;
-    }";
-    let world = World::with_limits(source, Limits { threads_max: 1, ..Limits::default() });
-    let stuck = run(&world, Delivery { attempt: 9, ..delivery(Duration::from_millis(100)) });
-    tokio::task::yield_now().await;
-    let queued = run(&world, next_delivery());
-    assert_eq!(failure(stuck.await.unwrap()).error, ExecError::Timeout);
-    assert!(matches!(queued.await.unwrap(), Outcome::Succeeded { .. }));
-    assert_eq!(world.executor.stats().abandoned, 1, "the first execution is still stuck");
-}
-
-#[tokio::test]
 async fn short_scripts_do_not_use_all_threads_that_long_scripts_started() {
     let source = "export default (event, ctx) => { if (ctx.attempt === 9) for (;;) {} return 1 }";
     let world = Arc::new(World::new(source));
@@ -74,4 +59,44 @@ async fn short_scripts_do_not_use_all_threads_that_long_scripts_started() {
     }
     // Without the limit on computing scripts, the 500 executions would use all 64 threads.
     assert!(world.executor.stats().threads <= cores() as usize + 20, "{:?}", world.executor.stats());
+}
+
+#[tokio::test]
+async fn each_execution_gets_a_thread() {
+    let world = World::new("export default async (event, ctx) => { await ctx.sleep(1000) }");
+    let running: Vec<_> = (0..100).map(|_| run(&world, next_delivery())).collect();
+    let began = Instant::now();
+    while world.executor.stats().threads < 100 && began.elapsed() < Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let threads = world.executor.stats().threads;
+    assert!((100..=101).contains(&threads), "{threads} threads; one more may watch the queue");
+    for one in running {
+        assert!(matches!(one.await.unwrap(), Outcome::Succeeded { .. }));
+    }
+}
+
+#[tokio::test]
+async fn the_timeout_counts_from_the_start_and_not_while_an_execution_waits_for_a_thread() {
+    let source = "export default () => { for (const end = Date.now() + 400; Date.now() < end;); }";
+    let world = World::with_limits(source, Limits { app_computing_max: 1, ..Limits::default() });
+    let began = Instant::now();
+    let running: Vec<_> = (0..8 * cores()).map(|_| run(&world, delivery(Duration::from_millis(1_500)))).collect();
+    for one in running {
+        let outcome = one.await.unwrap();
+        assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+    }
+    assert!(began.elapsed() > Duration::from_millis(1_500), "the last executions waited longer than their timeout");
+}
+
+#[tokio::test]
+async fn a_handler_does_not_start_if_the_store_cannot_be_read() {
+    let world = World::new(BROKEN_STORE);
+    let refused = reason(world.run().await);
+    assert!(refused.starts_with("the store could not read the script s: the store is down"), "{refused}");
+    world.principals.fail();
+    let refused = reason(world.run().await);
+    assert!(refused.starts_with("the store could not read the principal admin: the store is down"), "{refused}");
+    let slow = World::with_start_wait(SLOW_STORE, Limits::default(), Duration::from_millis(50));
+    assert_eq!(reason(slow.run().await), "the store did not answer within 50 ms");
 }

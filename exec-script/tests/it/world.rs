@@ -71,21 +71,34 @@ impl KvStore for Values {
 
 /// Resolves every principal as an admin, until a test sets another answer.
 #[derive(Default)]
-pub(crate) struct Principals(Mutex<Option<Option<Principal>>>);
+pub(crate) struct Principals(Mutex<Option<Result<Option<Principal>, PortError>>>);
 
 impl Principals {
     pub(crate) fn set(&self, principal: Option<Principal>) {
-        *self.0.lock().unwrap() = Some(principal);
+        *self.0.lock().unwrap() = Some(Ok(principal));
     }
+
+    pub(crate) fn fail(&self) {
+        *self.0.lock().unwrap() = Some(Err(unavailable()));
+    }
+}
+
+fn unavailable() -> PortError {
+    StoreError::not_applied(StoreErrorKind::Unavailable, "the store is down").into()
 }
 
 #[async_trait]
 impl PrincipalResolver for Principals {
     async fn resolve(&self, id: &PrincipalId) -> Result<Option<Principal>, PortError> {
         let answer = self.0.lock().unwrap().clone();
-        Ok(answer.unwrap_or_else(|| Some(Principal::admin(id.clone()))))
+        answer.unwrap_or_else(|| Ok(Some(Principal::admin(id.clone()))))
     }
 }
+
+/// The source of a script that the store cannot read.
+pub(crate) const BROKEN_STORE: &str = "broken";
+/// The source of a script that the store never returns.
+pub(crate) const SLOW_STORE: &str = "slow";
 
 struct OneScript(Mutex<(i64, String)>);
 
@@ -97,6 +110,12 @@ impl ScriptStore for OneScript {
 
     async fn get(&self, _: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError> {
         let (version, source) = self.0.lock().unwrap().clone();
+        if source == BROKEN_STORE {
+            return Err(unavailable());
+        }
+        if source == SLOW_STORE {
+            std::future::pending::<()>().await;
+        }
         let script = Script { name: name.clone(), version, source, updated_at: Timestamp(0) };
         Ok((name.as_str() == "s").then_some(script))
     }
@@ -192,6 +211,11 @@ impl World {
     }
 
     pub(crate) fn with_limits(source: &str, limits: Limits) -> Self {
+        // No correct test waits this long for a thread, unless it sets another time.
+        Self::with_start_wait(source, limits, Duration::from_secs(20))
+    }
+
+    pub(crate) fn with_start_wait(source: &str, limits: Limits, start_wait_max: Duration) -> Self {
         let values = Arc::new(Values::default());
         let script = Arc::new(OneScript(Mutex::new((1, source.to_owned()))));
         let scripts: Arc<dyn ScriptStore> = Arc::clone(&script) as _;
@@ -201,7 +225,13 @@ impl World {
         let trigger = Arc::new(OneTrigger(Mutex::new((1, Isolation::Warm))));
         let triggers: Arc<dyn TriggerStore> = Arc::clone(&trigger) as _;
         let ports = tidegate_exec_script::World { scripts, triggers, kv, principals: resolver };
-        Self { executor: Arc::new(ScriptExecutor::new(ports, limits)), values, principals, script, trigger }
+        Self {
+            executor: Arc::new(ScriptExecutor::new(ports, limits, start_wait_max)),
+            values,
+            principals,
+            script,
+            trigger,
+        }
     }
 
     pub(crate) fn change_trigger(&self, version: i64, isolation: Isolation) {
@@ -241,7 +271,7 @@ impl World {
     pub(crate) async fn effects(&self) -> Effects {
         match self.run().await {
             Outcome::Succeeded { effects, .. } => effects,
-            Outcome::Failed(failure) => panic!("{}: {}", failure.error, failure.message),
+            other => panic!("{other:?}"),
         }
     }
 
@@ -250,9 +280,22 @@ impl World {
     }
 }
 
+/// Threads of all apps that are stuck in a built-in function.
+pub(crate) fn stuck(world: &World) -> usize {
+    world.executor.stats().stuck.values().sum()
+}
+
+/// The reason of a handler that did not start.
+pub(crate) fn reason(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::NotStarted { reason } => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
 pub(crate) fn failure(outcome: Outcome) -> Failure {
     match outcome {
         Outcome::Failed(failure) => failure,
-        Outcome::Succeeded { effects, .. } => panic!("succeeded with {effects:?}"),
+        other => panic!("{other:?}"),
     }
 }

@@ -5,14 +5,18 @@
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{DeliveryId, TriggerId};
+use tidegate_core::{DeliveryId, Fact, TriggerId};
 
 /// A poll, a claim and the exchanges in flight, in microseconds.
 const WAIT_MAX: u64 = 300_000;
+/// The longest rest of a lane whose handlers do not start, in microseconds.
+const REST_MAX: u64 = 4_000_000;
 
 #[derive(Default)]
 pub(super) struct Latency {
     waits_since: BTreeMap<TriggerId, u64>,
+    /// When a handler of the lane last did not start.
+    refused_at: BTreeMap<TriggerId, u64>,
 }
 
 impl Checker for Latency {
@@ -26,6 +30,9 @@ impl Checker for Latency {
         snapshot: &Snapshot<'_>,
         probes: &mut Probes,
     ) -> Result<(), String> {
+        if let Observation::Fact { fact: Fact::HandlerNotStarted { delivery, .. }, .. } = observation {
+            self.refused_at.insert(delivery.trigger_id, snapshot.now);
+        }
         let Observation::LatencySample { has_room } = observation else { return Ok(()) };
         let now = snapshot.store.now();
         let mut lanes: BTreeMap<TriggerId, (bool, bool)> = BTreeMap::new();
@@ -39,7 +46,8 @@ impl Checker for Latency {
         }
         self.waits_since.retain(|trigger, _| lanes.get(trigger) == Some(&(true, false)));
         for (trigger, state) in lanes {
-            if state != (true, false) || snapshot.store.is_paused(trigger) || !has_room {
+            let may_rest = self.refused_at.get(&trigger).is_some_and(|at| snapshot.now < at + REST_MAX);
+            if state != (true, false) || snapshot.store.is_paused(trigger) || !has_room || may_rest {
                 self.waits_since.remove(&trigger);
                 continue;
             }

@@ -25,6 +25,7 @@ mod names;
 mod overlap;
 mod places;
 mod reasons;
+mod refusals;
 mod stale;
 mod stragglers;
 mod terminal;
@@ -176,6 +177,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<callers::Callers>::default(),
         Box::<letters::Letters>::default(),
         Box::<reasons::Reasons>::default(),
+        Box::<refusals::Refusals>::default(),
         Box::<metrics::Metrics>::default(),
         Box::<facts::Facts>::default(),
         Box::<bounds::Bounds>::default(),

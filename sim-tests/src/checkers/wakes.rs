@@ -21,6 +21,10 @@ struct LifeState {
     quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Claimed rows without an answered settlement.
     held: BTreeMap<Claim, TriggerId>,
+    /// Lanes whose handlers did not start since the last wait, and the times at which the rests of
+    /// such lanes have ended.
+    refused_lanes: BTreeSet<TriggerId>,
+    rests: BTreeMap<TriggerId, Mono>,
     /// The back-off after a store failure, and its end.
     backs_off: Micros,
     backs_off_until: Mono,
@@ -28,11 +32,15 @@ struct LifeState {
 
 /// The number of settlements that justify a second exchange.
 const OVERLAP_MIN: usize = 64;
+/// The longest rest of a lane whose handlers do not start.
+const REST_MAX: Micros = Micros::from_secs(4);
 
 impl LifeState {
     /// Returns a woken lane that the dispatcher should have requested.
     fn unrequested_lane(&mut self, view: &View, now: Mono, probes: &mut Probes) -> Option<TriggerId> {
         self.backs_off_until = self.backs_off_until.max(now.plus(std::mem::take(&mut self.backs_off)));
+        let rests_until = now.plus(REST_MAX);
+        self.rests.extend(std::mem::take(&mut self.refused_lanes).into_iter().map(|lane| (lane, rests_until)));
         if self.quotas_in_flight.len() > 1 {
             return None;
         }
@@ -48,6 +56,7 @@ impl LifeState {
         probes.sometimes(Probe::WokenMeanwhile, !self.woken_lanes.is_empty() && !self.quotas_in_flight.is_empty());
         let is_known = |lane: &TriggerId| {
             self.held.values().any(|held| held == lane)
+                || self.rests.get(lane).is_some_and(|until| now < *until)
                 || self.quotas_in_flight.values().flatten().any(|one| one.trigger == *lane)
         };
         self.woken_lanes.iter().find(|lane| !is_known(lane)).copied()
@@ -99,6 +108,7 @@ impl Checker for Wakes {
                     | Fact::LeaseLost { delivery } => {
                         state.held.remove(&delivery.claim());
                     }
+                    Fact::HandlerNotStarted { delivery, .. } => _ = state.refused_lanes.insert(delivery.trigger_id),
                     Fact::StoreFailed { retry_in, .. } => state.backs_off = state.backs_off.max(*retry_in),
                     _ => {}
                 }

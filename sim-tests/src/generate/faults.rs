@@ -6,7 +6,7 @@ use crate::draw::Draw;
 use crate::plan::{CrashPoint, Fault, HandlerFault, Settings, StoreFault};
 use crate::profile::Profile;
 
-const CLASSES: u64 = 20;
+const CLASSES: u64 = 21;
 
 pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64) -> Vec<(u64, Fault)> {
     let classes: Vec<u64> = (0..CLASSES).filter(|_| draw.permille(600)).collect();
@@ -53,6 +53,7 @@ fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
         15 => Fault::Storm { daemon, count: draw.between(1, 50) as u32 },
         16 => Fault::Drift { daemon, permille: draw.one(&[0, 500, 900, 1_100, 2_000]), length },
         17 => Fault::Leap { daemon, by: length },
+        19 => Fault::Full { daemon, length },
         18 => Fault::StoreClock { by: draw.between(0, 8_000_000) as i64 - 4_000_000 },
         _ if draw.permille(700) => Fault::Handler { daemon, fault: handler(draw) },
         _ => Fault::Down { to: draw.one(&["count", "flaky", "owned", "page"]).to_owned(), length },
@@ -71,8 +72,9 @@ fn moment(draw: &mut Draw) -> CrashPoint {
 }
 
 fn handler(draw: &mut Draw) -> HandlerFault {
-    match draw.between(0, 6) {
+    match draw.between(0, 7) {
         0 => HandlerFault::Hang,
+        7 => HandlerFault::NotStarted,
         5 => HandlerFault::Denied,
         6 => HandlerFault::Missing,
         1 => HandlerFault::Panic,

@@ -6,8 +6,8 @@ use crate::checkers::Life;
 use crate::world::World;
 use std::sync::Arc;
 use tidegate_core::{
-    Action, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact, Input, Micros,
-    Mono, Output, Reply, Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
+    Action, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact, Failure, Input,
+    Micros, Mono, Outcome, Output, Reply, Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
 };
 
 impl Bug {
@@ -21,6 +21,7 @@ impl Bug {
                 spec.gate.sync_reserve += 1;
             }
             Self::DepthOffByOne => spec.max_trigger_depth += 1,
+            Self::RestsTooShort => spec.gate_backoff_ms = 1,
             _ => {}
         }
     }
@@ -158,6 +159,9 @@ impl World {
                 Input::WakeUp { lanes: Vec::new(), discover }
             }
             (Some(Bug::LostReceipt), Input::ReplyDelivered { .. }) => Input::Tick,
+            (Some(Bug::RefusalFails), Input::ExecutionEnded { op, outcome: Outcome::NotStarted { reason } }) => {
+                Input::ExecutionEnded { op, outcome: Outcome::Failed(Failure::new(ExecError::Internal, reason)) }
+            }
             (Some(Bug::AnswerIgnored), Input::StoreAnswered { op, result: Ok(Reply::Discover(_)) })
                 if op.seq.is_multiple_of(7) =>
             {

@@ -76,6 +76,8 @@ bugs! {
     JitterSkewed, "jitter", "jitter is drawn from the upper half alone";
     OneAttemptLess, "attempts", "the last attempt is not made";
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
+    RefusalFails, "refusals", "a handler that did not start counts as a failed attempt";
+    RestsTooShort, "refusals", "a handler that did not start is tried again at once";
     LostRetry, "expiry", "the settlement of a failure is not sent";
     LostRenewal, "expiry", "leases are not renewed";
     RowLeftOut, "claims", "a dispatcher drops a row of a claim and renews the claim";

@@ -30,6 +30,8 @@ pub(super) struct Daemon {
     pub(super) calls: u64,
     /// The faults of the next executions.
     pub(super) handler_faults: VecDeque<HandlerFault>,
+    /// The time until which the executor starts no handlers.
+    pub(super) full_until: u64,
     /// The point of the next crash, and the downtime after it.
     pub(super) next_crash: Option<(CrashPoint, u64)>,
     pub(super) cut_until: u64,
@@ -63,6 +65,7 @@ impl Daemon {
             call_faults: BTreeMap::new(),
             calls: 0,
             handler_faults: VecDeque::new(),
+            full_until: 0,
             next_crash: None,
             cut_until: 0,
             cut_answers: false,
@@ -365,6 +368,7 @@ impl World {
         {
             self.cost.starts.add(waited.0);
         }
+        self.probes.sometimes(Probe::NotStarted, matches!(fact, Fact::HandlerNotStarted { .. }));
         self.probes.sometimes(Probe::Overran, matches!(fact, Fact::ExecutionOverran { .. }));
         self.observe(&Observation::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds_fact(fact)) {

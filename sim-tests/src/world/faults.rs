@@ -67,6 +67,7 @@ impl World {
             }
             Fault::Call { daemon, nth, fault } => _ = self.daemons[daemon].call_faults.insert(nth, fault),
             Fault::Handler { daemon, fault } => self.daemons[daemon].handler_faults.push_back(fault),
+            Fault::Full { daemon, length } => self.daemons[daemon].full_until = self.until(length),
             Fault::Down { to, length } => {
                 let until = self.until(length);
                 self.down.insert(to, until);

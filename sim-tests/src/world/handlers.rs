@@ -36,7 +36,7 @@ impl World {
             return Ok(());
         }
         let fault = if self.now < self.plan.heal_at { self.daemons[daemon].handler_faults.pop_front() } else { None };
-        let (took, outcome) = self.handler(delivery, fault);
+        let (took, outcome) = self.handler(daemon, delivery, fault);
         if let Some((CrashPoint::Running, down)) =
             self.daemons[daemon].next_crash.filter(|_| self.now < self.plan.heal_at)
         {
@@ -50,8 +50,13 @@ impl World {
     }
 
     /// The duration and outcome of an execution, with its fault if it has one.
-    fn handler(&mut self, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
+    fn handler(&mut self, daemon: usize, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
         let (took, outcome) = outcome(self.plan.seed, delivery, self.cost.store_calls, &self.store);
+        if fault == Some(HandlerFault::NotStarted) || self.daemons[daemon].full_until > self.now {
+            // The executor refuses at once, or after the longest wait for a thread.
+            let waited = if took % 2 == 0 { 100 } else { 200_000 };
+            return (waited, Outcome::NotStarted { reason: "no thread is free".to_owned() });
+        }
         if let Some(fault) = fault {
             return (took.min(1_000_000), self.handler_failure(fault));
         }
@@ -75,6 +80,7 @@ impl World {
                 Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
             }
             HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "a permanent failure"),
+            HandlerFault::NotStarted => Outcome::NotStarted { reason: "no thread is free".to_owned() },
             HandlerFault::Denied => failed(ExecError::PrincipalDenied, "the principal is gone"),
             HandlerFault::Missing => failed(ExecError::HandlerMissing, "there is no such handler, line 12 of 345"),
         }

@@ -11,6 +11,7 @@ struct Gate {
     sync_reserve: u32,
     async_reserve: u32,
     running: u32,
+    waiting_for_thread: u32,
     queued: u32,
     calls_waiting: u32,
 }
@@ -39,8 +40,14 @@ pub(in super::super) fn run(context: &Context, args: &GateArgs) -> Result<(), Cl
     context.show(&answer.body, |gate: &Gate| {
         format!(
             "{} of {} permits are in use, {} are reserved for sync calls and {} for deliveries\n\
-             {} deliveries and {} sync calls wait for a permit\n",
-            gate.running, gate.permits, gate.sync_reserve, gate.async_reserve, gate.queued, gate.calls_waiting
+             {} executions wait for a script thread, {} deliveries and {} sync calls wait for a permit\n",
+            gate.running + gate.waiting_for_thread,
+            gate.permits,
+            gate.sync_reserve,
+            gate.async_reserve,
+            gate.waiting_for_thread,
+            gate.queued,
+            gate.calls_waiting
         )
     })
 }

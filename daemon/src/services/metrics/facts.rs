@@ -58,6 +58,7 @@ fn count(fact: &Fact) {
         Fact::SettlementFenced { .. } => counter!(names::FENCED).increment(1),
         Fact::EffectsConflicted { delivery, .. } => counter!(names::CONFLICTED, &labels(delivery)).increment(1),
         Fact::LeaseLost { .. } => counter!(names::LOST).increment(1),
+        Fact::HandlerNotStarted { delivery, .. } => counter!(names::NOT_STARTED, &labels(delivery)).increment(1),
         Fact::ExecutionOverran { delivery } => counter!(names::OVERRAN, &labels(delivery)).increment(1),
         Fact::CallRepeated { .. } => counter!(names::REPEATED).increment(1),
         Fact::StoreFailed { .. } | Fact::StoreRecovered { .. } | Fact::ShutdownStarted { .. } => {}

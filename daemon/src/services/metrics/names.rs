@@ -25,7 +25,7 @@ names! {
     counter CLAIMED_INLINE = "tidegate_deliveries_claimed_inline_total", "Rows that were claimed inline, by the transaction that wrote them.";
     counter STARTED = "tidegate_executions_started_total", "Executions that were started.";
     counter SETTLED = "tidegate_deliveries_settled_total", "Settlements that were applied, by ending.";
-    counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that were deferred because no permit was free.";
+    counter DEFERRED = "tidegate_deliveries_deferred_total", "Deliveries that were deferred because no permit or no thread was free.";
     counter DROPPED = "tidegate_deliveries_dropped_total", "Deliveries that were dropped without an execution, by reason.";
     counter DEAD = "tidegate_dead_letters_total", "Dead letters that were created, by reason.";
     counter ABANDONED = "tidegate_abandoned_executions_total", "Sync executions whose caller was gone when the reply was ready, by cause.";
@@ -34,12 +34,15 @@ names! {
     counter FENCED = "tidegate_settlements_fenced_total", "Settlements that were fenced and changed nothing.";
     counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because another writer changed a value that they had read.";
     counter LOST = "tidegate_leases_lost_total", "Claimed rows that were lost before their settlement.";
+    counter NOT_STARTED = "tidegate_handlers_not_started_total", "Executions whose handler did not start.";
     counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and were cancelled.";
     histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
     histogram TOOK = "tidegate_execution_seconds", "From the start of an execution to its end.";
     counter STORE_REQUESTS = "tidegate_store_requests_total", "Round trips of the dispatcher to the store, by request and result.";
     histogram STORE_TOOK = "tidegate_store_request_seconds", "From the start of a round trip to the store to its end.";
     gauge RUNNING = "tidegate_executions_running", "Executions that run now.";
+    gauge THREADS_WAITING = "tidegate_executions_waiting", "Executions that have a permit and wait for a script thread.";
+    gauge STUCK = "tidegate_script_threads_stuck", "Script threads that are stuck in a built-in function, by app.";
     gauge PERMITS = "tidegate_gate_permits", "The most executions that may run at once.";
     gauge SYNC_RESERVE = "tidegate_gate_sync_reserve", "Permits that are reserved for sync calls.";
     gauge ASYNC_RESERVE = "tidegate_gate_async_reserve", "Permits that are reserved for deliveries.";

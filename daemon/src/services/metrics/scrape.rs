@@ -2,6 +2,7 @@
 
 use super::Metrics;
 use super::names;
+use crate::services::script_threads::{ScriptThreads, ThreadState};
 use metrics::gauge;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,10 +24,13 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Scraper {
     metrics: Metrics,
     gate: GateHandle,
+    threads: Arc<dyn ScriptThreads>,
     queues: Arc<dyn QueueStore>,
     /// The queues of earlier scrapes. The store does not list empty queues, but a gauge keeps its
     /// value, so the gauges of a queue that is no longer listed must be set to 0.
     shown: Arc<Mutex<BTreeSet<(AppName, TriggerName)>>>,
+    /// The apps with stuck threads of earlier scrapes, for the same reason.
+    shown_stuck: Arc<Mutex<BTreeSet<AppName>>>,
 }
 
 impl fmt::Debug for Scraper {
@@ -36,10 +40,15 @@ impl fmt::Debug for Scraper {
 }
 
 impl Scraper {
-    /// Scrapes the dispatcher behind `gate`, and the `queues` of its store.
+    /// Scrapes the dispatcher behind `gate`, its script `threads`, and the `queues` of its store.
     #[must_use]
-    pub fn new(metrics: Metrics, gate: GateHandle, queues: Arc<dyn QueueStore>) -> Self {
-        Self { metrics, gate, queues, shown: Arc::default() }
+    pub fn new(
+        metrics: Metrics,
+        gate: GateHandle,
+        threads: Arc<dyn ScriptThreads>,
+        queues: Arc<dyn QueueStore>,
+    ) -> Self {
+        Self { metrics, gate, threads, queues, shown: Arc::default(), shown_stuck: Arc::default() }
     }
 
     /// The current values of all metrics, in the text format.
@@ -50,12 +59,34 @@ impl Scraper {
         self.metrics.record(|| {
             gauge!(names::BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             gauge!(names::STORE_UP).set(if queues.is_some() { 1.0 } else { 0.0 });
-            show(view);
+            self.show_executions(view, &self.threads.state());
             if let Some((now, queues)) = queues {
                 self.show_queues(now, &queues);
             }
         });
         self.metrics.text()
+    }
+
+    /// An execution that waits for a thread holds a permit, and does not run yet.
+    fn show_executions(&self, view: View, threads: &ThreadState) {
+        for (name, value) in [
+            (names::RUNNING, view.running.saturating_sub(threads.waiting)),
+            (names::THREADS_WAITING, threads.waiting),
+            (names::PERMITS, view.permits),
+            (names::SYNC_RESERVE, view.sync_reserve),
+            (names::ASYNC_RESERVE, view.async_reserve),
+            (names::QUEUED, view.queued),
+            (names::CALLS_WAITING, view.calls_waiting),
+            (names::SETTLING, view.settling),
+        ] {
+            gauge!(name).set(f64::from(value));
+        }
+        let mut shown = self.shown_stuck.lock().unwrap_or_else(PoisonError::into_inner);
+        shown.extend(threads.stuck.keys().cloned());
+        for app in shown.iter() {
+            let stuck = threads.stuck.get(app).copied().unwrap_or_default();
+            gauge!(names::STUCK, "app" => app.to_string()).set(stuck as f64);
+        }
     }
 
     fn show_queues(&self, now: Timestamp, queues: &[QueueState]) {
@@ -77,18 +108,4 @@ fn set(app: &AppName, trigger: &TriggerName, depth: u32, oldest_due_seconds: f64
     let labels = [("app", app.to_string()), ("trigger", trigger.to_string())];
     gauge!(names::DEPTH, &labels).set(f64::from(depth));
     gauge!(names::OLDEST, &labels).set(oldest_due_seconds);
-}
-
-fn show(view: View) {
-    for (name, value) in [
-        (names::RUNNING, view.running),
-        (names::PERMITS, view.permits),
-        (names::SYNC_RESERVE, view.sync_reserve),
-        (names::ASYNC_RESERVE, view.async_reserve),
-        (names::QUEUED, view.queued),
-        (names::CALLS_WAITING, view.calls_waiting),
-        (names::SETTLING, view.settling),
-    ] {
-        gauge!(name).set(f64::from(value));
-    }
 }

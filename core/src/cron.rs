@@ -1,6 +1,8 @@
 //! Cron schedules: the next tick of a cron trigger. The rules of the time zones are compiled in, so
 //! the result depends on the arguments alone.
 
+mod wall_clock;
+
 use crate::time::Timestamp;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -9,6 +11,10 @@ use croner::parser::{CronParser, Seconds};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
+use wall_clock::WallClock;
+
+/// The microseconds of a second. A schedule ticks on whole seconds.
+const MICROS: i64 = 1_000_000;
 
 /// A cron expression such as `*/15 9-17 * * MON-FRI`. It has five fields: minute, hour, day of
 /// month, month and day of week. An optional sixth field in front is for seconds.
@@ -59,13 +65,18 @@ impl CronExpression {
     /// The first tick after `after`, by the wall clock of `zone`. `None` past the end of the
     /// calendar.
     ///
-    /// If the change to summer time skips the scheduled time, the tick is at the first moment after
-    /// the gap. If the scheduled time occurs twice at the end of summer time, there is one tick.
+    /// When summer time begins, the wall clock skips a part of the day. When summer time ends, it
+    /// repeats a part of the day. The hour field decides the ticks of this part:
+    ///
+    /// - A schedule that lists every hour, such as `*/15 * * * *`, ticks at regular intervals.
+    ///   Repeated times tick twice, and skipped times do not tick.
+    /// - Any other schedule ticks once for each listed time. A repeated time ticks when it occurs
+    ///   first. All skipped times together make one tick, at the first moment after the gap.
     #[must_use]
     pub fn next_after(&self, after: Timestamp, zone: TimeZone) -> Option<Timestamp> {
-        let after = DateTime::from_timestamp_micros(after.0)?.with_timezone(&zone.0);
-        let next = parse(&self.0).ok()?.find_next_occurrence(&after, false).ok()?;
-        Some(Timestamp(next.timestamp_micros()))
+        let cron = parse(&self.0).ok()?;
+        let next = WallClock { cron: &cron, zone: zone.0 }.next_tick(after.0.div_euclid(MICROS))?;
+        Some(Timestamp(next.checked_mul(MICROS)?))
     }
 }
 

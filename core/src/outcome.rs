@@ -2,6 +2,7 @@
 
 use crate::effects::Effects;
 use crate::json::Json;
+use crate::retry_policy::BACKOFF_MS_MAX;
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -53,7 +54,7 @@ pub struct Failure {
     /// A description for people, such as the thrown error or the exceeded limit.
     pub message: String,
     /// The back-off that the handler requests. It can make the back-off of the policy longer, and
-    /// never shorter.
+    /// never shorter. It counts as [`Self::RETRY_AFTER_MAX`] if it is more.
     pub retry_after: Option<Micros>,
 }
 
@@ -63,18 +64,40 @@ impl Failure {
     #[must_use]
     pub fn new(error: ExecError, message: impl Into<String>) -> Self {
         let mut message = message.into();
-        if message.len() > Self::MESSAGE_BYTES_MAX {
-            let end = (0..=Self::MESSAGE_BYTES_MAX).rev().find(|n| message.is_char_boundary(*n)).unwrap_or(0);
-            message.truncate(end);
-        }
+        cut(&mut message, Self::MESSAGE_BYTES_MAX);
         if message.contains('\0') {
             message = message.replace('\0', "\u{fffd}");
         }
         Self { error, message, retry_after: None }
     }
 
+    /// Cuts a requested back-off that is too long. The last line of the message says so. The first
+    /// line stays, because the fingerprint of an attempt depends on it.
+    #[must_use]
+    pub(crate) fn with_capped_retry_after(mut self) -> Self {
+        let Some(requested) = self.retry_after.filter(|requested| *requested > Self::RETRY_AFTER_MAX) else {
+            return self;
+        };
+        self.retry_after = Some(Self::RETRY_AFTER_MAX);
+        let (requested, most) = (requested.as_millis(), Self::RETRY_AFTER_MAX.as_millis());
+        let note = format!("\nThe handler requested a retry after {requested} ms; the most is {most} ms (7 days).");
+        cut(&mut self.message, Self::MESSAGE_BYTES_MAX - note.len());
+        self.message.push_str(&note);
+        self
+    }
+
     /// The longest message of a failure. The store writes it once for every attempt.
     pub const MESSAGE_BYTES_MAX: usize = 4_096;
+    /// The longest back-off that a handler can request: 7 days.
+    pub const RETRY_AFTER_MAX: Micros = Micros::from_millis(BACKOFF_MS_MAX);
+}
+
+/// Cuts a text to at most `bytes_max` bytes, between two characters.
+fn cut(text: &mut String, bytes_max: usize) {
+    if text.len() > bytes_max {
+        let end = (0..=bytes_max).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
+        text.truncate(end);
+    }
 }
 
 /// The class of a failure.

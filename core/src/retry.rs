@@ -5,11 +5,13 @@
 //! 1. exponential `base · 2^(n-1)`, linear `base · n`, or constant `base`,
 //! 2. capped at `max`,
 //! 3. multiplied by a factor drawn uniformly from `[1 - jitter, 1 + jitter]`,
-//! 4. raised to the `Retry-After` of the handler if that is longer.
+//! 4. raised to the back-off that the handler requests if that is longer; the request counts as 7
+//!    days if it is more.
 //!
 //! The unit is whole microseconds, and the arithmetic saturates.
 
 use crate::names::DeliveryId;
+use crate::outcome::Failure;
 use crate::retry_policy::{Backoff, PPM, RetryPolicy};
 use crate::rng::{Purpose, RngKey};
 use crate::time::Micros;
@@ -43,7 +45,7 @@ impl RetryPolicy {
     pub fn delay(&self, key: RngKey, delivery: DeliveryId, attempt: u32, retry_after: Option<Micros>) -> Micros {
         let (low, high) = self.jitter_range(attempt);
         let wait = Micros(key.for_attempt(Purpose::RetryJitter, delivery, attempt, low.0, high.0));
-        wait.max(retry_after.unwrap_or_default())
+        wait.max(retry_after.unwrap_or_default().min(Failure::RETRY_AFTER_MAX))
     }
 }
 
@@ -89,6 +91,10 @@ mod tests {
         assert_eq!(delay(None), Micros::from_secs(1));
         assert_eq!(delay(Some(Micros(1))), Micros::from_secs(1));
         assert_eq!(delay(Some(Micros::from_secs(9))), Micros::from_secs(9));
+        let week = Micros::from_secs(7 * 24 * 3_600);
+        assert_eq!(delay(Some(week)), week);
+        assert_eq!(delay(Some(Micros(week.0 + 1))), week);
+        assert_eq!(delay(Some(Micros(u64::MAX))), week);
     }
 
     /// Puts 100,000 draws in 20 bins. For 99.9 % of all keys, chi-square with 19 degrees of freedom

@@ -67,7 +67,8 @@ pub struct RetryPolicySpec {
     pub max_age_ms: Option<u64>,
 }
 
-/// The greatest `base_ms` and `max_ms`: 7 days.
+/// The greatest `base_ms` and `max_ms`, and the longest back-off that a handler can request: 7
+/// days.
 pub(crate) const BACKOFF_MS_MAX: u64 = 7 * 24 * 3_600_000;
 /// The greatest `max_age_ms`: 365 days.
 const AGE_MS_MAX: u64 = 365 * 24 * 3_600_000;

@@ -55,10 +55,10 @@ pub(crate) fn out_of_memory() -> Failure {
     Failure::new(ExecError::ResourceLimit, "the script needs more memory than scripts.memory_bytes_max allows")
 }
 
-/// Sets the time of the next attempt if the error has a property `retryAfterMs`, or `retryAfter` in
-/// seconds.
+/// Sets the requested back-off if the error has a property `retryAfterMs`, or `retryAfter` in
+/// seconds. The core cuts it to 7 days.
 fn with_retry_after(mut failure: Failure, error: &Object<'_>) -> Failure {
-    let number = |name: &str| error.get::<_, Option<f64>>(name).ok().flatten().filter(|n| n.is_finite() && *n > 0.0);
+    let number = |name: &str| error.get::<_, Option<f64>>(name).ok().flatten().filter(|n| *n > 0.0);
     let ms = number("retryAfterMs").or_else(|| number("retryAfter").map(|seconds| seconds * 1_000.0));
     failure.retry_after = ms.map(|ms| Micros((ms * 1_000.0).min(1e15) as u64));
     failure

@@ -18,6 +18,7 @@ mod emit;
 mod error;
 mod exchange;
 mod inline_claim;
+mod kept_clock;
 mod kv;
 mod lane;
 mod ledgers;

@@ -35,6 +35,7 @@ mod names {
         claim_row,
         claim_same_due,
         claims_expired,
+        clock_set,
         dead_letter_list,
         delivery_cause,
         delivery_list,

@@ -13,6 +13,7 @@
 
 use crate::clock::Clock;
 use crate::error::{closed, refused};
+use crate::kept_clock::KeptClock;
 use crate::query::execute;
 use crate::savepoint::{Part, Savepoint};
 use crate::sql;
@@ -185,6 +186,7 @@ fn panicked() -> PortError {
 
 fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Receiver<Message>, counters: &Counters) {
     let mut messages = Vec::with_capacity(GROUP_MAX);
+    let mut kept = KeptClock::default();
     let mut closing = Vec::new();
     while closing.is_empty() && queue.blocking_recv_many(&mut messages, GROUP_MAX) > 0 {
         let mut group = VecDeque::with_capacity(messages.len());
@@ -197,9 +199,10 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
         // There is one pass, unless SQLite discards the transaction. Then the jobs that had not
         // begun get another transaction.
         while !group.is_empty() {
-            run_group(&connection, clock, &mut group, counters);
+            run_group(&connection, clock, &mut kept, &mut group, counters);
         }
     }
+    kept.write(&connection, clock.now()).ok();
     // Moves the log into the file. If this fails, the next process that opens the file does it.
     connection.query_row(sql::checkpoint, (), |_| Ok(())).ok();
     connection.close().ok();
@@ -214,7 +217,13 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
 /// SQLite may discard the whole transaction when one job fails, for example when the disk is full.
 /// No other job may run then: outside a transaction the next savepoint would start a transaction,
 /// and its release would commit it. The jobs that had not begun therefore stay in `group`.
-fn run_group(connection: &Connection, clock: &Clock, group: &mut VecDeque<Job>, counters: &Counters) {
+fn run_group(
+    connection: &Connection,
+    clock: &Clock,
+    kept: &mut KeptClock,
+    group: &mut VecDeque<Job>,
+    counters: &Counters,
+) {
     if let Err(error) = execute(connection, sql::begin) {
         // An earlier failure may have left a transaction open. Roll back, so that the next group
         // can begin.
@@ -237,7 +246,7 @@ fn run_group(connection: &Connection, clock: &Clock, group: &mut VecDeque<Job>, 
     }
     let keep = lost.is_none() && finished.iter().any(|job| job.keep);
     let commit = if keep {
-        commit(connection)
+        kept.write_if_old(connection, clock.now()).and_then(|()| commit(connection))
     } else {
         // The rollback fails if SQLite has already rolled back.
         execute(connection, "rollback").ok();

@@ -145,6 +145,14 @@ create table floors (
     id         integer not null
 ) strict;
 
+-- The store's clock: one row. A transaction writes the time if the last one is a second old, and a
+-- close writes it. So the store's clock does not go back after a restart, even if the clock of the
+-- system was set back.
+create table clock (
+    now integer not null
+) strict;
+insert into clock values (0);
+
 -- The rows of one lane that one transaction claimed for a dispatcher. One row here in place of a
 -- write to each claimed row. `lease` is the number of the claim.
 create table claims (

@@ -80,6 +80,10 @@ impl Dispatcher {
 
     fn conclude_run(&mut self, claim: Claim, outcome: Outcome, run: Run) {
         let Some(held) = self.claims.get(claim) else { return };
+        let outcome = match outcome {
+            Outcome::Failed(failure) => Outcome::Failed(failure.with_capped_retry_after()),
+            succeeded @ Outcome::Succeeded { .. } => succeeded,
+        };
         let (delivery, caller, is_keyed) = (Arc::clone(&held.delivery), held.caller, held.is_keyed);
         if caller == Caller::Async {
             let deferral = if outcome.is_started() { Micros::ZERO } else { self.rest_lane(claim, delivery.trigger_id) };

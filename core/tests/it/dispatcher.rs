@@ -400,3 +400,18 @@ fn a_due_schedule_ticks_once_and_the_tick_names_the_next_one() {
     let drained = bench.answer(*op, Reply::Tick(TickReply { now: NOW, woken_lanes: vec![TriggerId(5)] }));
     assert_eq!(only_exchange(&drained).2[0].trigger, TriggerId(5));
 }
+
+#[test]
+fn a_requested_back_off_of_more_than_seven_days_is_cut_with_a_note() {
+    let (mut bench, ops) = Bench::running(config(|_| ()), vec![delivery(1, 1)]);
+    let failure = Failure::new(ExecError::ScriptError, format!("busy\n{}", "x".repeat(5_000)));
+    let failure = Failure { retry_after: Some(Micros::from_secs(30 * 24 * 3_600)), ..failure };
+    let (_, settle, _) = only_exchange(&bench.end(ops[0], Outcome::Failed(failure.clone())));
+    let [Settlement { verdict: Verdict::Retry { delay, failed }, .. }] = &settle[..] else { panic!("{settle:?}") };
+    assert_eq!(*delay, Micros::from_secs(7 * 24 * 3_600));
+    let note = "The handler requested a retry after 2592000000 ms; the most is 604800000 ms (7 days).";
+    assert_eq!(failed.message.lines().last(), Some(note));
+    assert_eq!(failed.message.len(), Failure::MESSAGE_BYTES_MAX);
+    let unchanged = Attempt { message: failure.message, ..failed.clone() };
+    assert_eq!(failed.fingerprint(), unchanged.fingerprint(), "the fingerprint ignores the note");
+}

@@ -89,6 +89,8 @@ async fn an_error_can_set_the_delay_of_the_next_attempt() {
     let seconds = "export default () => { throw Object.assign(new Error('busy'), { retryAfter: 2 }) }";
     assert_eq!(retry_after(seconds).await, Some(Micros::from_secs(2)));
     assert_eq!(retry_after("export default () => { throw { retryAfterMs: -1 } }").await, None);
+    let endless = retry_after("export default () => { throw { retryAfterMs: 1 / 0 } }").await;
+    assert!(endless.is_some_and(|requested| requested > Failure::RETRY_AFTER_MAX), "the core cuts it, with a note");
 }
 
 #[tokio::test]

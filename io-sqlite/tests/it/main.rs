@@ -4,6 +4,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests read their settings from the environment")]
 
 mod app;
+mod clock;
 mod grouping;
 mod opening;
 mod patterns;

@@ -17,6 +17,9 @@ pub(super) struct Backoff {
     due: BTreeMap<DeliveryId, Timestamp>,
 }
 
+/// The longest delay that a handler can request: 7 days.
+const REQUESTED_US_MAX: u64 = 7 * 24 * 3_600 * 1_000_000;
+
 /// The range of the delay after an attempt, computed from the policy and not by the code under
 /// test.
 fn range(attempt: u32, policy: &RetryPolicySpec) -> (u64, u64) {
@@ -34,7 +37,8 @@ impl Backoff {
         let id = settlement.claim.delivery;
         let Some((attempt, policy)) = self.rows.get(&id) else { return Ok(()) };
         let (low, high) = range(*attempt, policy);
-        let requested = self.requested_delays.get(&settlement.claim).copied().flatten().unwrap_or_default().0;
+        let requested = self.requested_delays.get(&settlement.claim).copied().flatten().unwrap_or_default();
+        let requested = requested.0.min(REQUESTED_US_MAX);
         probes.sometimes(Probe::RetryAfter, requested > high);
         if !(low.max(requested)..=high.max(requested)).contains(&delay.0) {
             let what = format!("{id} waits {} µs after attempt {attempt}", delay.0);

@@ -82,7 +82,7 @@ impl Dispatcher {
         let Some(held) = self.claims.get(claim) else { return };
         let outcome = match outcome {
             Outcome::Failed(failure) => Outcome::Failed(failure.with_capped_retry_after()),
-            succeeded @ Outcome::Succeeded { .. } => succeeded,
+            other @ (Outcome::Succeeded { .. } | Outcome::NotStarted { .. }) => other,
         };
         let (delivery, caller, is_keyed) = (Arc::clone(&held.delivery), held.caller, held.is_keyed);
         if caller == Caller::Async {

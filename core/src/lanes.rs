@@ -238,7 +238,10 @@ impl Lanes {
 
     /// A settlement of the lane was answered.
     pub(crate) fn settled(&mut self, trigger: TriggerId) {
-        self.lanes.entry(trigger).or_default().settled();
+        let lane = self.lanes.entry(trigger).or_default();
+        lane.settled();
+        // The lane may have got rows while its slots were taken.
+        self.has_new_work |= lane.max_concurrency.is_some() && lane.is_woken && !lane.has_claim_in_flight();
     }
 
     /// Some settlements of one exchange conflicted, so the window becomes half of `at_once`.

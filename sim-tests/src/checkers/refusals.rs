@@ -12,9 +12,9 @@ use tidegate_core::{Claim, Delivery, ExecError, Fact, InboxId, Outcome, Request,
 pub(super) struct Refusals {
     /// Claims whose last execution did not start.
     not_started: BTreeSet<Claim>,
-    /// When each claim was last executed.
-    executed_at: BTreeMap<Claim, u64>,
-    /// When the last rest of a lane began, for each life of a dispatcher.
+    /// When a handler of a lane last did not start, for each life of a dispatcher.
+    refused_at: BTreeMap<(Life, TriggerId), u64>,
+    /// When the last rest of a lane began with certainty.
     rested_at: BTreeMap<(Life, TriggerId), u64>,
     /// Callers whose handler did not start.
     callers: BTreeSet<InboxId>,
@@ -24,15 +24,17 @@ pub(super) struct Refusals {
 const BACKOFF_MIN: u64 = 125_000;
 /// The longest back-off: 32 times the default `gate_backoff_ms`, and half as much again.
 const BACKOFF_MAX: u64 = 12_000_000;
+/// The longest rest: half of 32 times the default `gate_backoff_ms`.
+const REST_MAX: u64 = 4_000_000;
 
 impl Refusals {
-    /// A handler did not start, so its lane rests. If the execution began before an earlier rest,
-    /// it does not extend that rest.
+    /// A handler did not start, so its lane rests, unless it already did: a refusal during a rest
+    /// does not extend it. Only the first of several refusals begins a rest with certainty.
     fn note_rest(&mut self, of: Life, delivery: &Delivery, now: u64) {
-        let executed_at = self.executed_at.get(&delivery.claim()).copied().unwrap_or_default();
-        let rested_at = self.rested_at.entry((of, delivery.trigger_id)).or_default();
-        if executed_at >= *rested_at {
-            *rested_at = now;
+        let lane = (of, delivery.trigger_id);
+        let is_first = self.refused_at.insert(lane, now).is_none_or(|before| now >= before + REST_MAX);
+        if is_first {
+            self.rested_at.insert(lane, now);
         }
     }
 
@@ -73,7 +75,6 @@ impl Checker for Refusals {
         match observation {
             Observation::ExecutionStarted { delivery, .. } => {
                 self.not_started.remove(&delivery.claim());
-                self.executed_at.insert(delivery.claim(), snapshot.now);
             }
             Observation::ExecutionEnded { claim, outcome: Some(Outcome::NotStarted { .. }), .. } => {
                 self.not_started.insert(*claim);
@@ -107,7 +108,10 @@ impl Checker for Refusals {
                     return Err(format!("caller {}, whose handler did not start, gets {:?}", inbox.seq, reply.result));
                 }
             }
-            Observation::LifeEnded { of } => self.rested_at.retain(|(life, _), _| life != of),
+            Observation::LifeEnded { of } => {
+                self.refused_at.retain(|(life, _), _| life != of);
+                self.rested_at.retain(|(life, _), _| life != of);
+            }
             _ => {}
         }
         Ok(())

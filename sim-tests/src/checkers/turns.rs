@@ -15,8 +15,9 @@ use tidegate_core::{
 pub(super) struct Turns {
     lives: BTreeMap<Life, LifeState>,
     lives_by_op: BTreeMap<OpId, Life>,
-    /// Lanes whose handlers have conflicted. They may start fewer rows than other lanes.
-    conflicted: BTreeSet<TriggerId>,
+    /// Lanes whose handlers have conflicted or did not start. They may start fewer rows than other
+    /// lanes.
+    held_back: BTreeSet<TriggerId>,
 }
 
 #[derive(Default)]
@@ -76,7 +77,7 @@ impl LifeState {
     }
 
     /// Returns a message if the row should not have started now. It is not in `running` yet.
-    fn objection(&self, row: &Delivery, conflicted: &BTreeSet<TriggerId>, probes: &mut Probes) -> Option<String> {
+    fn objection(&self, row: &Delivery, held_back: &BTreeSet<TriggerId>, probes: &mut Probes) -> Option<String> {
         let (lane, runs) = (row.trigger_id, self.runs(row.trigger_id));
         let limits = self.limits.unwrap_or_default();
         let of_async = self.running.values().flatten().count() as u32;
@@ -91,7 +92,7 @@ impl LifeState {
             ));
         }
         let waits =
-            |other: &&WaitingRow| other.lane != lane && self.now < other.until && !conflicted.contains(&other.lane);
+            |other: &&WaitingRow| other.lane != lane && self.now < other.until && !held_back.contains(&other.lane);
         let poorer = self.waiting.values().filter(waits).map(|other| (self.runs(other.lane), other.lane)).min();
         match poorer {
             Some((others, other)) if others < runs => Some(format!(
@@ -124,8 +125,11 @@ impl Checker for Turns {
                     state.hold(claimed, leased_until);
                 }
             }
-            Observation::Fact { fact: Fact::EffectsConflicted { delivery, .. }, .. } => {
-                self.conflicted.insert(delivery.trigger_id);
+            Observation::Fact {
+                fact: Fact::EffectsConflicted { delivery, .. } | Fact::HandlerNotStarted { delivery, .. },
+                ..
+            } => {
+                self.held_back.insert(delivery.trigger_id);
             }
             Observation::Fact { of, fact: Fact::LeaseLost { delivery } } => {
                 self.lives.entry(*of).or_default().forget(delivery.claim());
@@ -134,7 +138,7 @@ impl Checker for Turns {
                 let state = self.lives.entry(*of).or_default();
                 let is_async = delivery.reply_to.is_none();
                 state.forget(delivery.claim());
-                let objection = if is_async { state.objection(delivery, &self.conflicted, probes) } else { None };
+                let objection = if is_async { state.objection(delivery, &self.held_back, probes) } else { None };
                 if let Some(what) = objection {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }

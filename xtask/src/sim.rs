@@ -20,11 +20,15 @@ pub(crate) struct SimArgs {
 const ADVICE: &str = "fix the failure above and add the shrunk plan to sim-tests/regressions/";
 const RUNNER: [&str; 4] = ["--package", "tidegate-sim-tests", "--bin", "sim"];
 /// The number of seeds of whole drivers in each run of the tests.
-const CLUSTER_SEEDS: u64 = 300;
+const CLUSTER_SEEDS: u64 = 2_000;
 
 pub(crate) fn run_sim(args: &SimArgs) -> Result<(), Failure> {
     match (args.tier, args.args.first().map(String::as_str)) {
         (1, Some("determinism")) => determinism(),
+        (1, Some("sabotage")) => {
+            run(simulator("sim").args(&args.args), ADVICE)?;
+            run(clusters("sim").arg("sabotage"), ADVICE)
+        }
         (1, _) => run(simulator("sim").args(&args.args), ADVICE),
         (2, _) => run(clusters("sim").args(&args.args), ADVICE),
         _ => run(cargo().args(["xtask", "test", "random::"]), "see the shortest stream that differs above"),
@@ -34,7 +38,7 @@ pub(crate) fn run_sim(args: &SimArgs) -> Result<(), Failure> {
 /// The step of `cargo xtask test` that simulates whole drivers.
 pub(crate) fn test_clusters() -> StepResult {
     let seeds = CLUSTER_SEEDS.to_string();
-    run(clusters("dev").args(["--seeds", &seeds]), ADVICE)?;
+    run(clusters("dev").args(["suite", "--seeds", &seeds]), ADVICE)?;
     Ok(format!("{seeds} seeds of whole drivers"))
 }
 
@@ -48,7 +52,7 @@ fn simulator(profile: &str) -> Command {
 /// own.
 fn clusters(profile: &str) -> Command {
     let mut command = cargo();
-    command.args(["run", "--profile", profile, "--target-dir", "target/madsim"]).args(RUNNER).args(["--", "clusters"]);
+    command.args(["run", "--profile", profile, "--target-dir", "target/madsim"]).args(RUNNER).arg("--");
     command.env("RUSTFLAGS", "--cfg madsim");
     command
 }

@@ -13,10 +13,15 @@ pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64
     if classes.is_empty() {
         return Vec::new();
     }
-    let classes = if profile == Profile::Overlap { vec![10, 11, 12] } else { classes };
+    let classes = match profile {
+        Profile::Overlap => vec![10, 11, 12],
+        Profile::Crash => vec![0, 1, 1, 3],
+        _ => classes,
+    };
     let many = match profile {
         Profile::Mixed => draw.between(0, 30),
         Profile::Overlap => draw.between(10, 60),
+        Profile::Crash => draw.between(3, 20),
         _ => draw.between(0, 6),
     };
     let mut faults: Vec<(u64, Fault)> = (0..many)

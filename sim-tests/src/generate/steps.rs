@@ -33,6 +33,14 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
             _ => call(draw, daemons),
         },
         Profile::Loops => emit(draw, &["loop"], 3),
+        Profile::Crash => match draw.between(0, 9) {
+            0..=2 => call(draw, daemons),
+            _ => emit(draw, &LANES, 20),
+        },
+        Profile::Fair => match draw.between(0, 9) {
+            0..=4 => emit(draw, &["slow", "aging", "flaky"], 40),
+            _ => emit(draw, &LANES, 1),
+        },
         Profile::Overlap => match draw.between(0, 9) {
             0..=1 => call(draw, daemons),
             _ => emit(draw, &["flaky", "doomed", "owned", "count", "aging"], 20),

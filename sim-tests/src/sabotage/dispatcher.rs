@@ -1,8 +1,7 @@
 //! Bugs between a dispatcher and the world.
 
-use super::Bug;
+use super::{Bug, Saboteur};
 use crate::checkers::Life;
-use crate::world::World;
 use tidegate_core::{
     Attempt, ConfigSpec, DeadReason, Effects, Ending, ExchangeReply, ExecError, Fact, Input, Micros, Mono, Reply,
     Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
@@ -51,10 +50,6 @@ impl Bug {
         self == Self::ExecutesAgain && trigger == "count"
     }
 
-    pub(crate) fn fans_out_twice(self) -> bool {
-        self == Self::FansOutTwice
-    }
-
     /// Changes a verdict. False if the bug loses the settlement.
     fn change_verdict(self, verdict: &mut Verdict, attempt: u32, allowed: u32) -> bool {
         match (self, &mut *verdict) {
@@ -90,10 +85,10 @@ impl Bug {
     }
 }
 
-impl World {
+impl Saboteur<'_> {
     /// The request that a dispatcher with the bug sends. `None` if it sends none.
     pub(crate) fn sabotaged_request(&self, mut request: Request) -> Option<Request> {
-        let Some(bug) = self.bug() else { return Some(request) };
+        let Some(bug) = self.bug else { return Some(request) };
         if let (Bug::Favourite, Request::Exchange { claim, .. }) = (bug, &mut request)
             && let [first, .., last] = claim.as_mut_slice()
         {
@@ -108,14 +103,14 @@ impl World {
         }
         if let (Bug::LooksBackIdle, Request::Exchange { claim, .. }) = (bug, &mut request) {
             for quota in claim {
-                if self.store().lane(quota.trigger).any(|row| row.lease_until > self.store().now()) {
+                if self.store.lane(quota.trigger).any(|row| row.lease_until > self.store.now()) {
                     quota.look_back = Timestamp(i64::MAX);
                 }
             }
         }
         match &mut request {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {
-                let row = self.store().row(one.claim.delivery);
+                let row = self.store.row(one.claim.delivery);
                 let (attempt, allowed) = row.map_or((0, 0), |row| (row.attempt, row.policy.max_attempts()));
                 let keeps = bug.change_verdict(&mut one.verdict, attempt, allowed);
                 if let (Bug::JitterSkewed, Verdict::Retry { delay, .. }, Some(row)) = (bug, &mut one.verdict, row) {
@@ -135,7 +130,7 @@ impl World {
 
     /// The input that a dispatcher with the bug receives.
     pub(crate) fn sabotaged_input(&self, of: Life, input: Input) -> Input {
-        match (self.bug(), input) {
+        match (self.bug, input) {
             (Some(Bug::StaleTaken), Input::StoreAnswered { mut op, result }) => {
                 op.incarnation = crate::world::incarnation(of.daemon, of.life);
                 Input::StoreAnswered { op, result }
@@ -159,7 +154,7 @@ impl World {
     }
 
     pub(crate) fn sabotaged_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
-        match self.bug() {
+        match self.bug {
             Some(Bug::NeverRests) => Some(now),
             Some(Bug::OversleepsCaller) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
             _ => wake_at,
@@ -168,19 +163,19 @@ impl World {
 
     /// The view that a dispatcher with the bug shows.
     pub(crate) fn sabotaged_view(&self, view: View) -> View {
-        let settling = if self.bug() == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
-        let room = if self.bug() == Some(Bug::RoomForMore) { view.permits } else { view.inline_room };
+        let settling = if self.bug == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
+        let room = if self.bug == Some(Bug::RoomForMore) { view.permits } else { view.inline_room };
         View { settling, inline_room: room, ..view }
     }
 
     /// The lanes that a dispatcher with the bug closes to inline claims.
     pub(crate) fn sabotaged_closed(&self, closed: Vec<TriggerId>) -> Vec<TriggerId> {
-        if self.bug() == Some(Bug::ClosesNothing) { Vec::new() } else { closed }
+        if self.bug == Some(Bug::ClosesNothing) { Vec::new() } else { closed }
     }
 
     /// The reply that a caller receives.
     pub(crate) fn sabotaged_reply(&self, mut reply: SyncReply) -> SyncReply {
-        if self.bug() == Some(Bug::RepliesTooSoon) && reply.execution.is_some() && reply.result.is_err() {
+        if self.bug == Some(Bug::RepliesTooSoon) && reply.execution.is_some() && reply.result.is_err() {
             reply.result = Ok(None);
         }
         reply

@@ -6,12 +6,14 @@ use crate::app::{MAX_DEPTH, OWNER, app, principal};
 use crate::checkers::{Observation, Violation};
 use crate::plan::Step;
 use crate::probes::Probe;
+use crate::sabotage::fan_out_again;
 use std::sync::Arc;
 use tidegate_core::{
     Cause, Collection, EventId, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Parent,
     ScriptName, Subject, SyncCall, SyncTarget, TimeoutMs, TriggerId, TriggerName,
 };
-use tidegate_ports::{Emission, Guard, LetterSelection};
+use tidegate_io_sim::Memory;
+use tidegate_ports::{Emission, EmittedEvent, Guard, LetterSelection};
 
 impl World {
     pub(super) fn step(&mut self, n: usize) -> Result<(), Violation> {
@@ -58,9 +60,7 @@ impl World {
         self.probes.sometimes(Probe::CommittedLate, lag > 0);
         self.store.set_now(now.minus(Micros(lag)));
         let emitted = self.store.emit(&emission(to, count)).expect("the app is there");
-        if self.bug.is_some_and(crate::sabotage::Bug::fans_out_twice) {
-            self.fan_out_again();
-        }
+        fan_out_again(self.bug, &mut self.store);
         self.store.set_now(now);
         self.observe(&Observation::OutboxChanged)?;
         let waiting = self.claim_inline(emitted)?;
@@ -68,13 +68,9 @@ impl World {
     }
 
     fn put(&mut self, key: u32) -> Result<(), Violation> {
-        let collection = Collection::new("in").expect("a word");
-        let key = Key::new(format!("k{key}")).expect("a short text");
-        let value = Json::from(serde_json::json!(self.now));
-        let cause = Cause::outside(principal("admin"));
-        let put = self.store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there");
+        let emitted = put(&mut self.store, key, self.now);
         self.observe(&Observation::OutboxChanged)?;
-        let waiting = self.claim_inline(vec![put.emitted])?;
+        let waiting = self.claim_inline(vec![emitted])?;
         self.notify(waiting)
     }
 
@@ -138,8 +134,7 @@ impl World {
     }
 
     pub(super) fn set_paused(&mut self, trigger: &str, paused: bool) {
-        let name = TriggerName::new(trigger).expect("a trigger's name");
-        self.store.pause(&app(), &name, paused).expect("the app is there");
+        set_paused(&mut self.store, trigger, paused);
     }
 
     pub(super) fn set_disabled(&mut self, disabled: bool) {
@@ -147,18 +142,32 @@ impl World {
     }
 }
 
-fn selection(limit: u32) -> LetterSelection {
+/// Writes a value that a trigger watches.
+pub(crate) fn put(store: &mut Memory, key: u32, value: u64) -> EmittedEvent {
+    let collection = Collection::new("in").expect("a word");
+    let key = Key::new(format!("k{key}")).expect("a short text");
+    let value = Json::from(serde_json::json!(value));
+    let cause = Cause::outside(principal("admin"));
+    store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there").emitted
+}
+
+pub(crate) fn set_paused(store: &mut Memory, trigger: &str, paused: bool) {
+    let name = TriggerName::new(trigger).expect("a trigger's name");
+    store.pause(&app(), &name, paused).expect("the app is there");
+}
+
+pub(crate) fn selection(limit: u32) -> LetterSelection {
     LetterSelection { limit, ..LetterSelection::default() }
 }
 
 /// The target of an invocation.
-fn script() -> SyncTarget {
+pub(crate) fn script() -> SyncTarget {
     let script = ScriptName::new("invoked").expect("a constant within the rule");
     SyncTarget::Script { app: app(), script, timeout: TimeoutMs::try_from(2_000).expect("within the bounds") }
 }
 
 /// Most callers start a chain. Some are at the maximum depth, and some are beyond it.
-fn chain(caller: u64) -> Option<Parent> {
+pub(crate) fn chain(caller: u64) -> Option<Parent> {
     let depth = match caller % 8 {
         3 => MAX_DEPTH,
         6 => MAX_DEPTH + 1,
@@ -181,7 +190,7 @@ pub(crate) fn event(event_type: &str, subject: &str) -> NewEvent {
     }
 }
 
-fn emission(to: &str, count: u32) -> Emission {
+pub(crate) fn emission(to: &str, count: u32) -> Emission {
     Emission {
         app: app(),
         events: vec![event(to, ""); count as usize],

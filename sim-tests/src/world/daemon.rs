@@ -191,16 +191,7 @@ impl World {
     }
 
     pub(super) fn crash(&mut self, daemon: usize, point: CrashPoint, down: u64) -> Result<(), Violation> {
-        let probe = match point {
-            CrashPoint::Now => Probe::Crashed,
-            CrashPoint::Asking => Probe::CrashedAsking,
-            CrashPoint::Applied => Probe::CrashedApplied,
-            CrashPoint::Starting => Probe::CrashedStarting,
-            CrashPoint::Running => Probe::CrashedRunning,
-            CrashPoint::Ended => Probe::CrashedEnded,
-            CrashPoint::Settled => Probe::CrashedSettled,
-        };
-        self.probes.sometimes(probe, true);
+        self.probes.sometimes(point.probe(), true);
         self.trace.tell(|| format!("daemon {daemon}: crashes ({point:?})"));
         self.die(daemon)?;
         let at = self.until(down);
@@ -245,20 +236,12 @@ impl World {
         if let Input::InlineClaim { claimed, .. } = &input {
             self.observe(&Observation::InlineClaim { of, claimed })?;
         }
-        let input = self.sabotaged_input(of, input);
+        let input = self.saboteur().sabotaged_input(of, input);
         if let Input::GateChanged { limits } = &input {
             self.observe(&Observation::Configured { of, gate: *limits, batch_max: None })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
-        let kind = match &input {
-            Input::SyncCalled { call } => {
-                InputKind::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
-            }
-            Input::CallerGone { inbox } => InputKind::HangUp(*inbox),
-            Input::ReplyDelivered { .. } => InputKind::ReplyResult,
-            Input::ShutdownRequested => InputKind::Shutdown,
-            _ => InputKind::Other,
-        };
+        let kind = InputKind::of(&input);
         let disposition = self.daemons[daemon].dispatcher.handle(now, input);
         self.trace.note(&disposition);
         let accepted = disposition == Disposition::Accepted;
@@ -305,8 +288,14 @@ impl World {
     fn become_idle(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
-        let view = self.sabotaged_view(self.daemons[daemon].view());
-        self.observe(&Observation::Idle { of, view, now, wake_at: self.sabotaged_wake(wake_at, now), steps })?;
+        let view = self.saboteur().sabotaged_view(self.daemons[daemon].view());
+        self.observe(&Observation::Idle {
+            of,
+            view,
+            now,
+            wake_at: self.saboteur().sabotaged_wake(wake_at, now),
+            steps,
+        })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
         if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
             self.daemons[daemon].tick_at = when;
@@ -317,7 +306,6 @@ impl World {
 
     fn handle_stop(&mut self, daemon: usize) -> Result<(), Violation> {
         self.trace.tell(|| format!("daemon {daemon}: has stopped"));
-        self.probes.sometimes(Probe::ShutDown, true);
         let now = self.daemons[daemon].clock.read(self.now);
         self.observe(&Observation::Stopped { of: self.life(daemon), now })?;
         self.die(daemon)?;
@@ -330,15 +318,9 @@ impl World {
         if self.bug.is_some_and(|bug| bug.hides(fact)) {
             return Ok(());
         }
-        if let Fact::SettlementFenced { delivery, resent } = fact {
+        if let Fact::SettlementFenced { delivery, .. } = fact {
             let claim = delivery.claim();
             self.trace.tell(|| format!("daemon {}: {claim} is fenced", of.daemon));
-            self.probes.sometimes(Probe::ResentFenced, *resent);
-            self.probes.sometimes(Probe::ZombieFenced, !*resent);
-        }
-        if let Fact::EffectsConflicted { times, .. } = fact {
-            self.probes.sometimes(Probe::Conflicted, true);
-            self.probes.sometimes(Probe::ConflictedAgain, *times > 1);
         }
         if let Fact::ExecutionStarted { delivery, waited } = fact
             && delivery.reply_to.is_none()
@@ -346,7 +328,6 @@ impl World {
         {
             self.cost.starts.add(waited.0);
         }
-        self.probes.sometimes(Probe::Overran, matches!(fact, Fact::ExecutionOverran { .. }));
         self.observe(&Observation::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds_fact(fact)) {
             Some(false_fact) => self.observe(&Observation::Fact { of, fact: &false_fact }),
@@ -365,14 +346,15 @@ impl World {
                 self.end(op, None)
             }
             Action::Reply { op, inbox, reply } => {
-                let (of, reply) = (self.life(daemon), self.sabotaged_reply(reply));
+                let (of, reply) = (self.life(daemon), self.saboteur().sabotaged_reply(reply));
                 let delivered = self.daemons[daemon].waiting.remove(&inbox);
                 let is_ok = reply.result.is_ok();
                 let caller = inbox.seq;
                 self.trace.tell(|| format!("daemon {daemon}: replies to caller {caller}: {is_ok}, {delivered}"));
                 let times = if self.bug.is_some_and(super::Bug::replies_twice) { 2 } else { 1 };
                 for _ in 0..times {
-                    self.observe(&Observation::ReplyHandedOver { of, inbox, reply: &reply, delivered })?;
+                    self.observe(&Observation::ReplySent { of, inbox })?;
+                    self.observe(&Observation::ReplyHandedOver { inbox, reply: &reply, delivered })?;
                 }
                 let (life, after) = (self.daemons[daemon].life, self.latency());
                 let input = Input::ReplyDelivered { op, delivered };

@@ -22,6 +22,7 @@ impl World {
                 let (lease, holds) = (self.daemons[daemon].settings.lease_ms * 1_000, self.holds_rows(daemon));
                 self.probes.sometimes(Probe::PausedPastLease, holds && until - self.now > lease);
                 self.daemons[daemon].paused_until = until;
+                self.trouble[daemon].paused_until = until;
                 self.trouble(daemon, until);
             }
             Fault::Shutdown { daemon } => return self.shut_down(daemon),

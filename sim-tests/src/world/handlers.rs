@@ -53,31 +53,14 @@ impl World {
     fn handler(&mut self, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
         let (took, outcome) = outcome(self.plan.seed, delivery, self.cost.store_calls, &self.store);
         if let Some(fault) = fault {
-            return (took.min(1_000_000), self.handler_failure(fault));
+            self.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
+            self.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
+            return (took.min(1_000_000), handler_failure(fault));
         }
         if self.down.get(delivery.trigger_name.as_str()).is_some_and(|until| *until > self.now) {
             return (took, failed(ExecError::EndpointUnreachable, "the destination is down"));
         }
         (took, outcome)
-    }
-
-    fn handler_failure(&mut self, fault: HandlerFault) -> Outcome {
-        self.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
-        self.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
-        match fault {
-            HandlerFault::Hang => failed(ExecError::Timeout, "the handler hangs"),
-            HandlerFault::Panic => failed(ExecError::Internal, "the handler panicked"),
-            HandlerFault::SuccessAsFailure => {
-                failed(ExecError::EndpointStatus(500), "the work was done but a failure is reported")
-            }
-            HandlerFault::RetryAfter(wish) => {
-                let failure = Failure::new(ExecError::EndpointStatus(429), "too many requests");
-                Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
-            }
-            HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "a permanent failure"),
-            HandlerFault::Denied => failed(ExecError::PrincipalDenied, "the principal is gone"),
-            HandlerFault::Missing => failed(ExecError::HandlerMissing, "there is no such handler, line 12 of 345"),
-        }
     }
 }
 
@@ -112,6 +95,24 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
     (took, Outcome::Succeeded { effects: effects(delivery, store), reply })
 }
 
+/// The outcome of an execution with this fault.
+pub(crate) fn handler_failure(fault: HandlerFault) -> Outcome {
+    match fault {
+        HandlerFault::Hang => failed(ExecError::Timeout, "the handler hangs"),
+        HandlerFault::Panic => failed(ExecError::Internal, "the handler panicked"),
+        HandlerFault::SuccessAsFailure => {
+            failed(ExecError::EndpointStatus(500), "the work was done but a failure is reported")
+        }
+        HandlerFault::RetryAfter(wish) => {
+            let failure = Failure::new(ExecError::EndpointStatus(429), "too many requests");
+            Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
+        }
+        HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "a permanent failure"),
+        HandlerFault::Denied => failed(ExecError::PrincipalDenied, "the principal is gone"),
+        HandlerFault::Missing => failed(ExecError::HandlerMissing, "there is no such handler, line 12 of 345"),
+    }
+}
+
 /// Increments the counter of the trigger and the mark of this delivery.
 fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     let name = delivery.trigger_name.as_str();
@@ -136,6 +137,6 @@ fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     effects
 }
 
-fn failed(error: ExecError, message: &str) -> Outcome {
+pub(crate) fn failed(error: ExecError, message: &str) -> Outcome {
     Outcome::Failed(Failure::new(error, message))
 }

@@ -10,12 +10,12 @@ mod inline_claims;
 mod store;
 
 #[cfg(madsim)]
-pub(crate) use clients::{event, key_of};
+pub(crate) use clients::{chain, emission, event, key_of, put, script, selection, set_paused};
 #[cfg(madsim)]
 pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
 #[cfg(madsim)]
-pub(crate) use handlers::outcome;
+pub(crate) use handlers::{failed, handler_failure, outcome};
 #[cfg(madsim)]
 pub(crate) use inline_claims::as_exchange;
 
@@ -25,17 +25,19 @@ use crate::cost::Cost;
 use crate::draw::Draw;
 use crate::plan::Plan;
 use crate::probes::Probes;
-use crate::sabotage::Bug;
+use crate::sabotage::{Bug, Saboteur};
 use crate::trace::{Trace, TraceMode};
 use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, DeliveryId, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
+use tidegate_core::{Claim, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 use tidegate_ports::DeliveryFilter;
 
 /// The longest time from the end of all faults to the end of all deliveries. It is several times
 /// the longest lease, chain of attempts and shutdown.
 const DRAIN_MAX: u64 = 120_000_000;
+/// A poll, a claim and the exchanges in flight.
+const WAIT_MAX: u64 = 300_000;
 /// The interval of latency samples.
 const SAMPLE_EVERY: u64 = 50_000;
 
@@ -148,7 +150,6 @@ pub(crate) struct World {
     sabotage_memory: BTreeSet<i64>,
     /// Exchanges that contained settlements.
     settling_ops: BTreeSet<OpId>,
-    redriven: BTreeSet<DeliveryId>,
     pub(crate) probes: Probes,
     pub(crate) trace: Trace,
     pub(crate) cost: Cost,
@@ -176,7 +177,6 @@ impl World {
             bug: options.bug,
             sabotage_memory: BTreeSet::new(),
             settling_ops: BTreeSet::new(),
-            redriven: BTreeSet::new(),
             probes: Probes::default(),
             trace: Trace::new(options.mode),
             cost: Cost::default(),
@@ -195,16 +195,8 @@ impl World {
         world
     }
 
-    pub(crate) fn bug(&self) -> Option<Bug> {
-        self.bug
-    }
-
-    pub(crate) fn store(&self) -> &Memory {
-        &self.store
-    }
-
-    pub(crate) fn store_mut(&mut self) -> &mut Memory {
-        &mut self.store
+    fn saboteur(&self) -> Saboteur<'_> {
+        Saboteur { bug: self.bug, store: &self.store }
     }
 
     /// The simulated time, in microseconds.
@@ -261,8 +253,13 @@ impl World {
 
     /// Shows an observation to all checkers.
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
-        let snapshot =
-            Snapshot { now: self.now, store: &self.store, settings: self.plan.settings, trouble: &self.trouble };
+        let snapshot = Snapshot {
+            now: self.now,
+            store: &self.store,
+            settings: self.plan.settings,
+            wait_max: WAIT_MAX,
+            trouble: &self.trouble,
+        };
         self.checkers.observe(observation, &snapshot, &mut self.probes)
     }
 

@@ -88,6 +88,8 @@ probes! {
     AnswerSlow,
     /// the network lost everything in one direction
     Cut,
+    /// the store was down while a daemon called it
+    StoreDown,
     /// rows were claimed ahead of free permits
     ClaimedAhead,
     /// a lane with free permits was woken while an exchange was in flight
@@ -186,8 +188,24 @@ probes! {
     ShutDownReleased,
     /// two daemons ran with different settings
     RolledOut,
+    /// two versions of the daemon ran side by side
+    TwoVersions,
     /// an emission was rolled back
     RolledBack,
+    /// the app was deployed again while it had rows
+    Redeployed,
+    /// a trigger with rows was disabled
+    TriggerDisabled,
+    /// a trigger with rows was deleted
+    TriggerDeleted,
+    /// a trigger with rows was changed
+    TriggerChanged,
+    /// the limit of a trigger with rows was changed
+    LimitChanged,
+    /// an event killed the daemon that executed it
+    Poisoned,
+    /// an event that kills daemons became a dead letter
+    PoisonDied,
 }
 
 impl Probe {

@@ -1,6 +1,7 @@
 //! Counts the probes of situations that no checker judges.
 
 use super::{Observation, Snapshot};
+use crate::app::is_poison;
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeSet;
 use tidegate_core::{DeadReason, DeliveryId, ExchangeReply, Fact, Reply, Request, TickReply, Verdict};
@@ -8,6 +9,8 @@ use tidegate_core::{DeadReason, DeliveryId, ExchangeReply, Fact, Reply, Request,
 #[derive(Default)]
 pub(super) struct Situations {
     redriven: BTreeSet<DeliveryId>,
+    /// Deliveries of events that kill daemons.
+    poison: BTreeSet<DeliveryId>,
 }
 
 impl Situations {
@@ -27,12 +30,15 @@ impl Situations {
                 let is_permanent = matches!(one.verdict, Verdict::Dead { reason: DeadReason::Permanent, .. });
                 probes.sometimes(Probe::Permanent, is_permanent);
                 let id = one.claim.delivery;
+                let is_dead = matches!(one.verdict, Verdict::Dead { .. });
+                probes.sometimes(Probe::PoisonDied, is_dead && self.poison.contains(&id));
                 let has_ended = matches!(one.verdict, Verdict::Done { .. }) && snapshot.store.row(id).is_none();
                 probes.sometimes(Probe::RedrivenDone, has_ended && self.redriven.contains(&id));
             }
         }
         match reply {
             Reply::Exchange(ExchangeReply { claimed, .. }) => {
+                self.poison.extend(claimed.iter().filter(|row| is_poison(&row.event)).map(|row| row.id));
                 self.redriven.extend(claimed.iter().filter(|row| row.redrive_generation > 0).map(|row| row.id));
             }
             Reply::Tick(TickReply { woken_lanes, .. }) => probes.sometimes(Probe::Ticked, !woken_lanes.is_empty()),

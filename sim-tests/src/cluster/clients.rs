@@ -3,16 +3,16 @@
 use super::daemon::Daemon;
 use super::referee::Referee;
 use super::{Shared, lock};
-use crate::app::{OWNER, app, principal};
+use crate::app::{OWNER, POISON, app, deploy_probe, principal, redeploy};
 use crate::checkers::{Life, Observation};
-use crate::plan::{CrashPoint, Step};
+use crate::plan::{CrashPoint, Step, TriggerChange, Version};
 use crate::probes::Probe;
 use crate::sabotage::{claim_inline, fan_out_again};
-use crate::world::{as_exchange, emission, incarnation, put, selection, set_paused};
+use crate::world::{as_exchange, emission, event, incarnation, put, selection, set_paused};
 use madsim::time::{Duration, sleep};
 use std::sync::Arc;
 use tidegate_core::{Delivery, Micros, OpId, TriggerId};
-use tidegate_ports::{EmittedEvent, InlineClaimGuard};
+use tidegate_ports::{Emission, EmittedEvent, InlineClaimGuard};
 
 /// The daemons of a cluster, and its store.
 #[derive(Clone)]
@@ -80,7 +80,30 @@ impl Cluster {
                     world.store().set_disabled(&principal(OWNER), false);
                 });
             }
+            Step::Deploy { change, length } => self.deploy(&mut world, change, *length),
+            Step::Poison { to } => {
+                drop(world);
+                self.poison(to);
+            }
         }
+    }
+
+    fn deploy(&self, world: &mut Referee, change: &TriggerChange, length: u64) {
+        if let Some(probe) = deploy_probe(world.store(), change) {
+            world.probes.sometimes(probe, true);
+        }
+        redeploy(world.store(), change);
+        later(&self.referee, world, length, |world| redeploy(world.store(), &TriggerChange::None));
+    }
+
+    /// Emits an event that kills each daemon that executes it.
+    fn poison(&self, to: &str) {
+        let poison = Emission { events: vec![event(to, POISON)], ..emission(to, 1) };
+        let mut world = lock(&self.referee);
+        let emitted = world.store().emit(&poison).expect("the app is there");
+        world.observe(&Observation::OutboxChanged);
+        drop(world);
+        self.notify(&emitted.into_iter().flat_map(|one| one.lanes).collect::<Vec<_>>());
     }
 
     /// Claims rows inline if a daemon with inline room wrote them, and notifies daemons of the
@@ -91,9 +114,10 @@ impl Cluster {
         let emits = world.draw.permille(500);
         let now = world.now();
         let is_there = emits && !world.is_paused(number) && world.daemons[number].cut_until <= now;
+        let may_claim = world.outage_until <= now && world.daemons[number].version == Version::Current;
         drop(world);
         let daemon = &self.daemons[number];
-        if let Some((of, guard)) = if is_there { daemon.try_inline_claim() } else { None } {
+        if let Some((of, guard)) = if is_there && may_claim { daemon.try_inline_claim() } else { None } {
             let claimed = claim_written(&mut lock(&self.referee), &mut emitted, of, &guard);
             if let Some(claimed) = claimed {
                 daemon.hand_over(of, guard, claimed);
@@ -113,9 +137,12 @@ impl Cluster {
             let mut world = lock(&self.referee);
             let is_deaf = world.daemons[daemon].deaf_until > world.now();
             world.probes.sometimes(Probe::NoticeLost, is_deaf);
+            let version = world.daemons[daemon].version;
             drop(world);
-            if !is_deaf {
-                self.daemons[daemon].wake(lanes);
+            match version {
+                _ if is_deaf => {}
+                Version::Current => self.daemons[daemon].wake(lanes),
+                Version::Previous => self.daemons[daemon].wake_for_discovery(),
             }
         }
     }

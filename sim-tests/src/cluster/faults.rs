@@ -1,6 +1,7 @@
 //! Faults of nodes, of the network between them, of clocks and of handlers.
 
 use super::clients::{Cluster, later};
+use super::referee::Referee;
 use super::{Shared, lock};
 use crate::plan::{CrashPoint, Fault};
 use crate::probes::Probe;
@@ -15,12 +16,14 @@ use tokio::sync::mpsc;
 /// The effects of a lost answer after the end of a cut: a timeout and the longest back-off.
 const CUT_AFTER_EFFECTS: u64 = 3_300_000;
 
+/// The longest round trip of a claim that was in flight when a clock jumped.
+const LEAP_AFTER_EFFECTS: u64 = 6_000;
+
 impl Cluster {
     pub(super) fn inject(&self, fault: &Fault, store: NodeId) {
         let mut world = lock(&self.referee);
         world.tell(|| format!("fault: {fault:?}"));
         world.note(fault);
-        let now = world.now();
         match fault {
             Fault::Crash { daemon, at: CrashPoint::Now, down } => world.crash(*daemon, CrashPoint::Now, *down),
             Fault::Crash { daemon, at, down } => world.daemons[*daemon].next_crash = Some((*at, *down)),
@@ -49,6 +52,7 @@ impl Cluster {
                 simulator::<NetSim>().clog_link(from, to);
                 later(&self.referee, &world, *length, move |_| simulator::<NetSim>().unclog_link(from, to));
             }
+            Fault::Outage { length } => self.stop_store(&mut world, store, *length),
             Fault::Deaf { daemon, length } => world.daemons[*daemon].deaf_until = world.until(*length),
             Fault::Storm { daemon, count } => {
                 world.probes.sometimes(Probe::WokenForNothing, true);
@@ -60,14 +64,7 @@ impl Cluster {
             }
             Fault::Leap { daemon, by } => {
                 drop(world);
-                let holds = self.holds_rows(*daemon);
-                let mut world = lock(&self.referee);
-                world.probes.sometimes(Probe::Leapt, holds);
-                if let Some(clock) = &world.daemons[*daemon].clock {
-                    clock.leap(*by);
-                }
-                // A claim requested before the jump seems to have expired when its answer arrives.
-                world.trouble(*daemon, now + 5_000);
+                self.leap(*daemon, *by);
             }
             Fault::StoreClock { by } => {
                 world.probes.sometimes(Probe::StoreClockBack, *by < 0);
@@ -101,6 +98,31 @@ impl Cluster {
                 Handle::current().resume(id);
             }
         });
+    }
+
+    fn stop_store(&self, world: &mut Referee, store: NodeId, length: u64) {
+        let until = world.until(length);
+        world.outage_until = world.outage_until.max(until);
+        (0..self.daemons.len()).for_each(|daemon| world.trouble(daemon, until + CUT_AFTER_EFFECTS));
+        Handle::current().kill(store);
+        later(&self.referee, world, length, move |world| {
+            // A later outage may last longer.
+            if world.outage_until <= world.now() {
+                Handle::current().restart(store);
+            }
+        });
+    }
+
+    fn leap(&self, daemon: usize, by: u64) {
+        let holds = self.holds_rows(daemon);
+        let mut world = lock(&self.referee);
+        world.probes.sometimes(Probe::Leapt, holds);
+        if let Some(clock) = &world.daemons[daemon].clock {
+            clock.leap(by);
+        }
+        // A claim requested before the jump seems to have expired when its answer arrives.
+        let until = world.now() + LEAP_AFTER_EFFECTS;
+        world.trouble(daemon, until);
     }
 
     fn storm(&self, daemon: usize, count: u32) {

@@ -7,6 +7,7 @@
 mod clients;
 mod clock;
 mod daemon;
+mod daemon_state;
 mod faults;
 mod ports;
 mod referee;

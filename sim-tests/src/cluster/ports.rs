@@ -3,10 +3,11 @@
 
 use super::store::{StoreCall, address};
 use super::{Shared, lock};
+use crate::app::is_poison;
 use crate::checkers::{DriverEvent, Life, Observation};
 use crate::plan::{CrashPoint, HandlerFault, StoreFault};
 use crate::probes::Probe;
-use crate::world::{failed, handler_failure, outcome};
+use crate::world::{POISON_DOWN, failed, handler_failure, outcome};
 use madsim::net::Endpoint;
 use madsim::time::{Duration, sleep};
 use std::sync::Arc;
@@ -145,8 +146,10 @@ impl DispatchStore for RemoteStore {
         };
         if answer.is_err() {
             let mut world = lock(&self.referee);
-            let until = world.now() + BACKOFF_MAX;
-            world.trouble(self.of.daemon, until);
+            let now = world.now();
+            let is_down = world.outage_until > now;
+            world.probes.sometimes(Probe::StoreDown, is_down);
+            world.trouble(self.of.daemon, now + BACKOFF_MAX);
         }
         report.end(answer.as_ref().err().map(|error| error.fate));
         answer
@@ -188,7 +191,10 @@ impl Handlers {
         } else if world.down.get(delivery.trigger_name.as_str()).is_some_and(|until| *until > now) {
             outcome = failed(ExecError::EndpointUnreachable, "the destination is down");
         }
-        Some(Execution { op, took, outcome, fault, dies: next_crash.map(|(_, down)| down) })
+        let is_poison = is_poison(&delivery.event);
+        world.probes.sometimes(Probe::Poisoned, is_poison);
+        let dies = next_crash.map(|(_, down)| down).or_else(|| is_poison.then_some(POISON_DOWN));
+        Some(Execution { op, took, outcome, fault, dies })
     }
 }
 
@@ -201,7 +207,7 @@ impl Executor for Handlers {
         if let Some(down) = dies {
             sleep(Duration::from_micros(took / 2)).await;
             let mut world = lock(&self.referee);
-            if world.is_current(self.of) && world.has_faults() {
+            if world.is_current(self.of) && (world.has_faults() || is_poison(&delivery.event)) {
                 world.crash(self.of.daemon, CrashPoint::Running, down);
             }
         }

@@ -3,15 +3,16 @@
 
 use super::ClusterOutcome;
 use super::clock::SkewedClock;
+use super::daemon_state::DaemonState;
 use crate::app::{AFTER_EFFECTS, EPOCH, deployed};
 use crate::checkers::{Checkers, DriverEvent, Life, Observation, Snapshot, Trouble, Violation};
 use crate::draw::Draw;
-use crate::plan::{CallFault, CrashPoint, HandlerFault, Plan, Settings, StoreFault};
+use crate::plan::{CallFault, CrashPoint, Plan, Settings, StoreFault};
 use crate::probes::{Probe, Probes};
 use crate::sabotage::{Bug, Saboteur};
 use crate::trace::{Trace, TraceMode};
 use madsim::time::Instant;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, InboxId, OpId, Outcome, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 use tidegate_ports::DeliveryFilter;
@@ -32,6 +33,8 @@ pub(super) struct Referee {
     pub(super) daemons: Vec<DaemonState>,
     /// Destinations that are down, by trigger.
     pub(super) down: BTreeMap<String, u64>,
+    /// The end of the last outage of the store.
+    pub(super) outage_until: u64,
     /// Requests that wait in the store.
     pub(super) waiting_requests: u32,
     /// Announces deaths to the task that kills and restarts nodes: the daemon, and its downtime.
@@ -46,71 +49,6 @@ pub(super) struct Referee {
     sabotage_memory: BTreeSet<i64>,
     applied: u64,
     executions: u64,
-}
-
-/// A daemon and its current life.
-pub(super) struct DaemonState {
-    pub(super) life: u64,
-    pub(super) is_alive: bool,
-    /// The settings of the next lives.
-    pub(super) settings: Settings,
-    pub(super) clock: Option<SkewedClock>,
-    /// The faults of the next store calls.
-    pub(super) store_faults: VecDeque<StoreFault>,
-    /// The faults of particular store calls, by the number of the call.
-    pub(super) call_faults: BTreeMap<u64, CallFault>,
-    /// The number of store calls in all lives.
-    calls: u64,
-    /// The faults of the next executions.
-    pub(super) handler_faults: VecDeque<HandlerFault>,
-    /// The point of the next crash, and the downtime after it.
-    pub(super) next_crash: Option<(CrashPoint, u64)>,
-    pub(super) deaf_until: u64,
-    pub(super) cut_until: u64,
-    running: BTreeMap<OpId, Claim>,
-    /// Actions whose port is not called yet.
-    store_calls: Vec<(OpId, Request)>,
-    executions: Vec<(OpId, Claim)>,
-    replies: Vec<(OpId, InboxId)>,
-    /// Exchanges with settlements that were applied.
-    settling_ops: BTreeSet<OpId>,
-    /// Store calls whose answer arrives a second time.
-    pub(super) ops_answered_twice: BTreeSet<OpId>,
-}
-
-impl DaemonState {
-    fn before_first_life(settings: Settings) -> Self {
-        Self {
-            life: 0,
-            is_alive: false,
-            settings,
-            clock: None,
-            store_faults: VecDeque::new(),
-            call_faults: BTreeMap::new(),
-            calls: 0,
-            handler_faults: VecDeque::new(),
-            next_crash: None,
-            deaf_until: 0,
-            cut_until: 0,
-            running: BTreeMap::new(),
-            store_calls: Vec::new(),
-            executions: Vec::new(),
-            replies: Vec::new(),
-            settling_ops: BTreeSet::new(),
-            ops_answered_twice: BTreeSet::new(),
-        }
-    }
-
-    fn forget_life(&mut self) {
-        self.is_alive = false;
-        self.clock = None;
-        self.next_crash = None;
-        self.store_calls.clear();
-        self.executions.clear();
-        self.replies.clear();
-        self.settling_ops.clear();
-        self.ops_answered_twice.clear();
-    }
 }
 
 /// Removes the action that a port call belongs to.
@@ -133,6 +71,7 @@ impl Referee {
             draw: Draw::new(plan.seed, "cluster"),
             daemons: (0..plan.daemons).map(|_| DaemonState::before_first_life(plan.settings)).collect(),
             down: BTreeMap::new(),
+            outage_until: 0,
             waiting_requests: 0,
             deaths: None,
             checkers: Checkers::of_cluster(),
@@ -242,6 +181,7 @@ impl Referee {
         let state = &mut self.daemons[daemon];
         state.life += 1;
         state.is_alive = true;
+        state.version = state.settings.version;
         state.clock = Some(clock);
         let (of, settings) = (Life { daemon, life: state.life }, state.settings);
         self.trouble[daemon].life = of.life;
@@ -249,6 +189,8 @@ impl Referee {
         self.tell(|| format!("daemon {daemon}: life {} begins", of.life));
         let leases: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
         self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
+        let has_another = |other: &DaemonState| other.is_alive && other.version != settings.version;
+        self.probes.sometimes(Probe::TwoVersions, self.daemons.iter().any(has_another));
         let batch_max = Some(settings.batch_max);
         self.observe(&Observation::Configured { of, gate: settings.gate, batch_max });
         (of, settings)

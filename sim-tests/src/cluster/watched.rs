@@ -120,6 +120,7 @@ impl WatchedDispatcher {
         let (of, daemon) = (self.of, self.of.daemon);
         let (op, action) = match action {
             Action::CallStore { op, request } => {
+                let request = world.daemons[daemon].version.adapt(request);
                 world.observe(&Observation::StoreCalled { of, op: Some(op), request: &request });
                 world.count_call(daemon);
                 if world.crashes_at(daemon, CrashPoint::Asking) {
@@ -244,7 +245,8 @@ impl Drivable for WatchedDispatcher {
                 return Output::Action(action);
             }
             self.steps += 1;
-            let output = self.dispatcher.poll();
+            let stops = world.bug.is_some_and(|bug| bug.stops(&self.dispatcher.view()));
+            let output = if stops { Output::Stopped } else { self.dispatcher.poll() };
             world.note(&output);
             match output {
                 Output::Action(action) => {

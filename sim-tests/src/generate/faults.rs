@@ -1,12 +1,12 @@
 //! Faults. Some seeds leave out whole classes of faults and keep the total number, so that the
 //! remaining classes occur more often.
 
-use super::limits;
+use super::{limits, version};
 use crate::draw::Draw;
 use crate::plan::{CrashPoint, Fault, HandlerFault, Settings, StoreFault};
 use crate::profile::Profile;
 
-const CLASSES: u64 = 20;
+const CLASSES: u64 = 21;
 
 pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64) -> Vec<(u64, Fault)> {
     let classes: Vec<u64> = (0..CLASSES).filter(|_| draw.permille(600)).collect();
@@ -59,6 +59,7 @@ fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
         16 => Fault::Drift { daemon, permille: draw.one(&[0, 500, 900, 1_100, 2_000]), length },
         17 => Fault::Leap { daemon, by: length },
         18 => Fault::StoreClock { by: draw.between(0, 8_000_000) as i64 - 4_000_000 },
+        19 => Fault::Outage { length: length / 4 },
         _ if draw.permille(700) => Fault::Handler { daemon, fault: handler(draw) },
         _ => Fault::Down { to: draw.one(&["count", "flaky", "owned", "page"]).to_owned(), length },
     }
@@ -88,5 +89,10 @@ fn handler(draw: &mut Draw) -> HandlerFault {
 }
 
 fn settings(draw: &mut Draw) -> Settings {
-    Settings { gate: limits(draw, 8), lease_ms: draw.one(&[1_000, 3_000]), batch_max: draw.one(&[1, 50]) }
+    Settings {
+        gate: limits(draw, 8),
+        lease_ms: draw.one(&[1_000, 3_000]),
+        batch_max: draw.one(&[1, 50]),
+        version: version(draw, 300),
+    }
 }

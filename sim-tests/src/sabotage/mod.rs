@@ -107,6 +107,7 @@ bugs! {
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
     LooksBackIdle, "stragglers", "a dispatcher does not look back while its lane has running rows";
+    StopsUnsettled, "shutdown", "a dispatcher stops before its last settlements are applied";
     SleepsOn, "wakes", "a dispatcher ignores a wake-up for one lane";
     NeverRests, "bounds", "a timer is set in the past";
     FactUntold, "metrics", "a dead letter is not reported";

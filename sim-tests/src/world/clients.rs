@@ -2,9 +2,9 @@
 
 use super::daemon::incarnation;
 use super::{Event, World};
-use crate::app::{MAX_DEPTH, OWNER, app, principal};
+use crate::app::{MAX_DEPTH, OWNER, POISON, app, deploy_probe, principal, redeploy};
 use crate::checkers::{Observation, Violation};
-use crate::plan::Step;
+use crate::plan::{Step, Version};
 use crate::probes::Probe;
 use crate::sabotage::fan_out_again;
 use std::sync::Arc;
@@ -52,6 +52,21 @@ impl World {
                 self.at(until, Event::Enable);
                 Ok(())
             }
+            Step::Deploy { change, length } => {
+                if let Some(probe) = deploy_probe(&self.store, &change) {
+                    self.probes.sometimes(probe, true);
+                }
+                redeploy(&mut self.store, &change);
+                let until = self.until(length);
+                self.at(until, Event::Redeploy);
+                Ok(())
+            }
+            Step::Poison { to } => {
+                let poison = Emission { events: vec![event(&to, POISON)], ..emission(&to, 1) };
+                let emitted = self.store.emit(&poison).expect("the app is there");
+                self.observe(&Observation::OutboxChanged)?;
+                self.notify(emitted.into_iter().flat_map(|one| one.lanes).collect())
+            }
         }
     }
 
@@ -92,7 +107,9 @@ impl World {
             self.probes.sometimes(Probe::NoticeLost, is_deaf);
             if !is_deaf {
                 let life = self.daemons[daemon].life;
-                self.reach(daemon, life, Input::WakeUp { lanes: lanes.clone(), discover: false })?;
+                let names_lanes = self.daemons[daemon].version == Version::Current;
+                let lanes = if names_lanes { lanes.clone() } else { Vec::new() };
+                self.reach(daemon, life, Input::WakeUp { lanes, discover: !names_lanes })?;
             }
         }
         Ok(())

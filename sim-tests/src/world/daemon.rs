@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::{Event, World};
 use crate::app;
 use crate::checkers::{InputKind, Life, Observation, STEPS_MAX, Violation};
-use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault};
+use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault, Version};
 use crate::probes::Probe;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
@@ -21,6 +21,8 @@ pub(super) struct Daemon {
     pub(super) paused_until: u64,
     /// The settings of the next lives.
     pub(super) settings: Settings,
+    /// The version of the current life.
+    pub(super) version: Version,
     /// The faults of the next store calls.
     pub(super) store_faults: VecDeque<StoreFault>,
     /// The faults of particular store calls, by the number of the call.
@@ -56,6 +58,7 @@ impl Daemon {
             is_alive: false,
             paused_until: 0,
             settings,
+            version: settings.version,
             store_faults: VecDeque::new(),
             call_faults: BTreeMap::new(),
             calls: 0,
@@ -94,7 +97,7 @@ pub(crate) fn incarnation(daemon: usize, life: u64) -> Incarnation {
 }
 
 /// The complete configuration for a plan's settings.
-pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config {
+pub(crate) fn config(Settings { gate, lease_ms, batch_max, .. }: Settings) -> Config {
     let spec = ConfigSpec {
         gate,
         lease_ms,
@@ -148,6 +151,7 @@ impl World {
         let daemon_state = &mut self.daemons[daemon];
         daemon_state.dispatcher = Dispatcher::new(config, boot, Mono(0));
         daemon_state.life = life;
+        daemon_state.version = settings.version;
         daemon_state.lease_for = config.lease_for();
         daemon_state.inline_claim_until = 0;
         daemon_state.clock = Clock::starting(self.now);
@@ -159,6 +163,8 @@ impl World {
         self.trace.tell(|| format!("daemon {daemon}: life {life} begins"));
         let leases: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
         self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
+        let has_another = |other: &Daemon| other.is_alive && other.version != settings.version;
+        self.probes.sometimes(Probe::TwoVersions, self.daemons.iter().any(has_another));
         let batch_max = Some(settings.batch_max);
         self.observe(&Observation::Configured { of: self.life(daemon), gate: settings.gate, batch_max })?;
         self.reach(daemon, life, Input::Tick)
@@ -270,6 +276,9 @@ impl World {
         let mut steps = 0;
         while self.daemons[daemon].is_alive && self.daemons[daemon].life == of.life {
             steps += 1;
+            if self.bug.is_some_and(|bug| bug.stops(&self.daemons[daemon].view())) {
+                return self.handle_stop(daemon);
+            }
             let output = self.daemons[daemon].dispatcher.poll();
             self.trace.note(&output);
             match output {

@@ -37,6 +37,12 @@ impl World {
                 self.daemons[daemon].cut_answers = answers;
                 self.trouble(daemon, until);
             }
+            Fault::Outage { length } => {
+                let until = self.until(length);
+                self.outage_until = self.outage_until.max(until);
+                // The longest back-off after a failure counts as part of the fault.
+                (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until + 3_000_000));
+            }
             Fault::Deaf { daemon, length } => self.daemons[daemon].deaf_until = self.until(length),
             Fault::Storm { daemon, count } => self.storm(daemon, count),
             Fault::Drift { daemon, permille, length } => {

@@ -2,7 +2,7 @@
 
 use super::clients::event;
 use super::{Event, World};
-use crate::app::{self, app as the_app};
+use crate::app::{self, app as the_app, is_poison};
 use crate::checkers::{Observation, Violation};
 use crate::draw::Draw;
 use crate::plan::{CrashPoint, HandlerFault};
@@ -13,6 +13,9 @@ use tidegate_core::{
     Collection, Delivery, Effects, ExecError, Failure, Json, Key, KvWrite, Micros, OpId, Outcome, ReadVersion,
 };
 use tidegate_io_sim::Memory;
+
+/// The downtime of a daemon after an event has killed it, in microseconds.
+pub(crate) const POISON_DOWN: u64 = 100_000;
 
 impl World {
     pub(super) fn execute(&mut self, daemon: usize, op: OpId, delivery: &Arc<Delivery>) -> Result<(), Violation> {
@@ -41,6 +44,10 @@ impl World {
             self.daemons[daemon].next_crash.filter(|_| self.now < self.plan.heal_at)
         {
             self.at(self.now + took / 2, Event::DieRunning { daemon, op, down });
+        }
+        if is_poison(&delivery.event) {
+            self.probes.sometimes(Probe::Poisoned, true);
+            self.at(self.now + took / 2, Event::DieRunning { daemon, op, down: POISON_DOWN });
         }
         if fault != Some(HandlerFault::Hang) {
             let life = of.life;

@@ -3,7 +3,7 @@
 use super::daemon::incarnation;
 use super::{Event, World};
 use crate::checkers::{Observation, Violation};
-use crate::plan::CrashPoint;
+use crate::plan::{CrashPoint, Version};
 use crate::probes::Probe;
 use crate::sabotage::claim_inline;
 use tidegate_core::{
@@ -27,9 +27,10 @@ impl World {
         let emits = self.draw.permille(500);
         let (is_away, one) = (self.is_away(daemon), &self.daemons[daemon]);
         let is_there = one.is_alive && !is_away && one.cut_until <= self.now && one.inline_claim_until <= self.now;
+        let may_claim = self.outage_until <= self.now && one.version == Version::Current;
         let rows = self.saboteur().sabotaged_view(one.view()).inline_room;
         let room = InlineRoom { rows, closed_lanes: self.saboteur().sabotaged_closed(one.closed_lanes()) };
-        (emits && is_there && rows > 0).then_some(room)
+        (emits && is_there && may_claim && rows > 0).then_some(room)
     }
 
     fn claim_written(

@@ -15,7 +15,7 @@ pub(crate) use clients::{chain, emission, event, key_of, put, script, selection,
 pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
 #[cfg(madsim)]
-pub(crate) use handlers::{failed, handler_failure, outcome};
+pub(crate) use handlers::{POISON_DOWN, failed, handler_failure, outcome};
 #[cfg(madsim)]
 pub(crate) use inline_claims::as_exchange;
 
@@ -23,7 +23,7 @@ use crate::app::{self, app};
 use crate::checkers::{Checkers, Observation, Snapshot, Trouble, Violation};
 use crate::cost::Cost;
 use crate::draw::Draw;
-use crate::plan::Plan;
+use crate::plan::{Plan, TriggerChange};
 use crate::probes::Probes;
 use crate::sabotage::{Bug, Saboteur};
 use crate::trace::{Trace, TraceMode};
@@ -93,6 +93,8 @@ enum Event {
         trigger: String,
     },
     Enable,
+    /// The app is deployed as at the start.
+    Redeploy,
     Sample,
 }
 
@@ -100,7 +102,8 @@ impl Event {
     /// True if this event may create deliveries or claims.
     fn makes_work(&self) -> bool {
         match self {
-            Self::Step(_) | Self::Fault(_) | Self::Begin { .. } | Self::Resume { .. } | Self::Enable => true,
+            Self::Step(_) | Self::Fault(_) | Self::Begin { .. } | Self::Resume { .. } => true,
+            Self::Enable | Self::Redeploy => true,
             Self::Apply { request, .. } => matches!(request, Request::BeginCalls { .. } | Request::Exchange { .. }),
             Self::DieRunning { .. } => true,
             _ => false,
@@ -139,6 +142,8 @@ pub(crate) struct World {
     trouble: Vec<Trouble>,
     /// The claim of each execution.
     executions: BTreeMap<OpId, Claim>,
+    /// The end of the last outage of the store.
+    outage_until: u64,
     /// Triggers whose destination is down, and the end of that fault.
     down: BTreeMap<String, u64>,
     page: TriggerId,
@@ -169,6 +174,7 @@ impl World {
             daemons: Vec::new(),
             trouble: vec![Trouble::default(); plan.daemons],
             executions: BTreeMap::new(),
+            outage_until: 0,
             down: BTreeMap::new(),
             page,
             draw: Draw::new(plan.seed, "world"),
@@ -281,6 +287,10 @@ impl World {
             }
             Event::Enable => {
                 self.set_disabled(false);
+                Ok(())
+            }
+            Event::Redeploy => {
+                app::redeploy(&mut self.store, &TriggerChange::None);
                 Ok(())
             }
             Event::Sample => self.sample(),

@@ -26,6 +26,7 @@ impl World {
 
     pub(super) fn call_store(&mut self, daemon: usize, op: OpId, request: Request) -> Result<(), Violation> {
         let of = self.life(daemon);
+        let request = self.daemons[daemon].version.adapt(request);
         self.observe(&Observation::StoreCalled { of, op: Some(op), request: &request })?;
         self.daemons[daemon].calls += 1;
         let (nth, down) = (self.daemons[daemon].calls, 100_000);
@@ -40,6 +41,12 @@ impl World {
         }
         let (there, back) = (self.latency(), self.latency());
         let Some(request) = self.saboteur().sabotaged_request(request) else { return Ok(()) };
+        if self.outage_until > self.now {
+            self.probes.sometimes(Probe::StoreDown, true);
+            let error = StoreError::not_applied(StoreErrorKind::Unavailable, "the store is down");
+            self.schedule_failure(of, op, there, error);
+            return Ok(());
+        }
         match self.next_fault(daemon) {
             None => self.schedule_apply(of, op, request, there, vec![back]),
             Some(fault) => {
@@ -129,6 +136,12 @@ impl World {
         answers: Vec<u64>,
     ) -> Result<(), Violation> {
         let of = Life { daemon, life };
+        if self.outage_until > self.now {
+            if !answers.is_empty() {
+                self.schedule_failure(of, op, 0, StoreError::unknown("the connection was lost"));
+            }
+            return Ok(());
+        }
         let reply = self.perform_request(&request);
         let is_well = self.is_well();
         self.cost.applied(&request, &reply, is_well);

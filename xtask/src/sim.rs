@@ -11,8 +11,9 @@ pub(crate) struct SimArgs {
     /// commands against every store.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     tier: u8,
-    /// `--seeds N`, `--from S`, `--seed S`, `--plan FILE`, `probes`, `sabotage`, `exhaustive`,
-    /// `determinism`, `help`.
+    /// `--seeds N`, `--from S`, `--seed S`, `--plan FILE`, `--profile
+    /// mixed|jitter|gate|loops|overlap|crash|fair`, `probes`, `sabotage`, `help`. Tier 1 also has
+    /// `exhaustive` and `determinism`, tier 2 `suite`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }

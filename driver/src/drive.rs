@@ -1,10 +1,11 @@
 //! The loop. It makes no decisions: it waits for the next event, gives it to the dispatcher, and
 //! performs the actions that the dispatcher returns.
 
+use crate::Drivable;
 use crate::shutdown::Shutdown;
 use crate::tasks::Tasks;
 use std::sync::Arc;
-use tidegate_core::{Boot, Config, Dispatcher, GateLimits, InboxId, Input, Mono, Output, SyncCall, View};
+use tidegate_core::{Boot, Config, Dispatcher, GateLimits, InboxId, Input, Micros, Mono, Output, SyncCall, View};
 use tidegate_ports::{Clock, DispatchStore, Executor, InboxResolver, InlineBatch, Observer, WakeHandle, WakeUp};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Duration, Instant, sleep_until};
@@ -51,10 +52,20 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     config: Config,
     boot: Boot,
     ports: DriverPorts<S, E, I>,
+    commands: mpsc::Receiver<Command>,
+) {
+    let dispatcher = Dispatcher::new(config, boot, ports.clock.now());
+    drive_dispatcher(dispatcher, config.lease_for(), ports, commands).await;
+}
+
+/// Drives a dispatcher like [`drive`]. `lease_for` is the length of its leases.
+pub async fn drive_dispatcher<D: Drivable, S: DispatchStore, E: Executor, I: InboxResolver>(
+    dispatcher: D,
+    lease_for: Micros,
+    ports: DriverPorts<S, E, I>,
     mut commands: mpsc::Receiver<Command>,
 ) {
     let DriverPorts { store, executor, inboxes, clock, mut observer, wake, view } = ports;
-    let dispatcher = Dispatcher::new(config, boot, clock.now());
     let (tasks, mut answers) = Tasks::new(store, executor, inboxes);
     let mut driver = Driver { dispatcher, clock, tasks, inline_rows: 0, shutdown: Shutdown::new(wake.clone()) };
     let mut commands_open = true;
@@ -70,7 +81,7 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
             }
         };
         let current_view = driver.dispatcher.view();
-        wake.set_inline_room(driver.dispatcher.inline_room(), config.lease_for());
+        wake.set_inline_room(driver.dispatcher.inline_room(), lease_for);
         view.send_replace(current_view);
         let timer_at = wake_at.map_or_else(|| Instant::now() + IDLE_WAIT, |at| driver.clock.when(at));
         // Biased, because a random order could not be replayed. Answers are handled before
@@ -111,8 +122,8 @@ enum Event {
     Timer,
 }
 
-struct Driver<S, E, I> {
-    dispatcher: Dispatcher,
+struct Driver<D, S, E, I> {
+    dispatcher: D,
     clock: Box<dyn Clock>,
     /// Dropped before the tasks: no inline claim may begin when they are aborted.
     shutdown: Shutdown,
@@ -121,7 +132,7 @@ struct Driver<S, E, I> {
     inline_rows: u32,
 }
 
-impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
+impl<D: Drivable, S: DispatchStore, E: Executor, I: InboxResolver> Driver<D, S, E, I> {
     fn handle(&mut self, event: Event) {
         match event {
             Event::Answer(answer) => {

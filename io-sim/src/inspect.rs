@@ -25,6 +25,12 @@ impl Memory {
         self.triggers.get(&trigger).is_some_and(TriggerRow::holds_deliveries)
     }
 
+    /// The `max_concurrency` of this trigger.
+    #[must_use]
+    pub fn limit(&self, trigger: TriggerId) -> Option<u32> {
+        self.triggers.get(&trigger)?.trigger.spec.max_concurrency.map(MaxConcurrency::get)
+    }
+
     /// All dead letters with a greater id, in the order of their ids.
     pub fn letters_after(&self, id: DeadLetterId) -> impl Iterator<Item = &DeadLetter> {
         self.letters.range((Bound::Excluded(id), Bound::Unbounded)).map(|(_, letter)| &letter.letter)

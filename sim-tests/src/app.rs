@@ -1,7 +1,10 @@
 //! The app of every simulated world.
 
+use crate::plan::TriggerChange;
+use crate::probes::Probe;
 use tidegate_core::{
-    AppName, Micros, PrincipalId, RetryPolicy, RetryPolicySpec, Role, Timestamp, TriggerId, TriggerSpec,
+    AppName, Event, Micros, PrincipalId, RetryPolicy, RetryPolicySpec, Role, Source, TimeoutMs, Timestamp, TriggerId,
+    TriggerSpec,
 };
 use tidegate_io_sim::Memory;
 use tidegate_ports::{Deployment, NewPrincipal};
@@ -62,10 +65,17 @@ fn with(name: &str, rule: serde_json::Value) -> TriggerSpec {
     }))
 }
 
-/// A store with all triggers, and the id of the HTTP trigger that callers call.
-pub(crate) fn deployed() -> (Memory, TriggerId) {
-    let mut store = Memory::new(Timestamp(EPOCH));
-    let triggers = vec![
+/// The subject of an event that kills each daemon that executes it.
+pub(crate) const POISON: &str = "poison";
+
+/// True if this event kills each daemon that executes it. A dead-letter handler survives it.
+pub(crate) fn is_poison(event: &Event) -> bool {
+    event.source == Source::App && event.subject.as_str() == POISON
+}
+
+/// The triggers of the app.
+fn triggers() -> Vec<TriggerSpec> {
+    vec![
         on("count", 100, "constant", None),
         on("flaky", 4, "exponential", None),
         on("slow", 100, "linear", None),
@@ -77,12 +87,62 @@ pub(crate) fn deployed() -> (Memory, TriggerId) {
         with("cron", serde_json::json!({"source": "cron", "expression": "* * * * *"})),
         with("letters", serde_json::json!({"source": "dead_letter", "trigger": "doomed"})),
         with("page", serde_json::json!({"source": "http", "method": "GET", "path": "/"})),
-    ];
-    let deployment = Deployment { scripts: Vec::new(), triggers };
+    ]
+}
+
+fn owned() -> TriggerSpec {
+    on("owned", 100, "constant", None)
+}
+
+/// A store with all triggers, and the id of the HTTP trigger that callers call.
+pub(crate) fn deployed() -> (Memory, TriggerId) {
+    let mut store = Memory::new(Timestamp(EPOCH));
+    let deployment = Deployment { scripts: Vec::new(), triggers: triggers() };
     store.deploy(&app(), &deployment, &principal("admin"));
     store.add_principal(&NewPrincipal { id: principal(OWNER), admin: false, password_hash: None });
     store.set_role(&principal(OWNER), &app(), Some(Role::Editor));
-    store.set_trigger(&app(), &on("owned", 100, "constant", None), &principal(OWNER));
-    let page = store.triggers_of(&app()).into_iter().find(|trigger| trigger.spec.name.as_str() == "page");
-    (store, page.expect("it was deployed").id)
+    store.set_trigger(&app(), &owned(), &principal(OWNER));
+    let page = trigger_id(&store, "page").expect("it was deployed");
+    (store, page)
+}
+
+/// The id of the trigger with this name.
+pub(crate) fn trigger_id(store: &Memory, name: &str) -> Option<TriggerId> {
+    store.triggers_of(&app()).into_iter().find(|trigger| trigger.spec.name.as_str() == name).map(|trigger| trigger.id)
+}
+
+/// Deploys the app again, with a change.
+pub(crate) fn redeploy(store: &mut Memory, change: &TriggerChange) {
+    let mut triggers = triggers();
+    triggers.push(owned());
+    match change {
+        TriggerChange::None => {}
+        TriggerChange::Deleted(name) => triggers.retain(|trigger| trigger.name.as_str() != name),
+        TriggerChange::Limit(limit) => triggers[3] = on("limited", 100, "constant", Some(*limit)),
+        TriggerChange::Disabled(name) | TriggerChange::Changed(name) => {
+            let is_enabled = matches!(change, TriggerChange::Changed(_));
+            let found = triggers.iter_mut().find(|trigger| trigger.name.as_str() == name);
+            let trigger = found.expect("plans name triggers of the app");
+            trigger.enabled = is_enabled;
+            if is_enabled {
+                let changed = on(name, 3, "linear", None);
+                (trigger.retry, trigger.timeout_ms) =
+                    (changed.retry, TimeoutMs::try_from(700).expect("within the bounds"));
+            }
+        }
+    }
+    store.deploy(&app(), &Deployment { scripts: Vec::new(), triggers }, &principal("admin"));
+}
+
+/// The probe of a deployment with this change, if the change concerns rows of the outbox.
+pub(crate) fn deploy_probe(store: &Memory, change: &TriggerChange) -> Option<Probe> {
+    let (name, probe) = match change {
+        TriggerChange::None => return Some(Probe::Redeployed).filter(|_| store.outbox_len() > 0),
+        TriggerChange::Disabled(name) => (name.as_str(), Probe::TriggerDisabled),
+        TriggerChange::Deleted(name) => (name.as_str(), Probe::TriggerDeleted),
+        TriggerChange::Changed(name) => (name.as_str(), Probe::TriggerChanged),
+        TriggerChange::Limit(_) => ("limited", Probe::LimitChanged),
+    };
+    let has_rows = trigger_id(store, name).is_some_and(|trigger| store.lane(trigger).next().is_some());
+    has_rows.then_some(probe)
 }

@@ -1,6 +1,6 @@
 //! One small scenario with every fault of a store call at every store call.
 
-use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, Step, StoreFault};
+use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, Step, StoreFault, Version};
 use tidegate_core::GateLimits;
 
 const FAULTS: [CallFault; 4] = [
@@ -18,7 +18,7 @@ fn scenario(faults: Vec<(u64, Fault)>) -> Plan {
     Plan {
         seed: 1,
         daemons: 2,
-        settings: Settings { gate, lease_ms: 1_000, batch_max: 10 },
+        settings: Settings { gate, lease_ms: 1_000, batch_max: 10, version: Version::Current },
         steps: vec![(5_000, emit("count")), (5_500, emit("doomed")), (6_000, call)],
         faults,
         heal_at: 1_500_000,

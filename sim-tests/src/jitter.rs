@@ -11,6 +11,14 @@ const DRAWS_MIN: u64 = 1_000;
 const CHI_SQUARED_MAX: f64 = 61.0;
 
 impl Jitter {
+    pub(crate) const fn of(tenths: [u64; 10]) -> Self {
+        Self(tenths)
+    }
+
+    pub(crate) const fn tenths(&self) -> &[u64; 10] {
+        &self.0
+    }
+
     pub(crate) fn drawn(&mut self, tenth: usize) {
         self.0[tenth.min(9)] += 1;
     }

@@ -31,7 +31,7 @@ pub use cluster::{ClusterOutcome, play_cluster};
 pub use cost::{Cost, Waits};
 pub use exhaustive::{exhaustive, one_by_one};
 pub use jitter::Jitter;
-pub use plan::{CallFault, CrashPoint, Fault, HandlerFault, Plan, Settings, Step, StoreFault};
+pub use plan::{CallFault, CrashPoint, Fault, HandlerFault, Plan, Settings, Step, StoreFault, TriggerChange, Version};
 pub use probes::{Probe, Probes};
 pub use profile::Profile;
 pub use run::{Outcome, play, run};

@@ -2,7 +2,7 @@
 //! a later generator makes another plan from the same seed.
 
 use serde::{Deserialize, Serialize};
-use tidegate_core::GateLimits;
+use tidegate_core::{GateLimits, Request, Timestamp};
 
 /// One simulated run. Times are microseconds since its start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +29,28 @@ pub struct Settings {
     pub lease_ms: u64,
     /// The most rows of one exchange.
     pub batch_max: u32,
+    #[serde(default)]
+    pub version: Version,
+}
+
+/// The version of a daemon. During a rollout both versions run on one schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Version {
+    #[default]
+    Current,
+    /// Claims nothing inline, gets wake-ups without lanes, and looks back to the beginning of each
+    /// lane.
+    Previous,
+}
+
+impl Version {
+    /// The request that a daemon of this version sends.
+    pub(crate) fn adapt(self, mut request: Request) -> Request {
+        if let (Self::Previous, Request::Exchange { claim, .. }) = (self, &mut request) {
+            claim.iter_mut().for_each(|quota| quota.look_back = Timestamp(i64::MIN));
+        }
+        request
+    }
 }
 
 const fn one() -> u32 {
@@ -73,6 +95,25 @@ pub enum Step {
     PauseTrigger { trigger: String, length: u64 },
     /// Disables the principal that registered `owned` for `length`.
     Disable { length: u64 },
+    /// Deploys the app with a change. After `length` the app is deployed without the change.
+    Deploy { change: TriggerChange, length: u64 },
+    /// Emits an event that kills each daemon that executes it.
+    Poison {
+        /// The name of the trigger that matches.
+        to: String,
+    },
+}
+
+/// The difference between a deployment and the app at the start of the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TriggerChange {
+    None,
+    Disabled(String),
+    Deleted(String),
+    /// The trigger has another timeout and another retry policy.
+    Changed(String),
+    /// The trigger `limited` has this `max_concurrency`.
+    Limit(u32),
 }
 
 /// A fault of a daemon, the store or the network.
@@ -112,6 +153,8 @@ pub enum Fault {
         /// True if the answers are lost, false if the requests are lost.
         answers: bool,
     },
+    /// The store is down. Requests in progress are lost.
+    Outage { length: u64 },
     /// The notifications for a daemon are lost.
     Deaf { daemon: usize, length: u64 },
     /// A daemon gets `count` meaningless wake-ups, one millisecond apart.

@@ -2,6 +2,7 @@
 //! fault sets a probe. A test run in which a probe stays silent fails.
 
 use crate::jitter::Jitter;
+use crate::plan::{CrashPoint, StoreFault};
 
 macro_rules! probes {
     ($($(#[doc = $what:literal])+ $name:ident,)+) => {
@@ -87,6 +88,8 @@ probes! {
     AnswerSlow,
     /// the network lost everything in one direction
     Cut,
+    /// the store was down while a daemon called it
+    StoreDown,
     /// rows were claimed ahead of free permits
     ClaimedAhead,
     /// a lane with free permits was woken while an exchange was in flight
@@ -197,8 +200,65 @@ probes! {
     ShutDownReleased,
     /// two daemons ran with different settings
     RolledOut,
+    /// two versions of the daemon ran side by side
+    TwoVersions,
     /// an emission was rolled back
     RolledBack,
+    /// the app was deployed again while it had rows
+    Redeployed,
+    /// a trigger with rows was disabled
+    TriggerDisabled,
+    /// a trigger with rows was deleted
+    TriggerDeleted,
+    /// a trigger with rows was changed
+    TriggerChanged,
+    /// the limit of a trigger with rows was changed
+    LimitChanged,
+    /// an event killed the daemon that executed it
+    Poisoned,
+    /// an event that kills daemons became a dead letter
+    PoisonDied,
+}
+
+impl Probe {
+    /// False if the situation cannot occur in tier 2. `docs/simulation.md` gives the reasons.
+    #[must_use]
+    pub const fn is_in_tier_2(self) -> bool {
+        !matches!(self, Self::AnsweredTheDead)
+    }
+}
+
+impl CrashPoint {
+    /// The probe of a death at this point.
+    pub(crate) const fn probe(self) -> Probe {
+        match self {
+            Self::Now => Probe::Crashed,
+            Self::Asking => Probe::CrashedAsking,
+            Self::Applied => Probe::CrashedApplied,
+            Self::Starting => Probe::CrashedStarting,
+            Self::Running => Probe::CrashedRunning,
+            Self::Ended => Probe::CrashedEnded,
+            Self::Settled => Probe::CrashedSettled,
+        }
+    }
+}
+
+impl StoreFault {
+    /// The probe of this fault, for a daemon with leases of `lease_us`.
+    pub(crate) const fn probe(self, lease_us: u64) -> Option<Probe> {
+        Some(match self {
+            Self::Refused => Probe::StoreRefused,
+            Self::Contention => Probe::StoreContention,
+            Self::Exhausted(_) => Probe::StoreExhausted,
+            Self::QuestionLost => Probe::QuestionLost,
+            Self::AnswerLost => Probe::AnswerLost,
+            Self::AnswerTwice => Probe::AnsweredTwice,
+            Self::Late(_) => Probe::AppliedLate,
+            Self::Slow(length) if length > lease_us => Probe::StoreSlow,
+            Self::Slow(_) => return None,
+            Self::AnswerSlow(_) => Probe::AnswerSlow,
+        })
+    }
 }
 
 /// The count of each probe, and the distribution of the jitters.
@@ -226,6 +286,19 @@ impl Probes {
             *here += there;
         }
         self.jitter.add(&other.jitter);
+    }
+
+    /// All counts as one list, to hand them to another process.
+    #[must_use]
+    pub fn counts(&self) -> Vec<u64> {
+        self.fired.iter().chain(self.jitter.tenths()).copied().collect()
+    }
+
+    /// The probes with these counts. `None` if the list has another length.
+    #[must_use]
+    pub fn from_counts(counts: &[u64]) -> Option<Self> {
+        let (fired, tenths) = counts.split_at_checked(Probe::ALL.len())?;
+        Some(Self { fired: fired.try_into().ok()?, jitter: Jitter::of(tenths.try_into().ok()?) })
     }
 
     /// Records a jitter in this tenth of its range.

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use tidegate_core::{ExchangeReply, Reply, Request, Settlement};
 
 /// The part of a run that is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,21 @@ impl Trace {
     pub(crate) fn tell(&mut self, what: impl FnOnce() -> String) {
         if self.mode == TraceMode::Timeline {
             self.lines.push(format!("{:>10.3} ms  {}", self.now as f64 / 1e3, what()));
+        }
+    }
+
+    /// Adds the settlements and claims of a request to the timeline.
+    pub(crate) fn tell_applied(&mut self, daemon: usize, request: &Request, reply: &Reply) {
+        if let Request::Exchange { settle, .. } = request {
+            for Settlement { claim, verdict } in settle {
+                self.tell(|| format!("store: daemon {daemon} settles {claim}: {}", verdict.name()));
+            }
+        }
+        if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
+            for row in claimed {
+                let (claim, name, attempt) = (row.claim(), &row.trigger_name, row.attempt);
+                self.tell(|| format!("store: daemon {daemon} claims {claim}, {name}, attempt {attempt}"));
+            }
         }
     }
 

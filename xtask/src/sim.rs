@@ -11,8 +11,9 @@ pub(crate) struct SimArgs {
     /// commands against every store.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     tier: u8,
-    /// `--seeds N`, `--from S`, `--seed S`, `--plan FILE`, `probes`, `sabotage`, `exhaustive`,
-    /// `determinism`, `help`.
+    /// `--seeds N`, `--from S`, `--seed S`, `--plan FILE`, `--profile
+    /// mixed|jitter|gate|loops|overlap|crash|fair`, `probes`, `sabotage`, `help`. Tier 1 also has
+    /// `exhaustive` and `determinism`, tier 2 `suite`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -20,11 +21,15 @@ pub(crate) struct SimArgs {
 const ADVICE: &str = "fix the failure above and add the shrunk plan to sim-tests/regressions/";
 const RUNNER: [&str; 4] = ["--package", "tidegate-sim-tests", "--bin", "sim"];
 /// The number of seeds of whole drivers in each run of the tests.
-const CLUSTER_SEEDS: u64 = 300;
+const CLUSTER_SEEDS: u64 = 2_000;
 
 pub(crate) fn run_sim(args: &SimArgs) -> Result<(), Failure> {
     match (args.tier, args.args.first().map(String::as_str)) {
         (1, Some("determinism")) => determinism(),
+        (1, Some("sabotage")) => {
+            run(simulator("sim").args(&args.args), ADVICE)?;
+            run(clusters("sim").arg("sabotage"), ADVICE)
+        }
         (1, _) => run(simulator("sim").args(&args.args), ADVICE),
         (2, _) => run(clusters("sim").args(&args.args), ADVICE),
         _ => run(cargo().args(["xtask", "test", "random::"]), "see the shortest stream that differs above"),
@@ -34,7 +39,7 @@ pub(crate) fn run_sim(args: &SimArgs) -> Result<(), Failure> {
 /// The step of `cargo xtask test` that simulates whole drivers.
 pub(crate) fn test_clusters() -> StepResult {
     let seeds = CLUSTER_SEEDS.to_string();
-    run(clusters("dev").args(["--seeds", &seeds]), ADVICE)?;
+    run(clusters("dev").args(["suite", "--seeds", &seeds]), ADVICE)?;
     Ok(format!("{seeds} seeds of whole drivers"))
 }
 
@@ -48,7 +53,7 @@ fn simulator(profile: &str) -> Command {
 /// own.
 fn clusters(profile: &str) -> Command {
     let mut command = cargo();
-    command.args(["run", "--profile", profile, "--target-dir", "target/madsim"]).args(RUNNER).args(["--", "clusters"]);
+    command.args(["run", "--profile", profile, "--target-dir", "target/madsim"]).args(RUNNER).arg("--");
     command.env("RUSTFLAGS", "--cfg madsim");
     command
 }

@@ -38,13 +38,16 @@ impl Dispatcher {
     fn refusal(&self, call: &SyncCall) -> Option<Failure> {
         let (depth, depth_max) = (call.cause.parent.map_or(0, |parent| parent.depth), self.config.max_trigger_depth());
         let waiting = self.call_queue.len();
+        // Calls that arrive together begin together, at most as many as permits are free.
+        let free = self.gate.free(Caller::Sync).min(self.config.batch_max());
+        let begin_max = if self.may_begin() { free } else { 0 };
         if depth > depth_max {
             let message =
                 format!("the chain of events is {depth} deep, max_trigger_depth is {depth_max}; nothing was started");
             Some(Failure::new(ExecError::LoopRefused, message))
         } else if self.shutdown.is_some() {
             Some(shutting_down())
-        } else if waiting >= self.config.sync_queue_max() as usize && !self.may_begin() {
+        } else if waiting >= (self.config.sync_queue_max() + begin_max) as usize {
             Some(self.overloaded(format!(
                 "{waiting} calls already wait for a permit; nothing was started; call again later"
             )))

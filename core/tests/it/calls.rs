@@ -161,6 +161,19 @@ fn a_call_that_gets_no_permit_in_time_is_refused_with_a_retry_after() {
 }
 
 #[test]
+fn calls_that_arrive_together_keep_the_limit_of_the_queue() {
+    let config = config(|c| (c.gate.permits, c.gate.sync_reserve, c.sync_queue_max) = (2, 0, 1));
+    let mut bench = Bench::started(config);
+    for seq in 1..5 {
+        bench.dispatcher.handle(bench.now, called(seq));
+    }
+    let drained = bench.after(Micros(0), called(5));
+    assert_eq!(only_begin(&drained).1, [call(1, 0), call(2, 0)]);
+    assert_eq!(bench.dispatcher.view().calls_waiting, 1);
+    assert_eq!(replies(&drained).iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), [4, 5]);
+}
+
+#[test]
 fn a_call_that_the_store_refuses_is_replied_and_frees_its_permit() {
     for (refusal, error) in [
         (Refusal::Gone, ExecError::HandlerMissing),

@@ -205,7 +205,7 @@ impl Checker for Callers {
                 self.of(*life).reruns.remove(&delivery.id);
                 Ok(())
             }
-            Observation::ReplyHandedOver { of: life, inbox, .. } => {
+            Observation::ReplySent { of: life, inbox, .. } => {
                 self.of(*life).without_reply.remove(inbox);
                 Ok(())
             }

@@ -7,8 +7,6 @@ use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{DeliveryId, Fact, TriggerId};
 
-/// A poll, a claim and the exchanges in flight, in microseconds.
-const WAIT_MAX: u64 = 300_000;
 /// The longest rest of a lane whose handlers do not start, in microseconds.
 const REST_MAX: u64 = 4_000_000;
 
@@ -52,7 +50,7 @@ impl Checker for Latency {
                 continue;
             }
             let waited = snapshot.now - *self.waits_since.entry(trigger).or_insert(snapshot.now);
-            if waited > WAIT_MAX {
+            if waited > snapshot.wait_max {
                 return Err(format!("the lane {trigger} has had due rows for {waited} µs, with free permits"));
             }
         }

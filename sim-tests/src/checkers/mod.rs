@@ -9,6 +9,8 @@ mod calls;
 mod claims;
 mod depth;
 mod done;
+#[cfg(madsim)]
+mod driver;
 mod effects;
 mod expiry;
 mod facts;
@@ -26,6 +28,8 @@ mod overlap;
 mod places;
 mod reasons;
 mod refusals;
+mod shutdown;
+mod situations;
 mod stale;
 mod stragglers;
 mod terminal;
@@ -38,7 +42,7 @@ use crate::probes::Probes;
 pub(crate) use bounds::STEPS_MAX;
 use std::fmt;
 use tidegate_core::{
-    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Mono, OpId, Outcome, Reply, Request, StoreError,
+    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Input, Mono, OpId, Outcome, Reply, Request, StoreError,
     SyncReply, TriggerId, View,
 };
 use tidegate_io_sim::Memory;
@@ -81,8 +85,10 @@ pub(crate) enum Observation<'a> {
     ExecutionEnded { op: OpId, claim: Claim, outcome: Option<&'a Outcome> },
     /// A dispatcher reports a fact.
     Fact { of: Life, fact: &'a Fact },
-    /// A dispatcher handed over a reply. `delivered` is false if the caller had hung up.
-    ReplyHandedOver { of: Life, inbox: InboxId, reply: &'a SyncReply, delivered: bool },
+    /// A dispatcher sends a reply to a caller.
+    ReplySent { of: Life, inbox: InboxId },
+    /// A reply was handed over. `delivered` is false if the caller had hung up.
+    ReplyHandedOver { inbox: InboxId, reply: &'a SyncReply, delivered: bool },
     /// A dispatcher has nothing to do until `wake_at` or the next input.
     Idle { of: Life, view: View, now: Mono, wake_at: Option<Mono>, steps: u32 },
     /// A dispatcher has completed its shutdown.
@@ -97,11 +103,50 @@ pub(crate) enum Observation<'a> {
     InputHandled { of: Life, input: InputKind, now: Mono, disposition: Disposition, for_another_life: bool },
     /// A life has ended.
     LifeEnded { of: Life },
+    /// The driver, or its ports, did something. Tier 1 has no driver.
+    #[cfg(madsim)]
+    Driver { of: Life, event: DriverEvent<'a> },
     /// A latency sample, taken every 50 ms. `has_room` is true if no fault has effects and a daemon
     /// has room for another lane.
     LatencySample { has_room: bool },
     /// The run is over; every delivery must have ended.
     RunEnded,
+}
+
+/// An event outside the dispatcher and inside its process.
+#[cfg(madsim)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum DriverEvent<'a> {
+    /// The dispatcher returned this action.
+    ActionReturned {
+        op: OpId,
+        is_execution: bool,
+    },
+    /// The loop called the port of this action.
+    PortCalled(OpId),
+    /// The port returned. `fate` is the fate of a failed store call.
+    PortReturned {
+        op: OpId,
+        fate: Option<tidegate_core::Fate>,
+    },
+    /// The port was dropped before it returned.
+    PortDropped(OpId),
+    /// The dispatcher got the answer to this action.
+    AnswerHandled {
+        op: OpId,
+        fate: Option<tidegate_core::Fate>,
+    },
+    /// The dispatcher cancelled this execution.
+    Cancelled(OpId),
+    /// A writer of this process woke these lanes.
+    LanesWoken(&'a [TriggerId]),
+    /// A transaction of this process handed over the rows of its inline claim.
+    InlineClaimed(&'a [Delivery]),
+    /// A call was made.
+    CallMade(InboxId),
+    ShutdownRequested,
+    /// The loop has returned.
+    LoopEnded,
 }
 
 /// The kinds of input that checkers distinguish.
@@ -120,11 +165,28 @@ pub(crate) enum InputKind {
     Other,
 }
 
+impl InputKind {
+    pub(crate) fn of(input: &Input) -> Self {
+        match input {
+            Input::SyncCalled { call } => {
+                Self::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
+            }
+            Input::CallerGone { inbox } => Self::HangUp(*inbox),
+            Input::ReplyDelivered { .. } => Self::ReplyResult,
+            Input::ShutdownRequested => Self::Shutdown,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// The world at the time of an observation.
 pub(crate) struct Snapshot<'a> {
     pub(crate) now: u64,
     pub(crate) store: &'a Memory,
     pub(crate) settings: Settings,
+    /// The longest wait of a due row while nothing is wrong: a poll, a claim and the exchanges in
+    /// flight, in microseconds.
+    pub(crate) wait_max: u64,
     /// The latest trouble of each daemon.
     pub(crate) trouble: &'a [Trouble],
 }
@@ -134,6 +196,8 @@ pub(crate) struct Snapshot<'a> {
 pub(crate) struct Trouble {
     /// The end of the last fault that affects the daemon.
     pub(crate) until: u64,
+    /// The end of the last pause.
+    pub(crate) paused_until: u64,
     /// The number of the daemon's current life.
     pub(crate) life: u64,
     pub(crate) is_alive: bool,
@@ -175,6 +239,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<depth::Depth>::default(),
         Box::<calls::Calls>::default(),
         Box::<callers::Callers>::default(),
+        Box::<shutdown::Shutdown>::default(),
         Box::<letters::Letters>::default(),
         Box::<reasons::Reasons>::default(),
         Box::<refusals::Refusals>::default(),
@@ -195,17 +260,21 @@ fn all() -> Vec<Box<dyn Checker>> {
 /// All checkers, possibly without one.
 pub(crate) struct Checkers {
     all: Vec<Box<dyn Checker>>,
+    situations: situations::Situations,
 }
 
 impl Checkers {
     pub(crate) fn without(name: Option<&str>) -> Self {
-        Self { all: all().into_iter().filter(|checker| Some(checker.name()) != name).collect() }
+        let all = all().into_iter().filter(|checker| Some(checker.name()) != name).collect();
+        Self { all, situations: situations::Situations::default() }
     }
 
-    /// All checkers except those named.
+    /// All checkers, also the one of the driver.
     #[cfg(madsim)]
-    pub(crate) fn but(names: &[&str]) -> Self {
-        Self { all: all().into_iter().filter(|checker| !names.contains(&checker.name())).collect() }
+    pub(crate) fn of_cluster() -> Self {
+        let mut checkers = Self::without(None);
+        checkers.all.insert(0, Box::<driver::Driver>::default());
+        checkers
     }
 
     /// Shows an observation to every checker.
@@ -215,6 +284,7 @@ impl Checkers {
         snapshot: &Snapshot<'_>,
         probes: &mut Probes,
     ) -> Result<(), Violation> {
+        self.situations.count(observation, snapshot, probes);
         for checker in &mut self.all {
             if let Err(what) = checker.observe(observation, snapshot, probes) {
                 return Err(Violation { checker: checker.name(), what });

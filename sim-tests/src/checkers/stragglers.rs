@@ -7,9 +7,6 @@ use crate::probes::Probes;
 use std::collections::BTreeMap;
 use tidegate_core::{DeliveryId, ExchangeReply, Reply, TriggerId};
 
-/// A poll, a claim and the exchanges in flight, in microseconds.
-const WAIT_MAX: u64 = 300_000;
-
 #[derive(Default)]
 pub(super) struct Stragglers {
     /// When a claim first took a later row than this one.
@@ -48,7 +45,7 @@ impl Checker for Stragglers {
             let earlier = snapshot.store.lane(lane).take_while(|row| (row.due_at, row.id) < last);
             for row in earlier.filter(|row| !row.is_leased()) {
                 let waited = snapshot.now - *self.passed_over.entry(row.id).or_insert(snapshot.now);
-                if waited > WAIT_MAX {
+                if waited > snapshot.wait_max {
                     return Err(format!("claims of lane {lane} have passed over the row {} for {waited} µs", row.id));
                 }
             }

@@ -174,7 +174,7 @@ impl Checker for Views {
                     state.running = state.running.saturating_sub(1);
                 }
             }
-            Observation::ReplyHandedOver { of, inbox, .. } => {
+            Observation::ReplySent { of, inbox, .. } => {
                 let state = self.lives.entry(*of).or_default();
                 state.replying += u32::from(state.callers_with_reply.insert(*inbox));
             }

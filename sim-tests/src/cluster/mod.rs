@@ -4,33 +4,37 @@
 //!
 //! A process plays one seed, because the runtime keeps state in global variables.
 
+mod clients;
+mod clock;
 mod daemon;
+mod daemon_state;
 mod faults;
+mod ports;
 mod referee;
 mod store;
+mod watched;
 
-use crate::app::{app, principal};
-use crate::checkers::{Life, Observation, Violation};
-use crate::plan::{Plan, Step};
+use crate::checkers::Violation;
+use crate::plan::Plan;
+use crate::probes::Probes;
 use crate::sabotage::Bug;
 use crate::trace::TraceMode;
-use crate::world::{as_exchange, event, incarnation};
+use clients::Cluster;
 use daemon::Daemon;
 use madsim::runtime::Runtime;
-use madsim::time::{Duration, Instant, sleep};
+use madsim::time::{Duration, Instant, sleep, sleep_until};
 use referee::Referee;
-use std::sync::{Arc, Mutex};
-use tidegate_core::{Cause, OpId};
-use tidegate_ports::{Emission, EmittedEvent, InlineClaimGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterOutcome {
     pub violation: Option<Violation>,
+    pub probes: Probes,
     pub applied: u64,
     /// The simulated time, in microseconds.
     pub lasted: u64,
-    /// The hash of all store requests and answers.
+    /// The hash of every input and output, if requested.
     pub hash: String,
     /// The timeline, if requested.
     pub timeline: Vec<String>,
@@ -38,27 +42,34 @@ pub struct ClusterOutcome {
 
 type Shared = Arc<Mutex<Referee>>;
 
+fn lock(referee: &Shared) -> MutexGuard<'_, Referee> {
+    referee.lock().expect("no lock is poisoned")
+}
+
 /// The longest time from the end of all faults to the end of all deliveries.
 const DRAIN_MAX: Duration = Duration::from_secs(120);
+/// The interval of latency samples.
+const SAMPLE_EVERY: Duration = Duration::from_millis(50);
+/// Every so many seeds the network loses packets.
+const LOSSY_ONE_OF: u64 = 5;
 
-/// Plays `plan` on a runtime of its own, optionally with a planted bug in the store.
+/// Plays `plan` on a runtime of its own, optionally with a planted bug.
 #[must_use]
 pub fn play_cluster(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> ClusterOutcome {
     std::panic::set_hook(Box::new(|panic| {
-        if panic.payload().downcast_ref::<String>().is_none_or(|message| message != daemon::HANDLER_PANIC) {
+        if panic.payload().downcast_ref::<String>().is_none_or(|message| message != ports::HANDLER_PANIC) {
             eprintln!("{panic}");
         }
     }));
+    let is_lossy = plan.seed.is_multiple_of(LOSSY_ONE_OF);
     let mut config = madsim::Config::default();
     config.net.send_latency = Duration::from_micros(50)..Duration::from_micros(600);
-    config.net.packet_loss_rate = if plan.seed.is_multiple_of(3) { 0.01 } else { 0.0 };
+    config.net.packet_loss_rate = if is_lossy { 0.01 } else { 0.0 };
     let runtime = Runtime::with_seed_and_config(plan.seed, config);
-    let plan = Arc::new(plan.clone());
-    let referee: Shared = Arc::new(Mutex::new(Referee::new(&plan, mode, bug)));
-    let lasted = runtime.block_on(play(Arc::clone(&plan), Arc::clone(&referee)));
+    let referee: Shared = Arc::new(Mutex::new(Referee::new(plan, mode, bug, is_lossy)));
+    let lasted = runtime.block_on(play(Arc::new(plan.clone()), Arc::clone(&referee)));
     drop(runtime);
-    let mut referee = referee.lock().expect("no lock is poisoned");
-    referee.finish(lasted)
+    lock(&referee).finish(lasted)
 }
 
 enum Event {
@@ -66,87 +77,58 @@ enum Event {
     Fault(usize),
 }
 
-/// Runs all events at their times, ends all faults, and waits until every delivery has ended.
-async fn play(plan: Arc<Plan>, referee: Shared) -> u64 {
-    let started = Instant::now();
-    referee.lock().expect("no lock is poisoned").start(started);
-    let (store, busy) = (store::start(&referee), faults::Busy::default());
-    let heals = started + Duration::from_micros(plan.heal_at);
-    let daemons: Vec<Daemon> = (0..plan.daemons).map(|number| Daemon::start(number, &plan, &referee)).collect();
+/// The steps and faults of a plan in the order of time.
+fn events(plan: &Plan) -> Vec<(u64, Event)> {
     let steps = plan.steps.iter().enumerate().map(|(n, (at, _))| (*at, Event::Step(n)));
     let faults = plan.faults.iter().enumerate().map(|(n, (at, _))| (*at, Event::Fault(n)));
     let mut events: Vec<(u64, Event)> = steps.chain(faults).collect();
     events.sort_by_key(|(at, _)| *at);
-    for (at, event) in events {
-        madsim::time::sleep_until(started + Duration::from_micros(at)).await;
+    events
+}
+
+/// Runs all events at their times, ends all faults, and waits until every delivery has ended.
+async fn play(plan: Arc<Plan>, referee: Shared) -> u64 {
+    let started = Instant::now();
+    let (deaths, dead) = tokio::sync::mpsc::unbounded_channel();
+    lock(&referee).start(started, deaths);
+    let store = store::start(&referee);
+    let daemons = (0..plan.daemons).map(|number| Daemon::start(number, &referee)).collect();
+    let cluster = Cluster { daemons: Arc::new(daemons), referee: Shared::clone(&referee) };
+    madsim::task::spawn(cluster.clone().bury(dead));
+    madsim::task::spawn(faults::sample(cluster.clone(), SAMPLE_EVERY));
+    for (at, event) in events(&plan) {
+        sleep_until(started + Duration::from_micros(at)).await;
+        if lock(&referee).is_broken() {
+            break;
+        }
         match event {
-            Event::Step(n) => step(&plan.steps[n].1, &daemons, &referee),
-            Event::Fault(n) => {
-                let (fault, left) = (&plan.faults[n].1, heals.saturating_duration_since(Instant::now()));
-                referee.lock().expect("no lock is poisoned").tell(|| format!("fault: {fault:?}"));
-                faults::inject(fault, left, &daemons, store, &busy);
-            }
+            Event::Step(n) => cluster.step(&plan.steps[n].1),
+            Event::Fault(n) => cluster.inject(&plan.faults[n].1, store),
         }
     }
     // Faults that end at `heal_at` end first.
-    madsim::time::sleep_until(heals + Duration::from_millis(2)).await;
-    faults::heal(&daemons, store);
+    sleep_until(started + Duration::from_micros(plan.heal_at + 2_000)).await;
+    faults::heal_network();
     let healed = Instant::now();
-    while !is_over(&daemons, &referee) {
+    while !is_over(&cluster) {
         if healed.elapsed() > DRAIN_MAX {
-            let views: Vec<_> = daemons.iter().map(Daemon::view).collect();
-            referee.lock().expect("no lock is poisoned").stuck(format!("some deliveries have not ended: {views:?}"));
+            let views: Vec<_> = cluster.daemons.iter().map(Daemon::view).collect();
+            lock(&referee).stuck(&format!("{views:?}"));
             break;
         }
         sleep(Duration::from_millis(20)).await;
     }
-    referee.lock().expect("no lock is poisoned").observe(&Observation::RunEnded);
-    daemons.iter().for_each(Daemon::kill);
+    lock(&referee).end_run();
+    cluster.daemons.iter().for_each(Daemon::kill);
     u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-fn is_over(daemons: &[Daemon], referee: &Shared) -> bool {
-    let is_done = referee.lock().expect("no lock is poisoned").is_done();
-    is_done || daemons.iter().all(Daemon::is_quiet) && referee.lock().expect("no lock is poisoned").is_empty()
-}
-
-fn step(step: &Step, daemons: &[Daemon], referee: &Shared) {
-    let mut world = referee.lock().expect("no lock is poisoned");
-    world.tell(|| format!("clients: {step:?}"));
-    let mut emitted: Vec<EmittedEvent> = match step {
-        Step::Emit { to, count, .. } => {
-            let events = vec![event(to, ""); *count as usize];
-            let cause = Cause::outside(principal("admin"));
-            let emission = Emission { app: app(), events, cause, idempotency_key: None };
-            world.store().emit(&emission).expect("the app is there")
-        }
-        Step::Call { count, daemon, patience, key } => {
-            drop(world);
-            return (0..*count).for_each(|_| daemons[*daemon].call(*patience, *key));
-        }
-        Step::Gate { daemon, limits } => {
-            drop(world);
-            return daemons[*daemon].change_gate(*limits);
-        }
-        _ => return,
-    };
-    world.observe(&Observation::OutboxChanged);
-    let daemon = &daemons[emitted.iter().map(|one| one.lanes.len()).sum::<usize>() % daemons.len()];
-    if let Some((of, guard)) = daemon.try_inline_claim() {
-        claim_inline(&mut world, &mut emitted, of, guard);
+fn is_over(cluster: &Cluster) -> bool {
+    let world = lock(&cluster.referee);
+    if world.is_broken() {
+        return true;
     }
+    let is_empty = world.is_empty();
     drop(world);
-    daemon.wake(emitted.iter().flat_map(EmittedEvent::unclaimed_lanes).collect());
-}
-
-/// The daemon that emits claims the rows inline, in the same transaction.
-fn claim_inline(world: &mut Referee, emitted: &mut [EmittedEvent], of: Life, guard: InlineClaimGuard) {
-    let lease_for = guard.lease_for();
-    let claimed = world.store().claim_inline(emitted, guard.room(), lease_for);
-    let (request, reply) = as_exchange(&claimed, world.store().now(), lease_for);
-    world.observe(&Observation::StoreCalled { of, op: None, request: &request });
-    // No dispatcher sent this request, so it has no number of its own.
-    let op = OpId { incarnation: incarnation(of.daemon, of.life), seq: u64::MAX };
-    world.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply });
-    guard.hand_over(claimed);
+    is_empty && cluster.daemons.iter().all(Daemon::is_quiet)
 }

@@ -1,6 +1,6 @@
 //! The store as a node. It finishes each request, even if the caller has died.
 
-use super::Shared;
+use super::{Shared, lock};
 use crate::checkers::Life;
 use madsim::net::Endpoint;
 use madsim::net::rpc::{Deserialize, Request as Rpc, Serialize};
@@ -17,6 +17,8 @@ pub(super) struct StoreCall {
     pub(super) life: u64,
     pub(super) op: OpId,
     pub(super) request: Request,
+    /// The time that the request waits in the store before it is applied, in microseconds.
+    pub(super) delay_us: u64,
 }
 
 impl Rpc for StoreCall {
@@ -38,6 +40,24 @@ pub(super) async fn bind(address: SocketAddr) -> Endpoint {
     }
 }
 
+/// Counts a request that waits in the store, until it is applied or lost.
+struct Waiting(Shared);
+
+impl Waiting {
+    fn begin(referee: &Shared) -> Self {
+        lock(referee).waiting_requests += 1;
+        Self(Shared::clone(referee))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Ok(mut world) = self.0.lock() {
+            world.waiting_requests -= 1;
+        }
+    }
+}
+
 /// Starts the node. A restart loses nothing that was answered.
 pub(super) fn start(referee: &Shared) -> NodeId {
     let referee = Shared::clone(referee);
@@ -48,8 +68,14 @@ pub(super) fn start(referee: &Shared) -> NodeId {
             endpoint.add_rpc_handler(move |call: StoreCall| {
                 let referee = Shared::clone(&referee);
                 async move {
+                    let waiting = (call.delay_us > 0).then(|| Waiting::begin(&referee));
+                    if waiting.is_some() {
+                        sleep(Duration::from_micros(call.delay_us)).await;
+                    }
                     let of = Life { daemon: call.daemon, life: call.life };
-                    referee.lock().expect("no lock is poisoned").apply(of, call.op, &call.request)
+                    let reply = lock(&referee).apply(of, call.op, &call.request);
+                    drop(waiting);
+                    reply
                 }
             });
             std::future::pending::<()>().await;

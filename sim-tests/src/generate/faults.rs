@@ -1,22 +1,27 @@
 //! Faults. Some seeds leave out whole classes of faults and keep the total number, so that the
 //! remaining classes occur more often.
 
-use super::limits;
+use super::{limits, version};
 use crate::draw::Draw;
 use crate::plan::{CrashPoint, Fault, HandlerFault, Settings, StoreFault};
 use crate::profile::Profile;
 
-const CLASSES: u64 = 21;
+const CLASSES: u64 = 22;
 
 pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64) -> Vec<(u64, Fault)> {
     let classes: Vec<u64> = (0..CLASSES).filter(|_| draw.permille(600)).collect();
     if classes.is_empty() {
         return Vec::new();
     }
-    let classes = if profile == Profile::Overlap { vec![10, 11, 12] } else { classes };
+    let classes = match profile {
+        Profile::Overlap => vec![10, 11, 12],
+        Profile::Crash => vec![0, 1, 1, 3],
+        _ => classes,
+    };
     let many = match profile {
         Profile::Mixed => draw.between(0, 30),
         Profile::Overlap => draw.between(10, 60),
+        Profile::Crash => draw.between(3, 20),
         _ => draw.between(0, 6),
     };
     let mut faults: Vec<(u64, Fault)> = (0..many)
@@ -53,8 +58,9 @@ fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
         15 => Fault::Storm { daemon, count: draw.between(1, 50) as u32 },
         16 => Fault::Drift { daemon, permille: draw.one(&[0, 500, 900, 1_100, 2_000]), length },
         17 => Fault::Leap { daemon, by: length },
-        19 => Fault::Full { daemon, length },
         18 => Fault::StoreClock { by: draw.between(0, 8_000_000) as i64 - 4_000_000 },
+        19 => Fault::Outage { length: length / 4 },
+        20 => Fault::Full { daemon, length },
         _ if draw.permille(700) => Fault::Handler { daemon, fault: handler(draw) },
         _ => Fault::Down { to: draw.one(&["count", "flaky", "owned", "page"]).to_owned(), length },
     }
@@ -85,5 +91,10 @@ fn handler(draw: &mut Draw) -> HandlerFault {
 }
 
 fn settings(draw: &mut Draw) -> Settings {
-    Settings { gate: limits(draw, 8), lease_ms: draw.one(&[1_000, 3_000]), batch_max: draw.one(&[1, 50]) }
+    Settings {
+        gate: limits(draw, 8),
+        lease_ms: draw.one(&[1_000, 3_000]),
+        batch_max: draw.one(&[1, 50]),
+        version: version(draw, 300),
+    }
 }

@@ -4,7 +4,7 @@ mod faults;
 mod steps;
 
 use crate::draw::Draw;
-use crate::plan::{Plan, Settings};
+use crate::plan::{Plan, Settings, Version};
 use crate::profile::Profile;
 use tidegate_core::GateLimits;
 
@@ -38,7 +38,12 @@ fn settings(draw: &mut Draw, profile: Profile) -> Settings {
         gate: limits(draw, permits_max),
         lease_ms: draw.one(&[1_000, 2_000, 4_000]),
         batch_max: draw.one(&[1, 3, 20, 1_000]),
+        version: version(draw, 100),
     }
+}
+
+fn version(draw: &mut Draw, previous_permille: u64) -> Version {
+    if draw.permille(previous_permille) { Version::Previous } else { Version::Current }
 }
 
 fn limits(draw: &mut Draw, permits_max: u64) -> GateLimits {

@@ -2,7 +2,7 @@
 
 use super::limits;
 use crate::draw::Draw;
-use crate::plan::Step;
+use crate::plan::{Step, TriggerChange};
 use crate::profile::Profile;
 use tidegate_core::GateLimits;
 
@@ -33,6 +33,15 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
             _ => call(draw, daemons),
         },
         Profile::Loops => emit(draw, &["loop"], 3),
+        Profile::Crash => match draw.between(0, 9) {
+            0..=2 => call(draw, daemons),
+            3 => poison(draw),
+            _ => emit(draw, &LANES, 20),
+        },
+        Profile::Fair => match draw.between(0, 9) {
+            0..=4 => emit(draw, &["slow", "aging", "flaky"], 40),
+            _ => emit(draw, &LANES, 1),
+        },
         Profile::Overlap => match draw.between(0, 9) {
             0..=1 => call(draw, daemons),
             _ => emit(draw, &["flaky", "doomed", "owned", "count", "aging"], 20),
@@ -42,7 +51,9 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
 
 fn mixed_step(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
     match draw.between(0, 99) {
-        0..=49 => emit(draw, &LANES, 6),
+        0..=44 => emit(draw, &LANES, 6),
+        45..=48 => Step::Deploy { change: change(draw), length: length(draw) },
+        49 => poison(draw),
         50..=54 => Step::Put { key: draw.between(0, 3) as u32 },
         55..=57 => Step::Rollback { to: draw.one(&LANES).to_owned() },
         58..=82 => call(draw, daemons),
@@ -56,6 +67,22 @@ fn mixed_step(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
         92..=93 => Step::Discard { limit: draw.between(1, 2) as u32 },
         94..=96 => Step::PauseTrigger { trigger: draw.one(&LANES).to_owned(), length: length(draw) },
         _ => Step::Disable { length: length(draw) },
+    }
+}
+
+/// The triggers whose deliveries end after few attempts.
+fn poison(draw: &mut Draw) -> Step {
+    Step::Poison { to: draw.one(&["flaky", "doomed"]).to_owned() }
+}
+
+fn change(draw: &mut Draw) -> TriggerChange {
+    let trigger = draw.one(&["count", "flaky", "slow", "loop", "doomed", "owned", "aging"]).to_owned();
+    match draw.between(0, 4) {
+        0 => TriggerChange::None,
+        1 => TriggerChange::Disabled(trigger),
+        2 => TriggerChange::Deleted(trigger),
+        3 => TriggerChange::Changed(trigger),
+        _ => TriggerChange::Limit(draw.between(1, 4) as u32),
     }
 }
 

@@ -1,9 +1,8 @@
 //! Bugs between a dispatcher and the world.
 
-use super::Bug;
+use super::{Bug, Saboteur};
 use crate::app::MAX_DEPTH;
 use crate::checkers::Life;
-use crate::world::World;
 use std::sync::Arc;
 use tidegate_core::{
     Action, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact, Failure, Input,
@@ -43,6 +42,13 @@ impl Bug {
         (self == Self::FactWrong).then_some(false_fact)
     }
 
+    /// True if a dispatcher with the bug stops now.
+    pub(crate) fn stops(self, view: &View) -> bool {
+        let has_callers = view.calls_waiting > 0 || view.replying > 0;
+        let only_settles = view.settling > 0 && view.running == 0 && !has_callers;
+        self == Self::StopsUnsettled && view.shutting_down && only_settles
+    }
+
     pub(crate) fn replies_twice(self) -> bool {
         self == Self::RepliesTwice
     }
@@ -53,10 +59,6 @@ impl Bug {
 
     pub(crate) fn executes_again(self, trigger: &str) -> bool {
         self == Self::ExecutesAgain && trigger == "count"
-    }
-
-    pub(crate) fn fans_out_twice(self) -> bool {
-        self == Self::FansOutTwice
     }
 
     /// Changes a verdict. False if the bug loses the settlement.
@@ -97,10 +99,10 @@ impl Bug {
 /// More than any id of a trigger.
 const LANES_APART: i64 = 1_000_000;
 
-impl World {
+impl Saboteur<'_> {
     /// The request that a dispatcher with the bug sends. `None` if it sends none.
     pub(crate) fn sabotaged_request(&self, mut request: Request) -> Option<Request> {
-        let Some(bug) = self.bug() else { return Some(request) };
+        let Some(bug) = self.bug else { return Some(request) };
         if let (Bug::Favourite, Request::Exchange { claim, .. }) = (bug, &mut request)
             && let [first, .., last] = claim.as_mut_slice()
         {
@@ -115,14 +117,14 @@ impl World {
         }
         if let (Bug::LooksBackIdle, Request::Exchange { claim, .. }) = (bug, &mut request) {
             for quota in claim {
-                if self.store().lane(quota.trigger).any(|row| row.lease_until > self.store().now()) {
+                if self.store.lane(quota.trigger).any(|row| row.lease_until > self.store.now()) {
                     quota.look_back = Timestamp(i64::MAX);
                 }
             }
         }
         match &mut request {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {
-                let row = self.store().row(one.claim.delivery);
+                let row = self.store.row(one.claim.delivery);
                 let (attempt, allowed) = row.map_or((0, 0), |row| (row.attempt, row.policy.max_attempts()));
                 let keeps = bug.change_verdict(&mut one.verdict, attempt, allowed);
                 let is_deep = row.is_some_and(|row| row.handles_letter.is_some() && row.event.depth > MAX_DEPTH);
@@ -146,7 +148,7 @@ impl World {
 
     /// The input that a dispatcher with the bug receives.
     pub(crate) fn sabotaged_input(&self, of: Life, input: Input) -> Input {
-        match (self.bug(), input) {
+        match (self.bug, input) {
             (Some(Bug::StaleTaken), Input::StoreAnswered { mut op, result }) => {
                 op.incarnation = crate::world::incarnation(of.daemon, of.life);
                 Input::StoreAnswered { op, result }
@@ -174,7 +176,7 @@ impl World {
 
     /// Moves each claimed row to a lane of its own, as the dispatcher sees it.
     pub(crate) fn split_lanes(&self, input: Input) -> Input {
-        match (self.bug(), input) {
+        match (self.bug, input) {
             (Some(Bug::LanesSplit), Input::StoreAnswered { op, result: Ok(Reply::Exchange(mut reply)) }) => {
                 for row in reply.claimed.iter_mut().filter(|row| row.reply_to.is_none()) {
                     row.trigger_id.0 += LANES_APART * row.id.0;
@@ -187,7 +189,7 @@ impl World {
 
     /// Reverses [`Self::split_lanes`] in an output of the dispatcher.
     pub(crate) fn join_lanes(&self, output: Output) -> Output {
-        if self.bug() != Some(Bug::LanesSplit) {
+        if self.bug != Some(Bug::LanesSplit) {
             return output;
         }
         let joined = |delivery: Arc<Delivery>| {
@@ -212,7 +214,7 @@ impl World {
     }
 
     pub(crate) fn sabotaged_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
-        match self.bug() {
+        match self.bug {
             Some(Bug::NeverRests) => Some(now),
             Some(Bug::OversleepsCaller) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
             _ => wake_at,
@@ -221,19 +223,19 @@ impl World {
 
     /// The view that a dispatcher with the bug shows.
     pub(crate) fn sabotaged_view(&self, view: View) -> View {
-        let settling = if self.bug() == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
-        let room = if self.bug() == Some(Bug::RoomForMore) { view.permits } else { view.inline_room };
+        let settling = if self.bug == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
+        let room = if self.bug == Some(Bug::RoomForMore) { view.permits } else { view.inline_room };
         View { settling, inline_room: room, ..view }
     }
 
     /// The lanes that a dispatcher with the bug closes to inline claims.
     pub(crate) fn sabotaged_closed(&self, closed: Vec<TriggerId>) -> Vec<TriggerId> {
-        if self.bug() == Some(Bug::ClosesNothing) { Vec::new() } else { closed }
+        if self.bug == Some(Bug::ClosesNothing) { Vec::new() } else { closed }
     }
 
     /// The reply that a caller receives.
     pub(crate) fn sabotaged_reply(&self, mut reply: SyncReply) -> SyncReply {
-        if self.bug() == Some(Bug::RepliesTooSoon) && reply.execution.is_some() && reply.result.is_err() {
+        if self.bug == Some(Bug::RepliesTooSoon) && reply.execution.is_some() && reply.result.is_err() {
             reply.result = Ok(None);
         }
         reply

@@ -3,11 +3,23 @@
 //! bug that no checker catches shows a gap.
 
 mod dispatcher;
+#[cfg(madsim)]
+mod driver;
 mod fan_out;
 mod hunt;
 mod store;
 
+pub(crate) use fan_out::{claim_inline, fan_out_again};
 pub use hunt::{Caught, SEEDS_MAX, hunt};
+
+use crate::profile::Profile;
+use tidegate_io_sim::Memory;
+
+/// A planted bug between a dispatcher and the world, and the store that the bug reads.
+pub(crate) struct Saboteur<'a> {
+    pub(crate) bug: Option<Bug>,
+    pub(crate) store: &'a Memory,
+}
 
 macro_rules! bugs {
     ($($name:ident, $checker:literal, $what:literal;)+) => {
@@ -101,6 +113,7 @@ bugs! {
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
     InlineRowsUncounted, "hoarding", "a dispatcher does not count the inline claim in flight";
     LooksBackIdle, "stragglers", "a dispatcher does not look back while its lane has running rows";
+    StopsUnsettled, "shutdown", "a dispatcher stops before its last settlements are applied";
     SleepsOn, "wakes", "a dispatcher ignores a wake-up for one lane";
     NeverRests, "bounds", "a timer is set in the past";
     FactUntold, "metrics", "a dead letter is not reported";
@@ -108,4 +121,43 @@ bugs! {
     FactWrong, "metrics", "a deferral is reported that did not happen";
     // In fan-out.
     FansOutTwice, "effects", "an event makes two rows for one trigger";
+    // In the driver. Only tier 2 has one.
+    AnswerDropped, "driver", "some answers of the store do not reach the dispatcher";
+    OutcomeDropped, "driver", "some outcomes do not reach the dispatcher";
+    AnswerDoubled, "driver", "an outcome reaches the dispatcher twice";
+    FateChanged, "driver", "a store call with an unknown fate is reported as not applied";
+    ActionForgotten, "driver", "some executions are not started";
+    CancelIgnored, "driver", "a cancelled execution goes on";
+    CancelsAnother, "driver", "a cancel ends a second execution too";
+    WakeUpLost, "driver", "some wake-ups do not reach the dispatcher";
+    InlineBatchLost, "driver", "some rows of inline claims do not reach the dispatcher";
+    CallLost, "driver", "some calls do not reach the dispatcher";
+    TimerLate, "driver", "timers fire 200 ms late";
+    ShutdownIgnored, "driver", "a shutdown request is forgotten";
+    StopsEarly, "driver", "a shutdown ends the loop at once";
+}
+
+impl Bug {
+    /// Whether tier 1 can plant the bug: it has no driver.
+    #[must_use]
+    pub fn is_in_tier_1(self) -> bool {
+        self.checker() != "driver"
+    }
+
+    /// Whether tier 2 can plant the bug. `docs/simulation.md` gives the reasons for the exceptions.
+    #[must_use]
+    pub const fn is_in_tier_2(self) -> bool {
+        !matches!(self, Self::StaleTaken | Self::RepliesTwice | Self::ExecutesTwice | Self::ExecutesAgain)
+    }
+
+    /// The workload that shows the bug in tier 2.
+    #[must_use]
+    pub const fn profile(self) -> Profile {
+        match self {
+            Self::JitterSkewed => Profile::Jitter,
+            Self::DepthOffByOne => Profile::Loops,
+            Self::LooksBackIdle => Profile::Fair,
+            _ => Profile::Mixed,
+        }
+    }
 }

@@ -2,16 +2,18 @@
 
 use super::daemon::incarnation;
 use super::{Event, World};
-use crate::app::{MAX_DEPTH, OWNER, app, principal};
+use crate::app::{MAX_DEPTH, OWNER, POISON, app, deploy_probe, principal, redeploy};
 use crate::checkers::{Observation, Violation};
-use crate::plan::Step;
+use crate::plan::{Step, Version};
 use crate::probes::Probe;
+use crate::sabotage::fan_out_again;
 use std::sync::Arc;
 use tidegate_core::{
     Cause, Collection, EventId, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Parent,
     ScriptName, Subject, SyncCall, SyncTarget, TimeoutMs, TriggerId, TriggerName,
 };
-use tidegate_ports::{Emission, Guard, LetterSelection};
+use tidegate_io_sim::Memory;
+use tidegate_ports::{Emission, EmittedEvent, Guard, LetterSelection};
 
 impl World {
     pub(super) fn step(&mut self, n: usize) -> Result<(), Violation> {
@@ -50,6 +52,21 @@ impl World {
                 self.at(until, Event::Enable);
                 Ok(())
             }
+            Step::Deploy { change, length } => {
+                if let Some(probe) = deploy_probe(&self.store, &change) {
+                    self.probes.sometimes(probe, true);
+                }
+                redeploy(&mut self.store, &change);
+                let until = self.until(length);
+                self.at(until, Event::Redeploy);
+                Ok(())
+            }
+            Step::Poison { to } => {
+                let poison = Emission { events: vec![event(&to, POISON)], ..emission(&to, 1) };
+                let emitted = self.store.emit(&poison).expect("the app is there");
+                self.observe(&Observation::OutboxChanged)?;
+                self.notify(emitted.into_iter().flat_map(|one| one.lanes).collect())
+            }
         }
     }
 
@@ -58,9 +75,7 @@ impl World {
         self.probes.sometimes(Probe::CommittedLate, lag > 0);
         self.store.set_now(now.minus(Micros(lag)));
         let emitted = self.store.emit(&emission(to, count)).expect("the app is there");
-        if self.bug.is_some_and(crate::sabotage::Bug::fans_out_twice) {
-            self.fan_out_again();
-        }
+        fan_out_again(self.bug, &mut self.store);
         self.store.set_now(now);
         self.observe(&Observation::OutboxChanged)?;
         let waiting = self.claim_inline(emitted)?;
@@ -68,13 +83,9 @@ impl World {
     }
 
     fn put(&mut self, key: u32) -> Result<(), Violation> {
-        let collection = Collection::new("in").expect("a word");
-        let key = Key::new(format!("k{key}")).expect("a short text");
-        let value = Json::from(serde_json::json!(self.now));
-        let cause = Cause::outside(principal("admin"));
-        let put = self.store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there");
+        let emitted = put(&mut self.store, key, self.now);
         self.observe(&Observation::OutboxChanged)?;
-        let waiting = self.claim_inline(vec![put.emitted])?;
+        let waiting = self.claim_inline(vec![emitted])?;
         self.notify(waiting)
     }
 
@@ -96,7 +107,9 @@ impl World {
             self.probes.sometimes(Probe::NoticeLost, is_deaf);
             if !is_deaf {
                 let life = self.daemons[daemon].life;
-                self.reach(daemon, life, Input::WakeUp { lanes: lanes.clone(), discover: false })?;
+                let names_lanes = self.daemons[daemon].version == Version::Current;
+                let lanes = if names_lanes { lanes.clone() } else { Vec::new() };
+                self.reach(daemon, life, Input::WakeUp { lanes, discover: !names_lanes })?;
             }
         }
         Ok(())
@@ -138,8 +151,7 @@ impl World {
     }
 
     pub(super) fn set_paused(&mut self, trigger: &str, paused: bool) {
-        let name = TriggerName::new(trigger).expect("a trigger's name");
-        self.store.pause(&app(), &name, paused).expect("the app is there");
+        set_paused(&mut self.store, trigger, paused);
     }
 
     pub(super) fn set_disabled(&mut self, disabled: bool) {
@@ -147,18 +159,32 @@ impl World {
     }
 }
 
-fn selection(limit: u32) -> LetterSelection {
+/// Writes a value that a trigger watches.
+pub(crate) fn put(store: &mut Memory, key: u32, value: u64) -> EmittedEvent {
+    let collection = Collection::new("in").expect("a word");
+    let key = Key::new(format!("k{key}")).expect("a short text");
+    let value = Json::from(serde_json::json!(value));
+    let cause = Cause::outside(principal("admin"));
+    store.put(&app(), &collection, &key, value, Guard::Any, &cause).expect("the app is there").emitted
+}
+
+pub(crate) fn set_paused(store: &mut Memory, trigger: &str, paused: bool) {
+    let name = TriggerName::new(trigger).expect("a trigger's name");
+    store.pause(&app(), &name, paused).expect("the app is there");
+}
+
+pub(crate) fn selection(limit: u32) -> LetterSelection {
     LetterSelection { limit, ..LetterSelection::default() }
 }
 
 /// The target of an invocation.
-fn script() -> SyncTarget {
+pub(crate) fn script() -> SyncTarget {
     let script = ScriptName::new("invoked").expect("a constant within the rule");
     SyncTarget::Script { app: app(), script, timeout: TimeoutMs::try_from(2_000).expect("within the bounds") }
 }
 
 /// Most callers start a chain. Some are at the maximum depth, and some are beyond it.
-fn chain(caller: u64) -> Option<Parent> {
+pub(crate) fn chain(caller: u64) -> Option<Parent> {
     let depth = match caller % 8 {
         3 => MAX_DEPTH,
         6 => MAX_DEPTH + 1,
@@ -181,7 +207,7 @@ pub(crate) fn event(event_type: &str, subject: &str) -> NewEvent {
     }
 }
 
-fn emission(to: &str, count: u32) -> Emission {
+pub(crate) fn emission(to: &str, count: u32) -> Emission {
     Emission {
         app: app(),
         events: vec![event(to, ""); count as usize],

@@ -4,7 +4,7 @@ use super::clock::Clock;
 use super::{Event, World};
 use crate::app;
 use crate::checkers::{InputKind, Life, Observation, STEPS_MAX, Violation};
-use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault};
+use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault, Version};
 use crate::probes::Probe;
 use crate::sabotage::Bug;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,6 +22,8 @@ pub(super) struct Daemon {
     pub(super) paused_until: u64,
     /// The settings of the next lives.
     pub(super) settings: Settings,
+    /// The version of the current life.
+    pub(super) version: Version,
     /// The faults of the next store calls.
     pub(super) store_faults: VecDeque<StoreFault>,
     /// The faults of particular store calls, by the number of the call.
@@ -61,6 +63,7 @@ impl Daemon {
             is_alive: false,
             paused_until: 0,
             settings,
+            version: settings.version,
             store_faults: VecDeque::new(),
             call_faults: BTreeMap::new(),
             calls: 0,
@@ -101,7 +104,7 @@ pub(crate) fn incarnation(daemon: usize, life: u64) -> Incarnation {
 }
 
 /// The complete configuration for a plan's settings.
-pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config {
+pub(crate) fn config(Settings { gate, lease_ms, batch_max, .. }: Settings) -> Config {
     let spec = ConfigSpec {
         gate,
         lease_ms,
@@ -155,6 +158,7 @@ impl World {
         let daemon_state = &mut self.daemons[daemon];
         daemon_state.dispatcher = Dispatcher::new(config, boot, Mono(0));
         daemon_state.life = life;
+        daemon_state.version = settings.version;
         daemon_state.lease_for = config.lease_for();
         daemon_state.inline_claim_until = 0;
         daemon_state.inline_rows = 0;
@@ -167,6 +171,8 @@ impl World {
         self.trace.tell(|| format!("daemon {daemon}: life {life} begins"));
         let leases: BTreeSet<u64> = self.daemons.iter().map(|daemon| daemon.settings.lease_ms).collect();
         self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
+        let has_another = |other: &Daemon| other.is_alive && other.version != settings.version;
+        self.probes.sometimes(Probe::TwoVersions, self.daemons.iter().any(has_another));
         let batch_max = Some(settings.batch_max);
         self.observe(&Observation::Configured { of: self.life(daemon), gate: settings.gate, batch_max })?;
         self.reach(daemon, life, Input::Tick)
@@ -199,16 +205,7 @@ impl World {
     }
 
     pub(super) fn crash(&mut self, daemon: usize, point: CrashPoint, down: u64) -> Result<(), Violation> {
-        let probe = match point {
-            CrashPoint::Now => Probe::Crashed,
-            CrashPoint::Asking => Probe::CrashedAsking,
-            CrashPoint::Applied => Probe::CrashedApplied,
-            CrashPoint::Starting => Probe::CrashedStarting,
-            CrashPoint::Running => Probe::CrashedRunning,
-            CrashPoint::Ended => Probe::CrashedEnded,
-            CrashPoint::Settled => Probe::CrashedSettled,
-        };
-        self.probes.sometimes(probe, true);
+        self.probes.sometimes(point.probe(), true);
         self.trace.tell(|| format!("daemon {daemon}: crashes ({point:?})"));
         self.die(daemon)?;
         let at = self.until(down);
@@ -254,21 +251,13 @@ impl World {
             self.daemons[daemon].inline_rows = 0;
             self.observe(&Observation::InlineClaim { of, claimed })?;
         }
-        let input = self.sabotaged_input(of, input);
+        let input = self.saboteur().sabotaged_input(of, input);
         if let Input::GateChanged { limits } = &input {
             self.observe(&Observation::Configured { of, gate: *limits, batch_max: None })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
-        let input = self.split_lanes(input);
-        let kind = match &input {
-            Input::SyncCalled { call } => {
-                InputKind::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
-            }
-            Input::CallerGone { inbox } => InputKind::HangUp(*inbox),
-            Input::ReplyDelivered { .. } => InputKind::ReplyResult,
-            Input::ShutdownRequested => InputKind::Shutdown,
-            _ => InputKind::Other,
-        };
+        let input = self.saboteur().split_lanes(input);
+        let kind = InputKind::of(&input);
         self.count_inline_rows(daemon, now);
         let disposition = self.daemons[daemon].dispatcher.handle(now, input);
         self.trace.note(&disposition);
@@ -308,9 +297,12 @@ impl World {
         let mut steps = 0;
         while self.daemons[daemon].is_alive && self.daemons[daemon].life == of.life {
             steps += 1;
+            if self.bug.is_some_and(|bug| bug.stops(&self.daemons[daemon].view())) {
+                return self.handle_stop(daemon);
+            }
             let output = self.daemons[daemon].dispatcher.poll();
             self.trace.note(&output);
-            let output = self.join_lanes(output);
+            let output = self.saboteur().join_lanes(output);
             match output {
                 Output::Action(action) => self.perform(daemon, action)?,
                 Output::Fact(fact) => self.report_fact(of, &fact)?,
@@ -327,8 +319,14 @@ impl World {
     fn become_idle(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
         let Life { daemon, life } = of;
         let now = self.daemons[daemon].clock.read(self.now);
-        let view = self.sabotaged_view(self.daemons[daemon].view());
-        self.observe(&Observation::Idle { of, view, now, wake_at: self.sabotaged_wake(wake_at, now), steps })?;
+        let view = self.saboteur().sabotaged_view(self.daemons[daemon].view());
+        self.observe(&Observation::Idle {
+            of,
+            view,
+            now,
+            wake_at: self.saboteur().sabotaged_wake(wake_at, now),
+            steps,
+        })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
         if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
             self.daemons[daemon].tick_at = when;
@@ -339,7 +337,6 @@ impl World {
 
     fn handle_stop(&mut self, daemon: usize) -> Result<(), Violation> {
         self.trace.tell(|| format!("daemon {daemon}: has stopped"));
-        self.probes.sometimes(Probe::ShutDown, true);
         let now = self.daemons[daemon].clock.read(self.now);
         self.observe(&Observation::Stopped { of: self.life(daemon), now })?;
         self.die(daemon)?;
@@ -352,15 +349,9 @@ impl World {
         if self.bug.is_some_and(|bug| bug.hides(fact)) {
             return Ok(());
         }
-        if let Fact::SettlementFenced { delivery, resent } = fact {
+        if let Fact::SettlementFenced { delivery, .. } = fact {
             let claim = delivery.claim();
             self.trace.tell(|| format!("daemon {}: {claim} is fenced", of.daemon));
-            self.probes.sometimes(Probe::ResentFenced, *resent);
-            self.probes.sometimes(Probe::ZombieFenced, !*resent);
-        }
-        if let Fact::EffectsConflicted { times, .. } = fact {
-            self.probes.sometimes(Probe::Conflicted, true);
-            self.probes.sometimes(Probe::ConflictedAgain, *times > 1);
         }
         if let Fact::ExecutionStarted { delivery, waited } = fact
             && delivery.reply_to.is_none()
@@ -368,8 +359,6 @@ impl World {
         {
             self.cost.starts.add(waited.0);
         }
-        self.probes.sometimes(Probe::NotStarted, matches!(fact, Fact::HandlerNotStarted { .. }));
-        self.probes.sometimes(Probe::Overran, matches!(fact, Fact::ExecutionOverran { .. }));
         self.observe(&Observation::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds_fact(fact)) {
             Some(false_fact) => self.observe(&Observation::Fact { of, fact: &false_fact }),
@@ -388,14 +377,15 @@ impl World {
                 self.end(op, None)
             }
             Action::Reply { op, inbox, reply } => {
-                let (of, reply) = (self.life(daemon), self.sabotaged_reply(reply));
+                let (of, reply) = (self.life(daemon), self.saboteur().sabotaged_reply(reply));
                 let delivered = self.daemons[daemon].waiting.remove(&inbox);
                 let is_ok = reply.result.is_ok();
                 let caller = inbox.seq;
                 self.trace.tell(|| format!("daemon {daemon}: replies to caller {caller}: {is_ok}, {delivered}"));
                 let times = if self.bug.is_some_and(super::Bug::replies_twice) { 2 } else { 1 };
                 for _ in 0..times {
-                    self.observe(&Observation::ReplyHandedOver { of, inbox, reply: &reply, delivered })?;
+                    self.observe(&Observation::ReplySent { of, inbox })?;
+                    self.observe(&Observation::ReplyHandedOver { inbox, reply: &reply, delivered })?;
                 }
                 let (life, after) = (self.daemons[daemon].life, self.latency());
                 let input = Input::ReplyDelivered { op, delivered };

@@ -22,6 +22,7 @@ impl World {
                 let (lease, holds) = (self.daemons[daemon].settings.lease_ms * 1_000, self.holds_rows(daemon));
                 self.probes.sometimes(Probe::PausedPastLease, holds && until - self.now > lease);
                 self.daemons[daemon].paused_until = until;
+                self.trouble[daemon].paused_until = until;
                 self.trouble(daemon, until);
             }
             Fault::Shutdown { daemon } => return self.shut_down(daemon),
@@ -35,6 +36,12 @@ impl World {
                 self.daemons[daemon].cut_until = until;
                 self.daemons[daemon].cut_answers = answers;
                 self.trouble(daemon, until);
+            }
+            Fault::Outage { length } => {
+                let until = self.until(length);
+                self.outage_until = self.outage_until.max(until);
+                // The longest back-off after a failure counts as part of the fault.
+                (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until + 3_000_000));
             }
             Fault::Deaf { daemon, length } => self.daemons[daemon].deaf_until = self.until(length),
             Fault::Storm { daemon, count } => self.storm(daemon, count),

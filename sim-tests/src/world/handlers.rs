@@ -2,7 +2,7 @@
 
 use super::clients::event;
 use super::{Event, World};
-use crate::app::{self, app as the_app};
+use crate::app::{self, app as the_app, is_poison};
 use crate::checkers::{Observation, Violation};
 use crate::draw::Draw;
 use crate::plan::{CrashPoint, HandlerFault};
@@ -13,6 +13,9 @@ use tidegate_core::{
     Collection, Delivery, Effects, ExecError, Failure, Json, Key, KvWrite, Micros, OpId, Outcome, ReadVersion,
 };
 use tidegate_io_sim::Memory;
+
+/// The downtime of a daemon after an event has killed it, in microseconds.
+pub(crate) const POISON_DOWN: u64 = 100_000;
 
 impl World {
     pub(super) fn execute(&mut self, daemon: usize, op: OpId, delivery: &Arc<Delivery>) -> Result<(), Violation> {
@@ -42,6 +45,10 @@ impl World {
         {
             self.at(self.now + took / 2, Event::DieRunning { daemon, op, down });
         }
+        if is_poison(&delivery.event) {
+            self.probes.sometimes(Probe::Poisoned, true);
+            self.at(self.now + took / 2, Event::DieRunning { daemon, op, down: POISON_DOWN });
+        }
         if fault != Some(HandlerFault::Hang) {
             let life = of.life;
             self.at(self.now + took, Event::Finish { daemon, life, op, outcome });
@@ -53,37 +60,17 @@ impl World {
     fn handler(&mut self, daemon: usize, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
         let (took, outcome) = outcome(self.plan.seed, delivery, self.cost.store_calls, &self.store);
         if fault == Some(HandlerFault::NotStarted) || self.daemons[daemon].full_until > self.now {
-            // The executor refuses at once, or after the longest wait for a thread.
-            let waited = if took % 2 == 0 { 100 } else { 200_000 };
-            return (waited, Outcome::NotStarted { reason: "no thread is free".to_owned() });
+            return not_started(took);
         }
         if let Some(fault) = fault {
-            return (took.min(1_000_000), self.handler_failure(fault));
+            self.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
+            self.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
+            return (took.min(1_000_000), handler_failure(fault));
         }
         if self.down.get(delivery.trigger_name.as_str()).is_some_and(|until| *until > self.now) {
             return (took, failed(ExecError::EndpointUnreachable, "the destination is down"));
         }
         (took, outcome)
-    }
-
-    fn handler_failure(&mut self, fault: HandlerFault) -> Outcome {
-        self.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
-        self.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
-        match fault {
-            HandlerFault::Hang => failed(ExecError::Timeout, "the handler hangs"),
-            HandlerFault::Panic => failed(ExecError::Internal, "the handler panicked"),
-            HandlerFault::SuccessAsFailure => {
-                failed(ExecError::EndpointStatus(500), "the work was done but a failure is reported")
-            }
-            HandlerFault::RetryAfter(wish) => {
-                let failure = Failure::new(ExecError::EndpointStatus(429), "too many requests");
-                Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
-            }
-            HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "a permanent failure"),
-            HandlerFault::NotStarted => Outcome::NotStarted { reason: "no thread is free".to_owned() },
-            HandlerFault::Denied => failed(ExecError::PrincipalDenied, "the principal is gone"),
-            HandlerFault::Missing => failed(ExecError::HandlerMissing, "there is no such handler, line 12 of 345"),
-        }
     }
 }
 
@@ -118,6 +105,32 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
     (took, Outcome::Succeeded { effects: effects(delivery, store), reply })
 }
 
+/// The wait and the outcome of an execution that gets no thread: the executor refuses at once, or
+/// after the longest wait for a thread.
+pub(crate) fn not_started(took: u64) -> (u64, Outcome) {
+    let waited = if took.is_multiple_of(2) { 100 } else { 200_000 };
+    (waited, Outcome::NotStarted { reason: "no thread is free".to_owned() })
+}
+
+/// The outcome of an execution with this fault.
+pub(crate) fn handler_failure(fault: HandlerFault) -> Outcome {
+    match fault {
+        HandlerFault::Hang => failed(ExecError::Timeout, "the handler hangs"),
+        HandlerFault::Panic => failed(ExecError::Internal, "the handler panicked"),
+        HandlerFault::SuccessAsFailure => {
+            failed(ExecError::EndpointStatus(500), "the work was done but a failure is reported")
+        }
+        HandlerFault::RetryAfter(wish) => {
+            let failure = Failure::new(ExecError::EndpointStatus(429), "too many requests");
+            Outcome::Failed(Failure { retry_after: Some(Micros(wish)), ..failure })
+        }
+        HandlerFault::Permanent => failed(ExecError::EndpointStatus(400), "a permanent failure"),
+        HandlerFault::NotStarted => not_started(0).1,
+        HandlerFault::Denied => failed(ExecError::PrincipalDenied, "the principal is gone"),
+        HandlerFault::Missing => failed(ExecError::HandlerMissing, "there is no such handler, line 12 of 345"),
+    }
+}
+
 /// Increments the counter of the trigger and the mark of this delivery.
 fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     let name = delivery.trigger_name.as_str();
@@ -149,6 +162,6 @@ fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     effects
 }
 
-fn failed(error: ExecError, message: &str) -> Outcome {
+pub(crate) fn failed(error: ExecError, message: &str) -> Outcome {
     Outcome::Failed(Failure::new(error, message))
 }

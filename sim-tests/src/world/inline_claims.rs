@@ -3,8 +3,9 @@
 use super::daemon::incarnation;
 use super::{Event, World};
 use crate::checkers::{Observation, Violation};
-use crate::plan::CrashPoint;
+use crate::plan::{CrashPoint, Version};
 use crate::probes::Probe;
+use crate::sabotage::claim_inline;
 use tidegate_core::{
     Delivery, ExchangeReply, InlineRoom, Input, LaneQuota, Micros, OpId, Reply, Request, Timestamp, TriggerId,
 };
@@ -26,9 +27,10 @@ impl World {
         let emits = self.draw.permille(500);
         let (is_away, one) = (self.is_away(daemon), &self.daemons[daemon]);
         let is_there = one.is_alive && !is_away && one.cut_until <= self.now && one.inline_claim_until <= self.now;
-        let rows = self.sabotaged_view(one.view()).inline_room;
-        let room = InlineRoom { rows, closed_lanes: self.sabotaged_closed(one.closed_lanes()) };
-        (emits && is_there && rows > 0).then_some(room)
+        let may_claim = self.outage_until <= self.now && one.version == Version::Current;
+        let rows = self.saboteur().sabotaged_view(one.view()).inline_room;
+        let room = InlineRoom { rows, closed_lanes: self.saboteur().sabotaged_closed(one.closed_lanes()) };
+        (emits && is_there && may_claim && rows > 0).then_some(room)
     }
 
     fn claim_written(
@@ -39,10 +41,10 @@ impl World {
     ) -> Result<(), Violation> {
         let of = self.life(daemon);
         let (begun_at, lease_for) = (self.daemons[daemon].clock.read(self.now), self.daemons[daemon].lease_for);
-        let claimed = self.sabotaged_inline_claim(emitted, room, lease_for);
+        let claimed = claim_inline(self.bug, &mut self.store, emitted, room, lease_for);
         let (request, reply) = as_exchange(&claimed, self.store.now(), lease_for);
         self.observe(&Observation::StoreCalled { of, op: None, request: &request })?;
-        self.record_applied(daemon, &request, &reply);
+        self.trace.tell_applied(daemon, &request, &reply);
         // No dispatcher sent this request, so it has no number of its own.
         let op = OpId { incarnation: incarnation(daemon, of.life), seq: u64::MAX };
         self.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply })?;

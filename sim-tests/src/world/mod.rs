@@ -10,12 +10,12 @@ mod inline_claims;
 mod store;
 
 #[cfg(madsim)]
-pub(crate) use clients::{event, key_of};
+pub(crate) use clients::{chain, emission, event, key_of, put, script, selection, set_paused};
 #[cfg(madsim)]
 pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
 #[cfg(madsim)]
-pub(crate) use handlers::outcome;
+pub(crate) use handlers::{POISON_DOWN, failed, handler_failure, not_started, outcome};
 #[cfg(madsim)]
 pub(crate) use inline_claims::as_exchange;
 
@@ -23,19 +23,21 @@ use crate::app::{self, app};
 use crate::checkers::{Checkers, Observation, Snapshot, Trouble, Violation};
 use crate::cost::Cost;
 use crate::draw::Draw;
-use crate::plan::Plan;
+use crate::plan::{Plan, TriggerChange};
 use crate::probes::Probes;
-use crate::sabotage::Bug;
+use crate::sabotage::{Bug, Saboteur};
 use crate::trace::{Trace, TraceMode};
 use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, DeliveryId, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
+use tidegate_core::{Claim, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 use tidegate_ports::DeliveryFilter;
 
 /// The longest time from the end of all faults to the end of all deliveries. It is several times
 /// the longest lease, chain of attempts and shutdown.
 const DRAIN_MAX: u64 = 120_000_000;
+/// A poll, a claim and the exchanges in flight.
+const WAIT_MAX: u64 = 300_000;
 /// The interval of latency samples.
 const SAMPLE_EVERY: u64 = 50_000;
 
@@ -91,6 +93,8 @@ enum Event {
         trigger: String,
     },
     Enable,
+    /// The app is deployed as at the start.
+    Redeploy,
     Sample,
 }
 
@@ -98,7 +102,8 @@ impl Event {
     /// True if this event may create deliveries or claims.
     fn makes_work(&self) -> bool {
         match self {
-            Self::Step(_) | Self::Fault(_) | Self::Begin { .. } | Self::Resume { .. } | Self::Enable => true,
+            Self::Step(_) | Self::Fault(_) | Self::Begin { .. } | Self::Resume { .. } => true,
+            Self::Enable | Self::Redeploy => true,
             Self::Apply { request, .. } => matches!(request, Request::BeginCalls { .. } | Request::Exchange { .. }),
             Self::DieRunning { .. } => true,
             _ => false,
@@ -137,6 +142,8 @@ pub(crate) struct World {
     trouble: Vec<Trouble>,
     /// The claim of each execution.
     executions: BTreeMap<OpId, Claim>,
+    /// The end of the last outage of the store.
+    outage_until: u64,
     /// Triggers whose destination is down, and the end of that fault.
     down: BTreeMap<String, u64>,
     page: TriggerId,
@@ -148,7 +155,6 @@ pub(crate) struct World {
     sabotage_memory: BTreeSet<i64>,
     /// Exchanges that contained settlements.
     settling_ops: BTreeSet<OpId>,
-    redriven: BTreeSet<DeliveryId>,
     pub(crate) probes: Probes,
     pub(crate) trace: Trace,
     pub(crate) cost: Cost,
@@ -168,6 +174,7 @@ impl World {
             daemons: Vec::new(),
             trouble: vec![Trouble::default(); plan.daemons],
             executions: BTreeMap::new(),
+            outage_until: 0,
             down: BTreeMap::new(),
             page,
             draw: Draw::new(plan.seed, "world"),
@@ -176,7 +183,6 @@ impl World {
             bug: options.bug,
             sabotage_memory: BTreeSet::new(),
             settling_ops: BTreeSet::new(),
-            redriven: BTreeSet::new(),
             probes: Probes::default(),
             trace: Trace::new(options.mode),
             cost: Cost::default(),
@@ -195,16 +201,8 @@ impl World {
         world
     }
 
-    pub(crate) fn bug(&self) -> Option<Bug> {
-        self.bug
-    }
-
-    pub(crate) fn store(&self) -> &Memory {
-        &self.store
-    }
-
-    pub(crate) fn store_mut(&mut self) -> &mut Memory {
-        &mut self.store
+    fn saboteur(&self) -> Saboteur<'_> {
+        Saboteur { bug: self.bug, store: &self.store }
     }
 
     /// The simulated time, in microseconds.
@@ -261,8 +259,13 @@ impl World {
 
     /// Shows an observation to all checkers.
     fn observe(&mut self, observation: &Observation<'_>) -> Result<(), Violation> {
-        let snapshot =
-            Snapshot { now: self.now, store: &self.store, settings: self.plan.settings, trouble: &self.trouble };
+        let snapshot = Snapshot {
+            now: self.now,
+            store: &self.store,
+            settings: self.plan.settings,
+            wait_max: WAIT_MAX,
+            trouble: &self.trouble,
+        };
         self.checkers.observe(observation, &snapshot, &mut self.probes)
     }
 
@@ -284,6 +287,10 @@ impl World {
             }
             Event::Enable => {
                 self.set_disabled(false);
+                Ok(())
+            }
+            Event::Redeploy => {
+                app::redeploy(&mut self.store, &TriggerChange::None);
                 Ok(())
             }
             Event::Sample => self.sample(),

@@ -4,7 +4,7 @@ use super::{Event, World};
 use crate::checkers::{Life, Observation, Violation};
 use crate::plan::{CallFault, CrashPoint, StoreFault};
 use crate::probes::Probe;
-use tidegate_core::{ExchangeReply, Input, OpId, Reply, Request, StoreError, StoreErrorKind, TickReply, Verdict};
+use tidegate_core::{Input, OpId, Reply, Request, StoreError, StoreErrorKind};
 
 impl World {
     /// A travel time for a request, an answer or a reply.
@@ -26,6 +26,7 @@ impl World {
 
     pub(super) fn call_store(&mut self, daemon: usize, op: OpId, request: Request) -> Result<(), Violation> {
         let of = self.life(daemon);
+        let request = self.daemons[daemon].version.adapt(request);
         self.observe(&Observation::StoreCalled { of, op: Some(op), request: &request })?;
         self.daemons[daemon].calls += 1;
         let (nth, down) = (self.daemons[daemon].calls, 100_000);
@@ -39,7 +40,13 @@ impl World {
             return Ok(());
         }
         let (there, back) = (self.latency(), self.latency());
-        let Some(request) = self.sabotaged_request(request) else { return Ok(()) };
+        let Some(request) = self.saboteur().sabotaged_request(request) else { return Ok(()) };
+        if self.outage_until > self.now {
+            self.probes.sometimes(Probe::StoreDown, true);
+            let error = StoreError::not_applied(StoreErrorKind::Unavailable, "the store is down");
+            self.schedule_failure(of, op, there, error);
+            return Ok(());
+        }
         match self.next_fault(daemon) {
             None => self.schedule_apply(of, op, request, there, vec![back]),
             Some(fault) => {
@@ -62,48 +69,49 @@ impl World {
     ) {
         let not_applied = |kind, what: &str| StoreError::not_applied(kind, what);
         let lease = self.daemons[of.daemon].settings.lease_ms * 1_000;
-        let (probe, until) = match fault {
+        let until = match fault {
             StoreFault::Refused => {
                 self.schedule_failure(of, op, there, not_applied(StoreErrorKind::Unavailable, "refused"));
-                (Probe::StoreRefused, there)
+                there
             }
             StoreFault::Contention => {
                 self.schedule_failure(of, op, there, not_applied(StoreErrorKind::Contention, "a deadlock"));
-                (Probe::StoreContention, there)
+                there
             }
             StoreFault::Exhausted(length) => {
                 self.schedule_failure(of, op, length, not_applied(StoreErrorKind::Unavailable, "no connection"));
-                (Probe::StoreExhausted, length)
+                length
             }
             StoreFault::QuestionLost => {
                 self.schedule_failure(of, op, there, StoreError::unknown("the request was lost"));
-                (Probe::QuestionLost, there)
+                there
             }
             StoreFault::AnswerLost => {
                 self.schedule_apply(of, op, request, there, Vec::new());
                 self.schedule_failure(of, op, there + back, StoreError::unknown("the answer was lost"));
-                (Probe::AnswerLost, there + back)
+                there + back
             }
             StoreFault::AnswerTwice => {
                 self.schedule_apply(of, op, request, there, vec![back, 3 * back]);
-                (Probe::AnsweredTwice, there + 3 * back)
+                there + 3 * back
             }
             StoreFault::Late(length) => {
                 self.schedule_failure(of, op, there, StoreError::unknown("the answer is late"));
                 self.schedule_apply(of, op, request, there + length, Vec::new());
-                (Probe::AppliedLate, there + length)
+                there + length
             }
             StoreFault::Slow(length) => {
-                self.probes.sometimes(Probe::StoreSlow, length > lease);
                 self.schedule_apply(of, op, request, there + length, vec![back]);
-                (Probe::StoreSlow, there + length + back)
+                there + length + back
             }
             StoreFault::AnswerSlow(length) => {
                 self.schedule_apply(of, op, request, there, vec![back + length]);
-                (Probe::AnswerSlow, there + length + back)
+                there + length + back
             }
         };
-        self.probes.sometimes(probe, probe != Probe::StoreSlow);
+        if let Some(probe) = fault.probe(lease) {
+            self.probes.sometimes(probe, true);
+        }
         // The longest back-off after a failure counts as part of the fault.
         self.trouble(of.daemon, self.now + until + 3_000_000);
     }
@@ -128,11 +136,17 @@ impl World {
         answers: Vec<u64>,
     ) -> Result<(), Violation> {
         let of = Life { daemon, life };
+        if self.outage_until > self.now {
+            if !answers.is_empty() {
+                self.schedule_failure(of, op, 0, StoreError::unknown("the connection was lost"));
+            }
+            return Ok(());
+        }
         let reply = self.perform_request(&request);
         let is_well = self.is_well();
         self.cost.applied(&request, &reply, is_well);
         self.trace.note(&reply);
-        self.record_applied(daemon, &request, &reply);
+        self.trace.tell_applied(daemon, &request, &reply);
         self.observe(&Observation::StoreApplied { of, op, request: &request, reply: &reply })?;
         let is_caller_alive = self.daemons[daemon].life == life && self.daemons[daemon].is_alive;
         if is_caller_alive && self.crashes_at(daemon, CrashPoint::Applied)? {
@@ -158,38 +172,5 @@ impl World {
     /// True if this was an exchange with settlements.
     pub(super) fn is_settlement(&self, op: OpId) -> bool {
         self.settling_ops.contains(&op)
-    }
-
-    pub(super) fn record_applied(&mut self, daemon: usize, request: &Request, reply: &Reply) {
-        if let Request::Exchange { settle, .. } = request {
-            for one in settle {
-                let (claim, name) = (one.claim, one.verdict.name());
-                self.trace.tell(|| format!("store: daemon {daemon} settles {claim}: {name}"));
-                let deferred = matches!(one.verdict, Verdict::Deferred { .. });
-                self.probes.sometimes(Probe::Deferred, deferred);
-                let permanent =
-                    matches!(one.verdict, Verdict::Dead { reason: tidegate_core::DeadReason::Permanent, .. });
-                self.probes.sometimes(Probe::Permanent, permanent);
-                let again = self.store.row(one.claim.delivery).is_none() && self.is_redriven(one.claim.delivery);
-                self.probes.sometimes(Probe::RedrivenDone, again && matches!(one.verdict, Verdict::Done { .. }));
-            }
-        }
-        if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
-            for row in claimed {
-                let (claim, name, attempt) = (row.claim(), row.trigger_name.clone(), row.attempt);
-                self.trace.tell(|| format!("store: daemon {daemon} claims {claim}, {name}, attempt {attempt}"));
-                if row.redrive_generation > 0 {
-                    self.redriven.insert(row.id);
-                }
-            }
-        }
-        self.probes.sometimes(
-            Probe::Ticked,
-            matches!(reply, Reply::Tick(TickReply { woken_lanes: woken, .. }) if !woken.is_empty()),
-        );
-    }
-
-    fn is_redriven(&self, id: tidegate_core::DeliveryId) -> bool {
-        self.redriven.contains(&id)
     }
 }

@@ -6,13 +6,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 558),
-    ("simulated milliseconds per seed", 12_066),
-    ("conflicts in all", 21_129),
-    ("deferrals in all", 5_339),
-    ("prompt first claims per thousand", 206),
-    ("prompt retries per thousand", 370),
-    ("prompt starts per thousand", 231),
+    ("store calls per seed", 614),
+    ("simulated milliseconds per seed", 13_802),
+    ("conflicts in all", 23_346),
+    ("deferrals in all", 7_057),
+    ("prompt first claims per thousand", 198),
+    ("prompt retries per thousand", 346),
+    ("prompt starts per thousand", 222),
 ];
 
 /// The number of finished plans.
@@ -73,7 +73,14 @@ fn a_few_seeds_of_each_workload() {
         play(&Plan::of(Profile::Mixed, seed), &mut cost, &mut probes);
     }
     assert_eq!(probes.silent(), []);
-    let others = [(Profile::Jitter, 4), (Profile::Gate, 4), (Profile::Loops, 4), (Profile::Overlap, 10)];
+    let others = [
+        (Profile::Jitter, 4),
+        (Profile::Gate, 4),
+        (Profile::Loops, 4),
+        (Profile::Overlap, 10),
+        (Profile::Crash, 20),
+        (Profile::Fair, 20),
+    ];
     for (profile, part) in others {
         for seed in 0..SEEDS / part {
             play(&Plan::of(profile, seed), &mut cost, &mut probes);

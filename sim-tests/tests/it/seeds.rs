@@ -82,6 +82,21 @@ fn answers_that_overtake_each_other_are_distinguished() {
 }
 
 #[test]
+fn daemons_that_die_at_every_point_lose_nothing() {
+    use tidegate_sim_tests::Probe;
+    let probes = play(Profile::Crash, SEEDS / 20);
+    for probe in [Probe::CrashedStarting, Probe::CrashedRunning, Probe::CrashedSettled, Probe::PoisonDied] {
+        assert!(probes.of(probe) > 100, "{} happened {} times", probe.what(), probes.of(probe));
+    }
+}
+
+#[test]
+fn busy_lanes_share_the_permits_with_others() {
+    use tidegate_sim_tests::Probe;
+    assert!(play(Profile::Fair, SEEDS / 20).of(Probe::Rationed) > 1_000);
+}
+
+#[test]
 fn a_fault_at_every_store_call_is_survived() {
     let mut played = 0;
     for plan in one_by_one(40).chain(exhaustive(6)) {

@@ -24,6 +24,8 @@ pub(super) struct Refusals {
 const BACKOFF_MIN: u64 = 125_000;
 /// The longest back-off: 32 times the default `gate_backoff_ms`, and half as much again.
 const BACKOFF_MAX: u64 = 12_000_000;
+/// The clock of a daemon and that of the checkers may differ by this much.
+const CLOCK_STEP: u64 = 1_000;
 /// The longest rest: half of 32 times the default `gate_backoff_ms`.
 const REST_MAX: u64 = 4_000_000;
 
@@ -87,7 +89,7 @@ impl Checker for Refusals {
                 let is_well = snapshot.trouble.iter().all(|trouble| trouble.until == 0);
                 for quota in claim.iter().filter(|_| is_well) {
                     let rested_at = self.rested_at.get(&(*of, quota.trigger));
-                    if rested_at.is_some_and(|at| snapshot.now < at + BACKOFF_MIN) {
+                    if rested_at.is_some_and(|at| snapshot.now + CLOCK_STEP < at + BACKOFF_MIN) {
                         return Err(format!("daemon {} claims from the resting lane {}", of.daemon, quota.trigger));
                     }
                 }

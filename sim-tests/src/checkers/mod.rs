@@ -9,6 +9,7 @@ mod calls;
 mod claims;
 mod depth;
 mod done;
+mod dues;
 mod effects;
 mod expiry;
 mod facts;
@@ -176,6 +177,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<facts::Facts>::default(),
         Box::<bounds::Bounds>::default(),
         Box::<latency::Latency>::default(),
+        Box::<dues::Dues>::default(),
         Box::<stale::Stale>::default(),
         Box::<views::Views>::default(),
         Box::<fairness::Fairness>::default(),

@@ -4,8 +4,8 @@ use super::Bug;
 use crate::checkers::Life;
 use crate::world::World;
 use tidegate_core::{
-    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExchangeReply, ExecError, Fact, Input, Micros, Mono, Reply,
-    Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
+    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExchangeReply, ExecError, Fact, IdleReason, Input, Micros, Mono,
+    Reply, Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
 };
 
 impl Bug {
@@ -158,10 +158,11 @@ impl World {
         }
     }
 
-    pub(crate) fn sabotaged_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
-        match self.bug() {
-            Some(Bug::NeverRests) => Some(now),
-            Some(Bug::OversleepsCaller) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
+    pub(crate) fn sabotaged_wake(&self, wake_at: Option<Mono>, reason: IdleReason, now: Mono) -> Option<Mono> {
+        match (self.bug(), reason) {
+            (Some(Bug::NeverRests), _) => Some(now),
+            (Some(Bug::OversleepsCaller), IdleReason::SyncWait) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
+            (Some(Bug::OversleepsPoll), IdleReason::Poll) => wake_at.map(|at| at.plus(Micros::from_secs(2))),
             _ => wake_at,
         }
     }

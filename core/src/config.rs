@@ -55,7 +55,7 @@ pub struct ConfigSpec {
     /// The limits for executions that run at once.
     pub gate: GateLimits,
     /// The time between two discoveries: 1 ms – 60 s. After a slow discovery the pause is longer,
-    /// up to 5 s. A lost notification costs at most one pause.
+    /// up to 1 s. A lost notification costs at most one pause.
     pub poll_interval_ms: u64,
     /// The most rows that one exchange claims or settles: 1–5,000.
     pub batch_max: u32,
@@ -128,6 +128,11 @@ impl Config {
     pub const fn gate(&self) -> GateLimits {
         self.spec.gate
     }
+
+    /// The longest pause between two discoveries if `poll_interval_ms` is shorter. A due tick, a
+    /// due retry or a row whose lease has expired waits at most this long for a discovery, even if
+    /// discoveries are slow.
+    pub const DUE_WAIT_MAX: Micros = Micros::from_secs(1);
 
     /// The time between two discoveries.
     #[must_use]

@@ -110,6 +110,8 @@ probes! {
     StoreClockBack,
     /// the store's clock was set ahead
     StoreClockAhead,
+    /// a discovery took more than 50 ms
+    DiscoverySlow,
     /// the effects of an execution conflicted
     Conflicted,
     /// a delivery conflicted more than once

@@ -50,8 +50,8 @@ impl Dispatcher {
         }
     }
 
-    /// Sends a discovery when it is due: once per poll interval, or less often if discoveries are
-    /// slow.
+    /// Sends a discovery when it is due: at a known tick, and once per poll interval, or less often
+    /// if discoveries are slow.
     pub(super) fn discover(&mut self) {
         let is_due = self.next_discovery().is_some_and(|at| self.now >= at);
         if !is_due || self.shutdown.is_some() {
@@ -64,14 +64,15 @@ impl Dispatcher {
 
     /// The time of the next discovery. `None` while one is in flight.
     pub(super) fn next_discovery(&self) -> Option<Mono> {
-        (!self.pending.is_discovering()).then_some(self.upkeep.next_discovery())
+        let tick_at = self.upkeep.next_tick().map(|at| self.clock.local(at, self.now));
+        (!self.pending.is_discovering()).then_some(self.upkeep.next_discovery(tick_at))
     }
 
     pub(super) fn discover_answered(&mut self, sent_at: Mono, reply: DiscoverReply) {
         let DiscoverReply { now, lanes, schedules } = reply;
         self.store_answered_at(now);
         let took = self.now.since(sent_at);
-        self.upkeep.discovery_answered(self.now, took, self.config.poll_interval());
+        self.upkeep.discovery_answered(self.now, now, took, self.config.poll_interval());
         self.lanes.discovered(&lanes);
         self.tick(&schedules, now);
     }
@@ -81,10 +82,15 @@ impl Dispatcher {
     /// applies it once.
     fn tick(&mut self, schedules: &[Schedule], now: Timestamp) {
         let may_call = self.health.may_call(self.now);
-        if schedules.is_empty() || self.pending.is_ticking() || self.shutdown.is_some() || !may_call {
+        if schedules.is_empty() || self.shutdown.is_some() || !may_call {
             return;
         }
-        let ticks = schedules.iter().map(|schedule| due_tick(schedule, now)).collect();
+        if self.pending.is_ticking() {
+            self.upkeep.request_discovery();
+            return;
+        }
+        let ticks: Vec<Tick> = schedules.iter().map(|schedule| due_tick(schedule, now)).collect();
+        ticks.iter().for_each(|tick| self.upkeep.ticks_at(tick.trigger, tick.next));
         let seq = self.outputs.call_store(Request::Tick { ticks });
         self.pending.insert(seq, Pending::Tick);
     }

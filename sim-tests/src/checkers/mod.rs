@@ -11,6 +11,7 @@ mod depth;
 mod done;
 #[cfg(madsim)]
 mod driver;
+mod dues;
 mod effects;
 mod expiry;
 mod facts;
@@ -247,6 +248,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<facts::Facts>::default(),
         Box::<bounds::Bounds>::default(),
         Box::<latency::Latency>::default(),
+        Box::<dues::Dues>::default(),
         Box::<stale::Stale>::default(),
         Box::<views::Views>::default(),
         Box::<fairness::Fairness>::default(),

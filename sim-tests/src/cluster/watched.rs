@@ -178,9 +178,9 @@ impl WatchedDispatcher {
     }
 
     /// Observes an idle period. Returns the time until which the loop may wait.
-    fn become_idle(&mut self, world: &mut Referee, wake_at: Option<Mono>) -> Option<Mono> {
+    fn become_idle(&mut self, world: &mut Referee, wake_at: Option<Mono>, reason: IdleReason) -> Option<Mono> {
         let (of, now) = (self.of, self.now);
-        let wake_at = world.saboteur().sabotaged_wake(wake_at, now);
+        let wake_at = world.saboteur().sabotaged_wake(wake_at, reason, now);
         let view = world.saboteur().sabotaged_view(self.dispatcher.view());
         let steps = std::mem::take(&mut self.steps);
         self.is_idle = true;
@@ -259,7 +259,7 @@ impl Drivable for WatchedDispatcher {
                     return Output::Fact(fact);
                 }
                 Output::Idle { wake_at, reason } => {
-                    let wake_at = self.become_idle(&mut world, wake_at);
+                    let wake_at = self.become_idle(&mut world, wake_at, reason);
                     let wake_at = world.bug.map_or(wake_at, |bug| bug.link_timer(wake_at));
                     return Output::Idle { wake_at, reason };
                 }

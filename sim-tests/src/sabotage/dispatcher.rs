@@ -5,8 +5,9 @@ use crate::app::MAX_DEPTH;
 use crate::checkers::Life;
 use std::sync::Arc;
 use tidegate_core::{
-    Action, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact, Failure, Input,
-    Micros, Mono, Outcome, Output, Reply, Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
+    Action, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact, Failure,
+    IdleReason, Input, Micros, Mono, Outcome, Output, Reply, Request, StoreError, SyncReply, Timestamp, TriggerId,
+    Verdict, View,
 };
 
 impl Bug {
@@ -213,10 +214,11 @@ impl Saboteur<'_> {
         }
     }
 
-    pub(crate) fn sabotaged_wake(&self, wake_at: Option<Mono>, now: Mono) -> Option<Mono> {
-        match self.bug {
-            Some(Bug::NeverRests) => Some(now),
-            Some(Bug::OversleepsCaller) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
+    pub(crate) fn sabotaged_wake(&self, wake_at: Option<Mono>, reason: IdleReason, now: Mono) -> Option<Mono> {
+        match (self.bug, reason) {
+            (Some(Bug::NeverRests), _) => Some(now),
+            (Some(Bug::OversleepsCaller), IdleReason::SyncWait) => wake_at.map(|at| at.plus(Micros::from_secs(10))),
+            (Some(Bug::OversleepsPoll), IdleReason::Poll) => wake_at.map(|at| at.plus(Micros::from_secs(2))),
             _ => wake_at,
         }
     }

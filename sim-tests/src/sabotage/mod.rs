@@ -105,6 +105,7 @@ bugs! {
     StaleTaken, "stale", "the next life accepts an answer to an earlier life";
     AnswerIgnored, "latency", "some answers to discoveries are treated as unknown";
     OversleepsCaller, "callers", "a dispatcher sleeps past a caller's deadline";
+    OversleepsPoll, "dues", "a dispatcher sleeps for 2 s instead of a discovery";
     ShowsTooLittle, "views", "a view shows no settlements";
     RoomForMore, "views", "a view shows inline room that is in use";
     ClosesNothing, "views", "an inline claim takes rows of a lane with waiting rows";

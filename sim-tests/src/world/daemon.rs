@@ -9,8 +9,8 @@ use crate::probes::Probe;
 use crate::sabotage::Bug;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
-    Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, InboxId, Incarnation, Input, Micros, Mono, OpId,
-    Outcome, Output, RngKey, TriggerId, View,
+    Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, IdleReason, InboxId, Incarnation, Input, Micros,
+    Mono, OpId, Outcome, Output, RngKey, TriggerId, View,
 };
 
 /// A daemon and its current life.
@@ -306,27 +306,23 @@ impl World {
             match output {
                 Output::Action(action) => self.perform(daemon, action)?,
                 Output::Fact(fact) => self.report_fact(of, &fact)?,
-                Output::Idle { wake_at, .. } => return self.become_idle(of, wake_at, steps),
+                Output::Idle { wake_at, reason } => return self.become_idle(of, (wake_at, reason), steps),
                 Output::Stopped => return self.handle_stop(daemon),
             }
             if steps >= STEPS_MAX {
-                return self.become_idle(of, None, steps);
+                return self.become_idle(of, (None, IdleReason::Answers), steps);
             }
         }
         Ok(())
     }
 
-    fn become_idle(&mut self, of: Life, wake_at: Option<Mono>, steps: u32) -> Result<(), Violation> {
+    fn become_idle(&mut self, of: Life, wait: (Option<Mono>, IdleReason), steps: u32) -> Result<(), Violation> {
         let Life { daemon, life } = of;
+        let (wake_at, reason) = wait;
         let now = self.daemons[daemon].clock.read(self.now);
         let view = self.saboteur().sabotaged_view(self.daemons[daemon].view());
-        self.observe(&Observation::Idle {
-            of,
-            view,
-            now,
-            wake_at: self.saboteur().sabotaged_wake(wake_at, now),
-            steps,
-        })?;
+        let reported = self.saboteur().sabotaged_wake(wake_at, reason, now);
+        self.observe(&Observation::Idle { of, view, now, wake_at: reported, steps })?;
         let when = wake_at.and_then(|at| self.daemons[daemon].clock.when(at, self.now));
         if let Some(when) = when.filter(|when| *when != self.daemons[daemon].tick_at) {
             self.daemons[daemon].tick_at = when;

@@ -76,7 +76,10 @@ pub(crate) fn run(args: &Args, threads: usize) -> bool {
             match (&args.plan, args.seed) {
                 (Some(path), _) => one(0, Some(path.clone())),
                 (None, Some(seed)) => one(seed, None),
-                (None, None) => show(&cluster::many(profile, args.from, args.seeds, threads), Instant::now(), threads),
+                (None, None) => {
+                    let started = Instant::now();
+                    show(&cluster::many(profile, args.from, args.seeds, threads), started, threads)
+                }
             }
         }
     }

@@ -69,6 +69,11 @@ impl ExecutionGate {
         self.running_async.saturating_add(self.running_sync)
     }
 
+    /// Whether async executions run.
+    pub(crate) fn runs_async(&self) -> bool {
+        self.running_async > 0
+    }
+
     /// The limits in force.
     #[must_use]
     pub const fn limits(&self) -> GateLimits {

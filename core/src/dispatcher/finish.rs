@@ -21,6 +21,9 @@ const CONFLICTS_MAX: u32 = 20;
 impl Dispatcher {
     pub(super) fn execution_ended(&mut self, seq: u64, outcome: Outcome) -> Disposition {
         let Some(execution) = self.end_execution(seq) else { return Disposition::Stale };
+        if execution.caller == Caller::Async {
+            self.prefetch.ended();
+        }
         self.conclude(execution, outcome);
         Disposition::Accepted
     }
@@ -31,7 +34,6 @@ impl Dispatcher {
         self.gate.release(execution.caller);
         if execution.caller == Caller::Async {
             self.lanes.ended(execution.trigger);
-            self.prefetch.ended();
         }
         Some(execution)
     }

@@ -142,6 +142,7 @@ impl Dispatcher {
     /// Applies an input. If `now` is earlier than in a previous call, the later time is used.
     pub fn handle(&mut self, now: Mono, input: Input) -> Disposition {
         self.now = self.now.max(now);
+        self.prefetch.advance(self.now, self.gate.runs_async());
         let disposition = self.apply(input);
         if disposition == Disposition::Stale {
             self.stale_answers = self.stale_answers.saturating_add(1);

@@ -8,6 +8,7 @@ mod any_input;
 mod bench;
 mod calls;
 mod dispatcher;
+mod drain_start;
 mod fixtures;
 mod inline_claim;
 mod overlap;

@@ -8,13 +8,12 @@ use tidegate_core::{Micros, Mono, OpId, Request};
 
 /// The number of round trips in the estimate. Older round trips weigh less than a thousandth.
 const ROUND_TRIPS: usize = 32;
-/// An execution that ended within this time is recent. The rate of recent executions is their
-/// number divided by `RECENT_RATE_US`.
-const RECENT: Micros = Micros::from_secs(2);
-const RECENT_RATE_US: u64 = 20_000;
-/// The same for older executions.
+/// Older executions do not count.
 const PAST: Micros = Micros::from_secs(60);
-const PAST_RATE_US: u64 = 2_000_000;
+/// A shorter busy time counts as this long.
+const BUSY_MIN_US: u64 = 1_000;
+/// The most rows that one execution can justify.
+const ROWS_PER_EXECUTION: u64 = 16;
 
 #[derive(Default)]
 pub(super) struct Hoarding {
@@ -30,9 +29,22 @@ struct LifeState {
     /// Exchanges answered since the last idle period.
     answered_requests: Vec<RowRequest>,
     round_trips: VecDeque<u64>,
-    /// Executions that ended since the last idle period.
-    new_ends: usize,
-    ends: VecDeque<Mono>,
+    /// Executions that ended since the last input.
+    new_ends: u64,
+    /// The totals of this life, after the last input.
+    totals: Totals,
+    /// The totals after earlier inputs that changed them.
+    earlier: VecDeque<Totals>,
+    /// Whether executions run after the last input.
+    is_busy: bool,
+}
+
+/// The executions that ended until `at`, and the time in which executions ran.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    at: Mono,
+    ended: u64,
+    busy_us: u64,
 }
 
 /// The rows that an exchange requests.
@@ -45,12 +57,30 @@ struct RowRequest {
 }
 
 impl LifeState {
-    /// The most rows that the handlers finish in two round trips.
-    fn prefetch_max(&self, now: Mono) -> u64 {
+    /// Counts the executions that ended, and the busy time until `now`.
+    fn count_until(&mut self, now: Mono) {
+        let before = self.totals;
+        self.totals.at = now;
+        self.totals.ended += std::mem::take(&mut self.new_ends);
+        self.totals.busy_us += if self.is_busy { now.since(before.at).0 } else { 0 };
+        if (before.ended, before.busy_us) != (self.totals.ended, self.totals.busy_us) {
+            self.earlier.push_back(before);
+        }
+        while self.earlier.front().is_some_and(|totals| now.since(totals.at) > PAST) {
+            self.earlier.pop_front();
+        }
+    }
+
+    /// The most rows that the handlers finish in two round trips, at the highest rate of their busy
+    /// time since any earlier input. An average with falling weights is at most this rate, and at
+    /// most twice this rate if a part of the busy time is shorter than `BUSY_MIN_US`.
+    fn prefetch_max(&self) -> u64 {
         let round_trip = self.round_trips.iter().copied().max().unwrap_or_default() + 1_000;
-        let recent = self.ends.iter().rev().take_while(|at| now.since(**at) <= RECENT).count() as u64;
-        let past = self.ends.len() as u64;
-        2 * round_trip * recent / RECENT_RATE_US + 2 * round_trip * past / PAST_RATE_US + 1
+        let finished_since = |from: &Totals| {
+            let (ended, busy_us) = (self.totals.ended - from.ended, self.totals.busy_us - from.busy_us);
+            (4 * round_trip * ended / busy_us.max(BUSY_MIN_US)).min(ROWS_PER_EXECUTION * ended)
+        };
+        self.earlier.iter().map(finished_since).max().unwrap_or_default() + 1
     }
 
     /// Returns a message if the dispatcher requests too many rows.
@@ -58,15 +88,11 @@ impl LifeState {
         let round_trips = self.answered_requests.drain(..).filter_map(|request| Some(now.since(request.at?.0).0));
         self.round_trips.extend(round_trips);
         self.round_trips.drain(..self.round_trips.len().saturating_sub(ROUND_TRIPS));
-        self.ends.extend(std::iter::repeat_n(now, std::mem::take(&mut self.new_ends)));
-        while self.ends.front().is_some_and(|at| now.since(*at) > PAST) {
-            self.ends.pop_front();
-        }
         if self.requests.values().all(|request| request.at.is_some()) {
             return None;
         }
         let free = u64::from(self.permits.saturating_sub(self.running.len() as u32));
-        let prefetch = self.prefetch_max(now);
+        let prefetch = self.prefetch_max();
         let requested: u64 = self.requests.values().map(|request| u64::from(request.rows)).sum();
         let new = self.requests.values_mut().filter(|request| request.at.is_none());
         for one in new {
@@ -124,14 +150,18 @@ impl Checker for Hoarding {
                 self.executions.insert(*op, *of);
                 self.lives.entry(*of).or_default().running.insert(*op);
             }
-            Observation::ExecutionEnded { op, .. } => {
+            Observation::ExecutionEnded { op, outcome, .. } => {
                 if let Some(state) = self.executions.remove(op).and_then(|of| self.lives.get_mut(&of)) {
                     state.running.remove(op);
-                    state.new_ends += 1;
+                    state.new_ends += u64::from(outcome.is_some());
                 }
+            }
+            Observation::InputHandled { of, now, .. } => {
+                self.lives.entry(*of).or_default().count_until(*now);
             }
             Observation::Idle { of, view, now, .. } => {
                 let state = self.lives.entry(*of).or_default();
+                state.is_busy = !state.running.is_empty();
                 if let Some(what) = state.check_idle(*now, view.queued, probes) {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }

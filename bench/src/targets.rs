@@ -67,6 +67,8 @@ pub const TARGETS: &[Target] = &[
     at_most("backlog", of::BACKLOG_SQLITE, 1.2, Unit::Times, "exchange, 5,000,000 waiting / 10,000, SQLite"),
     at_most("fairness", of::FAIRNESS_POSTGRES, 10.0, Unit::Millis, "p99 added by a busy trigger, Postgres"),
     at_most("fairness", of::FAIRNESS_SQLITE, 10.0, Unit::Millis, "p99 added by a busy trigger, SQLite"),
+    at_most("fairness", of::FAIRNESS_POSTGRES_EIGHT, 10.0, Unit::Millis, "p99 added by 2 or 8 busy triggers, Postgres"),
+    at_most("fairness", of::FAIRNESS_SQLITE_EIGHT, 10.0, Unit::Millis, "p99 added by 2 or 8 busy triggers, SQLite"),
     at_most("sync-http", of::SYNC_POSTGRES_P50, 2.0, Unit::Millis, "sync HTTP, one caller, p50, Postgres"),
     at_most("sync-http", of::SYNC_SQLITE_P50, 2.0, Unit::Millis, "sync HTTP, one caller, p50, SQLite"),
     at_least("sync-http", of::SYNC_POSTGRES_RATE, 4.0, Unit::Times, "sync HTTP, 64 callers / single commits, Postgres"),

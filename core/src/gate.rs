@@ -63,6 +63,11 @@ impl ExecutionGate {
         }
     }
 
+    /// The permits that async work may use now, free or not.
+    pub(crate) fn async_permits(&self) -> u32 {
+        self.limits.for_async().min(self.limits.permits.saturating_sub(self.running_sync))
+    }
+
     /// The number of running executions.
     #[must_use]
     pub fn running(&self) -> u32 {

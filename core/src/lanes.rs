@@ -2,10 +2,13 @@
 //! which row starts next, so that neither a million waiting rows of one trigger nor a slow handler
 //! delays another trigger.
 //!
-//! Three numbers bound a lane:
+//! A free permit goes to the lane that runs the fewest rows. The last free permits, the **lane
+//! reserve** ([`crate::room`]), go only to lanes that run nothing. So any number of busy lanes
+//! leaves a permit for the first row of another lane, and the busy lanes share the other permits
+//! evenly.
 //!
-//! * its **share** of the permits ([`crate::room`]), so that the first row of another lane finds a
-//!   free permit;
+//! Two more numbers bound a lane:
+//!
 //! * the `max_concurrency` of its trigger;
 //! * its **window**, which shrinks when handlers of the lane conflict with each other on the values
 //!   that they write, and grows while they do not.
@@ -19,6 +22,7 @@ use crate::names::{DeliveryId, TriggerId};
 use crate::room::{Budget, LaneLoad};
 use crate::store::{LaneQuota, LaneState};
 use crate::time::Timestamp;
+use deal::LaneWants;
 use lane::Lane;
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -29,7 +33,7 @@ pub(crate) struct Lanes {
     lanes: BTreeMap<TriggerId, Lane>,
     /// The last lane of the last claim. The next deal begins with the lane after it.
     last_dealt: TriggerId,
-    /// Lanes with a queue, in the order in which they may start a row.
+    /// Lanes with a queue. Of lanes that run as many rows, the first one starts the next row.
     turn: VecDeque<TriggerId>,
     /// Claimed rows of all lanes that wait for a permit.
     queued: u32,
@@ -75,27 +79,29 @@ impl Lanes {
         self.forget_idle();
     }
 
-    /// Deals the budget to the lanes that have due rows, in equal quotas. If a lane needs less than
-    /// an equal quota, the other lanes get the rest. A deal begins with the lane after the last
+    /// Deals the budget to the lanes that have due rows. A deal begins with the lane after the last
     /// lane of the previous claim, so that no lane is passed over twice in a row.
     pub(crate) fn deal_quotas(&mut self, now: Timestamp, budget: Budget) -> Vec<LaneQuota> {
         if budget.rows == 0 {
             return Vec::new();
         }
         let after_last = (Bound::Excluded(self.last_dealt), Bound::Unbounded);
-        let mut wanted: Vec<(TriggerId, u32)> = self
+        let (lanes, wants): (Vec<(TriggerId, &Lane)>, Vec<LaneWants>) = self
             .lanes
             .range(after_last)
             .chain(self.lanes.range(..=self.last_dealt))
             .filter(|(_, lane)| lane.is_due(now))
-            .map(|(trigger, lane)| (*trigger, lane.rows_wanted(budget)))
-            .filter(|(_, rows)| *rows > 0)
-            .collect();
-        self.has_new_work = wanted.len() > budget.rows as usize;
-        wanted.truncate(budget.rows as usize);
-        let look_back = |trigger| self.lanes.get(&trigger).map_or(Timestamp::EPOCH, |lane| lane.look_back(now));
-        let quota = |(trigger, quota)| LaneQuota { trigger, quota, look_back: look_back(trigger) };
-        deal::equal_quotas(budget.rows, &wanted).into_iter().map(quota).collect()
+            .map(|(trigger, lane)| ((*trigger, lane), lane.wants(budget)))
+            .filter(|(_, wants)| wants.rows() > 0)
+            .unzip();
+        let dealt = deal::deal(budget, &wants);
+        let quota = |((trigger, lane), quota): (&(TriggerId, &Lane), u32)| LaneQuota {
+            trigger: *trigger,
+            quota,
+            look_back: lane.look_back(now),
+        };
+        self.has_new_work = dealt.contains(&0);
+        lanes.iter().zip(dealt).filter(|(_, rows)| *rows > 0).map(quota).collect()
     }
 
     /// A claim with these quotas was sent.
@@ -158,25 +164,41 @@ impl Lanes {
         }
     }
 
-    /// The next row to start, lane by lane in turn. It counts as running from now on.
-    pub(crate) fn next_to_start(&mut self, share: u32) -> Option<(TriggerId, DeliveryId)> {
-        for _ in 0..self.turn.len() {
-            let trigger = self.turn.pop_front()?;
-            let lane = self.lanes.entry(trigger).or_default();
-            if lane.queue.is_empty() {
-                lane.is_in_turn = false;
-                continue;
+    /// The next row to start: of the lane that runs the fewest rows, and of such lanes the first in
+    /// turn. It counts as running from now on. `is_beyond_reserve` tells whether a lane that
+    /// already runs rows may start another one.
+    pub(crate) fn next_to_start(&mut self, is_beyond_reserve: bool) -> Option<(TriggerId, DeliveryId)> {
+        self.drop_empty_queues();
+        let mut next: Option<(u32, usize)> = None;
+        for (place, trigger) in self.turn.iter().enumerate() {
+            let Some(lane) = self.lanes.get(trigger).filter(|lane| lane.may_start()) else { continue };
+            if (lane.running == 0 || is_beyond_reserve) && next.is_none_or(|(fewest, _)| lane.running < fewest) {
+                next = Some((lane.running, place));
             }
-            self.turn.push_back(trigger);
-            if !lane.may_start(share) {
-                continue;
+            if lane.running == 0 {
+                break;
             }
-            let delivery = lane.queue.pop_front()?;
-            lane.running = lane.running.saturating_add(1);
-            self.queued = self.queued.saturating_sub(1);
-            return Some((trigger, delivery));
         }
-        None
+        let trigger = self.turn.remove(next?.1)?;
+        self.turn.push_back(trigger);
+        let lane = self.lanes.entry(trigger).or_default();
+        let delivery = lane.queue.pop_front()?;
+        lane.running = lane.running.saturating_add(1);
+        self.queued = self.queued.saturating_sub(1);
+        Some((trigger, delivery))
+    }
+
+    /// Takes lanes without a queue off the turn, as far as they are in front. The others get there,
+    /// because a lane that starts a row goes to the back.
+    fn drop_empty_queues(&mut self) {
+        while let Some(trigger) = self.turn.front() {
+            let lane = self.lanes.entry(*trigger).or_default();
+            if !lane.queue.is_empty() {
+                return;
+            }
+            lane.is_in_turn = false;
+            self.turn.pop_front();
+        }
     }
 
     /// Removes a row from the queue of its lane without starting it.

@@ -1,6 +1,8 @@
 //! The rules for how many rows a claim may take: from one lane, in an exchange, and inline.
 //!
-//! * **A lane's share.** [`lane_share`] is the most permits that one lane may hold.
+//! * **The lane reserve.** [`lane_reserve`] is the number of permits that only lanes which run
+//!   nothing may use. Any number of busy lanes leaves it free, so that the first row of another
+//!   lane finds a permit.
 //! * **An exchange.** [`Capacity::budget`] is the number of rows that an exchange may claim.
 //!   `Lanes` deals it to lanes.
 //! * **An inline claim.** A transaction that writes rows may claim some of them at once for the
@@ -16,17 +18,16 @@
 use crate::names::TriggerId;
 use std::collections::BTreeMap;
 
-/// The most permits that one lane may hold: all async permits minus an eighth, and minus at least
-/// one. The rest is left to other lanes, so that the first row of another lane finds a free permit.
-/// If there is only one permit, a lane may hold it.
-fn lane_share(async_permits: u32) -> u32 {
-    if async_permits <= 1 { async_permits } else { async_permits - (async_permits / 8).max(1) }
+/// The permits that only lanes which run nothing may use: an eighth, and at least one of several.
+/// If there is only one permit, each lane may use it.
+fn lane_reserve(async_permits: u32) -> u32 {
+    if async_permits <= 1 { 0 } else { (async_permits / 8).max(1) }
 }
 
 /// The numbers of the dispatcher that bound a claim.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Capacity {
-    /// The permits that async work may use.
+    /// The permits that async work may use, free or not.
     pub(crate) async_permits: u32,
     /// The free permits that async work may use.
     pub(crate) free_permits: u32,
@@ -45,6 +46,10 @@ pub(crate) struct Capacity {
 pub(crate) struct Budget {
     /// The most rows of all lanes together.
     pub(crate) rows: u32,
+    /// How many of these rows find a free permit. The others wait in the process.
+    pub(crate) permits: u32,
+    /// How many of these permits only lanes without any row may use.
+    pub(crate) reserve: u32,
     /// The most rows of one lane that may run at once.
     pub(crate) share: u32,
     /// The rows of one lane that may wait in the process beyond its share.
@@ -67,30 +72,47 @@ pub(crate) struct LaneLoad {
 const CLOSED_LANES_MAX: usize = 64;
 
 impl Capacity {
-    pub(crate) fn lane_share(self) -> u32 {
-        lane_share(self.async_permits)
+    /// The permits that only lanes which run nothing may use.
+    pub(crate) fn lane_reserve(self) -> u32 {
+        lane_reserve(self.async_permits)
+    }
+
+    /// The most rows of one lane that may run at once.
+    fn lane_share(self) -> u32 {
+        self.async_permits - self.lane_reserve()
+    }
+
+    /// The free permits that no claim in flight may use.
+    fn unrequested_permits(self) -> u32 {
+        self.free_permits.saturating_sub(self.rows_requested)
     }
 
     /// The budget of an exchange: one row per free permit, and the prefetch. Requested rows count
-    /// against it.
+    /// against it, and first against the prefetch. Otherwise the rows that a busy lane has
+    /// requested to wait would leave no permit to another lane.
     ///
     /// Queued rows count against the prefetch only. They wait although permits are free, because
     /// their own lane may not run more.
     pub(crate) fn budget(self) -> Budget {
         let ahead = self.prefetch.saturating_sub(self.rows_queued);
-        let rows = self.free_permits.saturating_add(ahead).saturating_sub(self.rows_requested);
-        Budget { rows: rows.min(self.batch_max), share: self.lane_share(), prefetch: self.prefetch }
+        let rows = self.free_permits.saturating_add(ahead).saturating_sub(self.rows_requested).min(self.batch_max);
+        Budget {
+            rows,
+            permits: self.free_permits.min(rows),
+            reserve: self.lane_reserve(),
+            share: self.lane_share(),
+            prefetch: self.prefetch,
+        }
     }
 
     /// The room for an inline claim. All of its rows may be of one lane. So their number is the
-    /// smallest of these: the share of a lane, the free permits that no claim in flight may use,
-    /// and the startable rows of each open lane.
+    /// smallest of these: the rows that a lane without any row could start, and those that each
+    /// open lane could start.
     pub(crate) fn inline_room(self, loads: impl Iterator<Item = LaneLoad>) -> InlineRoom {
-        let free = self.budget().rows.min(self.free_permits.saturating_sub(self.rows_requested));
-        if free == 0 {
-            return InlineRoom::default();
+        let mut room = InlineRoom::for_rows(self.permits_for(0).min(self.batch_max));
+        if room.rows == 0 {
+            return room;
         }
-        let mut room = InlineRoom::for_rows(free.min(self.lane_share()));
         for load in loads {
             match self.startable_rows(load) {
                 0 => room.closed_lanes.push(load.trigger),
@@ -111,8 +133,14 @@ impl Capacity {
     /// The most new rows of a lane that could start at once. 0 if the lane is closed. A store also
     /// leaves out lanes with a `max_concurrency`.
     fn startable_rows(self, load: LaneLoad) -> u32 {
-        let share_left = self.lane_share().saturating_sub(load.running);
-        if load.has_backlog { 0 } else { share_left.min(load.window_left) }
+        if load.has_backlog { 0 } else { self.permits_for(load.running).min(load.window_left) }
+    }
+
+    /// The free permits for a lane that runs `running` rows.
+    fn permits_for(self, running: u32) -> u32 {
+        let free = self.unrequested_permits();
+        let beyond_reserve = free.saturating_sub(self.lane_reserve());
+        if running == 0 { beyond_reserve.max(1).min(free) } else { beyond_reserve }
     }
 }
 
@@ -165,9 +193,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_leaves_an_eighth_of_the_permits_to_other_lanes() {
-        for (permits, share) in [(0, 0), (1, 1), (2, 1), (4, 3), (15, 14), (16, 14), (56, 49), (64, 56), (100, 88)] {
-            assert_eq!(lane_share(permits), share, "{permits} permits");
+    fn an_eighth_of_the_permits_is_left_to_lanes_that_run_nothing() {
+        for (permits, reserve) in [(0, 0), (1, 0), (2, 1), (4, 1), (15, 1), (16, 2), (56, 7), (64, 8), (100, 12)] {
+            assert_eq!(lane_reserve(permits), reserve, "{permits} permits");
         }
     }
 

@@ -14,6 +14,8 @@ pub(crate) const LIMIT: u32 = 2;
 pub(crate) const SYNC_QUEUE_MAX: u32 = 5;
 /// The longest wait of a sync call for a permit.
 pub(crate) const SYNC_WAIT: Micros = Micros::from_millis(1_000);
+/// The longest wait of a claimed row for a permit.
+pub(crate) const QUEUE_WAIT: Micros = Micros::from_millis(200);
 /// The longest shutdown: the grace time for executions, and 2 s for the last settlements.
 pub(crate) const SHUTDOWN: Micros = Micros::from_millis(SHUTDOWN_GRACE_MS + 2_000);
 pub(crate) const SHUTDOWN_GRACE_MS: u64 = 1_000;

@@ -78,7 +78,7 @@ async fn on_sqlite(context: &Context, path: &Path, rows: u32) -> anyhow::Result<
     let node = Node::<SqliteStore>::open(&path).await?;
     let lane = lane(&node).await?;
     node.stop().await?;
-    fill_sqlite(context, &path, TRIGGER, rows).await?;
+    fill_sqlite(context, &path, TRIGGER.to_owned(), rows).await?;
     Ok(Backlog { node: Node::open(&path).await?, lane, claims: Vec::new() })
 }
 
@@ -113,17 +113,12 @@ pub(super) async fn fill_postgres(
 
 /// Emits `rows` events of a trigger of [`App`], which is deployed, to a file that no process has
 /// open.
-pub(super) async fn fill_sqlite(
-    context: &Context,
-    path: &Path,
-    trigger: &'static str,
-    rows: u32,
-) -> anyhow::Result<()> {
+pub(super) async fn fill_sqlite(context: &Context, path: &Path, trigger: String, rows: u32) -> anyhow::Result<()> {
     let progress = context.progress.clone();
     progress.show_bar(format!("emitting {rows} events to SQLite"), u64::from(rows));
     let node = Node::<SqliteStore>::open(&path.to_owned()).await?;
     node.within(move |store| async move {
-        App::deployed()?.emit_many(&*store, trigger, rows as usize, |some| progress.advance(some)).await
+        App::deployed()?.emit_many(&*store, &trigger, rows as usize, |some| progress.advance(some)).await
     })
     .await?;
     node.stop().await

@@ -47,7 +47,7 @@ pub(super) async fn run(context: &Context) -> anyhow::Result<Findings> {
         let path = folder.join("tidegate.db");
         let url = format!("sqlite:{}", path.display());
         idle(context, &mut findings, MEMORY_IDLE_SQLITE, &url, &folder).await?;
-        fill_sqlite(context, &path, "go", rows).await?;
+        fill_sqlite(context, &path, "go".to_owned(), rows).await?;
         draining(context, &mut findings, MEMORY_DRAINING_SQLITE, &url, &folder, time).await?;
         std::fs::remove_dir_all(folder)?;
     }

@@ -23,6 +23,8 @@ names!(
     BACKLOG_SQLITE = "SQLite: many against few",
     FAIRNESS_POSTGRES = "Postgres: p99 beside, more than alone",
     FAIRNESS_SQLITE = "SQLite: p99 beside, more than alone",
+    FAIRNESS_POSTGRES_EIGHT = "Postgres: p99 beside 2 or 8, more than alone",
+    FAIRNESS_SQLITE_EIGHT = "SQLite: p99 beside 2 or 8, more than alone",
     SYNC_POSTGRES_P50 = "Postgres: c = 1, p50",
     SYNC_SQLITE_P50 = "SQLite: c = 1, p50",
     SYNC_POSTGRES_RATE = "Postgres: calls against single commits",

@@ -299,7 +299,7 @@ impl Dispatcher {
     fn capacity(&self) -> Capacity {
         let batch_max = self.config.batch_max();
         Capacity {
-            async_permits: self.gate.limits().for_async(),
+            async_permits: self.gate.async_permits(),
             free_permits: self.gate.free(Caller::Async),
             rows_queued: self.lanes.queued(),
             rows_requested: self.lanes.rows_requested(),

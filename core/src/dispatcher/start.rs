@@ -12,14 +12,14 @@ use crate::time::Micros;
 use std::sync::Arc;
 
 impl Dispatcher {
-    /// Starts queued rows while permits are free, lane by lane in turn.
+    /// Starts queued rows while permits are free.
     pub(super) fn start_queued(&mut self) {
         if self.shutdown.is_some() {
             return;
         }
-        let share = self.capacity().lane_share();
-        while self.gate.free(Caller::Async) > 0 {
-            let Some((trigger, delivery)) = self.lanes.next_to_start(share) else { return };
+        let reserve = self.capacity().lane_reserve();
+        while let free @ 1.. = self.gate.free(Caller::Async) {
+            let Some((trigger, delivery)) = self.lanes.next_to_start(free > reserve) else { return };
             let held = self.claims.of(delivery).filter(|held| matches!(held.stage, Stage::Queued { .. }));
             match held.map(|held| held.claim()) {
                 Some(claim) => self.start_row(trigger, claim),

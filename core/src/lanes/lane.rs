@@ -1,5 +1,6 @@
 //! One lane: its known rows, and the quota and the look-back of its next claim.
 
+use super::deal::LaneWants;
 use crate::names::{DeliveryId, TriggerId};
 use crate::room::{Budget, LaneLoad};
 use crate::time::{Micros, Timestamp};
@@ -127,23 +128,25 @@ impl Lane {
 
     /// The rows that the next claim should take from the lane: as many as may run at once, and the
     /// prefetch.
-    pub(super) fn rows_wanted(&self, budget: Budget) -> u32 {
-        let at_once = budget.share.min(self.window);
-        let wanted = at_once.saturating_add(budget.prefetch).saturating_sub(self.rows_ahead());
-        match self.max_concurrency {
+    pub(super) fn wants(&self, budget: Budget) -> LaneWants {
+        let (at_once, has) = (budget.share.min(self.window), self.rows_ahead());
+        let most = at_once.saturating_add(budget.prefetch).saturating_sub(has);
+        let rows = match self.max_concurrency {
             // The store counts the slots of a limited lane in one claim after the other. A second
             // claim would hold up its exchange and find few free slots. So such a lane has one
             // claim in flight.
             Some(_) if self.has_claim_in_flight() => 0,
-            Some(limit) => wanted.min(limit.saturating_sub(self.rows_leased())),
-            None => wanted,
-        }
+            Some(limit) => most.min(limit.saturating_sub(self.rows_leased())),
+            None => most,
+        };
+        let to_start = at_once.saturating_sub(has).min(rows);
+        LaneWants { has, to_start, to_wait: rows - to_start }
     }
 
-    /// Rows that are settling count against the window: a handler that starts now could not read
-    /// their writes.
-    pub(super) fn may_start(&self, share: u32) -> bool {
-        self.running < share && self.running.saturating_add(self.settling) < self.window
+    /// Whether the lane has a row that may start. Rows that are settling count against the window:
+    /// a handler that starts now could not read their writes.
+    pub(super) fn may_start(&self) -> bool {
+        !self.queue.is_empty() && self.running.saturating_add(self.settling) < self.window
     }
 
     pub(super) fn load(&self, trigger: TriggerId, now: Timestamp) -> LaneLoad {

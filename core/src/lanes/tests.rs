@@ -5,7 +5,7 @@ use crate::time::Micros;
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 fn budget(rows: u32) -> Budget {
-    Budget { rows, share: 100, prefetch: 0 }
+    Budget { rows, permits: rows, reserve: 0, share: 100, prefetch: 0 }
 }
 
 fn woken_lanes(triggers: &[i64]) -> Lanes {
@@ -53,13 +53,14 @@ fn a_budget_that_is_too_small_for_all_lanes_goes_to_each_in_turn() {
 #[test]
 fn one_lane_never_gets_more_than_its_share() {
     let mut lanes = woken_lanes(&[1]);
-    assert_eq!(deal(&mut lanes, Budget { rows: 64, share: 56, prefetch: 0 }), [(1, 56)]);
+    let eighth = Budget { reserve: 8, share: 56, ..budget(64) };
+    assert_eq!(deal(&mut lanes, eighth), [(1, 56)]);
     for n in 0..56 {
         lanes.enqueue(TriggerId(1), DeliveryId(n), false);
-        assert!(lanes.next_to_start(56).is_some());
+        assert!(lanes.next_to_start(true).is_some());
     }
     lanes.wake(TriggerId(1));
-    assert_eq!(deal(&mut lanes, Budget { rows: 8, share: 56, prefetch: 0 }), []);
+    assert_eq!(deal(&mut lanes, Budget { rows: 8, permits: 8, ..eighth }), []);
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn max_concurrency_counts_rows_that_are_settling() {
     lanes.discovered(&[discovered_lane(NOW, Some(2))]);
     assert_eq!(deal(&mut lanes, budget(10)), [(1, 2)]);
     lanes.enqueue(TriggerId(1), DeliveryId(1), false);
-    lanes.next_to_start(10).unwrap();
+    lanes.next_to_start(true).unwrap();
     lanes.ended(TriggerId(1));
     lanes.settling(TriggerId(1));
     assert_eq!(deal(&mut lanes, budget(10)), [(1, 1)]);
@@ -83,11 +84,37 @@ fn lanes_start_their_rows_in_turn() {
         lanes.enqueue(TriggerId(trigger), DeliveryId(delivery), false);
     }
     let mut order = Vec::new();
-    while let Some((_, delivery)) = lanes.next_to_start(10) {
+    while let Some((_, delivery)) = lanes.next_to_start(true) {
         order.push(delivery.0);
     }
     assert_eq!(order, [10, 20, 11, 12]);
     assert_eq!(lanes.queued(), 0);
+}
+
+#[test]
+fn the_lane_that_runs_the_fewest_rows_starts_the_next_one() {
+    let mut lanes = Lanes::default();
+    for n in 0..5 {
+        lanes.enqueue(TriggerId(1), DeliveryId(n), false);
+    }
+    (0..3).for_each(|_| _ = lanes.next_to_start(true).unwrap());
+    for n in 20..25 {
+        lanes.enqueue(TriggerId(2), DeliveryId(n), false);
+    }
+    let started = (0..5).map(|_| lanes.next_to_start(true).unwrap().1.0);
+    assert_eq!(started.collect::<Vec<_>>(), [20, 21, 22, 3, 23], "the second lane catches up first");
+}
+
+#[test]
+fn the_reserve_is_for_lanes_that_run_nothing() {
+    let mut lanes = Lanes::default();
+    for (trigger, delivery) in [(1, 10), (1, 11), (2, 20), (2, 21)] {
+        lanes.enqueue(TriggerId(trigger), DeliveryId(delivery), false);
+    }
+    let started: Vec<_> = (0..3).map(|_| lanes.next_to_start(false).map(|(_, delivery)| delivery.0)).collect();
+    assert_eq!(started, [Some(10), Some(20), None]);
+    lanes.ended(TriggerId(2));
+    assert_eq!(lanes.next_to_start(false), Some((TriggerId(2), DeliveryId(21))));
 }
 
 #[test]
@@ -97,17 +124,17 @@ fn a_conflict_halves_the_window_and_settlements_without_conflict_open_it() {
         lanes.enqueue(TriggerId(1), DeliveryId(n), false);
     }
     lanes.conflicted(TriggerId(1), 5);
-    assert!(lanes.next_to_start(8).is_some() && lanes.next_to_start(8).is_some());
-    assert_eq!(lanes.next_to_start(8), None, "half of five is two");
+    assert!(lanes.next_to_start(true).is_some() && lanes.next_to_start(true).is_some());
+    assert_eq!(lanes.next_to_start(true), None, "half of five is two");
     lanes.ended(TriggerId(1));
     lanes.settling(TriggerId(1));
-    assert_eq!(lanes.next_to_start(8), None, "a row that is settling counts");
+    assert_eq!(lanes.next_to_start(true), None, "a row that is settling counts");
     lanes.settled(TriggerId(1));
-    assert!(lanes.next_to_start(8).is_some());
+    assert!(lanes.next_to_start(true).is_some());
     for _ in 0..3 {
         lanes.settled(TriggerId(1));
     }
-    assert!(lanes.next_to_start(8).is_some(), "the window has grown to three");
+    assert!(lanes.next_to_start(true).is_some(), "the window has grown to three");
 }
 
 #[test]

@@ -74,7 +74,57 @@ fn rows_claimed_ahead_take_no_permit_from_another_lane() {
     assert_eq!((view.running, view.queued), (56, 20));
     let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(2)], discover: false });
     let (_, _, claim) = only_exchange(&drained);
-    assert_eq!(quotas(&claim), [(2, 8)]);
+    assert_eq!(quotas(&claim), [(2, 1)], "the other free permits are for lanes that run nothing");
+}
+
+/// Runs a claim of `rows` rows of the lane, as many as the exchange requested.
+fn answer_all(bench: &mut Bench, (op, _, claim): (OpId, Vec<Settlement>, Vec<LaneQuota>)) -> Vec<OpId> {
+    let first_id = bench.now.0 as i64;
+    let rows = claim.iter().flat_map(|quota| (0..quota.quota).map(|_| quota.trigger.0));
+    let rows = rows.zip(first_id..).map(|(lane, id)| delivery(lane, id)).collect();
+    executions(&bench.answer(op, claimed(rows))).into_iter().map(|(op, _)| op).collect()
+}
+
+#[test]
+fn any_number_of_busy_lanes_leaves_a_permit_to_another_lane_and_shares_the_rest() {
+    for busy in [1, 2, 8, 48_u32] {
+        let mut bench = Bench::started(config(|c| c.gate = GateLimits { permits: 64, sync_reserve: 8 }));
+        let lanes = (1..=i64::from(busy)).map(TriggerId).collect();
+        let exchange = only_exchange(&bench.after(Micros(1), Input::WakeUp { lanes, discover: false }));
+        let shares: Vec<u32> = exchange.2.iter().map(|quota| quota.quota).collect();
+        assert_eq!(shares.iter().sum::<u32>(), 49, "{busy} lanes: seven of 56 permits are left");
+        assert!(shares.iter().all(|rows| rows.abs_diff(49 / busy) <= 1), "{busy} lanes: {shares:?}");
+        let running = answer_all(&mut bench, exchange);
+        assert_eq!(running.len(), 49);
+
+        let rare = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(100)], discover: false });
+        let exchange = only_exchange(&rare);
+        assert_eq!(quotas(&exchange.2), [(100, 1)], "{busy} lanes");
+        assert_eq!(answer_all(&mut bench, exchange).len(), 1, "{busy} lanes");
+    }
+}
+
+#[test]
+fn a_free_permit_goes_to_the_lane_that_runs_the_fewest_rows() {
+    let mut bench = Bench::started(config(|c| c.gate.permits = 16));
+    let woken = |lane: i64| Input::WakeUp { lanes: vec![TriggerId(lane)], discover: false };
+    let exchange = only_exchange(&bench.after(Micros(1), woken(1)));
+    let ops = answer_all(&mut bench, exchange);
+    assert_eq!(ops.len(), 14, "two of sixteen permits are left");
+    let mut exchange = only_exchange(&bench.after(Micros(1), woken(2)));
+    assert_eq!(quotas(&exchange.2), [(2, 1)]);
+    for op in &ops[..4] {
+        // The answer that was full says that both lanes have more rows.
+        answer_all(&mut bench, exchange);
+        // Slow handlers, so that no row is claimed ahead.
+        let ended = Input::ExecutionEnded { op: *op, outcome: succeeded() };
+        exchange = only_exchange(&bench.after(Micros::from_millis(50), ended));
+    }
+    assert_eq!(
+        quotas(&exchange.2),
+        [(2, 1)],
+        "the first two permits fill the reserve, the others go to the second lane"
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Fairness between triggers.
 //!
-//! A trigger with a large and slow backlog delays no other trigger, a paused trigger waits, and a
+//! Triggers with large and slow backlogs delay no other trigger, a paused trigger waits, and a
 //! trigger with a concurrency limit stays within it.
 
 use crate::world::{App, MachineLock, StoreKind, TESTBED, TIDEGATE, World, client, event, on, wait_for};
@@ -71,6 +71,41 @@ fn a_backlog_delays_no_other_trigger(kind: StoreKind) {
     assert!(delays.iter().all(|&delay| delay <= DELAY_MAX_MS), "{delays:.1?}");
     let waiting = app.client.get(&app.path("/deliveries?trigger=slow&state=ready&limit=1")).ok();
     assert_ne!(waiting["deliveries"], json!([]), "the backlog lasted until the end");
+}
+
+#[test]
+fn slow_triggers_delay_no_other_trigger() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::exclusive();
+        let world = World::new(kind);
+        let daemon = world.daemon("testbed", TESTBED, &[]);
+        let app = App::new(client(&daemon), "slow");
+        let slow: Vec<String> = (0..8).map(|number| format!("slow-{number}")).collect();
+        let triggers = slow.iter().map(|name| on(name, name, json!({"native": "sleep_5s"}), json!({})));
+        let probe = on("probe", "probe", json!({"script": "probe"}), json!({}));
+        app.deploy(&[("probe", PROBE)], &triggers.chain([probe]).collect::<Vec<_>>());
+        // Two of the triggers could use all permits alone. Later the others join them.
+        for busy in [&slow[..2], &slow[2..]] {
+            for name in busy {
+                app.emit(&vec![event(name, Value::Null); 200]);
+            }
+            wait_for("the slow triggers to run", Duration::from_secs(10), || {
+                busy.iter().all(|name| leased(&app, name) > 0).then_some(())
+            });
+            // Triggers that just began may use the reserve, until the first handlers end after 5 s.
+            std::thread::sleep(Duration::from_secs(if busy.len() > 2 { 6 } else { 0 }));
+            for _ in 0..5 {
+                app.emit(&[event("probe", Value::Null)]);
+                std::thread::sleep(Duration::from_millis(400));
+            }
+        }
+        let starts = wait_for("the last probe", Duration::from_secs(10), || {
+            Some(app.entries("starts")).filter(|starts| starts.len() >= 10)
+        });
+        let delays: Vec<f64> = starts.iter().map(|(_, probe)| delay_ms(probe)).collect();
+        println!("from emit to start beside slow triggers, in ms: {delays:.1?}");
+        assert!(delays.iter().all(|&delay| delay <= DELAY_MAX_MS), "{delays:.1?}");
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
-//! A claim deals its rows evenly: no lane gets over one row more than another lane that wants as
-//! many. The least that a lane wants is its share of the permits, less its held rows and its rows
-//! requested by claims in flight. A lane with a limit has at most one claim in flight, because two
-//! would wait for each other in the store.
+//! A claim deals its rows so that the lanes which have the fewest get the next ones: no lane gets
+//! over one row more than another lane that has fewer rows and wants more. The least that a lane
+//! wants is its share of the permits, less its held rows and its rows requested by claims in
+//! flight. A lane with a limit has at most one claim in flight, because two would wait for each
+//! other in the store.
 
-use super::gate::share;
+use super::turns::reserve;
 use super::{Checker, Life, Observation, Snapshot};
 use crate::app::app;
 use crate::probes::{Probe, Probes};
@@ -13,8 +14,9 @@ use tidegate_core::{Claim, Delivery, DiscoverReply, ExchangeReply, Fact, LaneQuo
 #[derive(Default)]
 pub(super) struct Fairness {
     lives: BTreeMap<Life, LifeState>,
-    /// The least that each lane wanted when the request was sent.
-    wanted_rows: BTreeMap<OpId, BTreeMap<TriggerId, u32>>,
+    /// The rows of each lane when the request was sent, and the least that it wanted.
+    wants: BTreeMap<OpId, BTreeMap<TriggerId, LaneWants>>,
+    lives_by_op: BTreeMap<OpId, (Life, Claim)>,
     /// Triggers that want less than their share: they have a limit, or their handlers have
     /// conflicted.
     below_share: BTreeSet<TriggerId>,
@@ -25,17 +27,50 @@ struct LifeState {
     permits: u32,
     /// Claimed rows without an answered settlement.
     held: BTreeMap<Claim, TriggerId>,
+    /// Those of them that run.
+    running: BTreeMap<Claim, TriggerId>,
     quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Lanes with a limit, by the last discovery.
     limited: BTreeSet<TriggerId>,
 }
 
+#[derive(Clone, Copy)]
+struct LaneWants {
+    /// Its rows that run or are requested: the least that the lane has.
+    has_min: u32,
+    /// Its rows that are held or are requested: the most that the lane has.
+    has_max: u32,
+    /// The least that the lane wants.
+    rows: u32,
+}
+
 impl LifeState {
-    fn rows_wanted(&self, lane: TriggerId) -> u32 {
-        let held = self.held.values().filter(|trigger| **trigger == lane).count() as u32;
+    fn wants(&self, lane: TriggerId) -> LaneWants {
+        let of = |rows: &BTreeMap<Claim, TriggerId>| rows.values().filter(|trigger| **trigger == lane).count() as u32;
         let quotas = self.quotas_in_flight.values().flatten().filter(|quota| quota.trigger == lane);
-        share(self.permits).saturating_sub(held + quotas.map(|quota| quota.quota).sum::<u32>())
+        let requested = quotas.map(|quota| quota.quota).sum::<u32>();
+        let (has_min, has_max) = (of(&self.running) + requested, of(&self.held) + requested);
+        LaneWants { has_min, has_max, rows: (self.permits - reserve(self.permits)).saturating_sub(has_max) }
     }
+}
+
+/// Returns a message if the quotas are not fair.
+fn unfair_quota(claim: &[LaneQuota], wants: &BTreeMap<TriggerId, LaneWants>, probes: &mut Probes) -> Option<String> {
+    let lanes = || claim.iter().filter_map(|quota| Some((quota, wants.get(&quota.trigger)?)));
+    for (poor, wants) in lanes() {
+        probes.sometimes(Probe::Rationed, poor.quota < wants.rows);
+        let has = wants.has_max + poor.quota;
+        let is_richer = |(rich, wants): &(&LaneQuota, &LaneWants)| {
+            rich.quota > poor.quota + 1 && wants.has_min + rich.quota > has + 2
+        };
+        if let Some((rich, _)) = lanes().find(is_richer).filter(|_| poor.quota < wants.rows) {
+            return Some(format!(
+                "the lane {} gets {} rows, has {} and wants {} more, but the lane {} gets {}",
+                poor.trigger, poor.quota, wants.has_max, wants.rows, rich.trigger, rich.quota
+            ));
+        }
+    }
+    None
 }
 
 impl Checker for Fairness {
@@ -69,21 +104,23 @@ impl Checker for Fairness {
                     ));
                 }
                 let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.below_share.contains(lane));
-                self.wanted_rows.insert(*op, lanes.map(|lane| (lane, state.rows_wanted(lane))).collect());
+                self.wants.insert(*op, lanes.map(|lane| (lane, state.wants(lane))).collect());
                 state.quotas_in_flight.insert(*op, claim.clone());
                 probes.sometimes(Probe::Overlapped, state.quotas_in_flight.len() > 1);
             }
             Observation::StoreApplied { of, op, request: Request::Exchange { claim, .. }, .. } => {
-                let wants = self.wanted_rows.remove(op).unwrap_or_default();
-                let most = claim.iter().map(|quota| quota.quota).max().unwrap_or_default();
-                for quota in claim {
-                    let Some(wants) = wants.get(&quota.trigger) else { continue };
-                    probes.sometimes(Probe::Rationed, quota.quota < *wants);
-                    if quota.quota < (*wants).min(most - 1) {
-                        let (lane, got) = (quota.trigger, quota.quota);
-                        let what = format!("the lane {lane} gets {got} rows and wants at least {wants}");
-                        return Err(format!("daemon {}: {what}, but another lane gets {most}", of.daemon));
-                    }
+                let wants = self.wants.remove(op).unwrap_or_default();
+                if let Some(what) = unfair_quota(claim, &wants, probes) {
+                    return Err(format!("daemon {}: {what}", of.daemon));
+                }
+            }
+            Observation::ExecutionStarted { of, op, delivery } => {
+                self.lives.entry(*of).or_default().running.insert(delivery.claim(), delivery.trigger_id);
+                self.lives_by_op.insert(*op, (*of, delivery.claim()));
+            }
+            Observation::ExecutionEnded { op, .. } => {
+                if let Some((of, claim)) = self.lives_by_op.remove(op) {
+                    self.lives.entry(of).or_default().running.remove(&claim);
                 }
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {

@@ -1,11 +1,11 @@
 //! Running executions never exceed the permits at the last admission, and async executions never
-//! use the sync reserve. No lane takes all async permits, so that another lane's first row finds
-//! one. A sync call is admitted before its row is written, under the limits of that time.
+//! use the sync reserve. A sync call is admitted before its row is written, under the limits of
+//! that time.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{GateLimits, InboxId, OpId, Request, TriggerId};
+use tidegate_core::{GateLimits, InboxId, OpId, Request};
 
 #[derive(Default)]
 pub(super) struct Gate {
@@ -16,20 +16,10 @@ pub(super) struct Gate {
 #[derive(Default)]
 struct State {
     limits: Option<GateLimits>,
-    /// Running executions with their lanes. `None` for a sync call.
-    running: BTreeMap<OpId, Option<TriggerId>>,
+    /// Running executions. True for an async one.
+    running: BTreeMap<OpId, bool>,
     /// The most permits since each caller was admitted.
     admitted: BTreeMap<InboxId, u32>,
-}
-
-/// A lane's share: an eighth of the permits, and at least one of several, is left to the other
-/// lanes.
-pub(super) const fn share(permits: u32) -> u32 {
-    match permits {
-        0 | 1 => permits,
-        2..=15 => permits - 1,
-        _ => permits - permits / 8,
-    }
 }
 
 impl Checker for Gate {
@@ -54,26 +44,18 @@ impl Checker for Gate {
                 let state = self.lives.entry(*of).or_default();
                 let limits = state.limits.unwrap_or_default();
                 self.lives_by_op.insert(*op, *of);
-                if state.running.insert(*op, delivery.reply_to.is_none().then_some(delivery.trigger_id)).is_some() {
+                let is_async = delivery.reply_to.is_none();
+                if state.running.insert(*op, is_async).is_some() {
                     return Err(format!("{op:?} is used twice"));
                 }
                 let running = state.running.len() as u32;
-                let of_async = state.running.values().flatten().count() as u32;
-                let of_lane =
-                    state.running.values().flatten().filter(|lane| **lane == delivery.trigger_id).count() as u32;
+                let of_async = state.running.values().filter(|is_async| **is_async).count() as u32;
                 let permits = match delivery.reply_to.and_then(|inbox| state.admitted.get(&inbox)) {
                     Some(admitted) => *admitted,
                     None => limits.permits,
                 };
                 probes.sometimes(Probe::GateFull, running == permits);
-                let is_async = delivery.reply_to.is_none();
                 probes.sometimes(Probe::ReserveLeft, limits.sync_reserve > 0 && of_async == limits.for_async());
-                if is_async && of_lane > share(limits.for_async()) {
-                    return Err(format!(
-                        "{of_lane} executions of one lane run with {} async permits",
-                        limits.for_async()
-                    ));
-                }
                 if running > permits || (is_async && of_async > limits.for_async()) {
                     return Err(format!("{running} executions run, {of_async} of them async, under {limits:?}"));
                 }

@@ -28,6 +28,7 @@ mod reasons;
 mod stale;
 mod stragglers;
 mod terminal;
+mod turns;
 mod views;
 mod wakes;
 
@@ -166,6 +167,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<backoff::Backoff>::default(),
         Box::<keys::Keys>::default(),
         Box::<gate::Gate>::default(),
+        Box::<turns::Turns>::default(),
         Box::<limits::Limits>::default(),
         Box::<depth::Depth>::default(),
         Box::<calls::Calls>::default(),

@@ -13,7 +13,7 @@ use tidegate_core::{OpId, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 
 /// Checkers that need operation numbers or the trouble of each daemon. They run in tier 1 only.
-const TIER_1_ONLY: [&str; 12] = [
+const TIER_1_ONLY: [&str; 13] = [
     "callers",
     "facts",
     "metrics",
@@ -23,6 +23,7 @@ const TIER_1_ONLY: [&str; 12] = [
     "bounds",
     "views",
     "fairness",
+    "turns",
     "hoarding",
     "wakes",
     "stragglers",

@@ -3,9 +3,10 @@
 use super::Bug;
 use crate::checkers::Life;
 use crate::world::World;
+use std::sync::Arc;
 use tidegate_core::{
-    Attempt, ConfigSpec, DeadReason, Effects, Ending, ExchangeReply, ExecError, Fact, Input, Micros, Mono, Reply,
-    Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
+    Action, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact, Input, Micros,
+    Mono, Output, Reply, Request, StoreError, SyncReply, Timestamp, TriggerId, Verdict, View,
 };
 
 impl Bug {
@@ -35,7 +36,7 @@ impl Bug {
         }
         let Fact::ExecutionStarted { delivery, .. } = fact else { return None };
         let ending = Ending::Deferred { delay: Micros::ZERO };
-        let false_fact = Fact::DeliverySettled { delivery: std::sync::Arc::clone(delivery), ending, took: None };
+        let false_fact = Fact::DeliverySettled { delivery: Arc::clone(delivery), ending, took: None };
         (self == Self::FactWrong).then_some(false_fact)
     }
 
@@ -89,6 +90,9 @@ impl Bug {
         true
     }
 }
+
+/// More than any id of a trigger.
+const LANES_APART: i64 = 1_000_000;
 
 impl World {
     /// The request that a dispatcher with the bug sends. `None` if it sends none.
@@ -155,6 +159,45 @@ impl World {
                 Input::StoreAnswered { op, result: Err(StoreError::unknown("an answer to another request")) }
             }
             (_, input) => input,
+        }
+    }
+
+    /// Moves each claimed row to a lane of its own, as the dispatcher sees it.
+    pub(crate) fn split_lanes(&self, input: Input) -> Input {
+        match (self.bug(), input) {
+            (Some(Bug::LanesSplit), Input::StoreAnswered { op, result: Ok(Reply::Exchange(mut reply)) }) => {
+                for row in reply.claimed.iter_mut().filter(|row| row.reply_to.is_none()) {
+                    row.trigger_id.0 += LANES_APART * row.id.0;
+                }
+                Input::StoreAnswered { op, result: Ok(Reply::Exchange(reply)) }
+            }
+            (_, input) => input,
+        }
+    }
+
+    /// Reverses [`Self::split_lanes`] in an output of the dispatcher.
+    pub(crate) fn join_lanes(&self, output: Output) -> Output {
+        if self.bug() != Some(Bug::LanesSplit) {
+            return output;
+        }
+        let joined = |delivery: Arc<Delivery>| {
+            let trigger_id = TriggerId(delivery.trigger_id.0 % LANES_APART);
+            Arc::new(Delivery { trigger_id, ..Delivery::clone(&delivery) })
+        };
+        match output {
+            Output::Action(Action::Execute { op, delivery }) => {
+                Output::Action(Action::Execute { op, delivery: joined(delivery) })
+            }
+            Output::Fact(Fact::ExecutionStarted { delivery, waited }) => {
+                Output::Fact(Fact::ExecutionStarted { delivery: joined(delivery), waited })
+            }
+            Output::Fact(Fact::DeliverySettled { delivery, ending, took }) => {
+                Output::Fact(Fact::DeliverySettled { delivery: joined(delivery), ending, took })
+            }
+            Output::Fact(Fact::EffectsConflicted { delivery, times }) => {
+                Output::Fact(Fact::EffectsConflicted { delivery: joined(delivery), times })
+            }
+            output => output,
         }
     }
 

@@ -92,6 +92,7 @@ bugs! {
     ShowsTooLittle, "views", "a view shows no settlements";
     RoomForMore, "views", "a view shows inline room that is in use";
     ClosesNothing, "views", "an inline claim takes rows of a lane with waiting rows";
+    LanesSplit, "turns", "a dispatcher treats each row as a lane of its own";
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
     LooksBackIdle, "stragglers", "a dispatcher does not look back while its lane has running rows";

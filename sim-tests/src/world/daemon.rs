@@ -99,7 +99,7 @@ pub(crate) fn config(Settings { gate, lease_ms, batch_max }: Settings) -> Config
         gate,
         lease_ms,
         batch_max,
-        queue_wait_ms_max: 200,
+        queue_wait_ms_max: app::QUEUE_WAIT.as_millis(),
         sync_wait_ms_max: app::SYNC_WAIT.as_millis(),
         sync_queue_max: app::SYNC_QUEUE_MAX,
         overrun_ms: 500,
@@ -250,6 +250,7 @@ impl World {
             self.observe(&Observation::Configured { of, gate: *limits, batch_max: None })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
+        let input = self.split_lanes(input);
         let kind = match &input {
             Input::SyncCalled { call } => {
                 InputKind::Call { inbox: call.inbox, depth: call.cause.parent.map_or(0, |parent| parent.depth) }
@@ -289,6 +290,7 @@ impl World {
             steps += 1;
             let output = self.daemons[daemon].dispatcher.poll();
             self.trace.note(&output);
+            let output = self.join_lanes(output);
             match output {
                 Output::Action(action) => self.perform(daemon, action)?,
                 Output::Fact(fact) => self.report_fact(of, &fact)?,

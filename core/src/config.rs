@@ -8,14 +8,17 @@ use serde::{Deserialize, Serialize};
 pub struct GateLimits {
     /// Executions of both kinds, async and sync: 1–10,000.
     pub permits: u32,
-    /// Permits that only sync callers get: 0 to `permits - 1`, so that async work always has a
+    /// Permits that only sync calls get: 0 to `permits - 1`, so that async work always has a
     /// permit.
     pub sync_reserve: u32,
+    /// Permits that only async work gets: 0 to `permits - 1`, and at most the permits beside
+    /// `sync_reserve`.
+    pub async_reserve: u32,
 }
 
 impl Default for GateLimits {
     fn default() -> Self {
-        Self { permits: 64, sync_reserve: 8 }
+        Self { permits: 64, sync_reserve: 8, async_reserve: 8 }
     }
 }
 
@@ -26,9 +29,22 @@ impl GateLimits {
         self.permits.saturating_sub(self.sync_reserve)
     }
 
+    /// The permits that sync calls may use.
+    #[must_use]
+    pub const fn for_sync(self) -> u32 {
+        self.permits.saturating_sub(self.async_reserve)
+    }
+
+    /// The largest `async_reserve` beside the other limits.
+    #[must_use]
+    pub fn async_reserve_max(self) -> u32 {
+        self.permits.saturating_sub(self.sync_reserve.max(1))
+    }
+
     pub(crate) fn check(self) -> Result<(), InvalidConfig> {
         in_range("gate.permits", u64::from(self.permits), 1, 10_000)?;
-        in_range("gate.sync_reserve", u64::from(self.sync_reserve), 0, u64::from(self.permits) - 1)
+        in_range("gate.sync_reserve", u64::from(self.sync_reserve), 0, u64::from(self.permits) - 1)?;
+        in_range("gate.async_reserve", u64::from(self.async_reserve), 0, u64::from(self.async_reserve_max()))
     }
 }
 
@@ -221,9 +237,12 @@ mod tests {
         let spec = ConfigSpec { lease_ms: 10, ..ConfigSpec::default() };
         let error = Config::try_from(spec).unwrap_err();
         assert_eq!(error.to_string(), "dispatcher.lease_ms must be from 1000 to 3600000, it is 10");
-        let gate = GateLimits { permits: 4, sync_reserve: 4 };
+        let gate = GateLimits { permits: 4, sync_reserve: 4, async_reserve: 0 };
         assert_eq!(Config::try_from(ConfigSpec { gate, ..spec }).unwrap_err().key, "gate.sync_reserve");
-        let gate = GateLimits { permits: 0, sync_reserve: 0 };
+        let gate = GateLimits { permits: 4, sync_reserve: 1, async_reserve: 4 };
+        let error = Config::try_from(ConfigSpec { gate, ..spec }).unwrap_err();
+        assert_eq!(error.to_string(), "gate.async_reserve must be from 0 to 3, it is 4");
+        let gate = GateLimits { permits: 0, sync_reserve: 0, async_reserve: 0 };
         assert_eq!(Config::try_from(ConfigSpec { gate, ..spec }).unwrap_err().key, "gate.permits");
     }
 }

@@ -17,7 +17,7 @@ pub struct ExecutionGate {
 /// The kind of an execution. It decides which permits the execution may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
-    /// A row of the outbox. No caller waits for it.
+    /// A row of the outbox. No caller waits for it. It may also use the permits of `async_reserve`.
     Async,
     /// A sync call. Its caller waits. It may also use the permits of `sync_reserve`.
     Sync,
@@ -59,7 +59,7 @@ impl ExecutionGate {
         let all = self.limits.permits.saturating_sub(self.running());
         match caller {
             Caller::Async => all.min(self.limits.for_async().saturating_sub(self.running_async)),
-            Caller::Sync => all,
+            Caller::Sync => all.min(self.limits.for_sync().saturating_sub(self.running_sync)),
         }
     }
 
@@ -98,23 +98,32 @@ mod tests {
 
     #[test]
     fn async_executions_leave_the_reserve_free() {
-        let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 1 });
+        let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 1, async_reserve: 0 });
         let admitted: Vec<bool> = (0..4).map(|_| gate.try_admit(Caller::Async)).collect();
         assert_eq!(admitted, [true, true, true, false]);
         assert!(gate.try_admit(Caller::Sync));
         assert!(!gate.try_admit(Caller::Sync));
         gate.release(Caller::Async);
-        assert!(gate.try_admit(Caller::Sync), "sync callers may use free permits outside the reserve");
+        assert!(gate.try_admit(Caller::Sync), "sync calls may use free permits outside the reserve");
         assert_eq!(gate.running(), 4);
     }
 
     #[test]
+    fn sync_calls_leave_the_async_reserve_free() {
+        let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 1, async_reserve: 2 });
+        let admitted: Vec<bool> = (0..3).map(|_| gate.try_admit(Caller::Sync)).collect();
+        assert_eq!(admitted, [true, true, false]);
+        assert!(gate.try_admit(Caller::Async) && gate.try_admit(Caller::Async));
+        assert!(!gate.try_admit(Caller::Async), "all permits are in use");
+    }
+
+    #[test]
     fn a_lowered_limit_admits_no_execution_until_a_permit_is_free() {
-        let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 0 });
+        let mut gate = ExecutionGate::new(GateLimits { permits: 4, sync_reserve: 0, async_reserve: 0 });
         for _ in 0..4 {
             assert!(gate.try_admit(Caller::Async));
         }
-        gate.change(GateLimits { permits: 2, sync_reserve: 0 });
+        gate.change(GateLimits { permits: 2, sync_reserve: 0, async_reserve: 0 });
         gate.release(Caller::Async);
         gate.release(Caller::Async);
         assert!(!gate.try_admit(Caller::Async));
@@ -124,10 +133,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_admission_never_exceeds_the_limits(steps in prop::collection::vec((0..5_u8, 1..20_u32, 0..20_u32), 1..200)) {
-            let mut gate = ExecutionGate::new(GateLimits { permits: 5, sync_reserve: 2 });
+        fn an_admission_never_exceeds_the_limits(steps in prop::collection::vec((0..5_u8, 1..20_u32, 0..20_u32, 0..20_u32), 1..200)) {
+            let mut gate = ExecutionGate::new(GateLimits { permits: 5, sync_reserve: 2, async_reserve: 0 });
             let (mut of_async, mut of_sync) = (0_u32, 0_u32);
-            for (step, permits, reserve) in steps {
+            for (step, permits, for_sync, for_async) in steps {
                 match step {
                     0 | 1 => {
                         let caller = if step == 0 { Caller::Async } else { Caller::Sync };
@@ -135,11 +144,16 @@ mod tests {
                             if step == 0 { of_async += 1 } else { of_sync += 1 }
                             prop_assert!(of_async + of_sync <= gate.limits().permits);
                             prop_assert!(step == 1 || of_async <= gate.limits().for_async());
+                            prop_assert!(step == 0 || of_sync <= gate.limits().for_sync());
                         }
                     }
                     2 if of_async > 0 => { gate.release(Caller::Async); of_async -= 1; }
                     3 if of_sync > 0 => { gate.release(Caller::Sync); of_sync -= 1; }
-                    _ => gate.change(GateLimits { permits, sync_reserve: reserve.min(permits - 1) }),
+                    _ => {
+                        let limits = GateLimits { permits, sync_reserve: for_sync.min(permits - 1), async_reserve: 0 };
+                        let async_reserve = for_async.min(limits.async_reserve_max());
+                        gate.change(GateLimits { async_reserve, ..limits });
+                    }
                 }
                 prop_assert_eq!(gate.running(), of_async + of_sync);
             }

@@ -27,8 +27,8 @@ impl GateHandle {
     /// The limits in force.
     #[must_use]
     pub fn limits(&self) -> GateLimits {
-        let View { permits, sync_reserve, .. } = self.view();
-        GateLimits { permits, sync_reserve }
+        let View { permits, sync_reserve, async_reserve, .. } = self.view();
+        GateLimits { permits, sync_reserve, async_reserve }
     }
 
     /// Changes the limits and waits until they are in force.
@@ -38,7 +38,10 @@ impl GateHandle {
     pub async fn change(&self, limits: GateLimits) -> Result<(), DispatcherEnded> {
         let mut view = self.view.clone();
         self.commands.send(Command::ChangeGate(limits)).await.map_err(|_| DispatcherEnded)?;
-        let in_force = |view: &View| (view.permits, view.sync_reserve) == (limits.permits, limits.sync_reserve);
+        let in_force = |view: &View| {
+            let View { permits, sync_reserve, async_reserve, .. } = *view;
+            GateLimits { permits, sync_reserve, async_reserve } == limits
+        };
         view.wait_for(in_force).await.map(drop).map_err(|_| DispatcherEnded)
     }
 }

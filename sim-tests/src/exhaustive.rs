@@ -12,7 +12,7 @@ const FAULTS: [CallFault; 4] = [
 
 /// Three events: a success, a death with a dead-letter handler, and a sync call.
 fn scenario(faults: Vec<(u64, Fault)>) -> Plan {
-    let gate = GateLimits { permits: 2, sync_reserve: 1 };
+    let gate = GateLimits { permits: 2, sync_reserve: 1, async_reserve: 0 };
     let emit = |to: &str| Step::Emit { to: to.to_owned(), count: 1, lag: 0 };
     let call = Step::Call { count: 1, daemon: 0, patience: 500_000, key: None };
     Plan {

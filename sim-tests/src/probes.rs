@@ -129,6 +129,8 @@ probes! {
     GateFull,
     /// only permits of the sync reserve were left
     ReserveLeft,
+    /// only permits of the async reserve were left
+    AsyncReserveLeft,
     /// a lane that ran nothing used a permit of the lane reserve beside busy lanes
     LaneReserveUsed,
     /// the gate was lowered below the running executions

@@ -86,8 +86,10 @@ pub struct View {
     pub running: u32,
     /// Permits of the gate.
     pub permits: u32,
-    /// Permits that only sync callers get.
+    /// Permits that only sync calls get.
     pub sync_reserve: u32,
+    /// Permits that only async work gets.
+    pub async_reserve: u32,
     /// Claimed rows that wait for a permit.
     pub queued: u32,
     /// Sync calls that wait for a permit.
@@ -170,6 +172,7 @@ impl Dispatcher {
             running: self.gate.running(),
             permits: self.gate.limits().permits,
             sync_reserve: self.gate.limits().sync_reserve,
+            async_reserve: self.gate.limits().async_reserve,
             queued: self.lanes.queued(),
             calls_waiting: (self.call_queue.len() + self.conflicted_calls.len()) as u32,
             replying: self.replies.len(),

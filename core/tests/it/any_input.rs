@@ -156,7 +156,7 @@ struct Model {
 
 impl Model {
     fn new() -> Self {
-        let limits = GateLimits { permits: 4, sync_reserve: 0 };
+        let limits = GateLimits { permits: 4, sync_reserve: 0, async_reserve: 0 };
         Self {
             dispatcher: Dispatcher::new(config(|_| ()), boot(), Mono(0)),
             now: Mono(0),
@@ -189,7 +189,7 @@ impl Model {
                 Input::ExecutionEnded { op: op(back), outcome }
             }
             Step::ChangeGate(permits, sync_reserve) => {
-                Input::GateChanged { limits: GateLimits { permits, sync_reserve } }
+                Input::GateChanged { limits: GateLimits { permits, sync_reserve, async_reserve: sync_reserve / 2 } }
             }
             Step::Call(seq, depth) => Input::SyncCalled { call: std::sync::Arc::new(call(seq, depth)) },
             Step::HangUp(seq) => Input::CallerGone { inbox: caller(seq) },

@@ -119,7 +119,7 @@ fn calls_that_arrive_while_a_begin_is_in_flight_share_the_next_begin() {
 
 #[test]
 fn async_work_leaves_the_reserve_free_for_sync_calls() {
-    let gate = GateLimits { permits: 3, sync_reserve: 1 };
+    let gate = GateLimits { permits: 3, sync_reserve: 1, async_reserve: 0 };
     let (mut bench, ops) = Bench::running(config(|c| c.gate = gate), (0..2).map(|n| delivery(n, n)).collect());
     assert_eq!(ops.len(), 2);
     let (op, calls) = only_begin(&bench.after(Micros(1), called(1)));
@@ -129,6 +129,21 @@ fn async_work_leaves_the_reserve_free_for_sync_calls() {
     assert_eq!((bench.dispatcher.view().running, bench.dispatcher.view().calls_waiting), (3, 1));
     let (_, calls) = only_begin(&bench.end(ops[0], succeeded()));
     assert_eq!(calls, [call(2, 0)], "the free permit goes to the waiting call");
+}
+
+#[test]
+fn sync_calls_leave_the_reserve_free_for_async_work() {
+    let gate = GateLimits { permits: 3, sync_reserve: 0, async_reserve: 1 };
+    let mut bench = Bench::started(config(|c| c.gate = gate));
+    for seq in 1..=2 {
+        let (op, _) = only_begin(&bench.after(Micros(1), called(seq)));
+        bench.answer(op, begin(vec![call_delivery(seq, seq as i64)]));
+    }
+    assert_eq!(bench.after(Micros(1), called(3)).actions, vec![], "the call waits");
+    let woken = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false });
+    let (op, _, claim) = only_exchange(&woken);
+    assert_eq!(quotas(&claim), [(1, 1)]);
+    assert_eq!(executions(&bench.answer(op, claimed(vec![delivery(1, 10)]))).len(), 1);
 }
 
 #[test]

@@ -88,7 +88,8 @@ fn answer_all(bench: &mut Bench, (op, _, claim): (OpId, Vec<Settlement>, Vec<Lan
 #[test]
 fn any_number_of_busy_lanes_leaves_a_permit_to_another_lane_and_shares_the_rest() {
     for busy in [1, 2, 8, 48_u32] {
-        let mut bench = Bench::started(config(|c| c.gate = GateLimits { permits: 64, sync_reserve: 8 }));
+        let mut bench =
+            Bench::started(config(|c| c.gate = GateLimits { permits: 64, sync_reserve: 8, async_reserve: 0 }));
         let lanes = (1..=i64::from(busy)).map(TriggerId).collect();
         let exchange = only_exchange(&bench.after(Micros(1), Input::WakeUp { lanes, discover: false }));
         let shares: Vec<u32> = exchange.2.iter().map(|quota| quota.quota).collect();
@@ -235,7 +236,7 @@ fn an_execution_that_does_not_end_is_settled_as_a_timeout() {
 #[test]
 fn a_row_that_waits_too_long_for_a_permit_is_deferred() {
     let (mut bench, _) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
-    let limits = GateLimits { permits: 1, sync_reserve: 0 };
+    let limits = GateLimits { permits: 1, sync_reserve: 0, async_reserve: 0 };
     let drained = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(2)], discover: false });
     let (op, _, _) = only_exchange(&drained);
     bench.after(Micros(1), Input::GateChanged { limits });
@@ -252,7 +253,7 @@ fn a_row_that_waits_too_long_for_a_permit_is_deferred() {
 
 #[test]
 fn a_shutdown_releases_waiting_rows_finishes_running_executions_and_stops() {
-    let limits = GateLimits { permits: 2, sync_reserve: 0 };
+    let limits = GateLimits { permits: 2, sync_reserve: 0, async_reserve: 0 };
     let mut bench = Bench::started(config(|c| c.gate = limits));
     let (op, _, _) =
         only_exchange(&bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false }));
@@ -300,7 +301,7 @@ fn an_answer_to_an_unknown_operation_is_stale() {
         assert_eq!(bench.dispatcher.handle(bench.now, ended), Disposition::Stale);
     }
     assert_eq!(bench.dispatcher.view().stale, 4);
-    let limits = GateLimits { permits: 0, sync_reserve: 0 };
+    let limits = GateLimits { permits: 0, sync_reserve: 0, async_reserve: 0 };
     assert_eq!(bench.dispatcher.handle(bench.now, Input::GateChanged { limits }), Disposition::Rejected);
 }
 

@@ -11,7 +11,8 @@ pub(crate) fn boot() -> Boot {
 }
 
 pub(crate) fn config(change: impl FnOnce(&mut ConfigSpec)) -> Config {
-    let mut spec = ConfigSpec { gate: GateLimits { permits: 4, sync_reserve: 0 }, ..ConfigSpec::default() };
+    let mut spec =
+        ConfigSpec { gate: GateLimits { permits: 4, sync_reserve: 0, async_reserve: 0 }, ..ConfigSpec::default() };
     change(&mut spec);
     Config::try_from(spec).unwrap()
 }

@@ -25,7 +25,7 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 
 /// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
 /// `scripts` after all layers are added, because some bounds depend on other settings.
-pub(super) static SETTINGS: [Setting; 31] = [
+pub(super) static SETTINGS: [Setting; 32] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
     setting("http.body_bytes_max", |s, raw| {
         raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
@@ -33,6 +33,7 @@ pub(super) static SETTINGS: [Setting; 31] = [
     setting("store.url", |s, raw| raw.store_url().map(|value| s.store.url = Some(value))),
     setting("gate.permits", |s, raw| raw.number().map(|value| s.engine.gate.permits = value)),
     setting("gate.sync_reserve", |s, raw| raw.number().map(|value| s.engine.gate.sync_reserve = value)),
+    setting("gate.async_reserve", |s, raw| raw.number().map(|value| s.engine.gate.async_reserve = value)),
     setting("dispatcher.poll_interval_ms", |s, raw| raw.number().map(|value| s.engine.poll_interval_ms = value)),
     setting("dispatcher.batch_max", |s, raw| raw.number().map(|value| s.engine.batch_max = value)),
     setting("dispatcher.lease_ms", |s, raw| raw.number().map(|value| s.engine.lease_ms = value)),

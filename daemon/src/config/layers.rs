@@ -117,6 +117,10 @@ impl Layers {
         if !self.origins.contains_key("gate.sync_reserve") {
             engine.gate.sync_reserve = engine.gate.sync_reserve.min(engine.gate.permits.saturating_sub(1));
         }
+        if !self.origins.contains_key("gate.async_reserve") {
+            let eighth = (engine.gate.permits / 8).max(1);
+            engine.gate.async_reserve = engine.gate.async_reserve.min(eighth).min(engine.gate.async_reserve_max());
+        }
         if !self.origins.contains_key("dispatcher.queue_wait_ms_max") {
             engine.queue_wait_ms_max = engine.queue_wait_ms_max.min(engine.lease_ms / 2);
         }
@@ -218,6 +222,11 @@ mod tests {
     fn a_default_is_lowered_to_fit_the_values_that_were_set() {
         let settings = layers("[gate]\npermits = 1\n[dispatcher]\nlease_ms = 1000", &[], &[]).finish().unwrap();
         assert_eq!((settings.engine.gate.sync_reserve, settings.engine.queue_wait_ms_max), (0, 500));
+        assert_eq!(settings.engine.gate.async_reserve, 0);
+        for (permits, reserve) in [(2, 1), (12, 1), (40, 5), (64, 8), (1_000, 8)] {
+            let settings = layers(&format!("[gate]\npermits = {permits}"), &[], &[]).finish().unwrap();
+            assert_eq!(settings.engine.gate.async_reserve, reserve, "{permits} permits");
+        }
         let error = layers("[gate]\npermits = 4\nsync_reserve = 4", &[], &[]).finish().unwrap_err();
         assert_eq!(error.to_string(), "t.toml line 3: gate.sync_reserve must be from 0 to 3, it is 4");
     }
@@ -231,7 +240,7 @@ mod tests {
                 "url" => "sqlite:x",
                 "format" => "json",
                 "permits" => "100",
-                "sync_reserve" => "5",
+                "sync_reserve" | "async_reserve" => "5",
                 "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" => "2000000",
                 _ => "77",
             };

@@ -12,6 +12,7 @@ use tidegate_core::{Config, ConfigSpec, GateLimits, View};
 struct Change {
     permits: Option<u32>,
     sync_reserve: Option<u32>,
+    async_reserve: Option<u32>,
 }
 
 pub(super) async fn get(Ready(services): Ready, _: Plain) -> Json<Value> {
@@ -27,6 +28,7 @@ pub(super) async fn patch(Ready(services): Ready, _: Plain, Text(body): Text) ->
     let limits = GateLimits {
         permits: change.permits.unwrap_or(now.permits),
         sync_reserve: change.sync_reserve.unwrap_or(now.sync_reserve),
+        async_reserve: change.async_reserve.unwrap_or(now.async_reserve),
     };
     Config::try_from(ConfigSpec { gate: limits, ..ConfigSpec::default() })
         .map_err(|error| Problem::invalid(format!("{error}; nothing was changed")))?;
@@ -38,6 +40,7 @@ fn gate_view(view: View) -> Value {
     json!({
         "permits": view.permits,
         "sync_reserve": view.sync_reserve,
+        "async_reserve": view.async_reserve,
         "running": view.running,
         "queued": view.queued,
         "calls_waiting": view.calls_waiting,

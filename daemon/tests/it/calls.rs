@@ -269,12 +269,14 @@ fn the_gate_limits_can_be_changed_while_the_daemon_runs() {
     let patch = |body: &str| client.send("PATCH", "/v1/gate", &[], Some(body.as_bytes())).unwrap();
     assert_eq!(patch(r#"{"permits": 40}"#).ok()["permits"], 40);
     assert_eq!(patch(r#"{"sync_reserve": 3}"#).ok(), client.get("/v1/gate").ok());
-    for bad in ["{\"permits\": 0}", "{\"sync_reserve\": 40}", "{\"permit\": 1}", "[]", "{"] {
+    assert_eq!(patch(r#"{"async_reserve": 7}"#).ok()["async_reserve"], 7);
+    for bad in ["{\"permits\": 0}", "{\"async_reserve\": 38}", "{\"sync_reserve\": 40}", "{\"permit\": 1}", "[]", "{"] {
         let answer = patch(bad);
         assert_eq!(answer.status, 400, "{bad}: {answer:?}");
     }
     let gate = client.get("/v1/gate").ok();
-    assert_eq!((&gate["permits"], &gate["sync_reserve"]), (&json!(40), &json!(3)), "a bad change changes nothing");
+    let limits = ["permits", "sync_reserve", "async_reserve"].map(|name| &gate[name]);
+    assert_eq!(limits, [40, 3, 7], "a bad change changes nothing");
 }
 
 /// A call counts against `max_concurrency` only while it is executed. A client that has its answer

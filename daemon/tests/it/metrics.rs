@@ -55,6 +55,7 @@ fn metrics_count_each_delivery_and_each_execution() {
             ("tidegate_queue_depth", &["held"], 7.0),
             ("tidegate_gate_permits", &[], 12.0),
             ("tidegate_gate_sync_reserve", &[], 8.0),
+            ("tidegate_gate_async_reserve", &[], 1.0),
             ("tidegate_executions_running", &[], 0.0),
             ("tidegate_deliveries_queued", &[], 0.0),
             ("tidegate_store_up", &[], 1.0),

@@ -62,7 +62,7 @@ async fn a_call_is_abandoned_and_its_handler_goes_on_when_the_caller_is_gone() {
 
 #[tokio::test]
 async fn a_queued_call_is_refused_when_its_caller_is_gone() {
-    let config = ConfigSpec { gate: GateLimits { permits: 1, sync_reserve: 0 }, ..without_polls() };
+    let config = ConfigSpec { gate: GateLimits { permits: 1, sync_reserve: 0, async_reserve: 0 }, ..without_polls() };
     let mut world = World::start(config, Script::Sleep(Duration::from_millis(300)));
     let first = tokio::spawn(call(world.caller.clone()));
     world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
@@ -76,7 +76,7 @@ async fn a_queued_call_is_refused_when_its_caller_is_gone() {
 
 #[tokio::test]
 async fn a_shutdown_answers_running_and_queued_calls() {
-    let config = ConfigSpec { gate: GateLimits { permits: 1, sync_reserve: 0 }, ..without_polls() };
+    let config = ConfigSpec { gate: GateLimits { permits: 1, sync_reserve: 0, async_reserve: 0 }, ..without_polls() };
     let mut world = World::start(config, Script::Sleep(Duration::from_millis(100)));
     let first = tokio::spawn(call(world.caller.clone()));
     world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
@@ -92,7 +92,7 @@ async fn a_shutdown_answers_running_and_queued_calls() {
 #[tokio::test]
 async fn a_change_of_the_gate_limits_is_visible_in_the_view() {
     let world = World::start(without_polls(), Script::Succeed);
-    let limits = GateLimits { permits: 5, sync_reserve: 2 };
+    let limits = GateLimits { permits: 5, sync_reserve: 2, async_reserve: 1 };
     timeout(PATIENCE, world.gate.change(limits)).await.expect("the limits are in force within PATIENCE").unwrap();
     assert_eq!((world.gate.limits(), world.gate.view().permits), (limits, 5));
 }

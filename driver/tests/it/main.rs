@@ -123,14 +123,14 @@ async fn closing_the_command_channel_shuts_the_driver_down() {
 
 #[tokio::test]
 async fn the_gate_can_be_opened_while_handlers_run() {
-    let gate = GateLimits { permits: 1, sync_reserve: 0 };
+    let gate = GateLimits { permits: 1, sync_reserve: 0, async_reserve: 0 };
     let config = ConfigSpec { gate, queue_wait_ms_max: 5_000, ..ConfigSpec::default() };
     let mut world = World::start(config, Script::Meet(2));
     world.store.put(delivery(1));
     world.store.put(delivery(2));
     world.fact(|fact| matches!(fact, Fact::ExecutionStarted { .. }).then_some(())).await_some().await;
     // Each handler waits for the other one, so neither ends with one permit.
-    let limits = GateLimits { permits: 3, sync_reserve: 0 };
+    let limits = GateLimits { permits: 3, sync_reserve: 0, async_reserve: 0 };
     world.command(Command::ChangeGate(limits)).await;
     assert_eq!(world.ending().await, Ending::Done);
     assert_eq!(world.ending().await, Ending::Done);

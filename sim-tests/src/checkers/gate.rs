@@ -1,6 +1,6 @@
-//! Running executions never exceed the permits at the last admission, and async executions never
-//! use the sync reserve. A sync call is admitted before its row is written, under the limits of
-//! that time.
+//! Running executions never exceed the permits at the last admission. Async executions never use
+//! the sync reserve, and sync executions never use the async reserve. A sync call is admitted
+//! before its row is written, under the limits of that time.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -18,8 +18,26 @@ struct State {
     limits: Option<GateLimits>,
     /// Running executions. True for an async one.
     running: BTreeMap<OpId, bool>,
-    /// The most permits since each caller was admitted.
-    admitted: BTreeMap<InboxId, u32>,
+    /// The limits that each caller was admitted under: the most permits since then, and the most
+    /// permits for sync calls.
+    admitted: BTreeMap<InboxId, Admission>,
+}
+
+#[derive(Clone, Copy)]
+struct Admission {
+    permits: u32,
+    for_sync: u32,
+}
+
+impl Admission {
+    fn of(limits: GateLimits) -> Self {
+        Self { permits: limits.permits, for_sync: limits.for_sync() }
+    }
+
+    /// The larger limits of both.
+    fn or(self, other: Self) -> Self {
+        Self { permits: self.permits.max(other.permits), for_sync: self.for_sync.max(other.for_sync) }
+    }
 }
 
 impl Checker for Gate {
@@ -32,13 +50,13 @@ impl Checker for Gate {
             Observation::Configured { of, gate, .. } => {
                 let state = self.lives.entry(*of).or_default();
                 state.limits = Some(*gate);
-                state.admitted.values_mut().for_each(|permits| *permits = (*permits).max(gate.permits));
+                state.admitted.values_mut().for_each(|admission| *admission = admission.or(Admission::of(*gate)));
                 probes.sometimes(Probe::GateLowered, state.running.len() > gate.permits as usize);
             }
             Observation::StoreCalled { of, request: Request::BeginCalls { calls, .. }, .. } => {
                 let state = self.lives.entry(*of).or_default();
-                let permits = state.limits.unwrap_or_default().permits;
-                state.admitted.extend(calls.iter().map(|call| (call.inbox, permits)));
+                let admission = Admission::of(state.limits.unwrap_or_default());
+                state.admitted.extend(calls.iter().map(|call| (call.inbox, admission)));
             }
             Observation::ExecutionStarted { of, op, delivery } => {
                 let state = self.lives.entry(*of).or_default();
@@ -50,13 +68,14 @@ impl Checker for Gate {
                 }
                 let running = state.running.len() as u32;
                 let of_async = state.running.values().filter(|is_async| **is_async).count() as u32;
-                let permits = match delivery.reply_to.and_then(|inbox| state.admitted.get(&inbox)) {
-                    Some(admitted) => *admitted,
-                    None => limits.permits,
-                };
+                let admission = delivery.reply_to.and_then(|inbox| state.admitted.get(&inbox)).copied();
+                let Admission { permits, for_sync } = admission.unwrap_or(Admission::of(limits));
+                let of_sync = running - of_async;
                 probes.sometimes(Probe::GateFull, running == permits);
                 probes.sometimes(Probe::ReserveLeft, limits.sync_reserve > 0 && of_async == limits.for_async());
-                if running > permits || (is_async && of_async > limits.for_async()) {
+                probes.sometimes(Probe::AsyncReserveLeft, limits.async_reserve > 0 && of_sync == limits.for_sync());
+                let is_over = if is_async { of_async > limits.for_async() } else { of_sync > for_sync };
+                if running > permits || is_over {
                     return Err(format!("{running} executions run, {of_async} of them async, under {limits:?}"));
                 }
             }

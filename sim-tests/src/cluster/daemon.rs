@@ -106,6 +106,7 @@ impl Daemon {
             let either = GateLimits {
                 permits: limits.permits.max(before.permits),
                 sync_reserve: limits.sync_reserve.min(before.sync_reserve),
+                async_reserve: limits.async_reserve.min(before.async_reserve),
             };
             referee.lock().expect("no lock is poisoned").observe(&Observation::Configured {
                 of,

@@ -43,5 +43,6 @@ fn settings(draw: &mut Draw, profile: Profile) -> Settings {
 
 fn limits(draw: &mut Draw, permits_max: u64) -> GateLimits {
     let permits = draw.between(1, permits_max) as u32;
-    GateLimits { permits, sync_reserve: draw.between(0, u64::from(permits) - 1) as u32 }
+    let limits = GateLimits { permits, sync_reserve: draw.between(0, u64::from(permits) - 1) as u32, async_reserve: 0 };
+    GateLimits { async_reserve: draw.between(0, u64::from(limits.async_reserve_max())) as u32, ..limits }
 }

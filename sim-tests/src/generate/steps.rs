@@ -48,8 +48,9 @@ fn mixed_step(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
         58..=82 => call(draw, daemons),
         83..=87 => {
             let limits = limits(draw, 8);
-            let sync_reserve = gate.sync_reserve.min(limits.permits - 1);
-            Step::Gate { daemon: one_of(draw, daemons), limits: GateLimits { sync_reserve, ..limits } }
+            let limits = GateLimits { sync_reserve: gate.sync_reserve.min(limits.permits - 1), ..limits };
+            let async_reserve = limits.async_reserve.min(limits.async_reserve_max());
+            Step::Gate { daemon: one_of(draw, daemons), limits: GateLimits { async_reserve, ..limits } }
         }
         88..=91 => Step::Redrive { limit: draw.between(1, 5) as u32 },
         92..=93 => Step::Discard { limit: draw.between(1, 2) as u32 },

@@ -14,6 +14,7 @@ impl Bug {
         match self {
             Self::GateOffByOne => spec.gate.permits += 1,
             Self::ReserveIgnored => spec.gate.sync_reserve = 0,
+            Self::AsyncReserveIgnored => spec.gate.async_reserve = 0,
             Self::CallsOffByOne => {
                 spec.gate.permits += 1;
                 spec.gate.sync_reserve += 1;

@@ -68,6 +68,7 @@ bugs! {
     // Between the dispatcher and the world.
     GateOffByOne, "gate", "the gate admits one more than it should";
     ReserveIgnored, "gate", "async work uses the reserve";
+    AsyncReserveIgnored, "gate", "sync calls use the async reserve";
     CallsOffByOne, "gate", "calls are admitted one beyond the permits";
     DepthOffByOne, "depth", "the depth limit is one too high";
     JitterTooWide, "backoff", "a back-off is 1.5 times as long";

@@ -42,6 +42,9 @@ pub(crate) struct GateArgs {
     /// Reserve COUNT of the permits for sync calls, until the daemon stops
     #[arg(long, value_name = "COUNT")]
     pub(crate) sync_reserve: Option<u32>,
+    /// Reserve COUNT of the permits for deliveries, until the daemon stops
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) async_reserve: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ use ureq::http::Method;
 struct Gate {
     permits: u32,
     sync_reserve: u32,
+    async_reserve: u32,
     running: u32,
     queued: u32,
     calls_waiting: u32,
@@ -20,12 +21,15 @@ struct Change {
     permits: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sync_reserve: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    async_reserve: Option<u32>,
 }
 
 /// Without new limits, this only reads the state of the gate.
 pub(in super::super) fn run(context: &Context, args: &GateArgs) -> Result<(), CliError> {
-    let change = Change { permits: args.permits, sync_reserve: args.sync_reserve };
-    let call = if change.permits.is_none() && change.sync_reserve.is_none() {
+    let GateArgs { permits, sync_reserve, async_reserve } = *args;
+    let change = Change { permits, sync_reserve, async_reserve };
+    let call = if permits.is_none() && sync_reserve.is_none() && async_reserve.is_none() {
         Call::new(Method::GET, "/v1/gate".to_owned())
     } else {
         let body = serde_json::to_string(&change).map_err(CliError::failed)?;
@@ -34,8 +38,9 @@ pub(in super::super) fn run(context: &Context, args: &GateArgs) -> Result<(), Cl
     let answer = context.target.client.call(call)?;
     context.show(&answer.body, |gate: &Gate| {
         format!(
-            "{} of {} permits are in use, {} are reserved for sync calls\n{} deliveries and {} sync calls wait for a permit\n",
-            gate.running, gate.permits, gate.sync_reserve, gate.queued, gate.calls_waiting
+            "{} of {} permits are in use, {} are reserved for sync calls and {} for deliveries\n\
+             {} deliveries and {} sync calls wait for a permit\n",
+            gate.running, gate.permits, gate.sync_reserve, gate.async_reserve, gate.queued, gate.calls_waiting
         )
     })
 }

@@ -41,7 +41,8 @@ names! {
     histogram STORE_TOOK = "tidegate_store_request_seconds", "From the start of a round trip to the store to its end.";
     gauge RUNNING = "tidegate_executions_running", "Executions that run now.";
     gauge PERMITS = "tidegate_gate_permits", "The most executions that may run at once.";
-    gauge RESERVE = "tidegate_gate_sync_reserve", "Permits that are reserved for sync calls.";
+    gauge SYNC_RESERVE = "tidegate_gate_sync_reserve", "Permits that are reserved for sync calls.";
+    gauge ASYNC_RESERVE = "tidegate_gate_async_reserve", "Permits that are reserved for deliveries.";
     gauge QUEUED = "tidegate_deliveries_queued", "Claimed rows that wait in this process for a permit.";
     gauge CALLS_WAITING = "tidegate_calls_waiting", "Sync calls that wait in this process for a permit.";
     gauge SETTLING = "tidegate_settlements_pending", "Settlements that the store has not answered yet.";

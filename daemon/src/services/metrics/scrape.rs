@@ -83,7 +83,8 @@ fn show(view: View) {
     for (name, value) in [
         (names::RUNNING, view.running),
         (names::PERMITS, view.permits),
-        (names::RESERVE, view.sync_reserve),
+        (names::SYNC_RESERVE, view.sync_reserve),
+        (names::ASYNC_RESERVE, view.async_reserve),
         (names::QUEUED, view.queued),
         (names::CALLS_WAITING, view.calls_waiting),
         (names::SETTLING, view.settling),

@@ -72,7 +72,8 @@ pub struct ConfigSpec {
     /// The mean back-off of a row that found no permit: 1 ms – 60 s. The jitter is up to half of
     /// the mean in each direction.
     pub gate_backoff_ms: u64,
-    /// The longest chain of events: 1–1,000. Deliveries of deeper events are dropped.
+    /// The longest chain of events: 1–1,000. Deliveries of deeper events are dropped, except those
+    /// of dead-letter handlers.
     pub max_trigger_depth: u32,
     /// How long after its timeout a running execution is cancelled: 0–60 s.
     pub overrun_ms: u64,

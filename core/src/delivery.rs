@@ -132,7 +132,8 @@ pub enum Verdict {
         /// Whether the trigger is disabled in the same transaction.
         disable_trigger: bool,
     },
-    /// The chain of events is too deep. The row is deleted and counted in `loops`.
+    /// The chain of events is too deep. The row is deleted and counted in `loops`. A dead-letter
+    /// handler is never dropped.
     Dropped,
     /// No outcome counts: the handler did not run, or a shutdown ended the wait. The row leaves its
     /// claim, is due `delay` from the store's now, and the attempt does not count.
@@ -225,13 +226,14 @@ impl Run {
 }
 
 /// The verdict about a claimed delivery that must not be executed. `None` if the delivery may be
-/// executed.
+/// executed. A dead-letter handler is executed at any depth.
 #[must_use]
 pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Option<Verdict> {
-    if delivery.event.depth > max_trigger_depth {
-        return Some(Verdict::Dropped);
-    }
     match delivery.kind() {
+        // The event of a dead letter is one deeper than the event that failed, which was not too
+        // deep. Its handler ends the chain: its failure makes no other letter, and the deliveries
+        // of its own events are dropped.
+        Kind::Async | Kind::Sync(_) if delivery.event.depth > max_trigger_depth => Some(Verdict::Dropped),
         // The row of a sync call is written with the claim of the daemon that executes it. Another
         // claim takes the row over only after the lease of the first claim has expired.
         Kind::Sync(_) => Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }),

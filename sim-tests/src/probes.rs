@@ -167,6 +167,8 @@ probes! {
     LetterHandled,
     /// a dead-letter handler failed
     LetterHandlerFailed,
+    /// the handler of a letter from the last permitted depth ran
+    LetterHandledDeepest,
     /// a dead letter was redriven
     Redriven,
     /// a redriven delivery succeeded

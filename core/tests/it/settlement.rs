@@ -129,10 +129,18 @@ fn a_sync_delivery_is_never_retried_and_its_failure_applies_no_effects() {
 #[test]
 fn an_event_that_is_too_deep_is_dropped_before_any_other_rule_counts() {
     for (depth, dropped) in [(16, false), (17, true), (u32::MAX, true)] {
-        for base in [delivery(1, 1), dead_letter_handler(), Delivery { attempt: 9, ..delivery(1, 1) }] {
+        for base in [delivery(1, 1), Delivery { attempt: 9, ..delivery(1, 1) }] {
             let delivery = Delivery { event: event(depth), ..base };
             assert_eq!(refuse(&delivery, 16, NOW) == Some(Verdict::Dropped), dropped, "{depth}");
         }
+    }
+}
+
+#[test]
+fn a_dead_letter_handler_runs_at_any_depth() {
+    for depth in [16, 17, u32::MAX] {
+        let handler = Delivery { event: event(depth), ..dead_letter_handler() };
+        assert_eq!(refuse(&handler, 16, NOW), None, "{depth}");
     }
 }
 

@@ -1,17 +1,24 @@
 //! A chain that is too deep is dropped: it is not executed, is counted once, and never becomes a
-//! dead letter.
+//! dead letter. Only the handler of a dead letter may be one deeper than other deliveries. It is
+//! never dropped.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::app::MAX_DEPTH;
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeSet;
-use tidegate_core::{DeadLetterId, DeliveryId, ExchangeReply, Reply, Verdict};
+use tidegate_core::{DeadLetterId, Delivery, DeliveryId, ExchangeReply, Kind, Reply, Verdict};
 
 #[derive(Default)]
 pub(super) struct Depth {
     too_deep: BTreeSet<DeliveryId>,
     dropped: u64,
+}
+
+/// Whether the delivery must be dropped.
+fn is_too_deep(row: &Delivery) -> bool {
+    let is_handler = matches!(row.kind(), Kind::DeadLetterHandler(_));
+    row.event.depth > MAX_DEPTH + u32::from(is_handler)
 }
 
 impl Checker for Depth {
@@ -26,8 +33,11 @@ impl Checker for Depth {
         probes: &mut Probes,
     ) -> Result<(), String> {
         match observation {
-            Observation::ExecutionStarted { delivery, .. } if delivery.event.depth > MAX_DEPTH => {
+            Observation::ExecutionStarted { delivery, .. } if is_too_deep(delivery) => {
                 return Err(format!("{} is executed at depth {}", delivery.id, delivery.event.depth));
+            }
+            Observation::ExecutionStarted { delivery, .. } => {
+                probes.sometimes(Probe::LetterHandledDeepest, delivery.event.depth > MAX_DEPTH);
             }
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
@@ -41,7 +51,7 @@ impl Checker for Depth {
                     }
                 }
                 if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
-                    let deep = claimed.iter().filter(|row| row.event.depth > MAX_DEPTH);
+                    let deep = claimed.iter().filter(|row| is_too_deep(row));
                     self.too_deep.extend(deep.map(|row| row.id));
                 }
             }

@@ -1,4 +1,5 @@
-//! A dead-letter handler runs once. Its failure annotates the letter and makes no other letter.
+//! A dead-letter handler runs once, and is never dropped. Its failure annotates the letter and
+//! makes no other letter.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
@@ -34,7 +35,7 @@ impl Checker for Letters {
                     match settlement.verdict {
                         Verdict::Handled { .. } => _ = self.expected.insert(*letter, Resolution::Handled),
                         Verdict::HandlerFailed { .. } => _ = self.expected.insert(*letter, Resolution::HandlerFailed),
-                        Verdict::Dropped | Verdict::Deferred { .. } => {}
+                        Verdict::Deferred { .. } => {}
                         ref other => return Err(format!("the handler {id} of {letter} ends as {}", other.name())),
                     }
                     probes.sometimes(Probe::LetterHandled, matches!(settlement.verdict, Verdict::Handled { .. }));

@@ -1,6 +1,7 @@
 //! Bugs between a dispatcher and the world.
 
 use super::Bug;
+use crate::app::MAX_DEPTH;
 use crate::checkers::Life;
 use crate::world::World;
 use std::sync::Arc;
@@ -123,6 +124,10 @@ impl World {
                 let row = self.store().row(one.claim.delivery);
                 let (attempt, allowed) = row.map_or((0, 0), |row| (row.attempt, row.policy.max_attempts()));
                 let keeps = bug.change_verdict(&mut one.verdict, attempt, allowed);
+                let is_deep = row.is_some_and(|row| row.handles_letter.is_some() && row.event.depth > MAX_DEPTH);
+                if bug == Bug::HandlerDropped && is_deep {
+                    one.verdict = Verdict::Dropped;
+                }
                 if let (Bug::JitterSkewed, Verdict::Retry { delay, .. }, Some(row)) = (bug, &mut one.verdict, row) {
                     let (low, high) = row.policy.jitter_range(row.attempt);
                     if (low.0..=high.0).contains(&delay.0) && row.policy.max_age().is_none() {

@@ -60,6 +60,7 @@ bugs! {
     HandlerUnmarked, "letters", "a handled letter is not marked";
     HandlerSilent, "letters", "a letter does not record its handler's failure";
     AbandonedLost, "calls", "an abandoned call leaves no entry";
+    HandlerDropped, "depth", "a dead-letter handler is dropped because of its depth";
     DroppedTwice, "depth", "a dropped delivery is counted in a letter as well";
     RenewForgets, "claims", "a renewal is confirmed and does nothing";
     DiscoverBlind, "latency", "a discovery never lists the lane of slow handlers";

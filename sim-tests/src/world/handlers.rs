@@ -133,6 +133,13 @@ fn effects(delivery: &Delivery, store: &Memory) -> Effects {
     if name == "loop" && delivery.event.depth <= app::MAX_DEPTH {
         effects.events.push(event("loop", ""));
     }
+    // A delivery that dies at the last permitted depth. Its dead-letter handler is one deeper.
+    if name == "loop" && delivery.event.depth + 1 == app::MAX_DEPTH {
+        effects.events.push(event("doomed", ""));
+    }
+    if name == "letters" {
+        effects.events.push(event("count", ""));
+    }
     effects
 }
 

@@ -272,6 +272,23 @@ pub(crate) async fn an_inline_claim_respects_pauses_and_limits<S: Store>(store: 
     assert_eq!(lanes, [limited.id, open.id], "the lane has no limit any more");
 }
 
+pub(crate) async fn a_new_limit_counts_rows_that_were_claimed_inline<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let spec = on_app("limited", "go");
+    let lane = app.trigger(&spec).await.id;
+    let wake = attached(&app, ROOM);
+    app.go(2).await;
+    let rows = claimed_inline(&wake).await;
+    assert_eq!(rows.len(), 2);
+
+    app.trigger(&TriggerSpec { max_concurrency: limit(2), ..spec }).await;
+    app.go(3).await;
+    assert_eq!(claimed_inline(&wake).await, []);
+    assert_eq!(app.claim(lane, 9).await, []);
+    app.settle(&rows[0], done()).await;
+    assert_eq!(app.claim(lane, 9).await.len(), 1);
+}
+
 pub(crate) async fn rows_of_one_lane_claimed_inline_have_one_number<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     for name in ["a", "b"] {

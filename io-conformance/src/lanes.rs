@@ -120,6 +120,22 @@ pub(crate) async fn a_changed_limit_counts_the_leased_rows<S: Store>(store: Arc<
     assert_eq!(app.claim(lane, 9).await.len(), 4);
 }
 
+pub(crate) async fn a_new_limit_counts_rows_that_were_claimed_without_it<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let spec = on_app("limited", "go");
+    let lane = app.trigger(&spec).await.id;
+    app.go(9).await;
+    let rows = app.claim(lane, 3).await;
+    assert_eq!(rows.len(), 3);
+
+    app.trigger(&TriggerSpec { max_concurrency: limit(2), ..spec }).await;
+    assert_eq!(app.claim(lane, 9).await, []);
+    app.settle(&rows[0], done()).await;
+    assert_eq!(app.claim(lane, 9).await, [], "two rows run, as many as the limit allows");
+    app.settle(&rows[1], done()).await;
+    assert_eq!(app.claim(lane, 9).await.len(), 1);
+}
+
 pub(crate) async fn an_expired_lease_frees_its_slot<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;

@@ -51,6 +51,12 @@ pub enum Input {
         /// A time before the transaction began. The leases are counted from it.
         begun_at: Mono,
     },
+    /// A transaction of this process may return up to `rows` rows as an [`Input::InlineClaim`].
+    /// They count as requested until that input arrives, or until this one reports 0 rows.
+    ///
+    /// No inline claim begins while the dispatcher is polled, and the one in flight was reported
+    /// before.
+    InlineClaimInFlight { rows: u32 },
     /// A store call was answered, or it failed.
     StoreAnswered { op: OpId, result: Result<Reply, StoreError> },
     /// A handler finished, failed or timed out.

@@ -33,7 +33,7 @@ pub(crate) struct Capacity {
     pub(crate) free_permits: u32,
     /// Claimed rows that wait for a permit.
     pub(crate) rows_queued: u32,
-    /// Rows that claims in flight may return.
+    /// Rows that claims in flight may return, inline claims included.
     pub(crate) rows_requested: u32,
     /// Rows that may be claimed ahead of a free permit.
     pub(crate) prefetch: u32,

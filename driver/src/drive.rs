@@ -56,10 +56,11 @@ pub async fn drive<S: DispatchStore, E: Executor, I: InboxResolver>(
     let DriverPorts { store, executor, inboxes, clock, mut observer, wake, view } = ports;
     let dispatcher = Dispatcher::new(config, boot, clock.now());
     let (tasks, mut answers) = Tasks::new(store, executor, inboxes);
-    let mut driver = Driver { dispatcher, clock, tasks, shutdown: Shutdown::new(wake.clone()) };
+    let mut driver = Driver { dispatcher, clock, tasks, inline_rows: 0, shutdown: Shutdown::new(wake.clone()) };
     let mut commands_open = true;
 
     loop {
+        driver.count_inline_rows(wake.pause_inline_claims());
         let wake_at = loop {
             match driver.dispatcher.poll() {
                 Output::Action(action) => driver.tasks.perform(action),
@@ -116,6 +117,8 @@ struct Driver<S, E, I> {
     /// Dropped before the tasks: no inline claim may begin when they are aborted.
     shutdown: Shutdown,
     tasks: Tasks<S, E, I>,
+    /// Rows of the inline claim in flight, as the dispatcher was last told.
+    inline_rows: u32,
 }
 
 impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
@@ -136,6 +139,14 @@ impl<S: DispatchStore, E: Executor, I: InboxResolver> Driver<S, E, I> {
                 self.handle_input(Input::ShutdownRequested);
             }
             Event::Timer => self.handle_input(Input::Tick),
+        }
+    }
+
+    /// Tells the dispatcher how many rows the inline claim in flight may return.
+    fn count_inline_rows(&mut self, rows: u32) {
+        if self.inline_rows != 0 || rows != 0 {
+            self.inline_rows = rows;
+            self.handle_input(Input::InlineClaimInFlight { rows });
         }
     }
 

@@ -69,6 +69,12 @@ pub(crate) struct InlineClaims {
     /// Set from the commit of an inline claim until the driver takes the rows.
     batch: Option<InlineBatch>,
     is_in_flight: bool,
+    /// The most rows of the claim in flight.
+    rows_in_flight: u32,
+    /// Whether the driver knows of the claim in flight.
+    is_known: bool,
+    /// Whether a claim that the driver knows of has ended without rows.
+    has_ended_empty: bool,
     is_disabled: bool,
 }
 
@@ -80,6 +86,7 @@ impl InlineClaims {
             return None;
         }
         self.is_in_flight = true;
+        self.rows_in_flight = self.room.rows;
         Some(InlineClaimGuard {
             handle: handle.clone(),
             room: self.room.clone(),
@@ -88,8 +95,28 @@ impl InlineClaims {
         })
     }
 
-    pub(crate) fn end(&mut self) {
+    /// Ends the claim in flight. Returns whether the driver must be woken, because it knows of the
+    /// claim and gets no rows from it.
+    pub(crate) fn end(&mut self) -> bool {
         self.is_in_flight = false;
+        self.has_ended_empty |= std::mem::take(&mut self.is_known) && self.batch.is_none();
+        self.has_ended_empty
+    }
+
+    /// Empties the room. Returns the most rows that the driver may still get from a claim.
+    pub(crate) fn pause(&mut self) -> u32 {
+        self.room = InlineRoom::default();
+        self.is_known = self.is_in_flight;
+        match &self.batch {
+            Some(batch) => batch.deliveries.len() as u32,
+            None if self.is_in_flight => self.rows_in_flight,
+            None => 0,
+        }
+    }
+
+    /// Whether a claim that the driver knows of has ended without rows since the last call.
+    pub(crate) fn take_ended_empty(&mut self) -> bool {
+        std::mem::take(&mut self.has_ended_empty)
     }
 
     pub(crate) fn is_in_flight(&self) -> bool {

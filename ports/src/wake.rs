@@ -62,11 +62,14 @@ impl WakeHandle {
         self.shared.woken.notify_one();
     }
 
-    /// Waits for the next wake-up. At most one task may wait; in a daemon it is the driver.
+    /// Waits for the next wake-up. At most one task may wait; in a daemon it is the driver. A
+    /// wake-up without lanes and rows reports that an inline claim has ended without rows.
     pub async fn next_wake_up(&self) -> WakeUp {
         loop {
+            let has_ended_empty = self.lock().inline_claims.take_ended_empty();
             let wake_up = self.take_wake_up();
-            if wake_up.discover || !wake_up.lanes.is_empty() || wake_up.inline_batch.is_some() {
+            let has_rows = !wake_up.lanes.is_empty() || wake_up.inline_batch.is_some();
+            if has_rows || wake_up.discover || has_ended_empty {
                 return wake_up;
             }
             self.shared.woken.notified().await;
@@ -86,6 +89,14 @@ impl WakeHandle {
     #[must_use]
     pub fn try_inline_claim(&self) -> Option<InlineClaimGuard> {
         self.lock().inline_claims.start(self)
+    }
+
+    /// Allows no inline claim until the next [`Self::set_inline_room`]. Returns the most rows that
+    /// the claim in flight may still hand over. Only the driver calls it, each time before it polls
+    /// the dispatcher: then the dispatcher knows of every row that is claimed for it.
+    #[must_use]
+    pub fn pause_inline_claims(&self) -> u32 {
+        self.lock().inline_claims.pause()
     }
 
     /// Sets the room for the next inline claims and the length of their leases. Only the driver
@@ -124,7 +135,9 @@ impl WakeHandle {
     }
 
     pub(crate) fn end_inline_claim(&self) {
-        self.lock().inline_claims.end();
+        if self.lock().inline_claims.end() {
+            self.shared.woken.notify_one();
+        }
         self.shared.inline_claim_ended.notify_waiters();
     }
 

@@ -149,6 +149,7 @@ impl Dispatcher {
 
     /// A transaction of this process has claimed rows that it wrote.
     pub(super) fn inline_claim(&mut self, claimed: Vec<Delivery>, begun_at: Mono) {
+        self.inline_rows = 0;
         self.outputs.emit_fact(Fact::InlineClaim { claimed: claimed.len() as u32 });
         self.claims_answered(&[], claimed, begun_at);
     }

@@ -67,6 +67,8 @@ pub struct Dispatcher {
     health: StoreHealth,
     gate: ExecutionGate,
     lanes: Lanes,
+    /// Rows that the inline claim in flight may return.
+    inline_rows: u32,
     claims: Claims,
     executions: Executions,
     settlements: SettlementQueue,
@@ -104,6 +106,8 @@ pub struct View {
     pub lanes: u32,
     /// The rows of [`Dispatcher::inline_room`].
     pub inline_room: u32,
+    /// Rows that the inline claim in flight may return.
+    pub inline_rows: u32,
     /// Failed store calls since the last answer.
     pub store_failures: u32,
     /// Inputs that were [`Disposition::Stale`].
@@ -128,6 +132,7 @@ impl Dispatcher {
             health: StoreHealth::default(),
             gate: ExecutionGate::new(config.gate()),
             lanes: Lanes::default(),
+            inline_rows: 0,
             claims: Claims::default(),
             executions: Executions::default(),
             settlements: SettlementQueue::default(),
@@ -180,6 +185,7 @@ impl Dispatcher {
             held: self.claims.len(),
             lanes: self.lanes.len() as u32,
             inline_room: self.inline_room().rows,
+            inline_rows: self.inline_rows,
             store_failures: self.health.failures(),
             stale: self.stale_answers,
             shutting_down: self.shutdown.is_some(),
@@ -225,6 +231,7 @@ impl Dispatcher {
                     self.upkeep.request_discovery();
                 }
             }
+            Input::InlineClaimInFlight { rows } => self.inline_rows = rows,
             Input::InlineClaim { claimed, begun_at } => self.inline_claim(claimed, begun_at.min(self.now)),
             Input::ShutdownRequested => self.request_shutdown(),
         }
@@ -305,7 +312,7 @@ impl Dispatcher {
             async_permits: self.gate.async_permits(),
             free_permits: self.gate.free(Caller::Async),
             rows_queued: self.lanes.queued(),
-            rows_requested: self.lanes.rows_requested(),
+            rows_requested: self.lanes.rows_requested().saturating_add(self.inline_rows),
             prefetch: self.prefetch.rows(batch_max.saturating_mul(EXCHANGES_MAX as u32)),
             batch_max: if self.shutdown.is_some() { 0 } else { batch_max },
         }

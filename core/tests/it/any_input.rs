@@ -14,6 +14,7 @@ enum Step {
     WakeUp(Vec<i64>, bool),
     /// Rows of an inline claim, and the age of its transaction in microseconds.
     InlineClaim(Vec<(i64, i64, i64, u32, u32)>, u64),
+    InlineRows(u32),
     /// Answers one of the last operations, or an operation that was never started. The answer may
     /// be of the wrong kind. The number counts operations back from the last one.
     Answer(u64, Answer),
@@ -79,6 +80,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => prop_oneof![9 => 0..2_000_000_u64, 1 => any::<u64>()].prop_map(Step::PassTime),
         3 => (prop::collection::vec(0..4_i64, 0..4), any::<bool>()).prop_map(|(lanes, all)| Step::WakeUp(lanes, all)),
         2 => (rows(), 0..20_000_000_u64).prop_map(|(claimed, ago)| Step::InlineClaim(claimed, ago)),
+        1 => prop_oneof![0..8_u32, any::<u32>()].prop_map(Step::InlineRows),
         8 => (0..8_u64, answer()).prop_map(|(back, answer)| Step::Answer(back, answer)),
         6 => (0..12_u64, any::<bool>()).prop_map(|(back, ok)| Step::EndExecution(back, ok)),
         1 => (0..8_u32, 0..8_u32).prop_map(|(permits, reserve)| Step::ChangeGate(permits, reserve)),
@@ -183,6 +185,7 @@ impl Model {
                 claimed: claimed.into_iter().map(to_delivery).collect(),
                 begun_at: Mono(self.now.0.saturating_sub(ago)),
             },
+            Step::InlineRows(rows) => Input::InlineClaimInFlight { rows },
             Step::Answer(back, answer) => Input::StoreAnswered { op: op(back), result: to_result(answer) },
             Step::EndExecution(back, ok) => {
                 let outcome = if ok { succeeded() } else { failed(ExecError::ScriptError) };

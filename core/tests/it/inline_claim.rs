@@ -49,6 +49,24 @@ fn a_lane_with_waiting_rows_is_closed_and_the_room_is_for_other_lanes() {
     assert_eq!((bench.dispatcher.view().queued, room(&bench)), (1, (1, closed)));
 }
 
+#[test]
+fn rows_of_an_inline_claim_in_flight_count_as_requested() {
+    let mut bench = Bench::started(config(|c| c.gate.permits = 16));
+    assert_eq!(bench.dispatcher.view().inline_room, 14);
+    bench.after(Micros(1), Input::InlineClaimInFlight { rows: 10 });
+    assert_eq!((bench.dispatcher.view().inline_rows, bench.dispatcher.view().inline_room), (10, 4));
+    let woken = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(2)], discover: false });
+    let (op, _, claim) = only_exchange(&woken);
+    assert_eq!(quotas(&claim), [(2, 4)], "six permits are not requested, and two of them are left to other lanes");
+    bench.answer(op, exchanged());
+
+    inline_claim(&mut bench, vec![delivery(1, 1)]);
+    assert_eq!(bench.dispatcher.view().inline_rows, 0);
+    bench.after(Micros(1), Input::InlineClaimInFlight { rows: 10 });
+    let drained = bench.after(Micros(1), Input::InlineClaimInFlight { rows: 0 });
+    assert_eq!((drained.actions, bench.dispatcher.view().inline_rows), (vec![], 0));
+}
+
 /// Rows that waited before the start go first, and the start of an execution needs the store's
 /// clock.
 #[test]

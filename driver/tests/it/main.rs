@@ -33,6 +33,22 @@ async fn rows_of_an_inline_claim_are_executed() {
     assert!(world.try_inline_claim().is_some(), "the dispatcher has room again after the row is settled");
 }
 
+/// The rows of the claim count against the permits until it ends. If it ends without rows, the
+/// dispatcher claims other rows at once.
+#[tokio::test]
+async fn an_inline_claim_that_ends_without_rows_frees_its_room() {
+    let gate = GateLimits { permits: 1, sync_reserve: 0, async_reserve: 0 };
+    let mut world =
+        World::start(ConfigSpec { gate, poll_interval_ms: 60_000, ..ConfigSpec::default() }, Script::Succeed);
+    world.quiet().await;
+    let guard = world.try_inline_claim().expect("an idle dispatcher has room");
+    world.store.put(delivery(1));
+    world.wake();
+    world.quiet().await;
+    drop(guard);
+    assert_eq!(world.ending().await, Ending::Done);
+}
+
 #[tokio::test]
 async fn a_shutdown_waits_for_the_inline_claim_in_flight() {
     let mut world = World::start(ConfigSpec::default(), Script::Succeed);

@@ -1,5 +1,6 @@
 //! A dispatcher claims at most its free permits, plus the rows that its handlers finish during two
-//! exchanges. Other daemons could run the rest.
+//! exchanges. Rows that an inline claim in flight returns count as claimed. Other daemons could run
+//! the rest.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -25,6 +26,8 @@ pub(super) struct Hoarding {
 struct LifeState {
     permits: u32,
     running: BTreeSet<OpId>,
+    /// Rows of the inline claim in flight.
+    inline_rows: u32,
     requests: BTreeMap<OpId, RowRequest>,
     /// Exchanges answered since the last idle period.
     answered_requests: Vec<RowRequest>,
@@ -96,7 +99,7 @@ impl LifeState {
         let requested: u64 = self.requests.values().map(|request| u64::from(request.rows)).sum();
         let new = self.requests.values_mut().filter(|request| request.at.is_none());
         for one in new {
-            let others = requested - u64::from(one.rows);
+            let others = requested - u64::from(one.rows) + u64::from(self.inline_rows);
             // Rows that wait while permits are free wait for their own lane. They do not take a
             // permit from others.
             let most = (free + prefetch.saturating_sub(u64::from(queued))).saturating_sub(others);
@@ -156,6 +159,10 @@ impl Checker for Hoarding {
                     state.new_ends += u64::from(outcome.is_some());
                 }
             }
+            Observation::InlineClaimInFlight { of, rows } => {
+                self.lives.entry(*of).or_default().inline_rows = *rows;
+            }
+            Observation::InlineClaim { of, .. } => self.lives.entry(*of).or_default().inline_rows = 0,
             Observation::InputHandled { of, now, .. } => {
                 self.lives.entry(*of).or_default().count_until(*now);
             }

@@ -88,6 +88,8 @@ pub(crate) enum Observation<'a> {
     Stopped { of: Life, now: Mono },
     /// A dispatcher got a wake-up for these lanes.
     WokenUp { of: Life, lanes: &'a [TriggerId] },
+    /// A transaction has claimed `rows` rows inline, and will hand them over.
+    InlineClaimInFlight { of: Life, rows: u32 },
     /// A dispatcher got the rows of an inline claim.
     InlineClaim { of: Life, claimed: &'a [Delivery] },
     /// A dispatcher has handled an input. The input may belong to an earlier life.

@@ -37,7 +37,7 @@ impl LifeState {
             return None;
         }
         let requested: u32 = self.quotas_in_flight.values().flatten().map(|quota| quota.quota).sum();
-        let free = self.permits.saturating_sub(view.running).saturating_sub(requested);
+        let free = self.permits.saturating_sub(view.running).saturating_sub(requested + view.inline_rows);
         // With fewer rows than lanes, the lanes take turns.
         let has_room = free.min(self.batch_max) > view.lanes;
         if !has_room || now < self.backs_off_until || view.shutting_down {

@@ -97,6 +97,7 @@ bugs! {
     LanesSplit, "turns", "a dispatcher treats each row as a lane of its own";
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
+    InlineRowsUncounted, "hoarding", "a dispatcher does not count the inline claim in flight";
     LooksBackIdle, "stragglers", "a dispatcher does not look back while its lane has running rows";
     SleepsOn, "wakes", "a dispatcher ignores a wake-up for one lane";
     NeverRests, "bounds", "a timer is set in the past";

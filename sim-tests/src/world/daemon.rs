@@ -6,6 +6,7 @@ use crate::app;
 use crate::checkers::{InputKind, Life, Observation, STEPS_MAX, Violation};
 use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault};
 use crate::probes::Probe;
+use crate::sabotage::Bug;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
     Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, InboxId, Incarnation, Input, Micros, Mono, OpId,
@@ -38,6 +39,8 @@ pub(super) struct Daemon {
     pub(super) lease_for: Micros,
     /// The time until which an inline claim for this daemon is in flight.
     pub(super) inline_claim_until: u64,
+    /// The most rows of that claim, until its rows arrive.
+    pub(super) inline_rows: u32,
     /// The time of the timer that counts; earlier timers are ignored.
     tick_at: u64,
     running: BTreeSet<OpId>,
@@ -66,6 +69,7 @@ impl Daemon {
             deaf_until: 0,
             lease_for: Micros::ZERO,
             inline_claim_until: 0,
+            inline_rows: 0,
             tick_at: u64::MAX,
             running: BTreeSet::new(),
             waiting: BTreeSet::new(),
@@ -150,6 +154,7 @@ impl World {
         daemon_state.life = life;
         daemon_state.lease_for = config.lease_for();
         daemon_state.inline_claim_until = 0;
+        daemon_state.inline_rows = 0;
         daemon_state.clock = Clock::starting(self.now);
         daemon_state.is_alive = true;
         daemon_state.paused_until = 0;
@@ -243,6 +248,7 @@ impl World {
             self.observe(&Observation::WokenUp { of, lanes })?;
         }
         if let Input::InlineClaim { claimed, .. } = &input {
+            self.daemons[daemon].inline_rows = 0;
             self.observe(&Observation::InlineClaim { of, claimed })?;
         }
         let input = self.sabotaged_input(of, input);
@@ -260,6 +266,7 @@ impl World {
             Input::ShutdownRequested => InputKind::Shutdown,
             _ => InputKind::Other,
         };
+        self.count_inline_rows(daemon, now);
         let disposition = self.daemons[daemon].dispatcher.handle(now, input);
         self.trace.note(&disposition);
         let accepted = disposition == Disposition::Accepted;
@@ -281,6 +288,16 @@ impl World {
             self.crashes_at(daemon, CrashPoint::Settled)?;
         }
         Ok(())
+    }
+
+    /// Tells a dispatcher how many rows the inline claim in flight may return.
+    fn count_inline_rows(&mut self, daemon: usize, now: Mono) {
+        let is_forgotten = self.bug == Some(Bug::InlineRowsUncounted);
+        let daemon = &mut self.daemons[daemon];
+        let rows = if is_forgotten { 0 } else { daemon.inline_rows };
+        if rows != daemon.dispatcher.view().inline_rows {
+            daemon.dispatcher.handle(now, Input::InlineClaimInFlight { rows });
+        }
     }
 
     fn drain(&mut self, daemon: usize) -> Result<(), Violation> {

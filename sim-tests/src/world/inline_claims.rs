@@ -59,6 +59,8 @@ impl World {
             return Ok(());
         }
         self.daemons[daemon].inline_claim_until = arrives;
+        self.daemons[daemon].inline_rows = room.rows;
+        self.observe(&Observation::InlineClaimInFlight { of, rows: claimed.len() as u32 })?;
         let input = Input::InlineClaim { claimed, begun_at };
         self.at(arrives, Event::Reach { daemon, life: of.life, input });
         Ok(())

@@ -304,10 +304,13 @@ create table tidegate.claims_floor (
     -- No claim with a lower number is left, unless its transaction took long.
     oldest_claim bigint not null,
     -- When a discovery next looks at all claims.
-    next_walk    timestamptz not null
+    next_walk    timestamptz not null,
+    -- When a discovery last looked at all claims. A time that is ahead of the clock shows that the
+    -- clock was set back.
+    walked_at    timestamptz not null
 ) with (fillfactor = 50);
 
-insert into tidegate.claims_floor values ('-infinity', 0, '-infinity');
+insert into tidegate.claims_floor values ('-infinity', 0, '-infinity', '-infinity');
 
 -- Dead letters: deliveries that are not tried again unless they are redriven. Names and versions
 -- are copies, so a later change of the trigger does not change the record.

@@ -146,7 +146,7 @@ begin
         return;
     end if;
     if p_looks_at_all then
-        v_floor := row('-infinity', 0, p_now);
+        v_floor := row('-infinity', 0, p_now, p_now);
     end if;
     update tidegate.claims_floor f set
         lease_until = coalesce((

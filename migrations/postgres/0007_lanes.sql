@@ -66,7 +66,7 @@ declare
 begin
     perform tidegate.raise_claims_floor(p_now => p_now, p_looks_at_all => v_looks_at_all);
     if v_looks_at_all then
-        update tidegate.claims_floor set next_walk =
+        update tidegate.claims_floor set walked_at = p_now, next_walk =
             p_now + greatest(interval '10 seconds', 100 * (clock_timestamp() - v_began));
     end if;
     return query
@@ -109,14 +109,49 @@ begin
 end
 $$;
 
+-- Moves the times that lie ahead, if the clock was set back by more than a minute.
+--
+-- Without this, retries and the rows of a crashed daemon would wait until the clock has reached
+-- their old times, and schedules would not tick until then. All due times and the ends of all
+-- leases move back by the same distance, so that their order and their length stay. The distance is
+-- at most ten seconds too short, because discoveries write the time that rarely. Schedules begin
+-- again with their next tick after the new time. Rows that are locked are just being settled, and
+-- get a new time.
+--
+-- Parameters: the time.
+-- Returns: nothing.
+-- Locks: the row of claims_floor, then rows of the outbox, then claims; it skips locked ones.
+-- Changes: claims_floor, outbox, claims, triggers.
+create function tidegate.move_times_back(p_now timestamptz) returns void
+language plpgsql as $$
+declare
+    v_distance interval;
+begin
+    if not exists (select from tidegate.claims_floor f where f.walked_at > p_now + interval '1 minute') then
+        return;
+    end if;
+    select f.walked_at - p_now into v_distance from tidegate.claims_floor f
+    where f.walked_at > p_now + interval '1 minute' for update skip locked;
+    if not found then
+        return;
+    end if;
+    update tidegate.claims_floor set walked_at = p_now;
+    update tidegate.outbox o set due_at = o.due_at - v_distance
+    where o.id in (select i.id from tidegate.outbox i where i.due_at > p_now for update skip locked);
+    update tidegate.claims c set lease_until = c.lease_until - v_distance
+    where c.claim in (select i.claim from tidegate.claims i where i.lease_until > p_now for update skip locked);
+    update tidegate.triggers t set next_tick = null where t.source = 'cron' and t.next_tick > p_now;
+end
+$$;
+
 -- Lists the lanes with rows to claim now or later, the lanes with suspects, and the cron triggers
 -- that are due.
 --
 -- Parameters: none.
 -- Returns: first a row with the time alone; then one row per lane, with the due time of its first
 --   row; then one row per lane with suspects; then one row per cron trigger.
--- Locks: those of `first_rows` and `suspect_lanes`.
--- Changes: lanes, claims_floor.
+-- Locks: those of `move_times_back`, `first_rows` and `suspect_lanes`.
+-- Changes: lanes, claims_floor; after the clock was set back also outbox, claims, triggers.
 create function tidegate.discover()
 returns table (
     now timestamptz, trigger_id bigint, next_due timestamptz, max_concurrency integer, suspect_due timestamptz,
@@ -126,6 +161,7 @@ language plpgsql as $$
 declare
     v_now timestamptz := clock_timestamp();
 begin
+    perform tidegate.move_times_back(p_now => v_now);
     return query select
         v_now, null::bigint, null::timestamptz, null::integer, null::timestamptz, null::text, null::text,
         null::timestamptz;

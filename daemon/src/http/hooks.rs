@@ -1,6 +1,7 @@
 //! `ANY /http/{app}/{path}`: requests to HTTP triggers.
 
 use super::auth;
+use super::connection::CallerConnection;
 use super::extract::{Ready, name, read_body};
 use super::problem::Problem;
 use super::reply::response;
@@ -61,7 +62,7 @@ pub(super) async fn answer(
     };
     let target = SyncTarget::Trigger(route.trigger.id);
     let called = services.caller.call_with_receipt(target, event, cause(principal, &parts.headers), None);
-    Ok(response(called.await))
+    Ok(response(called.await, CallerConnection::of(&parts)))
 }
 
 /// A trigger whose path matches the request.

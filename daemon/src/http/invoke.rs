@@ -2,15 +2,17 @@
 //!
 //! The response is the value that the script returns.
 
+use super::connection::CallerConnection;
 use super::events::idempotency_key;
 use super::extract::{Filter, Params, Ready, Requester, Text, name};
 use super::problem::Problem;
+use super::receipt::confirm_when_sent;
 use super::reply::response;
 use super::state::ApiState;
 use super::trace_context::cause;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tidegate_core::{
     AppName, EventType, ExecError, Json, NewEvent, ScriptName, Subject, SyncReply, SyncTarget, TimeoutMs,
@@ -29,6 +31,7 @@ pub(super) async fn invoke(
     Requester(principal): Requester,
     Filter(query): Filter<Query>,
     Params((app, script)): Params<(String, String)>,
+    connection: CallerConnection,
     headers: HeaderMap,
     Text(body): Text,
 ) -> Result<Response, Problem> {
@@ -52,14 +55,17 @@ pub(super) async fn invoke(
     let called = services.caller.call_with_receipt(target, event, cause(principal, &headers), idempotency_key).await;
     // Nearly every invoked script exists, so its existence is checked only after a failure. A check
     // before each call would cost a round trip.
-    if called.as_ref().is_ok_and(|(reply, _)| is_missing(reply)) {
-        let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::in_app(&app, error))?;
-        if found.is_none() {
-            called.into_iter().for_each(|(_, receipt)| receipt.confirm());
-            return Err(Problem::missing("script_not_found", format!("there is no script {script} in {app}")));
+    match called {
+        Ok((reply, receipt)) if is_missing(&reply) => {
+            let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::in_app(&app, error))?;
+            if found.is_some() {
+                return Ok(response(Ok((reply, receipt)), connection));
+            }
+            let problem = Problem::missing("script_not_found", format!("there is no script {script} in {app}"));
+            Ok(confirm_when_sent(problem.into_response(), receipt, connection))
         }
+        called => Ok(response(called, connection)),
     }
-    Ok(response(called))
 }
 
 fn is_missing(reply: &SyncReply) -> bool {

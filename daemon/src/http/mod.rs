@@ -7,6 +7,7 @@ mod apps;
 mod auth;
 mod body;
 mod check;
+mod connection;
 mod dead_letters;
 mod deliveries;
 mod escapes;
@@ -41,6 +42,7 @@ mod unread;
 mod users;
 mod view;
 
+pub use connection::{Connection, ReplyListener};
 pub use permissions::PERMISSIONS;
 pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
 

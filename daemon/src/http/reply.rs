@@ -1,7 +1,8 @@
 //! Converts the reply of a handler to an HTTP response.
 
+use super::connection::CallerConnection;
 use super::problem::{EXECUTION_ID, Problem, execution_id};
-use super::receipt::confirm_when_taken;
+use super::receipt::confirm_when_sent;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,9 +13,12 @@ use tidegate_ports::Receipt;
 
 /// A JSON string is sent as plain text and any other value as JSON. A `content-type` header of the
 /// reply has precedence.
-pub(super) fn response(result: Result<(SyncReply, Receipt), DispatcherEnded>) -> Response {
+pub(super) fn response(
+    result: Result<(SyncReply, Receipt), DispatcherEnded>,
+    connection: CallerConnection,
+) -> Response {
     match result {
-        Ok((reply, receipt)) => confirm_when_taken(reply_response(reply), receipt),
+        Ok((reply, receipt)) => confirm_when_sent(reply_response(reply), receipt, connection),
         Err(ended) => Problem::unavailable(ended.to_string()).into_response(),
     }
 }

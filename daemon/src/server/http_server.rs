@@ -1,5 +1,5 @@
 use super::error::ServeError;
-use crate::http::{ApiState, Readiness, app};
+use crate::http::{ApiState, Connection, Readiness, ReplyListener, app};
 use std::io;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -20,7 +20,8 @@ impl HttpServer {
     /// Starts to accept connections. `readiness` is the sending end of the readiness in `state`.
     pub(super) fn start(listener: TcpListener, state: ApiState, readiness: watch::Sender<Readiness>) -> Self {
         let (stop, mut stopped) = watch::channel(false);
-        let server = axum::serve(listener, app(state)).with_graceful_shutdown(async move {
+        let service = app(state).into_make_service_with_connect_info::<Connection>();
+        let server = axum::serve(ReplyListener(listener), service).with_graceful_shutdown(async move {
             // An error means that the sender is dropped, which stops the server, too.
             stopped.wait_for(|stop| *stop).await.ok();
         });

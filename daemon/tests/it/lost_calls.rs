@@ -4,8 +4,10 @@
 use crate::calls::{SUM, TIMEOUT, http, on_both};
 use crate::world::{Answer, App, MachineLock, StoreKind, TESTBED, World, client, tidegate, wait_for};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 use testkit::Daemon;
 
 /// Sends a request and disconnects as soon as its execution begins.
@@ -41,6 +43,60 @@ fn a_caller_that_disconnects_leaves_one_abandoned_execution_and_its_effects() {
         assert!(app.is_drained() && app.dead_letters().is_empty());
         let output = tidegate(&daemon, &["abandoned", "--app", "hangup"]);
         assert!(String::from_utf8_lossy(&output.stdout).contains("caller_gone"), "{output:?}");
+    });
+}
+
+/// A reply of 200 KB. A hundred of them exceed the buffers of a connection.
+const LARGE: &str = "export default async function ({ params }, ctx) {
+    await ctx.kv.set(params.collection, params.n, 1);
+    return { body: 'x'.repeat(200000) };
+}";
+
+/// Sends a hundred calls and reads no reply, until the buffers of the connection are full.
+fn call_without_reading(daemon: &Daemon, app: &App, collection: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", daemon.port())).expect("the daemon listens");
+    for n in 100..200 {
+        write!(stream, "POST /http/unread/large/{collection}/{n} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+            .expect("the daemon reads");
+    }
+    let (mut executed, mut since) = (0, Instant::now());
+    wait_for("full buffers", TIMEOUT, || {
+        let now = app.entries(collection).len();
+        if now != executed {
+            (executed, since) = (now, Instant::now());
+        }
+        (executed > 0 && since.elapsed() > Duration::from_secs(2)).then_some(())
+    });
+    assert!(executed < 100, "the buffers are large enough for all replies");
+    stream
+}
+
+#[test]
+fn a_reply_that_the_kernel_has_not_taken_is_not_delivered() {
+    on_both(|world| {
+        let mut daemon = world.daemon("unread", TESTBED, &[("TIDEGATE_DISPATCHER_LEASE_MS", "1000")]);
+        let app = App::new(client(&daemon), "unread");
+        let rule = json!({"method": "POST", "path": "/large/{collection}/{n}", "public": true});
+        app.deploy(&[("large", LARGE)], &[http("large", rule, json!({"script": "large"}), json!({}))]);
+        let abandoned = |app: &App, count: usize| {
+            wait_for("the abandoned execution", TIMEOUT, || {
+                let found = app.client.list(&app.path("/abandoned"), "abandoned");
+                (found.len() == count && app.is_drained()).then_some(found)
+            })
+        };
+        let stream = call_without_reading(&daemon, &app, "reset");
+        assert!(!app.is_drained(), "the row stays while the reply is in a buffer of the daemon");
+        drop(stream); // The client has unread bytes, so this resets the connection.
+        let found = abandoned(&app, 1);
+        assert_eq!((&found[0]["cause"], &found[0]["outcome"]), (&json!("caller_gone"), &json!("succeeded")));
+
+        let _stream = call_without_reading(&daemon, &app, "killed");
+        daemon.kill9();
+        daemon.restart();
+        let app = App::new(client(&daemon), "unread");
+        let found = abandoned(&app, 2);
+        let causes: BTreeSet<_> = found.iter().map(|row| row["cause"].as_str().expect("a text")).collect();
+        assert_eq!(causes, BTreeSet::from(["caller_gone", "node_lost"]));
     });
 }
 

@@ -174,6 +174,15 @@ planted! {
     a_claim_gets_a_lower_number_than_an_earlier_one: EXCHANGE,
         "case when l.number > earlier.number then" => "case when true then",
         clocks::set_back;
+    due_times_stay_when_the_clock_is_set_back: LANES,
+        "set due_at = o.due_at - v_distance" => "set due_at = o.due_at",
+        clocks::waits_no_longer;
+    leases_stay_when_the_clock_is_set_back: LANES,
+        "set lease_until = c.lease_until - v_distance" => "set lease_until = c.lease_until",
+        clocks::waits_no_longer;
+    schedules_stay_when_the_clock_is_set_back: LANES,
+        "set next_tick = null where t.source" => "set next_tick = t.next_tick where t.source",
+        clocks::waits_no_longer;
 
     // Two daemons.
     a_claim_does_not_lock_its_lane: CLAIMS,

@@ -11,6 +11,8 @@ use tidegate_core::{DeliveryId, ExchangeReply, Reply, TriggerId};
 pub(super) struct Stragglers {
     /// When a claim first took a later row than this one.
     passed_over: BTreeMap<DeliveryId, u64>,
+    /// When a life last began or ended. A daemon that has just begun makes its discoveries first.
+    last_change: u64,
 }
 
 impl Checker for Stragglers {
@@ -24,6 +26,9 @@ impl Checker for Stragglers {
         snapshot: &Snapshot<'_>,
         _: &mut Probes,
     ) -> Result<(), String> {
+        if let Observation::Configured { batch_max: Some(_), .. } | Observation::LifeEnded { .. } = observation {
+            self.last_change = snapshot.now;
+        }
         let Observation::StoreApplied { op, reply: Reply::Exchange(ExchangeReply { claimed, .. }), .. } = observation
         else {
             return Ok(());
@@ -31,7 +36,8 @@ impl Checker for Stragglers {
         let is_free = |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.waits());
         self.passed_over.retain(|id, _| is_free(id));
         let has_effects = |until: u64| until > 0 && snapshot.now <= until + AFTER_EFFECTS;
-        if snapshot.trouble.iter().any(|trouble| has_effects(trouble.until)) {
+        let is_settled = self.last_change == 0 || snapshot.now > self.last_change + snapshot.wait_max;
+        if !is_settled || snapshot.trouble.iter().any(|trouble| has_effects(trouble.until)) {
             self.passed_over.clear();
             return Ok(());
         }

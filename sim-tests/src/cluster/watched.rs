@@ -245,7 +245,8 @@ impl Drivable for WatchedDispatcher {
                 return Output::Action(action);
             }
             self.steps += 1;
-            let stops = world.bug.is_some_and(|bug| bug.stops(&self.dispatcher.view()));
+            let has_callers = !self.callers.is_empty();
+            let stops = world.bug.is_some_and(|bug| bug.stops(&self.dispatcher.view(), has_callers));
             let output = if stops { Output::Stopped } else { self.dispatcher.poll() };
             world.note(&output);
             match output {

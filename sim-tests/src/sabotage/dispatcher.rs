@@ -43,10 +43,9 @@ impl Bug {
         (self == Self::FactWrong).then_some(false_fact)
     }
 
-    /// True if a dispatcher with the bug stops now.
-    pub(crate) fn stops(self, view: &View) -> bool {
-        let has_callers = view.calls_waiting > 0 || view.replying > 0;
-        let only_settles = view.settling > 0 && view.running == 0 && !has_callers;
+    /// True if a dispatcher with the bug stops now. The bug spares callers.
+    pub(crate) fn stops(self, view: &View, has_callers: bool) -> bool {
+        let only_settles = view.settling > 0 && view.running == 0 && view.replying == 0 && !has_callers;
         self == Self::StopsUnsettled && view.shutting_down && only_settles
     }
 

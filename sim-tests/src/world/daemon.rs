@@ -297,7 +297,8 @@ impl World {
         let mut steps = 0;
         while self.daemons[daemon].is_alive && self.daemons[daemon].life == of.life {
             steps += 1;
-            if self.bug.is_some_and(|bug| bug.stops(&self.daemons[daemon].view())) {
+            let has_callers = !self.daemons[daemon].waiting.is_empty();
+            if self.bug.is_some_and(|bug| bug.stops(&self.daemons[daemon].view(), has_callers)) {
                 return self.handle_stop(daemon);
             }
             let output = self.daemons[daemon].dispatcher.poll();

@@ -177,14 +177,20 @@ impl Dispatcher {
     }
 
     fn claims_answered(&mut self, quotas: &[LaneQuota], claimed: Vec<Delivery>, sent_at: Mono) {
-        let mut rows_by_lane: BTreeMap<TriggerId, u32> = BTreeMap::new();
+        // The rows of each lane, and whether its last row may be lost more than once.
+        let mut lanes: BTreeMap<TriggerId, (u32, bool)> = BTreeMap::new();
         for delivery in claimed {
-            *rows_by_lane.entry(delivery.trigger_id).or_default() += 1;
+            let (rows, claims_ahead) = lanes.entry(delivery.trigger_id).or_default();
+            *rows += 1;
+            *claims_ahead = delivery.policy.max_lost() > 1;
             self.hold_claim(Arc::new(delivery), sent_at.plus(self.config.lease_for()));
+        }
+        for (trigger, (_, claims_ahead)) in &lanes {
+            self.lanes.set_claims_ahead(*trigger, *claims_ahead);
         }
         let now = self.clock.now(self.now);
         for quota in quotas {
-            let claimed = rows_by_lane.get(&quota.trigger).copied().unwrap_or_default();
+            let claimed = lanes.get(&quota.trigger).map_or(0, |(rows, _)| *rows);
             self.lanes.claim_answered(*quota, claimed, now);
         }
     }
@@ -211,7 +217,6 @@ impl Dispatcher {
     /// Queues a held row in its lane, where it waits for a permit. After a conflict the row waits
     /// in front of the others of its lane.
     pub(super) fn enqueue(&mut self, delivery: &Delivery, is_first: bool) {
-        self.lanes.set_claims_ahead(delivery.trigger_id, delivery.policy.max_lost() > 1);
         self.lanes.enqueue(delivery.trigger_id, delivery.id, is_first);
         self.claims.check_queue_at(self.now.plus(self.config.queue_wait_max()));
     }

@@ -419,7 +419,8 @@ fn a_known_tick_is_discovered_when_it_is_due() {
     let mut bench = Bench::new(config(|c| (c.poll_interval_ms, c.lease_ms) = (60_000, 3_600_000)));
     let op = only_discover(&bench.drain());
     let schedules = vec![schedule(None)];
-    let drained = bench.answer(op, Reply::Discover(DiscoverReply { now: NOW, lanes: vec![], suspects: vec![], schedules }));
+    let drained =
+        bench.answer(op, Reply::Discover(DiscoverReply { now: NOW, lanes: vec![], suspects: vec![], schedules }));
     let [Action::CallStore { op, request: Request::Tick { ticks } }] = &drained.actions[..] else {
         panic!("{:?}", drained.actions)
     };
@@ -429,7 +430,8 @@ fn a_known_tick_is_discovered_when_it_is_due() {
     let op = only_discover(&bench.after(Micros::from_millis(250), Input::Tick));
     // The store's clock is a little behind the estimate, so the tick is not due yet. The next
     // discovery leaves the store a pause of four times the 1 ms that this one took.
-    let early = DiscoverReply { now: ticks[0].next.minus(Micros(30)), lanes: vec![], suspects: vec![], schedules: vec![] };
+    let early =
+        DiscoverReply { now: ticks[0].next.minus(Micros(30)), lanes: vec![], suspects: vec![], schedules: vec![] };
     let drained = bench.answer(op, Reply::Discover(early));
     assert_eq!(drained.idle.unwrap().0, Some(bench.now.plus(Micros::from_millis(4))));
 }

@@ -110,8 +110,8 @@ impl Checker for Fairness {
                 let state = self.lives.entry(*of).or_default();
                 let is_in_flight =
                     |lane: &TriggerId| state.quotas_in_flight.values().flatten().any(|other| other.trigger == *lane);
-                let limited = claim.iter().map(|quota| quota.trigger).filter(|lane| state.limited.contains(lane));
-                if let Some(lane) = limited.clone().find(is_in_flight) {
+                let mut limited = claim.iter().map(|quota| quota.trigger).filter(|lane| state.limited.contains(lane));
+                if let Some(lane) = limited.find(is_in_flight) {
                     return Err(format!(
                         "daemon {} has two claims in flight for the lane {lane}, which has a limit",
                         of.daemon
@@ -151,9 +151,7 @@ impl Checker for Fairness {
                     state.hold(claimed);
                 }
             }
-            Observation::InlineClaim { of, claimed } => {
-                self.lives.entry(*of).or_default().hold(claimed);
-            }
+            Observation::InlineClaim { of, claimed } => self.lives.entry(*of).or_default().hold(claimed),
             Observation::Fact { of, fact } => {
                 if let Fact::EffectsConflicted { delivery, .. } = fact {
                     self.below_share.insert(delivery.trigger_id);

@@ -24,7 +24,7 @@ pub fn hunt(bug: Bug, without: Option<&str>, seeds_max: u64) -> Option<Caught> {
     let mut probes = Probes::default();
     for seed in 0..seeds_max {
         let options = Options { bug: Some(bug), without, ..Options::default() };
-        let outcome = play(&Plan::from_seed(seed), options);
+        let outcome = play(&Plan::of(bug.profile(), seed), options);
         if let Some(violation) = outcome.violation {
             return Some(Caught { by: violation.checker, what: violation.what, seeds: seed + 1 });
         }

@@ -157,7 +157,7 @@ impl Bug {
         !matches!(self, Self::StaleTaken | Self::RepliesTwice | Self::ExecutesTwice | Self::ExecutesAgain)
     }
 
-    /// The workload that shows the bug in tier 2.
+    /// The workload that shows the bug soonest.
     #[must_use]
     pub const fn profile(self) -> Profile {
         match self {

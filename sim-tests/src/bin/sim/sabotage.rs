@@ -37,7 +37,8 @@ fn shrunk_sizes(caught: &[HuntResult]) -> String {
     let (mut faults, mut steps, mut slowest) = (Vec::new(), Vec::new(), 0.0_f64);
     for (bug, _, caught) in caught {
         let Some(caught) = caught else { continue };
-        let (plan, options) = (Plan::from_seed(caught.seeds - 1), Options { bug: Some(*bug), ..Options::default() });
+        let (plan, options) =
+            (Plan::of(bug.profile(), caught.seeds - 1), Options { bug: Some(*bug), ..Options::default() });
         let started = Instant::now();
         let smallest = shrink(&plan, options);
         if play(&smallest, options).violation.is_some() {

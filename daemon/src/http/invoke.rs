@@ -31,8 +31,7 @@ pub(super) async fn invoke(
     Requester(principal): Requester,
     Filter(query): Filter<Query>,
     Params((app, script)): Params<(String, String)>,
-    connection: CallerConnection,
-    headers: HeaderMap,
+    (connection, headers): (CallerConnection, HeaderMap),
     Text(body): Text,
 ) -> Result<Response, Problem> {
     let (app, script): (AppName, ScriptName) = (name(app)?, name(script)?);

@@ -106,7 +106,7 @@ impl Model {
                 vec![self.zone.preceding(later).next().unwrap().timestamp()]
             }
             AmbiguousOffset::Fold { .. } if every_hour => {
-                vec![ambiguous.clone().earlier().unwrap(), ambiguous.later().unwrap()]
+                vec![ambiguous.earlier().unwrap(), ambiguous.later().unwrap()]
             }
             _ => vec![ambiguous.earlier().unwrap()],
         }

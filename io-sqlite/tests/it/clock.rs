@@ -13,11 +13,11 @@ use tidegate_ports::DispatchStore as _;
 const HOUR: Micros = Micros::from_secs(3_600);
 
 fn system_now() -> Timestamp {
-    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64)
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock is after 1970").as_micros() as i64)
 }
 
 async fn open(path: &Path) -> Arc<SqliteStore> {
-    Arc::new(SqliteStore::open(path, SqliteOptions::default()).await.unwrap())
+    Arc::new(SqliteStore::open(path, SqliteOptions::default()).await.expect("the file opens"))
 }
 
 async fn store_now(store: &SqliteStore) -> Timestamp {
@@ -31,8 +31,9 @@ async fn store_now(store: &SqliteStore) -> Timestamp {
 async fn file_of_a_later_time(path: &Path) -> Timestamp {
     open(path).await.close().await;
     let later = system_now().plus(HOUR);
-    let file = Connection::open(path).unwrap();
-    file.execute("insert into floors (trigger_id, due_at, id) values (999, ?1, 1)", [later.0]).unwrap();
+    let file = Connection::open(path).expect("the file opens");
+    file.execute("insert into floors (trigger_id, due_at, id) values (999, ?1, 1)", [later.0])
+        .expect("the row is written");
     later
 }
 

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 /// A failed attempt. The row of its delivery records it, and a dead letter keeps the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// The number of the attempt, from 1.
+    /// The number of the attempt, from 1. A lost attempt does not count, so the next attempt has
+    /// the same number.
     pub attempt: u32,
     /// The start of the execution by the store's clock. For a lost attempt it is the time of its
     /// claim. For a lost dead-letter handler it is the time at which the loss was found.
@@ -23,9 +24,9 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// The message of a lost attempt. The next claim of the row records this message after the
-    /// lease has expired. The stores write the same text in SQL.
-    pub const LOST_MESSAGE: &str = "the process that ran it died or lost its lease";
+    /// The message of a lost attempt. The store records it when it ends the expired claim of the
+    /// row.
+    pub const LOST_MESSAGE: &str = "its process died or lost its lease after the handler may have begun";
 
     /// A text that is equal for equal failures. It is a hash of the error code and of the first
     /// line of the message, in which every number counts as `#`.
@@ -51,8 +52,11 @@ impl Attempt {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeadReason {
-    /// Every allowed attempt failed or was lost.
+    /// Every allowed attempt failed.
     AttemptsExhausted,
+    /// The process died, or lost its lease, as often as `max_lost` allows. The handler may be the
+    /// cause.
+    Lost,
     /// The next attempt would begin later than `max_age` allows.
     MaxAge,
     /// The failure is not retryable.
@@ -65,8 +69,14 @@ pub enum DeadReason {
 
 impl DeadReason {
     /// Every reason, in the order of the variants.
-    pub const ALL: [Self; 5] =
-        [Self::AttemptsExhausted, Self::MaxAge, Self::Permanent, Self::PrincipalDenied, Self::HandlerMissing];
+    pub const ALL: [Self; 6] = [
+        Self::AttemptsExhausted,
+        Self::Lost,
+        Self::MaxAge,
+        Self::Permanent,
+        Self::PrincipalDenied,
+        Self::HandlerMissing,
+    ];
 
     /// The reason with this name.
     #[must_use]
@@ -79,6 +89,7 @@ impl DeadReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::AttemptsExhausted => "attempts_exhausted",
+            Self::Lost => "lost",
             Self::MaxAge => "max_age",
             Self::Permanent => "permanent",
             Self::PrincipalDenied => "principal_denied",

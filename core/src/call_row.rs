@@ -74,6 +74,7 @@ impl SyncCall {
             policy: RetryPolicy::once(),
             timeout,
             attempt: 1,
+            lost: 0,
             lease: row.lease,
             due_at: now,
             enqueued_at: now,

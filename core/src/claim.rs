@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// One delivery under one claim. It is valid while the claim holds the row: until the row is
-/// deleted, goes back to its lane or is claimed again. When the lease expires, it stays valid until
-/// another claim takes over the row.
+/// deleted, goes back to its lane or is lost. When the lease expires, it stays valid until an
+/// exchange ends the claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Claim {
     pub delivery: DeliveryId,

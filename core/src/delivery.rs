@@ -7,8 +7,9 @@
 //! (none) ──────▶ ready (due ≤ now) ──────▶ leased ──▶ done          row deleted
 //!                  ▲  due later            │   ├────▶ retry         back to ready, due later
 //!                  │                       │   ├────▶ dead letter   moved, in one transaction
-//!                  │ not started: deferred │   ├────▶ dropped       deleted, no dead letter
-//!                  └───────────────────────┘   └────▶ abandoned     sync only
+//!                  │  not started: deferred │   ├────▶ dropped       deleted, no dead letter
+//!                  └───────────────────────┘   ├────▶ abandoned     sync only
+//!                                              └────▶ suspect       lease expired: run alone
 //! ```
 
 use crate::attempt::{AbandonCause, Attempt, DeadReason};
@@ -50,9 +51,11 @@ pub struct Delivery {
     pub policy: RetryPolicy,
     /// The timeout of the trigger when the event was emitted.
     pub timeout: Micros,
-    /// The number of this attempt, from 1. If it is one more than the policy allows, nothing is
-    /// executed.
+    /// The number of this attempt, from 1: one more than the attempts that failed.
     pub attempt: u32,
+    /// The number of losses: how many claims of the row expired after the handler may have begun. A
+    /// row with a loss is a suspect.
+    pub lost: u32,
     /// The number of the claim that holds the row.
     pub lease: Lease,
     pub due_at: Timestamp,
@@ -96,6 +99,13 @@ impl Delivery {
         Claim { delivery: self.id, lease: self.lease }
     }
 
+    /// Whether the row is a suspect: it was lost when its handler may have begun, so the handler
+    /// may have ended the process. A daemon runs one suspect at a time.
+    #[must_use]
+    pub const fn is_suspect(&self) -> bool {
+        self.lost > 0
+    }
+
     /// `event_id:trigger_id`. Every attempt and every redrive of the delivery has the same key, and
     /// no other delivery has it.
     #[must_use]
@@ -123,9 +133,9 @@ pub enum Verdict {
     /// The row is moved to `dead_letters`.
     Dead {
         reason: DeadReason,
-        /// The number of attempts that were made.
+        /// The number of attempts that failed or were lost.
         attempts: u32,
-        /// The last attempt. `None` if it was lost, because the claim has already recorded it.
+        /// The last attempt. `None` if it was lost, because the store has already recorded it.
         failed: Option<Attempt>,
         /// Equal for equal failures: see [`Attempt::fingerprint`].
         fingerprint: String,
@@ -238,7 +248,7 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
         // The row of a sync call is written with the claim of the daemon that executes it. Another
         // claim takes the row over only after the lease of the first claim has expired.
         Kind::Sync(_) => Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }),
-        Kind::DeadLetterHandler(_) if delivery.attempt > 1 => {
+        Kind::DeadLetterHandler(_) if delivery.is_suspect() => {
             Some(Verdict::HandlerFailed { failed: lost_attempt(delivery, now) })
         }
         Kind::DeadLetterHandler(_) => denied_attempt(delivery, now).map(|failed| Verdict::HandlerFailed { failed }),
@@ -247,28 +257,29 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
 }
 
 fn refuse_async(delivery: &Delivery, now: Timestamp) -> Option<Verdict> {
-    let max_attempts = delivery.policy.max_attempts();
     let (reason, failed) = if let Some(denied) = denied_attempt(delivery, now) {
         (DeadReason::PrincipalDenied, Some(denied))
-    } else if delivery.attempt > max_attempts {
-        (DeadReason::AttemptsExhausted, None)
-    } else if delivery.attempt > 1 && is_too_old(delivery, now) {
+    } else if delivery.lost >= delivery.policy.max_lost() {
+        (DeadReason::Lost, None)
+    } else if attempts_made(delivery) > 0 && is_too_old(delivery, now) {
         (DeadReason::MaxAge, None)
     } else {
         return None;
     };
-    // A claim beyond the last attempt does not count as an attempt, even if its lease was lost
-    // before this verdict was applied.
-    let attempts = (delivery.attempt - 1).min(max_attempts);
     let fingerprint = failed.as_ref().map_or_else(|| lost_attempt(delivery, now).fingerprint(), Attempt::fingerprint);
-    Some(Verdict::Dead { reason, attempts, failed, fingerprint, disable_trigger: false })
+    Some(Verdict::Dead { reason, attempts: attempts_made(delivery), failed, fingerprint, disable_trigger: false })
+}
+
+/// The attempts before this claim, both failed and lost.
+fn attempts_made(delivery: &Delivery) -> u32 {
+    delivery.attempt.saturating_sub(1).saturating_add(delivery.lost)
 }
 
 /// The attempt before this claim, which was lost. Its start is not known here, so `now` is
 /// recorded.
 fn lost_attempt(delivery: &Delivery, now: Timestamp) -> Attempt {
     Attempt {
-        attempt: delivery.attempt.saturating_sub(1),
+        attempt: delivery.attempt,
         started_at: now,
         duration: None,
         error: ExecError::Lost,
@@ -321,7 +332,7 @@ fn settle_failure(delivery: &Delivery, failure: Failure, run: Run, key: RngKey) 
         None => Verdict::Retry { delay, failed },
         Some(reason) => Verdict::Dead {
             reason,
-            attempts: delivery.attempt,
+            attempts: attempts_made(delivery).saturating_add(1),
             fingerprint: failed.fingerprint(),
             failed: Some(failed),
             disable_trigger,

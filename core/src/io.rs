@@ -132,6 +132,8 @@ pub enum IdleReason {
     Poll,
     /// When a known row becomes due.
     LaneDue,
+    /// When a known suspect becomes due.
+    SuspectDue,
     /// When to renew the held claims.
     Renew,
     /// When to fail an execution that does not end.

@@ -24,13 +24,17 @@ use crate::store::{LaneQuota, LaneState};
 use crate::time::Timestamp;
 use deal::LaneWants;
 use lane::Lane;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
 
 /// All lanes that are known to have work, in the process or in the store.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Lanes {
     lanes: BTreeMap<TriggerId, Lane>,
+    /// The lanes that may claim rows ahead of free permits, by their last claimed row. If one loss
+    /// makes a dead letter, a row that waits for a permit would die with the process although it
+    /// never began.
+    ahead: BTreeSet<TriggerId>,
     /// The last lane of the last claim. The next deal begins with the lane after it.
     last_dealt: TriggerId,
     /// Lanes with a queue. Of lanes that run as many rows, the first one starts the next row.
@@ -91,7 +95,7 @@ impl Lanes {
             .range(after_last)
             .chain(self.lanes.range(..=self.last_dealt))
             .filter(|(_, lane)| lane.is_due(now))
-            .map(|(trigger, lane)| ((*trigger, lane), lane.wants(budget)))
+            .map(|(trigger, lane)| ((*trigger, lane), lane.wants(budget, self.ahead.contains(trigger))))
             .filter(|(_, wants)| wants.rows() > 0)
             .unzip();
         let dealt = deal::deal(budget, &wants);
@@ -161,6 +165,15 @@ impl Lanes {
         if !lane.is_in_turn {
             lane.is_in_turn = true;
             self.turn.push_back(trigger);
+        }
+    }
+
+    /// Sets whether a lane may claim rows ahead of free permits.
+    pub(crate) fn set_claims_ahead(&mut self, trigger: TriggerId, claims_ahead: bool) {
+        if claims_ahead {
+            self.ahead.insert(trigger);
+        } else {
+            self.ahead.remove(&trigger);
         }
     }
 

@@ -61,13 +61,14 @@ pub use names::{
 pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome};
 pub use pattern::{InvalidPattern, Pattern};
 pub use principal::{Access, Principal, Role, Standing};
+pub use retry::loss_backoff;
 pub use retry_policy::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
 pub use rng::{Purpose, RngKey};
 pub use room::InlineRoom;
 pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{
     BeginCallsReply, DiscoverReply, ExchangeReply, Fate, LaneQuota, LaneState, RenewReply, Reply, Request, Schedule,
-    Settlement, StoreError, StoreErrorKind, Tick, TickReply,
+    Settlement, StoreError, StoreErrorKind, SuspectClaim, SuspectLane, Tick, TickReply,
 };
 pub use sync::{IdempotencyKey, Refusal, SyncCall, SyncOutcome, SyncReply, SyncTarget};
 pub use time::{Micros, Mono, Timestamp};

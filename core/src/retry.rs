@@ -8,6 +8,9 @@
 //! 4. raised to the back-off that the handler requests if that is longer; the request counts as 7
 //!    days if it is more.
 //!
+//! After the n-th loss the delivery waits `1 s · 2^(n-1)`, and at most 32 s. The stores repeat this
+//! rule in SQL, because a store records losses.
+//!
 //! The unit is whole microseconds, and the arithmetic saturates.
 
 use crate::names::DeliveryId;
@@ -49,6 +52,18 @@ impl RetryPolicy {
     }
 }
 
+/// The wait after the first loss of a delivery.
+pub(crate) const LOSS_BACKOFF: Micros = Micros::from_secs(1);
+/// The longest wait after a loss is the first one, doubled this many times.
+const LOSS_DOUBLINGS_MAX: u32 = 5;
+
+/// The wait after a loss, the `lost`-th one of its delivery. `first` is the wait after the first
+/// loss.
+#[must_use]
+pub fn loss_backoff(first: Micros, lost: u32) -> Micros {
+    first.saturating_mul(1 << lost.saturating_sub(1).min(LOSS_DOUBLINGS_MAX))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -62,6 +77,14 @@ mod tests {
 
     fn waits_ms(policy: RetryPolicy) -> Vec<u64> {
         (1..=6).map(|n| policy.backoff_before_jitter(n).as_millis()).collect()
+    }
+
+    #[test]
+    fn the_wait_after_a_loss_doubles_up_to_32_s() {
+        assert_eq!(
+            [1, 2, 3, 5, 6, 7, 100].map(|lost| loss_backoff(LOSS_BACKOFF, lost).0 / 1_000_000),
+            [1, 2, 4, 16, 32, 32, 32]
+        );
     }
 
     #[test]

@@ -38,6 +38,7 @@ impl Backoff {
 #[serde(try_from = "RetryPolicySpec", into = "RetryPolicySpec")]
 pub struct RetryPolicy {
     pub(crate) max_attempts: u32,
+    pub(crate) max_lost: u32,
     pub(crate) backoff: Backoff,
     pub(crate) base_ms: u64,
     pub(crate) max_ms: u64,
@@ -50,8 +51,11 @@ pub struct RetryPolicy {
 #[serde(deny_unknown_fields, default)]
 pub struct RetryPolicySpec {
     /// The most attempts, including the first one: 1–100. A run after a conflict is part of the
-    /// same attempt.
+    /// same attempt. An attempt whose process dies is a loss, and does not count.
     pub max_attempts: u32,
+    /// The most losses: 1–100. If `max_attempts` is 1, the limit is 1, so that the handler never
+    /// begins twice.
+    pub max_lost: u32,
     /// The shape of the back-off.
     pub backoff: Backoff,
     /// The back-off after the first attempt: 1 ms – 7 days.
@@ -79,6 +83,7 @@ impl Default for RetryPolicySpec {
     fn default() -> Self {
         Self {
             max_attempts: 5,
+            max_lost: 3,
             backoff: Backoff::Exponential,
             base_ms: 1_000,
             max_ms: 3_600_000,
@@ -93,6 +98,8 @@ impl Default for RetryPolicySpec {
 pub enum InvalidRetryPolicy {
     #[error("retry.max_attempts must be from 1 to 100")]
     MaxAttempts,
+    #[error("retry.max_lost must be from 1 to 100")]
+    MaxLost,
     #[error("retry.base_ms must be from 1 to {BACKOFF_MS_MAX} (7 days)")]
     Base,
     #[error("retry.max_ms must be from retry.base_ms to {BACKOFF_MS_MAX} (7 days)")]
@@ -110,6 +117,9 @@ impl TryFrom<RetryPolicySpec> for RetryPolicy {
         if !(1..=100).contains(&spec.max_attempts) {
             return Err(InvalidRetryPolicy::MaxAttempts);
         }
+        if !(1..=100).contains(&spec.max_lost) {
+            return Err(InvalidRetryPolicy::MaxLost);
+        }
         if !(1..=BACKOFF_MS_MAX).contains(&spec.base_ms) {
             return Err(InvalidRetryPolicy::Base);
         }
@@ -124,6 +134,7 @@ impl TryFrom<RetryPolicySpec> for RetryPolicy {
         }
         Ok(Self {
             max_attempts: spec.max_attempts,
+            max_lost: spec.max_lost,
             backoff: spec.backoff,
             base_ms: spec.base_ms,
             max_ms: spec.max_ms,
@@ -137,6 +148,7 @@ impl From<RetryPolicy> for RetryPolicySpec {
     fn from(policy: RetryPolicy) -> Self {
         Self {
             max_attempts: policy.max_attempts,
+            max_lost: policy.max_lost,
             backoff: policy.backoff,
             base_ms: policy.base_ms,
             max_ms: policy.max_ms,
@@ -156,13 +168,28 @@ impl RetryPolicy {
     /// The policy of a handler that is executed at most once.
     #[must_use]
     pub const fn once() -> Self {
-        Self { max_attempts: 1, backoff: Backoff::Constant, base_ms: 1, max_ms: 1, jitter_ppm: 0, max_age_ms: None }
+        Self {
+            max_attempts: 1,
+            max_lost: 1,
+            backoff: Backoff::Constant,
+            base_ms: 1,
+            max_ms: 1,
+            jitter_ppm: 0,
+            max_age_ms: None,
+        }
     }
 
-    /// The most executions of the handler, including the first one.
+    /// The most executions of the handler that end, including the first one.
     #[must_use]
     pub const fn max_attempts(&self) -> u32 {
         self.max_attempts
+    }
+
+    /// The most losses. A delivery with this many losses is not executed again. A handler that is
+    /// executed at most once has one loss at most.
+    #[must_use]
+    pub const fn max_lost(&self) -> u32 {
+        if self.max_attempts == 1 { 1 } else { self.max_lost }
     }
 
     /// The greatest age of a delivery at the start of an attempt.
@@ -182,6 +209,8 @@ mod tests {
         for (bad, error) in [
             (RetryPolicySpec { max_attempts: 0, ..spec }, InvalidRetryPolicy::MaxAttempts),
             (RetryPolicySpec { max_attempts: 101, ..spec }, InvalidRetryPolicy::MaxAttempts),
+            (RetryPolicySpec { max_lost: 0, ..spec }, InvalidRetryPolicy::MaxLost),
+            (RetryPolicySpec { max_lost: 101, ..spec }, InvalidRetryPolicy::MaxLost),
             (RetryPolicySpec { base_ms: 0, ..spec }, InvalidRetryPolicy::Base),
             (RetryPolicySpec { max_ms: 999, ..spec }, InvalidRetryPolicy::Max),
             (RetryPolicySpec { max_ms: BACKOFF_MS_MAX + 1, ..spec }, InvalidRetryPolicy::Max),
@@ -192,5 +221,12 @@ mod tests {
             assert_eq!(RetryPolicy::try_from(bad), Err(error));
         }
         assert!(serde_json::from_str::<RetryPolicy>(r#"{"max_attempt":3}"#).is_err(), "an unknown key is refused");
+    }
+    #[test]
+    fn a_handler_that_begins_once_has_one_loss_at_most() {
+        let policy = |max_attempts, max_lost| {
+            RetryPolicy::try_from(RetryPolicySpec { max_attempts, max_lost, ..RetryPolicySpec::default() }).unwrap()
+        };
+        assert_eq!([policy(1, 3).max_lost(), policy(2, 3).max_lost(), RetryPolicy::once().max_lost()], [1, 3, 1]);
     }
 }

@@ -56,6 +56,13 @@ pub(crate) struct Budget {
     pub(crate) prefetch: u32,
 }
 
+impl Budget {
+    /// The budget that is left after a claim of `rows` rows.
+    pub(crate) fn without_rows(self, rows: u32) -> Self {
+        Self { rows: self.rows.saturating_sub(rows), permits: self.permits.saturating_sub(rows), ..self }
+    }
+}
+
 /// The state of one lane that decides whether a new row of it could start at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneLoad {

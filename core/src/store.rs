@@ -12,12 +12,22 @@
 //! different requests, have different numbers. No number is ever used twice, even if the store is
 //! restored to an earlier state.
 //!
-//! A claim *holds* a row until the row leaves the claim: its settlement is applied, or another
-//! claim of the lane takes it over. A row with the verdict `Executed` stays in its claim. A row
-//! that no claim holds is *free*. A claim can lose its rows one by one; the others stay.
+//! A claim *holds* a row until the row leaves the claim: its settlement is applied, or the claim is
+//! ended. A row with the verdict `Executed` stays in its claim. A row that no claim holds is
+//! *free*.
 //!
-//! When the lease expires, the claim stays valid for the rows that it still holds. From then on
-//! other claims of the lane may take over these rows.
+//! # Losses
+//!
+//! When the lease expires, the claim stays valid for the rows that it still holds, until an
+//! exchange with a [`SuspectClaim`] for its lane *ends* the claim. Then all its rows are lost:
+//! their handlers may have begun, and one of them may have ended the process. Each row leaves the
+//! claim and becomes a *suspect*. It is due after [`loss_backoff`](crate::loss_backoff). Its `lost`
+//! grows by one, and the lost attempt is recorded in its history. If `lost` has reached
+//! [`RetryPolicy::max_lost`](crate::RetryPolicy::max_lost) before, the row was claimed to be
+//! settled and not to be executed: then neither grows.
+//!
+//! A suspect stays a suspect until it is deleted, also after a retry or a deferral. No quota of a
+//! lane gives suspects. A [`SuspectClaim`] gives one, and a dispatcher holds one at a time.
 //!
 //! # Floors
 //!
@@ -30,8 +40,8 @@
 //! is below the floor: more rows may be free between the two. Any other claim only raises the
 //! floor.
 //!
-//! Rows that are claimed as they are written (inline claims, sync calls) move no floor. If they are
-//! lost, they are found because their lease expires.
+//! Rows that are claimed as they are written (inline claims, sync calls) move no floor, and neither
+//! do suspects.
 
 use crate::claim::Claim;
 use crate::cron::{CronExpression, TimeZone};
@@ -52,6 +62,8 @@ pub enum Request {
         /// The quotas of the claims, at most one per lane. Each lane that gives rows makes one
         /// claim.
         claim: Vec<LaneQuota>,
+        /// The claim of a suspect. It comes after the settlements and after the other claims.
+        suspect: Option<SuspectClaim>,
         /// The lease of the claims, from the store's now.
         lease_for: Micros,
     },
@@ -66,9 +78,9 @@ pub enum Request {
     /// Extends the leases of claims that are still valid. A renewal that names one row which a
     /// claim holds extends the lease for all rows of this claim.
     ///
-    /// A claim with an expired lease is valid until another claim takes over its rows. If its
-    /// trigger has a `max_concurrency`, its renewal is fenced anyway, because other rows may have
-    /// taken the slots of the expired lease.
+    /// A claim with an expired lease is valid until it is ended. If its trigger has a
+    /// `max_concurrency`, its renewal is fenced anyway, because other rows may have taken the slots
+    /// of the expired lease.
     Renew {
         held: Vec<Claim>,
         /// The new lease, from the store's now.
@@ -107,15 +119,10 @@ pub struct Settlement {
 
 /// The most rows that a claim may take from one lane.
 ///
-/// A claim takes due rows that are free, and rows whose lease has expired, in the order of
-/// `(due_at, id)`. It takes no row of a paused trigger, and no row beyond the `max_concurrency` of
-/// the trigger. This limit counts the rows of all daemons that a claim with a live lease holds. A
-/// sync execution that has ended, and only waits for the delivery of its reply, does not count.
-///
-/// A claim raises `attempt` by one, but to at most `max_attempts + 1`. A claim beyond the last
-/// attempt executes nothing and does not count as an attempt, even if its lease is lost. If the
-/// claim takes over a row whose lease has expired, it records the attempt under that lease as
-/// `lost`.
+/// A claim takes due rows that are free and no suspects, in the order of `(due_at, id)`. It takes
+/// no row of a paused trigger, and no row beyond the `max_concurrency` of the trigger. This limit
+/// counts the rows of all daemons that a claim with a live lease holds. A sync execution that has
+/// ended, and only waits for the delivery of its reply, does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LaneQuota {
     /// The trigger of the lane.
@@ -123,9 +130,23 @@ pub struct LaneQuota {
     /// The most rows to claim.
     pub quota: u32,
     /// How far the claim looks back for free rows below the lane's floor: it finds those with
-    /// `due_at >= look_back`. It finds free rows beyond the floor, and rows whose lease has
-    /// expired, in any case.
+    /// `due_at >= look_back`. It finds free rows beyond the floor in any case.
     pub look_back: Timestamp,
+}
+
+/// The claim of one suspect: of the first free one that is due, in the order of `(due_at, id)`. The
+/// row is alone in its claim. A paused trigger and a `max_concurrency` bound it like a
+/// [`LaneQuota`].
+///
+/// Before all claims of its exchange, every expired claim of the lane is ended, even if the trigger
+/// is paused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspectClaim {
+    /// The trigger of the lane.
+    pub trigger: TriggerId,
+    /// The wait of a row after its first loss. [`loss_backoff`](crate::loss_backoff) computes the
+    /// later ones.
+    pub backoff: Micros,
 }
 
 /// The reply to a [`Request`]: the variant of the same name.
@@ -150,8 +171,8 @@ pub struct ExchangeReply {
     /// The claims of settlements with conflicting effects. Nothing changed, and the claim still
     /// holds the row.
     pub conflicted: Vec<Claim>,
-    /// The claimed rows, with their attempt counted. The rows are sorted lane by lane,
-    /// and by `(due_at, id)` within each lane.
+    /// The claimed rows, sorted lane by lane, and by `(due_at, id)` within each lane. The suspect
+    /// is the last one.
     pub claimed: Vec<Delivery>,
     /// Lanes that got rows from the applied effects or from dead letters.
     pub woken_lanes: Vec<TriggerId>,
@@ -185,9 +206,12 @@ pub struct RenewReply {
 pub struct DiscoverReply {
     /// The store's clock, read within the transaction.
     pub now: Timestamp,
-    /// Every lane of a trigger that is not paused and has a row that is free or whose lease has
-    /// expired, in the order of triggers.
+    /// Every lane of a trigger that is not paused and has a free row which is no suspect, in the
+    /// order of triggers.
     pub lanes: Vec<LaneState>,
+    /// Every lane with an expired claim, and every lane of a trigger that is not paused and has a
+    /// free suspect, in the order of triggers.
+    pub suspects: Vec<SuspectLane>,
     /// Every enabled cron trigger whose next tick is due or unknown.
     pub schedules: Vec<Schedule>,
 }
@@ -231,10 +255,19 @@ pub struct Tick {
 pub struct LaneState {
     /// The trigger of the lane.
     pub trigger: TriggerId,
-    /// The earliest `due_at` of its rows that are free or whose lease has expired.
+    /// The earliest `due_at` of its rows that are free and no suspects.
     pub next_due: Timestamp,
     /// The limit of the trigger over all daemons.
     pub max_concurrency: Option<u32>,
+}
+
+/// A lane that has suspects to claim, now or later, or an expired claim to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SuspectLane {
+    /// The trigger of the lane.
+    pub trigger: TriggerId,
+    /// The earliest `due_at` of its free suspects, and of the rows of its expired claims.
+    pub next_due: Timestamp,
 }
 
 /// A failed store call.

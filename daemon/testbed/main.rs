@@ -9,6 +9,12 @@ fn main() -> ExitCode {
     main_with(
         NativeHandlers::default()
             .with("abort", |_| async { std::process::abort() })
+            .with("abort_or_sleep_20ms", |delivery| async move {
+                if delivery.event.data.as_str() == "\"poison\"" {
+                    std::process::abort()
+                }
+                sleep(20).await
+            })
             .with("noop", |_| async { done() })
             .with("fail", |_| async { Outcome::Failed(Failure::new(ExecError::ScriptError, "the test handler fails")) })
             .with("fail_with", |delivery| async move { fail_with(&delivery) })

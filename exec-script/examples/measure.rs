@@ -149,6 +149,7 @@ fn delivery() -> Delivery {
         policy: RetryPolicy::default(),
         timeout: Micros::from_secs(30),
         attempt: 1,
+        lost: 0,
         lease: Lease(5),
         due_at: Timestamp(0),
         enqueued_at: Timestamp(0),

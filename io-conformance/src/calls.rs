@@ -207,7 +207,7 @@ pub(crate) async fn a_call_of_a_dead_daemon_is_claimed_and_can_only_be_abandoned
         }
         // A paused trigger does not keep an orphaned call in the outbox.
         app.set_paused("http", true).await;
-        let orphan = app.next(http.id).await;
+        let orphan = app.next_suspect(http.id).await;
         app.set_paused("http", false).await;
         assert_eq!((orphan.id, orphan.kind()), (begun[0].id, Kind::Sync(inbox(n as u64))));
         assert_eq!(app.try_settle(&begun[0], succeeded(some_effects())).await.fenced, [claim_of(&begun[0])]);
@@ -222,8 +222,8 @@ pub(crate) async fn an_orphaned_invocation_is_discovered<S: Store>(store: Arc<S>
     let (begun, _) = app.begin(vec![invocation(&app, "s", 1)], Micros(1)).await;
     let lane = begun[0].trigger_id;
     for _ in 0..10_000 {
-        if app.lanes().await.contains(&lane) {
-            let orphan = app.next(lane).await;
+        if app.lost_lanes().await.contains(&lane) {
+            let orphan = app.next_suspect(lane).await;
             assert_eq!(orphan.kind(), Kind::Sync(inbox(1)));
             app.settle(&orphan, Verdict::Abandoned { cause: AbandonCause::NodeLost }).await;
             return;
@@ -318,28 +318,28 @@ pub(crate) async fn calls_of_one_request_and_lane_are_one_claim<S: Store>(store:
 
     assert_eq!(app.renew(&[&rows[2]], LEASE).await, []);
 
-    assert_eq!(app.claim(http.id, 9).await, [], "the renewal of one call extends the lease of both");
-    let orphans = app.claim(rows[1].trigger_id, 9).await;
+    assert_eq!(app.claim_suspects(http.id).await, [], "the renewal of one call extends the lease of both");
+    let orphans = app.claim_suspects(rows[1].trigger_id).await;
     assert_eq!(ids(&orphans), [rows[1].id], "the claim of the other lane has expired");
     app.settle(&rows[0], succeeded(Effects::default())).await;
     assert_eq!(app.renew(&[&rows[2]], Micros(1)).await, []);
-    let orphans = app.claim(http.id, 9).await;
+    let orphans = app.claim_suspects(http.id).await;
     assert_eq!(ids(&orphans), [rows[0].id, rows[2].id], "an executed call stays in its claim");
 }
 
-pub(crate) async fn lost_calls_are_claimed_without_looking_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn lost_calls_become_suspects<S: Store>(store: Arc<S>) {
     let (app, http) = with_http(&store).await;
     let (lost, _) = app.begin(vec![call_of(&http, 1), call_of(&http, 2)], Micros(1)).await;
 
-    let orphans = app.claim_forward(http.id, 9).await;
+    let orphans = app.claim_suspects(http.id).await;
 
-    assert_eq!((ids(&orphans), orphans[0].attempt), (ids(&lost), 2));
+    assert_eq!((ids(&orphans), orphans[0].attempt, orphans[0].lost), (ids(&lost), 1, 1));
     let history = app.delivery(orphans[0].id).await.expect("the row exists").failed;
     assert_eq!(history.iter().map(|one| (one.attempt, one.error)).collect::<Vec<_>>(), [(1, ExecError::Lost)]);
     for orphan in &orphans {
         app.settle(orphan, Verdict::Abandoned { cause: AbandonCause::NodeLost }).await;
     }
-    assert!(!app.lanes().await.contains(&http.id));
+    assert!(!app.lost_lanes().await.contains(&http.id));
 }
 
 pub(crate) async fn an_executed_call_frees_its_slot_once<S: Store>(store: Arc<S>) {

@@ -5,7 +5,7 @@ use crate::support::*;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 use tidegate_core::{Handler, Micros, PrincipalId, TriggerId, TriggerName, TriggerSpec, Verdict};
-use tidegate_ports::{DeliveryState, ScriptStore, TriggerStore};
+use tidegate_ports::{ScriptStore, TriggerStore};
 
 pub(crate) async fn a_lane_is_claimed_in_the_order_of_its_emissions<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
@@ -95,16 +95,6 @@ pub(crate) async fn rows_beyond_the_floor_are_claimed_without_looking_back<S: St
     assert_eq!(ids(&rest), [all[3], all[4], all[5], all[0]]);
 }
 
-/// The rows of a claim are below the floor. If the claim expires, they are found in any case.
-pub(crate) async fn expired_rows_are_claimed_without_looking_back<S: Store>(store: Arc<S>) {
-    let (app, lane) = App::with_lane(&store).await;
-    app.go(4).await;
-    let lost = app.claim_expiring(lane.id, 2).await;
-    let last = app.claim_forward(lane.id, 10).await;
-    assert_eq!(ids(&last[..2]), ids(&lost), "the rows of the expired claim come first");
-    assert_eq!((last.len(), last[0].attempt, last[2].attempt), (4, 2, 1));
-}
-
 pub(crate) async fn a_row_with_a_live_lease_is_not_claimed<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(3).await;
@@ -115,44 +105,6 @@ pub(crate) async fn a_row_with_a_live_lease_is_not_claimed<S: Store>(store: Arc<
     assert_eq!((first.len(), second.len()), (2, 1));
     assert!(!ids(&first).contains(&second[0].id));
     assert_eq!(app.claim(lane.id, 10).await, []);
-}
-
-/// A claim of a row with an expired lease counts an attempt, has a new number and records the lost
-/// attempt.
-pub(crate) async fn an_expired_lease_is_recorded_as_a_lost_attempt<S: Store>(store: Arc<S>) {
-    let (app, lane) = App::with_lane(&store).await;
-    app.go(1).await;
-
-    let (first_at, first) = app.next_expiring(lane.id).await;
-    let (second_at, second) = app.next_expiring(lane.id).await;
-    let (_, third) = app.next_for(lane.id, LEASE).await;
-
-    assert_eq!([first.attempt, second.attempt, third.attempt], [1, 2, 3]);
-    assert_ne!(first.lease, second.lease);
-    assert_ne!(second.lease, third.lease);
-    assert_eq!((second.id, third.id), (first.id, first.id));
-    assert_eq!((third.due_at, third.enqueued_at), (first.due_at, first.enqueued_at));
-    let row = app.delivery(first.id).await.expect("the row exists");
-    assert_eq!(row.failed, [lost(1, first_at), lost(2, second_at)]);
-    assert_eq!((row.attempt, row.state), (3, DeliveryState::Leased));
-}
-
-/// The store does not decide that a row is dead. The claim contains the number of the attempt. If
-/// it is above the maximum, the dispatcher settles the row as dead. Such a claim is no attempt: if
-/// its lease expires too, nothing is counted or recorded.
-pub(crate) async fn a_claim_after_the_last_attempt_counts_no_attempt<S: Store>(store: Arc<S>) {
-    let app = App::new(&store).await;
-    let lane = app.trigger(&TriggerSpec { retry: attempts(2), ..on_app("lane", "go") }).await.id;
-    app.go(1).await;
-    let (first_at, first) = app.next_expiring(lane).await;
-    let (second_at, _) = app.next_expiring(lane).await;
-    let history = [lost(1, first_at), lost(2, second_at)];
-    for _ in 3..6 {
-        let (_, beyond) = app.next_expiring(lane).await;
-        assert_eq!((beyond.id, beyond.attempt), (first.id, 3));
-        let row = app.delivery(beyond.id).await.expect("the row exists");
-        assert_eq!((row.failed, row.attempt, row.max_attempts), (history.to_vec(), 3, 2));
-    }
 }
 
 pub(crate) async fn a_claim_of_a_missing_lane_takes_nothing<S: Store>(store: Arc<S>) {

@@ -41,9 +41,8 @@ pub(crate) async fn rows_of_one_claim_are_settled_by_many_tasks<S: Store>(store:
     }
 }
 
-/// Some tasks settle rows under an expired claim while others take the rows over. Each row is done
-/// once.
-pub(crate) async fn rows_are_taken_over_while_their_claim_settles<S: Store>(store: Arc<S>) {
+/// Some tasks settle rows under an expired claim while others end the claim. Each row is done once.
+pub(crate) async fn an_expired_claim_is_ended_while_it_settles<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     for _ in 0..20 {
         app.go(16).await;
@@ -53,7 +52,7 @@ pub(crate) async fn rows_are_taken_over_while_their_claim_settles<S: Store>(stor
         let applied = at_once(8, |n| {
             let (app, old) = (app.clone(), Arc::clone(&old));
             async move {
-                let rows = if n < 4 { old[4 * n..4 * n + 4].to_vec() } else { app.claim(lane.id, 4).await };
+                let rows = if n < 4 { old[4 * n..4 * n + 4].to_vec() } else { app.claim_suspects(lane.id).await };
                 let mut applied: Vec<DeliveryId> = Vec::new();
                 for row in &rows {
                     let fenced = app.try_settle(row, done()).await.fenced;
@@ -64,7 +63,7 @@ pub(crate) async fn rows_are_taken_over_while_their_claim_settles<S: Store>(stor
         });
 
         let mut applied = applied.await.concat();
-        let rest = app.claim(lane.id, 16).await;
+        let rest = app.claim_suspects(lane.id).await;
         for row in &rest {
             app.settle(row, done()).await;
         }
@@ -75,9 +74,8 @@ pub(crate) async fn rows_are_taken_over_while_their_claim_settles<S: Store>(stor
     }
 }
 
-/// Many tasks take over the rows of one expired claim. Each row gets one new claim and one lost
-/// attempt.
-pub(crate) async fn an_expired_claim_is_taken_over_by_many_tasks<S: Store>(store: Arc<S>) {
+/// Many tasks end one expired claim, and claim its rows. Each row gets one new claim and one loss.
+pub(crate) async fn an_expired_claim_is_ended_once_by_many_tasks<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     for _ in 0..10 {
         app.go(16).await;
@@ -85,11 +83,11 @@ pub(crate) async fn an_expired_claim_is_taken_over_by_many_tasks<S: Store>(store
 
         let new = at_once(8, |_| {
             let app = app.clone();
-            async move { [app.next(lane.id).await, app.next(lane.id).await] }
+            async move { [app.next_suspect(lane.id).await, app.next_suspect(lane.id).await] }
         });
 
         let new = new.await.concat();
-        assert!(new.iter().all(|row| row.attempt == 2), "{new:#?}");
+        assert!(new.iter().all(|row| row.lost == 1), "{new:#?}");
         let taken: BTreeSet<_> = ids(&new).into_iter().collect();
         assert_eq!(taken, ids(&old).into_iter().collect());
         assert_eq!(app.renew(&old.iter().collect::<Vec<_>>(), Micros(1)).await.len(), 16);

@@ -136,17 +136,16 @@ pub(crate) async fn a_failed_handler_makes_no_dead_letter<S: Store>(store: Arc<S
     assert_eq!(app.waiting().await.len(), waiting - 1);
 }
 
-/// The next claim after a lost handler has attempt number 2. The policy allows one attempt, so the
-/// core does not run the handler again.
+/// The policy allows one loss, so the core does not run the handler again.
 pub(crate) async fn a_lost_handler_is_claimed_again<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let handler = app.trigger(&on_dead_letter("handler", "*")).await;
     make_letter(&app, &lane, "it broke").await;
 
     let (_, first) = app.next_expiring(handler.id).await;
-    let second = app.next(handler.id).await;
+    let second = app.next_suspect(handler.id).await;
 
-    assert_eq!((first.attempt, second.attempt, second.policy.max_attempts()), (1, 2, 1));
+    assert_eq!((first.lost, second.lost, second.policy.max_lost()), (0, 1, 1));
     assert_eq!(second.handles_letter, first.handles_letter);
 }
 
@@ -168,7 +167,7 @@ pub(crate) async fn a_fenced_or_deferred_settlement_fires_nothing<S: Store>(stor
     app.trigger(&on_dead_letter("handler", "*")).await;
     app.go(1).await;
     let (_, stale) = app.next_expiring(lane.id).await;
-    let valid = app.next(lane.id).await;
+    let valid = app.next_suspect(lane.id).await;
 
     let reply = app.try_settle(&stale, dead(threw(1, stale.due_at, "late"))).await;
     app.settle(&valid, Verdict::Deferred { delay: A_MINUTE }).await;

@@ -21,6 +21,7 @@ pub(crate) async fn a_waiting_row_is_shown_with_all_fields<S: Store>(store: Arc<
         state: DeliveryState::Ready,
         event: claimed.event,
         attempt: 0,
+        lost: 0,
         max_attempts: claimed.policy.max_attempts(),
         due_at: claimed.due_at,
         enqueued_at: claimed.enqueued_at,

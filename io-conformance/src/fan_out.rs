@@ -74,6 +74,7 @@ pub(crate) async fn a_claimed_row_has_all_fields_of_its_event_and_trigger<S: Sto
         policy: trigger.spec.retry,
         timeout: trigger.spec.timeout_ms.as_micros(),
         attempt: 1,
+        lost: 0,
         lease: row.lease,
         due_at: put.updated_at,
         enqueued_at: put.updated_at,
@@ -90,6 +91,7 @@ pub(crate) async fn a_row_keeps_the_retry_policy_of_its_emission<S: Store>(store
     let app = App::new(&store).await;
     let policy = RetryPolicySpec {
         max_attempts: 9,
+        max_lost: 4,
         backoff: Backoff::Linear,
         base_ms: 123,
         max_ms: 4_567,

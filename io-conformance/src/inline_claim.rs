@@ -304,27 +304,28 @@ pub(crate) async fn rows_of_one_lane_claimed_inline_have_one_number<S: Store>(st
     assert_eq!((leases.len(), leases[0], leases[2]), (6, leases[1], leases[3]));
     assert_eq!(leases.iter().collect::<BTreeSet<_>>().len(), 4, "{leases:?}");
     assert_eq!(app.renew(&[&first[1]], Micros(1)).await, []);
-    let again = app.claim(first[0].trigger_id, 10).await;
+    let again = app.claim_suspects(first[0].trigger_id).await;
     assert_eq!(ids(&again), ids(&first[..2]), "the renewal has shortened the lease of both rows");
 }
 
 /// The dispatcher never got the rows. They are found because their lease expires.
-pub(crate) async fn a_lost_inline_claim_is_found_without_looking_back<S: Store>(store: Arc<S>) {
+pub(crate) async fn the_rows_of_a_lost_inline_claim_become_suspects<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     let wake = attached(&app, 0);
     wake.set_inline_room(InlineRoom::for_rows(ROOM), Micros(1));
     app.go(2).await;
     let lost = claimed_inline(&wake).await;
-    assert_eq!((lost.len(), app.lanes().await), (2, vec![lane.id]));
+    assert_eq!((lost.len(), app.lanes().await), (2, vec![]));
+    assert_eq!(app.lost_lanes().await, [lane.id]);
 
-    let rows = app.claim_forward(lane.id, 10).await;
+    let rows = app.claim_suspects(lane.id).await;
 
-    assert_eq!((ids(&rows), rows[0].attempt, rows[1].attempt), (ids(&lost), 2, 2));
+    assert_eq!((ids(&rows), rows[0].lost, rows[1].lost), (ids(&lost), 1, 1));
     let history = app.delivery(rows[0].id).await.expect("the row exists").failed;
     assert_eq!(history.iter().map(|one| (one.attempt, one.error)).collect::<Vec<_>>(), [(1, ExecError::Lost)]);
     assert_eq!(app.try_settle(&lost[0], done()).await.fenced, [claim_of(&lost[0])]);
     app.settle(&rows[0], Verdict::Deferred { delay: Micros::ZERO }).await;
-    assert_eq!(ids(&app.claim_forward(lane.id, 10).await), ids(&rows[..1]));
+    assert_eq!(ids(&app.claim_suspects(lane.id).await), ids(&rows[..1]));
 }
 
 /// After an emission that is repeated, matches no trigger or fails, the next emission can claim

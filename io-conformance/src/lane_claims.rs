@@ -42,11 +42,11 @@ pub(crate) async fn a_renewal_of_one_row_extends_the_whole_claim<S: Store>(store
     let (app, lane) = App::with_lane(&store).await;
     app.go(3).await;
     let rows = app.claim_expiring(lane.id, 3).await;
-    assert_eq!(app.lanes().await, [lane.id], "the lease has expired");
+    assert_eq!(app.lost_lanes().await, [lane.id], "the lease has expired");
 
     assert_eq!(app.renew(&[&rows[1]], LEASE).await, []);
 
-    assert_eq!((app.lanes().await, app.claim(lane.id, 9).await), (vec![], vec![]));
+    assert_eq!((app.lost_lanes().await, app.claim_suspects(lane.id).await), (vec![], vec![]));
     for row in &rows {
         app.settle(row, done()).await;
     }
@@ -67,10 +67,10 @@ pub(crate) async fn a_renewal_extends_the_rest_of_a_claim<S: Store>(store: Arc<S
 
     fenced.sort();
     assert_eq!(fenced, rows[..4].iter().map(claim_of).collect::<Vec<_>>());
-    assert_eq!(app.claim(lane.id, 9).await, [], "the claim still holds two rows");
+    assert_eq!(app.claim_suspects(lane.id).await, [], "the claim still holds two rows");
     app.settle(&rows[4], done()).await;
     assert_eq!(app.renew(&[&rows[5]], Micros(1)).await, [], "the claim still holds one row");
-    let again = app.claim(lane.id, 9).await;
+    let again = app.claim_suspects(lane.id).await;
     assert_eq!(ids(&again), ids(&rows[5..]));
 }
 
@@ -89,62 +89,6 @@ pub(crate) async fn a_settled_row_leaves_the_others_in_the_claim<S: Store>(store
     assert_eq!(app.exchange(rest, Vec::new()).await.fenced, []);
     app.settle(&reply.claimed[0], done()).await;
     assert_eq!(app.deliveries().await, []);
-}
-
-pub(crate) async fn an_expired_claim_can_be_taken_over_in_part<S: Store>(store: Arc<S>) {
-    let (app, lane) = App::with_lane(&store).await;
-    app.go(4).await;
-    let old = app.claim_expiring(lane.id, 3).await;
-
-    let new = app.claim(lane.id, 2).await;
-
-    assert_eq!((ids(&new), leases(&new).len()), (ids(&old[..2]), 1));
-    assert!(new.iter().all(|row| row.attempt == 2 && row.lease != old[0].lease), "{new:#?}");
-    assert_eq!(app.try_settle(&old[0], done()).await.fenced, [claim_of(&old[0])]);
-    assert_eq!(app.renew(&[&old[1], &old[2]], LEASE).await, [claim_of(&old[1])]);
-    let fresh = app.claim(lane.id, 9).await;
-    assert_eq!((fresh.len(), fresh[0].attempt), (1, 1), "the old claim still holds its third row");
-    for row in [&old[2], &new[0], &new[1], &fresh[0]] {
-        app.settle(row, done()).await;
-    }
-    assert_eq!(app.deliveries().await, []);
-}
-
-/// Rows of several expired claims, a row that went back and new rows are claimed together.
-pub(crate) async fn one_claim_takes_over_rows_of_several_expired_claims<S: Store>(store: Arc<S>) {
-    let (app, lane) = App::with_lane(&store).await;
-    app.go(7).await;
-    let first = app.claim_expiring(lane.id, 3).await;
-    app.settle(&first[1], Verdict::Deferred { delay: A_MINUTE }).await;
-    assert_eq!(app.renew(&[&first[0]], LEASE).await, []);
-    let second = app.claim_expiring(lane.id, 2).await;
-    assert_eq!(app.renew(&[&first[2]], Micros(1)).await, []);
-
-    let third = app.claim(lane.id, 5).await;
-
-    let all: Vec<_> = app.deliveries().await.iter().map(|row| row.id).collect();
-    assert_eq!(ids(&third), [all[0], all[2], all[3], all[4], all[5]]);
-    assert_eq!(third.iter().map(|row| row.attempt).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
-    assert_eq!(leases(&third).len(), 1);
-    let old = [&first[0], &first[2], &second[0], &second[1]];
-    let mut fenced = app.renew(&old, LEASE).await;
-    fenced.sort();
-    assert_eq!(fenced, old.map(claim_of));
-}
-
-/// A settlement may come after the end of the lease. The rows that it does not name can then be
-/// taken over.
-pub(crate) async fn an_expired_claim_loses_only_the_rows_that_are_left<S: Store>(store: Arc<S>) {
-    let (app, lane) = App::with_lane(&store).await;
-    app.go(3).await;
-    let rows = app.claim_expiring(lane.id, 3).await;
-    app.settle(&rows[1], done()).await;
-
-    let again = app.claim(lane.id, 9).await;
-
-    assert_eq!(ids(&again), [rows[0].id, rows[2].id]);
-    assert_eq!(app.try_settle(&rows[1], done()).await.fenced, [claim_of(&rows[1])]);
-    assert_eq!(app.deliveries().await.len(), 2);
 }
 
 /// The old claim still holds other rows, and no longer the row that went back.
@@ -192,8 +136,8 @@ pub(crate) async fn a_row_released_many_times_has_one_valid_claim<S: Store>(stor
     app.settle(&rows[1], done()).await;
 }
 
-/// A list of deliveries shows the attempts as a claim counts them: a claimed row shows its attempt,
-/// and a row that went back shows the attempts that count.
+/// A list of deliveries shows the number of the attempt of a claimed row, and the failed attempts
+/// of a row that went back.
 pub(crate) async fn lists_show_the_attempts_that_claims_counted<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(4).await;
@@ -205,6 +149,7 @@ pub(crate) async fn lists_show_the_attempts_that_claims_counted<S: Store>(store:
     app.settle(&rows[0], Verdict::Deferred { delay: A_MINUTE }).await;
     app.settle(&rows[1], Verdict::Retry { delay: A_MINUTE, failed }).await;
     assert_eq!(shown().await, [0, 1, 1, 0]);
-    let again = app.claim(lane.id, 9).await;
-    assert_eq!((ids(&again)[0], shown().await), (rows[2].id, vec![0, 1, 2, 1]));
+    let again = app.next_suspect(lane.id).await;
+    assert_eq!((again.id, shown().await), (rows[2].id, vec![0, 1, 1, 0]));
+    assert_eq!(app.deliveries().await.iter().map(|row| row.lost).collect::<Vec<_>>(), [0, 0, 1, 0]);
 }

@@ -36,6 +36,7 @@ mod kv;
 mod lane_claims;
 mod lanes;
 mod ledgers;
+mod losses;
 mod matching;
 mod principals;
 mod redrive;

@@ -22,7 +22,7 @@ macro_rules! with_cases {
                 a_renewed_call_is_not_claimed,
                 a_repeated_call_gets_the_reply_of_the_first_success,
                 calls_of_one_request_and_lane_are_one_claim,
-                lost_calls_are_claimed_without_looking_back,
+                lost_calls_become_suspects,
                 an_executed_call_frees_its_slot_once,
             }
             claim {
@@ -31,10 +31,7 @@ macro_rules! with_cases {
                 a_claim_takes_at_most_the_quota_of_each_lane,
                 a_row_that_is_not_due_is_not_claimed,
                 rows_beyond_the_floor_are_claimed_without_looking_back,
-                expired_rows_are_claimed_without_looking_back,
                 a_row_with_a_live_lease_is_not_claimed,
-                an_expired_lease_is_recorded_as_a_lost_attempt,
-                a_claim_after_the_last_attempt_counts_no_attempt,
                 a_claim_of_a_missing_lane_takes_nothing,
                 an_empty_exchange_returns_the_time,
                 a_claim_returns_the_current_trigger,
@@ -50,8 +47,8 @@ macro_rules! with_cases {
             }
             concurrent_claims {
                 rows_of_one_claim_are_settled_by_many_tasks,
-                rows_are_taken_over_while_their_claim_settles,
-                an_expired_claim_is_taken_over_by_many_tasks,
+                an_expired_claim_is_ended_while_it_settles,
+                an_expired_claim_is_ended_once_by_many_tasks,
             }
             concurrent_writes {
                 one_of_many_concurrent_puts_of_an_absent_key_succeeds,
@@ -162,7 +159,7 @@ macro_rules! with_cases {
                 a_settlement_sent_twice_is_applied_once,
                 a_handler_settlement_sent_twice_is_applied_once,
                 a_fenced_settlement_does_not_affect_the_others,
-                an_expired_claim_is_valid_until_the_next_claim,
+                an_expired_claim_is_valid_until_it_is_ended,
                 a_renewal_extends_the_lease,
                 a_renewal_changes_only_the_end_of_the_lease,
                 a_renewal_of_a_stale_claim_is_fenced,
@@ -179,7 +176,7 @@ macro_rules! with_cases {
                 an_inline_claim_respects_pauses_and_limits,
                 a_new_limit_counts_rows_that_were_claimed_inline,
                 rows_of_one_lane_claimed_inline_have_one_number,
-                a_lost_inline_claim_is_found_without_looking_back,
+                the_rows_of_a_lost_inline_claim_become_suspects,
                 every_emission_returns_its_inline_claim_guard,
                 a_dropped_caller_does_not_lose_an_inline_claim,
             }
@@ -203,9 +200,6 @@ macro_rules! with_cases {
                 a_renewal_of_one_row_extends_the_whole_claim,
                 a_renewal_extends_the_rest_of_a_claim,
                 a_settled_row_leaves_the_others_in_the_claim,
-                an_expired_claim_can_be_taken_over_in_part,
-                one_claim_takes_over_rows_of_several_expired_claims,
-                an_expired_claim_loses_only_the_rows_that_are_left,
                 a_released_row_can_be_claimed_while_its_old_claim_holds_others,
                 a_row_released_many_times_has_one_valid_claim,
                 lists_show_the_attempts_that_claims_counted,
@@ -214,7 +208,7 @@ macro_rules! with_cases {
                 an_empty_outbox_has_no_lanes,
                 lanes_are_discovered_with_their_next_due_time_and_limit,
                 a_lane_with_all_rows_leased_is_not_discovered,
-                a_lane_with_an_expired_lease_is_discovered,
+                a_lane_with_an_expired_claim_is_discovered_apart,
                 a_lane_is_discovered_with_its_future_due_time,
                 a_lane_has_the_current_limit_of_its_trigger,
                 no_more_rows_than_the_limit_are_leased_at_once,
@@ -226,11 +220,25 @@ macro_rules! with_cases {
                 an_expired_lease_is_renewed_while_the_lane_has_no_limit,
                 a_pause_does_not_affect_leased_rows,
                 each_row_that_leaves_a_claim_frees_one_slot,
-                a_claim_taken_over_in_part_has_exact_slots,
+                an_expired_claim_has_no_slots,
             }
             ledgers {
                 a_loop_is_one_entry_per_trigger_and_root,
                 an_abandoned_execution_is_listed_with_its_cause,
+            }
+            losses {
+                the_rows_of_an_expired_claim_become_suspects,
+                a_loss_is_recorded_and_counts_no_attempt,
+                a_loss_beyond_the_limit_counts_nothing,
+                a_suspect_stays_a_suspect,
+                a_suspect_is_due_after_its_back_off,
+                only_the_rows_that_an_expired_claim_still_holds_are_lost,
+                a_live_claim_is_not_ended,
+                a_paused_trigger_gives_no_suspects,
+                a_suspect_takes_a_slot_of_its_lane,
+                all_expired_claims_of_a_lane_are_ended_at_once,
+                one_exchange_settles_a_suspect_and_claims_the_next,
+                a_redriven_delivery_is_no_suspect,
             }
             matching {
                 app_events_match_as_in_the_core,
@@ -271,7 +279,7 @@ macro_rules! with_cases {
                 the_history_holds_every_attempt_in_order,
                 every_error_class_reads_back,
                 dead_moves_the_row_to_the_dead_letters,
-                dead_after_a_lost_attempt_keeps_the_record_of_the_claim,
+                dead_after_a_loss_keeps_its_record,
                 dead_without_any_attempt_has_no_history,
                 a_letter_of_a_deleted_trigger_keeps_its_name,
                 dead_can_disable_its_trigger,

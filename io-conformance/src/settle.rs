@@ -33,6 +33,7 @@ pub(crate) async fn a_retry_is_due_after_its_delay_and_keeps_its_history<S: Stor
         state: DeliveryState::Scheduled,
         event: row.event.clone(),
         attempt: 1,
+        lost: 0,
         max_attempts: row.policy.max_attempts(),
         due_at: reply.now.plus(delay),
         enqueued_at: row.enqueued_at,
@@ -67,10 +68,10 @@ pub(crate) async fn the_history_holds_every_attempt_in_order<S: Store>(store: Ar
     let one = threw(1, first.due_at, "one");
     app.settle(&first, Verdict::Retry { delay: Micros::ZERO, failed: one.clone() }).await;
     let (second_at, _) = app.next_expiring(lane.id).await;
-    let third = app.next(lane.id).await;
+    let third = app.next_suspect(lane.id).await;
     let three = Attempt { error: ExecError::EndpointStatus(503), ..threw(3, third.due_at, "three") };
     app.settle(&third, Verdict::Retry { delay: Micros::ZERO, failed: three.clone() }).await;
-    let fourth = app.next(lane.id).await;
+    let fourth = app.next_suspect(lane.id).await;
     let history = [one, lost(2, second_at), three];
     assert_eq!(app.delivery(first.id).await.expect("the row exists").failed, history);
     let four = threw(4, fourth.due_at, "four");
@@ -147,16 +148,16 @@ pub(crate) async fn dead_moves_the_row_to_the_dead_letters<S: Store>(store: Arc<
     assert!(app.trigger_named("lane").await.expect("the trigger exists").spec.enabled);
 }
 
-/// The last attempt was lost, and the next claim has recorded it. The verdict adds no attempt.
-pub(crate) async fn dead_after_a_lost_attempt_keeps_the_record_of_the_claim<S: Store>(store: Arc<S>) {
+/// The last attempt was lost, and the store has recorded it. The verdict adds no attempt.
+pub(crate) async fn dead_after_a_loss_keeps_its_record<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;
     let lane = app.trigger(&TriggerSpec { retry: attempts(1), ..on_app("lane", "go") }).await.id;
     app.go(1).await;
     let (claimed_at, _) = app.next_expiring(lane).await;
-    let row = app.next(lane).await;
+    let row = app.next_suspect(lane).await;
 
     let verdict = Verdict::Dead {
-        reason: DeadReason::AttemptsExhausted,
+        reason: DeadReason::Lost,
         attempts: 1,
         failed: None,
         fingerprint: "0123456789abcdef".to_owned(),
@@ -166,7 +167,7 @@ pub(crate) async fn dead_after_a_lost_attempt_keeps_the_record_of_the_claim<S: S
 
     let [letter] = &app.letters().await[..] else { panic!("not exactly one letter") };
     assert_eq!(letter.failed, [lost(1, claimed_at)]);
-    assert_eq!((letter.attempts, letter.reason), (1, DeadReason::AttemptsExhausted));
+    assert_eq!((letter.attempts, letter.reason), (1, DeadReason::Lost));
     assert_eq!(letter.fingerprint, "0123456789abcdef");
 }
 
@@ -281,7 +282,9 @@ pub(crate) async fn deferred_does_not_count_the_attempt<S: Store>(store: Arc<S>)
 pub(crate) async fn deferred_changes_only_the_number_of_the_claim<S: Store>(store: Arc<S>) {
     let (app, lane) = App::with_lane(&store).await;
     app.go(1).await;
-    let (lost_at, _) = app.next_expiring(lane.id).await;
+    let first = app.next(lane.id).await;
+    let failed = threw(1, first.due_at, "it broke");
+    app.settle(&first, Verdict::Retry { delay: Micros::ZERO, failed: failed.clone() }).await;
     let second = app.next(lane.id).await;
     let defer = settlement(&second, Verdict::Deferred { delay: Micros::ZERO });
 
@@ -290,9 +293,9 @@ pub(crate) async fn deferred_changes_only_the_number_of_the_claim<S: Store>(stor
     let [third] = &reply.claimed[..] else {
         panic!("the same exchange does not claim exactly one row: {:#?}", reply.claimed)
     };
-    assert_eq!((third.id, third.attempt), (second.id, 2));
+    assert_eq!((third.id, third.attempt, third.lost), (second.id, 2, 0));
     assert_ne!(third.lease, second.lease);
-    assert_eq!(app.delivery(third.id).await.expect("the row exists").failed, [lost(1, lost_at)]);
+    assert_eq!(app.delivery(third.id).await.expect("the row exists").failed, [failed]);
 }
 
 pub(crate) async fn abandoned_deletes_the_row_and_makes_no_letter<S: Store>(store: Arc<S>) {

@@ -21,6 +21,7 @@ pub(crate) async fn every_kind_of_trigger_reads_back_with_all_fields<S: Store>(s
     let app = App::new(&store).await;
     let extreme = RetryPolicySpec {
         max_attempts: 100,
+        max_lost: 100,
         backoff: Backoff::Constant,
         base_ms: 604_800_000,
         max_ms: 604_800_000,

@@ -56,6 +56,7 @@ impl<'r> ClaimedRows<'r> {
             policy: *policy,
             timeout: Micros::from_millis(rows::count(row, columns.timeout_ms)?.into()),
             attempt: rows::count(row, columns.attempt)?,
+            lost: more.lost,
             lease: Lease(lease),
             due_at: rows::time(row, columns.due_at)?,
             enqueued_at,
@@ -104,6 +105,7 @@ impl Columns {
 #[serde(default)]
 struct More {
     redrive_generation: u32,
+    lost: u32,
     handles_letter: Option<DeadLetterId>,
     reply_to: Option<String>,
     time: Option<Timestamp>,

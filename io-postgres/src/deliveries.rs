@@ -65,6 +65,7 @@ fn summary(row: &PgRow, app: &AppName) -> Result<DeliverySummary, sqlx::Error> {
         state,
         event: rows::event(row, rows::EVENT, app.clone(), rows::time(row, "time")?)?,
         attempt: rows::count(row, "attempt")?,
+        lost: rows::count(row, "lost")?,
         max_attempts: rows::count(row, "max_attempts")?,
         due_at: rows::time(row, "due_at")?,
         enqueued_at: rows::time(row, "enqueued_at")?,

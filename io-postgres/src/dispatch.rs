@@ -11,7 +11,8 @@ use sqlx::{PgConnection, Row};
 use std::collections::BTreeMap;
 use tidegate_core::{
     Attempt, Claim, Delivery, DeliveryId, DiscoverReply, ExchangeReply, LaneQuota, LaneState, Lease, Micros,
-    RenewReply, Reply, Request, Schedule, Settlement, StoreError, Tick, TickReply, Timestamp, TriggerId,
+    RenewReply, Reply, Request, Schedule, Settlement, StoreError, SuspectClaim, SuspectLane, Tick, TickReply,
+    Timestamp, TriggerId,
 };
 use tidegate_ports::DispatchStore;
 
@@ -20,7 +21,9 @@ impl DispatchStore for PgStore {
         let mut pooled = self.connection().await?;
         let connection = &mut *pooled;
         let result = match request {
-            Request::Exchange { settle, claim, lease_for } => exchange(connection, &settle, &claim, lease_for).await,
+            Request::Exchange { settle, claim, suspect, lease_for } => {
+                exchange(connection, &settle, &claim, suspect, lease_for).await
+            }
             Request::BeginCalls { calls, lease_for } => begin_calls(connection, &calls, lease_for).await,
             Request::Renew { held, lease_for } => renew(connection, &held, lease_for).await,
             Request::Discover => discover(connection).await,
@@ -40,6 +43,7 @@ async fn exchange(
     connection: &mut PgConnection,
     settle: &[Settlement],
     claim: &[LaneQuota],
+    suspect: Option<SuspectClaim>,
     lease_for: Micros,
 ) -> Result<Reply, sqlx::Error> {
     let settlements = Settlements::of(settle);
@@ -54,6 +58,8 @@ async fn exchange(
         .bind(claim.iter().map(|quota| i32::try_from(quota.quota).unwrap_or(i32::MAX)).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| PgTime(quota.look_back)).collect::<Vec<_>>())
         .bind(micros(lease_for))
+        .bind(suspect.map(|claim| claim.trigger.0))
+        .bind(suspect.map(|claim| micros(claim.backoff)))
         .bind(Attempt::LOST_MESSAGE)
         .fetch_all(connection)
         .await?;
@@ -68,9 +74,10 @@ async fn exchange(
             kind => claimed.push(kind, row)?,
         }
     }
-    // The rows come in the order of their places, which is this order for rows of a new table.
+    // The rows come in the order of their places, which is this order for rows of a new table. The
+    // suspect is the last one.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
-    let order = |row: &Delivery| (places.get(&row.trigger_id).copied(), row.due_at, row.id);
+    let order = |row: &Delivery| (row.is_suspect(), places.get(&row.trigger_id).copied(), row.due_at, row.id);
     let mut claimed = claimed.deliveries().collect::<Result<Vec<_>, _>>()?;
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_cached_key(order);
@@ -93,13 +100,15 @@ async fn renew(connection: &mut PgConnection, held: &[Claim], lease_for: Micros)
 async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
     let rows = sqlx::query(sql::discover).fetch_all(connection).await?;
     let (now, rest) = split_time(&rows)?;
-    let (mut lanes, mut schedules) = (vec![], vec![]);
+    let (mut lanes, mut suspects, mut schedules) = (vec![], vec![], vec![]);
     for row in rest {
         let trigger = TriggerId(row.try_get("trigger_id")?);
         if let Some(next_due) = row.try_get::<Option<PgTime>, _>("next_due")? {
             let max_concurrency = row.try_get::<Option<i32>, _>("max_concurrency")?;
             let max_concurrency = max_concurrency.and_then(|limit| u32::try_from(limit).ok());
             lanes.push(LaneState { trigger, next_due: next_due.0, max_concurrency });
+        } else if let Some(due) = row.try_get::<Option<PgTime>, _>("suspect_due")? {
+            suspects.push(SuspectLane { trigger, next_due: due.0 });
         } else {
             schedules.push(Schedule {
                 trigger,
@@ -109,7 +118,7 @@ async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
             });
         }
     }
-    Ok(Reply::Discover(DiscoverReply { now, lanes, schedules }))
+    Ok(Reply::Discover(DiscoverReply { now, lanes, suspects, schedules }))
 }
 
 async fn tick(connection: &mut PgConnection, mut ticks: Vec<Tick>) -> Result<Reply, sqlx::Error> {

@@ -106,6 +106,7 @@ fn bind<'q>(
         .bind(handler_kind)
         .bind(handler_name)
         .bind(i32::try_from(retry.max_attempts).unwrap_or(i32::MAX))
+        .bind(i32::try_from(retry.max_lost).unwrap_or(i32::MAX))
         .bind(retry.backoff.as_str())
         .bind(int(retry.base_ms))
         .bind(int(retry.max_ms))

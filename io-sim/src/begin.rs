@@ -61,7 +61,6 @@ impl Memory {
             lease: *leases.entry(id).or_insert_with(|| self.next_claim()),
             lease_until: self.now.plus(lease_for),
             leased_at: self.now,
-            attempt: 1,
             reply_to: Some(call.inbox),
             script,
             call_key: call.idempotency_key.as_ref().map(|key| key.key.clone()),

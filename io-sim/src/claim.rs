@@ -3,11 +3,11 @@
 //! Each row keeps the number and the end of its claim. The rows of one claim always agree on both.
 
 use crate::memory::Memory;
-use crate::rows::Row;
+use crate::rows::{Row, TriggerRow};
 use std::collections::BTreeSet;
 use tidegate_core::{
-    Attempt, Claim, Delivery, DeliveryId, EventId, ExecError, InlineRoom, LaneQuota, Lease, Micros, Timestamp,
-    TriggerId,
+    Attempt, Claim, Delivery, DeliveryId, EventId, ExecError, InlineRoom, LaneQuota, Lease, Micros, SuspectClaim,
+    Timestamp, TriggerId, loss_backoff,
 };
 use tidegate_ports::EmittedEvent;
 
@@ -41,33 +41,66 @@ impl Memory {
         fenced
     }
 
-    /// Claims rows of one lane: free rows from the floor or the look-back on, and rows with an
-    /// expired lease.
+    /// Claims free rows of one lane, from the floor or the look-back on.
     pub(crate) fn claim_lane(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
         let LaneQuota { trigger, quota, look_back } = lane_quota;
-        let Some(lane) = self.triggers.get(&trigger) else { return Vec::new() };
-        if lane.holds_deliveries() {
+        if self.triggers.get(&trigger).is_none_or(TriggerRow::holds_deliveries) {
             return Vec::new();
         }
-        let quota = match lane.trigger.spec.max_concurrency {
-            Some(limit) => quota.min(limit.get().saturating_sub(self.running_in(trigger))),
-            None => quota,
-        };
+        let quota = quota.min(self.free_slots(trigger));
         let first = DeliveryId(i64::MIN);
         let floor = self.floors.get(&trigger).copied().unwrap_or((Timestamp(i64::MIN), first));
         let start = floor.min((look_back, first));
-        let now = self.now;
-        let is_found =
-            |row: &&Row| if row.is_leased() { row.lease_until <= now } else { (row.due_at, row.id) >= start };
-        let due = self.lane(trigger).take_while(|row| row.due_at <= now).filter(is_found).take(quota as usize);
-        let (taken, free): (Vec<_>, Vec<_>) = due.map(|row| (row.id, !row.is_leased())).unzip();
-        let last_free = taken.iter().zip(free).rfind(|(_, is_free)| *is_free);
-        let last_free = last_free.and_then(|(id, _)| self.outbox.get(id)).map(|row| (row.due_at, row.id));
-        if let Some(last) = last_free {
+        let is_found = |row: &&Row| row.waits() && (row.due_at, row.id) >= start;
+        let due = self.lane(trigger).take_while(|row| row.due_at <= self.now).filter(is_found).take(quota as usize);
+        let (taken, places): (Vec<_>, Vec<_>) = due.map(|row| (row.id, (row.due_at, row.id))).unzip();
+        if let Some(last) = places.last().copied() {
             let is_full = taken.len() == quota as usize;
             self.floors.insert(trigger, if is_full { last } else { floor.max(last) });
         }
         self.claim_rows(&taken, lease_for)
+    }
+
+    /// The rows that claims may still take from a lane: all, or its free slots if it has a
+    /// `max_concurrency`.
+    fn free_slots(&self, trigger: TriggerId) -> u32 {
+        let limit = self.triggers.get(&trigger).and_then(|lane| lane.trigger.spec.max_concurrency);
+        limit.map_or(u32::MAX, |limit| limit.get().saturating_sub(self.running_in(trigger)))
+    }
+
+    /// Ends the expired claims of a lane. Each row becomes a suspect, and its lost attempt is
+    /// recorded. A row with its last permitted loss was not claimed to be executed.
+    pub(crate) fn end_expired(&mut self, claim: SuspectClaim) {
+        let SuspectClaim { trigger, backoff } = claim;
+        let expired = self.lane(trigger).filter(|row| row.is_expired(self.now));
+        let expired: Vec<(DeliveryId, u32)> = expired.map(|row| (row.id, row.lost + 1)).collect();
+        for (id, lost) in expired {
+            let lost_max = self.outbox.get(&id).map_or(lost, |row| row.policy.max_lost());
+            let delay = loss_backoff(backoff, lost.min(lost_max));
+            self.release(id, delay, |row| {
+                if lost <= lost_max {
+                    row.lost = lost;
+                    row.failed.push(Attempt {
+                        attempt: row.attempt + 1,
+                        started_at: row.leased_at,
+                        duration: None,
+                        error: ExecError::Lost,
+                        message: Attempt::LOST_MESSAGE.to_owned(),
+                    });
+                }
+            });
+        }
+    }
+
+    /// Claims the first free suspect of a lane that is due.
+    pub(crate) fn claim_suspect(&mut self, claim: SuspectClaim, lease_for: Micros) -> Option<Delivery> {
+        let SuspectClaim { trigger, .. } = claim;
+        if self.is_paused(trigger) || self.free_slots(trigger) == 0 {
+            return None;
+        }
+        let is_suspect = |row: &&Row| !row.is_leased() && row.lost > 0;
+        let id = self.lane(trigger).take_while(|row| row.due_at <= self.now).find(is_suspect)?.id;
+        self.claim_rows(&[id], lease_for).pop()
     }
 
     /// Claims the rows of `emitted` inline, as far as `room` allows, and marks the events with all
@@ -113,19 +146,9 @@ impl Memory {
     fn claim_row(&mut self, id: DeliveryId, lease: Lease, lease_for: Micros) -> Option<Delivery> {
         let now = self.now;
         let row = self.outbox.get_mut(&id)?;
-        if row.is_leased() && row.attempt <= row.policy.max_attempts() {
-            row.failed.push(Attempt {
-                attempt: row.attempt,
-                started_at: row.leased_at,
-                duration: None,
-                error: ExecError::Lost,
-                message: Attempt::LOST_MESSAGE.to_owned(),
-            });
-        }
         row.lease = lease;
         row.lease_until = now.plus(lease_for);
         row.leased_at = now;
-        row.attempt = (row.attempt + 1).min(row.policy.max_attempts() + 1);
         let row = row.clone();
         self.delivery_of(row)
     }

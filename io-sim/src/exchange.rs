@@ -3,10 +3,11 @@
 use crate::memory::Memory;
 use crate::rows::Row;
 use crate::settle::SettleReport;
+use std::collections::BTreeMap;
 use tidegate_core::{
     Cause, Delivery, DeliveryId, DiscoverReply, EventType, ExchangeReply, Handler, Json, LaneState, Match, NewEvent,
-    PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing, Subject, Tick, TickReply, Timestamp,
-    TriggerId,
+    PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing, Subject, SuspectLane, Tick, TickReply,
+    Timestamp, TriggerId,
 };
 
 impl Memory {
@@ -14,16 +15,22 @@ impl Memory {
     pub fn call(&mut self, request: Request) -> Reply {
         let now = self.now;
         match request {
-            Request::Exchange { settle, claim, lease_for } => {
+            Request::Exchange { settle, claim, suspect, lease_for } => {
                 let SettleReport { fenced, conflicted, woken_lanes } = self.settle(settle);
-                let claimed = claim.into_iter().flat_map(|quota| self.claim_lane(quota, lease_for)).collect();
+                suspect.into_iter().for_each(|claim| self.end_expired(claim));
+                let mut claimed: Vec<Delivery> = Vec::new();
+                for quota in claim {
+                    claimed.append(&mut self.claim_lane(quota, lease_for));
+                }
+                claimed.extend(suspect.and_then(|claim| self.claim_suspect(claim, lease_for)));
                 let woken_lanes = woken_lanes.into_iter().collect();
                 Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes })
             }
             Request::BeginCalls { calls, lease_for } => self.begin_calls(calls, lease_for),
             Request::Renew { held, lease_for } => Reply::Renew(RenewReply { now, fenced: self.renew(held, lease_for) }),
             Request::Discover => {
-                Reply::Discover(DiscoverReply { now, lanes: self.due_lanes(), schedules: self.schedules() })
+                let (lanes, suspects) = (self.due_lanes(), self.suspect_lanes());
+                Reply::Discover(DiscoverReply { now, lanes, suspects, schedules: self.schedules() })
             }
             Request::Tick { ticks } => {
                 let emitted = ticks.into_iter().filter(|tick| self.tick(*tick));
@@ -57,7 +64,8 @@ impl Memory {
             runs_as,
             policy: row.policy,
             timeout: row.timeout,
-            attempt: row.attempt,
+            attempt: row.attempt + 1,
+            lost: row.lost,
             lease: row.lease,
             due_at: row.due_at,
             enqueued_at: row.enqueued_at,
@@ -73,13 +81,25 @@ impl Memory {
             if lane.holds_deliveries() {
                 continue;
             }
-            let next_due = self.lane(*trigger).find(|row| row.can_be_claimed(self.now)).map(|row| row.due_at);
+            let next_due = self.lane(*trigger).find(|row| row.waits()).map(|row| row.due_at);
             if let Some(next_due) = next_due {
                 let max_concurrency = lane.trigger.spec.max_concurrency.map(tidegate_core::MaxConcurrency::get);
                 lanes.push(LaneState { trigger: *trigger, next_due, max_concurrency });
             }
         }
         lanes
+    }
+
+    fn suspect_lanes(&self) -> Vec<SuspectLane> {
+        let mut lanes: BTreeMap<TriggerId, Timestamp> = BTreeMap::new();
+        for row in self.outbox.values() {
+            let is_open = || self.triggers.get(&row.trigger).is_some_and(|lane| !lane.holds_deliveries());
+            if row.is_expired(self.now) || (!row.is_leased() && row.lost > 0 && is_open()) {
+                let due_at = lanes.entry(row.trigger).or_insert(row.due_at);
+                *due_at = row.due_at.min(*due_at);
+            }
+        }
+        lanes.into_iter().map(|(trigger, next_due)| SuspectLane { trigger, next_due }).collect()
     }
 
     /// All rows of a lane, in the order of `(due_at, id)`.

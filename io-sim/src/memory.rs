@@ -106,6 +106,7 @@ impl Memory {
             lease_until: Timestamp::EPOCH,
             leased_at: Timestamp::EPOCH,
             attempt: 0,
+            lost: 0,
             failed: Vec::new(),
             redrive_generation: 0,
             previous_letter: None,

@@ -58,10 +58,11 @@ pub struct Row {
     pub lease_until: Timestamp,
     /// When the row was claimed.
     pub(crate) leased_at: Timestamp,
-    /// The number of attempts that have begun. A claim after the last allowed attempt counts one
-    /// more, and executes nothing.
+    /// The number of attempts that failed.
     pub attempt: u32,
-    /// The failed attempts, in order.
+    /// The number of losses.
+    pub lost: u32,
+    /// The failed and the lost attempts, in order.
     pub failed: Vec<Attempt>,
     /// How many times the delivery was redriven.
     pub redrive_generation: u32,
@@ -132,11 +133,23 @@ impl Row {
         self.lease_until > Timestamp::EPOCH
     }
 
-    /// Whether a claim could take the row at `now` or when it becomes due: no claim holds it, or
-    /// the lease of its claim has expired.
+    /// Whether the row waits in its lane or in the quarantine, or will do so after the claim that
+    /// holds it is ended.
     #[must_use]
     pub fn can_be_claimed(&self, now: Timestamp) -> bool {
         self.lease_until <= now
+    }
+
+    /// Whether the row is free and not a suspect.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        !self.is_leased() && self.lost == 0
+    }
+
+    /// Whether the lease of the claim that holds the row has expired.
+    #[must_use]
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.is_leased() && self.lease_until <= now
     }
 
     /// Whether the row counts against the `max_concurrency` of its lane. An executed row waits only

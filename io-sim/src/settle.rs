@@ -58,10 +58,13 @@ impl Memory {
                 }
             }
             Verdict::Retry { delay, failed } => {
-                self.release(id, delay, |row| row.failed.push(failed));
+                self.release(id, delay, |row| {
+                    row.attempt += 1;
+                    row.failed.push(failed);
+                });
             }
             Verdict::Deferred { delay } => {
-                self.release(id, delay, |row| row.attempt = row.attempt.saturating_sub(1));
+                self.release(id, delay, |_| ());
             }
             Verdict::Executed { effects, outcome, reply } => {
                 let Some(row) = self.outbox.get_mut(&id) else { return };
@@ -112,7 +115,7 @@ impl Memory {
         }
     }
 
-    fn release(&mut self, id: DeliveryId, delay: Micros, change: impl FnOnce(&mut Row)) {
+    pub(crate) fn release(&mut self, id: DeliveryId, delay: Micros, change: impl FnOnce(&mut Row)) {
         let due_at = self.now.plus(delay);
         if let Some(row) = self.outbox.get_mut(&id) {
             change(row);

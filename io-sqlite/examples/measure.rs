@@ -69,8 +69,10 @@ async fn emit(store: &SqliteStore, app: &AppName, by: &PrincipalId, count: u32) 
 async fn call(store: &SqliteStore, settle: Vec<Settlement>, trigger: &Trigger, quota: u32) -> (Vec<Claim>, Duration) {
     let claim = vec![LaneQuota { trigger: trigger.id, quota, look_back: Timestamp::EPOCH }];
     let begun = Instant::now();
-    let reply =
-        store.call(Request::Exchange { settle, claim, lease_for: LEASE }).await.expect("the exchange is answered");
+    let reply = store
+        .call(Request::Exchange { settle, claim, suspect: None, lease_for: LEASE })
+        .await
+        .expect("the exchange is answered");
     let took = begun.elapsed();
     let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = reply else { panic!("the answer is of another kind") };
     assert!(fenced.is_empty());

@@ -131,11 +131,15 @@ impl Tx<'_> {
             return Ok(());
         }
         if claim.rows_left == 0 {
-            self.connection.run(sql::claim_delete, [claim.lease.0])?;
+            self.delete_claim(claim)?;
         } else {
             self.connection.run(sql::claim_left, [claim.lease.0, claim.rows_left, claim.slots])?;
         }
         Ok(())
+    }
+
+    pub(crate) fn delete_claim(&self, claim: &StoredClaim) -> Result<(), PortError> {
+        self.connection.run(sql::claim_delete, [claim.lease.0]).map(drop)
     }
 
     /// The slots that the live claims of a lane have taken.

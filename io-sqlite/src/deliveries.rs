@@ -64,6 +64,7 @@ fn summary(row: &Row<'_>, app: &AppName) -> rusqlite::Result<DeliverySummary> {
         state,
         event: rows::named_event(row, app.clone())?,
         attempt: row.get("attempt")?,
+        lost: row.get("lost")?,
         max_attempts: row.get("max_attempts")?,
         due_at: rows::time(row, "due_at")?,
         enqueued_at: rows::time(row, "enqueued_at")?,

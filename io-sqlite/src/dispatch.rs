@@ -12,16 +12,16 @@ use rusqlite::{Row, params};
 use std::collections::BTreeMap;
 use tidegate_core::{
     AppName, Cause, Claim, CronExpression, DiscoverReply, EventType, Json, LaneState, Micros, NewEvent, PrincipalId,
-    RenewReply, Reply, Request, Schedule, Source, StoreError, StoreErrorKind, Subject, Tick, TickReply, TimeZone,
-    TriggerId, TriggerName,
+    RenewReply, Reply, Request, Schedule, Source, StoreError, StoreErrorKind, Subject, SuspectLane, Tick, TickReply,
+    TimeZone, TriggerId, TriggerName,
 };
 use tidegate_ports::{DispatchStore, PortError};
 
 impl DispatchStore for SqliteStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
         let result = match request {
-            Request::Exchange { settle, claim, lease_for } => {
-                self.writer.write(move |tx| tx.exchange(settle, claim, lease_for)).await
+            Request::Exchange { settle, claim, suspect, lease_for } => {
+                self.writer.write(move |tx| tx.exchange(settle, claim, suspect, lease_for)).await
             }
             Request::BeginCalls { calls, lease_for } => {
                 self.writer.write(move |tx| tx.begin_calls(calls, lease_for)).await
@@ -87,9 +87,10 @@ impl SqliteStore {
         let now = self.writer.now();
         self.readers
             .read(move |connection| {
-                let lanes = connection.all(sql::discover, [now.0], lane_state)?;
+                let lanes = connection.all(sql::discover, (), lane_state)?;
+                let suspects = connection.all(sql::suspects, [now.0], suspect_lane)?;
                 let schedules = connection.all(sql::schedules, [now.0], schedule)?;
-                Ok(Reply::Discover(DiscoverReply { now, lanes, schedules }))
+                Ok(Reply::Discover(DiscoverReply { now, lanes, suspects, schedules }))
             })
             .await
     }
@@ -101,6 +102,10 @@ fn lane_state(row: &Row<'_>) -> rusqlite::Result<LaneState> {
         next_due: rows::time(row, "next_due")?,
         max_concurrency: row.get("max_concurrency")?,
     })
+}
+
+fn suspect_lane(row: &Row<'_>) -> rusqlite::Result<SuspectLane> {
+    Ok(SuspectLane { trigger: TriggerId(row.get("trigger_id")?), next_due: rows::time(row, "next_due")? })
 }
 
 fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {

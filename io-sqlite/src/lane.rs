@@ -75,7 +75,7 @@ impl Lane {
     /// A row of the lane that the claim `lease` takes. The columns are read by their positions in
     /// `claim.sql`.
     pub(crate) fn claimed_row(&self, row: &Row<'_>, lease: Lease) -> Result<ClaimedRow> {
-        Ok(ClaimedRow { delivery: self.delivery(row, lease)?, turn: row.get(1)?, has_slot: row.get(4)? })
+        Ok(ClaimedRow { delivery: self.delivery(row, lease)?, turn: row.get(1)?, has_slot: row.get(5)? })
     }
 
     fn delivery(&self, row: &Row<'_>, lease: Lease) -> Result<Delivery> {
@@ -84,20 +84,21 @@ impl Lane {
             trigger_id: self.trigger,
             trigger_name: self.name.clone(),
             trigger_version: self.version,
-            event: rows::event(row, 16, self.app.clone())?,
+            event: rows::event(row, 18, self.app.clone())?,
             handler: self.handler.clone(),
             script_version: self.script_version,
             runs_as: self.runs_as.clone(),
             standing: self.standing,
-            policy: rows::policy(row, 5)?,
-            timeout: rows::millis(row, 11)?,
+            policy: rows::policy(row, 6)?,
+            timeout: rows::millis(row, 13)?,
             attempt: row.get(3)?,
+            lost: row.get(4)?,
             lease,
             due_at: rows::time(row, 2)?,
-            enqueued_at: rows::time(row, 12)?,
-            redrive_generation: row.get(13)?,
-            reply_to: rows::inbox(row, 14)?,
-            handles_letter: row.get::<_, Option<i64>>(15)?.map(DeadLetterId),
+            enqueued_at: rows::time(row, 14)?,
+            redrive_generation: row.get(15)?,
+            reply_to: rows::inbox(row, 16)?,
+            handles_letter: row.get::<_, Option<i64>>(17)?.map(DeadLetterId),
         })
     }
 }

@@ -98,18 +98,19 @@ pub(crate) fn named_event(row: &Row<'_>, app: AppName) -> Result<Event> {
     event(row, row.as_ref().column_index("event_id")?, app)
 }
 
-/// Reads a retry policy from 6 columns, which begin at position `at`:
-/// `max_attempts`, `backoff`, `base_ms`, `max_ms`, `jitter` and `max_age_ms`.
+/// Reads a retry policy from 7 columns, which begin at position `at`:
+/// `max_attempts`, `max_lost`, `backoff`, `base_ms`, `max_ms`, `jitter` and `max_age_ms`.
 pub(crate) fn policy(row: &Row<'_>, at: usize) -> Result<RetryPolicy> {
     let unsigned = |ms: i64| u64::try_from(ms).unwrap_or_default();
-    let backoff = Backoff::from_name(text(row, at + 1)?);
+    let backoff = Backoff::from_name(text(row, at + 2)?);
     let spec = RetryPolicySpec {
         max_attempts: row.get(at)?,
-        backoff: backoff.ok_or_else(|| invalid(row, at + 1, "an unknown back-off"))?,
-        base_ms: unsigned(row.get(at + 2)?),
-        max_ms: unsigned(row.get(at + 3)?),
-        jitter: row.get(at + 4)?,
-        max_age_ms: row.get::<_, Option<i64>>(at + 5)?.and_then(|ms| u64::try_from(ms).ok()),
+        max_lost: row.get(at + 1)?,
+        backoff: backoff.ok_or_else(|| invalid(row, at + 2, "an unknown back-off"))?,
+        base_ms: unsigned(row.get(at + 3)?),
+        max_ms: unsigned(row.get(at + 4)?),
+        jitter: row.get(at + 5)?,
+        max_age_ms: row.get::<_, Option<i64>>(at + 6)?.and_then(|ms| u64::try_from(ms).ok()),
     };
     RetryPolicy::try_from(spec).map_err(|error| invalid(row, at, error))
 }

@@ -108,6 +108,7 @@ fn write(
         handler_kind,
         handler_name,
         retry.max_attempts,
+        retry.max_lost,
         retry.backoff.as_str(),
         signed(retry.base_ms),
         signed(retry.max_ms),

@@ -39,6 +39,7 @@ create table tidegate.scripts (
 create table tidegate.policies (
     id           integer generated always as identity primary key,
     max_attempts integer not null,
+    max_lost     integer not null,
     backoff      text not null,
     base_ms      integer not null,
     max_ms       integer not null,
@@ -47,7 +48,7 @@ create table tidegate.policies (
 );
 
 create unique index policies_alike
-    on tidegate.policies (max_attempts, backoff, base_ms, max_ms, jitter, coalesce(max_age_ms, -1));
+    on tidegate.policies (max_attempts, max_lost, backoff, base_ms, max_ms, jitter, coalesce(max_age_ms, -1));
 
 -- The id of a retry policy. The policy is stored if it is new.
 --
@@ -56,18 +57,19 @@ create unique index policies_alike
 -- Locks: a transaction that stores the same policy at the same time is waited for.
 -- Changes: policies.
 create function tidegate.policy_id(
-    p_max_attempts integer, p_backoff text, p_base_ms integer, p_max_ms integer, p_jitter real, p_max_age_ms bigint
+    p_max_attempts integer, p_max_lost integer, p_backoff text, p_base_ms integer, p_max_ms integer, p_jitter real,
+    p_max_age_ms bigint
 ) returns integer
 language plpgsql as $$
 declare
     v_id integer;
 begin
-    insert into tidegate.policies (max_attempts, backoff, base_ms, max_ms, jitter, max_age_ms)
-    values (p_max_attempts, p_backoff, p_base_ms, p_max_ms, p_jitter, p_max_age_ms)
+    insert into tidegate.policies (max_attempts, max_lost, backoff, base_ms, max_ms, jitter, max_age_ms)
+    values (p_max_attempts, p_max_lost, p_backoff, p_base_ms, p_max_ms, p_jitter, p_max_age_ms)
     on conflict do nothing;
     select p.id into strict v_id from tidegate.policies p
-    where p.max_attempts = p_max_attempts and p.backoff = p_backoff and p.base_ms = p_base_ms and p.max_ms = p_max_ms
-      and p.jitter = p_jitter and coalesce(p.max_age_ms, -1) = coalesce(p_max_age_ms, -1);
+    where p.max_attempts = p_max_attempts and p.max_lost = p_max_lost and p.backoff = p_backoff
+      and p.base_ms = p_base_ms and p.max_ms = p_max_ms and p.jitter = p_jitter and coalesce(p.max_age_ms, -1) = coalesce(p_max_age_ms, -1);
     return v_id;
 end
 $$;
@@ -80,12 +82,12 @@ $$;
 -- Changes: policies.
 create function tidegate.once(p_policy integer) returns integer
 language sql as $$
-    select tidegate.policy_id(1, p.backoff, p.base_ms, p.max_ms, p.jitter, p.max_age_ms)
+    select tidegate.policy_id(1, p.max_lost, p.backoff, p.base_ms, p.max_ms, p.jitter, p.max_age_ms)
     from tidegate.policies p where p.id = p_policy
 $$;
 
 -- Policy 1: a sync call is never retried.
-select tidegate.policy_id(1, 'constant', 1, 1, 0, null);
+select tidegate.policy_id(1, 1, 'constant', 1, 1, 0, null);
 
 -- A deleted trigger keeps its row, because outbox rows and dead letters refer to it. Its name is
 -- free for a new trigger.
@@ -164,17 +166,20 @@ create table tidegate.outbox (
     -- How many times the row went back. A claim lists the turn of each of its rows, so a claim no
     -- longer holds a row that has gone back since.
     turn               integer not null default 0,
-    -- The attempts that have failed or were lost. A claim after the last allowed attempt executes
-    -- nothing; if it is lost, it counts again.
+    -- The attempts that failed.
     attempt            integer not null default 0,
     -- The retry policy and timeout of the trigger at the time of the emit.
     max_attempts       integer not null,
     policy_id          integer not null,
     timeout_ms         integer not null,
     redrive_generation integer not null default 0,
+    -- The losses: the claims that expired after the handler may have begun.
+    lost               smallint not null default 0,
     -- Whether the row is in the index of lanes. False for a row that was claimed by the transaction
-    -- that wrote it.
+    -- that wrote it, and for a row with a loss.
     waits              boolean not null default true,
+    -- Whether the row is free and has a loss. It waits in an index of its own and runs alone.
+    suspect            boolean not null default false,
     -- The dead letter that was redriven into this row, and the dead letter that this row handles.
     previous_letter_id bigint,
     handles_letter_id  bigint,
@@ -194,7 +199,8 @@ create table tidegate.outbox (
     executed           jsonb,
     -- The idempotency key of the call. The reply is stored under it, for a repeated call.
     call_key           text,
-    constraint attempts_are_counted check (attempt between 0 and max_attempts + 1),
+    constraint attempts_are_counted check (attempt >= 0 and lost >= 0),
+    constraint only_lost_is_suspect check (not suspect or (lost > 0 and not waits)),
     constraint only_sync_is_executed check (executed is null or reply_to is not null),
     -- The handler of a dead letter runs once, and its failure creates no dead letter.
     constraint handler_runs_once check (handles_letter_id is null or (max_attempts = 1 and reply_to is null))
@@ -217,11 +223,15 @@ create table tidegate.outbox (
 -- is as cheap as one lookup in the primary key.
 create index outbox_lanes on tidegate.outbox (trigger_id, due_at, (id + 0)) where waits;
 
+-- The free suspects of each lane. They are outside the index of lanes, because a claim that passed
+-- over them could not move the floor of its lane.
+create index outbox_suspects on tidegate.outbox (trigger_id, due_at, (id + 0)) where suspect;
+
 -- Claims: the rows of one lane that one transaction has claimed.
 --
 -- A claim holds a row if it lists the row's id, and the row still has the listed turn. A settlement
 -- or renewal is valid if its claim holds its row, also after the end of the lease. After that end,
--- another claim may take rows over.
+-- an exchange may end the claim.
 --
 -- The arrays are parallel, in the order of the claim. They are stored outside the row and are never
 -- changed, so that updates of the row are short.
@@ -313,7 +323,7 @@ create table tidegate.dead_letters (
     script_version     bigint,
     principal          text not null,
     reason             text not null check (reason in
-        ('attempts_exhausted', 'max_age', 'permanent', 'principal_denied', 'handler_missing')),
+        ('attempts_exhausted', 'lost', 'max_age', 'permanent', 'principal_denied', 'handler_missing')),
     attempts           integer not null check (attempts >= 0),
     failed             jsonb not null,
     fingerprint        text collate "C" not null,

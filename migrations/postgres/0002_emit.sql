@@ -413,7 +413,7 @@ $$;
 -- The deliveries in the outbox, for reading in psql: the row, and the fields of its event.
 create view tidegate.deliveries as
 select
-    o.id, t.app, t.name as trigger, o.due_at, o.attempt, p.max_attempts, o.timeout_ms, o.enqueued_at, o.event_id,
+    o.id, t.app, t.name as trigger, o.due_at, o.attempt, o.lost, p.max_attempts, p.max_lost, o.timeout_ms, o.enqueued_at, o.event_id,
     o.event::json ->> 0 as source, o.event::json ->> 1 as type, o.event::json ->> 2 as subject, o.time, c.actor, c.root_id,
     c.parent_id, c.depth, c.traceparent, o.data, o.failed, p.backoff, p.base_ms, p.max_ms, p.jitter, p.max_age_ms
 from tidegate.outbox o

@@ -131,7 +131,7 @@ end
 $$;
 
 -- Settles 'retry' and 'deferred': the row goes back to its lane, with a new due time. A deferral
--- does not count as an attempt.
+-- does not count as an attempt. A row with a loss stays a suspect.
 --
 -- Parameters: the time; the delivery; the verdict.
 -- Returns: nothing.
@@ -141,9 +141,9 @@ create function tidegate.settle_later(p_now timestamptz, p_delivery bigint, p_ve
 language plpgsql as $$
 begin
     update tidegate.outbox set
-        due_at = p_now + (p_verdict ->> 'delay_us')::bigint * interval '1 microsecond', turn = turn + 1, waits = true,
-        attempt = case p_verdict ->> 'kind'
-            when 'deferred' then least(attempt, max_attempts) else least(attempt + 1, max_attempts + 1) end,
+        due_at = p_now + (p_verdict ->> 'delay_us')::bigint * interval '1 microsecond', turn = turn + 1,
+        waits = lost = 0, suspect = lost > 0,
+        attempt = case p_verdict ->> 'kind' when 'deferred' then attempt else attempt + 1 end,
         failed = case p_verdict ->> 'kind'
             when 'deferred' then failed else coalesce(failed, '[]') || (p_verdict -> 'failed') end
     where id = p_delivery;

@@ -137,6 +137,9 @@ create type tidegate.claim_request as (
     -- The due time from which each lane is searched for stragglers.
     look_backs   timestamptz[],
     lease_us     bigint,
+    -- The lane to claim a suspect from, and the wait after a first loss. Null: none.
+    suspect_lane bigint,
+    backoff_us   bigint,
     -- The message of a lost attempt.
     lost_message text
 );
@@ -165,7 +168,7 @@ create type tidegate.opened_lanes as (
 --
 -- Parameters: the request; floors that claims have kept which this transaction has deleted.
 -- Returns: the open lanes. All arrays are null if no lane is open.
--- Locks: the lanes.
+-- Locks: the lanes, and the lane of the suspect.
 -- Changes: claims, lanes.
 create function tidegate.open_lanes(p_claim tidegate.claim_request, p_floors tidegate.floors)
 returns tidegate.opened_lanes
@@ -185,7 +188,7 @@ begin
         limit 1
     ) t
     cross join lateral (select from tidegate.lanes k where k.trigger_id = l.id limit 1) k;
-    perform tidegate.lock_lanes(p_lanes => v_open.lanes);
+    perform tidegate.lock_lanes(p_lanes => v_open.lanes || (p_claim).suspect_lane);
     -- The clock is read after the lanes are locked, so that no lease is shorter than requested.
     v_open.now := clock_timestamp();
     if v_open.lanes is null then
@@ -240,13 +243,13 @@ $$;
 -- claimed rows is built only if the first part finds a row. Postgres inlines the function.
 --
 -- Parameters: the lane; the due time to look back to; the floor; the most rows; all lanes of the
---   exchange; the places of rows that the exchange has taken over, which no claim lists yet.
+--   exchange.
 -- Returns: the rows.
 -- Locks: none.
 -- Changes: nothing.
 create function tidegate.free_rows(
     p_lane bigint, p_look_back timestamptz, p_floor_due timestamptz, p_floor_id bigint, p_quota integer,
-    p_open tidegate.opened_lanes, p_taken tid[]
+    p_open tidegate.opened_lanes
 ) returns table (place tid, id bigint, turn integer, due_at timestamptz, policy_id integer)
 language sql stable as $$
     (
@@ -257,13 +260,12 @@ language sql stable as $$
               select l.id, coalesce(l.turn, 0)
               from tidegate.claims c cross join lateral unnest(c.ids, c.turns) l (id, turn)
               where c.claim >= (p_open).oldest and c.trigger_id = any ((p_open).lanes))
-          and o.ctid <> all (p_taken)
         order by o.due_at, o.id + 0
         limit p_quota
     ) union all (
         select o.ctid, o.id, o.turn, o.due_at, o.policy_id from tidegate.outbox o
         where o.waits and o.trigger_id = p_lane and o.due_at >= p_floor_due and o.due_at <= (p_open).now
-          and (o.due_at, o.id + 0) > (p_floor_due, p_floor_id) and o.ctid <> all (p_taken)
+          and (o.due_at, o.id + 0) > (p_floor_due, p_floor_id)
         order by o.due_at, o.id + 0
         limit p_quota
     )
@@ -294,73 +296,60 @@ begin
 end
 $$;
 
--- Takes rows of expired claims over into new claims: those that are among the first rows of their
--- lane. Each such row goes back, and its attempt is recorded as lost.
+-- Ends the expired claims of a lane: their rows go back as suspects, and their attempts are
+-- recorded as lost. A row with its last permitted loss was not claimed to be executed, so nothing
+-- is recorded.
 --
 -- A claim or a row that another transaction has locked is skipped: it is being settled or renewed.
 --
--- Parameters: the lanes; the message of a lost attempt.
--- Returns: the quotas that are left; the places of the rows that were taken over.
--- Locks: the expired claims and the rows. The caller holds the lanes.
+-- Parameters: the time; the request.
+-- Returns: nothing.
+-- Locks: the expired claims and their rows.
 -- Changes: outbox, claims.
-create function tidegate.take_over(
-    p_open tidegate.opened_lanes, p_lost_message text, out quotas integer[], out places tid[]
-)
+create function tidegate.end_expired(p_now timestamptz, p_claim tidegate.claim_request) returns void
 language plpgsql as $$
 declare
-    v_expired constant bigint[] := tidegate.expired_claims(p_now => (p_open).now, p_lanes => (p_open).lanes);
-    v_at integer[];
+    v_expired constant bigint[] := tidegate.expired_claims(p_now => p_now, p_lanes => array[(p_claim).suspect_lane]);
     v_left bigint[];
 begin
-    quotas := (p_open).quotas;
-    places := '{}';
     if cardinality(v_expired) = 0 then
         return;
     end if;
-    with picked as materialized (
-        select l.at::integer, b.*
-        from unnest((p_open).lanes, (p_open).quotas, (p_open).look_backs, (p_open).dues, (p_open).ids)
-            with ordinality l (lane, quota, look_back, due, id, at)
-        cross join lateral (
-            (
-                select c.claim, c.claimed_at, o.id, o.turn, o.due_at
-                from tidegate.claims c
-                cross join lateral unnest(c.ids, c.turns) r (id, turn)
-                join tidegate.outbox o on o.id = any (array[r.id]) and o.turn = coalesce(r.turn, 0)
-                where c.claim = any (v_expired) and c.trigger_id = l.lane
-            ) union all (
-                select null, null, f.id, f.turn, f.due_at
-                from tidegate.free_rows(l.lane, l.look_back, l.due, l.id, l.quota, p_open, '{}') f
-            )
-            order by due_at, id
-            limit l.quota
-        ) b
+    -- The numbers of later claims are above these, also if the clock was set back.
+    if v_expired[cardinality(v_expired)] >= tidegate.claim_number() then
+        perform tidegate.number_above(p_claim => v_expired[cardinality(v_expired)]);
+    end if;
+    with held as materialized (
+        select c.claim, c.claimed_at, r.id, coalesce(r.turn, 0) as turn
+        from tidegate.claims c cross join lateral unnest(c.ids, c.turns) r (id, turn)
+        where c.claim = any (v_expired)
+        order by r.id
     ), locked as materialized (
-        select p.*, o.place
-        from (select * from picked where claim is not null order by id offset 0) p
+        select h.claim, h.claimed_at, o.place, o.permitted
+        from held h
         cross join lateral (
-            select o.ctid as place from tidegate.outbox o where o.id = p.id and o.turn = p.turn for update skip locked
+            select
+                o.ctid as place,
+                case when o.max_attempts = 1 then 1
+                    else (select p.max_lost from tidegate.policies p where p.id = o.policy_id) end as permitted
+            from tidegate.outbox o where o.id = h.id and o.turn = h.turn for update skip locked
         ) o
-    ), taken as (
+    ), lost as (
         update tidegate.outbox o set
-            turn = o.turn + 1, attempt = least(o.attempt + 1, o.max_attempts + 1),
-            -- A claim after the last allowed attempt has executed nothing.
-            failed = case when o.attempt < o.max_attempts
+            turn = o.turn + 1, waits = false, suspect = true, lost = least(o.lost + 1, l.permitted),
+            due_at = p_now + (p_claim).backoff_us * (1 << least(o.lost, l.permitted - 1, 5)) * interval '1 microsecond',
+            failed = case when o.lost < l.permitted
                 then coalesce(o.failed, '[]') || jsonb_build_object(
                     'attempt', o.attempt + 1, 'started_at', (extract(epoch from l.claimed_at) * 1000000)::bigint,
-                    'duration', null, 'error', 'lost', 'message', p_lost_message)
+                    'duration', null, 'error', 'lost', 'message', (p_claim).lost_message)
                 else o.failed end
         from locked l where o.ctid = l.place
-        returning l.at, o.ctid as place, l.claim
+        returning l.claim
     )
-    select coalesce(array_agg(t.at), '{}'), coalesce(array_agg(t.place), '{}'), array_agg(t.claim)
-    into v_at, places, v_left from taken t;
+    select array_agg(l.claim) into v_left from lost l;
     if v_left is not null then
         perform tidegate.leave_claims(p_left => v_left);
     end if;
-    for n in 1..cardinality(v_at) loop
-        quotas[v_at[n]] := quotas[v_at[n]] - 1;
-    end loop;
 end
 $$;
 
@@ -371,13 +360,15 @@ $$;
 -- Locks: none.
 -- Changes: nothing.
 create function tidegate.claimed_more(
-    p_redrive_generation integer, p_letter bigint, p_reply_to text, p_time timestamptz, p_enqueued_at timestamptz
+    p_redrive_generation integer, p_letter bigint, p_reply_to text, p_time timestamptz, p_enqueued_at timestamptz,
+    p_lost integer
 ) returns json
 language sql stable parallel safe
 return case
-    when p_redrive_generation = 0 and p_letter is null and p_reply_to is null and p_time = p_enqueued_at then null
+    when p_redrive_generation = 0 and p_letter is null and p_reply_to is null and p_time = p_enqueued_at and p_lost = 0
+        then null
     else json_strip_nulls(json_build_object(
-        'redrive_generation', p_redrive_generation, 'handles_letter', p_letter, 'reply_to', p_reply_to,
+        'redrive_generation', p_redrive_generation, 'handles_letter', p_letter, 'reply_to', p_reply_to, 'lost', p_lost,
         'time', (extract(epoch from p_time) * 1000000)::bigint))
 end;
 
@@ -423,7 +414,8 @@ language sql stable as $$
     from tidegate.policies p where p.id = p_policy
 $$;
 
--- The rows of an inline claim, as rows of an answer.
+-- The rows of a claim that the calling transaction has just made, as rows of an answer: of an
+-- inline claim, or of the claim of a suspect.
 --
 -- The function is volatile, so that it sees the rows that the calling statement has just written.
 --
@@ -431,7 +423,7 @@ $$;
 -- Returns: rows of the kinds 'lane', 'policy' and 'claimed'.
 -- Locks: none.
 -- Changes: nothing.
-create function tidegate.inline_claimed(p_claims bigint[], p_places tid[]) returns setof tidegate.exchanged
+create function tidegate.claimed_rows(p_claims bigint[], p_places tid[]) returns setof tidegate.exchanged
 language plpgsql as $$
 begin
     if cardinality(p_claims) = 0 then
@@ -447,7 +439,7 @@ begin
     union all
     select 'claimed', t.id, t.claim, t.attempt + 1, t.due_at, t.enqueued_at, t.policy_id, t.timeout_ms, t.event_id,
         t.event, t.data,
-        tidegate.claimed_more(t.redrive_generation, t.handles_letter_id, t.reply_to, t.time, t.enqueued_at)
+        tidegate.claimed_more(t.redrive_generation, t.handles_letter_id, t.reply_to, t.time, t.enqueued_at, t.lost)
     from taken t;
 end
 $$;
@@ -487,28 +479,23 @@ $$;
 
 -- Makes the claims of an exchange: one for each lane with rows.
 --
--- Parameters: the lanes, and the quota of each; the places of rows that were taken over; the length
---   of the lease.
+-- Parameters: the lanes; the length of the lease.
 -- Returns: the places of the claimed rows, and their retry policies.
 -- Locks: none; the caller holds the lanes.
 -- Changes: claims.
 create function tidegate.make_claims(
-    p_open tidegate.opened_lanes, p_quotas integer[], p_taken tid[], p_lease_us bigint, out places tid[],
-    out policies integer[]
+    p_open tidegate.opened_lanes, p_lease_us bigint, out places tid[], out policies integer[]
 )
 language plpgsql as $$
 begin
     with taken as materialized (
-        select l.at, true as is_free, f.*
-        from unnest((p_open).lanes, p_quotas, (p_open).look_backs, (p_open).dues, (p_open).ids)
+        select l.at, f.*
+        from unnest((p_open).lanes, (p_open).quotas, (p_open).look_backs, (p_open).dues, (p_open).ids)
             with ordinality l (lane, quota, look_back, due, id, at)
-        cross join lateral tidegate.free_rows(l.lane, l.look_back, l.due, l.id, l.quota, p_open, p_taken) f
-        union all
-        select array_position((p_open).lanes, o.trigger_id), false, o.ctid, o.id, o.turn, o.due_at, o.policy_id
-        from unnest(p_taken) p (place) join tidegate.outbox o on o.ctid = p.place
+        cross join lateral tidegate.free_rows(l.lane, l.look_back, l.due, l.id, l.quota, p_open) f
     ), grouped as materialized (
         select
-            t.at, count(*) as rows, max(t.due_at) filter (where t.is_free) as due, array_agg(t.id) as ids,
+            t.at, count(*) as rows, max(t.due_at) as due, array_agg(t.id) as ids,
             case when max(t.turn) > 0 then array_agg(t.turn) end as turns, array_agg(t.place) as places,
             min(t.policy_id) as policy, min(t.policy_id) < max(t.policy_id) as has_more_policies
         from taken t group by t.at
@@ -521,7 +508,7 @@ begin
         from grouped g
         cross join lateral (
             select (p_open).dues[g.at] as due, (p_open).ids[g.at] as id
-            union all select t.due_at, t.id from taken t where t.is_free and t.at = g.at and t.due_at = g.due
+            union all select t.due_at, t.id from taken t where t.at = g.at and t.due_at = g.due
             order by due desc, id desc limit 1
         ) f
     )
@@ -532,7 +519,54 @@ begin
 end
 $$;
 
--- Settles finished deliveries, then claims new ones.
+-- Claims the first suspect of a lane that is due.
+--
+-- A suspect that another transaction has locked is skipped: it is being claimed.
+--
+-- Parameters: the time; the request.
+-- Returns: rows of the kinds 'lane', 'policy' and 'claimed'.
+-- Locks: the suspect. The caller holds a lane with a max_concurrency.
+-- Changes: outbox, claims.
+create function tidegate.claim_suspect(p_now timestamptz, p_claim tidegate.claim_request)
+returns setof tidegate.exchanged
+language plpgsql as $$
+declare
+    v_limit integer;
+    v_row record;
+    v_claim bigint := tidegate.claim_number();
+begin
+    select t.max_concurrency into v_limit from tidegate.triggers t
+    where t.id = (p_claim).suspect_lane
+      and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'));
+    if not found or (v_limit is not null and tidegate.free_slots(
+        p_now => p_now, p_lane => (p_claim).suspect_lane, p_limit => v_limit) = 0)
+    then
+        return;
+    end if;
+    update tidegate.outbox o set suspect = false
+    where o.ctid = (
+        select s.ctid from tidegate.outbox s
+        where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now
+        order by s.due_at, s.id + 0
+        limit 1
+        for update skip locked)
+    returning o.ctid as place, o.id, o.turn into v_row;
+    if not found then
+        return;
+    end if;
+    if (select s.last_value from tidegate.late_claim_numbers s) >= v_claim then
+        v_claim := tidegate.number_above(p_claim => v_claim);
+    end if;
+    insert into tidegate.claims (claim, trigger_id, lease_until, claimed_at, rows_left, ids, turns, places)
+    values (
+        v_claim, (p_claim).suspect_lane, p_now + (p_claim).lease_us * interval '1 microsecond', p_now, 1,
+        array[v_row.id], array[v_row.turn], array[v_row.place]);
+    return query select r.* from tidegate.claimed_rows(p_claims => array[v_claim], p_places => array[v_row.place]) r;
+end
+$$;
+
+-- Settles finished deliveries, then ends the expired claims of the suspect's lane, then claims rows
+-- of the lanes, and last the suspect.
 --
 -- Parameters: the settlements; the lanes to claim from.
 -- Returns: rows of `tidegate.exchanged`, in no order.
@@ -544,30 +578,32 @@ language plpgsql as $$
 declare
     v_settled record := tidegate.settle_all(p_settle => p_settle);
     v_open tidegate.opened_lanes;
-    v_taken record;
     v_made record;
 begin
     return query select * from unnest(v_settled.answer);
-    if cardinality((p_claim).lanes) > 0 then
+    if cardinality((p_claim).lanes) > 0 or (p_claim).suspect_lane is not null then
         v_open := tidegate.open_lanes(p_claim => p_claim, p_floors => v_settled.floors);
     else
         v_open.now := clock_timestamp();
     end if;
     return next row('now', null, null, null, v_open.now, null, null, null, null, null, null, null)::tidegate.exchanged;
-    if v_open.lanes is null then
-        return;
+    if (p_claim).suspect_lane is not null then
+        perform tidegate.end_expired(p_now => v_open.now, p_claim => p_claim);
     end if;
-    v_taken := tidegate.take_over(p_open => v_open, p_lost_message => (p_claim).lost_message);
-    v_made := tidegate.make_claims(
-        p_open => v_open, p_quotas => v_taken.quotas, p_taken => v_taken.places, p_lease_us => (p_claim).lease_us);
-    return query
-    select 'claimed', o.id, v_open.numbers[array_position(v_open.lanes, o.trigger_id)],
-        least(o.attempt, o.max_attempts) + 1, o.due_at, o.enqueued_at, o.policy_id, o.timeout_ms, o.event_id, o.event,
-        o.data, tidegate.claimed_more(o.redrive_generation, o.handles_letter_id, o.reply_to, o.time, o.enqueued_at)
-    from tidegate.outbox o where o.ctid = any (v_made.places)
-    union all
-    select r.* from unnest(v_made.policies) d (id) cross join lateral tidegate.policy_rows(d.id) r;
-    return query select l.* from tidegate.lane_rows(p_claims => v_open.numbers) l;
-    perform tidegate.write_floors(p_open => v_open);
+    if v_open.lanes is not null then
+        v_made := tidegate.make_claims(p_open => v_open, p_lease_us => (p_claim).lease_us);
+        return query
+        select 'claimed', o.id, v_open.numbers[array_position(v_open.lanes, o.trigger_id)], o.attempt + 1, o.due_at,
+            o.enqueued_at, o.policy_id, o.timeout_ms, o.event_id, o.event, o.data,
+            tidegate.claimed_more(o.redrive_generation, o.handles_letter_id, o.reply_to, o.time, o.enqueued_at, 0)
+        from tidegate.outbox o where o.ctid = any (v_made.places)
+        union all
+        select r.* from unnest(v_made.policies) d (id) cross join lateral tidegate.policy_rows(d.id) r;
+        return query select l.* from tidegate.lane_rows(p_claims => v_open.numbers) l;
+        perform tidegate.write_floors(p_open => v_open);
+    end if;
+    if (p_claim).suspect_lane is not null then
+        return query select * from tidegate.claim_suspect(p_now => v_open.now, p_claim => p_claim);
+    end if;
 end
 $$;

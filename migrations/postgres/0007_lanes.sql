@@ -79,35 +79,59 @@ begin
 end
 $$;
 
--- Lists the lanes with rows to claim now or later, and the cron triggers that are due.
+-- The lanes with an expired claim, and the open lanes with a suspect.
+--
+-- Parameters: the time.
+-- Returns: one row per lane, with the due time of its first such row, in the order of triggers.
+-- Locks: those of `expired_rows`.
+-- Changes: claims_floor.
+create function tidegate.suspect_lanes(p_now timestamptz) returns table (lane bigint, due_at timestamptz)
+language plpgsql as $$
+#variable_conflict use_column
+begin
+    return query
+    select f.lane, min(f.due_at)
+    from (
+        select r.lane, r.due_at from tidegate.expired_rows(p_now => p_now) r
+        union all
+        select t.id, s.due_at
+        from tidegate.triggers t
+        cross join lateral (
+            select o.due_at from tidegate.outbox o
+            where o.suspect and o.trigger_id = t.id
+            order by o.due_at, o.id + 0
+            limit 1
+        ) s
+        where not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke')
+    ) f
+    group by f.lane
+    order by f.lane;
+end
+$$;
+
+-- Lists the lanes with rows to claim now or later, the lanes with suspects, and the cron triggers
+-- that are due.
 --
 -- Parameters: none.
 -- Returns: first a row with the time alone; then one row per lane, with the due time of its first
---   row; then one row per cron trigger.
--- Locks: those of `first_rows` and `expired_rows`.
+--   row; then one row per lane with suspects; then one row per cron trigger.
+-- Locks: those of `first_rows` and `suspect_lanes`.
 -- Changes: lanes, claims_floor.
 create function tidegate.discover()
 returns table (
-    now timestamptz, trigger_id bigint, next_due timestamptz, max_concurrency integer, expression text, time_zone text,
-    next_tick timestamptz)
+    now timestamptz, trigger_id bigint, next_due timestamptz, max_concurrency integer, suspect_due timestamptz,
+    expression text, time_zone text, next_tick timestamptz)
 language plpgsql as $$
 #variable_conflict use_column
 declare
     v_now timestamptz := clock_timestamp();
 begin
     return query select
-        v_now, null::bigint, null::timestamptz, null::integer, null::text, null::text, null::timestamptz;
+        v_now, null::bigint, null::timestamptz, null::integer, null::timestamptz, null::text, null::text,
+        null::timestamptz;
     return query
-    select v_now, t.id, found.due_at, t.max_concurrency, null::text, null::text, null::timestamptz
-    from (
-        select f.lane, min(f.due_at) as due_at
-        from (
-            select r.lane, r.due_at from tidegate.first_rows(p_now => v_now) r
-            union all
-            select r.lane, r.due_at from tidegate.expired_rows(p_now => v_now) r
-        ) f
-        group by f.lane
-    ) found
+    select v_now, t.id, found.due_at, t.max_concurrency, null::timestamptz, null::text, null::text, null::timestamptz
+    from tidegate.first_rows(p_now => v_now) found
     cross join lateral (
         select * from tidegate.triggers t
         where t.id = found.lane and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
@@ -115,8 +139,11 @@ begin
     ) t
     order by t.id;
     return query
+    select v_now, s.lane, null::timestamptz, null::integer, s.due_at, null::text, null::text, null::timestamptz
+    from tidegate.suspect_lanes(p_now => v_now) s;
+    return query
     select
-        v_now, t.id, null::timestamptz, null::integer, t.spec #>> '{match,expression}',
+        v_now, t.id, null::timestamptz, null::integer, null::timestamptz, t.spec #>> '{match,expression}',
         coalesce(t.spec #>> '{match,time_zone}', 'UTC'), t.next_tick
     from tidegate.triggers t
     where t.source = 'cron' and t.deleted_at is null and t.enabled

@@ -10,7 +10,7 @@ declare
     v_function text;
 begin
     foreach v_function in array array[
-        'emit', 'emit_events', 'kv_mutate', 'inline_claimed', 'exchange', 'renew', 'discover', 'tick', 'begin_calls']
+        'emit', 'emit_events', 'kv_mutate', 'claimed_rows', 'exchange', 'renew', 'discover', 'tick', 'begin_calls']
     loop
         execute format(
             'alter function %s set enable_seqscan = off set enable_bitmapscan = off set enable_hashjoin = off

@@ -44,6 +44,7 @@ create table triggers (
     handler_kind    text not null check (handler_kind in ('script', 'native', 'webhook')),
     handler_name    text not null,
     max_attempts    integer not null,
+    max_lost        integer not null,
     backoff         text not null,
     base_ms         integer not null,
     max_ms          integer not null,
@@ -88,12 +89,17 @@ create table outbox (
     -- Whether the row is in the index of its lane. A row that is claimed when it is written enters
     -- the index when it goes back.
     waits              integer not null default 1,
+    -- Whether the row is free and has a loss. It waits in an index of its own and runs alone.
+    suspect            integer not null default 0,
     -- How many times the row has left a claim without being deleted. A claim lists the turn of each
     -- row, so a claim that has lost a row no longer names it.
     turn               integer not null default 0,
-    -- The claims of the row that ended and count. The attempt that runs is `attempt` + 1.
+    -- The attempts that failed. The attempt that runs is `attempt` + 1.
     attempt            integer not null default 0 check (attempt >= 0),
+    -- The losses: the claims that expired after the handler may have begun.
+    lost               integer not null default 0 check (lost >= 0),
     max_attempts       integer not null check (max_attempts between 1 and 100),
+    max_lost           integer not null check (max_lost between 1 and 100),
     backoff            text not null check (backoff = 'exponential' or backoff = 'linear' or backoff = 'constant'),
     base_ms            integer not null,
     max_ms             integer not null,
@@ -126,6 +132,7 @@ create table outbox (
     traceparent        text,
     data               text not null,
     check (executed is null or reply_to is not null),
+    check (not suspect or (lost > 0 and not waits)),
     check (reply_to is null or handles_letter_id is null)
 ) strict;
 
@@ -134,6 +141,10 @@ create table outbox (
 -- twice. Rows that are claimed when they are written are not in the index, so that a sync call or
 -- an inline claim does not pay for an entry that nothing reads.
 create index outbox_lanes on outbox (trigger_id, due_at) where waits;
+
+-- The free suspects of each lane. They are outside the index of lanes, because a claim that passed
+-- over them could not move the floor of its lane.
+create index outbox_suspects on outbox (trigger_id, due_at) where suspect;
 
 -- The last row that a claim took from each lane. A row is due at the time of the transaction that
 -- writes it or puts it back, or later, and no two transactions have the same time. So no free row
@@ -158,7 +169,7 @@ insert into clock values (0);
 create table claims (
     lease       integer primary key,
     trigger_id  integer not null,
-    -- An expired claim holds its rows until another claim takes them.
+    -- An expired claim holds its rows until an exchange ends it.
     lease_until integer not null,
     claimed_at  integer not null,
     -- The rows that the claim holds. The claim is deleted with the last one.
@@ -185,7 +196,7 @@ create table dead_letters (
     script_version     integer,
     principal          text not null,
     reason             text not null check (reason in
-        ('attempts_exhausted', 'max_age', 'permanent', 'principal_denied', 'handler_missing')),
+        ('attempts_exhausted', 'lost', 'max_age', 'permanent', 'principal_denied', 'handler_missing')),
     attempts           integer not null,
     failed             text not null,
     fingerprint        text not null,
@@ -197,6 +208,7 @@ create table dead_letters (
     -- The failure of its dead-letter handler, as a JSON attempt.
     handler_failure    text,
     max_attempts       integer not null,
+    max_lost           integer not null,
     backoff            text not null,
     base_ms            integer not null,
     max_ms             integer not null,

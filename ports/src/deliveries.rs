@@ -42,12 +42,14 @@ pub struct DeliverySummary {
     pub trigger: TriggerName,
     pub state: DeliveryState,
     pub event: Event,
-    /// The number of attempts that have begun.
+    /// The number of attempts that failed, and one more while a claim holds the row.
     pub attempt: u32,
+    /// The number of losses. A row with a loss waits to run alone.
+    pub lost: u32,
     pub max_attempts: u32,
     pub due_at: Timestamp,
     /// When the row was written.
     pub enqueued_at: Timestamp,
-    /// The failed attempts so far, oldest first.
+    /// The failed and the lost attempts so far, oldest first.
     pub failed: Vec<Attempt>,
 }

@@ -40,9 +40,13 @@ fn spec(value: serde_json::Value) -> TriggerSpec {
 
 /// A trigger on app events whose type is the trigger's name.
 fn on(name: &str, attempts: u32, backoff: &str, limit: Option<u32>) -> TriggerSpec {
+    // A trigger with many attempts has many losses, so that none of its deliveries dies of faults.
+    let losses = if attempts == 100 { 100 } else { 2 };
     spec(serde_json::json!({
         "name": name, "match": {"source": "app", "type": name}, "handler": {"native": name}, "timeout_ms": 2_000,
-        "retry": {"max_attempts": attempts, "backoff": backoff, "base_ms": 50, "max_ms": 400, "jitter": 0.5},
+        "retry": {
+            "max_attempts": attempts, "max_lost": losses, "backoff": backoff, "base_ms": 50, "max_ms": 400, "jitter": 0.5,
+        },
         "max_concurrency": limit,
     }))
 }
@@ -58,7 +62,7 @@ fn aging() -> RetryPolicy {
 fn with(name: &str, rule: serde_json::Value) -> TriggerSpec {
     spec(serde_json::json!({
         "name": name, "match": rule, "handler": {"native": name}, "timeout_ms": 2_000,
-        "retry": {"max_attempts": 100, "base_ms": 20, "max_ms": 100, "jitter": 0.0},
+        "retry": {"max_attempts": 100, "max_lost": 100, "base_ms": 20, "max_ms": 100, "jitter": 0.0},
     }))
 }
 

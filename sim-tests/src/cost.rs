@@ -77,7 +77,7 @@ impl Cost {
         self.conflicts += conflicted.len() as u64;
         self.deferrals += settle.iter().filter(|one| matches!(one.verdict, Verdict::Deferred { .. })).count() as u64;
         for row in claimed.iter().filter(|_| is_well) {
-            let waits = if row.attempt == 1 { &mut self.first_claims } else { &mut self.retries };
+            let waits = if (row.attempt, row.lost) == (1, 0) { &mut self.first_claims } else { &mut self.retries };
             waits.add(now.since(row.due_at).0);
         }
     }

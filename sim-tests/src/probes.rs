@@ -57,12 +57,14 @@ probes! {
     Straggler,
     /// a renewal extended a claim of which some rows had left
     RenewedInPart,
-    /// a claim lost some rows to a later claim, and kept others
-    TakenOverInPart,
+    /// an expired claim was ended after some of its rows had left
+    LostInPart,
     /// a lease expired and the row was claimed again
     LeaseExpired,
-    /// the attempt of an expired lease was the last one
-    LostAtLastAttempt,
+    /// a delivery became a dead letter after several losses
+    LostTooOften,
+    /// a suspect was executed
+    SuspectRan,
     /// a store call was refused
     StoreRefused,
     /// a store call was aborted by a deadlock
@@ -165,6 +167,8 @@ probes! {
     CallRepeated,
     /// a delivery became a dead letter after its last attempt
     Exhausted,
+    /// a delivery became a dead letter after its last attempt, and had lost others
+    ExhaustedAfterLoss,
     /// a delivery became too old for another attempt
     TooOld,
     /// effects that only read were settled

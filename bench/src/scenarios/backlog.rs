@@ -162,7 +162,7 @@ impl<S: Store> Backlog<S> {
                 let settle = claims.iter().map(|&claim| Settlement { claim, verdict: done() }).collect();
                 let claim = vec![LaneQuota { trigger: lane, quota: BATCH, look_back: Timestamp::EPOCH }];
                 let started_at = Instant::now();
-                let reply = store.call(Request::Exchange { settle, claim, lease_for: LEASE }).await?;
+                let reply = store.call(Request::Exchange { settle, claim, suspect: None, lease_for: LEASE }).await?;
                 durations_ms.push(started_at.elapsed().as_secs_f64() * 1e3);
                 let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = reply else {
                     bail!("the store answered an exchange with another reply")

@@ -148,6 +148,7 @@ fn delivery(trigger_id: TriggerId) -> anyhow::Result<Delivery> {
         policy: RetryPolicy::default(),
         timeout: Micros::from_secs(30),
         attempt: 1,
+        lost: 0,
         lease: Lease(1),
         due_at: Timestamp(0),
         enqueued_at: Timestamp(0),

@@ -15,7 +15,7 @@ use crate::delivery::{Delivery, Verdict, refuse};
 use crate::gate::Caller;
 use crate::io::Fact;
 use crate::names::TriggerId;
-use crate::store::{ExchangeReply, Fate, LaneQuota, Request, Settlement, StoreError};
+use crate::store::{ExchangeReply, Fate, LaneQuota, Request, Settlement, StoreError, SuspectClaim};
 use crate::time::Mono;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,8 +36,10 @@ impl Dispatcher {
         }
         let now = self.clock.now(self.now);
         self.prefetch.measure(self.now);
-        let quotas = self.lanes.deal_quotas(now, self.capacity().budget());
-        if quotas.is_empty() && self.settlements.len() == 0 {
+        let budget = self.capacity().budget();
+        let suspect = self.suspect_claim(budget.rows);
+        let quotas = self.lanes.deal_quotas(now, budget.without_rows(suspect.is_some().into()));
+        if quotas.is_empty() && suspect.is_none() && self.settlements.len() == 0 {
             return;
         }
         let has_new_lane = || quotas.iter().any(|quota| !self.lanes.has_claim_in_flight(quota.trigger));
@@ -45,15 +47,26 @@ impl Dispatcher {
             return;
         }
         self.lanes.claim_sent(now, &quotas);
+        suspect.into_iter().for_each(|claim| self.quarantine.claim_sent(claim));
         let settlements = self.settlements.take(self.config.batch_max());
         let request = Request::Exchange {
             settle: settlements.iter().map(|queued| queued.settlement.clone()).collect(),
             claim: quotas.clone(),
+            suspect,
             lease_for: self.config.lease_for(),
         };
         let seq = self.outputs.call_store(request);
-        let sent = PendingExchange { sent_at: self.now, settlements, quotas };
+        let sent = PendingExchange { sent_at: self.now, settlements, quotas, suspect };
         self.pending.insert(seq, Pending::Exchange(sent));
+    }
+
+    /// The claim of a suspect. The permit for it is free. No claim ends the expired claims of this
+    /// dispatcher before it has tried to renew them.
+    fn suspect_claim(&self, rows_max: u32) -> Option<SuspectClaim> {
+        let has_room = rows_max > 0 && self.gate.free(Caller::Async) > self.rows_requested();
+        let is_renewed = self.next_renewal().is_some_and(|at| self.now < at);
+        let may_claim = has_room && is_renewed;
+        self.quarantine.next_claim(self.clock.now(self.now)).filter(|_| may_claim)
     }
 
     /// The fewest settlements that are a reason for a second exchange. At full speed this is a
@@ -70,6 +83,10 @@ impl Dispatcher {
         let failed = (fenced.len() + conflicted.len()) as u32;
         let settled = (sent.settlements.len() as u32).saturating_sub(failed);
         self.outputs.emit_fact(Fact::ExchangeAnswered { settled, claimed: claimed.len() as u32, took });
+        if let Some(claim) = sent.suspect {
+            let suspect = claimed.iter().find(|delivery| delivery.is_suspect());
+            self.quarantine.claim_answered(claim, suspect.map(Delivery::claim));
+        }
         self.settlements_answered(sent.settlements, &SettlementAnswers::new(fenced, conflicted));
         self.claims_answered(&sent.quotas, claimed, sent.sent_at);
         woken_lanes.into_iter().for_each(|lane| self.lanes.wake(lane));
@@ -80,6 +97,9 @@ impl Dispatcher {
     pub(super) fn exchange_failed(&mut self, sent: PendingExchange, error: &StoreError) {
         self.settlements.put_back(sent.settlements, error.fate == Fate::Unknown);
         sent.quotas.into_iter().for_each(|quota| self.lanes.claim_failed(quota));
+        if sent.suspect.is_some() {
+            self.quarantine.claim_failed();
+        }
     }
 
     fn settlements_answered(&mut self, sent: Vec<QueuedSettlement>, answers: &SettlementAnswers) {
@@ -117,7 +137,9 @@ impl Dispatcher {
             return self.reply_executed(claim);
         }
         let Some(HeldClaim { delivery, took, outcome, .. }) = self.claims.remove(claim) else { return };
-        if let Verdict::Retry { delay, .. } | Verdict::Deferred { delay } = &verdict {
+        if let Verdict::Retry { delay, .. } | Verdict::Deferred { delay } = &verdict
+            && !delivery.is_suspect()
+        {
             self.lanes.put_back(delivery.trigger_id, self.clock.now(self.now).plus(*delay));
         }
         if let Some(ending) = ending(verdict, outcome) {
@@ -169,6 +191,7 @@ impl Dispatcher {
 
     fn hold_claim(&mut self, delivery: Arc<Delivery>, leased_until: Mono) {
         if self.claims.is_outdated(&delivery) {
+            self.quarantine.leave(delivery.claim());
             self.outputs.emit_fact(Fact::LeaseLost { delivery });
             return;
         }
@@ -188,6 +211,7 @@ impl Dispatcher {
     /// Queues a held row in its lane, where it waits for a permit. After a conflict the row waits
     /// in front of the others of its lane.
     pub(super) fn enqueue(&mut self, delivery: &Delivery, is_first: bool) {
+        self.lanes.set_claims_ahead(delivery.trigger_id, delivery.policy.max_lost() > 1);
         self.lanes.enqueue(delivery.trigger_id, delivery.id, is_first);
         self.claims.check_queue_at(self.now.plus(self.config.queue_wait_max()));
     }

@@ -106,6 +106,7 @@ impl Dispatcher {
         if caller == Caller::Async {
             self.lanes.settling(trigger);
         }
+        self.quarantine.leave(claim);
         self.settlements.push(claim, verdict);
     }
 
@@ -120,7 +121,7 @@ impl Dispatcher {
         let Some(held) = self.claims.count_conflict(claim, self.now) else { return };
         let (times, delivery, caller) = (held.conflicts, Arc::clone(&held.delivery), held.caller);
         self.outputs.emit_fact(Fact::EffectsConflicted { delivery: Arc::clone(&delivery), times });
-        if self.shutdown.is_some() && caller == Caller::Async {
+        if caller == Caller::Async && (self.shutdown.is_some() || !self.may_run_again(&delivery)) {
             self.release(claim);
         } else if self.shutdown.is_some() || times > CONFLICTS_MAX {
             let message = format!(
@@ -132,6 +133,18 @@ impl Dispatcher {
         } else {
             self.enqueue(&delivery, true);
         }
+    }
+
+    /// Whether a delivery with conflicting effects may run again. While its settlement was in
+    /// flight, another suspect may have been claimed. Then a suspect goes back.
+    fn may_run_again(&mut self, delivery: &Delivery) -> bool {
+        if delivery.is_suspect() {
+            if self.quarantine.is_busy() {
+                return false;
+            }
+            self.quarantine.occupy(delivery.claim());
+        }
+        true
     }
 
     /// Fails executions that have not ended in the time `overrun` after their timeout. The executor
@@ -195,6 +208,7 @@ impl Dispatcher {
     /// longer be applied.
     pub(super) fn drop_claim(&mut self, lost: HeldClaim) {
         let trigger = lost.delivery.trigger_id;
+        self.quarantine.leave(lost.claim());
         match (lost.stage, lost.caller) {
             (Stage::Queued { .. }, Caller::Async) => self.lanes.unqueue(trigger, lost.delivery.id),
             (Stage::Running { seq }, _) => _ = self.cancel(seq),

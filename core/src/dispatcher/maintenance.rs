@@ -68,11 +68,12 @@ impl Dispatcher {
     }
 
     pub(super) fn discover_answered(&mut self, sent_at: Mono, reply: DiscoverReply) {
-        let DiscoverReply { now, lanes, schedules } = reply;
+        let DiscoverReply { now, lanes, suspects, schedules } = reply;
         self.store_answered_at(now);
         let took = self.now.since(sent_at);
         self.upkeep.discovery_answered(self.now, took, self.config.poll_interval());
         self.lanes.discovered(&lanes);
+        self.quarantine.discovered(&suspects);
         self.tick(&schedules, now);
     }
 

@@ -9,7 +9,7 @@
 //! There are two kinds of files here. Each sub-state has a file and a type of its own. Its methods
 //! touch no other state: [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`],
 //! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`Replies`], [`UpkeepTimers`],
-//! [`Prefetch`], [`Rests`], [`Shutdown`], and outside this directory [`Lanes`] and
+//! [`Prefetch`], [`Quarantine`], [`Rests`], [`Shutdown`], and outside this directory [`Lanes`] and
 //! [`ExecutionGate`]. The other files connect the sub-states. They are the steps of
 //! [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `start`, `finish`, `calls`,
 //! `maintenance` and `drain`.
@@ -27,6 +27,7 @@ mod maintenance;
 mod outputs;
 mod pending;
 mod prefetch;
+mod quarantine;
 mod replies;
 mod rests;
 mod settlements;
@@ -51,6 +52,7 @@ use health::StoreHealth;
 use outputs::Outputs;
 use pending::{Answer, Pending, PendingCalls};
 use prefetch::Prefetch;
+use quarantine::Quarantine;
 use replies::Replies;
 use rests::Rests;
 use settlements::SettlementQueue;
@@ -80,6 +82,7 @@ pub struct Dispatcher {
     replies: Replies,
     upkeep: UpkeepTimers,
     prefetch: Prefetch,
+    quarantine: Quarantine,
     rests: Rests,
     shutdown: Option<Shutdown>,
     stale_answers: u64,
@@ -145,6 +148,7 @@ impl Dispatcher {
             replies: Replies::default(),
             upkeep: UpkeepTimers::new(now, config.renew_every()),
             prefetch: Prefetch::new(now),
+            quarantine: Quarantine::default(),
             rests: Rests::default(),
             shutdown: None,
             stale_answers: 0,
@@ -318,10 +322,16 @@ impl Dispatcher {
             async_permits: self.gate.async_permits(),
             free_permits: self.gate.free(Caller::Async),
             rows_queued: self.lanes.queued(),
-            rows_requested: self.lanes.rows_requested().saturating_add(self.inline_rows),
+            rows_requested: self.rows_requested(),
             prefetch: self.prefetch.rows(batch_max.saturating_mul(EXCHANGES_MAX as u32)),
             batch_max: if self.shutdown.is_some() { 0 } else { batch_max },
         }
+    }
+
+    /// Rows that claims in flight may return, from lanes, inline and of suspects.
+    fn rows_requested(&self) -> u32 {
+        let suspects = self.quarantine.rows_requested();
+        self.lanes.rows_requested().saturating_add(self.inline_rows).saturating_add(suspects)
     }
 
     fn is_stopped(&self) -> bool {
@@ -331,11 +341,15 @@ impl Dispatcher {
     fn idle(&self) -> Output {
         let may_call = self.health.may_call(self.now);
         let may_claim = may_call && self.shutdown.is_none();
-        let due = self.lanes.next_due_after(self.clock.now(self.now)).map(|at| self.clock.local(at, self.now));
+        let store_now = self.clock.now(self.now);
+        let local = |at| self.clock.local(at, self.now);
+        let due = self.lanes.next_due_after(store_now).map(local);
+        let suspect_due = self.quarantine.next_due_after(store_now).map(local);
         let deadlines = [
             (self.health.blocked_until(self.now), IdleReason::StoreBackoff),
             (self.next_discovery().filter(|_| may_claim), IdleReason::Poll),
             (due.filter(|_| may_claim), IdleReason::LaneDue),
+            (suspect_due.filter(|_| may_claim), IdleReason::SuspectDue),
             (self.next_renewal().filter(|_| may_call), IdleReason::Renew),
             (self.executions.next_overrun(), IdleReason::Overrun),
             (self.claims.next_queue_check(), IdleReason::QueueWait),

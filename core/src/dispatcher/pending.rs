@@ -6,7 +6,7 @@ use crate::claim::Claim;
 use crate::io::Disposition;
 use crate::names::InboxId;
 use crate::store::{
-    BeginCallsReply, DiscoverReply, ExchangeReply, LaneQuota, RenewReply, Reply, StoreError, TickReply,
+    BeginCallsReply, DiscoverReply, ExchangeReply, LaneQuota, RenewReply, Reply, StoreError, SuspectClaim, TickReply,
 };
 use crate::time::Mono;
 use std::collections::BTreeMap;
@@ -33,6 +33,7 @@ pub(super) struct PendingExchange {
     pub(super) sent_at: Mono,
     pub(super) settlements: Vec<QueuedSettlement>,
     pub(super) quotas: Vec<LaneQuota>,
+    pub(super) suspect: Option<SuspectClaim>,
 }
 
 /// Sync calls that have a permit while the store writes their rows.

@@ -130,10 +130,11 @@ impl Lane {
     }
 
     /// The rows that the next claim should take from the lane: as many as may run at once, and the
-    /// prefetch.
-    pub(super) fn wants(&self, budget: Budget) -> LaneWants {
+    /// prefetch. A lane that may not claim ahead gets no rows to wait.
+    pub(super) fn wants(&self, budget: Budget, claims_ahead: bool) -> LaneWants {
         let (at_once, has) = (budget.share.min(self.window), self.rows_ahead());
-        let most = at_once.saturating_add(budget.prefetch).saturating_sub(has);
+        let prefetch = if claims_ahead { budget.prefetch } else { 0 };
+        let most = at_once.saturating_add(prefetch).saturating_sub(has);
         let rows = match self.max_concurrency {
             // The store counts the slots of a limited lane in one claim after the other. A second
             // claim would hold up its exchange and find few free slots. So such a lane has one

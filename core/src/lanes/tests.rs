@@ -213,3 +213,11 @@ fn a_discovery_forgets_idle_lanes() {
     lanes.discovered(&[]);
     assert_eq!(lanes.len(), 1);
 }
+
+#[test]
+fn a_lane_claims_ahead_only_if_a_lost_row_may_run_again() {
+    let budget = Budget { prefetch: 50, permits: 4, ..budget(60) };
+    let mut lanes = woken_lanes(&[1, 2]);
+    lanes.set_claims_ahead(TriggerId(1), true);
+    assert_eq!(deal(&mut lanes, budget), [(1, 52), (2, 2)]);
+}

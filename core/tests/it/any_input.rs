@@ -44,6 +44,7 @@ enum Answer {
     },
     Discover {
         lanes: Vec<(i64, i64, Option<u32>)>,
+        suspects: Vec<(i64, i64)>,
     },
     Tick,
     Fail(bool),
@@ -69,7 +70,11 @@ fn answer() -> impl Strategy<Value = Answer> {
         3 => (prop::collection::vec((0..6_u64, small(), small()), 0..4), prop::collection::vec(0..6_u64, 0..2))
             .prop_map(|(rows, refused)| Answer::Begin { rows, refused }),
         1 => claims().prop_map(|fenced| Answer::Renew { fenced }),
-        2 => prop::collection::vec((0..4_i64, any::<i64>(), limit), 0..4).prop_map(|lanes| Answer::Discover { lanes }),
+        2 => (
+            prop::collection::vec((0..4_i64, any::<i64>(), limit), 0..4),
+            prop::collection::vec((0..4_i64, any::<i64>()), 0..3),
+        )
+            .prop_map(|(lanes, suspects)| Answer::Discover { lanes, suspects }),
         1 => Just(Answer::Tick),
         1 => any::<bool>().prop_map(Answer::Fail),
     ]
@@ -96,7 +101,8 @@ fn to_claims(claims: Vec<(i64, i64)>) -> Vec<Claim> {
 }
 
 fn to_delivery((trigger, id, lease, attempt, depth): (i64, i64, i64, u32, u32)) -> Delivery {
-    Delivery { lease: Lease(lease), attempt, event: event(depth), ..delivery(trigger, id) }
+    let lost = attempt / 2;
+    Delivery { lease: Lease(lease), attempt, lost, event: event(depth), ..delivery(trigger, id) }
 }
 
 fn to_result(answer: Answer) -> Result<Reply, StoreError> {
@@ -125,7 +131,7 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
                 .collect(),
         }),
         Answer::Renew { fenced } => Reply::Renew(RenewReply { now: NOW, fenced: to_claims(fenced) }),
-        Answer::Discover { lanes } => Reply::Discover(DiscoverReply {
+        Answer::Discover { lanes, suspects } => Reply::Discover(DiscoverReply {
             now: NOW,
             lanes: lanes
                 .into_iter()
@@ -134,6 +140,10 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
                     next_due: Timestamp(due),
                     max_concurrency,
                 })
+                .collect(),
+            suspects: suspects
+                .into_iter()
+                .map(|(trigger, due)| SuspectLane { trigger: TriggerId(trigger), next_due: Timestamp(due) })
                 .collect(),
             schedules: vec![schedule(Some(NOW))],
         }),

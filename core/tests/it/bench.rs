@@ -83,7 +83,14 @@ pub(crate) fn discovered(lanes: &[(i64, Timestamp)]) -> Reply {
             max_concurrency: None,
         })
         .collect();
-    Reply::Discover(DiscoverReply { now: NOW, lanes, schedules: vec![] })
+    Reply::Discover(DiscoverReply { now: NOW, lanes, suspects: vec![], schedules: vec![] })
+}
+
+/// A discovery of a due suspect in each of these lanes.
+pub(crate) fn suspects_discovered(lanes: &[i64]) -> Reply {
+    let lane = |trigger: &i64| SuspectLane { trigger: TriggerId(*trigger), next_due: NOW };
+    let suspects = lanes.iter().map(lane).collect();
+    Reply::Discover(DiscoverReply { now: NOW, lanes: vec![], suspects, schedules: vec![] })
 }
 
 pub(crate) fn exchanged() -> Reply {

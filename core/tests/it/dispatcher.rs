@@ -390,7 +390,8 @@ fn a_due_schedule_ticks_once_and_the_tick_names_the_next_one() {
     let mut bench = Bench::new(config(|_| ()));
     let op = only_discover(&bench.drain());
     let schedules = vec![schedule(Some(NOW)), Schedule { trigger: TriggerId(6), ..schedule(None) }];
-    let drained = bench.answer(op, Reply::Discover(DiscoverReply { now: NOW, lanes: vec![], schedules }));
+    let drained =
+        bench.answer(op, Reply::Discover(DiscoverReply { now: NOW, lanes: vec![], suspects: vec![], schedules }));
     let next = NOW.plus(Micros::from_secs(3_600));
     let tick = |trigger, expected| Tick { trigger: TriggerId(trigger), expected, next };
     let [Action::CallStore { op, request: Request::Tick { ticks } }] = &drained.actions[..] else {

@@ -61,6 +61,7 @@ pub(crate) fn delivery(trigger: i64, id: i64) -> Delivery {
         policy: policy(3),
         timeout: Micros::from_secs(1),
         attempt: 1,
+        lost: 0,
         lease: Lease(1),
         due_at: NOW,
         enqueued_at: NOW,

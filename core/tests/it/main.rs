@@ -13,5 +13,6 @@ mod drain_start;
 mod fixtures;
 mod inline_claim;
 mod overlap;
+mod quarantine;
 mod settlement;
 mod world;

@@ -15,7 +15,7 @@ fn dead(delivery: &Delivery, reason: DeadReason, error: ExecError) -> Verdict {
     let failed = attempt(delivery, error);
     Verdict::Dead {
         reason,
-        attempts: delivery.attempt,
+        attempts: delivery.attempt + delivery.lost,
         fingerprint: failed.fingerprint(),
         failed: Some(failed),
         disable_trigger: false,
@@ -54,11 +54,13 @@ fn retry_after_makes_the_back_off_longer() {
 }
 
 #[test]
-fn a_failed_last_attempt_makes_a_dead_letter() {
-    for (number, is_dead) in [(1, false), (2, false), (3, true), (4, true)] {
-        let delivery = Delivery { attempt: number, ..delivery(1, 1) };
+fn a_failed_last_attempt_makes_a_dead_letter_however_many_were_lost() {
+    for (number, lost, is_dead) in [(1, 0, false), (2, 2, false), (3, 0, true), (3, 2, true), (4, 0, true)] {
+        let delivery = Delivery { attempt: number, lost, ..delivery(1, 1) };
         let verdict = settle(&delivery, failed(ExecError::Timeout), RUN, KEY, DEFERRAL);
         if is_dead {
+            let Verdict::Dead { attempts, .. } = verdict else { panic!("{verdict:?}") };
+            assert_eq!(attempts, number + lost, "a letter counts failures and losses");
             assert_eq!(verdict, dead(&delivery, DeadReason::AttemptsExhausted, ExecError::Timeout));
         } else {
             assert!(matches!(verdict, Verdict::Retry { .. }), "{verdict:?}");
@@ -166,12 +168,13 @@ fn a_dead_letter_handler_runs_at_any_depth() {
 }
 
 #[test]
-fn a_claim_beyond_the_last_attempt_makes_a_dead_letter_and_is_not_executed() {
-    for (number, is_dead) in [(1, false), (3, false), (4, true), (5, true)] {
-        let verdict = refuse(&Delivery { attempt: number, ..delivery(1, 1) }, 16, NOW);
+fn the_last_permitted_loss_makes_a_dead_letter_and_the_handler_does_not_begin_again() {
+    for (max_attempts, lost, is_dead) in [(3, 0, false), (3, 2, false), (3, 3, true), (1, 0, false), (1, 1, true)] {
+        let row = Delivery { lost, policy: policy(max_attempts), ..delivery(1, 1) };
+        let verdict = refuse(&row, 16, NOW);
         if is_dead {
             let Some(Verdict::Dead { reason, attempts, failed, .. }) = verdict else { panic!("{verdict:?}") };
-            assert_eq!((reason, attempts, failed), (DeadReason::AttemptsExhausted, 3, None));
+            assert_eq!((reason, attempts, failed), (DeadReason::Lost, lost, None));
         } else {
             assert_eq!(verdict, None);
         }
@@ -184,10 +187,11 @@ fn a_second_attempt_after_max_age_makes_a_dead_letter_and_a_first_attempt_runs()
     let old = Delivery { policy: RetryPolicy::try_from(spec).unwrap(), ..delivery(1, 1) };
     let later = NOW.plus(Micros::from_millis(1_001));
     assert_eq!(refuse(&old, 16, later), None);
-    let second = Delivery { attempt: 2, ..old };
-    assert_eq!(refuse(&second, 16, NOW.plus(Micros::from_millis(1_000))), None);
-    let verdict = refuse(&second, 16, later);
-    assert!(matches!(verdict, Some(Verdict::Dead { reason: DeadReason::MaxAge, attempts: 1, .. })), "{verdict:?}");
+    for second in [Delivery { attempt: 2, ..old.clone() }, Delivery { lost: 1, ..old }] {
+        assert_eq!(refuse(&second, 16, NOW.plus(Micros::from_millis(1_000))), None);
+        let verdict = refuse(&second, 16, later);
+        assert!(matches!(verdict, Some(Verdict::Dead { reason: DeadReason::MaxAge, attempts: 1, .. })), "{verdict:?}");
+    }
 }
 
 #[test]
@@ -222,7 +226,7 @@ fn a_delivery_that_its_principal_may_not_run_is_not_executed() {
 #[test]
 fn a_lost_attempt_of_a_dead_letter_handler_counts_as_failed() {
     assert_eq!(refuse(&dead_letter_handler(), 16, NOW), None);
-    let verdict = refuse(&Delivery { attempt: 2, ..dead_letter_handler() }, 16, NOW);
+    let verdict = refuse(&Delivery { lost: 1, ..dead_letter_handler() }, 16, NOW);
     let Some(Verdict::HandlerFailed { failed }) = verdict else { panic!("{verdict:?}") };
     assert_eq!((failed.attempt, failed.error), (1, ExecError::Lost));
 }

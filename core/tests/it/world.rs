@@ -12,12 +12,20 @@ struct Row {
     leased_until: Timestamp,
 }
 
+/// The end of a delivery that became a dead letter.
+#[derive(Debug, PartialEq, Eq)]
+struct Dead {
+    /// The failed attempts. `None` if the delivery died of another reason.
+    failed: Option<u32>,
+    lost: u32,
+}
+
 /// Rows in memory. It keeps to the contract of a store.
 #[derive(Default)]
 struct Store {
     rows: BTreeMap<DeliveryId, Row>,
     done: BTreeMap<DeliveryId, u32>,
-    dead: BTreeMap<DeliveryId, u32>,
+    dead: BTreeMap<DeliveryId, Dead>,
     now: Timestamp,
 }
 
@@ -25,14 +33,17 @@ impl Store {
     fn call(&mut self, request: Request) -> Reply {
         let now = self.now;
         match request {
-            Request::Exchange { settle, claim, lease_for } => {
+            Request::Exchange { settle, claim, suspect, lease_for } => {
                 let mut fenced = Vec::new();
                 for settlement in settle {
                     if !self.settle(&settlement) {
                         fenced.push(settlement.claim);
                     }
                 }
-                let claimed = claim.into_iter().flat_map(|quota| self.claim(quota, lease_for)).collect();
+                suspect.into_iter().for_each(|claim| self.end_expired(claim));
+                let quotas = claim.into_iter().map(|quota| (quota.trigger, quota.quota, false));
+                let quotas = quotas.chain(suspect.map(|claim| (claim.trigger, 1, true)));
+                let claimed = quotas.flat_map(|quota| self.claim(quota, lease_for)).collect();
                 Reply::Exchange(ExchangeReply { now, fenced, conflicted: Vec::new(), claimed, woken_lanes: Vec::new() })
             }
             Request::Renew { held, lease_for } => {
@@ -40,13 +51,18 @@ impl Store {
                 Reply::Renew(RenewReply { now, fenced })
             }
             Request::Discover => {
-                let mut lanes: BTreeMap<TriggerId, Timestamp> = BTreeMap::new();
+                let (mut lanes, mut suspects) = (BTreeMap::new(), BTreeMap::new());
                 for row in self.rows.values().filter(|row| row.leased_until <= now) {
-                    let due = lanes.entry(row.delivery.trigger_id).or_insert(row.delivery.due_at);
-                    *due = (*due).min(row.delivery.due_at);
+                    let is_waiting = row.delivery.lost == 0 && row.leased_until == Timestamp::EPOCH;
+                    let of = if is_waiting { &mut lanes } else { &mut suspects };
+                    let due = of.entry(row.delivery.trigger_id).or_insert(row.delivery.due_at);
+                    *due = row.delivery.due_at.min(*due);
                 }
                 let state = |(trigger, next_due)| LaneState { trigger, next_due, max_concurrency: None };
-                Reply::Discover(DiscoverReply { now, lanes: lanes.into_iter().map(state).collect(), schedules: vec![] })
+                let lanes = lanes.into_iter().map(state).collect();
+                let suspects =
+                    suspects.into_iter().map(|(trigger, next_due)| SuspectLane { trigger, next_due }).collect();
+                Reply::Discover(DiscoverReply { now, lanes, suspects, schedules: vec![] })
             }
             Request::BeginCalls { .. } | Request::Tick { .. } => {
                 panic!("this test has no sync calls and no cron triggers")
@@ -68,18 +84,21 @@ impl Store {
                 self.rows.remove(&id);
                 *self.done.entry(id).or_default() += 1;
             }
-            Verdict::Dead { attempts, .. } => {
-                let attempts = *attempts;
+            Verdict::Dead { attempts, reason, .. } => {
+                let (attempts, lost) = (*attempts, row.delivery.lost);
+                let failed = attempts - lost;
                 self.rows.remove(&id);
-                assert_eq!(self.dead.insert(id, attempts), None, "one delivery made two dead letters");
+                let is_exhausted = *reason == DeadReason::AttemptsExhausted;
+                let dead = Dead { failed: is_exhausted.then_some(failed), lost };
+                assert_eq!(self.dead.insert(id, dead), None, "one delivery made two dead letters");
             }
             Verdict::Retry { delay, .. } => {
                 row.delivery.due_at = now.plus(*delay);
+                row.delivery.attempt += 1;
                 row.leased_until = Timestamp::EPOCH;
             }
             Verdict::Deferred { delay } => {
                 row.delivery.due_at = now.plus(*delay);
-                row.delivery.attempt -= 1;
                 row.leased_until = Timestamp::EPOCH;
             }
             other => panic!("this test has no such verdict: {other:?}"),
@@ -92,20 +111,29 @@ impl Store {
         self.valid(claim).map(|row| row.leased_until = until).is_some()
     }
 
-    fn claim(&mut self, quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
+    fn end_expired(&mut self, SuspectClaim { trigger, backoff }: SuspectClaim) {
+        let now = self.now;
+        let is_expired = |row: &&mut Row| row.leased_until > Timestamp::EPOCH && row.leased_until <= now;
+        for row in self.rows.values_mut().filter(|row| row.delivery.trigger_id == trigger).filter(is_expired) {
+            row.leased_until = Timestamp::EPOCH;
+            row.delivery.lost = (row.delivery.lost + 1).min(row.delivery.policy.max_lost());
+            row.delivery.due_at = now.plus(loss_backoff(backoff, row.delivery.lost));
+        }
+    }
+
+    fn claim(&mut self, (trigger, quota, suspects): (TriggerId, u32, bool), lease_for: Micros) -> Vec<Delivery> {
         let now = self.now;
         let mut due: Vec<&mut Row> = self
             .rows
             .values_mut()
-            .filter(|row| row.delivery.trigger_id == quota.trigger && row.leased_until <= now)
-            .filter(|row| row.delivery.due_at <= now)
+            .filter(|row| row.delivery.trigger_id == trigger && row.leased_until == Timestamp::EPOCH)
+            .filter(|row| row.delivery.due_at <= now && row.delivery.is_suspect() == suspects)
             .collect();
         due.sort_by_key(|row| (row.delivery.due_at, row.delivery.id));
-        due.truncate(quota.quota as usize);
+        due.truncate(quota as usize);
         let lease = |row: &mut Row| {
             row.leased_until = now.plus(lease_for);
             row.delivery.lease.0 += 1;
-            row.delivery.attempt += 1;
             row.delivery.clone()
         };
         due.into_iter().map(lease).collect()
@@ -133,7 +161,7 @@ proptest! {
         let mut store = Store { now: NOW, ..Store::default() };
         for (n, (trigger, max_attempts)) in rows.iter().enumerate() {
             let base = delivery(*trigger, n as i64);
-            let row = Delivery { attempt: 0, lease: Lease(0), policy: policy(*max_attempts), ..base };
+            let row = Delivery { lease: Lease(0), policy: policy(*max_attempts), ..base };
             store.rows.insert(row.id, Row { delivery: row, leased_until: Timestamp::EPOCH });
         }
         let mut dispatcher = Dispatcher::new(config(|_| ()), boot(), Mono(0));
@@ -182,8 +210,12 @@ proptest! {
         prop_assert!(store.rows.is_empty(), "rows are left: {:?}", store.rows);
         prop_assert_eq!(store.done.len() + store.dead.len(), rows.len());
         prop_assert!(store.done.values().all(|times| *times == 1));
-        for (id, attempts) in &store.dead {
-            prop_assert_eq!(*attempts, rows[id.0 as usize].1, "a dead letter has max_attempts attempts");
+        for (id, Dead { failed, lost }) in &store.dead {
+            let policy = policy(rows[id.0 as usize].1);
+            match failed {
+                Some(failed) => prop_assert_eq!(*failed, policy.max_attempts()),
+                None => prop_assert_eq!(*lost, policy.max_lost()),
+            }
         }
         let view = dispatcher.view();
         prop_assert_eq!((view.running, view.queued, view.held), (0, 0, 0));

@@ -33,6 +33,7 @@ fn a_manifest_is_read_into_a_deployment() {
         isolation = "fresh"
         [trigger.retry]
         max_attempts = 3
+        max_lost = 2
         backoff = "constant"
         base_ms = 100
         jitter = 0
@@ -54,7 +55,7 @@ fn a_manifest_is_read_into_a_deployment() {
             "name": "receipt", "handler": {"script": "receipt"}, "timeout_ms": 500, "max_concurrency": 2,
             "isolation": "fresh",
             "match": {"source": "kv", "ops": ["set"], "collection": "orders"},
-            "retry": {"max_attempts": 3, "backoff": "constant", "base_ms": 100, "jitter": 0.0},
+            "retry": {"max_attempts": 3, "max_lost": 2, "backoff": "constant", "base_ms": 100, "jitter": 0.0},
         },
         {
             "name": "count", "handler": {"native": "counter"}, "enabled": false,
@@ -121,9 +122,10 @@ fn each_problem_of_a_trigger_has_a_message() {
         (
             retry,
             "attempts = 3",
-            "line 9: trigger \"t\" retry: unknown key `attempts`; use one of `max_attempts`, `backoff`, `base_ms`, `max_ms`, `jitter`, `max_age_ms`",
+            "line 9: trigger \"t\" retry: unknown key `attempts`; use one of `max_attempts`, `max_lost`, `backoff`, `base_ms`, `max_ms`, `jitter`, `max_age_ms`",
         ),
         (retry, "max_attempts = 0", "line 9: trigger \"t\" retry: max_attempts: must be from 1 to 100"),
+        (retry, "max_lost = 101", "line 9: trigger \"t\" retry: max_lost: must be from 1 to 100"),
         (
             retry,
             "backoff = \"linar\"",

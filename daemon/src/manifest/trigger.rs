@@ -22,7 +22,7 @@ const SOURCES: [(&str, &[&str]); 5] = [
     ("dead_letter", &["trigger"]),
 ];
 
-const RETRY: [&str; 6] = ["max_attempts", "backoff", "base_ms", "max_ms", "jitter", "max_age_ms"];
+const RETRY: [&str; 7] = ["max_attempts", "max_lost", "backoff", "base_ms", "max_ms", "jitter", "max_age_ms"];
 
 /// The keys of the `[[trigger]]` at `index`. Its messages contain the name of the trigger, or its
 /// number if it has no name.
@@ -186,10 +186,10 @@ fn retry(fields: &Fields<'_>) -> RetryPolicy {
     retry.refuse_unknown(&RETRY);
     let default = RetryPolicySpec::default();
     let base_ms = retry.number("base_ms").unwrap_or(default.base_ms);
+    let count = |key, default| retry.number(key).map_or(default, |n| u32::try_from(n).unwrap_or(u32::MAX));
     let spec = RetryPolicySpec {
-        max_attempts: retry
-            .number("max_attempts")
-            .map_or(default.max_attempts, |n| u32::try_from(n).unwrap_or(u32::MAX)),
+        max_attempts: count("max_attempts", default.max_attempts),
+        max_lost: count("max_lost", default.max_lost),
         backoff: retry.parse("backoff", backoff).unwrap_or_default(),
         base_ms,
         // Without a `max_ms`, a `base_ms` above the default cap raises the cap.
@@ -208,6 +208,7 @@ fn retry(fields: &Fields<'_>) -> RetryPolicy {
 const fn bound_of(error: InvalidRetryPolicy) -> &'static str {
     match error {
         InvalidRetryPolicy::MaxAttempts => "max_attempts",
+        InvalidRetryPolicy::MaxLost => "max_lost",
         InvalidRetryPolicy::Base => "base_ms",
         InvalidRetryPolicy::Max => "max_ms",
         InvalidRetryPolicy::Jitter => "jitter",

@@ -200,7 +200,7 @@ mod tests {
         let delivery = serde_json::json!({
             "id": 1, "trigger_id": 1, "trigger_name": "receipt", "trigger_version": 1, "event": event,
             "handler": {"script": "receipt"}, "script_version": 1, "runs_as": "admin", "standing": "allowed",
-            "policy": {"max_attempts": 3}, "timeout": 1, "attempt": 1, "lease": 1, "due_at": 0, "enqueued_at": 0,
+            "policy": {"max_attempts": 3}, "timeout": 1, "attempt": 1, "lost": 0, "lease": 1, "due_at": 0, "enqueued_at": 0,
             "redrive_generation": 0, "reply_to": null, "handles_letter": null,
         });
         serde_json::from_value(delivery).unwrap()
@@ -216,7 +216,7 @@ mod tests {
             message: "Error: no paper\n    at receipt:1:1".to_owned(),
         };
         let dead = Ending::Dead { reason: DeadReason::AttemptsExhausted, attempts: 3, failed: Some(failed()) };
-        let lost = Ending::Dead { reason: DeadReason::AttemptsExhausted, attempts: 1, failed: None };
+        let lost = Ending::Dead { reason: DeadReason::Lost, attempts: 1, failed: None };
         for (ending, text) in [
             (Ending::Done, "done in 3 ms"),
             (
@@ -224,7 +224,7 @@ mod tests {
                 "retry 2/3 in 120 ms: script_error Error: no paper",
             ),
             (dead, "dead letter after 3 attempts: script_error Error: no paper"),
-            (lost, "dead letter after 1 attempt: attempts_exhausted"),
+            (lost, "dead letter after 1 attempt: lost"),
             (Ending::Dropped, "dropped: 17 events deep, probably a loop"),
             (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit or thread free"),
         ] {

@@ -30,7 +30,7 @@ fn exchange(api: &Api, settle: Vec<Settlement>, claim: u32) -> Vec<Delivery> {
     };
     let lane = lanes.first().map(|lane| LaneQuota { trigger: lane.trigger, quota: claim, look_back: Timestamp::EPOCH });
     let claim = lane.into_iter().collect();
-    let request = Request::Exchange { settle, claim, lease_for: Micros::from_millis(10_000) };
+    let request = Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_millis(10_000) };
     let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = memory.call(request) else {
         panic!("the reply belongs to the request")
     };

@@ -42,6 +42,7 @@ pub(crate) fn delivery(id: i64) -> Delivery {
         policy: RetryPolicy::default(),
         timeout: Micros::from_secs(7_200),
         attempt: 1,
+        lost: 0,
         lease: Lease(1),
         due_at: NOW,
         enqueued_at: NOW,
@@ -107,6 +108,7 @@ impl DispatchStore for FakeStore {
                 Reply::Discover(DiscoverReply {
                     now: NOW,
                     lanes: if rows.is_empty() { vec![] } else { vec![lane] },
+                    suspects: vec![],
                     schedules: vec![],
                 })
             }

@@ -196,6 +196,7 @@ pub(crate) fn delivery(timeout: Duration) -> Delivery {
         policy: RetryPolicy::default(),
         timeout: Micros(u64::try_from(timeout.as_micros()).unwrap()),
         attempt: 2,
+        lost: 0,
         lease: Lease(5),
         due_at: Timestamp(0),
         enqueued_at: Timestamp(0),

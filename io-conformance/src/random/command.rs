@@ -9,7 +9,7 @@ pub(super) enum Command {
     Delete { key: u8, guard: GuardBy },
     Get { key: u8 },
     Emit { to: u8, count: u8, once: Option<u8>, digest: bool },
-    Exchange { settle: Vec<(u8, u8)>, claim: Vec<(u8, u8)>, long: bool },
+    Exchange { settle: Vec<(u8, u8)>, claim: Vec<(u8, u8)>, suspect: Option<u8>, long: bool },
     Begin { calls: Vec<Option<u8>>, long: bool },
     Renew { claims: Vec<u8>, long: bool },
     Discover,
@@ -48,9 +48,10 @@ fn command() -> impl Strategy<Value = Command> {
         12 => (
             prop::collection::vec((any::<u8>(), any::<u8>()), 0..5),
             prop::collection::vec((0..6_u8, 1..5_u8), 0..4),
+            prop::option::of(any::<u8>()),
             any::<bool>(),
         )
-            .prop_map(|(settle, claim, long)| Command::Exchange { settle, claim, long }),
+            .prop_map(|(settle, claim, suspect, long)| Command::Exchange { settle, claim, suspect, long }),
         3 => (prop::collection::vec(prop::option::weighted(0.5, 0..3_u8), 1..3), any::<bool>())
             .prop_map(|(calls, long)| Command::Begin { calls, long }),
         1 => (prop::collection::vec(any::<u8>(), 1..5), any::<bool>())

@@ -14,7 +14,7 @@ use std::fmt::Debug;
 use tidegate_core::{
     AppName, BeginCallsReply, Cause, Claim, DeadLetterId, DiscoverReply, ExchangeReply, IdempotencyKey, InboxId,
     Incarnation, Kind, LaneQuota, Micros, PrincipalId, RenewReply, Reply, Request, RetryPolicySpec, Role, Settlement,
-    SyncCall, SyncTarget, Timestamp, TriggerId, TriggerSpec, Version,
+    SuspectClaim, SyncCall, SyncTarget, Timestamp, TriggerId, TriggerSpec, Version,
 };
 use tidegate_ports::{
     AppStore, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, Deployment, DispatchStore, Emission,
@@ -51,7 +51,8 @@ fn trigger(which: usize, change: u8) -> TriggerSpec {
         "letters" => on_dead_letter(name, "go*"),
         _ => TriggerSpec { max_concurrency: limit(2), ..on_app(name, "limited") },
     };
-    let retry = RetryPolicySpec { max_attempts: 2 + u32::from(change % 3), ..RetryPolicySpec::default() };
+    let (max_attempts, max_lost) = (1 + u32::from(change.wrapping_add(1) % 4), 1 + u32::from(change / 4 % 3));
+    let retry = RetryPolicySpec { max_attempts, max_lost, ..RetryPolicySpec::default() };
     let retry = retry.try_into().expect("a valid policy");
     TriggerSpec { retry, enabled: change % 5 != 4, ..base }
 }
@@ -80,7 +81,7 @@ impl<'a, S: Store> Player<'a, S> {
             Command::Delete { key, guard } => self.delete(*key, *guard).await,
             Command::Get { key } => self.get(*key).await,
             Command::Emit { to, count, once, digest } => self.emit(*to, *count, *once, *digest).await,
-            Command::Exchange { settle, claim, long } => self.exchange(settle, claim, *long).await,
+            Command::Exchange { settle, claim, suspect, long } => self.exchange(settle, claim, *suspect, *long).await,
             Command::Begin { calls, long } => self.begin(calls, *long).await,
             Command::Renew { claims, long } => {
                 let held = claims.iter().filter_map(|at| Some(pick(&self.held, *at)?.0)).collect::<BTreeSet<_>>();
@@ -237,7 +238,7 @@ impl<'a, S: Store> Player<'a, S> {
         self.normalized(result, "event")
     }
 
-    async fn exchange(&mut self, settle: &[(u8, u8)], claim: &[(u8, u8)], long: bool) -> String {
+    async fn exchange(&mut self, settle: &[(u8, u8)], claim: &[(u8, u8)], suspect: Option<u8>, long: bool) -> String {
         let mut settled = BTreeSet::new();
         let mut settlements = Vec::new();
         for (at, how) in settle {
@@ -254,7 +255,11 @@ impl<'a, S: Store> Player<'a, S> {
             lanes.insert(trigger).then(|| LaneQuota { trigger, quota: u32::from(*quota), look_back })
         };
         let claim = claim.iter().filter_map(quota).collect();
-        self.request(Request::Exchange { settle: settlements, claim, lease_for: lease(long) }).await
+        let suspect = suspect.and_then(|how| {
+            let trigger = *self.triggers.get(&usize::from(how % 6))?;
+            Some(SuspectClaim { trigger, backoff: lease(how >= 192) })
+        });
+        self.request(Request::Exchange { settle: settlements, claim, suspect, lease_for: lease(long) }).await
     }
 
     async fn begin(&mut self, calls: &[Option<u8>], long: bool) -> String {
@@ -292,9 +297,10 @@ impl<'a, S: Store> Player<'a, S> {
                 self.held.extend(begun.iter().map(|row| (row.claim(), row.kind())))
             }
             Reply::Renew(RenewReply { fenced, .. }) => fenced.sort_unstable(),
-            Reply::Discover(DiscoverReply { lanes, schedules, .. }) => {
+            Reply::Discover(DiscoverReply { lanes, suspects, schedules, .. }) => {
                 let ours: BTreeSet<TriggerId> = self.triggers.values().copied().collect();
                 lanes.retain(|lane| ours.contains(&lane.trigger));
+                suspects.retain(|lane| ours.contains(&lane.trigger));
                 schedules.clear();
             }
             Reply::Tick(_) => {}

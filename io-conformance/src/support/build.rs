@@ -127,6 +127,12 @@ pub(crate) fn threw(n: u32, started_at: Timestamp, message: &str) -> Attempt {
     }
 }
 
+/// The default retry policy with these limits.
+pub(crate) fn limits(max_attempts: u32, max_lost: u32) -> RetryPolicy {
+    let spec = RetryPolicySpec { max_attempts, max_lost, ..RetryPolicySpec::default() };
+    RetryPolicy::try_from(spec).expect("a valid policy")
+}
+
 /// The record of the lost attempt `n`, which was claimed at `started_at`.
 pub(crate) fn lost(n: u32, started_at: Timestamp) -> Attempt {
     Attempt {

@@ -5,7 +5,7 @@ use crate::Store;
 use std::time::Duration;
 use tidegate_core::{
     Claim, Delivery, DeliveryId, DiscoverReply, ExchangeReply, LaneQuota, LaneState, Micros, RenewReply, Reply,
-    Request, Schedule, Settlement, Tick, TickReply, Timestamp, TriggerId, Verdict,
+    Request, Schedule, Settlement, SuspectClaim, SuspectLane, Tick, TickReply, Timestamp, TriggerId, Verdict,
 };
 use tidegate_ports::DispatchStore;
 
@@ -53,7 +53,17 @@ impl<S: Store> App<S> {
         claim: Vec<LaneQuota>,
         lease_for: Micros,
     ) -> SortedExchangeReply {
-        let request = Request::Exchange { settle, claim, lease_for };
+        self.exchange_with(settle, claim, None, lease_for).await
+    }
+
+    async fn exchange_with(
+        &self,
+        settle: Vec<Settlement>,
+        claim: Vec<LaneQuota>,
+        suspect: Option<SuspectClaim>,
+        lease_for: Micros,
+    ) -> SortedExchangeReply {
+        let request = Request::Exchange { settle, claim, suspect, lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the store answers the exchange") {
             Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: mut woken }) => {
                 woken.sort(); // The store promises a set without an order.
@@ -107,6 +117,65 @@ impl<S: Store> App<S> {
         self.next_for(lane, EXPIRED_AT_ONCE).await
     }
 
+    /// Ends the expired claims of `lane`, and claims its first suspect. No suspect has a back-off.
+    /// Returns the store's time, and the row.
+    pub(crate) async fn claim_suspect_for(&self, lane: TriggerId, lease_for: Micros) -> (Timestamp, Option<Delivery>) {
+        let suspect = SuspectClaim { trigger: lane, backoff: Micros::ZERO };
+        let mut reply = self.exchange_with(Vec::new(), Vec::new(), Some(suspect), lease_for).await;
+        assert!(reply.claimed.len() <= 1, "a suspect is alone in its claim: {:#?}", reply.claimed);
+        (reply.now, reply.claimed.pop())
+    }
+
+    /// Ends the expired claims of `lane` with this back-off.
+    pub(crate) async fn end_expired(&self, lane: TriggerId, backoff: Micros) -> (Timestamp, Option<Delivery>) {
+        let suspect = SuspectClaim { trigger: lane, backoff };
+        let mut reply = self.exchange_with(Vec::new(), Vec::new(), Some(suspect), LEASE).await;
+        (reply.now, reply.claimed.pop())
+    }
+
+    /// Settles a row, and claims the first suspect of `lane` in the same exchange.
+    pub(crate) async fn settle_and_claim_suspect(
+        &self,
+        row: &Delivery,
+        verdict: Verdict,
+        lane: TriggerId,
+    ) -> Option<Delivery> {
+        let suspect = SuspectClaim { trigger: lane, backoff: Micros::ZERO };
+        let mut reply = self.exchange_with(vec![settlement(row, verdict)], Vec::new(), Some(suspect), LEASE).await;
+        assert_eq!(reply.fenced, []);
+        reply.claimed.pop()
+    }
+
+    /// Claims the suspects of `lane` one by one for [`LEASE`], until there are no more.
+    pub(crate) async fn claim_suspects(&self, lane: TriggerId) -> Vec<Delivery> {
+        let mut rows = Vec::new();
+        while let Some(row) = self.claim_suspect_for(lane, LEASE).await.1 {
+            rows.push(row);
+        }
+        rows
+    }
+
+    /// Waits until `lane` has a suspect, and claims it.
+    async fn next_suspect_for(&self, lane: TriggerId, lease_for: Micros) -> (Timestamp, Delivery) {
+        for _ in 0..REQUESTS_MAX {
+            if let (now, Some(row)) = self.claim_suspect_for(lane, lease_for).await {
+                return (now, row);
+            }
+            tokio::time::sleep(REQUEST_INTERVAL).await;
+        }
+        panic!("trigger {lane} has no suspect");
+    }
+
+    /// Waits until `lane` has a suspect, and claims it for [`LEASE`].
+    pub(crate) async fn next_suspect(&self, lane: TriggerId) -> Delivery {
+        self.next_suspect_for(lane, LEASE).await.1
+    }
+
+    /// Waits until `lane` has a suspect, and claims it with a lease that expires at once.
+    pub(crate) async fn next_suspect_expiring(&self, lane: TriggerId) -> (Timestamp, Delivery) {
+        self.next_suspect_for(lane, EXPIRED_AT_ONCE).await
+    }
+
     pub(crate) async fn try_settle(&self, delivery: &Delivery, verdict: Verdict) -> SortedExchangeReply {
         self.exchange(vec![settlement(delivery, verdict)], Vec::new()).await
     }
@@ -156,6 +225,19 @@ impl<S: Store> App<S> {
             }
             other => panic!("ticks were answered by {other:?}"),
         }
+    }
+
+    /// The lanes with suspects or expired claims.
+    pub(crate) async fn suspect_lanes(&self) -> Vec<SuspectLane> {
+        match DispatchStore::call(&*self.store, Request::Discover).await.expect("the lanes are discovered") {
+            Reply::Discover(DiscoverReply { suspects, .. }) => suspects,
+            other => panic!("a discovery was answered by {other:?}"),
+        }
+    }
+
+    /// The ids of the lanes with suspects or expired claims.
+    pub(crate) async fn lost_lanes(&self) -> Vec<TriggerId> {
+        self.suspect_lanes().await.iter().map(|lane| lane.trigger).collect()
     }
 
     /// The ids of the lanes with rows to claim.

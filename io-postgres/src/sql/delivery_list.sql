@@ -7,9 +7,9 @@ with held as materialized (
     from tidegate.claims c cross join lateral unnest(c.ids, c.turns) l (id, turn)
 )
 select * from (
-    select o.id, t.name::text as trigger_name, o.max_attempts, o.due_at, o.enqueued_at, o.failed::text as failed,
+    select o.id, t.name::text as trigger_name, o.lost::integer as lost, o.max_attempts, o.due_at, o.enqueued_at, o.failed::text as failed,
         o.event_id, o.time, o.event, o.data::text as data,
-        case when h.id is null then o.attempt else least(o.attempt, o.max_attempts) + 1 end as attempt,
+        o.attempt + (h.id is not null)::integer as attempt,
         case when h.lease_until > clock_timestamp() then 'leased' when o.due_at > clock_timestamp() then 'scheduled'
             else 'ready' end as state
     from tidegate.outbox o

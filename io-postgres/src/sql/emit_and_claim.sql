@@ -12,6 +12,6 @@ with emitted as materialized (
 select e.status, e.emitted_id, e.woken, (null::tidegate.exchanged).* from emitted e
 union all
 select null, null, null, c.*
-from tidegate.inline_claimed(
+from tidegate.claimed_rows(
     p_claims => array(select c.claim from emitted e cross join unnest(e.claims) c (claim)),
     p_places => array(select p.place from emitted e cross join unnest(e.places) p (place))) c

@@ -16,6 +16,6 @@ with mutated as materialized (
 select m.status, m.version, m.updated_at, m.emitted_id, m.woken, (null::tidegate.exchanged).* from mutated m
 union all
 select null, null, null, null, null, c.*
-from tidegate.inline_claimed(
+from tidegate.claimed_rows(
     p_claims => array(select m.row_claim from mutated m where m.row_claim is not null),
     p_places => array(select m.place from mutated m where m.row_claim is not null)) c

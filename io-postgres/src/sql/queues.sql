@@ -1,8 +1,7 @@
 -- Lists the lanes with their depth and the due time of their first row that no live claim holds.
 --
--- The depth is counted up to $1 rows. It counts indexed rows from the lane's floor on, and the rows
--- of claims. Each row contains the store's time. If the outbox is empty, there is one row with the
--- time alone.
+-- The depth is counted up to $1 rows. It counts indexed rows, suspects, and the rows of claims.
+-- Each row contains the store's time. If the outbox is empty, there is one row with the time alone.
 with clock (now) as (select clock_timestamp()), held as materialized (
     select l.id, coalesce(l.turn, 0) as turn, c.trigger_id, c.lease_until
     from tidegate.claims c cross join lateral unnest(c.ids, c.turns) l (id, turn)
@@ -22,9 +21,19 @@ with clock (now) as (select clock_timestamp()), held as materialized (
         min(o.due_at) filter (where h.lease_until <= clock.now) as first
     from held h join tidegate.outbox o on o.id = h.id and o.turn = h.turn cross join clock
     group by h.trigger_id
+), suspected as (
+    select k.trigger_id, count(*) as depth, min(o.due_at) as first
+    from tidegate.lanes k
+    cross join lateral (
+        select o.due_at from tidegate.outbox o
+        where o.suspect and o.trigger_id = k.trigger_id
+        order by o.trigger_id, o.due_at, o.id + 0
+        limit $1
+    ) o
+    group by k.trigger_id
 ), lane as (
     select trigger_id, least(sum(depth), $1)::bigint as depth, min(first) as first
-    from (select * from waiting union all select * from claimed) parts
+    from (select * from waiting union all select * from claimed union all select * from suspected) parts
     group by trigger_id
 )
 select clock.now, t.app, t.name, lane.depth, lane.first as oldest_due

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use tidegate_core::{
     Claim, Delivery, DeliveryId, DiscoverReply, Effects, ExchangeReply, LaneQuota, Micros, RenewReply, Reply, Request,
-    Settlement, StoreError, Timestamp, TriggerId, Verdict,
+    Settlement, StoreError, SuspectClaim, Timestamp, TriggerId, Verdict,
 };
 use tidegate_io_postgres::PgStore;
 use tidegate_ports::DispatchStore;
@@ -54,7 +54,24 @@ impl Lane {
     ) -> Result<ExchangeReply, StoreError> {
         let claim = (quota > 0).then_some(LaneQuota { trigger: self.trigger, quota, look_back });
         let claim = claim.into_iter().collect();
-        match self.store.call(Request::Exchange { settle, claim, lease_for }).await? {
+        self.call(Request::Exchange { settle, claim, suspect: None, lease_for }).await
+    }
+
+    /// An exchange that also ends the expired claims of the lane and claims a suspect.
+    pub(crate) async fn try_exchange_with_suspect(
+        &self,
+        settle: Vec<Settlement>,
+        quota: u32,
+        look_back: Timestamp,
+        lease_for: Micros,
+    ) -> Result<ExchangeReply, StoreError> {
+        let claim = vec![LaneQuota { trigger: self.trigger, quota, look_back }];
+        let suspect = Some(SuspectClaim { trigger: self.trigger, backoff: Micros::ZERO });
+        self.call(Request::Exchange { settle, claim, suspect, lease_for }).await
+    }
+
+    async fn call(&self, request: Request) -> Result<ExchangeReply, StoreError> {
+        match self.store.call(request).await? {
             Reply::Exchange(reply) => Ok(reply),
             other => panic!("{other:?}"),
         }
@@ -64,13 +81,14 @@ impl Lane {
         self.exchange(Vec::new(), quota, look_back, LEASE).await.claimed
     }
 
-    /// The SQL of a claim, for the transaction of a test.
+    /// The SQL of a claim that also ends the expired claims of the lane, for the transaction of a
+    /// test.
     pub(crate) fn claim_statement(&self, quota: u32) -> String {
         format!(
             "select * from tidegate.exchange(
                 row('{{}}', '{{}}', '{{}}', '{{}}', '{{}}', null)::tidegate.settlements,
-                row('{{{}}}', '{{{quota}}}', array[clock_timestamp() - interval '50 milliseconds'], 60000000, 'lost')
-                    ::tidegate.claim_request)",
+                row('{{{0}}}', '{{{quota}}}', array[clock_timestamp() - interval '50 milliseconds'], 60000000, {0}, 0,
+                    'lost')::tidegate.claim_request)",
             self.trigger
         )
     }

@@ -95,20 +95,26 @@ planted! {
         moved_rows::back_at_its_place;
     a_settlement_by_id_checks_no_turn: SETTLE,
         "where o.id = any (array[l.id]) and o.turn = l.turn\n        returning" => "where o.id = any (array[l.id]) returning",
-        two_daemons::settled_while_taken_over;
+        two_daemons::settled_while_ended;
     a_moved_row_is_not_found_by_its_id: SETTLE,
         "if cardinality(ids) = cardinality(p_ids) then" => "if true then",
         moved_rows::rewritten_during_a_drain;
 
     // A claim that has expired, and is settled or renewed.
-    a_row_taken_over_keeps_its_turn: EXCHANGE,
-        "turn = o.turn + 1, attempt = least(" => "turn = o.turn, attempt = least(",
+    a_lost_row_keeps_its_turn: EXCHANGE,
+        "turn = o.turn + 1, waits = false" => "turn = o.turn, waits = false",
         two_daemons::at_random_without_limit;
-    a_row_taken_over_stays_in_its_old_claim: EXCHANGE,
+    a_lost_row_stays_in_its_old_claim: EXCHANGE,
         "perform tidegate.leave_claims(p_left => v_left);" => "null;",
-        case!(lane_claims::an_expired_claim_can_be_taken_over_in_part);
+        case!(losses::the_rows_of_an_expired_claim_become_suspects);
+    a_claimed_suspect_stays_free: EXCHANGE,
+        "update tidegate.outbox o set suspect = false" => "update tidegate.outbox o set suspect = true",
+        case!(losses::the_rows_of_an_expired_claim_become_suspects);
+    a_suspect_goes_back_to_its_lane: SETTLE,
+        "waits = lost = 0, suspect = lost > 0" => "waits = true",
+        case!(losses::a_suspect_stays_a_suspect);
     a_row_that_goes_back_keeps_its_turn: SETTLE,
-        "interval '1 microsecond', turn = turn + 1, waits" => "interval '1 microsecond', turn = turn, waits",
+        "interval '1 microsecond', turn = turn + 1," => "interval '1 microsecond', turn = turn,",
         case!(lane_claims::a_released_row_can_be_claimed_while_its_old_claim_holds_others);
     a_claim_ends_with_its_first_row: CLAIMS,
         "if v_ended.rows_left > v_rows then" => "if false then",
@@ -121,17 +127,17 @@ planted! {
         two_daemons::renewed_without_a_slot;
 
     // Rows that were claimed as they were written.
-    an_inline_claim_is_not_taken_over: EXCHANGE,
+    an_inline_claim_is_not_ended: EXCHANGE,
         "and c.lease_until <= p_now and c.trigger_id = any (p_lanes)"
             => "and c.lease_until <= p_now and c.trigger_id = any (p_lanes) and c.floor_due > '-infinity'",
-        case!(inline_claim::a_lost_inline_claim_is_found_without_looking_back);
+        case!(inline_claim::the_rows_of_a_lost_inline_claim_become_suspects);
     an_inline_claim_is_not_discovered: LANES,
         "and o.turn = coalesce(l.turn, 0)\n" => "and o.turn = coalesce(l.turn, 0) and o.waits\n",
-        case!(inline_claim::a_lost_inline_claim_is_found_without_looking_back);
-    a_call_is_not_taken_over: EXCHANGE,
+        case!(inline_claim::the_rows_of_a_lost_inline_claim_become_suspects);
+    a_call_is_not_ended: EXCHANGE,
         "and c.lease_until <= p_now and c.trigger_id = any (p_lanes)"
             => "and c.lease_until <= p_now and c.trigger_id = any (p_lanes) and c.floor_due > '-infinity'",
-        case!(calls::lost_calls_are_claimed_without_looking_back);
+        case!(calls::lost_calls_become_suspects);
 
     // Rows below the floor.
     stragglers_are_not_searched: EXCHANGE,

@@ -9,7 +9,7 @@ const BROKEN_RULES: &str = "
         select c.claim, c.trigger_id, c.rows_left, l.id, coalesce(l.turn, 0) as turn
         from tidegate.claims c cross join lateral unnest(c.ids, c.turns) l (id, turn)
     ), held as (
-        select l.claim, l.trigger_id, o.id, o.trigger_id as lane, o.due_at, o.waits
+        select l.claim, l.trigger_id, o.id, o.trigger_id as lane, o.due_at, o.waits, o.suspect
         from listed l join tidegate.outbox o on o.id = l.id and o.turn = l.turn
     ), counted as (
         select c.claim, c.rows_left, count(h.id) as rows
@@ -30,7 +30,9 @@ const BROKEN_RULES: &str = "
     select format('claim %s holds row %s of another lane', h.claim, h.id) from held h where h.lane <> h.trigger_id
     union all
     select format('row %s is in no index and no claim', o.id)
-    from tidegate.outbox o where not o.waits and not exists (select from held h where h.id = o.id)
+    from tidegate.outbox o where not o.waits and not o.suspect and not exists (select from held h where h.id = o.id)
+    union all
+    select format('claim %s holds the free suspect %s', h.claim, h.id) from held h where h.suspect
     union all
     select format('claim %s has rows_left %s and holds %s rows', c.claim, c.rows_left, c.rows)
     from counted c where c.rows_left <> c.rows

@@ -14,7 +14,10 @@ async fn an_unknown_verdict_is_an_error_and_keeps_the_row() {
     let mut client = database.client().await;
     sqlx::query("select tidegate.emit('shop', 'x')").execute(&mut client).await.unwrap();
     let claim = vec![LaneQuota { trigger, quota: 1, look_back: Timestamp::EPOCH }];
-    store.call(Request::Exchange { settle: vec![], claim, lease_for: Micros::from_secs(60) }).await.unwrap();
+    store
+        .call(Request::Exchange { settle: vec![], claim, suspect: None, lease_for: Micros::from_secs(60) })
+        .await
+        .unwrap();
 
     let settle = "select tidegate.settle(
         p_now => now(),

@@ -7,8 +7,7 @@ with held (id, turn, lease_until) as materialized (
     select r.value ->> 0, r.value ->> 1, c.lease_until from claims c cross join json_each(c.deliveries) r
 )
 select o.id, t.name as trigger_name, t.app,
-    iif((o.id, o.turn) in (select id, turn from held), min(o.attempt + 1, o.max_attempts + 1), o.attempt) as attempt,
-    o.max_attempts, o.due_at, o.enqueued_at, o.failed,
+    o.attempt + ((o.id, o.turn) in (select id, turn from held)) as attempt, o.lost, o.max_attempts, o.due_at, o.enqueued_at, o.failed,
     o.event_id, o.source, o.type, o.subject, o.time, o.actor, o.root_id, o.parent_id, o.depth, o.traceparent, o.data,
     case
         when (o.id, o.turn) in (select id, turn from held where lease_until > ?5) then 'leased'

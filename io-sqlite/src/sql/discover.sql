@@ -1,8 +1,8 @@
--- Lists the lanes that have a row to claim now or later, each with the due time of its first such
--- row: the first row above the floor, or a row of an expired claim. ?1 is the time. The recursion
--- jumps from trigger to trigger in the index outbox_lanes, so that the cost grows with the number
--- of lanes and not with the number of rows. On Postgres a function returns the schedules too, in
--- the same round trip; here `schedules.sql` reads them.
+-- Lists the lanes that have a row to claim now or later, each with the due time of its first row
+-- above the floor. The recursion jumps from trigger to trigger in the index outbox_lanes, so that
+-- the cost grows with the number of lanes and not with the number of rows. On Postgres a function
+-- returns the suspects and the schedules too, in the same round trip; here `suspects.sql` and
+-- `schedules.sql` read them.
 with recursive waiting (trigger_id) as (
     select min(trigger_id) from outbox where waits
     union all
@@ -19,14 +19,8 @@ free (trigger_id, due_at) as (
         order by o.due_at
         limit 1))
     from waiting w left join floors f on f.trigger_id = w.trigger_id
-    union all
-    select c.trigger_id, o.due_at
-    from claims c cross join json_each(c.deliveries) r
-    cross join outbox o on o.id = r.value ->> 0 and o.turn = r.value ->> 1
-    where c.lease_until <= ?1
 )
-select t.id, t.max_concurrency, min(free.due_at) as next_due
+select t.id, t.max_concurrency, free.due_at as next_due
 from free join triggers t on t.id = free.trigger_id
 where free.due_at is not null and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
-group by t.id
 order by t.id

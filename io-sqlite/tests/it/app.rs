@@ -6,8 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use tidegate_core::{
     AppName, Cause, Collection, Delivery, EventType, ExchangeReply, Handler, Isolation, Json, Key, LaneQuota, Match,
-    Micros, NewEvent, Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Subject, TimeoutMs, Timestamp,
-    TriggerName, TriggerSpec,
+    Micros, NewEvent, Pattern, PrincipalId, Reply, Request, RetryPolicy, ScriptName, Subject, SuspectClaim, TimeoutMs,
+    Timestamp, TriggerId, TriggerName, TriggerSpec,
 };
 use tidegate_io_sqlite::SqliteStore;
 use tidegate_ports::{
@@ -76,11 +76,29 @@ impl App {
 
     /// Claims rows of the lane. Returns the store's time of the claim, and the rows.
     pub(crate) async fn claim(&self, quota: u32, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
+        let claim = vec![LaneQuota { trigger: self.lane().await, quota, look_back: Timestamp::EPOCH }];
+        self.exchange(claim, None, lease_for).await
+    }
+
+    /// Ends the expired claims of the lane, and claims its first suspect without a back-off.
+    pub(crate) async fn claim_suspect(&self, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
+        let suspect = SuspectClaim { trigger: self.lane().await, backoff: Micros::ZERO };
+        self.exchange(Vec::new(), Some(suspect), lease_for).await
+    }
+
+    async fn lane(&self) -> TriggerId {
         let lane = TriggerName::new("lane").expect("a valid name");
         let lane = TriggerStore::get(&*self.store, &self.name, &lane).await.expect("the lane is read");
-        let trigger = lane.expect("the lane exists").id;
-        let claim = vec![LaneQuota { trigger, quota, look_back: Timestamp::EPOCH }];
-        match self.store.call(Request::Exchange { settle: Vec::new(), claim, lease_for }).await {
+        lane.expect("the lane exists").id
+    }
+
+    async fn exchange(
+        &self,
+        claim: Vec<LaneQuota>,
+        suspect: Option<SuspectClaim>,
+        lease_for: Micros,
+    ) -> (Timestamp, Vec<Delivery>) {
+        match self.store.call(Request::Exchange { settle: Vec::new(), claim, suspect, lease_for }).await {
             Ok(Reply::Exchange(ExchangeReply { now, claimed, .. })) => (now, claimed),
             other => panic!("{other:?}"),
         }

@@ -1,12 +1,14 @@
-//! `attempt` grows by one with each claim, less the deferrals, and never exceeds `max_attempts` by
-//! more than one. A delivery without attempts left is not retried. A dead letter for exhausted
-//! attempts had all of them.
+//! `attempt` grows by one with each failure, and `lost` with each claim that expires. A delivery
+//! without attempts left is not retried, and one with its last permitted loss is not executed. A
+//! dead letter for exhausted attempts had all of them, one for losses had all of these.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{BeginCallsReply, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Reply, Verdict};
+use tidegate_core::{
+    BeginCallsReply, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Reply, RetryPolicySpec, Verdict,
+};
 
 #[derive(Default)]
 pub(super) struct Attempts {
@@ -15,19 +17,65 @@ pub(super) struct Attempts {
 
 #[derive(Clone, Copy)]
 struct AttemptCount {
-    attempt: u32,
-    allowed: u32,
+    failed: u32,
+    lost: u32,
+    is_claimed: bool,
+    attempts_max: u32,
+    losses_max: u32,
+}
+
+impl AttemptCount {
+    /// The limits of a policy, computed from its fields and not by the code under test.
+    fn of(policy: RetryPolicySpec) -> Self {
+        let losses_max = if policy.max_attempts == 1 { 1 } else { policy.max_lost };
+        Self { failed: 0, lost: 0, is_claimed: false, attempts_max: policy.max_attempts, losses_max }
+    }
 }
 
 impl Attempts {
     fn check_claim(&mut self, row: &Delivery) -> Result<(), String> {
-        let allowed = row.policy.max_attempts();
-        let count = self.rows.entry(row.id).or_insert(AttemptCount { attempt: 0, allowed });
-        let expected = (count.attempt + 1).min(allowed + 1);
-        count.attempt = expected;
-        if row.attempt != expected {
-            return Err(format!("{} is claimed for attempt {}, expected {expected}", row.id, row.attempt));
+        let count = self.rows.entry(row.id).or_insert_with(|| AttemptCount::of(row.policy.into()));
+        if count.is_claimed {
+            count.lost = (count.lost + 1).min(count.losses_max);
         }
+        count.is_claimed = true;
+        let expected = (count.failed + 1, count.lost);
+        if (row.attempt, row.lost) != expected {
+            let (attempt, lost) = (row.attempt, row.lost);
+            return Err(format!(
+                "{} is claimed with attempt and losses {:?}, expected {expected:?}",
+                row.id,
+                (attempt, lost)
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_verdict(&mut self, id: DeliveryId, verdict: &Verdict, probes: &mut Probes) -> Result<(), String> {
+        let Some(count) = self.rows.get_mut(&id) else { return Ok(()) };
+        let AttemptCount { failed, lost, attempts_max, losses_max, .. } = *count;
+        match verdict {
+            Verdict::Executed { .. } => return Ok(()),
+            Verdict::Retry { .. } if failed + 1 >= attempts_max => {
+                return Err(format!("{id} is tried again after {} failures", failed + 1));
+            }
+            Verdict::Retry { .. } => count.failed += 1,
+            Verdict::Dead { reason: DeadReason::AttemptsExhausted, attempts, .. } => {
+                if failed + 1 != attempts_max || *attempts != failed + 1 + lost {
+                    return Err(format!("{id} died after {attempts} attempts and {lost} losses of {attempts_max}"));
+                }
+                probes.sometimes(Probe::Exhausted, true);
+                probes.sometimes(Probe::ExhaustedAfterLoss, lost > 0);
+            }
+            Verdict::Dead { reason: DeadReason::Lost, attempts, .. } => {
+                if lost != losses_max || *attempts != failed + lost {
+                    return Err(format!("{id} died after {lost} losses of {losses_max} and {attempts} attempts"));
+                }
+                probes.sometimes(Probe::LostTooOften, lost > 1);
+            }
+            _ => {}
+        }
+        count.is_claimed = false;
         Ok(())
     }
 }
@@ -46,22 +94,7 @@ impl Checker for Attempts {
         match observation {
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
-                    let id = settlement.claim.delivery;
-                    let Some(count) = self.rows.get_mut(&id) else { continue };
-                    match &settlement.verdict {
-                        Verdict::Deferred { .. } => count.attempt -= 1,
-                        Verdict::Retry { .. } if count.attempt >= count.allowed => {
-                            return Err(format!("{id} is tried again after {} attempts", count.attempt));
-                        }
-                        Verdict::Dead { reason: DeadReason::AttemptsExhausted, attempts, failed, .. } => {
-                            if *attempts != count.allowed || count.attempt < count.allowed {
-                                return Err(format!("{id} died after {attempts} attempts of {}", count.allowed));
-                            }
-                            probes.sometimes(Probe::Exhausted, failed.is_some());
-                            probes.sometimes(Probe::LostAtLastAttempt, failed.is_none());
-                        }
-                        _ => {}
-                    }
+                    self.check_verdict(settlement.claim.delivery, &settlement.verdict, probes)?;
                 }
                 match reply {
                     Reply::Exchange(ExchangeReply { claimed, .. }) => {
@@ -73,8 +106,13 @@ impl Checker for Attempts {
                     _ => Ok(()),
                 }
             }
-            Observation::ExecutionStarted { delivery, .. } if delivery.attempt > delivery.policy.max_attempts() => {
-                Err(format!("{} is executed for attempt {}", delivery.id, delivery.attempt))
+            Observation::ExecutionStarted { delivery, .. } => {
+                let AttemptCount { attempts_max, losses_max, .. } = AttemptCount::of(delivery.policy.into());
+                if delivery.attempt > attempts_max || delivery.lost >= losses_max {
+                    let (id, attempt, lost) = (delivery.id, delivery.attempt, delivery.lost);
+                    return Err(format!("{id} is executed for attempt {attempt} after {lost} losses"));
+                }
+                Ok(())
             }
             Observation::RunEnded => {
                 for letter in snapshot.store.letters_after(tidegate_core::DeadLetterId(i64::MIN)) {

@@ -1,4 +1,5 @@
-//! A back-off is within the bounds of its policy, is stored as drawn, and is waited for. The
+//! A back-off is within the bounds of its policy, is stored as drawn, and is waited for. A suspect
+//! waits 1 s after its first loss, and twice as long after each further one, up to 32 s. The
 //! distribution of the jitter needs many runs: see `jitter`.
 
 use super::terminal::applied;
@@ -7,7 +8,7 @@ use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{
     Backoff as Shape, Claim, Delivery, DeliveryId, ExchangeReply, Micros, Outcome, Reply, Request, RetryPolicySpec,
-    Settlement, Timestamp, Verdict,
+    Settlement, Timestamp, TriggerId, Verdict,
 };
 
 #[derive(Default)]
@@ -15,6 +16,7 @@ pub(super) struct Backoff {
     rows: BTreeMap<DeliveryId, (u32, RetryPolicySpec)>,
     requested_delays: BTreeMap<Claim, Option<Micros>>,
     due: BTreeMap<DeliveryId, Timestamp>,
+    losses: BTreeMap<DeliveryId, u32>,
 }
 
 /// The longest delay that a handler can request: 7 days.
@@ -47,6 +49,23 @@ impl Backoff {
         // With a maximum age, the longest delays become dead letters instead.
         if requested < low && high > low && policy.max_age_ms.is_none() {
             probes.drawn(((delay.0 - low) * 10 / (high - low + 1)) as usize);
+        }
+        Ok(())
+    }
+
+    /// Checks the due times of the rows of a lane that were lost now.
+    fn check_losses(&mut self, lane: TriggerId, snapshot: &Snapshot<'_>) -> Result<(), String> {
+        for row in snapshot.store.lane(lane) {
+            let known = self.losses.insert(row.id, row.lost).unwrap_or_default();
+            if row.lost == known {
+                continue;
+            }
+            let due = snapshot.store.now().plus(Micros(1_000_000 * 2_u64.pow((row.lost - 1).min(5))));
+            if row.due_at != due {
+                let (id, lost, at) = (row.id, row.lost, row.due_at);
+                return Err(format!("{id} is due at {at:?} after {lost} losses, expected {due:?}"));
+            }
+            self.due.insert(row.id, due);
         }
         Ok(())
     }
@@ -95,6 +114,9 @@ impl Checker for Backoff {
                     {
                         return Err(format!("{id} is due at {:?}, expected {due:?}", row.due_at));
                     }
+                }
+                if let Request::Exchange { suspect: Some(claim), .. } = request {
+                    self.check_losses(claim.trigger, snapshot)?;
                 }
                 match reply {
                     Reply::Exchange(ExchangeReply { claimed, .. }) => {

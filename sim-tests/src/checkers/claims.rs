@@ -22,6 +22,7 @@ pub(super) struct Claims {
 }
 
 struct LaneClaim {
+    lane: TriggerId,
     /// The rows that the claim holds.
     rows: BTreeSet<DeliveryId>,
     leased_until: Timestamp,
@@ -36,32 +37,40 @@ impl Claims {
         self.held_by.get(&claim.delivery) == Some(&claim.lease)
     }
 
-    /// A row leaves its claim. Returns whether other rows stay in it.
-    fn leave(&mut self, row: DeliveryId) -> bool {
-        let Some(claim) = self.held_by.remove(&row).and_then(|lease| self.claims.get_mut(&lease)) else { return false };
-        claim.rows.remove(&row);
-        claim.is_partial = true;
-        !claim.rows.is_empty()
+    /// A row leaves its claim.
+    fn leave(&mut self, row: DeliveryId) {
+        if let Some(claim) = self.held_by.remove(&row).and_then(|lease| self.claims.get_mut(&lease)) {
+            claim.rows.remove(&row);
+            claim.is_partial = true;
+        }
+    }
+
+    /// The expired claims of a lane lose all their rows.
+    fn end_expired(&mut self, lane: TriggerId, now: Timestamp, probes: &mut Probes) {
+        let is_expired = |claim: &&mut LaneClaim| claim.lane == lane && claim.leased_until <= now;
+        for claim in self.claims.values_mut().filter(is_expired) {
+            probes.sometimes(Probe::LostInPart, claim.is_partial && !claim.rows.is_empty());
+            for row in std::mem::take(&mut claim.rows) {
+                self.held_by.remove(&row);
+            }
+        }
     }
 
     /// Checks the numbers of the claims of one request.
-    fn check_claims(
-        &mut self,
-        claimed: &[Delivery],
-        leased_until: Timestamp,
-        probes: &mut Probes,
-    ) -> Result<(), String> {
-        let mut lanes: BTreeMap<TriggerId, Lease> = BTreeMap::new();
+    fn check_claims(&mut self, claimed: &[Delivery], leased_until: Timestamp) -> Result<(), String> {
+        let mut lanes: BTreeMap<(TriggerId, bool), Lease> = BTreeMap::new();
         for row in claimed {
-            let lease = *lanes.entry(row.trigger_id).or_insert(row.lease);
+            let lease = *lanes.entry((row.trigger_id, row.lost > 0)).or_insert(row.lease);
             if row.lease != lease {
                 return Err(format!("{} is claimed as {}, other rows of its lane as {lease}", row.id, row.lease));
             }
-            probes.sometimes(Probe::TakenOverInPart, self.leave(row.id));
+            if self.held_by.contains_key(&row.id) {
+                return Err(format!("{} is claimed, but another claim holds it", row.id));
+            }
         }
         let leases: BTreeSet<Lease> = lanes.values().copied().collect();
         if leases.len() < lanes.len() {
-            return Err(format!("two lanes have claims with one number: {lanes:?}"));
+            return Err(format!("two claims have one number: {lanes:?}"));
         }
         if let Some(lease) = leases.iter().find(|lease| self.claims.contains_key(lease)) {
             return Err(format!("the number {lease} is used for a second claim"));
@@ -69,7 +78,8 @@ impl Claims {
         for row in claimed {
             self.held_by.insert(row.id, row.lease);
             let is_limited = row.trigger_name.as_str() == "limited";
-            let new = LaneClaim { rows: BTreeSet::new(), leased_until, is_limited, is_partial: false };
+            let lane = row.trigger_id;
+            let new = LaneClaim { lane, rows: BTreeSet::new(), leased_until, is_limited, is_partial: false };
             self.claims.entry(row.lease).or_insert(new).rows.insert(row.id);
         }
         Ok(())
@@ -143,7 +153,7 @@ impl Checker for Claims {
         let Observation::StoreApplied { request, reply, .. } = observation else { return Ok(()) };
         match (request, reply) {
             (
-                Request::Exchange { settle, lease_for, .. },
+                Request::Exchange { settle, suspect, lease_for, .. },
                 Reply::Exchange(ExchangeReply { now, fenced, claimed, .. }),
             ) => {
                 self.check_settlements(settle, fenced)?;
@@ -153,13 +163,16 @@ impl Checker for Claims {
                         self.leave(settlement.claim.delivery);
                     }
                 }
-                self.check_claims(claimed, now.plus(*lease_for), probes)
+                if let Some(claim) = suspect {
+                    self.end_expired(claim.trigger, *now, probes);
+                }
+                self.check_claims(claimed, now.plus(*lease_for))
             }
             (Request::Renew { held, lease_for }, Reply::Renew(reply)) => {
                 self.check_renewal(held, reply, reply.now.plus(*lease_for), snapshot, probes)
             }
             (Request::BeginCalls { lease_for, .. }, Reply::BeginCalls(BeginCallsReply { now, deliveries, .. })) => {
-                self.check_claims(deliveries, now.plus(*lease_for), probes)
+                self.check_claims(deliveries, now.plus(*lease_for))
             }
             _ => Ok(()),
         }

@@ -1,8 +1,9 @@
 //! A claim deals its rows so that the lanes which have the fewest get the next ones: no lane gets
 //! over one row more than another lane that has fewer rows and wants more. The least that a lane
 //! wants is its share of the permits, less its held rows and its rows requested by claims in
-//! flight. A lane with a limit has at most one claim in flight, because two would wait for each
-//! other in the store.
+//! flight. A lane gets no rows to wait until one of its rows is held, and never if one loss makes a
+//! dead letter. A lane with a limit has at most one claim in flight, because two would wait for
+//! each other in the store.
 
 use super::turns::reserve;
 use super::{Checker, Life, Observation, Snapshot};
@@ -32,6 +33,8 @@ struct LifeState {
     quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Lanes with a limit, by the last discovery.
     limited: BTreeSet<TriggerId>,
+    /// Lanes whose last claimed row may be lost more than once.
+    claims_ahead: BTreeSet<TriggerId>,
 }
 
 #[derive(Clone, Copy)]
@@ -45,6 +48,17 @@ struct LaneWants {
 }
 
 impl LifeState {
+    fn hold(&mut self, claimed: &[Delivery]) {
+        for row in claimed {
+            self.held.insert(row.claim(), row.trigger_id);
+            if row.policy.max_lost() > 1 {
+                self.claims_ahead.insert(row.trigger_id);
+            } else {
+                self.claims_ahead.remove(&row.trigger_id);
+            }
+        }
+    }
+
     fn wants(&self, lane: TriggerId) -> LaneWants {
         let of = |rows: &BTreeMap<Claim, TriggerId>| rows.values().filter(|trigger| **trigger == lane).count() as u32;
         let quotas = self.quotas_in_flight.values().flatten().filter(|quota| quota.trigger == lane);
@@ -103,7 +117,8 @@ impl Checker for Fairness {
                         of.daemon
                     ));
                 }
-                let lanes = claim.iter().map(|quota| quota.trigger).filter(|lane| !self.below_share.contains(lane));
+                let lanes = claim.iter().map(|quota| quota.trigger);
+                let lanes = lanes.filter(|lane| !self.below_share.contains(lane) && state.claims_ahead.contains(lane));
                 self.wants.insert(*op, lanes.map(|lane| (lane, state.wants(lane))).collect());
                 state.quotas_in_flight.insert(*op, claim.clone());
                 probes.sometimes(Probe::Overlapped, state.quotas_in_flight.len() > 1);
@@ -133,12 +148,11 @@ impl Checker for Fairness {
                 if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
                     let is_held = |row: &Delivery| state.held.keys().any(|claim| claim.delivery == row.id);
                     probes.sometimes(Probe::CameBack, claimed.iter().any(is_held));
-                    state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+                    state.hold(claimed);
                 }
             }
             Observation::InlineClaim { of, claimed } => {
-                let state = self.lives.entry(*of).or_default();
-                state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
+                self.lives.entry(*of).or_default().hold(claimed);
             }
             Observation::Fact { of, fact } => {
                 if let Fact::EffectsConflicted { delivery, .. } = fact {

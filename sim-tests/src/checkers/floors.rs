@@ -1,20 +1,15 @@
 //! A claim takes the first rows of its lane. It passes over no due row that is free beyond the
-//! lane's floor or the look-back of the claim, and over no row whose lease has expired.
+//! lane's floor or the look-back of the claim, except suspects.
 
-use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
-use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{
-    BeginCallsReply, Delivery, DeliveryId, ExchangeReply, LaneQuota, Reply, Request, Timestamp, TriggerId, Verdict,
-};
+use std::collections::BTreeMap;
+use tidegate_core::{Delivery, DeliveryId, ExchangeReply, LaneQuota, Reply, Request, Timestamp, TriggerId};
 
 #[derive(Default)]
 pub(super) struct Floors {
     /// The floor of each lane, derived from the applied claims.
     floors: BTreeMap<TriggerId, (Timestamp, DeliveryId)>,
-    /// The rows that claims hold.
-    held: BTreeSet<DeliveryId>,
 }
 
 impl Floors {
@@ -31,21 +26,20 @@ impl Floors {
         }
         let floor = self.floors.get(&lane).copied().unwrap_or((Timestamp(i64::MIN), first));
         let start = floor.min((quota.look_back, first));
-        let taken: Vec<&Delivery> = claimed.iter().filter(|row| row.trigger_id == lane).collect();
+        let taken: Vec<&Delivery> = claimed.iter().filter(|row| row.trigger_id == lane && row.lost == 0).collect();
         let last = taken.last().map(|row| (row.due_at, row.id));
         // The limit may have cut the quota of such a lane.
         let has_limit = snapshot.store.is_limited(lane);
         let is_full = taken.len() >= quota.quota as usize;
-        let due = snapshot.store.lane(lane).filter(|row| row.due_at <= now && row.can_be_claimed(now));
+        let due = snapshot.store.lane(lane).filter(|row| row.due_at <= now && row.waits());
         for row in due {
             let key = (row.due_at, row.id);
             let is_behind = last.is_some_and(|last| key < last);
-            if (row.is_leased() || key >= start) && (is_behind || !(is_full || has_limit)) {
+            if key >= start && (is_behind || !(is_full || has_limit)) {
                 return Err(format!("a claim of lane {lane} passes over the row {} at {:?}", row.id, row.due_at));
             }
         }
-        let free = taken.iter().filter(|row| !self.held.contains(&row.id));
-        if let Some(last) = free.map(|row| (row.due_at, row.id)).max() {
+        if let Some(last) = last {
             probes.sometimes(Probe::Straggler, last < floor);
             self.floors.insert(lane, if is_full { last } else { floor.max(last) });
         }
@@ -65,23 +59,11 @@ impl Checker for Floors {
         probes: &mut Probes,
     ) -> Result<(), String> {
         let Observation::StoreApplied { op, request, reply, .. } = observation else { return Ok(()) };
-        for settlement in applied(request, reply) {
-            let goes_back = matches!(settlement.verdict, Verdict::Retry { .. } | Verdict::Deferred { .. });
-            if goes_back || ends(&settlement.verdict) {
-                self.held.remove(&settlement.claim.delivery);
-            }
-        }
-        let claimed = match (request, reply) {
-            (Request::Exchange { claim, .. }, Reply::Exchange(ExchangeReply { claimed, .. })) => {
-                // An inline claim does not search its lanes.
-                let quotas = if op.seq == u64::MAX { &[] } else { claim.as_slice() };
-                quotas.iter().try_for_each(|quota| self.check_lane(quota, claimed, snapshot, probes))?;
-                claimed
-            }
-            (_, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => deliveries,
-            _ => return Ok(()),
+        let (Request::Exchange { claim, .. }, Reply::Exchange(ExchangeReply { claimed, .. })) = (request, reply) else {
+            return Ok(());
         };
-        self.held.extend(claimed.iter().map(|row| row.id));
-        Ok(())
+        // An inline claim does not search its lanes.
+        let quotas = if op.seq == u64::MAX { &[] } else { claim.as_slice() };
+        quotas.iter().try_for_each(|quota| self.check_lane(quota, claimed, snapshot, probes))
     }
 }

@@ -118,8 +118,8 @@ impl LifeState {
 }
 
 fn rows(request: &Request) -> u32 {
-    let Request::Exchange { claim, .. } = request else { return 0 };
-    claim.iter().map(|quota| quota.quota).sum()
+    let Request::Exchange { claim, suspect, .. } = request else { return 0 };
+    claim.iter().map(|quota| quota.quota).sum::<u32>() + u32::from(suspect.is_some())
 }
 
 impl Checker for Hoarding {

@@ -57,7 +57,7 @@ impl Checker for Letters {
                     let conflicts = self.conflicts.get(&delivery.id).copied().unwrap_or_default();
                     // A shutdown that releases a running handler cancels it. That execution does
                     // not count.
-                    if delivery.attempt > 1 || *times > 1 + conflicts + delivery.lease.0 as u32 - 1 {
+                    if delivery.lost > 0 || *times > 1 + conflicts + delivery.lease.0 as u32 - 1 {
                         return Err(format!("the handler of {letter} is executed for the {times}th time"));
                     }
                 }

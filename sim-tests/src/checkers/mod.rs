@@ -24,6 +24,7 @@ mod metrics;
 mod names;
 mod overlap;
 mod places;
+mod quarantine;
 mod reasons;
 mod refusals;
 mod stale;
@@ -164,6 +165,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<floors::Floors>::default(),
         Box::<stragglers::Stragglers>::default(),
         Box::<attempts::Attempts>::default(),
+        Box::<quarantine::Quarantine>::default(),
         Box::<overlap::Overlap>::default(),
         Box::<expiry::Expiry>::default(),
         Box::<done::Done>::default(),

@@ -3,8 +3,9 @@
 
 use tidegate_core::{AbandonCause, Backoff, DeadReason, ExecError, Request, Source, SyncOutcome};
 
-const REASONS: [(DeadReason, &str); 5] = [
+const REASONS: [(DeadReason, &str); 6] = [
     (DeadReason::AttemptsExhausted, "attempts_exhausted"),
+    (DeadReason::Lost, "lost"),
     (DeadReason::MaxAge, "max_age"),
     (DeadReason::Permanent, "permanent"),
     (DeadReason::PrincipalDenied, "principal_denied"),

@@ -66,7 +66,7 @@ impl Reasons {
                     return Err(format!("{id} has another fingerprint than {failed:?}"));
                 }
                 let is_executed = self.executed_claims.contains(&one.claim);
-                let expected = (row.attempt - u32::from(!is_executed)).min(row.policy.max_attempts());
+                let expected = row.attempt + row.lost - u32::from(!is_executed);
                 if *attempts != expected {
                     return Err(format!("{id} died after {attempts} attempts, expected {expected}"));
                 }
@@ -74,7 +74,7 @@ impl Reasons {
                 let is_last = row.attempt >= row.policy.max_attempts();
                 let expected = match error {
                     Some(error) => reason_of(error, is_last),
-                    None if row.attempt > row.policy.max_attempts() => DeadReason::AttemptsExhausted,
+                    None if row.lost >= row.policy.max_lost() => DeadReason::Lost,
                     None => DeadReason::MaxAge,
                 };
                 let may_be_too_old = row.policy.max_age().is_some_and(|age| {
@@ -122,7 +122,7 @@ impl Checker for Reasons {
                 }
                 if let Reply::Exchange(ExchangeReply { claimed, now, .. }) = reply {
                     let is_too_old = |row: &&Delivery| {
-                        let age = row.policy.max_age().filter(|_| row.attempt > 1);
+                        let age = row.policy.max_age().filter(|_| row.attempt > 1 || row.lost > 0);
                         age.is_some_and(|age| *now > row.enqueued_at.plus(age))
                     };
                     self.too_old.extend(claimed.iter().filter(is_too_old).map(Delivery::claim));

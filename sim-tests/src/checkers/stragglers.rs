@@ -31,7 +31,7 @@ impl Checker for Stragglers {
         else {
             return Ok(());
         };
-        let is_free = |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| !row.is_leased());
+        let is_free = |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.waits());
         self.passed_over.retain(|id, _| is_free(id));
         let has_effects = |until: u64| until > 0 && snapshot.now <= until + AFTER_EFFECTS;
         if snapshot.trouble.iter().any(|trouble| has_effects(trouble.until)) {
@@ -43,10 +43,10 @@ impl Checker for Stragglers {
             return Ok(());
         }
         let mut last: BTreeMap<TriggerId, _> = BTreeMap::new();
-        last.extend(claimed.iter().map(|row| (row.trigger_id, (row.due_at, row.id))));
+        last.extend(claimed.iter().filter(|row| row.lost == 0).map(|row| (row.trigger_id, (row.due_at, row.id))));
         for (lane, last) in last {
             let earlier = snapshot.store.lane(lane).take_while(|row| (row.due_at, row.id) < last);
-            for row in earlier.filter(|row| !row.is_leased()) {
+            for row in earlier.filter(|row| row.waits()) {
                 let waited = snapshot.now - *self.passed_over.entry(row.id).or_insert(snapshot.now);
                 if waited > WAIT_MAX {
                     return Err(format!("claims of lane {lane} have passed over the row {} for {waited} µs", row.id));

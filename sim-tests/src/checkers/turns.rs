@@ -50,7 +50,7 @@ pub(super) const fn reserve(permits: u32) -> u32 {
 
 /// Whether the dispatcher executes this row if its lease is valid.
 fn is_startable(row: &Delivery) -> bool {
-    let may_be_too_old = row.attempt > 1 && row.policy.max_age().is_some();
+    let may_be_too_old = (row.attempt > 1 || row.lost > 0) && row.policy.max_age().is_some();
     !may_be_too_old && refuse(row, MAX_DEPTH, Timestamp::EPOCH).is_none()
 }
 

@@ -123,6 +123,17 @@ impl World {
         match &mut request {
             Request::Exchange { settle, .. } => settle.retain_mut(|one| {
                 let row = self.store().row(one.claim.delivery);
+                if let (Bug::LossIsDeath, Verdict::Done { .. }, Some(row)) = (bug, &one.verdict, row)
+                    && row.lost > 0
+                {
+                    one.verdict = Verdict::Dead {
+                        reason: DeadReason::Lost,
+                        attempts: row.attempt + row.lost,
+                        fingerprint: String::new(),
+                        failed: None,
+                        disable_trigger: false,
+                    };
+                }
                 let (attempt, allowed) = row.map_or((0, 0), |row| (row.attempt, row.policy.max_attempts()));
                 let keeps = bug.change_verdict(&mut one.verdict, attempt, allowed);
                 let is_deep = row.is_some_and(|row| row.handles_letter.is_some() && row.event.depth > MAX_DEPTH);
@@ -155,6 +166,10 @@ impl World {
                 Some(Bug::LostReply),
                 Input::StoreAnswered { op, result: Ok(Reply::Exchange(ExchangeReply { claimed, .. })) },
             ) if claimed.len() > 1 && op.seq.is_multiple_of(7) => Input::Tick,
+            (Some(Bug::SuspectsMixed), Input::StoreAnswered { op, result: Ok(Reply::Exchange(mut reply)) }) => {
+                reply.claimed.iter_mut().for_each(|row| row.lost = 0);
+                Input::StoreAnswered { op, result: Ok(Reply::Exchange(reply)) }
+            }
             (Some(Bug::SleepsOn), Input::WakeUp { lanes, discover }) if lanes.len() == 1 => {
                 Input::WakeUp { lanes: Vec::new(), discover }
             }

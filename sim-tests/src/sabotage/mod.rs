@@ -46,6 +46,10 @@ bugs! {
     ClaimsLeased, "overlap", "a claim takes rows with a valid lease";
     ClaimsEarly, "backoff", "a claim takes rows that are not due";
     AttemptNotCounted, "attempts", "a claim does not count its attempt";
+    LossNotCounted, "attempts", "a second loss of a row is not counted";
+    LossKeepsClaim, "quarantine", "an expired claim is not ended";
+    SuspectsTogether, "quarantine", "two suspects are claimed at once";
+    SuspectAtOnce, "backoff", "a suspect is claimed without its back-off";
     DeferralCounts, "attempts", "a deferral counts as an attempt";
     DoneKeepsRow, "terminal", "a done delivery stays in the outbox";
     EndedComesBack, "terminal", "a finished delivery is claimed again";
@@ -75,6 +79,8 @@ bugs! {
     JitterTooWide, "backoff", "a back-off is 1.5 times as long";
     JitterSkewed, "jitter", "jitter is drawn from the upper half alone";
     OneAttemptLess, "attempts", "the last attempt is not made";
+    LossIsDeath, "attempts", "a suspect becomes a dead letter before its last permitted loss";
+    SuspectsMixed, "quarantine", "a dispatcher treats suspects like other rows";
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
     RefusalFails, "refusals", "a handler that did not start counts as a failed attempt";
     RestsTooShort, "refusals", "a handler that did not start is tried again at once";

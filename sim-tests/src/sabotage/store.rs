@@ -3,8 +3,8 @@
 use super::Bug;
 use std::collections::BTreeSet;
 use tidegate_core::{
-    Claim, DeadLetterId, DeliveryId, DiscoverReply, ExchangeReply, Json, Lease, RenewReply, Reply, Request, Settlement,
-    Timestamp, TriggerId, Verdict,
+    Claim, DeadLetterId, Delivery, DeliveryId, DiscoverReply, ExchangeReply, Json, Lease, Micros, RenewReply, Reply,
+    Request, Settlement, SuspectClaim, Timestamp, TriggerId, Verdict,
 };
 use tidegate_io_sim::Memory;
 
@@ -20,7 +20,7 @@ impl Bug {
     fn before(self, store: &mut Memory, request: &mut Request, sabotage_memory: &mut BTreeSet<i64>) -> Before {
         let mut before = Before::default();
         match request {
-            Request::Exchange { settle, claim, .. } => {
+            Request::Exchange { settle, claim, suspect, .. } => {
                 for settlement in &mut *settle {
                     self.before_settlement(store, settlement, &mut before);
                 }
@@ -34,11 +34,10 @@ impl Bug {
                         .map(|row| row.id)
                         .collect();
                     match self {
-                        Self::ClaimsLeased => lane.iter().for_each(|id| {
-                            store.spoil(*id, |row| {
-                                row.lease_until = row.lease_until.min(Timestamp(1));
-                            });
-                        }),
+                        Self::ClaimsLeased => {
+                            lane.iter().for_each(|id| store.spoil(*id, |row| row.lease_until = Timestamp::EPOCH));
+                            quota.look_back = Timestamp::EPOCH;
+                        }
                         Self::ClaimsEarly => {
                             let now = store.now();
                             lane.iter().for_each(|id| store.spoil(*id, |row| row.due_at = row.due_at.min(now)));
@@ -50,6 +49,9 @@ impl Bug {
                         }
                         _ => {}
                     }
+                }
+                if let Some(claim) = suspect {
+                    self.before_suspect(store, claim, &mut before);
                 }
                 if self == Self::PoisonBlocks {
                     let now = store.now().0 / 1_000_000;
@@ -70,6 +72,16 @@ impl Bug {
             _ => {}
         }
         before
+    }
+
+    fn before_suspect(self, store: &mut Memory, claim: &mut SuspectClaim, before: &mut Before) {
+        let now = store.now();
+        let expired = store.lane(claim.trigger).filter(|row| row.is_expired(now)).cloned();
+        match self {
+            Self::SuspectAtOnce => claim.backoff.0 /= 100,
+            Self::LossNotCounted | Self::LossKeepsClaim => before.rows.extend(expired),
+            _ => {}
+        }
     }
 
     fn before_renewal(
@@ -137,7 +149,12 @@ impl Bug {
             effects.reads.clear();
             let claim = Claim { delivery: row.id, lease: row.lease };
             let settle = vec![Settlement { claim, verdict: Verdict::Done { effects } }];
-            store.call(Request::Exchange { settle, claim: Vec::new(), lease_for: tidegate_core::Micros::ZERO });
+            store.call(Request::Exchange {
+                settle,
+                claim: Vec::new(),
+                suspect: None,
+                lease_for: tidegate_core::Micros::ZERO,
+            });
             store.lose(DeliveryId(-id.0));
         }
     }
@@ -164,6 +181,9 @@ impl Bug {
                         let row = before.rows.iter().find(|row| row.id == settlement.claim.delivery);
                         self.after_settlement(store, settlement, row, sabotage_memory);
                     }
+                }
+                if let Request::Exchange { suspect: Some(claim), lease_for, .. } = request {
+                    self.after_suspect(store, *claim, *lease_for, claimed, before.rows);
                 }
                 for row in claimed {
                     match self {
@@ -197,6 +217,42 @@ impl Bug {
                     .find(|trigger| trigger.spec.name.as_str() == "slow")
                     .map(|trigger| trigger.id);
                 lanes.retain(|lane| Some(lane.trigger) != slow);
+            }
+            _ => {}
+        }
+    }
+
+    fn after_suspect(
+        self,
+        store: &mut Memory,
+        claim: SuspectClaim,
+        lease_for: Micros,
+        claimed: &mut Vec<Delivery>,
+        expired: Vec<tidegate_io_sim::Row>,
+    ) {
+        let is_free = |store: &Memory, id| store.row(id).is_some_and(|row| !row.is_leased());
+        match self {
+            Self::SuspectsTogether => {
+                let (settle, quotas) = (Vec::new(), Vec::new());
+                let again = Request::Exchange { settle, claim: quotas, suspect: Some(claim), lease_for };
+                if let Reply::Exchange(ExchangeReply { claimed: mut more, .. }) = store.call(again) {
+                    claimed.append(&mut more);
+                }
+            }
+            Self::LossNotCounted => {
+                for row in expired.iter().filter(|row| row.lost > 0) {
+                    if is_free(store, row.id) {
+                        store.spoil(row.id, |lost| lost.lost = row.lost);
+                    }
+                }
+            }
+            Self::LossKeepsClaim => {
+                for row in expired.into_iter().filter(|row| row.lost == 0) {
+                    if is_free(store, row.id) {
+                        store.lose(row.id);
+                        store.bring_back(row);
+                    }
+                }
             }
             _ => {}
         }

@@ -71,7 +71,7 @@ impl World {
 pub(crate) fn as_exchange(claimed: &[Delivery], now: Timestamp, lease_for: Micros) -> (Request, Reply) {
     let lanes = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id);
     let quota = |rows: &[Delivery]| LaneQuota { trigger: rows[0].trigger_id, quota: rows.len() as u32, look_back: now };
-    let request = Request::Exchange { settle: Vec::new(), claim: lanes.map(quota).collect(), lease_for };
+    let request = Request::Exchange { settle: Vec::new(), claim: lanes.map(quota).collect(), suspect: None, lease_for };
     let reply = ExchangeReply {
         now,
         fenced: Vec::new(),

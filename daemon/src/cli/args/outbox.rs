@@ -100,7 +100,7 @@ pub(crate) struct LettersArgs {
     /// Open dead letters with this fingerprint; the same failure has the same fingerprint
     #[arg(long, value_name = "FINGERPRINT")]
     pub(crate) fingerprint: Option<String>,
-    /// Open dead letters with this reason: attempts_exhausted, max_age, permanent,
+    /// Open dead letters with this reason: attempts_exhausted, lost, max_age, permanent,
     /// principal_denied, handler_missing
     #[arg(long, value_name = "REASON")]
     pub(crate) reason: Option<String>,

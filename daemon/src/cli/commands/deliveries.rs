@@ -20,6 +20,7 @@ struct DeliveryView {
     trigger: String,
     state: String,
     attempt: u32,
+    lost: u32,
     max_attempts: u32,
     due_at: String,
     enqueued_at: String,
@@ -78,6 +79,9 @@ fn render_details(context: &Context, delivery: &DeliveryView) -> String {
     line(format!("  trigger     {}", delivery.trigger));
     line(format!("  event       {}", EventView::read(&delivery.event).type_and_subject()));
     line(format!("  attempt     {} of {}", delivery.attempt, delivery.max_attempts));
+    if delivery.lost > 0 {
+        line(format!("  lost        {}; it runs alone", delivery.lost));
+    }
     line(format!("  due         {} ({})", delivery.due_at, text::age(&delivery.due_at, context.now)));
     line(format!("  enqueued    {}", delivery.enqueued_at));
     out + &attempts::render(&delivery.failed) + &attempts::render_event(&delivery.event)

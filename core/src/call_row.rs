@@ -44,7 +44,7 @@ impl SyncCall {
         let NewEvent { event_type, subject, data } = self.event.clone();
         let Cause { actor, parent, traceparent } = self.cause.clone();
         let (handler, runs_as) = match &self.target {
-            SyncTarget::Trigger(_) => (row.handler, row.registered_by),
+            SyncTarget::Trigger { .. } => (row.handler, row.registered_by),
             SyncTarget::Script { script, .. } => (Some(Handler::Script(script.clone())), actor.clone()),
         };
         let event = Event {

@@ -65,7 +65,8 @@ pub struct ConfigSpec {
     /// The longest time that a claimed row waits for a permit, and then again for a thread, before
     /// it is deferred: 10 ms – half of `lease_ms`.
     pub queue_wait_ms_max: u64,
-    /// The most sync calls that wait for a permit: 0–100,000. The next call is refused at once.
+    /// The most sync calls that wait for a permit: 0–100,000. The next call is refused at once. An
+    /// eighth of the places is left to apps without a waiting call.
     pub sync_queue_max: u32,
     /// The longest time that a sync call waits for a permit before it is refused: 1 ms – 10 min.
     pub sync_wait_ms_max: u64,

@@ -68,6 +68,11 @@ impl ExecutionGate {
         self.limits.for_async().min(self.limits.permits.saturating_sub(self.running_sync))
     }
 
+    /// The permits that sync calls may use now, free or not.
+    pub(crate) fn sync_permits(&self) -> u32 {
+        self.limits.for_sync().min(self.limits.permits.saturating_sub(self.running_async))
+    }
+
     /// The number of running executions.
     #[must_use]
     pub fn running(&self) -> u32 {

@@ -1,6 +1,6 @@
 //! The rules for how many rows a claim may take: from one lane, in an exchange, and inline.
 //!
-//! * **The lane reserve.** [`lane_reserve`] is the number of permits that only lanes which run
+//! * **The lane reserve.** [`reserve`] is the number of permits that only lanes which run
 //!   nothing may use. Any number of busy lanes leaves it free, so that the first row of another
 //!   lane finds a permit.
 //! * **An exchange.** [`Capacity::budget`] is the number of rows that an exchange may claim.
@@ -20,8 +20,8 @@ use std::collections::BTreeMap;
 
 /// The permits that only lanes which run nothing may use: an eighth, and at least one of several.
 /// If there is only one permit, each lane may use it.
-fn lane_reserve(async_permits: u32) -> u32 {
-    if async_permits <= 1 { 0 } else { (async_permits / 8).max(1) }
+pub(crate) fn reserve(permits: u32) -> u32 {
+    if permits <= 1 { 0 } else { (permits / 8).max(1) }
 }
 
 /// The numbers of the dispatcher that bound a claim.
@@ -81,7 +81,7 @@ const CLOSED_LANES_MAX: usize = 64;
 impl Capacity {
     /// The permits that only lanes which run nothing may use.
     pub(crate) fn lane_reserve(self) -> u32 {
-        lane_reserve(self.async_permits)
+        reserve(self.async_permits)
     }
 
     /// The most rows of one lane that may run at once.
@@ -201,8 +201,8 @@ mod tests {
 
     #[test]
     fn an_eighth_of_the_permits_is_left_to_lanes_that_run_nothing() {
-        for (permits, reserve) in [(0, 0), (1, 0), (2, 1), (4, 1), (15, 1), (16, 2), (56, 7), (64, 8), (100, 12)] {
-            assert_eq!(lane_reserve(permits), reserve, "{permits} permits");
+        for (permits, expected) in [(0, 0), (1, 0), (2, 1), (4, 1), (15, 1), (16, 2), (56, 7), (64, 8), (100, 12)] {
+            assert_eq!(super::reserve(permits), expected, "{permits} permits");
         }
     }
 

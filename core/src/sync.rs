@@ -42,9 +42,19 @@ pub struct IdempotencyKey {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SyncTarget {
     /// The handler of an HTTP trigger. It acts as the principal that registered the trigger.
-    Trigger(TriggerId),
+    Trigger { app: AppName, id: TriggerId },
     /// A script by its name. It acts as the caller.
     Script { app: AppName, script: ScriptName, timeout: TimeoutMs },
+}
+
+impl SyncTarget {
+    /// The app of the handler. Calls of different apps share the permits evenly.
+    #[must_use]
+    pub const fn app(&self) -> &AppName {
+        match self {
+            Self::Trigger { app, .. } | Self::Script { app, .. } => app,
+        }
+    }
 }
 
 /// The reason why a store does not begin a call. Nothing was written.

@@ -53,7 +53,8 @@ async fn again(context: NativeContext) -> Outcome {
         subject: context.delivery.event.subject.clone(),
         data: context.delivery.event.data.clone(),
     };
-    match context.call(SyncTarget::Trigger(context.delivery.trigger_id), event).await.map(|reply| reply.result) {
+    let target = SyncTarget::Trigger { app: context.delivery.event.app.clone(), id: context.delivery.trigger_id };
+    match context.call(target, event).await.map(|reply| reply.result) {
         Ok(Ok(Some(reply))) => answer(reply.status),
         Ok(Err(failure)) => answer(failure.error.reply_status()),
         _ => answer(599),

@@ -32,7 +32,7 @@ fn request() -> NewEvent {
 fn call_of(trigger: &Trigger, seq: u64) -> SyncCall {
     SyncCall {
         inbox: inbox(seq),
-        target: SyncTarget::Trigger(trigger.id),
+        target: SyncTarget::Trigger { app: trigger.app.clone(), id: trigger.id },
         event: request(),
         cause: outside(),
         idempotency_key: None,

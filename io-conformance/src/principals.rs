@@ -154,7 +154,7 @@ pub(crate) async fn a_call_without_permission_is_refused<S: Store>(store: Arc<S>
     let page = TriggerStore::put(&*store, &app.name, &spec, &id("user:ann")).await.expect("the trigger is put");
     let call = |seq| SyncCall {
         inbox: tidegate_core::InboxId { incarnation: tidegate_core::Incarnation(uuid::Uuid::from_u128(1)), seq },
-        target: SyncTarget::Trigger(page.id),
+        target: SyncTarget::Trigger { app: page.app.clone(), id: page.id },
         event: new_event("http.request", "GET /", "null"),
         cause: outside(),
         idempotency_key: None,

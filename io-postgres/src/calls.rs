@@ -87,7 +87,7 @@ struct Target<'c> {
 
 fn target(target: &SyncTarget) -> Target<'_> {
     match target {
-        SyncTarget::Trigger(id) => Target { trigger: Some(id.0), ..Target::default() },
+        SyncTarget::Trigger { id, .. } => Target { trigger: Some(id.0), ..Target::default() },
         SyncTarget::Script { app, script, timeout } => Target {
             trigger: None,
             app: Some(app.as_str()),

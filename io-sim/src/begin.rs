@@ -44,7 +44,7 @@ impl Memory {
         leases: &mut BTreeMap<TriggerId, Lease>,
     ) -> Result<AcceptedCall, Refusal> {
         let (id, script, timeout) = match call.target {
-            SyncTarget::Trigger(id) => (id, None, None),
+            SyncTarget::Trigger { id, .. } => (id, None, None),
             SyncTarget::Script { app, script, timeout } => {
                 (self.invocation_lane(&app).ok_or(Refusal::Gone)?, Some(script), Some(timeout))
             }

@@ -105,7 +105,7 @@ impl Tx<'_> {
 
     fn call_lane(&self, target: &SyncTarget) -> Result<Option<CallLane>, PortError> {
         let (trigger, app, script) = match target {
-            SyncTarget::Trigger(id) => (Some(id.0), None, None),
+            SyncTarget::Trigger { id, .. } => (Some(id.0), None, None),
             SyncTarget::Script { app, script, .. } => (None, Some(app.as_str()), Some(script.as_str())),
         };
         self.connection.maybe(sql::call_lane, params![trigger, app, script], |row| {
@@ -119,7 +119,7 @@ impl Tx<'_> {
 
     fn write_call(&self, call: &SyncCall, found: &CallLane, lease: Lease) -> Result<Delivery, PortError> {
         let (script, timeout) = match &call.target {
-            SyncTarget::Trigger(_) => (None, found.timeout),
+            SyncTarget::Trigger { .. } => (None, found.timeout),
             SyncTarget::Script { script, timeout, .. } => (Some(script.as_str()), timeout.as_micros()),
         };
         let (event_id, cause) = (Uuid::now_v7(), &call.cause);

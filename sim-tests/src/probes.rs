@@ -146,6 +146,8 @@ probes! {
     AsyncReserveLeft,
     /// a lane that ran nothing used a permit of the lane reserve beside busy lanes
     LaneReserveUsed,
+    /// the first call of an app used a permit of the reserve beside calls of another app
+    AppReserveUsed,
     /// the gate was lowered below the running executions
     GateLowered,
     /// a lane got fewer rows than it wanted

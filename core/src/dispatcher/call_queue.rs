@@ -1,11 +1,15 @@
-//! Sync calls that wait for a permit: new calls in the order of their arrival, and executed calls
-//! with conflicting effects.
+//! Sync calls that wait for a permit: new calls, and executed calls with conflicting effects.
+//!
+//! The next new call is the first one of the app that holds the fewest permits. So an app with many
+//! slow calls does not delay the calls of another app.
 
+use super::call_shares::CallShares;
 use crate::claim::Claim;
-use crate::names::InboxId;
+use crate::names::{AppName, InboxId};
+use crate::room::reserve;
 use crate::sync::SyncCall;
 use crate::time::{Micros, Mono};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// New calls that wait for a permit. Nothing has been written for them.
@@ -13,6 +17,8 @@ use std::sync::Arc;
 pub(super) struct CallQueue {
     calls: BTreeMap<Place, WaitingCall>,
     places: BTreeMap<InboxId, Place>,
+    /// The places of each app with waiting calls.
+    apps: BTreeMap<AppName, BTreeSet<Place>>,
     arrivals: u64,
 }
 
@@ -38,13 +44,23 @@ impl CallQueue {
     /// place.
     pub(super) fn push(&mut self, waiting: WaitingCall) {
         self.places.insert(waiting.call.inbox, waiting.place);
+        self.apps.entry(waiting.call.target.app().clone()).or_default().insert(waiting.place);
         self.calls.insert(waiting.place, waiting);
     }
 
+    /// The first call of any app.
     pub(super) fn pop(&mut self) -> Option<WaitingCall> {
-        let (_, waiting) = self.calls.pop_first()?;
-        self.places.remove(&waiting.call.inbox);
-        Some(waiting)
+        let first = *self.calls.first_key_value()?.0;
+        self.take(first)
+    }
+
+    /// The first call of the app that holds the fewest permits, and of several such apps the first
+    /// call of all. `is_beyond_reserve` tells whether an app that holds a permit may get another
+    /// one.
+    pub(super) fn pop_next(&mut self, shares: &CallShares, is_beyond_reserve: bool) -> Option<WaitingCall> {
+        let firsts = self.apps.iter().filter_map(|(app, places)| Some((shares.permits_of(app), *places.first()?)));
+        let (_, place) = firsts.filter(|(permits, _)| *permits == 0 || is_beyond_reserve).min()?;
+        self.take(place)
     }
 
     /// The first call, if its deadline has passed.
@@ -54,8 +70,27 @@ impl CallQueue {
     }
 
     pub(super) fn remove(&mut self, inbox: InboxId) -> Option<WaitingCall> {
-        let place = self.places.remove(&inbox)?;
-        self.calls.remove(&place)
+        let place = *self.places.get(&inbox)?;
+        self.take(place)
+    }
+
+    fn take(&mut self, place: Place) -> Option<WaitingCall> {
+        let waiting = self.calls.remove(&place)?;
+        self.places.remove(&waiting.call.inbox);
+        if let Some(places) = self.apps.get_mut(waiting.call.target.app()) {
+            places.remove(&place);
+            if places.is_empty() {
+                self.apps.remove(waiting.call.target.app());
+            }
+        }
+        Some(waiting)
+    }
+
+    /// Whether another call of `app` finds a place. The last places, an eighth of all, are for apps
+    /// without waiting calls.
+    pub(super) fn has_place(&self, app: &AppName, places_max: u32) -> bool {
+        let places = if self.apps.contains_key(app) { places_max - reserve(places_max) } else { places_max };
+        self.len() < places as usize
     }
 
     pub(super) fn contains(&self, inbox: InboxId) -> bool {

@@ -13,8 +13,9 @@ use crate::claim::Claim;
 use crate::delivery::{Delivery, Kind, Verdict};
 use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
-use crate::names::InboxId;
+use crate::names::{AppName, InboxId};
 use crate::outcome::{ExecError, Failure};
+use crate::room::reserve;
 use crate::store::{BeginCallsReply, Fate, Request, StoreError};
 use crate::sync::{SyncCall, SyncReply};
 use crate::time::Mono;
@@ -37,17 +38,17 @@ impl Dispatcher {
     /// The reason to refuse an arriving call, if there is one.
     fn refusal(&self, call: &SyncCall) -> Option<Failure> {
         let (depth, depth_max) = (call.cause.parent.map_or(0, |parent| parent.depth), self.config.max_trigger_depth());
-        let waiting = self.call_queue.len();
+        let (waiting, app) = (self.call_queue.len(), call.target.app());
         // Calls that arrive together begin together, at most as many as permits are free.
         let free = self.gate.free(Caller::Sync).min(self.config.batch_max());
-        let begin_max = if self.may_begin() { free } else { 0 };
+        let begin_max = if self.may_begin_call_of(app) { free } else { 0 };
         if depth > depth_max {
             let message =
                 format!("the chain of events is {depth} deep, max_trigger_depth is {depth_max}; nothing was started");
             Some(Failure::new(ExecError::LoopRefused, message))
         } else if self.shutdown.is_some() {
             Some(shutting_down())
-        } else if waiting >= (self.config.sync_queue_max() + begin_max) as usize {
+        } else if !self.call_queue.has_place(app, self.config.sync_queue_max() + begin_max) {
             Some(self.overloaded(format!(
                 "{waiting} calls already wait for a permit; nothing was started; call again later"
             )))
@@ -93,6 +94,9 @@ impl Dispatcher {
                 self.conflicted_calls.drop_first();
             } else if self.gate.try_admit(Caller::Sync) {
                 self.conflicted_calls.rerun_first();
+                if let Some(app) = self.claims.get(claim).and_then(|held| held.app.clone()) {
+                    self.call_shares.take(&app);
+                }
                 return self.start_call(claim);
             } else {
                 return;
@@ -104,12 +108,26 @@ impl Dispatcher {
         !self.pending.is_beginning() && self.health.may_call(self.now) && self.gate.free(Caller::Sync) > 0
     }
 
+    /// Whether a call of `app` that arrives now would get a permit.
+    fn may_begin_call_of(&self, app: &AppName) -> bool {
+        self.may_begin() && (self.call_shares.permits_of(app) == 0 || self.has_permits_beyond_reserve())
+    }
+
+    /// Whether more permits are free than those for apps without a running call.
+    fn has_permits_beyond_reserve(&self) -> bool {
+        self.gate.free(Caller::Sync) > reserve(self.gate.sync_permits())
+    }
+
     /// Begins waiting calls while permits are free: the store writes their rows in one transaction.
     fn begin_calls(&mut self) {
         let (mut calls, mut in_order) = (BTreeMap::new(), Vec::new());
         let batch_max = self.config.batch_max() as usize;
-        while !self.call_queue.is_empty() && calls.len() < batch_max && self.gate.try_admit(Caller::Sync) {
-            let Some(call) = self.call_queue.pop() else { break };
+        while calls.len() < batch_max && self.gate.free(Caller::Sync) > 0 {
+            let is_beyond_reserve = self.has_permits_beyond_reserve();
+            let Some(call) = self.call_queue.pop_next(&self.call_shares, is_beyond_reserve) else { break };
+            let is_admitted = self.gate.try_admit(Caller::Sync);
+            debug_assert!(is_admitted, "a call gets a permit only while one is free");
+            self.call_shares.take(call.call.target.app());
             in_order.push(SyncCall::clone(&call.call));
             calls.insert(call.call.inbox, BeginningCall { call, is_caller_gone: false });
         }
@@ -132,13 +150,13 @@ impl Dispatcher {
         }
         for (inbox, refusal) in refused {
             if let Some(beginning) = calls.remove(&inbox) {
-                self.gate.release(Caller::Sync);
+                self.release_permit(&beginning.call.call);
                 self.refuse_call(beginning.call, refusal.failure());
             }
         }
         for (inbox, reply) in repeated {
             if let Some(beginning) = calls.remove(&inbox) {
-                self.gate.release(Caller::Sync);
+                self.release_permit(&beginning.call.call);
                 self.outputs.emit_fact(Fact::CallRepeated { call: beginning.call.call });
                 self.reply(inbox, reply, None);
             }
@@ -163,7 +181,7 @@ impl Dispatcher {
     /// Nothing was written. The calls wait again at their old places, unless their callers hung up.
     fn wait_again(&mut self, sent: PendingBegin) {
         for BeginningCall { call: waiting, is_caller_gone } in sent.calls.into_values() {
-            self.gate.release(Caller::Sync);
+            self.release_permit(&waiting.call);
             if is_caller_gone {
                 let waited = self.now.since(waiting.since);
                 self.outputs.emit_fact(Fact::CallRefused { call: waiting.call, failure: None, waited });
@@ -177,7 +195,7 @@ impl Dispatcher {
 
     fn refuse_beginning(&mut self, calls: BTreeMap<InboxId, BeginningCall>, failure: &Failure) {
         for beginning in calls.into_values() {
-            self.gate.release(Caller::Sync);
+            self.release_permit(&beginning.call.call);
             self.refuse_call(beginning.call, failure.clone());
         }
     }
@@ -188,7 +206,7 @@ impl Dispatcher {
         if self.claims.is_outdated(&delivery) {
             // The answer was so late that the lease expired and this dispatcher claimed the row as
             // an orphan.
-            self.gate.release(Caller::Sync);
+            self.release_permit(&call);
             if !is_caller_gone {
                 self.reply_lost(&delivery);
             }
@@ -196,15 +214,21 @@ impl Dispatcher {
             return;
         }
         let (claim, leased_until) = (delivery.claim(), sent_at.plus(self.config.lease_for()));
-        if let Some(other) = self.claims.hold_call(delivery, since, leased_until, call.idempotency_key.is_some()) {
+        if let Some(other) = self.claims.hold_call(delivery, since, leased_until, &call) {
             self.drop_claim(other);
         }
         if is_caller_gone {
-            self.gate.release(Caller::Sync);
+            self.release_permit(&call);
             self.conclude_with(claim, Verdict::Abandoned { cause: AbandonCause::CallerGone });
         } else {
             self.start_call(claim);
         }
+    }
+
+    /// Frees the permit of a call that is not executed.
+    fn release_permit(&mut self, call: &SyncCall) {
+        self.gate.release(Caller::Sync);
+        self.call_shares.release(call.target.app());
     }
 
     /// Refuses every call that waits for a permit when a shutdown begins.

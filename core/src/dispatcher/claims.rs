@@ -3,8 +3,8 @@
 use crate::claim::Claim;
 use crate::delivery::{Delivery, Kind};
 use crate::gate::Caller;
-use crate::names::{DeliveryId, TriggerId};
-use crate::sync::{SyncOutcome, SyncReply};
+use crate::names::{AppName, DeliveryId, TriggerId};
+use crate::sync::{SyncCall, SyncOutcome, SyncReply};
 use crate::time::{Micros, Mono};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,6 +36,8 @@ pub(super) struct HeldClaim {
     pub(super) reply: Option<SyncReply>,
     /// The outcome that the store keeps of a sync execution.
     pub(super) outcome: Option<SyncOutcome>,
+    /// The app of the call. `None` for a row that was claimed from a lane.
+    pub(super) app: Option<AppName>,
     /// Whether the call has an idempotency key. The store keeps the reply of such a call.
     pub(super) is_keyed: bool,
 }
@@ -53,17 +55,18 @@ pub(super) enum Stage {
 }
 
 impl HeldClaim {
-    fn new(delivery: Arc<Delivery>, since: Mono, leased_until: Mono, caller: Caller, is_keyed: bool) -> Self {
+    fn new(delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Self {
         Self {
             delivery,
             stage: Stage::Queued { since },
             leased_until,
             conflicts: 0,
             took: None,
-            caller,
+            caller: Caller::Async,
             reply: None,
             outcome: None,
-            is_keyed,
+            app: None,
+            is_keyed: false,
         }
     }
 
@@ -89,7 +92,7 @@ impl Claims {
     /// not returned. The store may have applied its settlement already, so this claim is kept until
     /// the settlement is answered.
     pub(super) fn hold(&mut self, delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Option<HeldClaim> {
-        let before = self.insert(HeldClaim::new(delivery, since, leased_until, Caller::Async, false))?;
+        let before = self.insert(HeldClaim::new(delivery, since, leased_until))?;
         if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
             self.superseded.insert(before.claim(), before);
             return None;
@@ -104,9 +107,11 @@ impl Claims {
         delivery: Arc<Delivery>,
         since: Mono,
         leased_until: Mono,
-        is_keyed: bool,
+        call: &SyncCall,
     ) -> Option<HeldClaim> {
-        self.insert(HeldClaim::new(delivery, since, leased_until, Caller::Sync, is_keyed))
+        let (app, is_keyed) = (Some(call.target.app().clone()), call.idempotency_key.is_some());
+        let held = HeldClaim::new(delivery, since, leased_until);
+        self.insert(HeldClaim { caller: Caller::Sync, app, is_keyed, ..held })
     }
 
     fn insert(&mut self, held: HeldClaim) -> Option<HeldClaim> {

@@ -49,6 +49,8 @@ impl Dispatcher {
         self.gate.release(execution.caller);
         if execution.caller == Caller::Async {
             self.lanes.ended(execution.trigger);
+        } else {
+            self.call_shares.ended(seq);
         }
         Some(execution)
     }

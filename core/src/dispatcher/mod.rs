@@ -8,13 +8,14 @@
 //!
 //! There are two kinds of files here. Each sub-state has a file and a type of its own. Its methods
 //! touch no other state: [`Outputs`], [`PendingCalls`], [`StoreClock`], [`StoreHealth`],
-//! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`Replies`], [`UpkeepTimers`],
-//! [`Prefetch`], [`Quarantine`], [`Rests`], [`Shutdown`], and outside this directory [`Lanes`] and
-//! [`ExecutionGate`]. The other files connect the sub-states. They are the steps of
-//! [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `start`, `finish`, `calls`,
+//! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`CallShares`], [`Replies`],
+//! [`UpkeepTimers`], [`Prefetch`], [`Quarantine`], [`Rests`], [`Shutdown`], and outside this
+//! directory [`Lanes`] and [`ExecutionGate`]. The other files connect the sub-states. They are the
+//! steps of [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `start`, `finish`, `calls`,
 //! `maintenance` and `drain`.
 
 mod call_queue;
+mod call_shares;
 mod calls;
 mod claims;
 mod clock;
@@ -44,6 +45,7 @@ use crate::room::{Capacity, InlineRoom};
 use crate::store::{Reply, StoreError};
 use crate::time::{Micros, Mono, Timestamp};
 use call_queue::{CallQueue, ConflictedCalls};
+use call_shares::CallShares;
 use claims::Claims;
 use clock::StoreClock;
 use exchange::EXCHANGES_MAX;
@@ -78,6 +80,7 @@ pub struct Dispatcher {
     executions: Executions,
     settlements: SettlementQueue,
     call_queue: CallQueue,
+    call_shares: CallShares,
     conflicted_calls: ConflictedCalls,
     replies: Replies,
     upkeep: UpkeepTimers,
@@ -144,6 +147,7 @@ impl Dispatcher {
             executions: Executions::default(),
             settlements: SettlementQueue::default(),
             call_queue: CallQueue::default(),
+            call_shares: CallShares::default(),
             conflicted_calls: ConflictedCalls::default(),
             replies: Replies::default(),
             upkeep: UpkeepTimers::new(now, config.renew_every()),

@@ -124,26 +124,85 @@ fn async_work_leaves_the_reserve_free_for_sync_calls() {
     assert_eq!(ops.len(), 2);
     let (op, calls) = only_begin(&bench.after(Micros(1), called(1)));
     assert_eq!(calls.len(), 1);
-    assert_eq!(bench.after(Micros(1), called(2)).actions, vec![], "the call waits, and nothing is written for it");
+    let waiting = bench.after(Micros(1), called_in("b", 2));
+    assert_eq!(waiting.actions, vec![], "the call waits, and nothing is written for it");
     bench.answer(op, begin(vec![call_delivery(1, 10)]));
     assert_eq!((bench.dispatcher.view().running, bench.dispatcher.view().calls_waiting), (3, 1));
     let (_, calls) = only_begin(&bench.end(ops[0], succeeded()));
-    assert_eq!(calls, [call(2, 0)], "the free permit goes to the waiting call");
+    assert_eq!(apps(&calls), ["b"], "the free permit goes to the waiting call");
 }
 
 #[test]
 fn sync_calls_leave_the_reserve_free_for_async_work() {
     let gate = GateLimits { permits: 3, sync_reserve: 0, async_reserve: 1 };
     let mut bench = Bench::started(config(|c| c.gate = gate));
-    for seq in 1..=2 {
-        let (op, _) = only_begin(&bench.after(Micros(1), called(seq)));
+    for (app, seq) in [("a", 1), ("b", 2)] {
+        let (op, _) = only_begin(&bench.after(Micros(1), called_in(app, seq)));
         bench.answer(op, begin(vec![call_delivery(seq, seq as i64)]));
     }
-    assert_eq!(bench.after(Micros(1), called(3)).actions, vec![], "the call waits");
+    assert_eq!(bench.after(Micros(1), called_in("c", 3)).actions, vec![], "the call waits");
     let woken = bench.after(Micros(1), Input::WakeUp { lanes: vec![TriggerId(1)], discover: false });
     let (op, _, claim) = only_exchange(&woken);
     assert_eq!(quotas(&claim), [(1, 1)]);
     assert_eq!(executions(&bench.answer(op, claimed(vec![delivery(1, 10)]))).len(), 1);
+}
+
+/// A call of another app than [`call`].
+fn called_in(app: &str, seq: u64) -> Input {
+    let target = SyncTarget::Trigger { app: AppName::new(app).unwrap(), id: TriggerId(9) };
+    Input::SyncCalled { call: Arc::new(SyncCall { target, ..call(seq, 0) }) }
+}
+
+fn apps(calls: &[SyncCall]) -> Vec<&str> {
+    calls.iter().map(|call| call.target.app().as_str()).collect()
+}
+
+#[test]
+fn the_calls_of_one_app_leave_a_permit_to_another_app() {
+    let gate = GateLimits { permits: 16, sync_reserve: 0, async_reserve: 0 };
+    let mut bench = Bench::started(config(|c| c.gate = gate));
+    let (mut op, _) = only_begin(&bench.after(Micros(1), called_in("a", 1)));
+    for seq in 2..=20 {
+        assert_eq!(bench.after(Micros(1), called_in("a", seq)).actions, vec![]);
+    }
+    let (second, calls) = only_begin(&bench.answer(op, begin(vec![call_delivery(1, 1)])));
+    assert_eq!(calls.len(), 13, "two of sixteen permits are for apps without a running call");
+    op = second;
+    let rows = (2..=14).map(|seq| call_delivery(seq, seq as i64)).collect();
+    let running: Vec<OpId> = executions(&bench.answer(op, begin(rows))).into_iter().map(|(op, _)| op).collect();
+    assert_eq!((running.len(), bench.dispatcher.view().calls_waiting), (13, 6));
+
+    let (op, calls) = only_begin(&bench.after(Micros(1), called_in("b", 30)));
+    assert_eq!(apps(&calls), ["b"]);
+    bench.answer(op, begin(vec![call_delivery(30, 30)]));
+    bench.after(Micros(1), called_in("b", 31));
+    for (ended, begun) in [(0, &[][..]), (1, &["b"])] {
+        let drained = bench.end(running[ended], succeeded());
+        let calls: Vec<SyncCall> = drained
+            .actions
+            .iter()
+            .flat_map(|action| match action {
+                Action::CallStore { request: Request::BeginCalls { calls, .. }, .. } => calls.clone(),
+                _ => Vec::new(),
+            })
+            .collect();
+        assert_eq!(apps(&calls), begun, "the first permit fills the reserve, the second goes to the other app");
+    }
+}
+
+#[test]
+fn the_waiting_calls_of_one_app_leave_a_place_to_another_app() {
+    let gate = GateLimits { permits: 1, sync_reserve: 0, async_reserve: 0 };
+    let mut bench = Bench::started(config(|c| (c.gate, c.sync_queue_max) = (gate, 8)));
+    let (op, _) = only_begin(&bench.after(Micros(1), called_in("a", 1)));
+    bench.answer(op, begin(vec![call_delivery(1, 1)]));
+    let refused = |drained: &Drained| drained.facts.iter().any(|fact| matches!(fact, Fact::CallRefused { .. }));
+    for seq in 2..=8 {
+        assert!(!refused(&bench.after(Micros(1), called_in("a", seq))), "{seq}");
+    }
+    assert!(refused(&bench.after(Micros(1), called_in("a", 9))), "the last place is for another app");
+    assert!(!refused(&bench.after(Micros(1), called_in("b", 10))));
+    assert!(refused(&bench.after(Micros(1), called_in("c", 11))), "eight calls wait");
 }
 
 #[test]

@@ -82,7 +82,7 @@ pub(crate) fn call(seq: u64, depth: u32) -> SyncCall {
     let parent = (depth > 0).then_some(parent);
     SyncCall {
         inbox: caller(seq),
-        target: SyncTarget::Trigger(TriggerId(9)),
+        target: SyncTarget::Trigger { app: event(0).app, id: TriggerId(9) },
         event: NewEvent {
             event_type: EventType::new("http.request").unwrap(),
             subject: Subject::new("GET /").unwrap(),

@@ -60,7 +60,7 @@ pub(super) async fn answer(
         subject: subject(&parts.method, &path),
         data,
     };
-    let target = SyncTarget::Trigger(route.trigger.id);
+    let target = SyncTarget::Trigger { app: app.clone(), id: route.trigger.id };
     let called = services.caller.call_with_receipt(target, event, cause(principal, &parts.headers), None);
     Ok(response(called.await, CallerConnection::of(&parts)))
 }

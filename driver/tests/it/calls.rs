@@ -4,8 +4,8 @@ use crate::PATIENCE;
 use crate::fake::{Script, World};
 use std::time::Duration;
 use tidegate_core::{
-    AbandonCause, Cause, ConfigSpec, Ending, EventType, ExecError, Fact, GateLimits, Json, NewEvent, PrincipalId,
-    Subject, SyncReply, SyncTarget, TriggerId, Verdict,
+    AbandonCause, AppName, Cause, ConfigSpec, Ending, EventType, ExecError, Fact, GateLimits, Json, NewEvent,
+    PrincipalId, Subject, SyncReply, SyncTarget, TriggerId, Verdict,
 };
 use tidegate_driver::{Command, DispatcherEnded, SyncCaller};
 use tokio::time::timeout;
@@ -17,9 +17,12 @@ async fn call(caller: SyncCaller) -> Result<SyncReply, DispatcherEnded> {
         data: Json::null(),
     };
     let cause = Cause::outside(PrincipalId::new("admin").unwrap());
-    timeout(PATIENCE, caller.call(SyncTarget::Trigger(TriggerId(1)), event, cause))
-        .await
-        .expect("the call is answered within PATIENCE")
+    timeout(
+        PATIENCE,
+        caller.call(SyncTarget::Trigger { app: AppName::new("orders").unwrap(), id: TriggerId(1) }, event, cause),
+    )
+    .await
+    .expect("the call is answered within PATIENCE")
 }
 
 fn error_of(reply: &Result<SyncReply, DispatcherEnded>) -> Option<ExecError> {

@@ -264,12 +264,13 @@ impl<'a, S: Store> Player<'a, S> {
 
     async fn begin(&mut self, calls: &[Option<u8>], long: bool) -> String {
         let Some(page) = self.triggers.get(&2).copied() else { return "the trigger page does not exist".to_owned() };
+        let app = self.app.clone();
         let mut call = |key: &Option<u8>| {
             self.callers += 1;
             let inbox = InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(7)), seq: self.callers };
             SyncCall {
                 inbox,
-                target: SyncTarget::Trigger(page),
+                target: SyncTarget::Trigger { app: app.clone(), id: page },
                 event: new_event("http.request", "GET /", "null"),
                 cause: outside(),
                 idempotency_key: key.map(|key| key_of(key % 2, if key == 2 { "that" } else { "this" })),

@@ -34,7 +34,7 @@ async fn execute(store: &PgStore, trigger: TriggerId, seq: u64) -> Claim {
     };
     let call = SyncCall {
         inbox: InboxId { incarnation: Incarnation(uuid::Uuid::from_u128(7)), seq },
-        target: SyncTarget::Trigger(trigger),
+        target: SyncTarget::Trigger { app: AppName::new("shop").unwrap(), id: trigger },
         event,
         cause: Cause::outside(admin()),
         idempotency_key: None,

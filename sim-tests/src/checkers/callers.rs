@@ -1,8 +1,9 @@
 //! A call is accepted once, waits at most `sync_wait_ms_max`, is refused only for the reason in its
 //! reply, and is counted while it waits. A shutdown within its grace time leaves no caller waiting.
 
+use super::turns::reserve;
 use super::{Checker, InputKind, Life, Observation, Snapshot};
-use crate::app::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT};
+use crate::app::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT, app_of_call};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
@@ -104,7 +105,10 @@ impl LifeState {
             }
         }
         let others = self.waiting.len() as u32;
-        if is_refused_in_queue && !is_too_deep && waited < SYNC_WAIT.0 && others < SYNC_QUEUE_MAX {
+        // The last places are for apps without waiting calls.
+        let has_others = self.waiting.keys().any(|other| app_of_call(*other) == app_of_call(inbox));
+        let places = SYNC_QUEUE_MAX - if has_others { reserve(SYNC_QUEUE_MAX) } else { 0 };
+        if is_refused_in_queue && !is_too_deep && waited < SYNC_WAIT.0 && others < places {
             return Err(format!("caller {} is refused after {waited} µs while {others} others wait", inbox.seq));
         }
         Ok(())

@@ -30,6 +30,7 @@ mod places;
 mod quarantine;
 mod reasons;
 mod refusals;
+mod shares;
 mod shutdown;
 mod situations;
 mod stale;
@@ -238,6 +239,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<keys::Keys>::default(),
         Box::<gate::Gate>::default(),
         Box::<turns::Turns>::default(),
+        Box::<shares::Shares>::default(),
         Box::<limits::Limits>::default(),
         Box::<depth::Depth>::default(),
         Box::<calls::Calls>::default(),

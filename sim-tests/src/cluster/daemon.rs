@@ -5,7 +5,7 @@ use super::ports::{Handlers, NoObserver, RemoteStore, ReportingInboxes};
 use super::store::bind;
 use super::watched::WatchedDispatcher;
 use super::{Shared, lock};
-use crate::app::principal;
+use crate::app::{app_of_call, principal};
 use crate::checkers::{DriverEvent, Life};
 use crate::world::{chain, config, event, incarnation, key_of, script};
 use madsim::runtime::{Handle, NodeHandle};
@@ -137,7 +137,7 @@ impl Daemon {
             let cause = Cause { parent: chain(seq), ..Cause::outside(principal("admin")) };
             let (target, event) = match seq % 5 {
                 4 => (script(), event("invoke", "")),
-                _ => (SyncTarget::Trigger(page), event("http.request", "GET /")),
+                _ => (SyncTarget::Trigger { app: app_of_call(inbox), id: page }, event("http.request", "GET /")),
             };
             let call = running.caller.call_with_key(target, event, cause, key.map(key_of));
             let reply = timeout(Duration::from_micros(patience), call).await;

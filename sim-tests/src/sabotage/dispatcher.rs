@@ -5,9 +5,9 @@ use crate::app::MAX_DEPTH;
 use crate::checkers::Life;
 use std::sync::Arc;
 use tidegate_core::{
-    Action, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact, Failure,
-    IdleReason, Input, Micros, Mono, Outcome, Output, Reply, Request, StoreError, SyncReply, Timestamp, TriggerId,
-    Verdict, View,
+    Action, AppName, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact,
+    Failure, IdleReason, Input, Micros, Mono, Outcome, Output, Reply, Request, StoreError, SyncCall, SyncReply,
+    SyncTarget, Timestamp, TriggerId, Verdict, View,
 };
 
 impl Bug {
@@ -174,6 +174,13 @@ impl Saboteur<'_> {
             }
             (Some(Bug::SleepsOn), Input::WakeUp { lanes, discover }) if lanes.len() == 1 => {
                 Input::WakeUp { lanes: Vec::new(), discover }
+            }
+            (Some(Bug::AppsSplit), Input::SyncCalled { call }) => {
+                let mut call = SyncCall::clone(&call);
+                if let SyncTarget::Trigger { app, .. } = &mut call.target {
+                    *app = AppName::new(format!("app-{}", call.inbox.seq)).expect("a valid name");
+                }
+                Input::SyncCalled { call: Arc::new(call) }
             }
             (Some(Bug::LostReceipt), Input::ReplyDelivered { .. }) => Input::Tick,
             (Some(Bug::RefusalFails), Input::ExecutionEnded { op, outcome: Outcome::NotStarted { reason } }) => {

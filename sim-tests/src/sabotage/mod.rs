@@ -116,6 +116,7 @@ bugs! {
     RoomForMore, "views", "a view shows inline room that is in use";
     ClosesNothing, "views", "an inline claim takes rows of a lane with waiting rows";
     LanesSplit, "turns", "a dispatcher treats each row as a lane of its own";
+    AppsSplit, "shares", "a dispatcher treats each call as a call of an app of its own";
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
     InlineRowsUncounted, "hoarding", "a dispatcher does not count the inline claim in flight";

@@ -2,7 +2,7 @@
 
 use super::daemon::incarnation;
 use super::{Event, World};
-use crate::app::{MAX_DEPTH, OWNER, POISON, app, deploy_probe, principal, redeploy};
+use crate::app::{MAX_DEPTH, OWNER, POISON, app, app_of_call, deploy_probe, is_invocation, principal, redeploy};
 use crate::checkers::{Observation, Violation};
 use crate::plan::{Step, Version};
 use crate::probes::Probe;
@@ -123,9 +123,11 @@ impl World {
         self.daemons[daemon].callers += 1;
         let inbox = InboxId { incarnation: incarnation(daemon, life), seq: self.daemons[daemon].callers };
         self.daemons[daemon].waiting.insert(inbox);
-        let (target, event) = match inbox.seq % 5 {
-            4 => (script(), event("invoke", "")),
-            _ => (SyncTarget::Trigger(self.page), event("http.request", "GET /")),
+        let (target, event) = if is_invocation(inbox) {
+            (script(), event("invoke", ""))
+        } else {
+            let target = SyncTarget::Trigger { app: app_of_call(inbox), id: self.page };
+            (target, event("http.request", "GET /"))
         };
         let call = Arc::new(SyncCall {
             inbox,

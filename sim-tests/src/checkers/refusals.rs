@@ -6,14 +6,12 @@ use super::terminal::applied;
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Delivery, ExecError, Fact, InboxId, Outcome, Request, Settlement, TriggerId, Verdict};
+use tidegate_core::{Claim, ExecError, Fact, InboxId, Outcome, Request, Settlement, TriggerId, Verdict};
 
 #[derive(Default)]
 pub(super) struct Refusals {
     /// Claims whose last execution did not start.
     not_started: BTreeSet<Claim>,
-    /// When each claim was last executed.
-    executed_at: BTreeMap<Claim, u64>,
     /// When the last rest of a lane began, for each life of a dispatcher.
     rested_at: BTreeMap<(Life, TriggerId), u64>,
     /// Callers whose handler did not start.
@@ -26,16 +24,6 @@ const BACKOFF_MIN: u64 = 125_000;
 const BACKOFF_MAX: u64 = 12_000_000;
 
 impl Refusals {
-    /// A handler did not start, so its lane rests. If the execution began before an earlier rest,
-    /// it does not extend that rest.
-    fn note_rest(&mut self, of: Life, delivery: &Delivery, now: u64) {
-        let executed_at = self.executed_at.get(&delivery.claim()).copied().unwrap_or_default();
-        let rested_at = self.rested_at.entry((of, delivery.trigger_id)).or_default();
-        if executed_at >= *rested_at {
-            *rested_at = now;
-        }
-    }
-
     fn check_settlement(&mut self, settlement: &Settlement, probes: &mut Probes) -> Result<(), String> {
         if !self.not_started.contains(&settlement.claim) {
             return Ok(());
@@ -71,17 +59,16 @@ impl Checker for Refusals {
         probes: &mut Probes,
     ) -> Result<(), String> {
         match observation {
-            Observation::ExecutionStarted { delivery, .. } => {
-                self.not_started.remove(&delivery.claim());
-                self.executed_at.insert(delivery.claim(), snapshot.now);
-            }
+            Observation::ExecutionStarted { delivery, .. } => _ = self.not_started.remove(&delivery.claim()),
             Observation::ExecutionEnded { claim, outcome: Some(Outcome::NotStarted { .. }), .. } => {
                 self.not_started.insert(*claim);
             }
-            Observation::Fact { of, fact: Fact::HandlerNotStarted { delivery, .. } } => match delivery.reply_to {
-                Some(inbox) => _ = self.callers.insert(inbox),
-                None => self.note_rest(*of, delivery, snapshot.now),
-            },
+            Observation::Fact { of, fact: Fact::HandlerNotStarted { delivery, begins_rest, .. } } => {
+                self.callers.extend(delivery.reply_to);
+                if *begins_rest {
+                    self.rested_at.insert((*of, delivery.trigger_id), snapshot.now);
+                }
+            }
             Observation::StoreCalled { of, request: Request::Exchange { claim, .. }, .. } => {
                 let is_well = snapshot.trouble.iter().all(|trouble| trouble.until == 0);
                 for quota in claim.iter().filter(|_| is_well) {

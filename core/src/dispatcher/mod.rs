@@ -11,8 +11,8 @@
 //! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`CallShares`], [`Replies`],
 //! [`UpkeepTimers`], [`Prefetch`], [`Quarantine`], [`Rests`], [`Shutdown`], and outside this
 //! directory [`Lanes`] and [`ExecutionGate`]. The other files connect the sub-states. They are the
-//! steps of [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `start`, `finish`, `calls`,
-//! `maintenance` and `drain`.
+//! steps of [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `start`, `finish`,
+//! `calls`, `maintenance` and `drain`.
 
 mod call_queue;
 mod call_shares;

@@ -223,11 +223,11 @@ fn a_call_that_gets_no_permit_in_time_is_refused_with_a_retry_after() {
 fn calls_that_arrive_together_keep_the_limit_of_the_queue() {
     let config = config(|c| (c.gate.permits, c.gate.sync_reserve, c.sync_queue_max) = (2, 0, 1));
     let mut bench = Bench::started(config);
-    for seq in 1..5 {
-        bench.dispatcher.handle(bench.now, called(seq));
+    for (seq, app) in (1..).zip(["a", "b", "c", "d"]) {
+        bench.dispatcher.handle(bench.now, called_in(app, seq));
     }
-    let drained = bench.after(Micros(0), called(5));
-    assert_eq!(only_begin(&drained).1, [call(1, 0), call(2, 0)]);
+    let drained = bench.after(Micros(0), called_in("e", 5));
+    assert_eq!(apps(&only_begin(&drained).1), ["a", "b"]);
     assert_eq!(bench.dispatcher.view().calls_waiting, 1);
     assert_eq!(replies(&drained).iter().map(|(_, seq, _)| *seq).collect::<Vec<_>>(), [4, 5]);
 }

@@ -6,15 +6,13 @@ use super::terminal::applied;
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Delivery, ExecError, Fact, InboxId, Outcome, Request, Settlement, TriggerId, Verdict};
+use tidegate_core::{Claim, ExecError, Fact, InboxId, Outcome, Request, Settlement, TriggerId, Verdict};
 
 #[derive(Default)]
 pub(super) struct Refusals {
     /// Claims whose last execution did not start.
     not_started: BTreeSet<Claim>,
-    /// When a handler of a lane last did not start, for each life of a dispatcher.
-    refused_at: BTreeMap<(Life, TriggerId), u64>,
-    /// When the last rest of a lane began with certainty.
+    /// When the last rest of a lane began, for each life of a dispatcher.
     rested_at: BTreeMap<(Life, TriggerId), u64>,
     /// Callers whose handler did not start.
     callers: BTreeSet<InboxId>,
@@ -26,20 +24,8 @@ const BACKOFF_MIN: u64 = 125_000;
 const BACKOFF_MAX: u64 = 12_000_000;
 /// The clock of a daemon and that of the checkers may differ by this much.
 const CLOCK_STEP: u64 = 1_000;
-/// The longest rest: half of 32 times the default `gate_backoff_ms`.
-const REST_MAX: u64 = 4_000_000;
 
 impl Refusals {
-    /// A handler did not start, so its lane rests, unless it already did: a refusal during a rest
-    /// does not extend it. Only the first of several refusals begins a rest with certainty.
-    fn note_rest(&mut self, of: Life, delivery: &Delivery, now: u64) {
-        let lane = (of, delivery.trigger_id);
-        let is_first = self.refused_at.insert(lane, now).is_none_or(|before| now >= before + REST_MAX);
-        if is_first {
-            self.rested_at.insert(lane, now);
-        }
-    }
-
     fn check_settlement(&mut self, settlement: &Settlement, probes: &mut Probes) -> Result<(), String> {
         if !self.not_started.contains(&settlement.claim) {
             return Ok(());
@@ -75,16 +61,16 @@ impl Checker for Refusals {
         probes: &mut Probes,
     ) -> Result<(), String> {
         match observation {
-            Observation::ExecutionStarted { delivery, .. } => {
-                self.not_started.remove(&delivery.claim());
-            }
+            Observation::ExecutionStarted { delivery, .. } => _ = self.not_started.remove(&delivery.claim()),
             Observation::ExecutionEnded { claim, outcome: Some(Outcome::NotStarted { .. }), .. } => {
                 self.not_started.insert(*claim);
             }
-            Observation::Fact { of, fact: Fact::HandlerNotStarted { delivery, .. } } => match delivery.reply_to {
-                Some(inbox) => _ = self.callers.insert(inbox),
-                None => self.note_rest(*of, delivery, snapshot.now),
-            },
+            Observation::Fact { of, fact: Fact::HandlerNotStarted { delivery, begins_rest, .. } } => {
+                self.callers.extend(delivery.reply_to);
+                if *begins_rest {
+                    self.rested_at.insert((*of, delivery.trigger_id), snapshot.now);
+                }
+            }
             Observation::StoreCalled { of, request: Request::Exchange { claim, .. }, .. } => {
                 let is_well = snapshot.trouble.iter().all(|trouble| trouble.until == 0);
                 for quota in claim.iter().filter(|_| is_well) {
@@ -110,10 +96,7 @@ impl Checker for Refusals {
                     return Err(format!("caller {}, whose handler did not start, gets {:?}", inbox.seq, reply.result));
                 }
             }
-            Observation::LifeEnded { of } => {
-                self.refused_at.retain(|(life, _), _| life != of);
-                self.rested_at.retain(|(life, _), _| life != of);
-            }
+            Observation::LifeEnded { of } => self.rested_at.retain(|(life, _), _| life != of),
             _ => {}
         }
         Ok(())

@@ -95,7 +95,7 @@ planted! {
         moved_rows::back_at_its_place;
     a_settlement_by_id_checks_no_turn: SETTLE,
         "where o.id = any (array[l.id]) and o.turn = l.turn\n        returning" => "where o.id = any (array[l.id]) returning",
-        two_daemons::settled_while_ended;
+        case!(lane_claims::a_released_row_can_be_claimed_while_its_old_claim_holds_others);
     a_moved_row_is_not_found_by_its_id: SETTLE,
         "if cardinality(ids) = cardinality(p_ids) then" => "if true then",
         moved_rows::rewritten_during_a_drain;
@@ -109,7 +109,7 @@ planted! {
         case!(losses::the_rows_of_an_expired_claim_become_suspects);
     a_claimed_suspect_stays_free: EXCHANGE,
         "update tidegate.outbox o set suspect = false" => "update tidegate.outbox o set suspect = true",
-        case!(losses::the_rows_of_an_expired_claim_become_suspects);
+        case!(losses::a_suspect_takes_a_slot_of_its_lane);
     a_suspect_goes_back_to_its_lane: SETTLE,
         "waits = lost = 0, suspect = lost > 0" => "waits = true",
         case!(losses::a_suspect_stays_a_suspect);
@@ -159,7 +159,7 @@ planted! {
 
     // The floor.
     a_floor_passes_rows_that_no_claim_took: EXCHANGE,
-        "select t.due_at, t.id from taken t where t.is_free" => "select (p_open).now, 0 from taken t where t.is_free",
+        "select t.due_at, t.id from taken t where t.at = g.at" => "select (p_open).now, 0 from taken t where t.at = g.at",
         case!(claim::rows_beyond_the_floor_are_claimed_without_looking_back);
     a_floor_is_lost_with_its_claim: EXCHANGE,
         "union all select live.due, live.id from live where live.lane = l.id" => "",

@@ -6,13 +6,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 614),
-    ("simulated milliseconds per seed", 13_802),
-    ("conflicts in all", 23_346),
-    ("deferrals in all", 7_057),
-    ("prompt first claims per thousand", 198),
-    ("prompt retries per thousand", 346),
-    ("prompt starts per thousand", 222),
+    ("store calls per seed", 693),
+    ("simulated milliseconds per seed", 14_528),
+    ("conflicts in all", 20_621),
+    ("deferrals in all", 7_833),
+    ("prompt first claims per thousand", 255),
+    ("prompt retries per thousand", 372),
+    ("prompt starts per thousand", 260),
 ];
 
 /// The number of finished plans.

@@ -72,6 +72,9 @@ impl WatchedDispatcher {
         match &input {
             Input::WakeUp { lanes, .. } => world.observe(&Observation::WokenUp { of, lanes }),
             Input::InlineClaim { claimed, .. } => world.observe(&Observation::InlineClaim { of, claimed }),
+            Input::InlineClaimInFlight { rows } => {
+                world.observe(&Observation::InlineClaimInFlight { of, rows: *rows });
+            }
             _ => {}
         }
         match &input {
@@ -90,6 +93,7 @@ impl WatchedDispatcher {
             world.observe(&Observation::Configured { of, gate: *limits, batch_max: None });
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
+        let input = world.saboteur().split_lanes(input);
         let kind = InputKind::of(&input);
         let disposition = self.dispatcher.handle(self.now, input);
         world.note(&disposition);
@@ -249,6 +253,7 @@ impl Drivable for WatchedDispatcher {
             let stops = world.bug.is_some_and(|bug| bug.stops(&self.dispatcher.view(), has_callers));
             let output = if stops { Output::Stopped } else { self.dispatcher.poll() };
             world.note(&output);
+            let output = world.saboteur().join_lanes(output);
             match output {
                 Output::Action(action) => {
                     let Some(action) = self.act(&mut world, action) else { continue };

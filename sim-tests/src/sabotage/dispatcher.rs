@@ -66,10 +66,11 @@ impl Bug {
         match (self, &mut *verdict) {
             (Self::LostRetry, Verdict::Retry { .. }) => return false,
             (Self::JitterTooWide, Verdict::Retry { delay, .. }) => delay.0 += delay.0 / 2,
-            (Self::OneAttemptLess, Verdict::Retry { failed, .. }) if attempt + 1 == allowed => {
+            // `attempt` does not count the attempt that has just failed.
+            (Self::OneAttemptLess, Verdict::Retry { failed, .. }) if attempt + 2 == allowed => {
                 *verdict = Verdict::Dead {
                     reason: DeadReason::AttemptsExhausted,
-                    attempts: attempt,
+                    attempts: attempt + 1,
                     fingerprint: failed.fingerprint(),
                     failed: Some(failed.clone()),
                     disable_trigger: false,
@@ -183,6 +184,9 @@ impl Saboteur<'_> {
                 Input::SyncCalled { call: Arc::new(call) }
             }
             (Some(Bug::LostReceipt), Input::ReplyDelivered { .. }) => Input::Tick,
+            (Some(Bug::InlineRowsUncounted), Input::InlineClaimInFlight { .. }) => {
+                Input::InlineClaimInFlight { rows: 0 }
+            }
             (Some(Bug::RefusalFails), Input::ExecutionEnded { op, outcome: Outcome::NotStarted { reason } }) => {
                 Input::ExecutionEnded { op, outcome: Outcome::Failed(Failure::new(ExecError::Internal, reason)) }
             }

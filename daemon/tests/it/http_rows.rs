@@ -76,7 +76,7 @@ fn deliveries_are_shown_with_their_state_and_their_failures() {
     let (id, event) = (row["id"].as_i64().unwrap(), row["event"].clone());
     assert_eq!((&event["type"], &event["specversion"], &event["time"]), (&json!("t"), &json!("1.0"), &json!(NOW_TEXT)));
     let expected = json!({
-        "id": id, "trigger": "a", "state": "scheduled", "attempt": 1, "max_attempts": 5,
+        "id": id, "trigger": "a", "state": "scheduled", "attempt": 1, "lost": 0, "max_attempts": 5,
         "due_at": "2026-01-02T03:04:05.500006Z", "enqueued_at": NOW_TEXT, "event": event,
         "failed": [{
             "attempt": 1, "started_at": NOW_TEXT, "duration_ms": 1.5, "error": "script_error", "message": "it failed",

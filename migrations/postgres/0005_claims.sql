@@ -94,7 +94,8 @@ $$;
 --
 -- Each row of a live claim takes a slot, except a sync call that has been executed. A claim that
 -- has expired becomes void: it can no longer be renewed, so its slots are free for good. A claim
--- that another transaction has locked is being renewed or settled, and counts as live.
+-- that another transaction has locked is being renewed or settled, and counts as live. For
+-- `c.claim + 0` see `expired_claims`.
 --
 -- Parameters: the time; the lane; its limit.
 -- Returns: the number of free slots.
@@ -111,7 +112,7 @@ begin
     v_expired := array(
         select c.claim from tidegate.claims c
         where c.lease_until >= v_floor and c.trigger_id = p_lane and c.lease_until <= p_now and not c.is_void
-        order by c.claim for update skip locked);
+        order by c.claim + 0 for update skip locked);
     if cardinality(v_expired) > 0 then
         update tidegate.claims c set is_void = true where c.claim = any (v_expired);
     end if;

@@ -23,8 +23,8 @@
 //!
 //! * Threads of one app that compute for long or are stuck are bounded. Further jobs of this app
 //!   wait, so its scripts never take all cores and all memory.
-//! * A stuck thread gets the lowest priority. Without this rule, 8 stuck threads beside 2 computing
-//!   ones take 80 % of the processor time. With it they took less than 20 %.
+//! * A stuck thread gets the lowest priority. With this rule, 8 stuck threads beside 2 computing
+//!   ones took 15 to 20 % of the processor time.
 //!
 //! A helper process could be killed. But killing it kills all of its scripts, so each concurrent
 //! execution would need a process of its own. A round trip over a pipe costs 5 µs of processor

@@ -130,6 +130,8 @@ fn check(app: &App, emitted: usize, answered: &[String]) {
     let of = |kind: &str| marks.iter().filter(|mark| mark.starts_with(kind)).count();
     let counted = app.entries("counts").into_iter().next().map_or(json!(0), |(_, count)| count);
     assert_eq!(counted, json!(marks.len()), "each success is counted once");
+    let lost: Vec<Value> = app.dead_letters().into_iter().filter(|letter| letter["trigger"] == "count").collect();
+    assert_eq!(lost, Vec::<Value>::new(), "events become no dead letters");
     assert_eq!(of("count-"), emitted, "each event was handled once");
     let missing: Vec<&String> = answered.iter().filter(|call| !marks.contains(*call)).collect();
     assert_eq!(missing, Vec::<&String>::new(), "calls with a success answer but without effects");

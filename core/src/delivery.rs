@@ -53,8 +53,7 @@ pub struct Delivery {
     pub timeout: Micros,
     /// The number of this attempt, from 1: one more than the attempts that failed.
     pub attempt: u32,
-    /// The number of losses: how many claims of the row expired after the handler may have begun. A
-    /// row with a loss is a suspect.
+    /// The number of losses: how many claims of the row expired after the handler may have begun.
     pub lost: u32,
     /// The number of the claim that holds the row.
     pub lease: Lease,
@@ -99,10 +98,10 @@ impl Delivery {
         Claim { delivery: self.id, lease: self.lease }
     }
 
-    /// Whether the row is a suspect: it was lost when its handler may have begun, so the handler
-    /// may have ended the process. A daemon runs one suspect at a time.
+    /// Whether a claim of the row expired after its handler may have begun, so that the handler may
+    /// have ended the process. A daemon runs one such row at a time.
     #[must_use]
-    pub const fn is_suspect(&self) -> bool {
+    pub const fn was_lost(&self) -> bool {
         self.lost > 0
     }
 
@@ -248,7 +247,7 @@ pub fn refuse(delivery: &Delivery, max_trigger_depth: u32, now: Timestamp) -> Op
         // The row of a sync call is written with the claim of the daemon that executes it. Another
         // claim takes the row over only after the lease of the first claim has expired.
         Kind::Sync(_) => Some(Verdict::Abandoned { cause: AbandonCause::NodeLost }),
-        Kind::DeadLetterHandler(_) if delivery.is_suspect() => {
+        Kind::DeadLetterHandler(_) if delivery.was_lost() => {
             Some(Verdict::HandlerFailed { failed: lost_attempt(delivery, now) })
         }
         Kind::DeadLetterHandler(_) => denied_attempt(delivery, now).map(|failed| Verdict::HandlerFailed { failed }),

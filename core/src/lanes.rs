@@ -22,7 +22,7 @@ use crate::names::{DeliveryId, TriggerId};
 use crate::room::{Budget, LaneLoad};
 use crate::store::{LaneQuota, LaneState};
 use crate::time::Timestamp;
-use deal::LaneWants;
+use deal::{Dealt, LaneWants};
 use lane::Lane;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::Bound;
@@ -43,6 +43,8 @@ pub(crate) struct Lanes {
     queued: u32,
     /// Rows of all lanes that claims in flight may return.
     rows_requested: u32,
+    /// How many of them are to start at once.
+    starts_requested: u32,
     /// Whether a lane without a claim in flight may have become due since the last deal.
     has_new_work: bool,
 }
@@ -99,20 +101,22 @@ impl Lanes {
             .filter(|(_, wants)| wants.rows() > 0)
             .unzip();
         let dealt = deal::deal(budget, &wants);
-        let quota = |((trigger, lane), quota): (&(TriggerId, &Lane), u32)| LaneQuota {
+        let quota = |((trigger, lane), dealt): (&(TriggerId, &Lane), Dealt)| LaneQuota {
             trigger: *trigger,
-            quota,
+            quota: dealt.rows,
+            starts: dealt.starts,
             look_back: lane.look_back(now),
         };
-        self.has_new_work = dealt.contains(&0);
-        lanes.iter().zip(dealt).filter(|(_, rows)| *rows > 0).map(quota).collect()
+        self.has_new_work = dealt.iter().any(|dealt| dealt.rows == 0);
+        lanes.iter().zip(dealt).filter(|(_, dealt)| dealt.rows > 0).map(quota).collect()
     }
 
     /// A claim with these quotas was sent.
     pub(crate) fn claim_sent(&mut self, now: Timestamp, quotas: &[LaneQuota]) {
-        for LaneQuota { trigger, quota, .. } in quotas {
+        for LaneQuota { trigger, quota, starts, .. } in quotas {
             self.lanes.entry(*trigger).or_default().claim_sent(now, *quota);
             self.rows_requested = self.rows_requested.saturating_add(*quota);
+            self.starts_requested = self.starts_requested.saturating_add(*starts);
         }
         if let Some(last) = quotas.last() {
             self.last_dealt = last.trigger;
@@ -145,6 +149,7 @@ impl Lanes {
 
     fn end_claim(&mut self, quota: LaneQuota) -> &mut Lane {
         self.rows_requested = self.rows_requested.saturating_sub(quota.quota);
+        self.starts_requested = self.starts_requested.saturating_sub(quota.starts);
         let lane = self.lanes.entry(quota.trigger).or_default();
         lane.rows_requested = lane.rows_requested.saturating_sub(quota.quota);
         // The lane got rows while the claim was in flight. The claim may have been applied before
@@ -277,6 +282,16 @@ impl Lanes {
     /// The rows of all lanes that claims in flight may return.
     pub(crate) fn rows_requested(&self) -> u32 {
         self.rows_requested
+    }
+
+    /// The rows of all lanes that claims in flight may return to start at once.
+    pub(crate) fn starts_requested(&self) -> u32 {
+        self.starts_requested
+    }
+
+    /// The load of one lane. An unknown lane is empty.
+    pub(crate) fn load(&self, trigger: TriggerId, now: Timestamp) -> LaneLoad {
+        self.lanes.get(&trigger).map_or_else(|| Lane::default().load(trigger, now), |lane| lane.load(trigger, now))
     }
 
     /// The number of known lanes.

@@ -35,6 +35,8 @@ pub(crate) struct Capacity {
     pub(crate) rows_queued: u32,
     /// Rows that claims in flight may return, inline claims included.
     pub(crate) rows_requested: u32,
+    /// How many of them are to start at once.
+    pub(crate) starts_requested: u32,
     /// Rows that may be claimed ahead of a free permit.
     pub(crate) prefetch: u32,
     /// The most rows of one claim. 0 during a shutdown.
@@ -48,6 +50,8 @@ pub(crate) struct Budget {
     pub(crate) rows: u32,
     /// How many of these rows find a free permit. The others wait in the process.
     pub(crate) permits: u32,
+    /// How many of these permits are not promised to a claim in flight. So many rows start at once.
+    pub(crate) starts: u32,
     /// How many of these permits only lanes without any row may use.
     pub(crate) reserve: u32,
     /// The most rows of one lane that may run at once.
@@ -59,7 +63,8 @@ pub(crate) struct Budget {
 impl Budget {
     /// The budget that is left after a claim of `rows` rows.
     pub(crate) fn without_rows(self, rows: u32) -> Self {
-        Self { rows: self.rows.saturating_sub(rows), permits: self.permits.saturating_sub(rows), ..self }
+        let less = |number: u32| number.saturating_sub(rows);
+        Self { rows: less(self.rows), permits: less(self.permits), starts: less(self.starts), ..self }
     }
 }
 
@@ -69,9 +74,12 @@ pub(crate) struct LaneLoad {
     pub(crate) trigger: TriggerId,
     /// Whether other rows of the lane wait, here or in the store.
     pub(crate) has_backlog: bool,
+    /// Whether the lane gives no rows, because its handlers do not start.
+    pub(crate) is_resting: bool,
     pub(crate) running: u32,
-    /// The rows that the lane's window still admits.
-    pub(crate) window_left: u32,
+    pub(crate) settling: u32,
+    /// The most rows that may run or be settling at once.
+    pub(crate) window: u32,
 }
 
 /// With more closed lanes than this, the inline room is empty, because every inline claim needs the
@@ -106,10 +114,20 @@ impl Capacity {
         Budget {
             rows,
             permits: self.free_permits.min(rows),
+            starts: self.free_permits.saturating_sub(self.starts_requested).min(rows),
             reserve: self.lane_reserve(),
             share: self.lane_share(),
             prefetch: self.prefetch,
         }
+    }
+
+    /// The most suspects of a lane that a claim may take. All of them start at once, before the
+    /// queued rows of their lane; a settling row leaves the window before they do. Half of the
+    /// permits are left to rows that are no suspects.
+    pub(crate) fn suspects_max(self, load: LaneLoad) -> u32 {
+        let window_left = load.window.saturating_sub(load.running);
+        let permits = self.permits_for(load.running).div_ceil(2);
+        if load.is_resting { 0 } else { permits.min(window_left).min(self.batch_max) }
     }
 
     /// The room for an inline claim. All of its rows may be of one lane. So their number is the
@@ -140,7 +158,8 @@ impl Capacity {
     /// The most new rows of a lane that could start at once. 0 if the lane is closed. A store also
     /// leaves out lanes with a `max_concurrency`.
     fn startable_rows(self, load: LaneLoad) -> u32 {
-        if load.has_backlog { 0 } else { self.permits_for(load.running).min(load.window_left) }
+        let window_left = load.window.saturating_sub(load.running.saturating_add(load.settling));
+        if load.has_backlog { 0 } else { self.permits_for(load.running).min(window_left) }
     }
 
     /// The free permits for a lane that runs `running` rows.

@@ -19,15 +19,22 @@
 //! # Losses
 //!
 //! When the lease expires, the claim stays valid for the rows that it still holds, until an
-//! exchange with a [`SuspectClaim`] for its lane *ends* the claim. Then all its rows are lost:
-//! their handlers may have begun, and one of them may have ended the process. Each row leaves the
-//! claim and becomes a *suspect*. It is due after [`loss_backoff`](crate::loss_backoff). Its `lost`
-//! grows by one, and the lost attempt is recorded in its history. If `lost` has reached
-//! [`RetryPolicy::max_lost`](crate::RetryPolicy::max_lost) before, the row was claimed to be
-//! settled and not to be executed: then neither grows.
+//! exchange with a [`SuspectClaim`] for its lane *ends* the claim. Each of its rows leaves the
+//! claim and becomes a *suspect*: its handler may have ended the process.
 //!
-//! A suspect stays a suspect until it is deleted, also after a retry or a deferral. No quota of a
-//! lane gives suspects. A [`SuspectClaim`] gives one, and a dispatcher holds one at a time.
+//! * A row that the dispatcher was to start at once ([`LaneQuota::starts`]) is lost: its handler
+//!   may have begun. Its `lost` grows by one, and the lost attempt is recorded in its history. It
+//!   is due after [`loss_backoff`](crate::loss_backoff). If `lost` has reached
+//!   [`RetryPolicy::max_lost`](crate::RetryPolicy::max_lost) before, the row was claimed to be
+//!   settled and not to be executed: then neither grows.
+//! * Any other row was held ahead. Its handler has probably not begun, so nothing is counted or
+//!   recorded, and its due time stays. If its policy permits one loss only, it counts as lost
+//!   anyway, because such a row must never begin twice.
+//!
+//! A suspect starts at once when it is claimed, so its next loss counts. No quota of a lane gives
+//! suspects. A [`SuspectClaim`] gives one that was lost, or several that were held ahead. A row
+//! that was lost stays a suspect until it is deleted, also after a retry or a deferral. A row that
+//! was held ahead then waits in its lane again.
 //!
 //! # Floors
 //!
@@ -62,7 +69,7 @@ pub enum Request {
         /// The quotas of the claims, at most one per lane. Each lane that gives rows makes one
         /// claim.
         claim: Vec<LaneQuota>,
-        /// The claim of a suspect. It comes after the settlements and after the other claims.
+        /// The claim of suspects. It comes after the settlements and after the other claims.
         suspect: Option<SuspectClaim>,
         /// The lease of the claims, from the store's now.
         lease_for: Micros,
@@ -129,13 +136,17 @@ pub struct LaneQuota {
     pub trigger: TriggerId,
     /// The most rows to claim.
     pub quota: u32,
+    /// How many of these rows the dispatcher starts at once: the first ones. It holds the others
+    /// ahead.
+    pub starts: u32,
     /// How far the claim looks back for free rows below the lane's floor: it finds those with
     /// `due_at >= look_back`. It finds free rows beyond the floor in any case.
     pub look_back: Timestamp,
 }
 
-/// The claim of one suspect: of the first free one that is due, in the order of `(due_at, id)`. The
-/// row is alone in its claim. A paused trigger and a `max_concurrency` bound it like a
+/// The claim of suspects: of the first free one that is due, in the order of `(due_at, id)`. If it
+/// was lost before, it is alone in its claim. If it was held ahead, the claim takes up to `quota`
+/// such rows, in the same order. A paused trigger and a `max_concurrency` bound the claim like a
 /// [`LaneQuota`].
 ///
 /// Before all claims of its exchange, every expired claim of the lane is ended, even if the trigger
@@ -144,6 +155,8 @@ pub struct LaneQuota {
 pub struct SuspectClaim {
     /// The trigger of the lane.
     pub trigger: TriggerId,
+    /// The most rows to claim.
+    pub quota: u32,
     /// The wait of a row after its first loss. [`loss_backoff`](crate::loss_backoff) computes the
     /// later ones.
     pub backoff: Micros,
@@ -171,11 +184,21 @@ pub struct ExchangeReply {
     /// The claims of settlements with conflicting effects. Nothing changed, and the claim still
     /// holds the row.
     pub conflicted: Vec<Claim>,
-    /// The claimed rows, sorted lane by lane, and by `(due_at, id)` within each lane. The suspect
-    /// is the last one.
+    /// The claimed rows, sorted lane by lane, and by `(due_at, id)` within each lane. The suspects
+    /// are the last ones.
     pub claimed: Vec<Delivery>,
+    /// How many of the claimed rows are suspects.
+    pub suspects: u32,
     /// Lanes that got rows from the applied effects or from dead letters.
     pub woken_lanes: Vec<TriggerId>,
+}
+
+impl ExchangeReply {
+    /// The claimed rows of the lanes, and the claimed suspects.
+    #[must_use]
+    pub fn split_claimed(&self) -> (&[Delivery], &[Delivery]) {
+        self.claimed.split_at(self.claimed.len().saturating_sub(self.suspects as usize))
+    }
 }
 
 /// The reply to [`Request::BeginCalls`]. Each call is in exactly one of the three lists.

@@ -1,4 +1,5 @@
-//! Losses: an expired claim is ended, and its rows become suspects. A suspect is claimed alone.
+//! Losses: an expired claim is ended, and its rows become suspects. A suspect that was lost is
+//! claimed alone; those that were held ahead are claimed together.
 
 use crate::Store;
 use crate::support::*;
@@ -43,6 +44,71 @@ pub(crate) async fn a_loss_is_recorded_and_counts_no_attempt<S: Store>(store: Ar
     let row = app.delivery(first.id).await.expect("the row exists");
     assert_eq!(row.failed, [lost(1, first_at), lost(1, second_at)]);
     assert_eq!((row.attempt, row.lost, row.state), (1, 2, DeliveryState::Leased));
+}
+
+/// Only a claim of suspects gives these rows, and it starts them at once. So their next loss
+/// counts.
+pub(crate) async fn rows_that_were_held_ahead_are_not_lost<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(5).await;
+    let held = app.claim_ahead(lane.id, 5, 2).await;
+    app.settle(&held[3], done()).await;
+    let (at, claimed) = app.end_expired(lane.id, A_MINUTE).await;
+    assert_eq!(claimed.as_ref().map(|row| (row.id, row.lost)), Some((held[2].id, 0)), "it is due at once");
+    let shown = app.deliveries().await;
+    let of = |n: usize| shown.iter().find(|row| row.id == held[n].id).expect("the row exists");
+    assert_eq!([0, 1, 2, 4].map(|n| of(n).lost), [1, 1, 0, 0]);
+    assert_eq!([0, 1, 4].map(|n| of(n).due_at), [at.plus(A_MINUTE), at.plus(A_MINUTE), held[4].due_at]);
+    assert_eq!((of(0).failed.len(), of(4).failed.len()), (1, 0));
+    assert_eq!(app.try_settle(&held[4], done()).await.fenced, [claim_of(&held[4])]);
+
+    app.go(1).await;
+    let (free, suspects) = app.claim_suspects_with(lane.id, 5, EXPIRED_AT_ONCE).await;
+
+    assert_eq!((free.len(), ids(&suspects)), (1, vec![held[4].id]));
+    assert_eq!(app.next_suspect(lane.id).await.lost, 1, "its second claim was to start it at once");
+}
+
+pub(crate) async fn suspects_that_were_held_ahead_are_claimed_together<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(6).await;
+    let held = app.claim_ahead(lane.id, 6, 1).await;
+    let (_, none) = app.claim_suspects_with(lane.id, 0, LEASE).await;
+    assert_eq!(none, []);
+
+    let (free, together) = app.claim_suspects_with(lane.id, 3, LEASE).await;
+
+    assert_eq!((free, ids(&together)), (vec![], ids(&held[1..4])));
+    assert!(together.iter().all(|row| (row.lost, row.attempt, row.lease) == (0, 1, together[0].lease)));
+    let failed = threw(1, together[0].due_at, "it broke");
+    app.settle(&together[0], Verdict::Retry { delay: Micros::ZERO, failed }).await;
+    app.settle(&together[1], Verdict::Deferred { delay: Micros::ZERO }).await;
+    let again = app.claim(lane.id, 9).await;
+    assert_eq!(ids(&again), ids(&together[..2]), "they wait in their lane again");
+}
+
+/// Such a row must not begin twice, and the claim that held it ahead may have begun it.
+pub(crate) async fn a_row_that_permits_one_loss_is_lost_even_if_it_was_held_ahead<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    for (name, max_attempts, max_lost) in [("one", 5, 1), ("once", 1, 3)] {
+        let retry = limits(max_attempts, max_lost);
+        let lane = app.trigger(&TriggerSpec { retry, ..on_app(name, name) }).await.id;
+        app.emit(vec![new_event(name, "", "null"); 2]).await;
+        app.claim_ahead(lane, 2, 0).await;
+        let suspects = app.claim_suspects(lane).await;
+        assert_eq!(suspects.iter().map(|row| row.lost).collect::<Vec<_>>(), [1, 1], "{name}");
+    }
+}
+
+pub(crate) async fn suspects_that_were_held_ahead_take_slots_of_their_lane<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    let limited = app.trigger(&TriggerSpec { max_concurrency: limit(2), ..on_app("limited", "go") }).await.id;
+    app.go(3).await;
+    assert_eq!(app.claim_ahead(limited, 9, 0).await.len(), 2);
+    let (free, suspects) = app.claim_suspects_with(limited, 2, LEASE).await;
+    assert_eq!((free.len(), suspects.len()), (1, 1), "the quota takes one slot, and one is left");
+    app.settle(&free[0], done()).await;
+    assert_eq!(app.claim_suspects_with(limited, 2, LEASE).await.1.len(), 1);
 }
 
 /// The store does not decide that a row is dead: the dispatcher settles a row with its last

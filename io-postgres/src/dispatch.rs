@@ -55,15 +55,17 @@ async fn exchange(
         .bind(&settlements.outcomes)
         .bind(settlements.others.map(sqlx::types::Json))
         .bind(claim.iter().map(|quota| quota.trigger.0).collect::<Vec<_>>())
-        .bind(claim.iter().map(|quota| i32::try_from(quota.quota).unwrap_or(i32::MAX)).collect::<Vec<_>>())
+        .bind(claim.iter().map(|quota| rows_of(quota.quota)).collect::<Vec<_>>())
+        .bind(claim.iter().map(|quota| rows_of(quota.starts)).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| PgTime(quota.look_back)).collect::<Vec<_>>())
         .bind(micros(lease_for))
         .bind(suspect.map(|claim| claim.trigger.0))
+        .bind(suspect.map(|claim| rows_of(claim.quota)))
         .bind(suspect.map(|claim| micros(claim.backoff)))
         .bind(Attempt::LOST_MESSAGE)
         .fetch_all(connection)
         .await?;
-    let mut now = None;
+    let (mut now, mut suspects_claim) = (None, None);
     let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], ClaimedRows::default(), vec![]);
     for row in &rows {
         match row.try_get("kind")? {
@@ -71,19 +73,27 @@ async fn exchange(
             "fenced" => fenced.push(claim_of(row)?),
             "conflicted" => conflicted.push(claim_of(row)?),
             "woken" => woken.push(TriggerId(row.try_get("id")?)),
+            "suspects" => suspects_claim = Some(Lease(row.try_get("claim")?)),
             kind => claimed.push(kind, row)?,
         }
     }
     // The rows come in the order of their places, which is this order for rows of a new table. The
-    // suspect is the last one.
+    // suspects are the last ones.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
-    let order = |row: &Delivery| (row.is_suspect(), places.get(&row.trigger_id).copied(), row.due_at, row.id);
+    let is_suspect = |row: &Delivery| Some(row.lease) == suspects_claim;
+    let order = |row: &Delivery| (is_suspect(row), places.get(&row.trigger_id).copied(), row.due_at, row.id);
     let mut claimed = claimed.deliveries().collect::<Result<Vec<_>, _>>()?;
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_cached_key(order);
     }
+    let suspects = claimed.iter().rev().take_while(|row| is_suspect(row)).count() as u32;
     let now = now.ok_or(sqlx::Error::RowNotFound)?;
-    Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: woken }))
+    Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes: woken }))
+}
+
+/// A number of rows as a parameter.
+fn rows_of(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
 }
 
 async fn renew(connection: &mut PgConnection, held: &[Claim], lease_for: Micros) -> Result<Reply, sqlx::Error> {

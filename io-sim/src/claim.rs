@@ -43,7 +43,7 @@ impl Memory {
 
     /// Claims free rows of one lane, from the floor or the look-back on.
     pub(crate) fn claim_lane(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
-        let LaneQuota { trigger, quota, look_back } = lane_quota;
+        let LaneQuota { trigger, quota, starts, look_back } = lane_quota;
         if self.triggers.get(&trigger).is_none_or(TriggerRow::holds_deliveries) {
             return Vec::new();
         }
@@ -58,7 +58,7 @@ impl Memory {
             let is_full = taken.len() == quota as usize;
             self.floors.insert(trigger, if is_full { last } else { floor.max(last) });
         }
-        self.claim_rows(&taken, lease_for)
+        self.claim_rows(&taken, starts as usize, lease_for)
     }
 
     /// The rows that claims may still take from a lane: all, or its free slots if it has a
@@ -68,14 +68,23 @@ impl Memory {
         limit.map_or(u32::MAX, |limit| limit.get().saturating_sub(self.running_in(trigger)))
     }
 
-    /// Ends the expired claims of a lane. Each row becomes a suspect, and its lost attempt is
-    /// recorded. A row with its last permitted loss was not claimed to be executed.
+    /// Ends the expired claims of a lane. Each row becomes a suspect. The lost attempt of a row
+    /// that was to start at once is recorded, unless it had its last permitted loss: then it was
+    /// not claimed to be executed.
     pub(crate) fn end_expired(&mut self, claim: SuspectClaim) {
-        let SuspectClaim { trigger, backoff } = claim;
+        let SuspectClaim { trigger, backoff, .. } = claim;
         let expired = self.lane(trigger).filter(|row| row.is_expired(self.now));
-        let expired: Vec<(DeliveryId, u32)> = expired.map(|row| (row.id, row.lost + 1)).collect();
-        for (id, lost) in expired {
-            let lost_max = self.outbox.get(&id).map_or(lost, |row| row.policy.max_lost());
+        let expired: Vec<DeliveryId> = expired.map(|row| row.id).collect();
+        for id in expired {
+            let Some(row) = self.outbox.get(&id) else { continue };
+            let (lost_max, lost) = (row.policy.max_lost(), row.lost + 1);
+            if row.is_ahead && lost_max > 1 {
+                let due_at = row.due_at;
+                self.release(id, Micros::ZERO, |_| ());
+                self.set_due(id, due_at);
+                self.outbox.entry(id).and_modify(|row| row.is_suspect = true);
+                continue;
+            }
             let delay = loss_backoff(backoff, lost.min(lost_max));
             self.release(id, delay, |row| {
                 if lost <= lost_max {
@@ -92,15 +101,21 @@ impl Memory {
         }
     }
 
-    /// Claims the first free suspect of a lane that is due.
-    pub(crate) fn claim_suspect(&mut self, claim: SuspectClaim, lease_for: Micros) -> Option<Delivery> {
-        let SuspectClaim { trigger, .. } = claim;
-        if self.is_paused(trigger) || self.free_slots(trigger) == 0 {
-            return None;
+    /// Claims the first free suspect of a lane that is due, if it was lost. Otherwise it claims the
+    /// first ones that were held ahead.
+    pub(crate) fn claim_suspects(&mut self, claim: SuspectClaim, lease_for: Micros) -> Vec<Delivery> {
+        let SuspectClaim { trigger, quota, .. } = claim;
+        let quota = quota.min(self.free_slots(trigger)) as usize;
+        if self.is_paused(trigger) || quota == 0 {
+            return Vec::new();
         }
-        let is_suspect = |row: &&Row| !row.is_leased() && row.lost > 0;
-        let id = self.lane(trigger).take_while(|row| row.due_at <= self.now).find(is_suspect)?.id;
-        self.claim_rows(&[id], lease_for).pop()
+        let is_suspect = |row: &&Row| !row.is_leased() && row.is_suspect;
+        let due: Vec<&Row> = self.lane(trigger).take_while(|row| row.due_at <= self.now).filter(is_suspect).collect();
+        let taken: Vec<DeliveryId> = match due.first() {
+            Some(first) if first.lost > 0 => vec![first.id],
+            _ => due.iter().filter(|row| row.lost == 0).map(|row| row.id).take(quota).collect(),
+        };
+        self.claim_rows(&taken, taken.len(), lease_for)
     }
 
     /// Claims the rows of `emitted` inline, as far as `room` allows, and marks the events with all
@@ -122,7 +137,7 @@ impl Memory {
             let is_written = |row: &&Row| events.contains(&row.event.id) && !row.is_leased();
             let rows = self.lane(trigger).filter(is_written).take(quota as usize);
             let rows: Vec<DeliveryId> = rows.map(|row| row.id).collect();
-            claimed.extend(self.claim_rows(&rows, lease_for));
+            claimed.extend(self.claim_rows(&rows, rows.len(), lease_for));
         }
         emitted.iter_mut().for_each(|event| event.note_claimed(&claimed));
         claimed
@@ -134,21 +149,24 @@ impl Memory {
         self.triggers.get(&trigger).is_some_and(|lane| lane.trigger.spec.max_concurrency.is_some())
     }
 
-    /// Makes one claim of these rows of one lane.
-    fn claim_rows(&mut self, rows: &[DeliveryId], lease_for: Micros) -> Vec<Delivery> {
+    /// Makes one claim of these rows of one lane. The first `starts` rows start at once, and the
+    /// others are held ahead.
+    fn claim_rows(&mut self, rows: &[DeliveryId], starts: usize, lease_for: Micros) -> Vec<Delivery> {
         if rows.is_empty() {
             return Vec::new();
         }
         let lease = self.next_claim();
-        rows.iter().filter_map(|id| self.claim_row(*id, lease, lease_for)).collect()
+        let claim = |(nth, id): (usize, &DeliveryId)| self.claim_row(*id, lease, nth >= starts, lease_for);
+        rows.iter().enumerate().filter_map(claim).collect()
     }
 
-    fn claim_row(&mut self, id: DeliveryId, lease: Lease, lease_for: Micros) -> Option<Delivery> {
+    fn claim_row(&mut self, id: DeliveryId, lease: Lease, is_ahead: bool, lease_for: Micros) -> Option<Delivery> {
         let now = self.now;
         let row = self.outbox.get_mut(&id)?;
         row.lease = lease;
         row.lease_until = now.plus(lease_for);
         row.leased_at = now;
+        (row.is_ahead, row.is_suspect) = (is_ahead, false);
         let row = row.clone();
         self.delivery_of(row)
     }

@@ -22,9 +22,11 @@ impl Memory {
                 for quota in claim {
                     claimed.append(&mut self.claim_lane(quota, lease_for));
                 }
-                claimed.extend(suspect.and_then(|claim| self.claim_suspect(claim, lease_for)));
+                let found = suspect.map_or_else(Vec::new, |claim| self.claim_suspects(claim, lease_for));
+                let suspects = found.len() as u32;
+                claimed.extend(found);
                 let woken_lanes = woken_lanes.into_iter().collect();
-                Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes })
+                Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes })
             }
             Request::BeginCalls { calls, lease_for } => self.begin_calls(calls, lease_for),
             Request::Renew { held, lease_for } => Reply::Renew(RenewReply { now, fenced: self.renew(held, lease_for) }),
@@ -94,7 +96,7 @@ impl Memory {
         let mut lanes: BTreeMap<TriggerId, Timestamp> = BTreeMap::new();
         for row in self.outbox.values() {
             let is_open = || self.triggers.get(&row.trigger).is_some_and(|lane| !lane.holds_deliveries());
-            if row.is_expired(self.now) || (!row.is_leased() && row.lost > 0 && is_open()) {
+            if row.is_expired(self.now) || (!row.is_leased() && row.is_suspect && is_open()) {
                 let due_at = lanes.entry(row.trigger).or_insert(row.due_at);
                 *due_at = row.due_at.min(*due_at);
             }

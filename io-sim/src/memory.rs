@@ -105,6 +105,8 @@ impl Memory {
             lease: Lease(0),
             lease_until: Timestamp::EPOCH,
             leased_at: Timestamp::EPOCH,
+            is_ahead: false,
+            is_suspect: false,
             attempt: 0,
             lost: 0,
             failed: Vec::new(),

@@ -58,6 +58,10 @@ pub struct Row {
     pub lease_until: Timestamp,
     /// When the row was claimed.
     pub(crate) leased_at: Timestamp,
+    /// Whether the claim holds the row ahead, so that it does not start at once.
+    pub is_ahead: bool,
+    /// Whether only a claim of suspects takes the row.
+    pub is_suspect: bool,
     /// The number of attempts that failed.
     pub attempt: u32,
     /// The number of losses.
@@ -143,7 +147,7 @@ impl Row {
     /// Whether the row is free and not a suspect.
     #[must_use]
     pub fn waits(&self) -> bool {
-        !self.is_leased() && self.lost == 0
+        !self.is_leased() && !self.is_suspect
     }
 
     /// Whether the lease of the claim that holds the row has expired.

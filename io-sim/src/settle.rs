@@ -120,6 +120,7 @@ impl Memory {
         if let Some(row) = self.outbox.get_mut(&id) {
             change(row);
             row.lease_until = Timestamp::EPOCH;
+            row.is_suspect = row.lost > 0;
         }
         self.set_due(id, due_at);
     }

@@ -67,7 +67,7 @@ async fn emit(store: &SqliteStore, app: &AppName, by: &PrincipalId, count: u32) 
 }
 
 async fn call(store: &SqliteStore, settle: Vec<Settlement>, trigger: &Trigger, quota: u32) -> (Vec<Claim>, Duration) {
-    let claim = vec![LaneQuota { trigger: trigger.id, quota, look_back: Timestamp::EPOCH }];
+    let claim = vec![LaneQuota { trigger: trigger.id, quota, starts: quota, look_back: Timestamp::EPOCH }];
     let begun = Instant::now();
     let reply = store
         .call(Request::Exchange { settle, claim, suspect: None, lease_for: LEASE })

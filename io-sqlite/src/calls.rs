@@ -46,7 +46,7 @@ impl Tx<'_> {
             }
         }
         for (trigger, (_, rows)) in &claims {
-            self.add_claim(*trigger, rows, lease_for)?;
+            self.add_claim(*trigger, rows, rows.len() as u32, lease_for)?;
         }
         let rows = claims.into_values().flat_map(|(_, rows)| rows);
         let mut deliveries: Vec<Delivery> = rows.map(|row| row.delivery).collect();

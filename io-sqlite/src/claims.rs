@@ -26,9 +26,18 @@ pub(crate) struct StoredClaim {
     pub(crate) claimed_at: Timestamp,
     rows_left: i64,
     slots: i64,
-    /// Ids and turns, sorted by id.
-    pub(crate) deliveries: Vec<(i64, i64)>,
+    /// The rows of the claim, sorted by id.
+    pub(crate) deliveries: Vec<ListedRow>,
     is_changed: bool,
+}
+
+/// A row in the list of a claim.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListedRow {
+    pub(crate) id: i64,
+    pub(crate) turn: i64,
+    /// Whether the claim holds the row ahead.
+    pub(crate) is_ahead: bool,
 }
 
 /// The claims that a request names. Each is read once, and written once at the end.
@@ -42,15 +51,15 @@ impl StoredClaim {
             claimed_at: rows::time(row, "claimed_at")?,
             rows_left: row.get("rows_left")?,
             slots: row.get("slots")?,
-            deliveries: rows::json(row, "deliveries")?,
+            deliveries: listed_rows(row)?,
             is_changed: false,
         })
     }
 
     /// The turn that a row has if the claim holds it. `None` if the claim does not list the row.
     pub(crate) fn turn_of(&self, id: DeliveryId) -> Option<i64> {
-        let at = self.deliveries.binary_search_by_key(&id.0, |(listed, _)| *listed).ok()?;
-        self.deliveries.get(at).map(|(_, turn)| *turn)
+        let at = self.deliveries.binary_search_by_key(&id.0, |listed| listed.id).ok()?;
+        self.deliveries.get(at).map(|listed| listed.turn)
     }
 
     /// Whether the claim holds every row that it lists.
@@ -70,6 +79,15 @@ impl StoredClaim {
         self.slots -= 1;
         self.is_changed = true;
     }
+}
+
+fn listed_rows(row: &Row<'_>) -> rusqlite::Result<Vec<ListedRow>> {
+    let starts: u32 = row.get("starts")?;
+    let in_order: Vec<(i64, i64)> = rows::json(row, "deliveries")?;
+    let listed = |(nth, (id, turn)): (usize, (i64, i64))| ListedRow { id, turn, is_ahead: nth >= starts as usize };
+    let mut deliveries: Vec<ListedRow> = in_order.into_iter().enumerate().map(listed).collect();
+    deliveries.sort_unstable_by_key(|listed| listed.id);
+    Ok(deliveries)
 }
 
 impl NamedClaims {
@@ -97,16 +115,17 @@ impl Tx<'_> {
         Lease(self.clock.tick().0)
     }
 
-    /// Adds the claim of `rows`, which are rows of one lane and have the number of the claim.
+    /// Adds the claim of `rows`, which are rows of one lane and have the number of the claim. The
+    /// first `starts` rows start at once.
     pub(crate) fn add_claim(
         &self,
         trigger: TriggerId,
         rows: &[ClaimedRow],
+        starts: u32,
         lease_for: Micros,
     ) -> Result<(), PortError> {
         let Some(first) = rows.first() else { return Ok(()) };
-        let mut listed: Vec<(i64, i64)> = rows.iter().map(|row| (row.delivery.id.0, row.turn)).collect();
-        listed.sort_unstable();
+        let listed: Vec<(i64, i64)> = rows.iter().map(|row| (row.delivery.id.0, row.turn)).collect();
         let slots = rows.iter().filter(|row| row.has_slot).count();
         let params = params![
             first.delivery.lease.0,
@@ -116,6 +135,7 @@ impl Tx<'_> {
             rows.len() as i64,
             slots as i64,
             serde_json::to_string(&listed).unwrap_or_default(),
+            starts,
         ];
         self.connection.run(sql::claim_add, params).map(drop)
     }

@@ -1,9 +1,9 @@
-//! The exchange: settles deliveries, then claims rows lane by lane, and then a suspect.
+//! The exchange: settles deliveries, then claims rows lane by lane, and then suspects.
 //!
 //! A claim takes the rows above the floor of the lane. One thread writes, and the jobs have
 //! different times. So no other row is free, except suspects: see the table `floors`.
 
-use crate::claims::ClaimedRow;
+use crate::claims::{ClaimedRow, ListedRow};
 use crate::lane::{Floor, Lane};
 use crate::query::Query;
 use crate::settle::SettleResult;
@@ -28,14 +28,16 @@ impl Tx<'_> {
             self.end_expired(claim)?;
         }
         let mut claimed = Vec::new();
-        for LaneQuota { trigger, quota, .. } in claim {
-            claimed.append(&mut self.claim(trigger, quota, lease_for)?);
+        for quota in claim {
+            claimed.append(&mut self.claim(quota, lease_for)?);
         }
+        let of_lanes = claimed.len();
         if let Some(claim) = suspect {
-            claimed.extend(self.claim_suspect(claim, lease_for)?);
+            claimed.append(&mut self.claim_suspects(claim, lease_for)?);
         }
-        let woken_lanes = woken.into_iter().collect();
-        Ok(Reply::Exchange(ExchangeReply { now: self.now, fenced, conflicted, claimed, woken_lanes }))
+        let suspects = (claimed.len() - of_lanes) as u32;
+        let (now, woken_lanes) = (self.now, woken.into_iter().collect());
+        Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes }))
     }
 
     /// The lane and its floor, unless the lane is missing or paused.
@@ -46,7 +48,8 @@ impl Tx<'_> {
         Ok(lane.flatten())
     }
 
-    fn claim(&self, trigger: TriggerId, quota: u32, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+    fn claim(&self, quota: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+        let LaneQuota { trigger, quota, starts, .. } = quota;
         let Some((lane, floor)) = self.open_lane(trigger)? else { return Ok(Vec::new()) };
         let quota = quota.min(self.free_slots(&lane)?);
         if quota == 0 {
@@ -56,7 +59,7 @@ impl Tx<'_> {
         if let Some(Floor { due_at, id }) = rows.last().map(Floor::of) {
             self.connection.run(sql::floor_set, [trigger.0, due_at.0, id.0])?;
         }
-        self.add_claim(trigger, &rows, lease_for)?;
+        self.add_claim(trigger, &rows, starts, lease_for)?;
         Ok(rows.into_iter().map(|row| row.delivery).collect())
     }
 
@@ -80,10 +83,13 @@ impl Tx<'_> {
     }
 
     /// Ends the expired claims of a lane. Their rows become suspects.
-    fn end_expired(&self, SuspectClaim { trigger, backoff }: SuspectClaim) -> Result<(), PortError> {
+    fn end_expired(&self, SuspectClaim { trigger, backoff, .. }: SuspectClaim) -> Result<(), PortError> {
         let backoff = i64::try_from(backoff.0).unwrap_or(i64::MAX);
         for claim in self.expired_claims(trigger)? {
-            for (id, turn) in &claim.deliveries {
+            for ListedRow { id, turn, is_ahead } in &claim.deliveries {
+                if *is_ahead && self.connection.run(sql::set_aside, [id, turn])? > 0 {
+                    continue;
+                }
                 let params = params![id, turn, claim.claimed_at.0, self.now.0, backoff, Attempt::LOST_MESSAGE];
                 self.connection.run(sql::lose, params)?;
             }
@@ -92,18 +98,22 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Claims the first suspect of a lane that is due.
-    fn claim_suspect(&self, claim: SuspectClaim, lease_for: Micros) -> Result<Option<Delivery>, PortError> {
-        let Some((lane, _)) = self.open_lane(claim.trigger)? else { return Ok(None) };
-        if self.free_slots(&lane)? == 0 {
-            return Ok(None);
-        }
+    /// Claims the first suspect of a lane that is due, if it was lost. Otherwise it claims the
+    /// first ones that were held ahead.
+    fn claim_suspects(&self, claim: SuspectClaim, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+        let Some((lane, _)) = self.open_lane(claim.trigger)? else { return Ok(Vec::new()) };
+        let quota = claim.quota.min(self.free_slots(&lane)?);
+        let due = [lane.trigger.0, self.now.0];
+        let Some(was_lost) = self.connection.maybe(sql::suspect_first, due, |row| row.get::<_, bool>(0))? else {
+            return Ok(Vec::new());
+        };
         let lease = self.new_lease();
-        let params = [lane.trigger.0, self.now.0];
-        let row = self.connection.maybe(sql::claim_suspect, params, |row| lane.claimed_row(row, lease))?;
-        let Some(row) = row else { return Ok(None) };
-        self.connection.run(sql::suspect_take, [row.delivery.id.0])?;
-        self.add_claim(lane.trigger, std::slice::from_ref(&row), lease_for)?;
-        Ok(Some(row.delivery))
+        let params = params![lane.trigger.0, self.now.0, was_lost, if was_lost { quota.min(1) } else { quota }];
+        let rows = self.connection.all(sql::claim_suspects, params, |row| lane.claimed_row(row, lease))?;
+        for row in &rows {
+            self.connection.run(sql::suspect_take, [row.delivery.id.0])?;
+        }
+        self.add_claim(lane.trigger, &rows, rows.len() as u32, lease_for)?;
+        Ok(rows.into_iter().map(|row| row.delivery).collect())
     }
 }

@@ -151,7 +151,7 @@ impl Tx<'_> {
         let read =
             |id: &DeliveryId| self.connection.one(sql::claim_row, [id.0, 0], |row| inline.lane.claimed_row(row, lease));
         let rows = inline.written.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-        self.add_claim(inline.lane.trigger, &rows, lease_for)?;
+        self.add_claim(inline.lane.trigger, &rows, rows.len() as u32, lease_for)?;
         Ok(rows)
     }
 }

@@ -176,9 +176,9 @@ create table tidegate.outbox (
     -- The losses: the claims that expired after the handler may have begun.
     lost               smallint not null default 0,
     -- Whether the row is in the index of lanes. False for a row that was claimed by the transaction
-    -- that wrote it, and for a row with a loss.
+    -- that wrote it, and for a row that left an expired claim.
     waits              boolean not null default true,
-    -- Whether the row is free and has a loss. It waits in an index of its own and runs alone.
+    -- Whether the row is free and left an expired claim. Such a row waits in an index of its own.
     suspect            boolean not null default false,
     -- The dead letter that was redriven into this row, and the dead letter that this row handles.
     previous_letter_id bigint,
@@ -200,7 +200,7 @@ create table tidegate.outbox (
     -- The idempotency key of the call. The reply is stored under it, for a repeated call.
     call_key           text,
     constraint attempts_are_counted check (attempt >= 0 and lost >= 0),
-    constraint only_lost_is_suspect check (not suspect or (lost > 0 and not waits)),
+    constraint no_suspect_waits check (not (suspect and waits)),
     constraint only_sync_is_executed check (executed is null or reply_to is not null),
     -- The handler of a dead letter runs once, and its failure creates no dead letter.
     constraint handler_runs_once check (handles_letter_id is null or (max_attempts = 1 and reply_to is null))
@@ -250,6 +250,9 @@ create table tidegate.claims (
     -- The floor of the lane after this claim. '-infinity' if the claim took no row from the index.
     floor_due   timestamptz not null default '-infinity',
     floor_id    bigint not null default 0,
+    -- The first rows of the arrays, which the daemon starts at once. It holds the others ahead.
+    -- Null: all rows start at once.
+    starts      integer check (starts >= 0),
     ids         bigint[] not null,
     -- Null: each row has the turn 0.
     turns       integer[],

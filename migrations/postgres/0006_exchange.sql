@@ -10,6 +10,7 @@
 -- 'now': the store's time, in `due_at`. If there are two, the first is the time of the settlements.
 -- 'lane': a `claim`, the `id` of its trigger, and the trigger's state as JSON in `more`.
 -- 'policy': a `policy_id` and the policy as JSON in `more`.
+-- 'suspects': the `claim` of the claimed suspects.
 -- 'claimed': a claimed row. `more` has rare fields as JSON, or is null.
 create type tidegate.exchanged as (
     kind        text,
@@ -131,17 +132,21 @@ $$;
 
 -- The lanes to claim from, in parallel arrays.
 create type tidegate.claim_request as (
-    lanes        bigint[],
+    lanes         bigint[],
     -- The most rows to claim from each lane.
-    quotas       integer[],
+    quotas        integer[],
+    -- The first of these rows, which the daemon starts at once.
+    starts        integer[],
     -- The due time from which each lane is searched for stragglers.
-    look_backs   timestamptz[],
-    lease_us     bigint,
-    -- The lane to claim a suspect from, and the wait after a first loss. Null: none.
-    suspect_lane bigint,
-    backoff_us   bigint,
+    look_backs    timestamptz[],
+    lease_us      bigint,
+    -- The lane to claim suspects from, the most of them, and the wait after a first loss. Null:
+    -- none.
+    suspect_lane  bigint,
+    suspect_quota integer,
+    backoff_us    bigint,
     -- The message of a lost attempt.
-    lost_message text
+    lost_message  text
 );
 
 -- The open lanes of a request, in parallel arrays.
@@ -149,6 +154,7 @@ create type tidegate.opened_lanes as (
     now        timestamptz,
     lanes      bigint[],
     quotas     integer[],
+    starts     integer[],
     look_backs timestamptz[],
     -- The floor of each lane.
     dues       timestamptz[],
@@ -168,7 +174,7 @@ create type tidegate.opened_lanes as (
 --
 -- Parameters: the request; floors that claims have kept which this transaction has deleted.
 -- Returns: the open lanes. All arrays are null if no lane is open.
--- Locks: the lanes, and the lane of the suspect.
+-- Locks: the lanes, and the lane of the suspects.
 -- Changes: claims, lanes.
 create function tidegate.open_lanes(p_claim tidegate.claim_request, p_floors tidegate.floors)
 returns tidegate.opened_lanes
@@ -178,10 +184,11 @@ declare
     v_limits integer[];
 begin
     select
-        array_agg(l.id order by l.at), array_agg(l.quota order by l.at), array_agg(l.look_back order by l.at),
-        array_agg(t.max_concurrency order by l.at)
-    into v_open.lanes, v_open.quotas, v_open.look_backs, v_limits
-    from unnest((p_claim).lanes, (p_claim).quotas, (p_claim).look_backs) with ordinality l (id, quota, look_back, at)
+        array_agg(l.id order by l.at), array_agg(l.quota order by l.at), array_agg(l.starts order by l.at),
+        array_agg(l.look_back order by l.at), array_agg(t.max_concurrency order by l.at)
+    into v_open.lanes, v_open.quotas, v_open.starts, v_open.look_backs, v_limits
+    from unnest((p_claim).lanes, (p_claim).quotas, (p_claim).starts, (p_claim).look_backs)
+        with ordinality l (id, quota, starts, look_back, at)
     cross join lateral (
         select * from tidegate.triggers t
         where t.id = l.id and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'))
@@ -299,9 +306,9 @@ begin
 end
 $$;
 
--- Ends the expired claims of a lane: their rows go back as suspects, and their attempts are
--- recorded as lost. A row with its last permitted loss was not claimed to be executed, so nothing
--- is recorded.
+-- Ends the expired claims of a lane: their rows go back as suspects. The attempt of a row that was
+-- to start at once is recorded as lost; so is that of any row that permits one loss. A row with its
+-- last permitted loss was not claimed to be executed, so nothing is recorded.
 --
 -- A claim or a row that another transaction has locked is skipped: it is being settled or renewed.
 --
@@ -323,12 +330,12 @@ begin
         perform tidegate.number_above(p_claim => v_expired[cardinality(v_expired)]);
     end if;
     with held as materialized (
-        select c.claim, c.claimed_at, r.id, coalesce(r.turn, 0) as turn
-        from tidegate.claims c cross join lateral unnest(c.ids, c.turns) r (id, turn)
+        select c.claim, c.claimed_at, r.id, coalesce(r.turn, 0) as turn, coalesce(r.nth > c.starts, false) as is_ahead
+        from tidegate.claims c cross join lateral unnest(c.ids, c.turns) with ordinality r (id, turn, nth)
         where c.claim = any (v_expired)
         order by r.id
     ), locked as materialized (
-        select h.claim, h.claimed_at, o.place, o.permitted
+        select h.claim, h.claimed_at, o.place, o.permitted, h.is_ahead and o.permitted > 1 as is_ahead
         from held h
         cross join lateral (
             select
@@ -339,13 +346,14 @@ begin
         ) o
     ), lost as (
         update tidegate.outbox o set
-            turn = o.turn + 1, waits = false, suspect = true, lost = least(o.lost + 1, l.permitted),
-            due_at = p_now + (p_claim).backoff_us * (1 << least(o.lost, l.permitted - 1, 5)) * interval '1 microsecond',
-            failed = case when o.lost < l.permitted
-                then coalesce(o.failed, '[]') || jsonb_build_object(
+            turn = o.turn + 1, waits = false, suspect = true,
+            lost = case when l.is_ahead then o.lost else least(o.lost + 1, l.permitted) end,
+            due_at = case when l.is_ahead then o.due_at
+                else p_now + (p_claim).backoff_us * (1 << least(o.lost, l.permitted - 1, 5)) * interval '1 microsecond' end,
+            failed = case when l.is_ahead or o.lost >= l.permitted then o.failed
+                else coalesce(o.failed, '[]') || jsonb_build_object(
                     'attempt', o.attempt + 1, 'started_at', (extract(epoch from l.claimed_at) * 1000000)::bigint,
-                    'duration', null, 'error', 'lost', 'message', (p_claim).lost_message)
-                else o.failed end
+                    'duration', null, 'error', 'lost', 'message', (p_claim).lost_message) end
         from locked l where o.ctid = l.place
         returning l.claim
     )
@@ -418,7 +426,7 @@ language sql stable as $$
 $$;
 
 -- The rows of a claim that the calling transaction has just made, as rows of an answer: of an
--- inline claim, or of the claim of a suspect.
+-- inline claim, or of a claim of suspects.
 --
 -- The function is volatile, so that it sees the rows that the calling statement has just written.
 --
@@ -504,10 +512,10 @@ begin
         from taken t group by t.at
     ), made as (
         insert into tidegate.claims (
-            claim, trigger_id, lease_until, claimed_at, rows_left, floor_due, floor_id, ids, turns, places)
+            claim, trigger_id, lease_until, claimed_at, rows_left, floor_due, floor_id, starts, ids, turns, places)
         select
             (p_open).numbers[g.at], (p_open).lanes[g.at], (p_open).now + p_lease_us * interval '1 microsecond',
-            (p_open).now, g.rows, f.due, f.id, g.ids, g.turns, g.places
+            (p_open).now, g.rows, f.due, f.id, (p_open).starts[g.at], g.ids, g.turns, g.places
         from grouped g
         cross join lateral (
             select (p_open).dues[g.at] as due, (p_open).ids[g.at] as id
@@ -522,39 +530,52 @@ begin
 end
 $$;
 
--- Claims the first suspect of a lane that is due.
+-- Claims the first suspect of a lane that is due, if it was lost. Otherwise it claims the first
+-- ones that were held ahead.
 --
 -- A suspect that another transaction has locked is skipped: it is being claimed.
 --
 -- Parameters: the time; the request.
--- Returns: rows of the kinds 'lane', 'policy' and 'claimed'.
--- Locks: the suspect. The caller holds a lane with a max_concurrency.
+-- Returns: a row of the kind 'suspects' with the claim, and rows of the kinds 'lane', 'policy' and
+--   'claimed'.
+-- Locks: the suspects. The caller holds a lane with a max_concurrency.
 -- Changes: outbox, claims.
-create function tidegate.claim_suspect(p_now timestamptz, p_claim tidegate.claim_request)
+create function tidegate.claim_suspects(p_now timestamptz, p_claim tidegate.claim_request)
 returns setof tidegate.exchanged
 language plpgsql as $$
 declare
     v_limit integer;
-    v_row record;
+    v_quota integer := (p_claim).suspect_quota;
+    v_was_lost boolean;
+    v_taken record;
     v_claim bigint := tidegate.claim_number();
 begin
     select t.max_concurrency into v_limit from tidegate.triggers t
     where t.id = (p_claim).suspect_lane
       and (not t.paused or t.deleted_at is not null or t.source in ('http', 'invoke'));
-    if not found or (v_limit is not null and tidegate.free_slots(
-        p_now => p_now, p_lane => (p_claim).suspect_lane, p_limit => v_limit) = 0)
-    then
+    if not found then
         return;
     end if;
-    update tidegate.outbox o set suspect = false
-    where o.ctid = (
-        select s.ctid from tidegate.outbox s
-        where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now
+    if v_limit is not null then
+        v_quota := least(v_quota, tidegate.free_slots(
+            p_now => p_now, p_lane => (p_claim).suspect_lane, p_limit => v_limit));
+    end if;
+    select s.lost > 0 into v_was_lost from tidegate.outbox s
+    where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now
+    order by s.due_at, s.id + 0
+    limit 1;
+    with chosen as materialized (
+        select s.ctid as place from tidegate.outbox s
+        where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now and (s.lost > 0) = v_was_lost
         order by s.due_at, s.id + 0
-        limit 1
-        for update skip locked)
-    returning o.ctid as place, o.id, o.turn into v_row;
-    if not found then
+        limit least(v_quota, case when v_was_lost then 1 end)
+        for update skip locked
+    ), taken as (
+        update tidegate.outbox o set suspect = false from chosen c where o.ctid = c.place
+        returning o.ctid as place, o.id, o.turn
+    )
+    select array_agg(t.id) as ids, array_agg(t.turn) as turns, array_agg(t.place) as places into v_taken from taken t;
+    if v_taken.ids is null then
         return;
     end if;
     if (select s.last_value from tidegate.late_claim_numbers s) >= v_claim then
@@ -562,14 +583,16 @@ begin
     end if;
     insert into tidegate.claims (claim, trigger_id, lease_until, claimed_at, rows_left, ids, turns, places)
     values (
-        v_claim, (p_claim).suspect_lane, p_now + (p_claim).lease_us * interval '1 microsecond', p_now, 1,
-        array[v_row.id], array[v_row.turn], array[v_row.place]);
-    return query select r.* from tidegate.claimed_rows(p_claims => array[v_claim], p_places => array[v_row.place]) r;
+        v_claim, (p_claim).suspect_lane, p_now + (p_claim).lease_us * interval '1 microsecond', p_now,
+        cardinality(v_taken.ids), v_taken.ids, v_taken.turns, v_taken.places);
+    return next row('suspects', null, v_claim, null, null, null, null, null, null, null, null, null)::tidegate.exchanged;
+    return query select r.* from tidegate.claimed_rows(
+        p_claims => array_fill(v_claim, array[cardinality(v_taken.ids)]), p_places => v_taken.places) r;
 end
 $$;
 
--- Settles finished deliveries, then ends the expired claims of the suspect's lane, then claims rows
--- of the lanes, and last the suspect.
+-- Settles finished deliveries, then ends the expired claims of the suspects' lane, then claims rows
+-- of the lanes, and last the suspects.
 --
 -- Parameters: the settlements; the lanes to claim from.
 -- Returns: rows of `tidegate.exchanged`, in no order.
@@ -606,7 +629,7 @@ begin
         perform tidegate.write_floors(p_open => v_open);
     end if;
     if (p_claim).suspect_lane is not null then
-        return query select * from tidegate.claim_suspect(p_now => v_open.now, p_claim => p_claim);
+        return query select * from tidegate.claim_suspects(p_now => v_open.now, p_claim => p_claim);
     end if;
 end
 $$;

@@ -89,7 +89,7 @@ create table outbox (
     -- Whether the row is in the index of its lane. A row that is claimed when it is written enters
     -- the index when it goes back.
     waits              integer not null default 1,
-    -- Whether the row is free and has a loss. It waits in an index of its own and runs alone.
+    -- Whether the row is free and left an expired claim. Such a row waits in an index of its own.
     suspect            integer not null default 0,
     -- How many times the row has left a claim without being deleted. A claim lists the turn of each
     -- row, so a claim that has lost a row no longer names it.
@@ -132,7 +132,7 @@ create table outbox (
     traceparent        text,
     data               text not null,
     check (executed is null or reply_to is not null),
-    check (not suspect or (lost > 0 and not waits)),
+    check (not (suspect and waits)),
     check (reply_to is null or handles_letter_id is null)
 ) strict;
 
@@ -177,8 +177,11 @@ create table claims (
     -- The rows that count against the max_concurrency of the trigger: all rows that the claim
     -- holds, except executed ones, which wait only for the delivery of their reply.
     slots       integer not null check (slots between 0 and rows_left),
-    -- The claimed rows as a JSON array of [id, turn], in the order of ids. It is never changed.
-    deliveries  text not null
+    -- The claimed rows as a JSON array of [id, turn], in the order of the claim. It is never
+    -- changed.
+    deliveries  text not null,
+    -- The first rows of the array, which the daemon starts at once. It holds the others ahead.
+    starts      integer not null check (starts >= 0)
 ) strict;
 
 -- The expired claims and the slots of one lane.

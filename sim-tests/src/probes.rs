@@ -64,8 +64,14 @@ probes! {
     LeaseExpired,
     /// a delivery became a dead letter after several losses
     LostTooOften,
-    /// a suspect was executed
+    /// a row that was lost was executed again
     SuspectRan,
+    /// a claim held rows ahead
+    HeldAhead,
+    /// a row was held ahead when its claim was ended
+    LostAhead,
+    /// several suspects were claimed together
+    SuspectsTogether,
     /// a store call was refused
     StoreRefused,
     /// a store call was aborted by a deadlock

@@ -160,7 +160,7 @@ impl<S: Store> Backlog<S> {
             let mut durations_ms = Vec::new();
             for _ in 0..count {
                 let settle = claims.iter().map(|&claim| Settlement { claim, verdict: done() }).collect();
-                let claim = vec![LaneQuota { trigger: lane, quota: BATCH, look_back: Timestamp::EPOCH }];
+                let claim = vec![LaneQuota { trigger: lane, quota: BATCH, starts: BATCH, look_back: Timestamp::EPOCH }];
                 let started_at = Instant::now();
                 let reply = store.call(Request::Exchange { settle, claim, suspect: None, lease_for: LEASE }).await?;
                 durations_ms.push(started_at.elapsed().as_secs_f64() * 1e3);

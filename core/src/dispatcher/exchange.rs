@@ -16,7 +16,7 @@ use crate::gate::Caller;
 use crate::io::Fact;
 use crate::names::TriggerId;
 use crate::store::{ExchangeReply, Fate, LaneQuota, Request, Settlement, StoreError, SuspectClaim};
-use crate::time::Mono;
+use crate::time::{Mono, Timestamp};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -37,8 +37,9 @@ impl Dispatcher {
         let now = self.clock.now(self.now);
         self.prefetch.measure(self.now);
         let budget = self.capacity().budget();
-        let suspect = self.suspect_claim(budget.rows);
-        let quotas = self.lanes.deal_quotas(now, budget.without_rows(suspect.is_some().into()));
+        let suspect = self.suspect_claim(now, budget.rows);
+        let suspects_max = suspect.map_or(0, |claim| claim.quota);
+        let quotas = self.lanes.deal_quotas(now, budget.without_rows(suspects_max));
         if quotas.is_empty() && suspect.is_none() && self.settlements.len() == 0 {
             return;
         }
@@ -60,13 +61,14 @@ impl Dispatcher {
         self.pending.insert(seq, Pending::Exchange(sent));
     }
 
-    /// The claim of a suspect. The permit for it is free. No claim ends the expired claims of this
-    /// dispatcher before it has tried to renew them.
-    fn suspect_claim(&self, rows_max: u32) -> Option<SuspectClaim> {
-        let has_room = rows_max > 0 && self.gate.free(Caller::Async) > self.rows_requested();
-        let is_renewed = self.next_renewal().is_some_and(|at| self.now < at);
-        let may_claim = has_room && is_renewed;
-        self.quarantine.next_claim(self.clock.now(self.now)).filter(|_| may_claim)
+    /// The claim of suspects. The permits for them are free. No claim ends the expired claims of
+    /// this dispatcher before it has tried to renew them.
+    fn suspect_claim(&self, now: Timestamp, rows_max: u32) -> Option<SuspectClaim> {
+        if self.next_renewal().is_none_or(|at| self.now >= at) {
+            return None;
+        }
+        let capacity = self.capacity();
+        self.quarantine.next_claim(now, |lane| capacity.suspects_max(self.lanes.load(lane, now)).min(rows_max))
     }
 
     /// The fewest settlements that are a reason for a second exchange. At full speed this is a
@@ -76,7 +78,8 @@ impl Dispatcher {
     }
 
     pub(super) fn exchange_answered(&mut self, sent: PendingExchange, reply: ExchangeReply) {
-        let ExchangeReply { now, fenced, conflicted, claimed, woken_lanes } = reply;
+        let suspects: Vec<Claim> = reply.split_claimed().1.iter().map(Delivery::claim).collect();
+        let ExchangeReply { now, fenced, conflicted, claimed, woken_lanes, .. } = reply;
         let took = self.now.since(sent.sent_at);
         self.store_answered_at(now);
         self.prefetch.answered(took);
@@ -84,8 +87,7 @@ impl Dispatcher {
         let settled = (sent.settlements.len() as u32).saturating_sub(failed);
         self.outputs.emit_fact(Fact::ExchangeAnswered { settled, claimed: claimed.len() as u32, took });
         if let Some(claim) = sent.suspect {
-            let suspect = claimed.iter().find(|delivery| delivery.is_suspect());
-            self.quarantine.claim_answered(claim, suspect.map(Delivery::claim));
+            self.quarantine.claim_answered(claim, suspects);
         }
         self.settlements_answered(sent.settlements, &SettlementAnswers::new(fenced, conflicted));
         self.claims_answered(&sent.quotas, claimed, sent.sent_at);
@@ -138,7 +140,7 @@ impl Dispatcher {
         }
         let Some(HeldClaim { delivery, took, outcome, .. }) = self.claims.remove(claim) else { return };
         if let Verdict::Retry { delay, .. } | Verdict::Deferred { delay } = &verdict
-            && !delivery.is_suspect()
+            && !delivery.was_lost()
         {
             self.lanes.put_back(delivery.trigger_id, self.clock.now(self.now).plus(*delay));
         }
@@ -210,12 +212,13 @@ impl Dispatcher {
         } else if self.shutdown.is_some() {
             self.release(claim);
         } else {
-            self.enqueue(&delivery, false);
+            let is_first = self.quarantine.holds(claim);
+            self.enqueue(&delivery, is_first);
         }
     }
 
-    /// Queues a held row in its lane, where it waits for a permit. After a conflict the row waits
-    /// in front of the others of its lane.
+    /// Queues a held row in its lane, where it waits for a permit. A suspect waits in front of the
+    /// others of its lane, and so does a row after a conflict.
     pub(super) fn enqueue(&mut self, delivery: &Delivery, is_first: bool) {
         self.lanes.enqueue(delivery.trigger_id, delivery.id, is_first);
         self.claims.check_queue_at(self.now.plus(self.config.queue_wait_max()));

@@ -138,9 +138,9 @@ impl Dispatcher {
     }
 
     /// Whether a delivery with conflicting effects may run again. While its settlement was in
-    /// flight, another suspect may have been claimed. Then a suspect goes back.
+    /// flight, other suspects may have been claimed. Then a row that was lost goes back.
     fn may_run_again(&mut self, delivery: &Delivery) -> bool {
-        if delivery.is_suspect() {
+        if delivery.was_lost() {
             if self.quarantine.is_busy() {
                 return false;
             }

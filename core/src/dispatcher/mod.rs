@@ -326,16 +326,17 @@ impl Dispatcher {
             async_permits: self.gate.async_permits(),
             free_permits: self.gate.free(Caller::Async),
             rows_queued: self.lanes.queued(),
-            rows_requested: self.rows_requested(),
+            rows_requested: self.requested(self.lanes.rows_requested()),
+            starts_requested: self.requested(self.lanes.starts_requested()),
             prefetch: self.prefetch.rows(batch_max.saturating_mul(EXCHANGES_MAX as u32)),
             batch_max: if self.shutdown.is_some() { 0 } else { batch_max },
         }
     }
 
-    /// Rows that claims in flight may return, from lanes, inline and of suspects.
-    fn rows_requested(&self) -> u32 {
-        let suspects = self.quarantine.rows_requested();
-        self.lanes.rows_requested().saturating_add(self.inline_rows).saturating_add(suspects)
+    /// Rows that claims in flight may return: these of lanes, and those of inline claims and of
+    /// suspects, which all start at once.
+    fn requested(&self, of_lanes: u32) -> u32 {
+        of_lanes.saturating_add(self.inline_rows).saturating_add(self.quarantine.rows_requested())
     }
 
     fn is_stopped(&self) -> bool {

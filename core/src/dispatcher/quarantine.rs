@@ -1,13 +1,17 @@
-//! The quarantine: this dispatcher runs one suspect at a time. If the process dies, at most one
-//! suspect dies with it. So the row that ends its process reaches its limit of losses alone, and
-//! the rows that ran beside it do not.
+//! The quarantine: this dispatcher runs one row that was lost at a time. If the process dies, at
+//! most one of them dies with it. So the row that ends its process reaches its limit of losses
+//! alone, and the rows that ran beside it do not.
+//!
+//! Rows that were held ahead when their process died are suspects too, until they have started at
+//! once. Several of them run together: if one of them ends the process, all of them were lost, and
+//! then they run alone.
 
 use crate::claim::Claim;
 use crate::names::TriggerId;
 use crate::retry::LOSS_BACKOFF;
 use crate::store::{SuspectClaim, SuspectLane};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 #[derive(Clone, Debug, Default)]
@@ -16,18 +20,10 @@ pub(super) struct Quarantine {
     lanes: BTreeMap<TriggerId, Timestamp>,
     /// The lane of the last claim. The next claim begins with the lane after it.
     last: TriggerId,
-    state: State,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum State {
-    /// A suspect may be claimed.
-    #[default]
-    Empty,
-    /// An exchange that claims a suspect is in flight.
-    Claiming,
-    /// This suspect waits for a permit or runs.
-    Occupied(Claim),
+    /// The rows that a claim in flight may return. 0 without a claim in flight.
+    requested: u32,
+    /// The suspects that wait for a permit or run.
+    held: BTreeSet<Claim>,
 }
 
 impl Quarantine {
@@ -36,56 +32,63 @@ impl Quarantine {
         self.lanes = found.iter().map(|lane| (lane.trigger, lane.next_due)).collect();
     }
 
-    /// The next claim of a suspect, lane by lane in turn. `None` if no suspect is due, or while
-    /// another one is claimed.
-    pub(super) fn next_claim(&self, now: Timestamp) -> Option<SuspectClaim> {
-        let State::Empty = self.state else { return None };
+    /// The next claim of suspects, lane by lane in turn. `suspects_max` is the most suspects that a
+    /// lane can start at once. `None` if no lane with due suspects can start one, and while other
+    /// suspects are claimed.
+    pub(super) fn next_claim(&self, now: Timestamp, suspects_max: impl Fn(TriggerId) -> u32) -> Option<SuspectClaim> {
+        if self.is_busy() {
+            return None;
+        }
         let after_last = (Bound::Excluded(self.last), Bound::Unbounded);
-        let mut lanes = self.lanes.range(after_last).chain(self.lanes.range(..=self.last));
-        lanes
-            .find(|(_, due_at)| **due_at <= now)
-            .map(|(trigger, _)| SuspectClaim { trigger: *trigger, backoff: LOSS_BACKOFF })
+        let lanes = self.lanes.range(after_last).chain(self.lanes.range(..=self.last));
+        let due = lanes.filter(|(_, due_at)| **due_at <= now).map(|(trigger, _)| *trigger);
+        due.map(|trigger| SuspectClaim { trigger, quota: suspects_max(trigger), backoff: LOSS_BACKOFF })
+            .find(|claim| claim.quota > 0)
     }
 
     /// A claim was sent.
     pub(super) fn claim_sent(&mut self, claim: SuspectClaim) {
         self.last = claim.trigger;
-        self.state = State::Claiming;
+        self.requested = claim.quota;
     }
 
-    /// A claim was answered with a suspect, or the lane has none.
-    pub(super) fn claim_answered(&mut self, claim: SuspectClaim, suspect: Option<Claim>) {
-        self.state = suspect.map_or(State::Empty, State::Occupied);
-        if suspect.is_none() {
+    /// A claim was answered with these suspects. The lane may have more, unless there are none.
+    pub(super) fn claim_answered(&mut self, claim: SuspectClaim, suspects: Vec<Claim>) {
+        self.requested = 0;
+        if suspects.is_empty() {
             self.lanes.remove(&claim.trigger);
         }
+        self.held = suspects.into_iter().collect();
     }
 
     /// A claim failed. It is repeated later.
     pub(super) fn claim_failed(&mut self) {
-        self.state = State::Empty;
+        self.requested = 0;
     }
 
-    /// A suspect runs again.
+    /// A row that was lost runs again.
     pub(super) fn occupy(&mut self, claim: Claim) {
-        self.state = State::Occupied(claim);
+        self.held.insert(claim);
     }
 
-    /// The execution of a claim has ended, or the claim is lost. The lane may have more suspects.
+    /// The execution of a claim has ended, or the claim is lost.
     pub(super) fn leave(&mut self, claim: Claim) {
-        if matches!(self.state, State::Occupied(other) if other == claim) {
-            self.state = State::Empty;
-        }
+        self.held.remove(&claim);
     }
 
-    /// Whether a suspect is held, or may be held soon.
+    /// Whether the claim is of a suspect that waits for a permit or runs.
+    pub(super) fn holds(&self, claim: Claim) -> bool {
+        self.held.contains(&claim)
+    }
+
+    /// Whether suspects are held, or may be held soon.
     pub(super) fn is_busy(&self) -> bool {
-        !matches!(self.state, State::Empty)
+        self.requested > 0 || !self.held.is_empty()
     }
 
     /// The rows that a claim in flight may return.
     pub(super) fn rows_requested(&self) -> u32 {
-        u32::from(matches!(self.state, State::Claiming))
+        self.requested
     }
 
     /// The next due time after `now`, if a suspect may be claimed then.
@@ -101,6 +104,7 @@ mod tests {
 
     const NOW: Timestamp = Timestamp(1_000);
     const CLAIM: Claim = Claim { delivery: DeliveryId(1), lease: Lease(1) };
+    const OTHER: Claim = Claim { delivery: DeliveryId(2), lease: Lease(1) };
 
     fn quarantine(lanes: &[(i64, i64)]) -> Quarantine {
         let mut quarantine = Quarantine::default();
@@ -110,23 +114,24 @@ mod tests {
     }
 
     fn claim(quarantine: &mut Quarantine) -> Option<SuspectClaim> {
-        let claim = quarantine.next_claim(NOW)?;
+        let claim = quarantine.next_claim(NOW, |_| 5)?;
         quarantine.claim_sent(claim);
         Some(claim)
     }
 
     #[test]
-    fn one_suspect_at_a_time_is_claimed() {
+    fn the_suspects_of_one_claim_at_a_time_are_held() {
         let mut quarantine = quarantine(&[(1, 1)]);
         let sent = claim(&mut quarantine).unwrap();
-        assert_eq!(claim(&mut quarantine), None, "a claim is in flight");
-        quarantine.claim_answered(sent, Some(CLAIM));
-        assert_eq!(claim(&mut quarantine), None, "a suspect is held");
+        assert_eq!((quarantine.rows_requested(), claim(&mut quarantine)), (5, None), "a claim is in flight");
+        quarantine.claim_answered(sent, vec![CLAIM, OTHER]);
+        assert_eq!((quarantine.rows_requested(), claim(&mut quarantine)), (0, None), "suspects are held");
+        quarantine.leave(OTHER);
         quarantine.leave(Claim { lease: Lease(2), ..CLAIM });
-        assert_eq!(claim(&mut quarantine), None, "the suspect is still held");
+        assert_eq!(claim(&mut quarantine), None, "a suspect is still held");
         quarantine.leave(CLAIM);
         assert_eq!(claim(&mut quarantine), Some(sent), "the lane may have more suspects");
-        quarantine.claim_answered(sent, None);
+        quarantine.claim_answered(sent, vec![]);
         assert_eq!(claim(&mut quarantine), None, "the lane had no more suspects");
     }
 
@@ -141,5 +146,13 @@ mod tests {
         }
         assert_eq!(order, [1, 3, 1]);
         assert_eq!(quarantine.next_due_after(NOW), Some(Timestamp(1_001)));
+    }
+
+    #[test]
+    fn a_lane_that_can_start_no_suspect_is_passed_over() {
+        let quarantine = quarantine(&[(1, 1), (2, 1)]);
+        let next = quarantine.next_claim(NOW, |lane| u32::from(lane == TriggerId(2)));
+        assert_eq!(next.map(|claim| claim.trigger), Some(TriggerId(2)));
+        assert_eq!(quarantine.next_claim(NOW, |_| 0), None);
     }
 }

@@ -11,6 +11,8 @@ pub(super) struct LaneWants {
     pub(super) to_start: u32,
     /// Rows that wait in the process.
     pub(super) to_wait: u32,
+    /// Whether the lane may hold rows ahead.
+    pub(super) claims_ahead: bool,
 }
 
 impl LaneWants {
@@ -19,31 +21,47 @@ impl LaneWants {
     }
 }
 
-/// Deals a budget: the quota of each lane of `wants`.
+/// The rows that a lane gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Dealt {
+    pub(super) rows: u32,
+    /// How many of them start at once.
+    pub(super) starts: u32,
+}
+
+/// Deals a budget to the lanes of `wants`.
 ///
 /// A lane that has nothing gets one row before others, also from the reserve. The permits beyond
 /// the reserve then go to the lanes that have the fewest rows. The rows that wait are dealt evenly.
-pub(super) fn deal(budget: Budget, wants: &[LaneWants]) -> Vec<u32> {
-    let mut quotas = vec![0; wants.len()];
+///
+/// Each permit is dealt twice if two exchanges overlap, so the first rows of a claim start at once
+/// only as far as the budget says. A lane that holds no rows ahead gets these rows alone.
+pub(super) fn deal(budget: Budget, wants: &[LaneWants]) -> Vec<Dealt> {
+    let mut dealt = vec![0; wants.len()];
     let mut permits = budget.permits;
-    for (quota, wants) in quotas.iter_mut().zip(wants) {
+    for (rows, wants) in dealt.iter_mut().zip(wants) {
         if permits > 0 && wants.has == 0 && wants.to_start > 0 {
-            *quota = 1;
+            *rows = 1;
             permits -= 1;
         }
     }
-    let to_start: Vec<Share> = quotas
+    let to_start: Vec<Share> = dealt
         .iter()
         .zip(wants)
-        .map(|(quota, wants)| Share { has: wants.has.saturating_add(*quota), wanted: wants.to_start - quota })
+        .map(|(rows, wants)| Share { has: wants.has.saturating_add(*rows), wanted: wants.to_start - rows })
         .collect();
     let to_wait: Vec<Share> = wants.iter().map(|wants| Share { has: 0, wanted: wants.to_wait }).collect();
     let started = level(permits.saturating_sub(budget.reserve), &to_start);
     let waiting = level(budget.rows.saturating_sub(budget.permits), &to_wait);
-    for ((quota, started), waiting) in quotas.iter_mut().zip(started).zip(waiting) {
-        *quota += started + waiting;
-    }
-    quotas
+    let mut starts_left = budget.starts;
+    let lanes = dealt.into_iter().zip(started).zip(waiting).zip(wants);
+    lanes
+        .map(|(((first, started), waiting), wants)| {
+            let starts = (first + started).min(starts_left);
+            starts_left -= starts;
+            Dealt { rows: if wants.claims_ahead { first + started + waiting } else { starts }, starts }
+        })
+        .collect()
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -88,15 +106,18 @@ mod tests {
     use proptest::prelude::*;
 
     fn budget(permits: u32, reserve: u32, waiting: u32) -> Budget {
-        Budget { rows: permits + waiting, permits, reserve, share: 100, prefetch: waiting }
+        Budget { rows: permits + waiting, permits, starts: permits, reserve, share: 100, prefetch: waiting }
+    }
+
+    fn wants_of(has: u32, to_start: u32, to_wait: u32) -> LaneWants {
+        LaneWants { has, to_start, to_wait, claims_ahead: true }
     }
 
     fn check(budget: Budget, wants: &[(u32, u32, u32)], quotas: &[u32]) {
-        let wants: Vec<LaneWants> = wants
-            .iter()
-            .map(|(has, to_start, to_wait)| LaneWants { has: *has, to_start: *to_start, to_wait: *to_wait })
-            .collect();
-        assert_eq!(deal(budget, &wants), quotas, "{wants:?}");
+        let wants: Vec<LaneWants> =
+            wants.iter().map(|(has, to_start, to_wait)| wants_of(*has, *to_start, *to_wait)).collect();
+        let dealt: Vec<u32> = deal(budget, &wants).iter().map(|dealt| dealt.rows).collect();
+        assert_eq!(dealt, quotas, "{wants:?}");
     }
 
     #[test]
@@ -114,6 +135,19 @@ mod tests {
         check(budget(7, 7, 10), &[(40, 9, 2), (9, 40, 100)], &[2, 8]);
     }
 
+    #[test]
+    fn rows_start_at_once_only_with_permits_that_no_claim_in_flight_has() {
+        let budget = Budget { starts: 3, ..budget(6, 0, 4) };
+        let ahead = LaneWants { claims_ahead: true, ..wants_of(0, 5, 5) };
+        let dealt = |lanes: &[LaneWants]| -> Vec<(u32, u32)> {
+            deal(budget, lanes).iter().map(|dealt| (dealt.rows, dealt.starts)).collect()
+        };
+        assert_eq!(dealt(&[ahead, ahead]), [(5, 3), (5, 0)]);
+        let not_ahead = LaneWants { claims_ahead: false, to_wait: 0, ..ahead };
+        assert_eq!(dealt(&[ahead, not_ahead]), [(7, 3), (0, 0)]);
+        assert_eq!(dealt(&[not_ahead, ahead]), [(3, 3), (7, 0)]);
+    }
+
     proptest! {
         #[test]
         fn a_deal_is_fair_and_complete(
@@ -122,9 +156,11 @@ mod tests {
             reserve in 0..9_u32,
             waiting in 0..100_u32,
         ) {
-            let wants: Vec<LaneWants> =
-                wants.into_iter().map(|(has, to_start, to_wait)| LaneWants { has, to_start, to_wait }).collect();
+            let wants: Vec<LaneWants> = wants.into_iter().map(|(has, start, wait)| wants_of(has, start, wait)).collect();
             let quotas = deal(budget(permits, reserve, waiting), &wants);
+            prop_assert!(quotas.iter().zip(&wants).all(|(dealt, wants)| dealt.starts <= dealt.rows.min(wants.to_start)));
+            prop_assert!(quotas.iter().map(|dealt| dealt.starts).sum::<u32>() <= permits);
+            let quotas: Vec<u32> = quotas.iter().map(|dealt| dealt.rows).collect();
             let dealt: u32 = quotas.iter().sum();
             prop_assert!(dealt <= permits + waiting);
             prop_assert!(quotas.iter().zip(&wants).all(|(quota, wants)| *quota <= wants.rows()), "{quotas:?} of {wants:?}");

@@ -144,7 +144,7 @@ impl Lane {
             None => most,
         };
         let to_start = at_once.saturating_sub(has).min(rows);
-        LaneWants { has, to_start, to_wait: rows - to_start }
+        LaneWants { has, to_start, to_wait: rows - to_start, claims_ahead }
     }
 
     /// Whether the lane has a row that may start. Rows that are settling count against the window:
@@ -157,8 +157,10 @@ impl Lane {
         LaneLoad {
             trigger,
             has_backlog: self.is_resting || self.is_due(now) || self.has_claim_in_flight() || !self.queue.is_empty(),
+            is_resting: self.is_resting,
             running: self.running,
-            window_left: self.window.saturating_sub(self.rows_leased()),
+            settling: self.settling,
+            window: self.window,
         }
     }
 

@@ -5,7 +5,7 @@ use crate::time::Micros;
 const NOW: Timestamp = Timestamp(1_000_000_000);
 
 fn budget(rows: u32) -> Budget {
-    Budget { rows, permits: rows, reserve: 0, share: 100, prefetch: 0 }
+    Budget { rows, permits: rows, starts: rows, reserve: 0, share: 100, prefetch: 0 }
 }
 
 fn woken_lanes(triggers: &[i64]) -> Lanes {

@@ -113,6 +113,7 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
             fenced: to_claims(fenced),
             conflicted: to_claims(conflicted),
             claimed: claimed.into_iter().map(to_delivery).collect(),
+            suspects: 0,
             woken_lanes: vec![TriggerId(1)],
         }),
         Answer::Begin { rows, refused } => Reply::BeginCalls(BeginCallsReply {

@@ -98,13 +98,13 @@ pub(crate) fn exchanged() -> Reply {
 }
 
 pub(crate) fn claimed(claimed: Vec<Delivery>) -> Reply {
-    Reply::Exchange(ExchangeReply {
-        now: NOW,
-        fenced: Vec::new(),
-        conflicted: Vec::new(),
-        claimed,
-        woken_lanes: Vec::new(),
-    })
+    Reply::Exchange(exchange_reply(claimed))
+}
+
+/// A reply with claimed rows. Those that were lost are suspects.
+pub(crate) fn exchange_reply(claimed: Vec<Delivery>) -> ExchangeReply {
+    let suspects = claimed.iter().filter(|row| row.was_lost()).count() as u32;
+    ExchangeReply { now: NOW, fenced: Vec::new(), conflicted: Vec::new(), claimed, suspects, woken_lanes: Vec::new() }
 }
 
 pub(crate) fn only_discover(drained: &Drained) -> OpId {

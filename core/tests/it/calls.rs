@@ -356,6 +356,7 @@ fn a_call_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty_tim
             fenced: vec![],
             conflicted,
             claimed: vec![],
+            suspects: 0,
             woken_lanes: vec![],
         });
         let drained = bench.answer(op, answer);
@@ -364,8 +365,14 @@ fn a_call_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty_tim
     }
     let (op, ..) = only_exchange(&bench.end(execution, response(200)));
     let conflicted = vec![claim_of(&row)];
-    let answer =
-        Reply::Exchange(ExchangeReply { now: NOW, fenced: vec![], conflicted, claimed: vec![], woken_lanes: vec![] });
+    let answer = Reply::Exchange(ExchangeReply {
+        now: NOW,
+        fenced: vec![],
+        conflicted,
+        claimed: vec![],
+        suspects: 0,
+        woken_lanes: vec![],
+    });
     let (op, settle, _) = only_exchange(&bench.answer(op, answer));
     assert!(matches!(&settle[0].verdict, Verdict::Executed { outcome, .. } if outcome.status == 409), "{settle:?}");
     assert_eq!(only_refusal(&bench.answer(op, exchanged())).1, ExecError::EffectsConflict);
@@ -389,6 +396,7 @@ fn calls_that_conflicted_run_again_one_at_a_time() {
             fenced: vec![],
             conflicted: vec![claim],
             claimed: vec![],
+            suspects: 0,
             woken_lanes: vec![],
         })
     };
@@ -406,8 +414,14 @@ fn a_caller_whose_row_was_claimed_by_another_daemon_gets_the_error_lost() {
     let (mut bench, row, execution) = running_call(config(|_| ()));
     let (op, ..) = only_exchange(&bench.end(execution, response(200)));
     let fenced = vec![claim_of(&row)];
-    let answer =
-        Reply::Exchange(ExchangeReply { now: NOW, fenced, conflicted: vec![], claimed: vec![], woken_lanes: vec![] });
+    let answer = Reply::Exchange(ExchangeReply {
+        now: NOW,
+        fenced,
+        conflicted: vec![],
+        claimed: vec![],
+        suspects: 0,
+        woken_lanes: vec![],
+    });
     assert_eq!(only_refusal(&bench.answer(op, answer)), (1, ExecError::Lost, false));
     assert_eq!(bench.dispatcher.view().held, 0);
 }

@@ -141,8 +141,14 @@ fn a_store_failure_backs_off_and_sends_the_same_settlements_again() {
     let (op, again, _) = only_exchange(&drained);
     assert_eq!(first, again);
     let fenced = vec![claim_of(&delivery(1, 1))];
-    let reply =
-        Reply::Exchange(ExchangeReply { now: NOW, fenced, conflicted: vec![], claimed: vec![], woken_lanes: vec![] });
+    let reply = Reply::Exchange(ExchangeReply {
+        now: NOW,
+        fenced,
+        conflicted: vec![],
+        claimed: vec![],
+        suspects: 0,
+        woken_lanes: vec![],
+    });
     let drained = bench.answer(op, reply);
     assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::StoreRecovered { failures: 1, .. })));
     assert!(drained.facts.iter().any(|fact| matches!(fact, Fact::SettlementFenced { resent: true, .. })));
@@ -162,6 +168,7 @@ fn a_delivery_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty
             fenced: vec![],
             conflicted,
             claimed: vec![],
+            suspects: 0,
             woken_lanes: vec![],
         });
         let drained = bench.answer(op, reply);

@@ -50,6 +50,38 @@ fn one_suspect_runs_at_a_time_and_the_exchange_that_settles_it_claims_the_next()
 }
 
 #[test]
+fn rows_that_were_held_ahead_run_together_and_before_the_queue_of_their_lane() {
+    let (mut bench, drained) = quarantined(&[1]);
+    let (op, _, _) = only_exchange(&drained);
+    let rows: Vec<Delivery> = (1..=3).map(|id| delivery(1, id)).collect();
+    let reply = ExchangeReply { suspects: 3, ..exchange_reply(rows.clone()) };
+    let drained = bench.answer(op, Reply::Exchange(reply));
+    let running = executions(&drained);
+    assert_eq!(running.len(), 3);
+    assert_eq!(suspect_claims(&drained), [0; 0]);
+    for (nth, (execution, _)) in running.into_iter().enumerate() {
+        let drained = bench.end(execution, succeeded());
+        let (op, _, _) = only_exchange(&drained);
+        assert_eq!(suspect_claims(&drained), if nth == 2 { vec![1] } else { vec![] });
+        bench.answer(op, exchanged());
+    }
+}
+
+#[test]
+fn half_of_the_permits_beyond_the_reserve_are_for_suspects() {
+    let (bench, drained) = quarantined(&[1]);
+    let suspect_quota = |drained: &Drained| {
+        drained.actions.iter().find_map(|action| match action {
+            Action::CallStore { request: Request::Exchange { suspect, .. }, .. } => suspect.map(|claim| claim.quota),
+            _ => None,
+        })
+    };
+    let view = bench.dispatcher.view();
+    let permits = view.permits - view.sync_reserve;
+    assert_eq!(suspect_quota(&drained), Some((permits - permits / 8).div_ceil(2)));
+}
+
+#[test]
 fn a_suspect_with_its_last_permitted_loss_dies_without_an_execution() {
     let (mut bench, drained) = quarantined(&[1]);
     let (op, _, _) = only_exchange(&drained);
@@ -90,6 +122,7 @@ fn a_suspect_with_conflicting_effects_goes_back_if_another_one_was_claimed() {
             fenced: vec![],
             conflicted: vec![claim_of(&suspect(1, 1))],
             claimed: if is_next_found { vec![suspect(1, 2)] } else { vec![] },
+            suspects: is_next_found.into(),
             woken_lanes: vec![],
         });
         let drained = bench.answer(op, reply);

@@ -10,6 +10,16 @@ use tidegate_core::*;
 struct Row {
     delivery: Delivery,
     leased_until: Timestamp,
+    /// Whether its claim holds it ahead.
+    is_ahead: bool,
+    /// Whether it was held ahead when its claim ended.
+    was_ahead: bool,
+}
+
+impl Row {
+    fn is_suspect(&self) -> bool {
+        self.was_ahead || self.delivery.was_lost()
+    }
 }
 
 /// The end of a delivery that became a dead letter.
@@ -41,10 +51,13 @@ impl Store {
                     }
                 }
                 suspect.into_iter().for_each(|claim| self.end_expired(claim));
-                let quotas = claim.into_iter().map(|quota| (quota.trigger, quota.quota, false));
-                let quotas = quotas.chain(suspect.map(|claim| (claim.trigger, 1, true)));
-                let claimed = quotas.flat_map(|quota| self.claim(quota, lease_for)).collect();
-                Reply::Exchange(ExchangeReply { now, fenced, conflicted: Vec::new(), claimed, woken_lanes: Vec::new() })
+                let mut claimed: Vec<Delivery> =
+                    claim.into_iter().flat_map(|quota| self.claim_lane(quota, lease_for)).collect();
+                let found = suspect.map_or_else(Vec::new, |claim| self.claim_suspects(claim, lease_for));
+                let suspects = found.len() as u32;
+                claimed.extend(found);
+                let (conflicted, woken_lanes) = (Vec::new(), Vec::new());
+                Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes })
             }
             Request::Renew { held, lease_for } => {
                 let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();
@@ -53,7 +66,7 @@ impl Store {
             Request::Discover => {
                 let (mut lanes, mut suspects) = (BTreeMap::new(), BTreeMap::new());
                 for row in self.rows.values().filter(|row| row.leased_until <= now) {
-                    let is_waiting = row.delivery.lost == 0 && row.leased_until == Timestamp::EPOCH;
+                    let is_waiting = !row.is_suspect() && row.leased_until == Timestamp::EPOCH;
                     let of = if is_waiting { &mut lanes } else { &mut suspects };
                     let due = of.entry(row.delivery.trigger_id).or_insert(row.delivery.due_at);
                     *due = row.delivery.due_at.min(*due);
@@ -111,32 +124,54 @@ impl Store {
         self.valid(claim).map(|row| row.leased_until = until).is_some()
     }
 
-    fn end_expired(&mut self, SuspectClaim { trigger, backoff }: SuspectClaim) {
+    fn end_expired(&mut self, SuspectClaim { trigger, backoff, .. }: SuspectClaim) {
         let now = self.now;
         let is_expired = |row: &&mut Row| row.leased_until > Timestamp::EPOCH && row.leased_until <= now;
         for row in self.rows.values_mut().filter(|row| row.delivery.trigger_id == trigger).filter(is_expired) {
             row.leased_until = Timestamp::EPOCH;
-            row.delivery.lost = (row.delivery.lost + 1).min(row.delivery.policy.max_lost());
-            row.delivery.due_at = now.plus(loss_backoff(backoff, row.delivery.lost));
+            if row.is_ahead && row.delivery.policy.max_lost() > 1 {
+                row.was_ahead = true;
+            } else {
+                row.delivery.lost = (row.delivery.lost + 1).min(row.delivery.policy.max_lost());
+                row.delivery.due_at = now.plus(loss_backoff(backoff, row.delivery.lost));
+            }
         }
     }
 
-    fn claim(&mut self, (trigger, quota, suspects): (TriggerId, u32, bool), lease_for: Micros) -> Vec<Delivery> {
-        let now = self.now;
-        let mut due: Vec<&mut Row> = self
-            .rows
-            .values_mut()
-            .filter(|row| row.delivery.trigger_id == trigger && row.leased_until == Timestamp::EPOCH)
-            .filter(|row| row.delivery.due_at <= now && row.delivery.is_suspect() == suspects)
-            .collect();
-        due.sort_by_key(|row| (row.delivery.due_at, row.delivery.id));
-        due.truncate(quota as usize);
-        let lease = |row: &mut Row| {
-            row.leased_until = now.plus(lease_for);
-            row.delivery.lease.0 += 1;
-            row.delivery.clone()
+    fn claim_lane(&mut self, LaneQuota { trigger, quota, starts, .. }: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
+        let due = self.due(trigger, false);
+        due.into_iter()
+            .take(quota as usize)
+            .zip(0_u32..)
+            .map(|(id, nth)| self.claim(id, nth >= starts, lease_for))
+            .collect()
+    }
+
+    fn claim_suspects(&mut self, claim: SuspectClaim, lease_for: Micros) -> Vec<Delivery> {
+        let due = self.due(claim.trigger, true);
+        let was_lost = |id: &DeliveryId| self.rows[id].delivery.was_lost();
+        let taken: Vec<DeliveryId> = match due.first() {
+            Some(first) if was_lost(first) => vec![*first],
+            _ => due.into_iter().filter(|id| !was_lost(id)).take(claim.quota as usize).collect(),
         };
-        due.into_iter().map(lease).collect()
+        taken.into_iter().map(|id| self.claim(id, false, lease_for)).collect()
+    }
+
+    /// The free rows of a lane that are due: its suspects, or all others.
+    fn due(&self, trigger: TriggerId, suspects: bool) -> Vec<DeliveryId> {
+        let is_due = |row: &&Row| row.leased_until == Timestamp::EPOCH && row.delivery.due_at <= self.now;
+        let of_lane = |row: &&Row| row.delivery.trigger_id == trigger && row.is_suspect() == suspects;
+        let mut due: Vec<&Row> = self.rows.values().filter(is_due).filter(of_lane).collect();
+        due.sort_by_key(|row| (row.delivery.due_at, row.delivery.id));
+        due.into_iter().map(|row| row.delivery.id).collect()
+    }
+
+    fn claim(&mut self, id: DeliveryId, is_ahead: bool, lease_for: Micros) -> Delivery {
+        let row = self.rows.get_mut(&id).expect("the caller has found the row");
+        (row.is_ahead, row.was_ahead) = (is_ahead, false);
+        row.leased_until = self.now.plus(lease_for);
+        row.delivery.lease.0 += 1;
+        row.delivery.clone()
     }
 }
 
@@ -162,7 +197,7 @@ proptest! {
         for (n, (trigger, max_attempts)) in rows.iter().enumerate() {
             let base = delivery(*trigger, n as i64);
             let row = Delivery { lease: Lease(0), policy: policy(*max_attempts), ..base };
-            store.rows.insert(row.id, Row { delivery: row, leased_until: Timestamp::EPOCH });
+            store.rows.insert(row.id, Row { delivery: row, leased_until: Timestamp::EPOCH, is_ahead: false, was_ahead: false });
         }
         let mut dispatcher = Dispatcher::new(config(|_| ()), boot(), Mono(0));
         let (mut now, mut fate, mut failure) = (Mono(0), fates.iter().cycle(), failures.iter().cycle());

@@ -28,7 +28,12 @@ fn exchange(api: &Api, settle: Vec<Settlement>, claim: u32) -> Vec<Delivery> {
     let Reply::Discover(DiscoverReply { lanes, .. }) = memory.call(Request::Discover) else {
         panic!("the reply belongs to the request")
     };
-    let lane = lanes.first().map(|lane| LaneQuota { trigger: lane.trigger, quota: claim, look_back: Timestamp::EPOCH });
+    let lane = lanes.first().map(|lane| LaneQuota {
+        trigger: lane.trigger,
+        quota: claim,
+        starts: claim,
+        look_back: Timestamp::EPOCH,
+    });
     let claim = lane.into_iter().collect();
     let request = Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_millis(10_000) };
     let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = memory.call(request) else {

@@ -68,7 +68,8 @@ fn a_poison_among_many_dies_alone(kind: StoreKind, names: &[&str]) {
 
     assert_eq!(letters.len(), 1, "only the poison dies: {letters:#?}");
     assert_eq!((&letters[0]["event"]["data"], &letters[0]["reason"]), (&json!("poison"), &json!("lost")));
-    assert_eq!((crashes, &letters[0]["attempts"]), (3, &json!(3)), "one crash for each permitted loss");
+    assert_eq!(letters[0]["attempts"], json!(3), "one attempt for each permitted loss");
+    assert!((3..=4).contains(&crashes), "one more crash if the poison was held ahead at first: {crashes}");
 }
 
 /// Repeats `poll` with one daemon after the other until it returns a value. Restarts the daemons

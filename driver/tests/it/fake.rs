@@ -89,6 +89,7 @@ impl DispatchStore for FakeStore {
                     fenced: vec![],
                     conflicted: vec![],
                     claimed,
+                    suspects: 0,
                     woken_lanes: vec![],
                 })
             }

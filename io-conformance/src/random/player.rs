@@ -252,12 +252,17 @@ impl<'a, S: Store> Player<'a, S> {
             let trigger = *self.triggers.get(&usize::from(*which))?;
             // No row becomes visible late, so the look-back makes no difference.
             let look_back = if quota % 2 == 0 { Timestamp::EPOCH } else { Timestamp(FAR_FUTURE) };
-            lanes.insert(trigger).then(|| LaneQuota { trigger, quota: u32::from(*quota), look_back })
+            lanes.insert(trigger).then(|| LaneQuota {
+                trigger,
+                quota: u32::from(*quota),
+                starts: u32::from(*quota).min(2),
+                look_back,
+            })
         };
         let claim = claim.iter().filter_map(quota).collect();
         let suspect = suspect.and_then(|how| {
             let trigger = *self.triggers.get(&usize::from(how % 6))?;
-            Some(SuspectClaim { trigger, backoff: lease(how >= 192) })
+            Some(SuspectClaim { trigger, quota: u32::from(how % 4), backoff: lease(how >= 192) })
         });
         self.request(Request::Exchange { settle: settlements, claim, suspect, lease_for: lease(long) }).await
     }

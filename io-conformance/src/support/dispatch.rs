@@ -13,7 +13,7 @@ use tidegate_ports::DispatchStore;
 pub(crate) const LEASE: Micros = Micros::from_secs(600);
 
 /// A lease that has expired at the next call.
-const EXPIRED_AT_ONCE: Micros = Micros(1);
+pub(crate) const EXPIRED_AT_ONCE: Micros = Micros(1);
 
 /// A case repeats a request at most 10,000 times, with 2 ms between two requests: 20 s in all.
 const REQUESTS_MAX: u32 = 10_000;
@@ -26,6 +26,7 @@ pub(crate) struct SortedExchangeReply {
     pub(crate) fenced: Vec<Claim>,
     pub(crate) conflicted: Vec<Claim>,
     pub(crate) claimed: Vec<Delivery>,
+    pub(crate) suspects: u32,
     pub(crate) woken: Vec<TriggerId>,
 }
 
@@ -37,9 +38,14 @@ pub(crate) fn ids(deliveries: &[Delivery]) -> Vec<DeliveryId> {
     deliveries.iter().map(|delivery| delivery.id).collect()
 }
 
-/// A quota of `quota` rows of `lane`, with a look-back to the beginning.
+/// A quota of `quota` rows of `lane`, which all start at once, with a look-back to the beginning.
 pub(crate) fn quota(lane: TriggerId, quota: u32) -> LaneQuota {
-    LaneQuota { trigger: lane, quota, look_back: Timestamp::EPOCH }
+    LaneQuota { trigger: lane, quota, starts: quota, look_back: Timestamp::EPOCH }
+}
+
+/// A claim of `lane` that asks for more suspects than one.
+fn suspects(lane: TriggerId, backoff: Micros) -> SuspectClaim {
+    SuspectClaim { trigger: lane, quota: 5, backoff }
 }
 
 pub(crate) fn settlement(delivery: &Delivery, verdict: Verdict) -> Settlement {
@@ -65,9 +71,9 @@ impl<S: Store> App<S> {
     ) -> SortedExchangeReply {
         let request = Request::Exchange { settle, claim, suspect, lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the store answers the exchange") {
-            Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, woken_lanes: mut woken }) => {
+            Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes: mut woken }) => {
                 woken.sort(); // The store promises a set without an order.
-                SortedExchangeReply { now, fenced, conflicted, claimed, woken }
+                SortedExchangeReply { now, fenced, conflicted, claimed, suspects, woken }
             }
             other => panic!("an exchange was answered by {other:?}"),
         }
@@ -85,8 +91,29 @@ impl<S: Store> App<S> {
     /// Claims at most `at_most` rows of `lane`, without looking back below the lane's floor.
     pub(crate) async fn claim_forward(&self, lane: TriggerId, at_most: u32) -> Vec<Delivery> {
         let look_back = self.discover().await.0.plus(Micros::from_secs(3_600));
-        let quota = LaneQuota { trigger: lane, quota: at_most, look_back };
+        let quota = LaneQuota { look_back, ..quota(lane, at_most) };
         self.exchange(Vec::new(), vec![quota]).await.claimed
+    }
+
+    /// Claims at most `at_most` rows of `lane` with a lease that expires at once. The first
+    /// `starts` of them start at once.
+    pub(crate) async fn claim_ahead(&self, lane: TriggerId, at_most: u32, starts: u32) -> Vec<Delivery> {
+        let quota = LaneQuota { starts, ..quota(lane, at_most) };
+        self.exchange_for(Vec::new(), vec![quota], EXPIRED_AT_ONCE).await.claimed
+    }
+
+    /// Ends the expired claims of `lane`, and claims at most `at_most` suspects, also beside a
+    /// quota of the same lane. Returns the rows of the quota, and the suspects.
+    pub(crate) async fn claim_suspects_with(
+        &self,
+        lane: TriggerId,
+        at_most: u32,
+        lease_for: Micros,
+    ) -> (Vec<Delivery>, Vec<Delivery>) {
+        let claim = SuspectClaim { quota: at_most, ..suspects(lane, Micros::ZERO) };
+        let mut reply = self.exchange_with(Vec::new(), vec![quota(lane, 9)], Some(claim), lease_for).await;
+        let suspects = reply.claimed.split_off(reply.claimed.len() - reply.suspects as usize);
+        (reply.claimed, suspects)
     }
 
     /// Claims at most `at_most` rows of `lane`, with a lease that expires at once.
@@ -120,16 +147,17 @@ impl<S: Store> App<S> {
     /// Ends the expired claims of `lane`, and claims its first suspect. No suspect has a back-off.
     /// Returns the store's time, and the row.
     pub(crate) async fn claim_suspect_for(&self, lane: TriggerId, lease_for: Micros) -> (Timestamp, Option<Delivery>) {
-        let suspect = SuspectClaim { trigger: lane, backoff: Micros::ZERO };
-        let mut reply = self.exchange_with(Vec::new(), Vec::new(), Some(suspect), lease_for).await;
-        assert!(reply.claimed.len() <= 1, "a suspect is alone in its claim: {:#?}", reply.claimed);
+        let suspects = suspects(lane, Micros::ZERO);
+        let mut reply = self.exchange_with(Vec::new(), Vec::new(), Some(suspects), lease_for).await;
+        assert!(reply.claimed.len() <= 1, "a suspect that was lost is alone in its claim: {:#?}", reply.claimed);
+        assert_eq!(reply.suspects as usize, reply.claimed.len());
         (reply.now, reply.claimed.pop())
     }
 
     /// Ends the expired claims of `lane` with this back-off.
     pub(crate) async fn end_expired(&self, lane: TriggerId, backoff: Micros) -> (Timestamp, Option<Delivery>) {
-        let suspect = SuspectClaim { trigger: lane, backoff };
-        let mut reply = self.exchange_with(Vec::new(), Vec::new(), Some(suspect), LEASE).await;
+        let claim = SuspectClaim { quota: 1, ..suspects(lane, backoff) };
+        let mut reply = self.exchange_with(Vec::new(), Vec::new(), Some(claim), LEASE).await;
         (reply.now, reply.claimed.pop())
     }
 
@@ -140,8 +168,8 @@ impl<S: Store> App<S> {
         verdict: Verdict,
         lane: TriggerId,
     ) -> Option<Delivery> {
-        let suspect = SuspectClaim { trigger: lane, backoff: Micros::ZERO };
-        let mut reply = self.exchange_with(vec![settlement(row, verdict)], Vec::new(), Some(suspect), LEASE).await;
+        let suspects = suspects(lane, Micros::ZERO);
+        let mut reply = self.exchange_with(vec![settlement(row, verdict)], Vec::new(), Some(suspects), LEASE).await;
         assert_eq!(reply.fenced, []);
         reply.claimed.pop()
     }

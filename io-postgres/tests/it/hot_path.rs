@@ -19,7 +19,7 @@ async fn with_rows(store: &PgStore, client: &mut PgConnection, rows: i32) -> Tri
 }
 
 async fn exchange(store: &PgStore, settle: Vec<Settlement>, trigger: TriggerId, quota: u32) -> Vec<Claim> {
-    let claim = vec![LaneQuota { trigger, quota, look_back: Timestamp::EPOCH }];
+    let claim = vec![LaneQuota { trigger, quota, starts: quota, look_back: Timestamp::EPOCH }];
     let request = Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_secs(60) };
     let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = store.call(request).await.unwrap() else {
         panic!("another reply")
@@ -114,7 +114,7 @@ async fn the_rows_that_a_request_reads_do_not_grow_with_the_backlog() {
 
 /// Runs an exchange, a renewal and a discovery.
 async fn request_all(store: &PgStore, settle: Vec<Settlement>, held: &[Claim], trigger: TriggerId) -> Vec<Claim> {
-    let claim = vec![LaneQuota { trigger, quota: 100, look_back: Timestamp::EPOCH }];
+    let claim = vec![LaneQuota { trigger, quota: 100, starts: 100, look_back: Timestamp::EPOCH }];
     let request = Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_secs(60) };
     let Reply::Exchange(ExchangeReply { claimed, .. }) = store.call(request).await.unwrap() else {
         panic!("another reply")

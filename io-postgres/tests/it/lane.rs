@@ -52,7 +52,7 @@ impl Lane {
         look_back: Timestamp,
         lease_for: Micros,
     ) -> Result<ExchangeReply, StoreError> {
-        let claim = (quota > 0).then_some(LaneQuota { trigger: self.trigger, quota, look_back });
+        let claim = (quota > 0).then_some(LaneQuota { trigger: self.trigger, quota, starts: quota, look_back });
         let claim = claim.into_iter().collect();
         self.call(Request::Exchange { settle, claim, suspect: None, lease_for }).await
     }
@@ -65,8 +65,8 @@ impl Lane {
         look_back: Timestamp,
         lease_for: Micros,
     ) -> Result<ExchangeReply, StoreError> {
-        let claim = vec![LaneQuota { trigger: self.trigger, quota, look_back }];
-        let suspect = Some(SuspectClaim { trigger: self.trigger, backoff: Micros::ZERO });
+        let claim = vec![LaneQuota { trigger: self.trigger, quota, starts: quota, look_back }];
+        let suspect = Some(SuspectClaim { trigger: self.trigger, quota: 1, backoff: Micros::ZERO });
         self.call(Request::Exchange { settle, claim, suspect, lease_for }).await
     }
 
@@ -87,8 +87,8 @@ impl Lane {
         format!(
             "select * from tidegate.exchange(
                 row('{{}}', '{{}}', '{{}}', '{{}}', '{{}}', null)::tidegate.settlements,
-                row('{{{0}}}', '{{{quota}}}', array[clock_timestamp() - interval '50 milliseconds'], 60000000, {0}, 0,
-                    'lost')::tidegate.claim_request)",
+                row('{{{0}}}', '{{{quota}}}', '{{{quota}}}', array[clock_timestamp() - interval '50 milliseconds'], 60000000,
+                    {0}, 1, 0, 'lost')::tidegate.claim_request)",
             self.trigger
         )
     }

@@ -13,7 +13,7 @@ async fn an_unknown_verdict_is_an_error_and_keeps_the_row() {
     let trigger = with_one_trigger(&store).await;
     let mut client = database.client().await;
     sqlx::query("select tidegate.emit('shop', 'x')").execute(&mut client).await.unwrap();
-    let claim = vec![LaneQuota { trigger, quota: 1, look_back: Timestamp::EPOCH }];
+    let claim = vec![LaneQuota { trigger, quota: 1, starts: 1, look_back: Timestamp::EPOCH }];
     store
         .call(Request::Exchange { settle: vec![], claim, suspect: None, lease_for: Micros::from_secs(60) })
         .await

@@ -1,2 +1,2 @@
 -- Reads the claims of the lane ?1 that have expired at the time ?2.
-select lease, claimed_at, rows_left, slots, deliveries from claims where trigger_id = ?1 and lease_until <= ?2
+select lease, claimed_at, rows_left, slots, deliveries, starts from claims where trigger_id = ?1 and lease_until <= ?2

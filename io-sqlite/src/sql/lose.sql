@@ -1,7 +1,7 @@
--- Takes the row ?1 out of its expired claim, if its turn is ?2, and makes it a suspect. The claim
--- was made at ?3. ?4 is the time, ?5 the back-off after a first loss and ?6 the message of a lost
--- attempt. A row with its last permitted loss was not claimed to be executed, so nothing is
--- recorded. If it has one attempt, one loss is permitted.
+-- Takes the row ?1 out of its expired claim, if its turn is ?2, and makes it a suspect that was
+-- lost. The claim was made at ?3. ?4 is the time, ?5 the back-off after a first loss and ?6 the
+-- message of a lost attempt. A row with its last permitted loss was not claimed to be executed, so
+-- nothing is recorded. If it has one attempt, one loss is permitted.
 update outbox set
     failed = case when lost < iif(max_attempts = 1, 1, max_lost)
         then json_insert(coalesce(failed, '[]'), '$[#]', json_object(

@@ -76,13 +76,13 @@ impl App {
 
     /// Claims rows of the lane. Returns the store's time of the claim, and the rows.
     pub(crate) async fn claim(&self, quota: u32, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
-        let claim = vec![LaneQuota { trigger: self.lane().await, quota, look_back: Timestamp::EPOCH }];
+        let claim = vec![LaneQuota { trigger: self.lane().await, quota, starts: quota, look_back: Timestamp::EPOCH }];
         self.exchange(claim, None, lease_for).await
     }
 
     /// Ends the expired claims of the lane, and claims its first suspect without a back-off.
     pub(crate) async fn claim_suspect(&self, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
-        let suspect = SuspectClaim { trigger: self.lane().await, backoff: Micros::ZERO };
+        let suspect = SuspectClaim { trigger: self.lane().await, quota: 1, backoff: Micros::ZERO };
         self.exchange(Vec::new(), Some(suspect), lease_for).await
     }
 

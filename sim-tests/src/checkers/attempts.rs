@@ -1,13 +1,15 @@
-//! `attempt` grows by one with each failure, and `lost` with each claim that expires. A delivery
-//! without attempts left is not retried, and one with its last permitted loss is not executed. A
-//! dead letter for exhausted attempts had all of them, one for losses had all of these.
+//! `attempt` grows by one with each failure, and `lost` with each expired claim under which the
+//! delivery was to start at once. A claim that held it ahead does not count, unless its first loss
+//! is its last. A delivery without attempts left is not retried, and one with its last permitted
+//! loss is not executed. A dead letter for exhausted attempts had all of them, one for losses had
+//! all of these.
 
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
 use tidegate_core::{
-    BeginCallsReply, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Reply, RetryPolicySpec, Verdict,
+    BeginCallsReply, DeadReason, Delivery, DeliveryId, ExecError, LaneQuota, Reply, Request, RetryPolicySpec, Verdict,
 };
 
 #[derive(Default)]
@@ -19,7 +21,8 @@ pub(super) struct Attempts {
 struct AttemptCount {
     failed: u32,
     lost: u32,
-    is_claimed: bool,
+    /// Whether the delivery starts at once under the claim that holds it. `None` without a claim.
+    starts: Option<bool>,
     attempts_max: u32,
     losses_max: u32,
 }
@@ -28,17 +31,18 @@ impl AttemptCount {
     /// The limits of a policy, computed from its fields and not by the code under test.
     fn of(policy: RetryPolicySpec) -> Self {
         let losses_max = if policy.max_attempts == 1 { 1 } else { policy.max_lost };
-        Self { failed: 0, lost: 0, is_claimed: false, attempts_max: policy.max_attempts, losses_max }
+        Self { failed: 0, lost: 0, starts: None, attempts_max: policy.max_attempts, losses_max }
     }
 }
 
 impl Attempts {
-    fn check_claim(&mut self, row: &Delivery) -> Result<(), String> {
+    fn check_claim(&mut self, row: &Delivery, starts: bool, probes: &mut Probes) -> Result<(), String> {
         let count = self.rows.entry(row.id).or_insert_with(|| AttemptCount::of(row.policy.into()));
-        if count.is_claimed {
-            count.lost = (count.lost + 1).min(count.losses_max);
+        match count.starts.replace(starts) {
+            Some(false) if count.losses_max > 1 => probes.sometimes(Probe::LostAhead, true),
+            Some(_) => count.lost = (count.lost + 1).min(count.losses_max),
+            None => {}
         }
-        count.is_claimed = true;
         let expected = (count.failed + 1, count.lost);
         if (row.attempt, row.lost) != expected {
             let (attempt, lost) = (row.attempt, row.lost);
@@ -75,9 +79,21 @@ impl Attempts {
             }
             _ => {}
         }
-        count.is_claimed = false;
+        count.starts = None;
         Ok(())
     }
+}
+
+/// The rows of lanes, each with whether it starts at once.
+fn with_starts<'a>(
+    quotas: &'a [LaneQuota],
+    claimed: &'a [Delivery],
+) -> impl Iterator<Item = (&'a Delivery, bool)> + 'a {
+    claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id).flat_map(|lane| {
+        let quota = lane.first().and_then(|row| quotas.iter().find(|quota| quota.trigger == row.trigger_id));
+        let starts = quota.map_or(0, |quota| quota.starts as usize);
+        lane.iter().enumerate().map(move |(nth, row)| (row, nth < starts))
+    })
 }
 
 impl Checker for Attempts {
@@ -96,12 +112,16 @@ impl Checker for Attempts {
                 for settlement in applied(request, reply) {
                     self.check_verdict(settlement.claim.delivery, &settlement.verdict, probes)?;
                 }
-                match reply {
-                    Reply::Exchange(ExchangeReply { claimed, .. }) => {
-                        claimed.iter().try_for_each(|row| self.check_claim(row))
+                match (request, reply) {
+                    (Request::Exchange { claim, .. }, Reply::Exchange(reply)) => {
+                        let (claimed, suspects) = reply.split_claimed();
+                        for (row, starts) in with_starts(claim, claimed) {
+                            self.check_claim(row, starts, probes)?;
+                        }
+                        suspects.iter().try_for_each(|row| self.check_claim(row, true, probes))
                     }
-                    Reply::BeginCalls(BeginCallsReply { deliveries, .. }) => {
-                        deliveries.iter().try_for_each(|row| self.check_claim(row))
+                    (_, Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
+                        deliveries.iter().try_for_each(|row| self.check_claim(row, true, probes))
                     }
                     _ => Ok(()),
                 }

@@ -57,10 +57,16 @@ impl Claims {
     }
 
     /// Checks the numbers of the claims of one request.
-    fn check_claims(&mut self, claimed: &[Delivery], leased_until: Timestamp) -> Result<(), String> {
+    fn check_claims(
+        &mut self,
+        claimed: &[Delivery],
+        suspects: &[Delivery],
+        leased_until: Timestamp,
+    ) -> Result<(), String> {
         let mut lanes: BTreeMap<(TriggerId, bool), Lease> = BTreeMap::new();
-        for row in claimed {
-            let lease = *lanes.entry((row.trigger_id, row.lost > 0)).or_insert(row.lease);
+        let of_lanes = claimed.iter().map(|row| (row, false));
+        for (row, is_suspect) in of_lanes.chain(suspects.iter().map(|row| (row, true))) {
+            let lease = *lanes.entry((row.trigger_id, is_suspect)).or_insert(row.lease);
             if row.lease != lease {
                 return Err(format!("{} is claimed as {}, other rows of its lane as {lease}", row.id, row.lease));
             }
@@ -75,7 +81,7 @@ impl Claims {
         if let Some(lease) = leases.iter().find(|lease| self.claims.contains_key(lease)) {
             return Err(format!("the number {lease} is used for a second claim"));
         }
-        for row in claimed {
+        for row in claimed.iter().chain(suspects) {
             self.held_by.insert(row.id, row.lease);
             let is_limited = row.trigger_name.as_str() == "limited";
             let lane = row.trigger_id;
@@ -154,7 +160,7 @@ impl Checker for Claims {
         match (request, reply) {
             (
                 Request::Exchange { settle, suspect, lease_for, .. },
-                Reply::Exchange(ExchangeReply { now, fenced, claimed, .. }),
+                Reply::Exchange(exchanged @ ExchangeReply { now, fenced, .. }),
             ) => {
                 self.check_settlements(settle, fenced)?;
                 for settlement in applied(request, reply) {
@@ -166,13 +172,14 @@ impl Checker for Claims {
                 if let Some(claim) = suspect {
                     self.end_expired(claim.trigger, *now, probes);
                 }
-                self.check_claims(claimed, now.plus(*lease_for))
+                let (claimed, suspects) = exchanged.split_claimed();
+                self.check_claims(claimed, suspects, now.plus(*lease_for))
             }
             (Request::Renew { held, lease_for }, Reply::Renew(reply)) => {
                 self.check_renewal(held, reply, reply.now.plus(*lease_for), snapshot, probes)
             }
             (Request::BeginCalls { lease_for, .. }, Reply::BeginCalls(BeginCallsReply { now, deliveries, .. })) => {
-                self.check_claims(deliveries, now.plus(*lease_for))
+                self.check_claims(deliveries, &[], now.plus(*lease_for))
             }
             _ => Ok(()),
         }

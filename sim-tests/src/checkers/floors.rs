@@ -4,7 +4,7 @@
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{Delivery, DeliveryId, ExchangeReply, LaneQuota, Reply, Request, Timestamp, TriggerId};
+use tidegate_core::{Delivery, DeliveryId, LaneQuota, Reply, Request, Timestamp, TriggerId};
 
 #[derive(Default)]
 pub(super) struct Floors {
@@ -26,7 +26,7 @@ impl Floors {
         }
         let floor = self.floors.get(&lane).copied().unwrap_or((Timestamp(i64::MIN), first));
         let start = floor.min((quota.look_back, first));
-        let taken: Vec<&Delivery> = claimed.iter().filter(|row| row.trigger_id == lane && row.lost == 0).collect();
+        let taken: Vec<&Delivery> = claimed.iter().filter(|row| row.trigger_id == lane).collect();
         let last = taken.last().map(|row| (row.due_at, row.id));
         // The limit may have cut the quota of such a lane.
         let has_limit = snapshot.store.is_limited(lane);
@@ -59,9 +59,8 @@ impl Checker for Floors {
         probes: &mut Probes,
     ) -> Result<(), String> {
         let Observation::StoreApplied { op, request, reply, .. } = observation else { return Ok(()) };
-        let (Request::Exchange { claim, .. }, Reply::Exchange(ExchangeReply { claimed, .. })) = (request, reply) else {
-            return Ok(());
-        };
+        let (Request::Exchange { claim, .. }, Reply::Exchange(reply)) = (request, reply) else { return Ok(()) };
+        let (claimed, _) = reply.split_claimed();
         // An inline claim does not search its lanes.
         let quotas = if op.seq == u64::MAX { &[] } else { claim.as_slice() };
         quotas.iter().try_for_each(|quota| self.check_lane(quota, claimed, snapshot, probes))

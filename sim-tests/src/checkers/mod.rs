@@ -34,6 +34,7 @@ mod shares;
 mod shutdown;
 mod situations;
 mod stale;
+mod starts;
 mod stragglers;
 mod terminal;
 mod turns;
@@ -227,11 +228,11 @@ pub fn names() -> Vec<&'static str> {
 fn all() -> Vec<Box<dyn Checker>> {
     vec![
         Box::<terminal::Terminal>::default(),
+        Box::<quarantine::Quarantine>::default(),
         Box::<claims::Claims>::default(),
         Box::<floors::Floors>::default(),
         Box::<stragglers::Stragglers>::default(),
         Box::<attempts::Attempts>::default(),
-        Box::<quarantine::Quarantine>::default(),
         Box::<overlap::Overlap>::default(),
         Box::<expiry::Expiry>::default(),
         Box::<done::Done>::default(),
@@ -257,6 +258,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<views::Views>::default(),
         Box::<fairness::Fairness>::default(),
         Box::<hoarding::Hoarding>::default(),
+        Box::<starts::Starts>::default(),
         Box::<wakes::Wakes>::default(),
         Box::<places::Places>::default(),
         Box::<effects::EffectsOnce>::default(),

@@ -5,7 +5,7 @@ use super::{Checker, Observation, Snapshot};
 use crate::app::AFTER_EFFECTS;
 use crate::probes::Probes;
 use std::collections::BTreeMap;
-use tidegate_core::{DeliveryId, ExchangeReply, Reply, TriggerId};
+use tidegate_core::{DeliveryId, Reply, TriggerId};
 
 #[derive(Default)]
 pub(super) struct Stragglers {
@@ -29,10 +29,7 @@ impl Checker for Stragglers {
         if let Observation::Configured { batch_max: Some(_), .. } | Observation::LifeEnded { .. } = observation {
             self.last_change = snapshot.now;
         }
-        let Observation::StoreApplied { op, reply: Reply::Exchange(ExchangeReply { claimed, .. }), .. } = observation
-        else {
-            return Ok(());
-        };
+        let Observation::StoreApplied { op, reply: Reply::Exchange(reply), .. } = observation else { return Ok(()) };
         let is_free = |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.waits());
         self.passed_over.retain(|id, _| is_free(id));
         let has_effects = |until: u64| until > 0 && snapshot.now <= until + AFTER_EFFECTS;
@@ -46,7 +43,8 @@ impl Checker for Stragglers {
             return Ok(());
         }
         let mut last: BTreeMap<TriggerId, _> = BTreeMap::new();
-        last.extend(claimed.iter().filter(|row| row.lost == 0).map(|row| (row.trigger_id, (row.due_at, row.id))));
+        let (claimed, _) = reply.split_claimed();
+        last.extend(claimed.iter().map(|row| (row.trigger_id, (row.due_at, row.id))));
         for (lane, last) in last {
             let earlier = snapshot.store.lane(lane).take_while(|row| (row.due_at, row.id) < last);
             for row in earlier.filter(|row| row.waits()) {

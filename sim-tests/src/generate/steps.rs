@@ -36,7 +36,9 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
         Profile::Crash => match draw.between(0, 9) {
             0..=2 => call(draw, daemons),
             3 => poison(draw),
-            _ => emit(draw, &LANES, 20),
+            4..=6 => emit(draw, &LANES, 20),
+            // A backlog of quick rows, so that daemons hold rows ahead.
+            _ => emit(draw, &["aging", "owned"], 150),
         },
         Profile::Fair => match draw.between(0, 9) {
             0..=4 => emit(draw, &["slow", "aging", "flaky"], 40),

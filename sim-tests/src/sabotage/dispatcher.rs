@@ -116,6 +116,17 @@ impl Saboteur<'_> {
                 alone.quota *= 3;
             }
         }
+        if let Request::Exchange { claim, .. } = &mut request {
+            for quota in claim {
+                let mut rows = self.store.lane(quota.trigger);
+                let has_one_loss = rows.next().is_some_and(|row| row.policy.max_lost() == 1);
+                quota.starts = match bug {
+                    Bug::StartsAll => quota.quota,
+                    Bug::HoldsLastLoss if has_one_loss => 0,
+                    _ => quota.starts,
+                };
+            }
+        }
         if let (Bug::LooksBackIdle, Request::Exchange { claim, .. }) = (bug, &mut request) {
             for quota in claim {
                 if self.store.lane(quota.trigger).any(|row| row.lease_until > self.store.now()) {

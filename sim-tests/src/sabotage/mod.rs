@@ -61,6 +61,8 @@ bugs! {
     LossNotCounted, "attempts", "a second loss of a row is not counted";
     LossKeepsClaim, "quarantine", "an expired claim is not ended";
     SuspectsTogether, "quarantine", "two suspects are claimed at once";
+    HeldCounts, "attempts", "a row that was held ahead counts a loss";
+    HeldIsFree, "quarantine", "a row that was held ahead is no suspect";
     SuspectAtOnce, "backoff", "a suspect is claimed without its back-off";
     DeferralCounts, "attempts", "a deferral counts as an attempt";
     DoneKeepsRow, "terminal", "a done delivery stays in the outbox";
@@ -119,6 +121,8 @@ bugs! {
     AppsSplit, "shares", "a dispatcher treats each call as a call of an app of its own";
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
+    StartsAll, "starts", "a claim says that all its rows start at once";
+    HoldsLastLoss, "starts", "a row is held ahead although one loss is its last";
     InlineRowsUncounted, "hoarding", "a dispatcher does not count the inline claim in flight";
     LooksBackIdle, "stragglers", "a dispatcher does not look back while its lane has running rows";
     StopsUnsettled, "shutdown", "a dispatcher stops before its last settlements are applied";

@@ -79,7 +79,9 @@ impl Bug {
         let expired = store.lane(claim.trigger).filter(|row| row.is_expired(now)).cloned();
         match self {
             Self::SuspectAtOnce => claim.backoff.0 /= 100,
-            Self::LossNotCounted | Self::LossKeepsClaim => before.rows.extend(expired),
+            Self::LossNotCounted | Self::LossKeepsClaim | Self::HeldCounts | Self::HeldIsFree => {
+                before.rows.extend(expired)
+            }
             _ => {}
         }
     }
@@ -171,7 +173,7 @@ impl Bug {
             store.spoil_limit(trigger, limit);
         }
         match reply {
-            Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, .. }) => {
+            Reply::Exchange(ExchangeReply { fenced, conflicted, claimed, suspects, .. }) => {
                 fenced.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
                 conflicted.iter_mut().for_each(|claim| before_name(&before.renamed, claim));
                 if let Request::Exchange { settle, .. } = request {
@@ -183,7 +185,7 @@ impl Bug {
                     }
                 }
                 if let Request::Exchange { suspect: Some(claim), lease_for, .. } = request {
-                    self.after_suspect(store, *claim, *lease_for, claimed, before.rows);
+                    self.after_suspect(store, *claim, *lease_for, (&mut *claimed, suspects), before.rows);
                 }
                 for row in claimed {
                     match self {
@@ -227,7 +229,7 @@ impl Bug {
         store: &mut Memory,
         claim: SuspectClaim,
         lease_for: Micros,
-        claimed: &mut Vec<Delivery>,
+        (claimed, suspects): (&mut Vec<Delivery>, &mut u32),
         expired: Vec<tidegate_io_sim::Row>,
     ) {
         let is_free = |store: &Memory, id| store.row(id).is_some_and(|row| !row.is_leased());
@@ -236,6 +238,7 @@ impl Bug {
                 let (settle, quotas) = (Vec::new(), Vec::new());
                 let again = Request::Exchange { settle, claim: quotas, suspect: Some(claim), lease_for };
                 if let Reply::Exchange(ExchangeReply { claimed: mut more, .. }) = store.call(again) {
+                    *suspects += more.len() as u32;
                     claimed.append(&mut more);
                 }
             }
@@ -244,6 +247,17 @@ impl Bug {
                     if is_free(store, row.id) {
                         store.spoil(row.id, |lost| lost.lost = row.lost);
                     }
+                }
+            }
+            Self::HeldCounts => {
+                let due_at = store.now().plus(claim.backoff);
+                for row in expired.iter().filter(|row| row.is_ahead && row.policy.max_lost() > 1) {
+                    store.spoil(row.id, |held| (held.lost, held.due_at) = (1, due_at));
+                }
+            }
+            Self::HeldIsFree => {
+                for row in expired.iter().filter(|row| row.is_ahead) {
+                    store.spoil(row.id, |held| held.is_suspect &= held.lost > 0);
                 }
             }
             Self::LossKeepsClaim => {

@@ -72,13 +72,17 @@ impl World {
 /// An inline claim as the checkers see it: an exchange that requested the rows it got.
 pub(crate) fn as_exchange(claimed: &[Delivery], now: Timestamp, lease_for: Micros) -> (Request, Reply) {
     let lanes = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id);
-    let quota = |rows: &[Delivery]| LaneQuota { trigger: rows[0].trigger_id, quota: rows.len() as u32, look_back: now };
+    let quota = |rows: &[Delivery]| {
+        let quota = rows.len() as u32;
+        LaneQuota { trigger: rows[0].trigger_id, quota, starts: quota, look_back: now }
+    };
     let request = Request::Exchange { settle: Vec::new(), claim: lanes.map(quota).collect(), suspect: None, lease_for };
     let reply = ExchangeReply {
         now,
         fenced: Vec::new(),
         conflicted: Vec::new(),
         claimed: claimed.to_vec(),
+        suspects: 0,
         woken_lanes: Vec::new(),
     };
     (request, Reply::Exchange(reply))

@@ -6,13 +6,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 693),
-    ("simulated milliseconds per seed", 14_528),
-    ("conflicts in all", 20_621),
-    ("deferrals in all", 7_833),
-    ("prompt first claims per thousand", 255),
-    ("prompt retries per thousand", 372),
-    ("prompt starts per thousand", 260),
+    ("store calls per seed", 825),
+    ("simulated milliseconds per seed", 16_605),
+    ("conflicts in all", 24_768),
+    ("deferrals in all", 8_452),
+    ("prompt first claims per thousand", 119),
+    ("prompt retries per thousand", 299),
+    ("prompt starts per thousand", 143),
 ];
 
 /// The number of finished plans.
@@ -72,13 +72,12 @@ fn a_few_seeds_of_each_workload() {
     for seed in 0..SEEDS {
         play(&Plan::of(Profile::Mixed, seed), &mut cost, &mut probes);
     }
-    assert_eq!(probes.silent(), []);
     let others = [
         (Profile::Jitter, 4),
         (Profile::Gate, 4),
         (Profile::Loops, 4),
         (Profile::Overlap, 10),
-        (Profile::Crash, 20),
+        (Profile::Crash, 5),
         (Profile::Fair, 20),
     ];
     for (profile, part) in others {
@@ -87,6 +86,7 @@ fn a_few_seeds_of_each_workload() {
         }
     }
     IS_OVER.store(true, Ordering::Relaxed);
+    assert_eq!(probes.silent(), []);
     assert_eq!(probes.jitter().objection(), None);
     let measured = [
         ("store calls per seed", cost.store_calls / SEEDS),

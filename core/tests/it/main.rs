@@ -7,6 +7,7 @@ mod allocations;
 mod any_input;
 mod bench;
 mod calls;
+mod clock_set_back;
 mod cron;
 mod dispatcher;
 mod drain_start;

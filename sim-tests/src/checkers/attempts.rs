@@ -2,6 +2,7 @@
 //! without attempts left is not retried, and one with its last permitted loss is not executed. A
 //! dead letter for exhausted attempts had all of them, one for losses had all of these.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -12,7 +13,7 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Attempts {
-    rows: BTreeMap<DeliveryId, AttemptCount>,
+    rows: Ledger<BTreeMap<DeliveryId, AttemptCount>>,
 }
 
 #[derive(Clone, Copy)]
@@ -83,6 +84,10 @@ impl Attempts {
 impl Checker for Attempts {
     fn name(&self) -> &'static str {
         "attempts"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.rows]
     }
 
     fn observe(

@@ -20,7 +20,7 @@ const CUT_AFTER_EFFECTS: u64 = 3_300_000;
 const LEAP_AFTER_EFFECTS: u64 = 6_000;
 
 impl Cluster {
-    pub(super) fn inject(&self, fault: &Fault, store: NodeId) {
+    pub(super) fn inject(&self, n: usize, fault: &Fault, store: NodeId) {
         let mut world = lock(&self.referee);
         world.tell(|| format!("fault: {fault:?}"));
         world.note(fault);
@@ -72,6 +72,7 @@ impl Cluster {
                 world.probes.sometimes(Probe::StoreClockAhead, *by > 0);
                 world.set_store_clock(*by);
             }
+            Fault::Restore { .. } => world.restore_store(n),
             Fault::Handler { daemon, fault } => world.daemons[*daemon].handler_faults.push_back(*fault),
             Fault::Down { to, length } => {
                 let until = world.until(*length);

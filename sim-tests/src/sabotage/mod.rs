@@ -50,6 +50,7 @@ bugs! {
     NoFence, "claims", "a settlement with an old lease is applied";
     RenewsOldLease, "claims", "a renewal of an old lease extends the new one";
     RenewsExpiredLease, "claims", "a renewal revives an expired lease of a lane with a limit";
+    NumbersRepeat, "restores", "after a restore, the numbers of claims repeat";
     NumberReused, "claims", "a claim gets the number of an earlier claim";
     RenewsUntouchedOnly, "claims", "a renewal forgets a claim of which a row was settled";
     LookBackIgnored, "floors", "a claim finds no row below the floor";

@@ -59,7 +59,7 @@ impl Memory {
 
     /// Goes back to an earlier state, like a database that is restored from a backup or that fails
     /// over to a replica without the last transactions. Ids of rows and versions of values are
-    /// given anew. Ids of events are random, so they are not. The clock goes on.
+    /// given again. Ids of events are random, so they are not. The clock goes on.
     pub fn restore(&mut self, earlier: &Self) {
         let Self { now, events, .. } = *self;
         *self = Self { now, events, ..earlier.clone() };

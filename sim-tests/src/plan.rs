@@ -201,8 +201,8 @@ const MOVES_TIMES_US: u64 = 60_000_000;
 const MOVED_AFTER_US: u64 = 2_000_000;
 
 impl Fault {
-    /// How long the jump of the store's clock by `by` affects all daemons. A clock that was set back
-    /// a little seems to stand still until it has caught up. A jump ahead only ends leases.
+    /// How long the jump of the store's clock by `by` affects all daemons. A clock that was set
+    /// back a little seems to stand still until it has caught up. A jump ahead only ends leases.
     pub(crate) fn store_clock_effects(by: i64) -> u64 {
         let distance = by.unsigned_abs();
         match by {

@@ -5,6 +5,7 @@ use super::referee::Referee;
 use super::{Shared, lock};
 use crate::plan::{CrashPoint, Fault};
 use crate::probes::Probe;
+use crate::sabotage::restart_store;
 use madsim::net::NetSim;
 use madsim::plugin::simulator;
 use madsim::runtime::Handle;
@@ -106,6 +107,8 @@ impl Cluster {
         let until = world.until(length);
         world.outage_until = world.outage_until.max(until);
         (0..self.daemons.len()).for_each(|daemon| world.trouble(daemon, until + CUT_AFTER_EFFECTS));
+        let bug = world.bug;
+        restart_store(bug, world.store());
         Handle::current().kill(store);
         later(&self.referee, world, length, move |world| {
             // A later outage may last longer.

@@ -78,7 +78,7 @@ enum Event {
     Fault(usize),
 }
 
-/// The steps and faults of a plan, and the states to save for restores, in the order of time.
+/// The steps and faults of a plan, and the states of the store that a restore needs, by time.
 fn events(plan: &Plan) -> Vec<(u64, Event)> {
     let steps = plan.steps.iter().enumerate().map(|(n, (at, _))| (*at, Event::Step(n)));
     let faults = plan.faults.iter().enumerate().map(|(n, (at, _))| (*at, Event::Fault(n)));

@@ -7,9 +7,9 @@ use super::daemon_state::DaemonState;
 use crate::app::{AFTER_EFFECTS, EPOCH, deployed, repair};
 use crate::checkers::{Checkers, DriverEvent, Life, Observation, Snapshot, Trouble, Violation};
 use crate::draw::Draw;
-use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, StoreFault};
+use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, StoreFault, TriggerChange};
 use crate::probes::{Probe, Probes};
-use crate::sabotage::{Bug, Saboteur};
+use crate::sabotage::{Bug, Saboteur, deploy};
 use crate::trace::{Trace, TraceMode};
 use madsim::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -132,6 +132,11 @@ impl Referee {
         self.store_skew += by;
         let until = self.now() + Fault::store_clock_effects(by);
         (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until));
+    }
+
+    pub(super) fn deploy(&mut self, change: &TriggerChange) {
+        self.store();
+        deploy(self.bug, &mut self.memory, change, &mut self.sabotage_memory);
     }
 
     /// Saves the state of the store, to which the fault with this number goes back.

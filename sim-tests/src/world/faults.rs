@@ -4,6 +4,7 @@ use super::{Event, World};
 use crate::checkers::{Observation, Violation};
 use crate::plan::{CrashPoint, Fault};
 use crate::probes::Probe;
+use crate::sabotage::restart_store;
 use tidegate_core::Input;
 
 impl World {
@@ -40,6 +41,7 @@ impl World {
             Fault::Outage { length } => {
                 let until = self.until(length);
                 self.outage_until = self.outage_until.max(until);
+                restart_store(self.bug, &mut self.store);
                 // The longest back-off after a failure counts as part of the fault.
                 (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until + 3_000_000));
             }

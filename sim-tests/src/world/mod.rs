@@ -25,7 +25,7 @@ use crate::cost::Cost;
 use crate::draw::Draw;
 use crate::plan::{Plan, TriggerChange};
 use crate::probes::Probes;
-use crate::sabotage::{Bug, Saboteur};
+use crate::sabotage::{Bug, Saboteur, deploy};
 use crate::trace::{Trace, TraceMode};
 use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
@@ -303,7 +303,7 @@ impl World {
                 Ok(())
             }
             Event::Redeploy => {
-                app::redeploy(&mut self.store, &TriggerChange::None);
+                deploy(self.bug, &mut self.store, &TriggerChange::None, &mut self.sabotage_memory);
                 Ok(())
             }
             Event::Save(fault) => {

@@ -15,5 +15,6 @@ mod fixtures;
 mod inline_claim;
 mod overlap;
 mod quarantine;
+mod restored_store;
 mod settlement;
 mod world;

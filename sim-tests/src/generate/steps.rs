@@ -38,6 +38,10 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
             3 => poison(draw),
             _ => emit(draw, &LANES, 20),
         },
+        Profile::Restore => match draw.between(0, 9) {
+            0..=1 => call(draw, daemons),
+            _ => emit(draw, &LANES, 6),
+        },
         Profile::Fair => match draw.between(0, 9) {
             0..=4 => emit(draw, &["slow", "aging", "flaky"], 40),
             _ => emit(draw, &LANES, 1),

@@ -40,6 +40,10 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
             // A backlog of quick rows, so that daemons hold rows ahead.
             _ => emit(draw, &["aging", "owned"], 150),
         },
+        Profile::Restore => match draw.between(0, 9) {
+            0..=1 => call(draw, daemons),
+            _ => emit(draw, &LANES, 6),
+        },
         Profile::Fair => match draw.between(0, 9) {
             0..=4 => emit(draw, &["slow", "aging", "flaky"], 40),
             _ => emit(draw, &LANES, 1),

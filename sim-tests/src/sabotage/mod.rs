@@ -8,11 +8,13 @@ mod driver;
 mod fan_out;
 mod hunt;
 mod needs;
+mod numbers;
 mod operations;
 mod store;
 
 pub(crate) use fan_out::{claim_inline, fan_out_again};
 pub use hunt::{Caught, SEEDS_MAX, hunt};
+pub(crate) use numbers::lose_claims;
 pub(crate) use operations::{deploy, restart_store};
 
 use crate::profile::Profile;
@@ -185,6 +187,7 @@ impl Bug {
             Self::DepthOffByOne => Profile::Loops,
             Self::LooksBackIdle => Profile::Fair,
             Self::PoisonForgiven => Profile::Crash,
+            Self::NumbersRepeat => Profile::Restore,
             _ => Profile::Mixed,
         }
     }

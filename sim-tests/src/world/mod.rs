@@ -139,9 +139,8 @@ pub(crate) struct World {
     store: Memory,
     /// The error of the store's clock, in microseconds.
     store_skew: i64,
-    /// The states to which faults will take the store back, by the number of the fault, with the
-    /// memory of a planted bug.
-    saved: BTreeMap<usize, (Memory, BTreeSet<i64>)>,
+    /// The states to which faults will take the store back, by the number of the fault.
+    saved: BTreeMap<usize, Memory>,
     is_restored: bool,
     daemons: Vec<Daemon>,
     /// The latest trouble of each daemon.
@@ -195,9 +194,6 @@ impl World {
             trace: Trace::new(options.mode),
             cost: Cost::default(),
         };
-        if options.bug == Some(Bug::NumbersRepeat) {
-            world.store.spoil_claim_numbers();
-        }
         plan.saves().for_each(|(at, fault)| world.at(at, Event::Save(fault)));
         for daemon in 0..plan.daemons {
             world.daemons.push(Daemon::before_first_life(plan.settings));
@@ -307,7 +303,7 @@ impl World {
                 Ok(())
             }
             Event::Save(fault) => {
-                self.saved.insert(fault, (self.store.clone(), self.sabotage_memory.clone()));
+                self.saved.insert(fault, self.store.clone());
                 self.checkers.save(fault);
                 Ok(())
             }

@@ -64,6 +64,8 @@ probes! {
     LeaseExpired,
     /// a delivery became a dead letter after several losses
     LostTooOften,
+    /// an attempt failed whose handler had waited for a thread
+    FailedAfterWait,
     /// a suspect was executed
     SuspectRan,
     /// a store call was refused

@@ -6,7 +6,7 @@ use super::claims::{HeldClaim, Stage};
 use super::shutdown::Shutdown;
 use crate::gate::Caller;
 use crate::io::Fact;
-use crate::outcome::{ExecError, Failure, Outcome};
+use crate::outcome::{ExecError, Failure};
 
 impl Dispatcher {
     /// Begins a shutdown: rows that wait for a permit are released at once, and waiting calls are
@@ -52,7 +52,7 @@ impl Dispatcher {
                 Caller::Sync => {
                     let message =
                         "the daemon was shut down before the execution ended; nothing that it wrote was applied";
-                    self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Lost, message)));
+                    self.conclude_cancelled(execution, Failure::new(ExecError::Lost, message));
                 }
             }
         }

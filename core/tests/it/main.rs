@@ -15,4 +15,5 @@ mod inline_claim;
 mod overlap;
 mod quarantine;
 mod settlement;
+mod start_wait;
 mod world;

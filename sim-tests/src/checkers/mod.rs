@@ -30,6 +30,7 @@ mod places;
 mod quarantine;
 mod reasons;
 mod refusals;
+mod runs;
 mod shares;
 mod shutdown;
 mod situations;
@@ -84,6 +85,9 @@ pub(crate) enum Observation<'a> {
     StoreAnswered { of: Life, op: OpId, result: &'a Result<Reply, StoreError>, accepted: bool },
     /// A dispatcher starts an execution.
     ExecutionStarted { of: Life, op: OpId, delivery: &'a Delivery },
+    /// The handler of an execution begins. If the execution is cancelled before, or if the handler
+    /// does not start, this never happens.
+    HandlerBegan { op: OpId },
     /// An execution is over. Without an outcome, the daemon died or cancelled the execution.
     ExecutionEnded { op: OpId, claim: Claim, outcome: Option<&'a Outcome> },
     /// A dispatcher reports a fact.
@@ -248,6 +252,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<letters::Letters>::default(),
         Box::<reasons::Reasons>::default(),
         Box::<refusals::Refusals>::default(),
+        Box::<runs::Runs>::default(),
         Box::<metrics::Metrics>::default(),
         Box::<facts::Facts>::default(),
         Box::<bounds::Bounds>::default(),

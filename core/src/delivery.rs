@@ -106,6 +106,13 @@ impl Delivery {
         self.lost > 0
     }
 
+    /// Whether the handler begins at most once, except for runs after a conflict: it has one attempt,
+    /// or it handles a dead letter.
+    #[must_use]
+    pub const fn begins_once(&self) -> bool {
+        self.policy.max_attempts() == 1 || self.handles_letter.is_some()
+    }
+
     /// `event_id:trigger_id`. Every attempt and every redrive of the delivery has the same key, and
     /// no other delivery has it.
     #[must_use]

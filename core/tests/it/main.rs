@@ -12,6 +12,7 @@ mod dispatcher;
 mod drain_start;
 mod fixtures;
 mod inline_claim;
+mod once;
 mod overlap;
 mod quarantine;
 mod settlement;

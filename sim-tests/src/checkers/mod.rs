@@ -25,6 +25,7 @@ mod letters;
 mod limits;
 mod metrics;
 mod names;
+mod once;
 mod overlap;
 mod places;
 mod quarantine;
@@ -235,6 +236,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<floors::Floors>::default(),
         Box::<stragglers::Stragglers>::default(),
         Box::<attempts::Attempts>::default(),
+        Box::<once::Once>::default(),
         Box::<quarantine::Quarantine>::default(),
         Box::<overlap::Overlap>::default(),
         Box::<expiry::Expiry>::default(),

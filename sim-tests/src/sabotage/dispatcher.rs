@@ -3,6 +3,7 @@
 use super::{Bug, Saboteur};
 use crate::app::MAX_DEPTH;
 use crate::checkers::Life;
+use crate::world::ONLY_ATTEMPT_FAILED;
 use std::sync::Arc;
 use tidegate_core::{
     Action, AppName, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact,
@@ -194,6 +195,12 @@ impl Saboteur<'_> {
                 let fails = |reason| Outcome::Failed(Failure::new(ExecError::Internal, reason));
                 let outcome = if let Outcome::NotStarted { reason } = outcome { fails(reason) } else { outcome };
                 Input::ExecutionEnded { op, outcome, start_wait }
+            }
+            (
+                Some(Bug::BegunIsDeferred),
+                Input::ExecutionEnded { op, outcome: Outcome::Failed(failure), start_wait },
+            ) if failure.message == ONLY_ATTEMPT_FAILED => {
+                Input::ExecutionEnded { op, outcome: Outcome::NotStarted { reason: failure.message }, start_wait }
             }
             (Some(Bug::WaitCounts), Input::ExecutionEnded { op, outcome, .. }) => {
                 Input::ExecutionEnded { op, outcome, start_wait: Micros::ZERO }

@@ -95,6 +95,7 @@ bugs! {
     SuspectsMixed, "quarantine", "a dispatcher treats suspects like other rows";
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
     RefusalFails, "refusals", "a handler that did not start counts as a failed attempt";
+    BegunIsDeferred, "once", "a failed handler with one attempt is reported as not started";
     WaitCounts, "runs", "the wait for a thread counts as running time";
     StartsEarly, "runs", "a failed attempt begins before its handler";
     RestsTooShort, "refusals", "a handler that did not start is tried again at once";
@@ -167,6 +168,7 @@ impl Bug {
             Self::JitterSkewed => Profile::Jitter,
             Self::DepthOffByOne => Profile::Loops,
             Self::LooksBackIdle => Profile::Fair,
+            Self::InlineRowsUncounted => Profile::Overlap,
             _ => Profile::Mixed,
         }
     }

@@ -14,6 +14,8 @@ use tidegate_core::{
 };
 use tidegate_io_sim::Memory;
 
+/// The message of a failed attempt that was the only permitted one.
+pub(crate) const ONLY_ATTEMPT_FAILED: &str = "the only attempt failed";
 /// The downtime of a daemon after an event has killed it, in microseconds.
 pub(crate) const POISON_DOWN: u64 = 100_000;
 
@@ -103,10 +105,12 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
         "flaky" => draw.permille(600),
         "aging" => draw.permille(800),
         "letters" => draw.permille(400),
+        "once" => draw.permille(300),
         _ => draw.permille(50),
     };
     if fails {
-        return (took, failed(ExecError::ScriptError, "the handler failed"));
+        let message = if name == "once" { ONLY_ATTEMPT_FAILED } else { "the handler failed" };
+        return (took, failed(ExecError::ScriptError, message));
     }
     let answers = name == "page" || (delivery.reply_to.is_some() && draw.permille(500));
     let reply = if answers { replies::draw(&mut draw) } else { None };

@@ -6,13 +6,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 693),
-    ("simulated milliseconds per seed", 14_528),
-    ("conflicts in all", 20_621),
-    ("deferrals in all", 7_833),
-    ("prompt first claims per thousand", 255),
-    ("prompt retries per thousand", 372),
-    ("prompt starts per thousand", 260),
+    ("store calls per seed", 686),
+    ("simulated milliseconds per seed", 14_842),
+    ("conflicts in all", 20_064),
+    ("deferrals in all", 7_783),
+    ("prompt first claims per thousand", 236),
+    ("prompt retries per thousand", 318),
+    ("prompt starts per thousand", 237),
 ];
 
 /// The number of finished plans.

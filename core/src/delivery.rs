@@ -106,8 +106,8 @@ impl Delivery {
         self.lost > 0
     }
 
-    /// Whether the handler begins at most once, except for runs after a conflict: it has one attempt,
-    /// or it handles a dead letter.
+    /// Whether the handler begins at most once, except for runs after a conflict. The delivery has
+    /// one attempt, or it handles a dead letter.
     #[must_use]
     pub const fn begins_once(&self) -> bool {
         self.policy.max_attempts() == 1 || self.handles_letter.is_some()

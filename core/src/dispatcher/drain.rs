@@ -43,8 +43,8 @@ impl Dispatcher {
         }
     }
 
-    /// Cancels all executions. Their rows are released and run again. A handler that begins once has
-    /// failed with the error `lost`, because it may have begun. So has a sync call.
+    /// Cancels all executions. Their rows are released and run again. A handler that begins once
+    /// fails with the error `lost`, because it may have begun. So does a sync call.
     fn cancel_executions(&mut self) {
         while let Some((seq, execution)) = self.executions.first() {
             self.cancel(seq);

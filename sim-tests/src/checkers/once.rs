@@ -1,5 +1,5 @@
-//! The handler of a delivery with one permitted attempt begins once, and once more after each
-//! conflict. So does a dead-letter handler. Neither begins again after a failure, a loss or a
+//! The handler of a delivery with one permitted attempt begins once, and again only after
+//! each conflict. So does a dead-letter handler. Neither begins again after a failure, a loss or a
 //! shutdown.
 
 use super::terminal::applied;

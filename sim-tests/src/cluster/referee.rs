@@ -311,6 +311,13 @@ impl Referee {
         Some(op)
     }
 
+    /// Records that the handler of an execution begins.
+    pub(super) fn handler_began(&mut self, of: Life, op: OpId) {
+        if self.is_current(of) {
+            self.observe(&Observation::HandlerBegan { op });
+        }
+    }
+
     /// Ends an execution. Without an outcome, the execution was cancelled.
     pub(super) fn end_execution(&mut self, daemon: usize, op: OpId, outcome: Option<&Outcome>) {
         let state = &mut self.daemons[daemon];

@@ -113,6 +113,9 @@ bugs! {
     SuspectsMixed, "quarantine", "a dispatcher treats suspects like other rows";
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
     RefusalFails, "refusals", "a handler that did not start counts as a failed attempt";
+    BegunIsDeferred, "once", "a failed handler with one attempt is reported as not started";
+    WaitCounts, "runs", "the wait for a thread counts as running time";
+    StartsEarly, "runs", "a failed attempt begins before its handler";
     RestsTooShort, "refusals", "a handler that did not start is tried again at once";
     LostRetry, "expiry", "the settlement of a failure is not sent";
     LostRenewal, "expiry", "leases are not renewed";
@@ -188,6 +191,7 @@ impl Bug {
             Self::LooksBackIdle => Profile::Fair,
             Self::PoisonForgiven => Profile::Crash,
             Self::NumbersRepeat => Profile::Restore,
+            Self::InlineRowsUncounted => Profile::Overlap,
             _ => Profile::Mixed,
         }
     }

@@ -6,14 +6,15 @@
 use super::{Checker, DriverEvent, InputKind, Life, Observation, Snapshot, Trouble};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{DeliveryId, Fate, InboxId, OpId, TriggerId};
+use tidegate_core::{Config, DeliveryId, Fate, InboxId, OpId, TriggerId};
 
 /// The longest delay between the two ends of a link, in microseconds.
 const DELAY_MAX: u64 = 20_000;
 /// The longest wait of a shutdown request for the inline claim in flight.
 const SHUTDOWN_WAIT_MAX: u64 = 1_000_000;
-/// A timer that was set while the clock of a daemon ran slow is late by this at most.
-const LATE_TIMER_MAX: u64 = 300_000;
+/// A timer that was set while the clock of a daemon stood still is late by its length at most: the
+/// longest wait for a discovery.
+const LATE_TIMER_MAX: u64 = Config::DUE_WAIT_MAX.0;
 
 #[derive(Default)]
 pub(super) struct Driver {

@@ -144,9 +144,10 @@ pub struct LaneQuota {
     pub look_back: Timestamp,
 }
 
-/// The claim of suspects: of the first free one that is due, in the order of `(due_at, id)`. If it
-/// was lost before, it is alone in its claim. If it was held ahead, the claim takes up to `quota`
-/// such rows, in the same order. A paused trigger and a `max_concurrency` bound the claim like a
+/// The claim of suspects: of the first free one that is due, in the order of `(lost, due_at, id)`.
+/// So no row is lost again before all others have run. If the first one was lost before, it is
+/// alone in its claim. If it was held ahead, the claim takes up to `quota` such rows, in the same
+/// order. A paused trigger and a `max_concurrency` bound the claim like a
 /// [`LaneQuota`].
 ///
 /// Before all claims of its exchange, every expired claim of the lane is ended, even if the trigger
@@ -185,7 +186,7 @@ pub struct ExchangeReply {
     /// holds the row.
     pub conflicted: Vec<Claim>,
     /// The claimed rows, sorted lane by lane, and by `(due_at, id)` within each lane. The suspects
-    /// are the last ones.
+    /// are the last ones, in the same order.
     pub claimed: Vec<Delivery>,
     /// How many of the claimed rows are suspects.
     pub suspects: u32,

@@ -232,6 +232,7 @@ macro_rules! with_cases {
                 a_loss_beyond_the_limit_counts_nothing,
                 rows_that_were_held_ahead_are_not_lost,
                 suspects_that_were_held_ahead_are_claimed_together,
+                suspects_with_fewer_losses_come_first,
                 a_row_that_permits_one_loss_is_lost_even_if_it_was_held_ahead,
                 suspects_that_were_held_ahead_take_slots_of_their_lane,
                 a_suspect_stays_a_suspect,

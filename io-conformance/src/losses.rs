@@ -87,6 +87,23 @@ pub(crate) async fn suspects_that_were_held_ahead_are_claimed_together<S: Store>
     assert_eq!(ids(&again), ids(&together[..2]), "they wait in their lane again");
 }
 
+/// So no row is lost again before all others have run.
+pub(crate) async fn suspects_with_fewer_losses_come_first<S: Store>(store: Arc<S>) {
+    let (app, lane) = App::with_lane(&store).await;
+    app.go(4).await;
+    let held = app.claim_expiring(lane.id, 2).await;
+    let (_, again) = app.next_suspect_expiring(lane.id).await;
+    assert_eq!((again.id, again.lost), (held[0].id, 1));
+    let (_, next) = app.next_suspect_expiring(lane.id).await;
+    assert_eq!((next.id, next.lost), (held[1].id, 1), "the first one has two losses now");
+    let ahead = app.claim_ahead(lane.id, 1, 0).await;
+
+    let order = app.claim_suspects(lane.id).await;
+
+    assert_eq!(order.iter().map(|row| row.lost).collect::<Vec<_>>(), [0, 2, 2]);
+    assert_eq!(order[0].id, ahead[0].id);
+}
+
 /// Such a row must not begin twice, and the claim that held it ahead may have begun it.
 pub(crate) async fn a_row_that_permits_one_loss_is_lost_even_if_it_was_held_ahead<S: Store>(store: Arc<S>) {
     let app = App::new(&store).await;

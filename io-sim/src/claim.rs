@@ -101,8 +101,8 @@ impl Memory {
         }
     }
 
-    /// Claims the first free suspect of a lane that is due, if it was lost. Otherwise it claims the
-    /// first ones that were held ahead.
+    /// Claims the suspects of a lane that were held ahead. If there is none, it claims the first of
+    /// those with the fewest losses.
     pub(crate) fn claim_suspects(&mut self, claim: SuspectClaim, lease_for: Micros) -> Vec<Delivery> {
         let SuspectClaim { trigger, quota, .. } = claim;
         let quota = quota.min(self.free_slots(trigger)) as usize;
@@ -110,7 +110,9 @@ impl Memory {
             return Vec::new();
         }
         let is_suspect = |row: &&Row| !row.is_leased() && row.is_suspect;
-        let due: Vec<&Row> = self.lane(trigger).take_while(|row| row.due_at <= self.now).filter(is_suspect).collect();
+        let mut due: Vec<&Row> =
+            self.lane(trigger).take_while(|row| row.due_at <= self.now).filter(is_suspect).collect();
+        due.sort_by_key(|row| row.lost);
         let taken: Vec<DeliveryId> = match due.first() {
             Some(first) if first.lost > 0 => vec![first.id],
             _ => due.iter().filter(|row| row.lost == 0).map(|row| row.id).take(quota).collect(),

@@ -98,17 +98,17 @@ impl Tx<'_> {
         Ok(())
     }
 
-    /// Claims the first suspect of a lane that is due, if it was lost. Otherwise it claims the
-    /// first ones that were held ahead.
+    /// Claims the suspects of a lane that were held ahead. If there is none, it claims the first of
+    /// those with the fewest losses.
     fn claim_suspects(&self, claim: SuspectClaim, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
         let Some((lane, _)) = self.open_lane(claim.trigger)? else { return Ok(Vec::new()) };
         let quota = claim.quota.min(self.free_slots(&lane)?);
         let due = [lane.trigger.0, self.now.0];
-        let Some(was_lost) = self.connection.maybe(sql::suspect_first, due, |row| row.get::<_, bool>(0))? else {
+        let Some(lost) = self.connection.maybe(sql::suspects_least_lost, due, |row| row.get::<_, u32>(0))? else {
             return Ok(Vec::new());
         };
         let lease = self.new_lease();
-        let params = params![lane.trigger.0, self.now.0, was_lost, if was_lost { quota.min(1) } else { quota }];
+        let params = params![lane.trigger.0, self.now.0, lost, if lost > 0 { quota.min(1) } else { quota }];
         let rows = self.connection.all(sql::claim_suspects, params, |row| lane.claimed_row(row, lease))?;
         for row in &rows {
             self.connection.run(sql::suspect_take, [row.delivery.id.0])?;

@@ -530,8 +530,8 @@ begin
 end
 $$;
 
--- Claims the first suspect of a lane that is due, if it was lost. Otherwise it claims the first
--- ones that were held ahead.
+-- Claims the suspects of a lane that were held ahead. If there is none, it claims the first of
+-- those with the fewest losses.
 --
 -- A suspect that another transaction has locked is skipped: it is being claimed.
 --
@@ -546,7 +546,7 @@ language plpgsql as $$
 declare
     v_limit integer;
     v_quota integer := (p_claim).suspect_quota;
-    v_was_lost boolean;
+    v_lost integer;
     v_taken record;
     v_claim bigint := tidegate.claim_number();
 begin
@@ -560,15 +560,13 @@ begin
         v_quota := least(v_quota, tidegate.free_slots(
             p_now => p_now, p_lane => (p_claim).suspect_lane, p_limit => v_limit));
     end if;
-    select s.lost > 0 into v_was_lost from tidegate.outbox s
-    where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now
-    order by s.due_at, s.id + 0
-    limit 1;
+    select min(s.lost) into v_lost from tidegate.outbox s
+    where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now;
     with chosen as materialized (
         select s.ctid as place from tidegate.outbox s
-        where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now and (s.lost > 0) = v_was_lost
+        where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now and s.lost = v_lost
         order by s.due_at, s.id + 0
-        limit least(v_quota, case when v_was_lost then 1 end)
+        limit least(v_quota, case when v_lost > 0 then 1 end)
         for update skip locked
     ), taken as (
         update tidegate.outbox o set suspect = false from chosen c where o.ctid = c.place

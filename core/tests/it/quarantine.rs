@@ -54,7 +54,7 @@ fn rows_that_were_held_ahead_run_together_and_before_the_queue_of_their_lane() {
     let (mut bench, drained) = quarantined(&[1]);
     let (op, _, _) = only_exchange(&drained);
     let rows: Vec<Delivery> = (1..=3).map(|id| delivery(1, id)).collect();
-    let reply = ExchangeReply { suspects: 3, ..exchange_reply(rows.clone()) };
+    let reply = ExchangeReply { suspects: 3, ..exchange_reply(rows) };
     let drained = bench.answer(op, Reply::Exchange(reply));
     let running = executions(&drained);
     assert_eq!(running.len(), 3);

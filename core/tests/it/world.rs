@@ -148,7 +148,8 @@ impl Store {
     }
 
     fn claim_suspects(&mut self, claim: SuspectClaim, lease_for: Micros) -> Vec<Delivery> {
-        let due = self.due(claim.trigger, true);
+        let mut due = self.due(claim.trigger, true);
+        due.sort_by_key(|id| self.rows[id].delivery.lost);
         let was_lost = |id: &DeliveryId| self.rows[id].delivery.was_lost();
         let taken: Vec<DeliveryId> = match due.first() {
             Some(first) if was_lost(first) => vec![*first],

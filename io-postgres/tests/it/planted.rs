@@ -110,6 +110,15 @@ planted! {
     a_claimed_suspect_stays_free: EXCHANGE,
         "update tidegate.outbox o set suspect = false" => "update tidegate.outbox o set suspect = true",
         case!(losses::a_suspect_takes_a_slot_of_its_lane);
+    a_row_that_was_held_ahead_is_lost: EXCHANGE,
+        "coalesce(r.nth > c.starts, false)" => "false",
+        case!(losses::rows_that_were_held_ahead_are_not_lost);
+    suspects_that_were_lost_are_claimed_together: EXCHANGE,
+        "limit least(v_quota, case when v_lost > 0 then 1 end)" => "limit v_quota",
+        case!(losses::the_rows_of_an_expired_claim_become_suspects);
+    suspects_are_claimed_by_their_due_time: EXCHANGE,
+        "and s.lost = v_lost" => "",
+        case!(losses::suspects_with_fewer_losses_come_first);
     a_suspect_goes_back_to_its_lane: SETTLE,
         "waits = lost = 0, suspect = lost > 0" => "waits = true",
         case!(losses::a_suspect_stays_a_suspect);

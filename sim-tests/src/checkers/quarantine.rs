@@ -48,7 +48,7 @@ impl Quarantine {
         let is_waiting = |row: &&tidegate_io_sim::Row| !row.is_leased() && row.is_suspect && row.due_at <= now;
         let passed_over = snapshot.store.lane(trigger).filter(is_waiting).find(|row| match suspects.last() {
             None => true,
-            Some(last) if was_lost => (row.due_at, row.id) < (last.due_at, last.id),
+            Some(last) if was_lost => (row.lost, row.due_at, row.id) < (last.lost, last.due_at, last.id),
             Some(_) => row.lost == 0 && suspects.len() < quota as usize,
         });
         passed_over.map_or(Ok(()), |row| Err(format!("the due suspect {} is passed over", row.id)))

@@ -62,6 +62,7 @@ bugs! {
     LossKeepsClaim, "quarantine", "an expired claim is not ended";
     SuspectsTogether, "quarantine", "two suspects are claimed at once";
     HeldCounts, "attempts", "a row that was held ahead counts a loss";
+    MostLostFirst, "quarantine", "a suspect with more losses is claimed before one with fewer";
     HeldIsFree, "quarantine", "a row that was held ahead is no suspect";
     SuspectAtOnce, "backoff", "a suspect is claimed without its back-off";
     DeferralCounts, "attempts", "a deferral counts as an attempt";

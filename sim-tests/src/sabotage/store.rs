@@ -76,9 +76,18 @@ impl Bug {
 
     fn before_suspect(self, store: &mut Memory, claim: &mut SuspectClaim, before: &mut Before) {
         let now = store.now();
-        let expired = store.lane(claim.trigger).filter(|row| row.is_expired(now)).cloned();
+        let expired: Vec<_> = store.lane(claim.trigger).filter(|row| row.is_expired(now)).cloned().collect();
         match self {
             Self::SuspectAtOnce => claim.backoff.0 /= 100,
+            Self::MostLostFirst => {
+                let is_due = |row: &&tidegate_io_sim::Row| !row.is_leased() && row.is_suspect && row.due_at <= now;
+                let most = store.lane(claim.trigger).filter(is_due).map(|row| row.lost).max();
+                let fewer = store.lane(claim.trigger).filter(is_due).filter(|row| Some(row.lost) < most);
+                before.rows.extend(fewer.cloned());
+                for row in &before.rows {
+                    store.spoil(row.id, |passed_over| passed_over.is_suspect = false);
+                }
+            }
             Self::LossNotCounted | Self::LossKeepsClaim | Self::HeldCounts | Self::HeldIsFree => {
                 before.rows.extend(expired)
             }
@@ -247,6 +256,11 @@ impl Bug {
                     if is_free(store, row.id) {
                         store.spoil(row.id, |lost| lost.lost = row.lost);
                     }
+                }
+            }
+            Self::MostLostFirst => {
+                for row in &expired {
+                    store.spoil(row.id, |passed_over| passed_over.is_suspect = true);
                 }
             }
             Self::HeldCounts => {

@@ -103,7 +103,7 @@ planted! {
     // A claim that has expired, and is settled or renewed.
     a_lost_row_keeps_its_turn: EXCHANGE,
         "turn = o.turn + 1, waits = false" => "turn = o.turn, waits = false",
-        two_daemons::at_random_without_limit;
+        two_daemons::ended_in_part;
     a_lost_row_stays_in_its_old_claim: EXCHANGE,
         "perform tidegate.leave_claims(p_left => v_left);" => "null;",
         case!(losses::the_rows_of_an_expired_claim_become_suspects);

@@ -67,6 +67,29 @@ async fn a_settlement_is_fenced_by_the_end_of_its_claim() {
     on_sound_schema(settled_while_ended).await;
 }
 
+/// An expired claim is ended while one of its rows is locked. It keeps this row alone.
+pub(crate) async fn ended_in_part(database: Arc<Database>) {
+    let lane = Lane::open(&database).await;
+    let mut client = database.client().await;
+    client.execute("select tidegate.emit('shop', 'x') from generate_series(1, 2)").await.unwrap();
+    let old = lane.exchange(Vec::new(), 2, Timestamp::EPOCH, Micros(1)).await.claimed;
+    let mut settling = client.begin().await.unwrap();
+    settling.execute("select from tidegate.outbox where id = 2 for update").await.unwrap();
+
+    let suspects = lane.try_exchange_with_suspect(Vec::new(), 1, Timestamp::EPOCH, LEASE).await.unwrap().claimed;
+
+    settling.rollback().await.unwrap();
+    assert_eq!(ids(&suspects), BTreeSet::from([old[0].id]));
+    assert_eq!(lane.settle(&old).await, [old[0].claim()], "only the locked row is still held");
+    assert_eq!(lane.settle(&suspects).await, []);
+    lane.store.close().await;
+}
+
+#[tokio::test]
+async fn a_claim_that_is_ended_keeps_its_locked_rows() {
+    on_sound_schema(ended_in_part).await;
+}
+
 async fn set_limit(client: &mut PgConnection, lane: &Lane, limit: Option<i32>) {
     let set_limit = "update tidegate.triggers set max_concurrency = $1 where id = $2";
     sqlx::query(set_limit).bind(limit).bind(lane.trigger.0).execute(client).await.unwrap();

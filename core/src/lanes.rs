@@ -69,6 +69,14 @@ impl Lanes {
         }
     }
 
+    /// The store's clock was set back, and the store has moved its due times.
+    pub(crate) fn forget_due_times(&mut self) {
+        for lane in self.lanes.values_mut() {
+            lane.next_due = None;
+            lane.retries.clear();
+        }
+    }
+
     /// Applies a discovery. A lane that it does not name has no rows, unless a wake-up has named
     /// the lane since.
     pub(crate) fn discovered(&mut self, found: &[LaneState]) {

@@ -80,9 +80,16 @@ impl Failure {
         };
         self.retry_after = Some(Self::RETRY_AFTER_MAX);
         let (requested, most) = (requested.as_millis(), Self::RETRY_AFTER_MAX.as_millis());
-        let note = format!("\nThe handler requested a retry after {requested} ms; the most is {most} ms (7 days).");
-        cut(&mut self.message, Self::MESSAGE_BYTES_MAX - note.len());
-        self.message.push_str(&note);
+        self.with_note(&format!("The handler requested a retry after {requested} ms; the most is {most} ms (7 days)."))
+    }
+
+    /// Adds a last line to the message, which is cut to make room for it.
+    #[must_use]
+    pub fn with_note(mut self, note: &str) -> Self {
+        cut(&mut self.message, Self::MESSAGE_BYTES_MAX.saturating_sub(note.len() + 1));
+        self.message.push('\n');
+        self.message.push_str(note);
+        cut(&mut self.message, Self::MESSAGE_BYTES_MAX);
         self
     }
 

@@ -23,7 +23,8 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
             // An error of the host that the script did not catch.
             let denied = exception.as_object().get("code").is_ok_and(|code: String| code == "principal_denied");
             let class = if denied { ExecError::PrincipalDenied } else { ExecError::ScriptError };
-            with_retry_after(Failure::new(class, format!("{name}: {message}{place}")), exception.as_object())
+            let failure = Failure::new(class, format!("{name}: {message}{place}"));
+            with_retry_after(ctx, failure, exception.as_object())
         }
         // QuickJS throws null when it has no memory for an error object. Scripts rarely throw null.
         CaughtError::Value(value) if value.is_null() => out_of_memory(),
@@ -31,7 +32,7 @@ pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
             let text = describe(ctx, &value);
             let failure = Failure::new(ExecError::ScriptError, format!("threw {text}"));
             match value.as_object() {
-                Some(object) => with_retry_after(failure, object),
+                Some(object) => with_retry_after(ctx, failure, object),
                 None => failure,
             }
         }
@@ -55,13 +56,54 @@ pub(crate) fn out_of_memory() -> Failure {
     Failure::new(ExecError::ResourceLimit, "the script needs more memory than scripts.memory_bytes_max allows")
 }
 
-/// Sets the requested back-off if the error has a property `retryAfterMs`, or `retryAfter` in
-/// seconds. The core cuts it to 7 days.
-fn with_retry_after(mut failure: Failure, error: &Object<'_>) -> Failure {
-    let number = |name: &str| error.get::<_, Option<f64>>(name).ok().flatten().filter(|n| *n > 0.0);
-    let ms = number("retryAfterMs").or_else(|| number("retryAfter").map(|seconds| seconds * 1_000.0));
-    failure.retry_after = ms.map(|ms| Micros((ms * 1_000.0).min(1e15) as u64));
-    failure
+/// The properties of an error that request a back-off, and their units in microseconds.
+const RETRY_AFTER: [(&str, f64); 2] = [("retryAfterMs", 1e3), ("retryAfter", 1e6)];
+/// The longest value in a message, in bytes.
+const VALUE_BYTES_MAX: usize = 100;
+
+/// Sets the back-off that the error requests by a property of [`RETRY_AFTER`]. The core cuts it to
+/// 7 days. A value that is no positive finite number requests nothing, and the message says so.
+fn with_retry_after<'js>(ctx: &Ctx<'js>, mut failure: Failure, error: &Object<'js>) -> Failure {
+    let requests = RETRY_AFTER.into_iter().map(|(name, unit)| (name, unit, property(ctx, error, name)));
+    let is_set = |value: &Result<Value<'js>, String>| {
+        value.as_ref().map_or(true, |value| !value.is_undefined() && !value.is_null())
+    };
+    let Some((name, unit, value)) = requests.into_iter().find(|(.., value)| is_set(value)) else {
+        return failure;
+    };
+    let number = value.as_ref().ok().and_then(Value::as_number);
+    match number.filter(|number| number.is_finite() && *number > 0.0) {
+        Some(number) => {
+            failure.retry_after = Some(Micros((number * unit).min(1e15) as u64));
+            failure
+        }
+        None => {
+            let mut text = value.map_or_else(|error| error, |value| number_or_json(ctx, &value));
+            text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
+            failure.with_note(&format!(
+                "{name} is {text} and was not used: it must be a positive finite number. The back-off of the \
+                 trigger counts."
+            ))
+        }
+    }
+}
+
+/// The value of a property, or a description of the exception that its getter threw.
+fn property<'js>(ctx: &Ctx<'js>, error: &Object<'js>, name: &str) -> Result<Value<'js>, String> {
+    error.get(name).map_err(|error| {
+        // The exception would otherwise stay pending in the context.
+        let _ = CaughtError::from_error(ctx, error);
+        "a getter that throws".to_owned()
+    })
+}
+
+fn number_or_json<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
+    match value.as_number() {
+        Some(number) if number.is_nan() => "NaN".to_owned(),
+        Some(number) if number.is_infinite() => if number > 0.0 { "Infinity" } else { "-Infinity" }.to_owned(),
+        Some(number) => number.to_string(),
+        None => describe(ctx, value),
+    }
 }
 
 fn describe<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {

@@ -31,6 +31,7 @@ impl Memory {
             Request::BeginCalls { calls, lease_for } => self.begin_calls(calls, lease_for),
             Request::Renew { held, lease_for } => Reply::Renew(RenewReply { now, fenced: self.renew(held, lease_for) }),
             Request::Discover => {
+                self.move_times_back();
                 let (lanes, suspects) = (self.due_lanes(), self.suspect_lanes());
                 Reply::Discover(DiscoverReply { now, lanes, suspects, schedules: self.schedules() })
             }

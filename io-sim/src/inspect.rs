@@ -42,6 +42,11 @@ impl Memory {
         self.loops.values().map(|entry| entry.count).sum()
     }
 
+    /// Planted bug: from now on the numbers of claims are counted, whatever the time is.
+    pub fn spoil_claim_numbers(&mut self) {
+        self.counts_claims = true;
+    }
+
     /// Planted bug: changes a row.
     pub fn spoil(&mut self, id: DeliveryId, change: impl FnOnce(&mut Row)) {
         if let Some(mut row) = self.remove(id) {

@@ -18,6 +18,12 @@ pub struct Memory {
     events: u64,
     /// The number of the last claim.
     pub(crate) last_claim: i64,
+    /// Planted bug: the numbers of claims are counted, whatever the time is.
+    pub(crate) counts_claims: bool,
+    /// The time of the last discovery.
+    walked_at: Timestamp,
+    /// The distance of all moves of due times.
+    moved_back: Micros,
     pub(crate) apps: BTreeMap<AppName, Timestamp>,
     pub(crate) scripts: BTreeMap<(AppName, ScriptName), Script>,
     pub(crate) triggers: BTreeMap<TriggerId, TriggerRow>,
@@ -36,16 +42,57 @@ pub struct Memory {
     pub(crate) idempotency: BTreeMap<(AppName, String), (String, Vec<EventId>)>,
 }
 
+/// A clock that was set back by more than this makes the store move its due times.
+const SET_BACK_MAX: Micros = Micros::from_secs(60);
+
 impl Memory {
     /// An empty store with its clock set to `now`.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
-        Self { now, ..Self::default() }
+        Self { now, walked_at: now, ..Self::default() }
     }
 
     /// Sets the store's clock. The clock may go back, like the clock of a database server.
     pub fn set_now(&mut self, now: Timestamp) {
         self.now = now;
+    }
+
+    /// Goes back to an earlier state, like a database that is restored from a backup or that fails
+    /// over to a replica without the last transactions. Ids of rows and versions of values are
+    /// given again. Ids of events are random, so they are not. The clock goes on.
+    pub fn restore(&mut self, earlier: &Self) {
+        let Self { now, events, .. } = *self;
+        *self = Self { now, events, ..earlier.clone() };
+    }
+
+    /// The distance of all moves of due times by [`Self::move_times_back`].
+    #[must_use]
+    pub fn moved_back(&self) -> Micros {
+        self.moved_back
+    }
+
+    /// Moves the times that lie ahead, if the clock was set back by more than a minute since the
+    /// last discovery. Otherwise retries and the rows of dead daemons would wait until the clock
+    /// has reached their old times. Schedules begin again with their next tick.
+    pub(crate) fn move_times_back(&mut self) {
+        let (now, distance) = (self.now, self.walked_at.since(self.now));
+        self.walked_at = now;
+        if distance <= SET_BACK_MAX {
+            return;
+        }
+        self.moved_back = self.moved_back.saturating_add(distance);
+        let ahead = |row: &&Row| row.due_at > now || row.lease_until > now;
+        let ids: Vec<DeliveryId> = self.outbox.values().filter(ahead).map(|row| row.id).collect();
+        for id in ids {
+            let Some(mut row) = self.remove(id) else { continue };
+            for at in [&mut row.due_at, &mut row.lease_until] {
+                *at = if *at > now { at.minus(distance) } else { *at };
+            }
+            self.insert(row);
+        }
+        for lane in self.triggers.values_mut() {
+            lane.next_tick = lane.next_tick.filter(|at| *at <= now);
+        }
     }
 
     /// The time of the store's clock.

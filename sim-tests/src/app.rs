@@ -150,6 +150,15 @@ pub(crate) fn redeploy(store: &mut Memory, change: &TriggerChange) {
     store.deploy(&app(), &Deployment { scripts: Vec::new(), triggers }, &principal("admin"));
 }
 
+/// The operators repeat what a restore of the store may have undone.
+pub(crate) fn repair(store: &mut Memory) {
+    for trigger in store.triggers_of(&app()) {
+        store.pause(&app(), &trigger.spec.name, false).expect("the app is there");
+    }
+    store.set_disabled(&principal(OWNER), false);
+    redeploy(store, &TriggerChange::None);
+}
+
 /// The probe of a deployment with this change, if the change concerns rows of the outbox.
 pub(crate) fn deploy_probe(store: &Memory, change: &TriggerChange) -> Option<Probe> {
     let (name, probe) = match change {

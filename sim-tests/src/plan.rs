@@ -43,6 +43,17 @@ pub enum Version {
     Previous,
 }
 
+impl Plan {
+    /// The states of the store to which a restore goes back: the time of the state, and the number
+    /// of the fault.
+    pub(crate) fn saves(&self) -> impl Iterator<Item = (u64, usize)> {
+        self.faults.iter().enumerate().filter_map(|(n, (at, fault))| match fault {
+            Fault::Restore { back } => Some((at.saturating_sub(*back), n)),
+            _ => None,
+        })
+    }
+}
+
 impl Version {
     /// The request that a daemon of this version sends.
     pub(crate) fn adapt(self, mut request: Request) -> Request {
@@ -173,12 +184,33 @@ pub enum Fault {
         /// The distance in microseconds, negative to jump back.
         by: i64,
     },
+    /// The store goes back to its state of `back` ago. Claims and answers of the lost time are
+    /// still in flight.
+    Restore { back: u64 },
     /// The next execution of a daemon goes wrong.
     Handler { daemon: usize, fault: HandlerFault },
     /// The executor of a daemon starts no handlers for `length`.
     Full { daemon: usize, length: u64 },
     /// The destination of one trigger is down: each of its executions fails for `length`.
     Down { to: String, length: u64 },
+}
+
+/// A store clock that was set back by more than this makes the store move its due times.
+const MOVES_TIMES_US: u64 = 60_000_000;
+/// The longest time until the discovery that moves the times.
+const MOVED_AFTER_US: u64 = 2_000_000;
+
+impl Fault {
+    /// How long the jump of the store's clock by `by` affects all daemons. A clock that was set
+    /// back a little seems to stand still until it has caught up. A jump ahead only ends leases.
+    pub(crate) fn store_clock_effects(by: i64) -> u64 {
+        let distance = by.unsigned_abs();
+        match by {
+            0.. => 1,
+            _ if distance <= MOVES_TIMES_US => distance,
+            _ => MOVED_AFTER_US,
+        }
+    }
 }
 
 /// The point at which a daemon dies.

@@ -118,6 +118,12 @@ probes! {
     StoreClockBack,
     /// the store's clock was set ahead
     StoreClockAhead,
+    /// the store moved its due times, because its clock was set back
+    TimesMoved,
+    /// the store went back to an earlier state
+    Restored,
+    /// a settlement of a lost history was fenced
+    LostHistoryFenced,
     /// a discovery took more than 50 ms
     DiscoverySlow,
     /// the effects of an execution conflicted

@@ -87,21 +87,14 @@ impl HeldClaim {
 }
 
 impl Claims {
-    /// Holds a claim of a lane. Returns the claim of the same row that was held before: its lease
-    /// has expired, because the store claims no row with a valid lease. A claim that is settling is
-    /// not returned. The store may have applied its settlement already, so this claim is kept until
-    /// the settlement is answered.
+    /// Holds a claim of a lane. Returns the claim of the same row that was held before, if it was
+    /// lost: its lease has expired, because the store claims no row with a valid lease.
     pub(super) fn hold(&mut self, delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Option<HeldClaim> {
-        let before = self.insert(HeldClaim::new(delivery, since, leased_until))?;
-        if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
-            self.superseded.insert(before.claim(), before);
-            return None;
-        }
-        Some(before)
+        self.insert(HeldClaim::new(delivery, since, leased_until))
     }
 
-    /// Holds the row of a sync call that the store has begun. Returns the claim of the same row
-    /// that was held before.
+    /// Holds the row of a sync call that the store has begun. Returns the claim of a row with the
+    /// same id that was held before, if it was lost. Only a restored store gives an id again.
     pub(super) fn hold_call(
         &mut self,
         delivery: Arc<Delivery>,
@@ -114,8 +107,15 @@ impl Claims {
         self.insert(HeldClaim { caller: Caller::Sync, app, is_keyed, ..held })
     }
 
+    /// Holds a claim. A claim of the same row that is settling is not lost: the store may have
+    /// applied its settlement already. So this claim is kept until the settlement is answered.
     fn insert(&mut self, held: HeldClaim) -> Option<HeldClaim> {
-        self.held.insert(held.delivery.id, held)
+        let before = self.held.insert(held.delivery.id, held)?;
+        if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
+            self.superseded.insert(before.claim(), before);
+            return None;
+        }
+        Some(before)
     }
 
     /// Removes a superseded claim, because its settlement was answered.

@@ -1,7 +1,7 @@
 //! An estimate of the store's clock. Only latency depends on it: the store itself compares every
 //! due time and every lease with its own clock.
 
-use crate::time::{Mono, Timestamp};
+use crate::time::{Micros, Mono, Timestamp};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct StoreClock {
@@ -11,9 +11,18 @@ pub(super) struct StoreClock {
     at: Mono,
 }
 
+/// A store moves its due times if its clock was set back by more than a minute. Half of it allows
+/// for the error of the estimate. An answer that took longer seems to be a clock that was set back;
+/// this costs one discovery.
+const SET_BACK_MIN: Micros = Micros::from_secs(30);
+
 impl StoreClock {
-    pub(super) fn set(&mut self, store_now: Timestamp, at: Mono) {
+    /// Applies the time in an answer. Returns whether the store's clock was set back so far that
+    /// the store moves its due times.
+    pub(super) fn set(&mut self, store_now: Timestamp, at: Mono) -> bool {
+        let is_set_back = self.is_known() && self.now(at).since(store_now) >= SET_BACK_MIN;
         *self = Self { store_now, at };
+        is_set_back
     }
 
     /// Whether the store has answered any call.

@@ -287,9 +287,14 @@ impl Dispatcher {
         Disposition::Accepted
     }
 
-    /// Every answer of the store contains its clock and ends a series of failures.
+    /// Every answer of the store contains its clock and ends a series of failures. If the clock was
+    /// set back, the due times that this dispatcher keeps are too late. A discovery finds them.
     fn store_answered_at(&mut self, store_now: Timestamp) {
-        self.clock.set(store_now, self.now);
+        if self.clock.set(store_now, self.now) {
+            self.lanes.forget_due_times();
+            self.upkeep.forget_ticks();
+            self.upkeep.request_discovery();
+        }
         if let Some((failures, after)) = self.health.answered(self.now) {
             self.outputs.emit_fact(Fact::StoreRecovered { failures, after });
             self.upkeep.request_discovery();

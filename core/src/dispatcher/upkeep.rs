@@ -65,6 +65,10 @@ impl UpkeepTimers {
         self.ticks.insert(trigger, at);
     }
 
+    pub(super) fn forget_ticks(&mut self) {
+        self.ticks.clear();
+    }
+
     /// Requests a discovery before the poll interval is over.
     pub(super) fn request_discovery(&mut self) {
         self.discover_soon = true;

@@ -87,8 +87,9 @@ impl Lane {
         self.rows_requested > 0
     }
 
+    /// Whether the last search is long ago, or lies ahead because the store's clock was set back.
     fn looks_for_stragglers(&self, now: Timestamp) -> bool {
-        now.since(self.last_long_walk) >= STRAGGLERS_EVERY
+        now.0.abs_diff(self.last_long_walk.0) >= STRAGGLERS_EVERY.0
     }
 
     /// The due time to which the next claim looks back. A store's floor that is lower counts

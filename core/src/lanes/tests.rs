@@ -168,6 +168,14 @@ fn a_claim_looks_for_stragglers_once_a_second() {
 }
 
 #[test]
+fn a_claim_looks_for_stragglers_after_the_clock_was_set_back() {
+    let mut lanes = Lanes::default();
+    let times = [0, 10_000_000, 9_999_999].map(|us| NOW.minus(Micros(us)));
+    let slack = times.map(|now| now.since(look_back(&mut lanes, now, 1)));
+    assert_eq!(slack, [STRAGGLER_SLACK, STRAGGLER_SLACK, FLOOR_SLACK]);
+}
+
+#[test]
 fn a_claim_looks_back_to_an_older_row_that_was_discovered_until_it_is_answered() {
     let mut lanes = Lanes::default();
     look_back(&mut lanes, NOW, 0);

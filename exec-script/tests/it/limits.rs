@@ -88,9 +88,31 @@ async fn an_error_can_set_the_delay_of_the_next_attempt() {
     assert_eq!(retry_after(ms).await, Some(Micros::from_millis(1_500)));
     let seconds = "export default () => { throw Object.assign(new Error('busy'), { retryAfter: 2 }) }";
     assert_eq!(retry_after(seconds).await, Some(Micros::from_secs(2)));
-    assert_eq!(retry_after("export default () => { throw { retryAfterMs: -1 } }").await, None);
-    let endless = retry_after("export default () => { throw { retryAfterMs: 1 / 0 } }").await;
-    assert!(endless.is_some_and(|requested| requested > Failure::RETRY_AFTER_MAX), "the core cuts it, with a note");
+    let long = retry_after("export default () => { throw { retryAfterMs: 1e300 } }").await;
+    assert!(long.is_some_and(|requested| requested > Failure::RETRY_AFTER_MAX), "the core cuts it, with a note");
+    for absent in ["{}", "{ retryAfterMs: undefined }", "{ retryAfter: null }"] {
+        let failure = World::new(&format!("export default () => {{ throw {absent} }}")).failure().await;
+        assert_eq!((failure.retry_after, failure.message.lines().count()), (None, 1), "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_names_a_retry_after_that_is_not_used() {
+    for (thrown, words) in [
+        ("{ retryAfterMs: -1 }", "retryAfterMs is -1 and was not used"),
+        ("{ retryAfterMs: 0 }", "retryAfterMs is 0 and was not used"),
+        ("{ retryAfterMs: 1 / 0 }", "retryAfterMs is Infinity and was not used"),
+        ("{ retryAfter: NaN }", "retryAfter is NaN and was not used"),
+        ("{ retryAfterMs: '500' }", "retryAfterMs is \"500\" and was not used"),
+        ("{ retryAfterMs: [], retryAfter: 2 }", "retryAfterMs is [] and was not used"),
+        ("{ get retryAfter() { throw 1 } }", "retryAfter is a getter that throws and was not used"),
+        ("Object.assign(new Error('busy'), { retryAfter: 'soon' })", "retryAfter is \"soon\" and was not used"),
+    ] {
+        let failure = World::new(&format!("export default () => {{ throw {thrown} }}")).failure().await;
+        assert_failure(&failure, ExecError::ScriptError, words);
+        let last = failure.message.lines().last().unwrap_or_default();
+        assert!(last.starts_with(words) && failure.retry_after.is_none(), "{thrown}: {failure:?}");
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 //! loss is not executed. A dead letter for exhausted attempts had all of them, one for losses had
 //! all of these.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -14,7 +15,7 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Attempts {
-    rows: BTreeMap<DeliveryId, AttemptCount>,
+    rows: Ledger<BTreeMap<DeliveryId, AttemptCount>>,
 }
 
 #[derive(Clone, Copy)]
@@ -99,6 +100,10 @@ fn with_starts<'a>(
 impl Checker for Attempts {
     fn name(&self) -> &'static str {
         "attempts"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.rows]
     }
 
     fn observe(

@@ -2,6 +2,7 @@
 //! waits 1 s after its first loss, and twice as long after each further one, up to 32 s. The
 //! distribution of the jitter needs many runs: see `jitter`.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -13,10 +14,10 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Backoff {
-    rows: BTreeMap<DeliveryId, (u32, RetryPolicySpec)>,
+    rows: Ledger<BTreeMap<DeliveryId, (u32, RetryPolicySpec)>>,
     requested_delays: BTreeMap<Claim, Option<Micros>>,
-    due: BTreeMap<DeliveryId, Timestamp>,
-    losses: BTreeMap<DeliveryId, u32>,
+    due: Ledger<BTreeMap<DeliveryId, Timestamp>>,
+    losses: Ledger<BTreeMap<DeliveryId, u32>>,
 }
 
 /// The longest delay that a handler can request: 7 days.
@@ -84,6 +85,10 @@ impl Checker for Backoff {
         "backoff"
     }
 
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.rows, &mut self.due, &mut self.losses]
+    }
+
     fn observe(
         &mut self,
         observation: &Observation<'_>,
@@ -93,6 +98,11 @@ impl Checker for Backoff {
         match observation {
             Observation::ExecutionEnded { claim, outcome: Some(Outcome::Failed(failure)), .. } => {
                 self.requested_delays.insert(*claim, failure.retry_after);
+                Ok(())
+            }
+            Observation::TimesMoved { by } => {
+                let ahead = self.due.values_mut().filter(|due| **due > snapshot.store.now());
+                ahead.for_each(|due| *due = due.minus(*by));
                 Ok(())
             }
             Observation::StoreApplied { request, reply, .. } => {

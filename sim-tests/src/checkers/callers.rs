@@ -7,7 +7,7 @@ use crate::app::{MAX_DEPTH, SHUTDOWN, SYNC_QUEUE_MAX, SYNC_WAIT, app_of_call};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    BeginCallsReply, DeliveryId, Disposition, ExecError, Fact, Failure, Fate, InboxId, Mono, OpId, Reply, Request,
+    BeginCallsReply, Claim, Disposition, ExecError, Fact, Failure, Fate, InboxId, Mono, OpId, Reply, Request,
     StoreError, View,
 };
 
@@ -30,7 +30,7 @@ struct LifeState {
     /// Callers whose chain is too deep.
     too_deep: BTreeSet<InboxId>,
     /// Rows that wait to run again after a conflict.
-    reruns: BTreeSet<DeliveryId>,
+    reruns: BTreeSet<Claim>,
     /// The arrival of each call that is not executed yet.
     arrivals: BTreeMap<InboxId, Mono>,
     /// Executions reported since the last idle period, with the reported wait in microseconds.
@@ -197,7 +197,7 @@ impl Checker for Callers {
                 if delivery.reply_to.is_some() =>
             {
                 let state = self.of(*life);
-                state.reruns.insert(delivery.id);
+                state.reruns.insert(delivery.claim());
                 state.conflicted.extend(delivery.reply_to);
                 Ok(())
             }
@@ -206,7 +206,7 @@ impl Checker for Callers {
                 Ok(())
             }
             Observation::ExecutionStarted { of: life, delivery, .. } => {
-                self.of(*life).reruns.remove(&delivery.id);
+                self.of(*life).reruns.remove(&delivery.claim());
                 Ok(())
             }
             Observation::ReplySent { of: life, inbox, .. } => {

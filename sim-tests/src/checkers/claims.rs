@@ -3,6 +3,7 @@
 //! extends whole claims, but no expired claim of a lane with a limit. A daemon renews no claim with
 //! a row that it has dropped, because no other daemon could claim the row.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -16,11 +17,12 @@ use tidegate_core::{
 #[derive(Default)]
 pub(super) struct Claims {
     /// All claims of the run, also those without rows.
-    claims: BTreeMap<Lease, LaneClaim>,
+    claims: Ledger<BTreeMap<Lease, LaneClaim>>,
     /// The claim of each held row.
-    held_by: BTreeMap<DeliveryId, Lease>,
+    held_by: Ledger<BTreeMap<DeliveryId, Lease>>,
 }
 
+#[derive(Clone)]
 struct LaneClaim {
     lane: TriggerId,
     /// The rows that the claim holds.
@@ -30,6 +32,8 @@ struct LaneClaim {
     is_limited: bool,
     /// Whether a row has left the claim.
     is_partial: bool,
+    /// Whether a restore has brought back rows that the daemon may have settled.
+    is_restored: bool,
 }
 
 impl Claims {
@@ -85,7 +89,14 @@ impl Claims {
             self.held_by.insert(row.id, row.lease);
             let is_limited = row.trigger_name.as_str() == "limited";
             let lane = row.trigger_id;
-            let new = LaneClaim { lane, rows: BTreeSet::new(), leased_until, is_limited, is_partial: false };
+            let new = LaneClaim {
+                lane,
+                rows: BTreeSet::new(),
+                leased_until,
+                is_limited,
+                is_partial: false,
+                is_restored: false,
+            };
             self.claims.entry(row.lease).or_insert(new).rows.insert(row.id);
         }
         Ok(())
@@ -132,7 +143,7 @@ impl Claims {
             let is_extended =
                 |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.lease_until == leased_until);
             let is_named = |row: &DeliveryId| held.contains(&Claim { delivery: *row, lease: *lease });
-            if let Some(row) = claim.rows.iter().find(|row| !is_named(row)) {
+            if let Some(row) = claim.rows.iter().find(|row| !is_named(row) && !claim.is_restored) {
                 return Err(format!(
                     "a renewal keeps the row {row} of the claim {lease}, but its daemon has dropped it"
                 ));
@@ -150,12 +161,23 @@ impl Checker for Claims {
         "claims"
     }
 
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.claims, &mut self.held_by]
+    }
+
     fn observe(
         &mut self,
         observation: &Observation<'_>,
         snapshot: &Snapshot<'_>,
         probes: &mut Probes,
     ) -> Result<(), String> {
+        if let Observation::TimesMoved { by } = observation {
+            let ahead = self.claims.values_mut().filter(|claim| claim.leased_until > snapshot.store.now());
+            ahead.for_each(|claim| claim.leased_until = claim.leased_until.minus(*by));
+        }
+        if let Observation::Restored = observation {
+            self.claims.values_mut().for_each(|claim| claim.is_restored = true);
+        }
         let Observation::StoreApplied { request, reply, .. } = observation else { return Ok(()) };
         match (request, reply) {
             (

@@ -2,6 +2,7 @@
 //! dead letter. Only the handler of a dead letter may be one deeper than other deliveries. It is
 //! never dropped.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::app::MAX_DEPTH;
@@ -11,8 +12,8 @@ use tidegate_core::{DeadLetterId, Delivery, DeliveryId, ExchangeReply, Kind, Rep
 
 #[derive(Default)]
 pub(super) struct Depth {
-    too_deep: BTreeSet<DeliveryId>,
-    dropped: u64,
+    too_deep: Ledger<BTreeSet<DeliveryId>>,
+    dropped: Ledger<u64>,
 }
 
 /// Whether the delivery must be dropped.
@@ -24,6 +25,10 @@ fn is_too_deep(row: &Delivery) -> bool {
 impl Checker for Depth {
     fn name(&self) -> &'static str {
         "depth"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.too_deep, &mut self.dropped]
     }
 
     fn observe(
@@ -44,7 +49,7 @@ impl Checker for Depth {
                     let is_dropped = matches!(settlement.verdict, Verdict::Dropped);
                     let id = settlement.claim.delivery;
                     probes.sometimes(Probe::Dropped, is_dropped);
-                    self.dropped += u64::from(is_dropped);
+                    *self.dropped += u64::from(is_dropped);
                     let is_end = super::terminal::ends(&settlement.verdict);
                     if is_end && self.too_deep.contains(&id) != is_dropped {
                         return Err(format!("{id} ended as {}", settlement.verdict.name()));
@@ -57,8 +62,8 @@ impl Checker for Depth {
             }
             Observation::RunEnded => {
                 let counted = snapshot.store.dropped_in_all();
-                if counted != self.dropped {
-                    return Err(format!("{} were dropped, {counted} were counted", self.dropped));
+                if counted != *self.dropped {
+                    return Err(format!("{} were dropped, {counted} were counted", *self.dropped));
                 }
                 let mut letters = snapshot.store.letters_after(DeadLetterId(i64::MIN));
                 if let Some(letter) = letters.find(|letter| letter.event.depth > MAX_DEPTH) {

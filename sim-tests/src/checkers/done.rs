@@ -5,15 +5,15 @@ use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, Effects, Outcome, Verdict};
+use tidegate_core::{Claim, Effects, Incarnation, Outcome, Verdict};
 
 #[derive(Default)]
 pub(super) struct Done {
-    executed_claims: BTreeSet<Claim>,
+    executed_claims: BTreeSet<(Incarnation, Claim)>,
     /// Sync claims whose execution was applied. Applying it again changes nothing.
     applied_calls: BTreeSet<Claim>,
-    /// The last success of each claim.
-    successes: BTreeMap<Claim, Effects>,
+    /// The last success of each claim, by the life that executed it.
+    successes: BTreeMap<(Incarnation, Claim), Effects>,
 }
 
 impl Checker for Done {
@@ -23,16 +23,18 @@ impl Checker for Done {
 
     fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, _: &mut Probes) -> Result<(), String> {
         match observation {
-            Observation::ExecutionStarted { delivery, .. } => {
-                self.executed_claims.insert(delivery.claim());
-                self.successes.remove(&delivery.claim());
+            Observation::ExecutionStarted { op, delivery, .. } => {
+                let key = (op.incarnation, delivery.claim());
+                self.executed_claims.insert(key);
+                self.successes.remove(&key);
             }
-            Observation::ExecutionEnded { claim, outcome: Some(Outcome::Succeeded { effects, .. }), .. } => {
-                self.successes.insert(*claim, effects.clone());
+            Observation::ExecutionEnded { op, claim, outcome: Some(Outcome::Succeeded { effects, .. }) } => {
+                self.successes.insert((op.incarnation, *claim), effects.clone());
             }
-            Observation::StoreApplied { request, reply, .. } => {
+            Observation::StoreApplied { op, request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     let claim = settlement.claim;
+                    let key = (op.incarnation, claim);
                     let is_call = matches!(settlement.verdict, Verdict::Executed { .. });
                     if is_call && !self.applied_calls.insert(claim) {
                         continue;
@@ -43,14 +45,14 @@ impl Checker for Done {
                         Verdict::Executed { effects, .. } if !effects.is_empty() => {
                             return Err(format!("{claim} failed, and its effects were applied"));
                         }
-                        Verdict::Retry { .. } if !self.executed_claims.contains(&claim) => {
+                        Verdict::Retry { .. } if !self.executed_claims.contains(&key) => {
                             return Err(format!("{claim} failed without being executed"));
                         }
                         Verdict::Retry { .. } => None,
                         _ => None,
                     };
                     if let Some(effects) = staged
-                        && self.successes.get(&claim) != Some(effects)
+                        && self.successes.get(&key) != Some(effects)
                     {
                         return Err(format!("{claim} is {} without a matching success", settlement.verdict.name()));
                     }

@@ -1,5 +1,6 @@
 //! Effects happen once: each mark is 1, and each counter is the number of its marks.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::app::app;
@@ -11,7 +12,7 @@ use tidegate_ports::KvPage;
 
 #[derive(Default)]
 pub(super) struct EffectsOnce {
-    successes: u64,
+    successes: Ledger<u64>,
 }
 
 fn numbers(store: &Memory, collection: &str) -> BTreeMap<String, u64> {
@@ -24,6 +25,10 @@ fn numbers(store: &Memory, collection: &str) -> BTreeMap<String, u64> {
 impl Checker for EffectsOnce {
     fn name(&self) -> &'static str {
         "effects"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.successes]
     }
 
     fn observe(
@@ -55,7 +60,7 @@ impl Checker for EffectsOnce {
                     });
                     probes.sometimes(Probe::ReadOnly, has_read);
                 }
-                self.successes += applied(request, reply).filter(|one| is_success(&one.verdict)).count() as u64;
+                *self.successes += applied(request, reply).filter(|one| is_success(&one.verdict)).count() as u64;
                 Ok(())
             }
             Observation::RunEnded => {
@@ -68,8 +73,8 @@ impl Checker for EffectsOnce {
                     return Err(format!("{counted} were counted, {} have marks", marks.len()));
                 }
                 // A resent `Executed` settlement is not a second success.
-                if self.successes < counted {
-                    return Err(format!("{counted} were counted, {} succeeded", self.successes));
+                if *self.successes < counted {
+                    return Err(format!("{counted} were counted, {} succeeded", *self.successes));
                 }
                 Ok(())
             }

@@ -2,19 +2,18 @@
 //! every second execution, and every second success, has a recorded cause. No claim with a valid
 //! lease is reported lost.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{
-    BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, Fact, Outcome, Reply, Request, Verdict,
-};
+use tidegate_core::{BeginCallsReply, Delivery, DeliveryId, ExchangeReply, Fact, Outcome, Reply, Request, Verdict};
 
 #[derive(Default)]
 pub(super) struct Expiry {
-    held: BTreeMap<DeliveryId, (Life, u64)>,
-    succeeded: BTreeSet<DeliveryId>,
-    released: BTreeSet<DeliveryId>,
+    held: Ledger<BTreeMap<DeliveryId, (Life, u64)>>,
+    succeeded: Ledger<BTreeSet<DeliveryId>>,
+    released: Ledger<BTreeSet<DeliveryId>>,
     last_clock_jump: u64,
     last_store: i64,
     last_now: u64,
@@ -70,6 +69,10 @@ impl Checker for Expiry {
         "expiry"
     }
 
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.held, &mut self.succeeded, &mut self.released]
+    }
+
     fn observe(
         &mut self,
         observation: &Observation<'_>,
@@ -78,6 +81,11 @@ impl Checker for Expiry {
     ) -> Result<(), String> {
         self.watch_clock(snapshot);
         match observation {
+            // Leases that began after the clock was set back become shorter.
+            Observation::TimesMoved { .. } => {
+                self.last_clock_jump = snapshot.now;
+                Ok(())
+            }
             Observation::StoreApplied { of, request, reply, .. } => {
                 for settlement in applied(request, reply) {
                     if !matches!(settlement.verdict, Verdict::Executed { .. }) {
@@ -98,12 +106,10 @@ impl Checker for Expiry {
                     _ => Ok(()),
                 }
             }
-            Observation::ExecutionEnded {
-                claim: Claim { delivery, .. },
-                outcome: Some(Outcome::Succeeded { .. }),
-                ..
-            } => {
-                self.succeeded.insert(*delivery);
+            Observation::ExecutionEnded { claim, outcome: Some(Outcome::Succeeded { .. }), .. } => {
+                if snapshot.survives(*claim) {
+                    self.succeeded.insert(claim.delivery);
+                }
                 Ok(())
             }
             Observation::Fact { of, fact: Fact::LeaseLost { delivery } } => {

@@ -1,6 +1,7 @@
 //! A claim takes the first rows of its lane. It passes over no due row that is free beyond the
 //! lane's floor or the look-back of the claim, except suspects.
 
+use super::ledger::{Ledger, Restore};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use tidegate_core::{Delivery, DeliveryId, LaneQuota, Reply, Request, Timestamp, 
 #[derive(Default)]
 pub(super) struct Floors {
     /// The floor of each lane, derived from the applied claims.
-    floors: BTreeMap<TriggerId, (Timestamp, DeliveryId)>,
+    floors: Ledger<BTreeMap<TriggerId, (Timestamp, DeliveryId)>>,
 }
 
 impl Floors {
@@ -50,6 +51,10 @@ impl Floors {
 impl Checker for Floors {
     fn name(&self) -> &'static str {
         "floors"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.floors]
     }
 
     fn observe(

@@ -1,6 +1,7 @@
 //! A dead-letter handler runs once, and is never dropped. Its failure annotates the letter and
 //! makes no other letter.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -10,15 +11,19 @@ use tidegate_ports::Resolution;
 
 #[derive(Default)]
 pub(super) struct Letters {
-    handlers: BTreeMap<DeliveryId, DeadLetterId>,
-    expected: BTreeMap<DeadLetterId, Resolution>,
-    executions: BTreeMap<DeliveryId, u32>,
-    conflicts: BTreeMap<DeliveryId, u32>,
+    handlers: Ledger<BTreeMap<DeliveryId, DeadLetterId>>,
+    expected: Ledger<BTreeMap<DeadLetterId, Resolution>>,
+    executions: Ledger<BTreeMap<DeliveryId, u32>>,
+    conflicts: Ledger<BTreeMap<DeliveryId, u32>>,
 }
 
 impl Checker for Letters {
     fn name(&self) -> &'static str {
         "letters"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.handlers, &mut self.expected, &mut self.executions, &mut self.conflicts]
     }
 
     fn observe(

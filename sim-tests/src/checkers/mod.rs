@@ -21,6 +21,7 @@ mod gate;
 mod hoarding;
 mod keys;
 mod latency;
+mod ledger;
 mod letters;
 mod limits;
 mod metrics;
@@ -30,6 +31,7 @@ mod places;
 mod quarantine;
 mod reasons;
 mod refusals;
+mod restores;
 mod shares;
 mod shutdown;
 mod situations;
@@ -44,10 +46,11 @@ mod wakes;
 use crate::plan::Settings;
 use crate::probes::Probes;
 pub(crate) use bounds::STEPS_MAX;
+use ledger::Restore;
 use std::fmt;
 use tidegate_core::{
-    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Input, Mono, OpId, Outcome, Reply, Request, StoreError,
-    SyncReply, TriggerId, View,
+    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Input, Micros, Mono, OpId, Outcome, Reply, Request,
+    StoreError, SyncReply, TriggerId, View,
 };
 use tidegate_io_sim::Memory;
 
@@ -79,6 +82,11 @@ pub(crate) enum Observation<'a> {
     /// A dispatcher calls the store. `op` is `None` for an inline claim, which has no number of its
     /// own.
     StoreCalled { of: Life, op: Option<OpId>, request: &'a Request },
+    /// The store has moved the times that lie ahead, because its clock was set back. The request
+    /// that made it do so is observed next.
+    TimesMoved { by: Micros },
+    /// The store went back to an earlier state.
+    Restored,
     /// The store has applied a request.
     StoreApplied { of: Life, op: OpId, request: &'a Request, reply: &'a Reply },
     /// A dispatcher got the answer to a store call, and accepted it or found it stale.
@@ -188,11 +196,21 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) now: u64,
     pub(crate) store: &'a Memory,
     pub(crate) settings: Settings,
+    /// Whether the store has gone back to an earlier state.
+    pub(crate) is_restored: bool,
     /// The longest wait of a due row while nothing is wrong: a poll, a claim and the exchanges in
     /// flight, in microseconds.
     pub(crate) wait_max: u64,
     /// The latest trouble of each daemon.
     pub(crate) trouble: &'a [Trouble],
+}
+
+impl Snapshot<'_> {
+    /// Whether a claim belongs to the history of the store. After a restore, a claim of the lost
+    /// history may name the id of another row.
+    pub(crate) fn survives(&self, claim: Claim) -> bool {
+        !self.is_restored || self.store.row(claim.delivery).is_some_and(|row| row.lease == claim.lease)
+    }
 }
 
 /// The latest faults of a daemon. Checkers expect less of the daemon while a fault has effects.
@@ -210,6 +228,11 @@ pub(crate) struct Trouble {
 /// A checker of one promise.
 pub(crate) trait Checker: Send {
     fn name(&self) -> &'static str;
+
+    /// The state that goes back when the store goes back.
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        Vec::new()
+    }
 
     /// Looks at an observation. Returns a message if the promise is broken.
     fn observe(
@@ -230,6 +253,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<terminal::Terminal>::default(),
         Box::<quarantine::Quarantine>::default(),
         Box::<claims::Claims>::default(),
+        Box::<restores::Restores>::default(),
         Box::<floors::Floors>::default(),
         Box::<stragglers::Stragglers>::default(),
         Box::<attempts::Attempts>::default(),
@@ -283,6 +307,16 @@ impl Checkers {
         let mut checkers = Self::without(None);
         checkers.all.insert(0, Box::<driver::Driver>::default());
         checkers
+    }
+
+    /// Saves what the checkers know of the store, for the restore by the fault with this number.
+    pub(crate) fn save(&mut self, fault: usize) {
+        self.all.iter_mut().flat_map(|checker| checker.ledgers()).for_each(|ledger| ledger.save(fault));
+    }
+
+    /// Takes back what the checkers know of the store.
+    pub(crate) fn restore(&mut self, fault: usize) {
+        self.all.iter_mut().flat_map(|checker| checker.ledgers()).for_each(|ledger| ledger.restore(fault));
     }
 
     /// Shows an observation to every checker.

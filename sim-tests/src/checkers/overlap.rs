@@ -2,6 +2,7 @@
 //! overlap only if the first lease had expired, in the store's time, when the second claim was
 //! made.
 
+use super::ledger::{Ledger, Restore};
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,7 @@ use tidegate_core::{
 pub(super) struct Overlap {
     claims: BTreeMap<Claim, ClaimExecutions>,
     /// The current claim of each row, and the end of its lease.
-    leased_until: BTreeMap<DeliveryId, (Lease, Timestamp)>,
+    leased_until: Ledger<BTreeMap<DeliveryId, (Lease, Timestamp)>>,
 }
 
 struct ClaimExecutions {
@@ -38,6 +39,10 @@ impl Checker for Overlap {
         "overlap"
     }
 
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.leased_until]
+    }
+
     fn observe(
         &mut self,
         observation: &Observation<'_>,
@@ -45,6 +50,12 @@ impl Checker for Overlap {
         _: &mut Probes,
     ) -> Result<(), String> {
         match observation {
+            Observation::TimesMoved { by } => {
+                let now = snapshot.store.now();
+                let ahead = self.leased_until.values_mut().filter(|(_, until)| *until > now);
+                ahead.for_each(|(_, until)| *until = until.minus(*by));
+                Ok(())
+            }
             Observation::StoreApplied { of, request, reply, .. } => {
                 let now = snapshot.store.now();
                 for settlement in super::terminal::applied(request, reply) {

@@ -1,6 +1,7 @@
 //! A committed delivery is in exactly one place: in the outbox, or where its last verdict put it.
 //! None is lost, none appears from nowhere, and no rolled-back event is executed.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
@@ -9,15 +10,18 @@ use tidegate_core::{DeadLetterId, DeliveryId};
 
 #[derive(Default)]
 pub(super) struct Places {
-    last: DeliveryId,
-    open: BTreeSet<DeliveryId>,
-    ended: BTreeMap<DeliveryId, &'static str>,
+    /// The last id that was ever given.
+    last_ever: DeliveryId,
+    last: Ledger<DeliveryId>,
+    open: Ledger<BTreeSet<DeliveryId>>,
+    ended: Ledger<BTreeMap<DeliveryId, &'static str>>,
 }
 
 impl Places {
     fn record_new_rows(&mut self, snapshot: &Snapshot<'_>) {
-        for row in snapshot.store.rows_after(self.last) {
-            self.last = row.id;
+        for row in snapshot.store.rows_after(*self.last) {
+            *self.last = row.id;
+            self.last_ever = self.last_ever.max(row.id);
             self.open.insert(row.id);
         }
     }
@@ -28,6 +32,10 @@ impl Checker for Places {
         "places"
     }
 
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.last, &mut self.open, &mut self.ended]
+    }
+
     fn observe(
         &mut self,
         observation: &Observation<'_>,
@@ -36,7 +44,7 @@ impl Checker for Places {
     ) -> Result<(), String> {
         match observation {
             Observation::OutboxChanged => self.record_new_rows(snapshot),
-            Observation::ExecutionStarted { delivery, .. } if delivery.id > self.last => {
+            Observation::ExecutionStarted { delivery, .. } if delivery.id > self.last_ever => {
                 return Err(format!("{} is executed but was never committed", delivery.id));
             }
             Observation::StoreApplied { request, reply, .. } => {
@@ -59,7 +67,7 @@ impl Checker for Places {
                 for letter in snapshot.store.letters_after(DeadLetterId(i64::MIN)) {
                     *letters.entry(letter.delivery_id).or_default() += 1;
                 }
-                for (id, end) in &self.ended {
+                for (id, end) in self.ended.iter() {
                     let letters = letters.get(id).copied().unwrap_or_default();
                     if letters != u32::from(*end == "dead") {
                         return Err(format!("{id} ended as {end}, with {letters} dead letters"));

@@ -1,5 +1,6 @@
 //! A dead letter names its true reason. A delivery that may still be tried does not die.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot, names};
 use crate::probes::{Probe, Probes};
@@ -10,7 +11,7 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Reasons {
-    rows: BTreeMap<DeliveryId, Delivery>,
+    rows: Ledger<BTreeMap<DeliveryId, Delivery>>,
     executed_claims: BTreeSet<Claim>,
     /// Claims of rows that were already too old for another attempt.
     too_old: BTreeSet<Claim>,
@@ -97,6 +98,10 @@ impl Reasons {
 impl Checker for Reasons {
     fn name(&self) -> &'static str {
         "reasons"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.rows]
     }
 
     fn observe(

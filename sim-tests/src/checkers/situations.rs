@@ -18,6 +18,8 @@ impl Situations {
         match observation {
             Observation::StoreApplied { request, reply, .. } => self.count_applied(request, reply, snapshot, probes),
             Observation::Fact { fact, .. } => count_fact(fact, probes),
+            Observation::TimesMoved { .. } => probes.sometimes(Probe::TimesMoved, true),
+            Observation::Restored => probes.sometimes(Probe::Restored, true),
             Observation::Stopped { .. } => probes.sometimes(Probe::ShutDown, true),
             _ => {}
         }

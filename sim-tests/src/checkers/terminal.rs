@@ -1,6 +1,7 @@
 //! A finished delivery stays finished: it has no row, no claim and no second end. A redrive is a
 //! new delivery.
 
+use super::ledger::{Ledger, Restore};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +9,7 @@ use tidegate_core::{DeliveryId, ExchangeReply, Reply, Request, Settlement, Verdi
 
 #[derive(Default)]
 pub(super) struct Terminal {
-    ended: BTreeMap<DeliveryId, &'static str>,
+    ended: Ledger<BTreeMap<DeliveryId, &'static str>>,
 }
 
 /// The settlements of a request that were applied.
@@ -30,6 +31,10 @@ pub(super) fn ends(verdict: &Verdict) -> bool {
 impl Checker for Terminal {
     fn name(&self) -> &'static str {
         "terminal"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.ended]
     }
 
     fn observe(

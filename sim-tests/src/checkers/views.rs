@@ -4,9 +4,10 @@ use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    BeginCallsReply, Claim, DeliveryId, Disposition, ExchangeReply, Fact, InboxId, LaneQuota, Lease, OpId, Reply,
-    Request, StoreError, TriggerId, View,
+    BeginCallsReply, Claim, Delivery, DeliveryId, Disposition, ExchangeReply, Fact, InboxId, LaneQuota, Lease, OpId,
+    Reply, Request, StoreError, TriggerId, View,
 };
+use tidegate_io_sim::Row;
 
 #[derive(Default)]
 pub(super) struct Views {
@@ -25,7 +26,7 @@ struct LifeState {
     /// Quotas of each exchange in flight.
     quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
     /// Rows of sync calls.
-    calls: BTreeSet<DeliveryId>,
+    calls: BTreeSet<Claim>,
     /// Rows that were claimed for async work and are neither started nor settled.
     waiting: BTreeMap<DeliveryId, Lease>,
     replying: u32,
@@ -85,9 +86,13 @@ impl LifeState {
         if let Some(quota) = self.quotas_in_flight.values().flatten().find(|quota| is_claimed(quota.trigger)) {
             return Some(format!("an exchange in flight requests {} rows of this lane", quota.quota));
         }
-        let mut waiting = self.waiting.keys().filter(|_| self.settling.is_empty() && !self.backs_off);
-        let row = waiting.find(|id| snapshot.store.row(**id).is_some_and(|row| is_claimed(row.trigger)));
-        row.map(|row| format!("its row {row} waits in this lane"))
+        let mut waiting = self.waiting.iter().filter(|_| self.settling.is_empty() && !self.backs_off);
+        // After a restore, the id of a row may be that of another row.
+        let is_same = |row: &Row, lease: Lease| !snapshot.is_restored || row.lease == lease;
+        let waits = |(id, lease): &(&DeliveryId, &Lease)| {
+            snapshot.store.row(**id).is_some_and(|row| is_same(row, **lease) && is_claimed(row.trigger))
+        };
+        waiting.find(waits).map(|(row, _)| format!("its row {row} waits in this lane"))
     }
 
     fn remove_waiting(&mut self, claim: Claim) {
@@ -105,14 +110,14 @@ impl LifeState {
         match result {
             Ok(Reply::Exchange(ExchangeReply { conflicted, claimed, .. })) => {
                 let is_latest = |claim: &&Claim| self.waiting.get(&claim.delivery).is_none_or(|now| *now < claim.lease);
-                let again = conflicted.iter().filter(|claim| !self.calls.contains(&claim.delivery));
+                let again = conflicted.iter().filter(|claim| !self.calls.contains(claim));
                 let again: Vec<Claim> = again.filter(is_latest).copied().collect();
                 self.waiting.extend(again.iter().map(|claim| (claim.delivery, claim.lease)));
                 let rows = claimed.iter().filter(|row| row.reply_to.is_none());
                 self.waiting.extend(rows.map(|row| (row.id, row.lease)));
             }
             Ok(Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
-                self.calls.extend(deliveries.iter().map(|row| row.id))
+                self.calls.extend(deliveries.iter().map(Delivery::claim))
             }
             _ => {}
         }

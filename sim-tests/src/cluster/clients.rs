@@ -3,7 +3,7 @@
 use super::daemon::Daemon;
 use super::referee::Referee;
 use super::{Shared, lock};
-use crate::app::{OWNER, POISON, app, deploy_probe, principal, redeploy};
+use crate::app::{OWNER, POISON, app, deploy_probe, principal};
 use crate::checkers::{Life, Observation};
 use crate::plan::{CrashPoint, Step, TriggerChange, Version};
 use crate::probes::Probe;
@@ -92,8 +92,8 @@ impl Cluster {
         if let Some(probe) = deploy_probe(world.store(), change) {
             world.probes.sometimes(probe, true);
         }
-        redeploy(world.store(), change);
-        later(&self.referee, world, length, |world| redeploy(world.store(), &TriggerChange::None));
+        world.deploy(change);
+        later(&self.referee, world, length, |world| world.deploy(&TriggerChange::None));
     }
 
     /// Emits an event that kills each daemon that executes it.

@@ -5,6 +5,7 @@ use super::referee::Referee;
 use super::{Shared, lock};
 use crate::plan::{CrashPoint, Fault};
 use crate::probes::Probe;
+use crate::sabotage::restart_store;
 use madsim::net::NetSim;
 use madsim::plugin::simulator;
 use madsim::runtime::Handle;
@@ -20,7 +21,7 @@ const CUT_AFTER_EFFECTS: u64 = 3_300_000;
 const LEAP_AFTER_EFFECTS: u64 = 6_000;
 
 impl Cluster {
-    pub(super) fn inject(&self, fault: &Fault, store: NodeId) {
+    pub(super) fn inject(&self, n: usize, fault: &Fault, store: NodeId) {
         let mut world = lock(&self.referee);
         world.tell(|| format!("fault: {fault:?}"));
         world.note(fault);
@@ -72,6 +73,7 @@ impl Cluster {
                 world.probes.sometimes(Probe::StoreClockAhead, *by > 0);
                 world.set_store_clock(*by);
             }
+            Fault::Restore { .. } => world.restore_store(n),
             Fault::Handler { daemon, fault } => world.daemons[*daemon].handler_faults.push_back(*fault),
             Fault::Down { to, length } => {
                 let until = world.until(*length);
@@ -105,6 +107,8 @@ impl Cluster {
         let until = world.until(length);
         world.outage_until = world.outage_until.max(until);
         (0..self.daemons.len()).for_each(|daemon| world.trouble(daemon, until + CUT_AFTER_EFFECTS));
+        let bug = world.bug;
+        restart_store(bug, world.store());
         Handle::current().kill(store);
         later(&self.referee, world, length, move |world| {
             // A later outage may last longer.

@@ -73,15 +73,17 @@ pub fn play_cluster(plan: &Plan, mode: TraceMode, bug: Option<Bug>) -> ClusterOu
 }
 
 enum Event {
+    Save(usize),
     Step(usize),
     Fault(usize),
 }
 
-/// The steps and faults of a plan in the order of time.
+/// The steps and faults of a plan, and the states of the store that a restore needs, by time.
 fn events(plan: &Plan) -> Vec<(u64, Event)> {
     let steps = plan.steps.iter().enumerate().map(|(n, (at, _))| (*at, Event::Step(n)));
     let faults = plan.faults.iter().enumerate().map(|(n, (at, _))| (*at, Event::Fault(n)));
-    let mut events: Vec<(u64, Event)> = steps.chain(faults).collect();
+    let saves = plan.saves().map(|(at, n)| (at, Event::Save(n)));
+    let mut events: Vec<(u64, Event)> = saves.chain(steps).chain(faults).collect();
     events.sort_by_key(|(at, _)| *at);
     events
 }
@@ -103,7 +105,8 @@ async fn play(plan: Arc<Plan>, referee: Shared) -> u64 {
         }
         match event {
             Event::Step(n) => cluster.step(&plan.steps[n].1),
-            Event::Fault(n) => cluster.inject(&plan.faults[n].1, store),
+            Event::Save(n) => lock(&referee).save_store(n),
+            Event::Fault(n) => cluster.inject(n, &plan.faults[n].1, store),
         }
     }
     // Faults that end at `heal_at` end first.

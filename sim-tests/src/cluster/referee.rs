@@ -4,16 +4,16 @@
 use super::ClusterOutcome;
 use super::clock::SkewedClock;
 use super::daemon_state::DaemonState;
-use crate::app::{AFTER_EFFECTS, EPOCH, deployed};
+use crate::app::{AFTER_EFFECTS, EPOCH, deployed, repair};
 use crate::checkers::{Checkers, DriverEvent, Life, Observation, Snapshot, Trouble, Violation};
 use crate::draw::Draw;
-use crate::plan::{CallFault, CrashPoint, Plan, Settings, StoreFault};
+use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, StoreFault, TriggerChange};
 use crate::probes::{Probe, Probes};
-use crate::sabotage::{Bug, Saboteur};
+use crate::sabotage::{Bug, Saboteur, deploy};
 use crate::trace::{Trace, TraceMode};
 use madsim::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, InboxId, OpId, Outcome, Reply, Request, Timestamp, TriggerId};
+use tidegate_core::{Claim, InboxId, Micros, OpId, Outcome, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 use tidegate_ports::DeliveryFilter;
 use tokio::sync::mpsc;
@@ -28,6 +28,10 @@ pub(super) struct Referee {
     memory: Memory,
     /// The offset of the store's clock, in microseconds.
     store_skew: i64,
+    /// The states to which faults will take the store back, by the number of the fault, with the
+    /// memory of a planted bug.
+    saved: BTreeMap<usize, (Memory, BTreeSet<i64>)>,
+    is_restored: bool,
     pub(super) page: TriggerId,
     pub(super) draw: Draw,
     pub(super) daemons: Vec<DaemonState>,
@@ -59,7 +63,10 @@ fn take<K: PartialEq>(actions: &mut Vec<(OpId, K)>, key: &K) -> Option<OpId> {
 
 impl Referee {
     pub(super) fn new(plan: &Plan, mode: TraceMode, bug: Option<Bug>, is_lossy: bool) -> Self {
-        let (memory, page) = deployed();
+        let (mut memory, page) = deployed();
+        if bug == Some(Bug::NumbersRepeat) {
+            memory.spoil_claim_numbers();
+        }
         // While packets get lost, no daemon is known to be healthy.
         let until = if is_lossy { plan.heal_at + AFTER_EFFECTS } else { 0 };
         Self {
@@ -67,6 +74,8 @@ impl Referee {
             started: None,
             memory,
             store_skew: 0,
+            saved: BTreeMap::new(),
+            is_restored: false,
             page,
             draw: Draw::new(plan.seed, "cluster"),
             daemons: (0..plan.daemons).map(|_| DaemonState::before_first_life(plan.settings)).collect(),
@@ -121,9 +130,32 @@ impl Referee {
 
     pub(super) fn set_store_clock(&mut self, by: i64) {
         self.store_skew += by;
-        // The store's clock may seem to stand still until it has caught up with an earlier reading.
-        let until = self.now() + by.unsigned_abs();
+        let until = self.now() + Fault::store_clock_effects(by);
         (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until));
+    }
+
+    pub(super) fn deploy(&mut self, change: &TriggerChange) {
+        self.store();
+        deploy(self.bug, &mut self.memory, change, &mut self.sabotage_memory);
+    }
+
+    /// Saves the state of the store, to which the fault with this number goes back.
+    pub(super) fn save_store(&mut self, fault: usize) {
+        self.saved.insert(fault, (self.memory.clone(), self.sabotage_memory.clone()));
+        self.checkers.save(fault);
+    }
+
+    /// Takes the store back to the state that was saved for this fault.
+    pub(super) fn restore_store(&mut self, fault: usize) {
+        let Some((memory, sabotage_memory)) = self.saved.remove(&fault) else { return };
+        self.store().restore(&memory);
+        self.sabotage_memory = sabotage_memory;
+        self.checkers.restore(fault);
+        self.is_restored = true;
+        repair(&mut self.memory);
+        let until = self.now() + 1;
+        (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until));
+        self.observe(&Observation::Restored);
     }
 
     /// Records that a fault affects a daemon until `until`.
@@ -151,6 +183,7 @@ impl Referee {
             now,
             store: &self.memory,
             settings: self.plan.settings,
+            is_restored: self.is_restored,
             wait_max: WAIT_MAX,
             trouble: &self.trouble,
         };
@@ -304,10 +337,15 @@ impl Referee {
     /// Applies a request of a life to the store.
     pub(super) fn apply(&mut self, of: Life, op: OpId, request: &Request) -> Reply {
         self.store();
+        let moved_back = self.memory.moved_back();
         let reply = match self.bug {
             None => self.memory.call(request.clone()),
             Some(bug) => bug.apply(&mut self.memory, request.clone(), &mut self.sabotage_memory),
         };
+        if self.memory.moved_back() > moved_back {
+            let by = Micros(self.memory.moved_back().0 - moved_back.0);
+            self.observe(&Observation::TimesMoved { by });
+        }
         self.applied += 1;
         self.trace.note(&(of.daemon, of.life, request, &reply));
         self.trace.tell_applied(of.daemon, request, &reply);

@@ -1,12 +1,12 @@
 //! Faults. Some seeds leave out whole classes of faults and keep the total number, so that the
 //! remaining classes occur more often.
 
-use super::{limits, version};
+use super::{SECOND, limits, version};
 use crate::draw::Draw;
 use crate::plan::{CrashPoint, Fault, HandlerFault, Settings, StoreFault};
 use crate::profile::Profile;
 
-const CLASSES: u64 = 22;
+const CLASSES: u64 = 23;
 
 pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64) -> Vec<(u64, Fault)> {
     let classes: Vec<u64> = (0..CLASSES).filter(|_| draw.permille(600)).collect();
@@ -32,8 +32,21 @@ pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64
         })
         .collect();
     faults.sort_by_key(|(at, _)| *at);
+    // The simulated store counts its claims while its clock is behind. So after a restore to a time
+    // before the clock was set back it would repeat their numbers.
+    if faults.iter().any(|(_, fault)| matches!(fault, Fault::Restore { .. })) {
+        faults.retain(|(_, fault)| !matches!(fault, Fault::StoreClock { by } if *by < 0));
+    }
+    // A store does not notice that its clock was ahead for a moment. So no run sets the clock far
+    // ahead and far back.
+    if faults.iter().any(|(_, fault)| matches!(fault, Fault::StoreClock { by } if *by > STEP_MAX)) {
+        faults.retain(|(_, fault)| !matches!(fault, Fault::StoreClock { by } if *by < -STEP_MAX));
+    }
     faults
 }
+
+/// The largest small step of the store's clock.
+const STEP_MAX: i64 = 4 * SECOND as i64;
 
 fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
     let length = draw.between(1, 3_000) * 1_000;
@@ -58,7 +71,12 @@ fn fault(draw: &mut Draw, class: u64, daemon: usize) -> Fault {
         15 => Fault::Storm { daemon, count: draw.between(1, 50) as u32 },
         16 => Fault::Drift { daemon, permille: draw.one(&[0, 500, 900, 1_100, 2_000]), length },
         17 => Fault::Leap { daemon, by: length },
-        18 => Fault::StoreClock { by: draw.between(0, 8_000_000) as i64 - 4_000_000 },
+        18 if draw.permille(500) => Fault::StoreClock { by: draw.between(0, 2 * STEP_MAX as u64) as i64 - STEP_MAX },
+        18 => {
+            let by = draw.between(2 * 60 * SECOND, 3_600 * SECOND) as i64;
+            Fault::StoreClock { by: if draw.permille(500) { by } else { -by } }
+        }
+        22 => Fault::Restore { back: length },
         19 => Fault::Outage { length: length / 4 },
         20 => Fault::Full { daemon, length },
         _ if draw.permille(700) => Fault::Handler { daemon, fault: handler(draw) },

@@ -7,10 +7,13 @@ mod dispatcher;
 mod driver;
 mod fan_out;
 mod hunt;
+mod needs;
+mod operations;
 mod store;
 
 pub(crate) use fan_out::{claim_inline, fan_out_again};
 pub use hunt::{Caught, SEEDS_MAX, hunt};
+pub(crate) use operations::{deploy, restart_store};
 
 use crate::profile::Profile;
 use tidegate_io_sim::Memory;
@@ -50,6 +53,7 @@ bugs! {
     NoFence, "claims", "a settlement with an old lease is applied";
     RenewsOldLease, "claims", "a renewal of an old lease extends the new one";
     RenewsExpiredLease, "claims", "a renewal revives an expired lease of a lane with a limit";
+    NumbersRepeat, "restores", "after a restore, the numbers of claims repeat";
     NumberReused, "claims", "a claim gets the number of an earlier claim";
     RenewsUntouchedOnly, "claims", "a renewal forgets a claim of which a row was settled";
     LookBackIgnored, "floors", "a claim finds no row below the floor";
@@ -85,6 +89,15 @@ bugs! {
     DiscoverBlind, "latency", "a discovery never lists the lane of slow handlers";
     PoisonBlocks, "floors", "a lane that has failed is not claimed for a while";
     OtherEvent, "keys", "a second attempt gets another payload";
+    PoisonForgiven, "attempts", "the loss of an event that kills its daemon is not counted";
+    PreviousFindsNothing, "floors", "a claim of a daemon of the previous version finds no rows";
+    DeployFreesRows, "claims", "a deployment frees rows that are held";
+    DisabledLosesRows, "places", "a trigger that is disabled loses its rows";
+    DeletedWaits, "progress", "the rows of a deleted trigger are never due";
+    ChangedPolicy, "attempts", "a changed trigger changes the policy of its rows";
+    LimitForgetsHeld, "limits", "a changed limit does not count rows that were held before";
+    TimesNotMoved, "progress", "the store does not move due times when its clock is set back";
+    OutageFreesRows, "claims", "a restart of the store frees rows that are held";
     // Between the dispatcher and the world.
     GateOffByOne, "gate", "the gate admits one more than it should";
     ReserveIgnored, "gate", "async work uses the reserve";
@@ -170,6 +183,7 @@ impl Bug {
             Self::JitterSkewed => Profile::Jitter,
             Self::DepthOffByOne => Profile::Loops,
             Self::LooksBackIdle => Profile::Fair,
+            Self::PoisonForgiven => Profile::Crash,
             _ => Profile::Mixed,
         }
     }

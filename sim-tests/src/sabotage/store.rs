@@ -1,12 +1,13 @@
 //! Bugs in the store.
 
 use super::Bug;
+use crate::app::is_poison;
 use std::collections::BTreeSet;
 use tidegate_core::{
-    Claim, DeadLetterId, Delivery, DeliveryId, DiscoverReply, ExchangeReply, Json, Lease, Micros, RenewReply, Reply,
-    Request, Settlement, SuspectClaim, Timestamp, TriggerId, Verdict,
+    Claim, DeadLetterId, Delivery, DeliveryId, DiscoverReply, ExchangeReply, Json, Lease, MaxConcurrency, Micros,
+    RenewReply, Reply, Request, Settlement, SuspectClaim, Timestamp, TriggerId, Verdict,
 };
-use tidegate_io_sim::Memory;
+use tidegate_io_sim::{Memory, Row};
 
 impl Bug {
     /// Applies a request like a store with this bug. `sabotage_memory` is the bug's memory.
@@ -42,6 +43,16 @@ impl Bug {
                             let now = store.now();
                             lane.iter().for_each(|id| store.spoil(*id, |row| row.due_at = row.due_at.min(now)));
                         }
+                        Self::PreviousFindsNothing if quota.look_back == Timestamp(i64::MIN) => quota.quota = 0,
+                        Self::LimitForgetsHeld => {
+                            let held = |row: &&Row| row.is_leased() && sabotage_memory.last() > Some(&row.lease.0);
+                            let held = store.lane(quota.trigger).filter(held).count() as u32;
+                            if let Some(limit) = store.limit(quota.trigger).filter(|_| held > 0) {
+                                let higher = MaxConcurrency::try_from(u64::from(limit + held)).ok();
+                                before.limits.push((quota.trigger, store.spoil_limit(quota.trigger, higher)));
+                                quota.quota += held;
+                            }
+                        }
                         Self::LookBackIgnored => quota.look_back = Timestamp(i64::MAX),
                         Self::LimitIgnored => {
                             before.limits.push((quota.trigger, store.spoil_limit(quota.trigger, None)));
@@ -68,6 +79,9 @@ impl Bug {
                     });
                 }
             }
+            Request::Discover if self == Self::TimesNotMoved => {
+                before.rows.extend(store.rows_after(DeliveryId(i64::MIN)).cloned());
+            }
             Request::Renew { held, .. } => self.before_renewal(store, held, &mut before, sabotage_memory),
             _ => {}
         }
@@ -80,7 +94,7 @@ impl Bug {
         match self {
             Self::SuspectAtOnce => claim.backoff.0 /= 100,
             Self::MostLostFirst => {
-                let is_due = |row: &&tidegate_io_sim::Row| !row.is_leased() && row.is_suspect && row.due_at <= now;
+                let is_due = |row: &&Row| !row.is_leased() && row.is_suspect && row.due_at <= now;
                 let most = store.lane(claim.trigger).filter(is_due).map(|row| row.lost).max();
                 let fewer = store.lane(claim.trigger).filter(is_due).filter(|row| Some(row.lost) < most);
                 before.rows.extend(fewer.cloned());
@@ -88,9 +102,11 @@ impl Bug {
                     store.spoil(row.id, |passed_over| passed_over.is_suspect = false);
                 }
             }
-            Self::LossNotCounted | Self::LossKeepsClaim | Self::HeldCounts | Self::HeldIsFree => {
-                before.rows.extend(expired)
-            }
+            Self::LossNotCounted
+            | Self::LossKeepsClaim
+            | Self::HeldCounts
+            | Self::HeldIsFree
+            | Self::PoisonForgiven => before.rows.extend(expired),
             _ => {}
         }
     }
@@ -221,6 +237,12 @@ impl Bug {
                     }
                 }
             }
+            Reply::Discover(DiscoverReply { .. }) if self == Self::TimesNotMoved => {
+                for row in before.rows {
+                    let (due_at, lease_until) = (row.due_at, row.lease_until);
+                    store.spoil(row.id, |moved| (moved.due_at, moved.lease_until) = (due_at, lease_until));
+                }
+            }
             Reply::Discover(DiscoverReply { lanes, .. }) if self == Self::DiscoverBlind => {
                 let slow = store
                     .triggers_of(&crate::app::app())
@@ -239,7 +261,7 @@ impl Bug {
         claim: SuspectClaim,
         lease_for: Micros,
         (claimed, suspects): (&mut Vec<Delivery>, &mut u32),
-        expired: Vec<tidegate_io_sim::Row>,
+        expired: Vec<Row>,
     ) {
         let is_free = |store: &Memory, id| store.row(id).is_some_and(|row| !row.is_leased());
         match self {
@@ -249,6 +271,13 @@ impl Bug {
                 if let Reply::Exchange(ExchangeReply { claimed: mut more, .. }) = store.call(again) {
                     *suspects += more.len() as u32;
                     claimed.append(&mut more);
+                }
+            }
+            Self::PoisonForgiven => {
+                for row in expired.iter().filter(|row| is_poison(&row.event)) {
+                    if is_free(store, row.id) {
+                        store.spoil(row.id, |lost| lost.lost = row.lost);
+                    }
                 }
             }
             Self::LossNotCounted => {
@@ -290,7 +319,7 @@ impl Bug {
         self,
         store: &mut Memory,
         settlement: &Settlement,
-        row: Option<&tidegate_io_sim::Row>,
+        row: Option<&Row>,
         sabotage_memory: &mut BTreeSet<i64>,
     ) {
         let Some(row) = row else { return };
@@ -334,9 +363,9 @@ impl Bug {
 /// The state before a request, and the claims that the bug renamed.
 #[derive(Default)]
 struct Before {
-    rows: Vec<tidegate_io_sim::Row>,
+    rows: Vec<Row>,
     renamed: Vec<Claim>,
-    limits: Vec<(TriggerId, Option<tidegate_core::MaxConcurrency>)>,
+    limits: Vec<(TriggerId, Option<MaxConcurrency>)>,
 }
 
 fn before_name(renamed: &[Claim], claim: &mut Claim) {

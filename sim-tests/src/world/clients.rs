@@ -2,11 +2,11 @@
 
 use super::daemon::incarnation;
 use super::{Event, World};
-use crate::app::{MAX_DEPTH, OWNER, POISON, app, app_of_call, deploy_probe, is_invocation, principal, redeploy};
+use crate::app::{MAX_DEPTH, OWNER, POISON, app, app_of_call, deploy_probe, is_invocation, principal};
 use crate::checkers::{Observation, Violation};
 use crate::plan::{Step, Version};
 use crate::probes::Probe;
-use crate::sabotage::fan_out_again;
+use crate::sabotage::{deploy, fan_out_again};
 use std::sync::Arc;
 use tidegate_core::{
     Cause, Collection, EventId, EventType, IdempotencyKey, InboxId, Input, Json, Key, Micros, NewEvent, Parent,
@@ -56,7 +56,7 @@ impl World {
                 if let Some(probe) = deploy_probe(&self.store, &change) {
                     self.probes.sometimes(probe, true);
                 }
-                redeploy(&mut self.store, &change);
+                deploy(self.bug, &mut self.store, &change, &mut self.sabotage_memory);
                 let until = self.until(length);
                 self.at(until, Event::Redeploy);
                 Ok(())

@@ -1,9 +1,10 @@
 //! The faults of daemons, of the store and of the network.
 
 use super::{Event, World};
-use crate::checkers::Violation;
+use crate::checkers::{Observation, Violation};
 use crate::plan::{CrashPoint, Fault};
 use crate::probes::Probe;
+use crate::sabotage::restart_store;
 use tidegate_core::Input;
 
 impl World {
@@ -40,6 +41,7 @@ impl World {
             Fault::Outage { length } => {
                 let until = self.until(length);
                 self.outage_until = self.outage_until.max(until);
+                restart_store(self.bug, &mut self.store);
                 // The longest back-off after a failure counts as part of the fault.
                 (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until + 3_000_000));
             }
@@ -67,11 +69,10 @@ impl World {
                 self.probes.sometimes(Probe::StoreClockBack, by < 0);
                 self.probes.sometimes(Probe::StoreClockAhead, by > 0);
                 self.store_skew += by;
-                // The store's clock may seem to stand still until it has caught up with an earlier
-                // reading.
-                let until = self.now + by.unsigned_abs();
+                let until = self.now + Fault::store_clock_effects(by);
                 (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until));
             }
+            Fault::Restore { .. } => return self.restore_store(n),
             Fault::Call { daemon, nth, fault } => _ = self.daemons[daemon].call_faults.insert(nth, fault),
             Fault::Handler { daemon, fault } => self.daemons[daemon].handler_faults.push_back(fault),
             Fault::Full { daemon, length } => self.daemons[daemon].full_until = self.until(length),
@@ -81,6 +82,18 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Takes the store back to the state that was saved for this fault.
+    fn restore_store(&mut self, fault: usize) -> Result<(), Violation> {
+        let Some((store, sabotage_memory)) = self.saved.remove(&fault) else { return Ok(()) };
+        self.store.restore(&store);
+        self.sabotage_memory = sabotage_memory;
+        self.checkers.restore(fault);
+        self.is_restored = true;
+        crate::app::repair(&mut self.store);
+        (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, self.now + 1));
+        self.observe(&Observation::Restored)
     }
 
     fn holds_rows(&self, daemon: usize) -> bool {

@@ -25,7 +25,7 @@ use crate::cost::Cost;
 use crate::draw::Draw;
 use crate::plan::{Plan, TriggerChange};
 use crate::probes::Probes;
-use crate::sabotage::{Bug, Saboteur};
+use crate::sabotage::{Bug, Saboteur, deploy};
 use crate::trace::{Trace, TraceMode};
 use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
@@ -95,6 +95,8 @@ enum Event {
     Enable,
     /// The app is deployed as at the start.
     Redeploy,
+    /// Saves the state of the store, to which the fault with this number goes back.
+    Save(usize),
     Sample,
 }
 
@@ -137,6 +139,10 @@ pub(crate) struct World {
     store: Memory,
     /// The error of the store's clock, in microseconds.
     store_skew: i64,
+    /// The states to which faults will take the store back, by the number of the fault, with the
+    /// memory of a planted bug.
+    saved: BTreeMap<usize, (Memory, BTreeSet<i64>)>,
+    is_restored: bool,
     daemons: Vec<Daemon>,
     /// The latest trouble of each daemon.
     trouble: Vec<Trouble>,
@@ -171,6 +177,8 @@ impl World {
             work: 0,
             store,
             store_skew: 0,
+            saved: BTreeMap::new(),
+            is_restored: false,
             daemons: Vec::new(),
             trouble: vec![Trouble::default(); plan.daemons],
             executions: BTreeMap::new(),
@@ -187,6 +195,10 @@ impl World {
             trace: Trace::new(options.mode),
             cost: Cost::default(),
         };
+        if options.bug == Some(Bug::NumbersRepeat) {
+            world.store.spoil_claim_numbers();
+        }
+        plan.saves().for_each(|(at, fault)| world.at(at, Event::Save(fault)));
         for daemon in 0..plan.daemons {
             world.daemons.push(Daemon::before_first_life(plan.settings));
             world.at(0, Event::Begin { daemon });
@@ -263,6 +275,7 @@ impl World {
             now: self.now,
             store: &self.store,
             settings: self.plan.settings,
+            is_restored: self.is_restored,
             wait_max: WAIT_MAX,
             trouble: &self.trouble,
         };
@@ -290,7 +303,12 @@ impl World {
                 Ok(())
             }
             Event::Redeploy => {
-                app::redeploy(&mut self.store, &TriggerChange::None);
+                deploy(self.bug, &mut self.store, &TriggerChange::None, &mut self.sabotage_memory);
+                Ok(())
+            }
+            Event::Save(fault) => {
+                self.saved.insert(fault, (self.store.clone(), self.sabotage_memory.clone()));
+                self.checkers.save(fault);
                 Ok(())
             }
             Event::Sample => self.sample(),

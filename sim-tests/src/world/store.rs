@@ -4,7 +4,7 @@ use super::{Event, World};
 use crate::checkers::{Life, Observation, Violation};
 use crate::plan::{CallFault, CrashPoint, StoreFault};
 use crate::probes::Probe;
-use tidegate_core::{Input, OpId, Reply, Request, StoreError, StoreErrorKind};
+use tidegate_core::{Input, Micros, OpId, Reply, Request, StoreError, StoreErrorKind};
 
 impl World {
     /// A travel time for a request, an answer or a reply.
@@ -142,7 +142,12 @@ impl World {
             }
             return Ok(());
         }
+        let moved_back = self.store.moved_back();
         let reply = self.perform_request(&request);
+        if self.store.moved_back() > moved_back {
+            let by = Micros(self.store.moved_back().0 - moved_back.0);
+            self.observe(&Observation::TimesMoved { by })?;
+        }
         let is_well = self.is_well();
         self.cost.applied(&request, &reply, is_well);
         self.trace.note(&reply);

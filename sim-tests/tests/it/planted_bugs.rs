@@ -14,6 +14,28 @@ fn every_planted_bug_is_caught() {
     assert!(seeds.len() >= 30 && seeds[seeds.len() / 2] <= 100, "{seeds:?}");
 }
 
+/// Seeds that a bug gets at least without the fault that it needs.
+const SEEDS_WITHOUT_FAULT: u64 = 100;
+
+#[test]
+fn a_bug_of_a_fault_shows_only_with_this_fault() {
+    let mut bugs = 0;
+    for bug in Bug::ALL {
+        let options = Options { bug: Some(*bug), ..Options::default() };
+        let without_fault = |seed| bug.without_its_fault(&Plan::of(bug.profile(), seed));
+        if without_fault(0).is_none() {
+            continue;
+        }
+        bugs += 1;
+        let caught = hunt(*bug, None, 1_000).unwrap_or_else(|| panic!("no checker caught {bug:?}"));
+        for seed in 0..caught.seeds.max(SEEDS_WITHOUT_FAULT) {
+            let plan = without_fault(seed).expect("the bug needs a fault");
+            assert_eq!(play(&plan, options).violation, None, "{bug:?} shows without its fault, with seed {seed}");
+        }
+    }
+    assert!(bugs >= 10, "{bugs} bugs prove a fault");
+}
+
 #[test]
 fn a_failing_plan_shrinks_to_a_few_steps() {
     let options = Options { bug: Some(Bug::LostRenewal), ..Options::default() };

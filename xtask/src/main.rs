@@ -2,6 +2,7 @@
 
 mod bench;
 mod commits;
+mod cpu_limit;
 mod licences;
 mod mutants;
 mod postgres;
@@ -26,9 +27,12 @@ enum Task {
     /// Simulates clusters under every fault: `--seeds N`, `--seed S`, `--plan FILE`, `probes`,
     /// `sabotage`, `exhaustive`.
     Sim(sim::SimArgs),
-    /// Changes the core in one place at a time; the simulation must fail each time. Takes hours;
-    /// `--shard K/N` runs a part.
+    /// Changes the core in one place at a time; the simulation must fail each time. Takes more than
+    /// an hour of CPU time; `--shard K/N` runs a part.
     Mutants(mutants::MutantsArgs),
+    /// Runs a program with a limited CPU time. `mutants` starts its tests with this task.
+    #[command(hide = true)]
+    LimitCpu(cpu_limit::LimitCpuArgs),
     /// Measures speed and compares it with the limits of this machine: `--quick`, `--list`,
     /// `--json FILE`, scenarios.
     Bench(bench::BenchArgs),
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Test(args) => test::run(&args),
         Task::Mutants(args) => mutants::run_mutants(&args),
+        Task::LimitCpu(args) => cpu_limit::run_limited(&args),
         Task::Sim(args) => sim::run_sim(&args),
         Task::Bench(args) => bench::run_bench(&args),
         Task::Structure => {

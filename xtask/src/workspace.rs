@@ -132,7 +132,8 @@ fn read_dependency(dependency: &Value) -> Option<Dependency> {
     Some(Dependency { id: dependency["pkg"].as_str()?.to_owned(), in_product })
 }
 
-fn host() -> Result<String, Failure> {
+/// The name of this machine's platform, such as `x86_64-unknown-linux-gnu`.
+pub(crate) fn host() -> Result<String, Failure> {
     let output = Command::new("rustc").arg("-vV").output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));

@@ -1,7 +1,7 @@
 //! Reported counts are true: settled and claimed rows of an exchange, conflicts, resent
 //! settlements, consecutive store failures. After a failure no call is made before the reported
 //! delay: 50 ms at first, 2 ms after a deadlock, doubled at each failure up to 2 s, with a jitter
-//! of one half.
+//! of one half. Until then, and before the store's first answer, the inline room is empty.
 
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -32,6 +32,8 @@ struct LifeState {
     longest_delay: Micros,
     no_call_until: Mono,
     has_called: bool,
+    /// The store has answered a call of this life.
+    has_answer: bool,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl LifeState {
         let settlements = self.settlements.remove(&op).unwrap_or_default();
         match result {
             Ok(reply) => {
+                self.has_answer = true;
                 if self.failures > 0 {
                     self.expected_facts
                         .push_back(ExpectedFact::Recovered { failures: std::mem::take(&mut self.failures) });
@@ -118,7 +121,7 @@ impl LifeState {
         }
     }
 
-    fn check_idle(&mut self, now: Mono) -> Result<(), String> {
+    fn check_idle(&mut self, now: Mono, inline_room: u32) -> Result<(), String> {
         if let Some(expected) = self.expected_facts.front() {
             return Err(format!("{expected:?} is not reported"));
         }
@@ -135,6 +138,9 @@ impl LifeState {
             self.failed_at.get_or_insert(now);
         }
         self.no_call_until = self.no_call_until.max(now.plus(std::mem::take(&mut self.longest_delay)));
+        if inline_room > 0 && (now < self.no_call_until || !self.has_answer) {
+            return Err(format!("shows inline room for {inline_room} rows but may not call the store"));
+        }
         Ok(())
     }
 }
@@ -164,8 +170,8 @@ impl Checker for Facts {
                 Ok(())
             }
             Observation::Fact { of, fact } => self.lives.entry(*of).or_default().check_fact(fact, probes),
-            Observation::Idle { of, now, .. } => {
-                let result = self.lives.entry(*of).or_default().check_idle(*now);
+            Observation::Idle { of, now, view, .. } => {
+                let result = self.lives.entry(*of).or_default().check_idle(*now, view.inline_room);
                 result.map_err(|what| format!("daemon {} {what}", of.daemon))
             }
             Observation::LifeEnded { of } => {

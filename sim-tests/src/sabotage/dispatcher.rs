@@ -262,8 +262,14 @@ impl Saboteur<'_> {
     /// The view that a dispatcher with the bug shows.
     pub(crate) fn sabotaged_view(&self, view: View) -> View {
         let settling = if self.bug == Some(Bug::ShowsTooLittle) { 0 } else { view.settling };
-        let room = if self.bug == Some(Bug::RoomForMore) { view.permits } else { view.inline_room };
-        View { settling, inline_room: room, ..view }
+        let inline_room = match self.bug {
+            Some(Bug::RoomForMore) => view.permits,
+            Some(Bug::RoomWhileDown) if view.store_failures > 0 && !view.shutting_down => {
+                view.permits.saturating_sub(view.running).min(1)
+            }
+            _ => view.inline_room,
+        };
+        View { settling, inline_room, ..view }
     }
 
     /// The lanes that a dispatcher with the bug closes to inline claims.

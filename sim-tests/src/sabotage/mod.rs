@@ -130,6 +130,7 @@ bugs! {
     OversleepsPoll, "dues", "a dispatcher sleeps for 2 s instead of a discovery";
     ShowsTooLittle, "views", "a view shows no settlements";
     RoomForMore, "views", "a view shows inline room that is in use";
+    RoomWhileDown, "facts", "a view shows inline room while the store may not be called";
     ClosesNothing, "views", "an inline claim takes rows of a lane with waiting rows";
     LanesSplit, "turns", "a dispatcher treats each row as a lane of its own";
     AppsSplit, "shares", "a dispatcher treats each call as a call of an app of its own";

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 const BACKLOG: usize = 100_000;
 const EVENTS_PER_REQUEST: usize = 1_000;
 const PROBES: usize = 15;
-const DELAY_MAX_MS: f64 = 300.0;
+pub(super) const DELAY_MAX_MS: f64 = 300.0;
 
 /// Stores the time of its event, by the clock of the store, and the start of its execution, by the
 /// clock of the machine. Both are the same clock here.
-const PROBE: &str = "export default async function (event, ctx) {
+pub(super) const PROBE: &str = "export default async function (event, ctx) {
     const started = Date.now();
     await ctx.kv.set('starts', event.id, { emitted: event.time, started });
 }";
@@ -199,7 +199,7 @@ fn overlap_max(spans: &[(String, Value)]) -> i32 {
 }
 
 /// The time from the event to the start of its execution.
-fn delay_ms(probe: &Value) -> f64 {
+pub(super) fn delay_ms(probe: &Value) -> f64 {
     let emitted = probe["emitted"].as_str().and_then(tidegate_core::Timestamp::from_rfc3339).expect("RFC 3339");
     let started = probe["started"].as_f64().expect("milliseconds since 1970");
     started - emitted.0 as f64 / 1_000.0

@@ -13,6 +13,7 @@ mod cli_support;
 mod connections;
 mod effects_once;
 mod fairness;
+mod full_gate;
 mod http_api;
 mod http_apps;
 mod http_errors;

@@ -9,7 +9,8 @@ use ureq::http::Request;
 pub(crate) struct Client {
     agent: Agent,
     base: String,
-    authorization: String,
+    /// `None` for an anonymous client.
+    authorization: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -41,12 +42,17 @@ impl Client {
         // A client must not wait long for a daemon that was killed during an answer.
         let config = Agent::config_builder().http_status_as_error(false).proxy(None);
         let agent = config.timeout_global(Some(Duration::from_secs(20))).build().new_agent();
-        Self { agent, base: format!("http://127.0.0.1:{port}"), authorization: format!("Bearer {token}") }
+        Self { agent, base: format!("http://127.0.0.1:{port}"), authorization: Some(format!("Bearer {token}")) }
     }
 
     /// A client of the same daemon with another token.
     pub(crate) fn with_token(&self, token: &str) -> Self {
-        Self { authorization: format!("Bearer {token}"), ..self.clone() }
+        Self { authorization: Some(format!("Bearer {token}")), ..self.clone() }
+    }
+
+    /// A client of the same daemon without a token.
+    pub(crate) fn anonymous(&self) -> Self {
+        Self { authorization: None, ..self.clone() }
     }
 
     /// Sends one request. After an error the outcome is unknown.
@@ -58,7 +64,9 @@ impl Client {
         body: Option<&[u8]>,
     ) -> io::Result<Answer> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
-        request = request.header("authorization", &self.authorization);
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -60,14 +60,6 @@ pub(crate) struct Budget {
     pub(crate) prefetch: u32,
 }
 
-impl Budget {
-    /// The budget that is left after a claim of `rows` rows.
-    pub(crate) fn without_rows(self, rows: u32) -> Self {
-        let less = |number: u32| number.saturating_sub(rows);
-        Self { rows: less(self.rows), permits: less(self.permits), starts: less(self.starts), ..self }
-    }
-}
-
 /// The state of one lane that decides whether a new row of it could start at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LaneLoad {
@@ -100,6 +92,11 @@ impl Capacity {
     /// The free permits that no claim in flight may use.
     fn unrequested_permits(self) -> u32 {
         self.free_permits.saturating_sub(self.rows_requested)
+    }
+
+    /// The numbers for lanes beside a claim of `rows` suspects.
+    pub(crate) fn beside_suspects(self, rows: u32) -> Self {
+        Self { free_permits: self.free_permits.saturating_sub(rows), ..self }
     }
 
     /// The budget of an exchange: one row per free permit, and the prefetch. Requested rows count

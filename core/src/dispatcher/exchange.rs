@@ -36,10 +36,9 @@ impl Dispatcher {
         }
         let now = self.clock.now(self.now);
         self.prefetch.measure(self.now);
-        let budget = self.capacity().budget();
-        let suspect = self.suspect_claim(now, budget.rows);
-        let suspects_max = suspect.map_or(0, |claim| claim.quota);
-        let quotas = self.lanes.deal_quotas(now, budget.without_rows(suspects_max));
+        let suspect = self.suspect_claim(now);
+        let capacity = self.capacity().beside_suspects(suspect.map_or(0, |claim| claim.quota));
+        let quotas = self.lanes.deal_quotas(now, capacity.budget());
         if quotas.is_empty() && suspect.is_none() && self.settlements.len() == 0 {
             return;
         }
@@ -63,12 +62,12 @@ impl Dispatcher {
 
     /// The claim of suspects. The permits for them are free. No claim ends the expired claims of
     /// this dispatcher before it has tried to renew them.
-    fn suspect_claim(&self, now: Timestamp, rows_max: u32) -> Option<SuspectClaim> {
+    fn suspect_claim(&self, now: Timestamp) -> Option<SuspectClaim> {
         if self.next_renewal().is_none_or(|at| self.now >= at) {
             return None;
         }
         let capacity = self.capacity();
-        self.quarantine.next_claim(now, |lane| capacity.suspects_max(self.lanes.load(lane, now)).min(rows_max))
+        self.quarantine.next_claim(now, |lane| capacity.suspects_max(self.lanes.load(lane, now)))
     }
 
     /// The fewest settlements that are a reason for a second exchange. At full speed this is a

@@ -32,8 +32,9 @@ struct LaneClaim {
     is_limited: bool,
     /// Whether a row has left the claim.
     is_partial: bool,
-    /// Whether a restore has brought back rows that the daemon may have settled.
-    is_restored: bool,
+    /// Whether the daemon may have dropped rows of the claim: a restore has brought back rows that
+    /// it has settled, or one of its renewals came too late before the clock was set back.
+    has_dropped: bool,
 }
 
 impl Claims {
@@ -95,7 +96,7 @@ impl Claims {
                 leased_until,
                 is_limited,
                 is_partial: false,
-                is_restored: false,
+                has_dropped: false,
             };
             self.claims.entry(row.lease).or_insert(new).rows.insert(row.id);
         }
@@ -122,7 +123,7 @@ impl Claims {
     ) -> Result<(), String> {
         let RenewReply { now, fenced } = reply;
         probes.sometimes(Probe::RenewalFenced, !fenced.is_empty());
-        let mut renewed = BTreeSet::new();
+        let (mut renewed, mut late) = (BTreeSet::new(), BTreeSet::new());
         for claim in held {
             let valid = self.claims.get(&claim.lease).filter(|_| self.is_valid(*claim));
             let has_expired = valid.is_some_and(|valid| valid.is_limited && valid.leased_until <= *now);
@@ -130,6 +131,7 @@ impl Claims {
             match (valid.is_some() && !has_expired, fenced.contains(claim)) {
                 (true, true) => return Err(format!("the renewal of {claim} is fenced, but the claim is valid")),
                 (true, false) => _ = renewed.insert(claim.lease),
+                (false, true) if has_expired => _ = late.insert(claim.lease),
                 (false, true) => {}
                 (false, false) if has_expired => {
                     return Err(format!("the renewal of {claim} revives an expired lease"));
@@ -137,13 +139,16 @@ impl Claims {
                 (false, false) => return Err(format!("the claim {claim} is not valid, and it was renewed")),
             }
         }
+        for (_, claim) in self.claims.iter_mut().filter(|(lease, _)| late.contains(lease)) {
+            claim.has_dropped = true;
+        }
         for (lease, claim) in self.claims.iter_mut().filter(|(lease, _)| renewed.contains(lease)) {
             claim.leased_until = leased_until;
             probes.sometimes(Probe::RenewedInPart, claim.is_partial);
             let is_extended =
                 |id: &DeliveryId| snapshot.store.row(*id).is_some_and(|row| row.lease_until == leased_until);
             let is_named = |row: &DeliveryId| held.contains(&Claim { delivery: *row, lease: *lease });
-            if let Some(row) = claim.rows.iter().find(|row| !is_named(row) && !claim.is_restored) {
+            if let Some(row) = claim.rows.iter().find(|row| !is_named(row) && !claim.has_dropped) {
                 return Err(format!(
                     "a renewal keeps the row {row} of the claim {lease}, but its daemon has dropped it"
                 ));
@@ -176,7 +181,7 @@ impl Checker for Claims {
             ahead.for_each(|claim| claim.leased_until = claim.leased_until.minus(*by));
         }
         if let Observation::Restored = observation {
-            self.claims.values_mut().for_each(|claim| claim.is_restored = true);
+            self.claims.values_mut().for_each(|claim| claim.has_dropped = true);
         }
         let Observation::StoreApplied { request, reply, .. } = observation else { return Ok(()) };
         match (request, reply) {

@@ -119,7 +119,7 @@ impl LifeState {
 
 fn rows(request: &Request) -> u32 {
     let Request::Exchange { claim, suspect, .. } = request else { return 0 };
-    claim.iter().map(|quota| quota.quota).sum::<u32>() + u32::from(suspect.is_some())
+    claim.iter().map(|quota| quota.quota).sum::<u32>() + suspect.map_or(0, |claim| claim.quota)
 }
 
 impl Checker for Hoarding {

@@ -3,6 +3,7 @@
 //! claimed only on request: one that was lost, alone, or as many as requested that were held ahead.
 //! The same request ends all expired claims of the lane, and passes over no suspect that is due.
 
+use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
@@ -11,14 +12,19 @@ use tidegate_core::{Claim, Delivery, DeliveryId, ExchangeReply, OpId, Reply, Req
 
 #[derive(Default)]
 pub(super) struct Quarantine {
-    /// The rows that claims hold, and their lanes.
-    held: BTreeMap<DeliveryId, TriggerId>,
-    /// The suspects that no claim holds.
-    suspects: BTreeSet<DeliveryId>,
+    rows: Ledger<Rows>,
     /// The claims of rows that were lost before.
     lost: BTreeSet<Claim>,
     /// Those of them that run.
     running: BTreeMap<OpId, (Life, DeliveryId)>,
+}
+
+#[derive(Clone, Default)]
+struct Rows {
+    /// The rows that claims hold, and their lanes.
+    held: BTreeMap<DeliveryId, TriggerId>,
+    /// The suspects that no claim holds.
+    suspects: BTreeSet<DeliveryId>,
 }
 
 impl Quarantine {
@@ -29,8 +35,9 @@ impl Quarantine {
             return Err(format!("the expired claim {} of the row {} is not ended", row.lease, row.id));
         }
         let is_held = |id: &DeliveryId| snapshot.store.row(*id).is_some_and(tidegate_io_sim::Row::is_leased);
-        let lost = self.held.extract_if(.., |id, trigger| *trigger == lane && !is_held(id));
-        self.suspects.extend(lost.map(|(id, _)| id));
+        let rows = &mut *self.rows;
+        let lost = rows.held.extract_if(.., |id, trigger| *trigger == lane && !is_held(id));
+        rows.suspects.extend(lost.map(|(id, _)| id));
         Ok(())
     }
 
@@ -62,7 +69,7 @@ impl Quarantine {
     ) -> Result<(), String> {
         suspect.map_or(Ok(()), |claim| self.end_expired(claim.trigger, snapshot))?;
         let (claimed, suspects) = reply.split_claimed();
-        if let Some(row) = claimed.iter().find(|row| row.was_lost() || self.suspects.contains(&row.id)) {
+        if let Some(row) = claimed.iter().find(|row| row.was_lost() || self.rows.suspects.contains(&row.id)) {
             return Err(format!("the suspect {} is claimed without a request", row.id));
         }
         suspect.map_or(Ok(()), |claim| Self::check_suspects(claim, suspects, snapshot))?;
@@ -73,8 +80,8 @@ impl Quarantine {
 
     fn hold(&mut self, rows: &[Delivery]) {
         for row in rows {
-            self.suspects.remove(&row.id);
-            self.held.insert(row.id, row.trigger_id);
+            self.rows.suspects.remove(&row.id);
+            self.rows.held.insert(row.id, row.trigger_id);
         }
     }
 }
@@ -82,6 +89,10 @@ impl Quarantine {
 impl Checker for Quarantine {
     fn name(&self) -> &'static str {
         "quarantine"
+    }
+
+    fn ledgers(&mut self) -> Vec<&mut dyn Restore> {
+        vec![&mut self.rows]
     }
 
     fn observe(
@@ -93,7 +104,7 @@ impl Checker for Quarantine {
         match observation {
             Observation::StoreApplied { request, reply, .. } => {
                 for settlement in applied(request, reply) {
-                    self.held.remove(&settlement.claim.delivery);
+                    self.rows.held.remove(&settlement.claim.delivery);
                 }
                 match (request, reply) {
                     (Request::Exchange { suspect, .. }, Reply::Exchange(reply)) => {

@@ -19,6 +19,8 @@ struct LifeState {
     /// Lanes that were woken and not requested since.
     woken_lanes: BTreeSet<TriggerId>,
     quotas_in_flight: BTreeMap<OpId, Vec<LaneQuota>>,
+    /// The suspects that exchanges in flight may return.
+    suspects_in_flight: BTreeMap<OpId, u32>,
     /// Claimed rows without an answered settlement.
     held: BTreeMap<Claim, TriggerId>,
     /// Lanes whose handlers did not start since the last wait, and the times at which the rests of
@@ -45,7 +47,8 @@ impl LifeState {
             return None;
         }
         let requested: u32 = self.quotas_in_flight.values().flatten().map(|quota| quota.quota).sum();
-        let free = self.permits.saturating_sub(view.running).saturating_sub(requested + view.inline_rows);
+        let requested = requested + self.suspects_in_flight.values().sum::<u32>() + view.inline_rows;
+        let free = self.permits.saturating_sub(view.running).saturating_sub(requested);
         // With fewer rows than lanes, the lanes take turns.
         let has_room = free.min(self.batch_max) > view.lanes;
         if !has_room || now < self.backs_off_until || view.shutting_down {
@@ -76,7 +79,11 @@ impl Checker for Wakes {
                 state.batch_max = batch_max.unwrap_or(state.batch_max);
             }
             Observation::WokenUp { of, lanes } => self.lives.entry(*of).or_default().woken_lanes.extend(lanes.iter()),
-            Observation::StoreCalled { of, op: Some(op), request: Request::Exchange { claim, settle, .. } } => {
+            Observation::StoreCalled {
+                of,
+                op: Some(op),
+                request: Request::Exchange { claim, settle, suspect, .. },
+            } => {
                 let state = self.lives.entry(*of).or_default();
                 let is_in_flight = |lane| state.quotas_in_flight.values().flatten().any(|other| other.trigger == lane);
                 let has_many_settlements = settle.len() >= OVERLAP_MIN.min(state.batch_max as usize);
@@ -88,10 +95,12 @@ impl Checker for Wakes {
                 }
                 claim.iter().for_each(|quota| _ = state.woken_lanes.remove(&quota.trigger));
                 state.quotas_in_flight.insert(*op, claim.clone());
+                state.suspects_in_flight.insert(*op, suspect.map_or(0, |claim| claim.quota));
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
                 let state = self.lives.entry(*of).or_default();
                 state.quotas_in_flight.remove(op);
+                state.suspects_in_flight.remove(op);
                 if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
                     state.held.extend(claimed.iter().map(|row| (row.claim(), row.trigger_id)));
                 }

@@ -38,13 +38,7 @@ impl World {
                 self.daemons[daemon].cut_answers = answers;
                 self.trouble(daemon, until);
             }
-            Fault::Outage { length } => {
-                let until = self.until(length);
-                self.outage_until = self.outage_until.max(until);
-                restart_store(self.bug, &mut self.store);
-                // The longest back-off after a failure counts as part of the fault.
-                (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until + 3_000_000));
-            }
+            Fault::Outage { length } => self.outage(self.until(length)),
             Fault::Deaf { daemon, length } => self.daemons[daemon].deaf_until = self.until(length),
             Fault::Storm { daemon, count } => self.storm(daemon, count),
             Fault::Drift { daemon, permille, length } => {
@@ -82,6 +76,13 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn outage(&mut self, until: u64) {
+        self.outage_until = self.outage_until.max(until);
+        restart_store(self.bug, &mut self.store);
+        // The longest back-off after a failure counts as part of the fault.
+        (0..self.daemons.len()).for_each(|daemon| self.trouble(daemon, until + 3_000_000));
     }
 
     /// Takes the store back to the state that was saved for this fault.

@@ -7,13 +7,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 825),
-    ("simulated milliseconds per seed", 16_605),
-    ("conflicts in all", 24_768),
-    ("deferrals in all", 8_452),
-    ("prompt first claims per thousand", 119),
-    ("prompt retries per thousand", 299),
-    ("prompt starts per thousand", 143),
+    ("store calls per seed", 801),
+    ("simulated milliseconds per seed", 16_159),
+    ("conflicts in all", 23_555),
+    ("deferrals in all", 7_525),
+    ("prompt first claims per thousand", 117),
+    ("prompt retries per thousand", 287),
+    ("prompt starts per thousand", 141),
 ];
 
 /// The number of finished plans.

@@ -105,6 +105,13 @@ impl Delivery {
         self.lost > 0
     }
 
+    /// Whether the handler begins at most once, except for runs after a conflict. The delivery has
+    /// one attempt, or it handles a dead letter.
+    #[must_use]
+    pub const fn begins_once(&self) -> bool {
+        self.policy.max_attempts() == 1 || self.handles_letter.is_some()
+    }
+
     /// `event_id:trigger_id`. Every attempt and every redrive of the delivery has the same key, and
     /// no other delivery has it.
     #[must_use]
@@ -211,15 +218,23 @@ impl Verdict {
     }
 }
 
-/// The start and the duration of an execution.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One run of a handler. The wait before it is not part of the run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// The start by the store's clock.
+    /// The start wait: from the permit to the begin of the handler.
+    pub start_wait: Micros,
+    /// When the handler began, by the store's clock.
     pub started_at: Timestamp,
+    /// From the begin of the handler to its end.
     pub duration: Micros,
 }
 
 impl Run {
+    /// A run that began and ended at `at`.
+    pub(crate) const fn empty(at: Timestamp) -> Self {
+        Self { start_wait: Micros::ZERO, started_at: at, duration: Micros::ZERO }
+    }
+
     fn ended_at(self) -> Timestamp {
         self.started_at.plus(self.duration)
     }
@@ -289,7 +304,7 @@ fn lost_attempt(delivery: &Delivery, now: Timestamp) -> Attempt {
 /// The failed attempt of this claim, if its principal may not run the handler.
 fn denied_attempt(delivery: &Delivery, now: Timestamp) -> Option<Attempt> {
     let failure = delivery.standing.refusal(&delivery.runs_as)?;
-    Some(Run { started_at: now, duration: Micros::ZERO }.failed(delivery, failure))
+    Some(Run::empty(now).failed(delivery, failure))
 }
 
 /// The verdict about a delivery whose execution ended with `outcome`. `deferral` is the back-off of

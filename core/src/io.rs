@@ -10,7 +10,7 @@
 
 use crate::attempt::{AbandonCause, Attempt, DeadReason};
 use crate::config::GateLimits;
-use crate::delivery::Delivery;
+use crate::delivery::{Delivery, Run};
 use crate::names::{InboxId, Incarnation, OpId, TriggerId};
 use crate::outcome::{Failure, Outcome};
 use crate::rng::RngKey;
@@ -60,7 +60,13 @@ pub enum Input {
     /// A store call was answered, or it failed.
     StoreAnswered { op: OpId, result: Result<Reply, StoreError> },
     /// A handler finished, failed, timed out or did not start.
-    ExecutionEnded { op: OpId, outcome: Outcome },
+    ExecutionEnded {
+        op: OpId,
+        outcome: Outcome,
+        /// How long the execution waited for the store and for a thread before its handler began.
+        /// Ignored if the handler did not start.
+        start_wait: Micros,
+    },
     /// A caller requests an execution and waits for its reply.
     SyncCalled { call: Arc<SyncCall> },
     /// A caller hung up before it got a reply.
@@ -165,7 +171,7 @@ pub enum Fact {
     },
     /// A transaction of this process has claimed `claimed` rows that it wrote.
     InlineClaim { claimed: u32 },
-    /// The execution of a handler starts.
+    /// An execution starts: it has a permit. Its handler begins after the start wait.
     ExecutionStarted {
         delivery: Arc<Delivery>,
         /// From the due time to the start, by the store's clock. For a sync call from its arrival.
@@ -175,8 +181,8 @@ pub enum Fact {
     DeliverySettled {
         delivery: Arc<Delivery>,
         ending: Ending,
-        /// The duration of the last execution. `None` if the handler did not run under this claim.
-        took: Option<Micros>,
+        /// The last run of the handler under this claim. `None` if it did not run.
+        run: Option<Run>,
     },
     /// A settlement was fenced: its claim was no longer valid, and the store changed nothing.
     SettlementFenced {

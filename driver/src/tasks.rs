@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use tidegate_core::{Action, Delivery, ExecError, Failure, Input, OpId, Outcome, Reply, Request, StoreError};
-use tidegate_ports::{DispatchStore, Executor, InboxResolver, ReplyOutcome};
+use tidegate_ports::{DispatchStore, Executor, InboxResolver, ReplyOutcome, StartWait};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
@@ -44,9 +44,12 @@ impl<S: DispatchStore, E: Executor, I: InboxResolver> Tasks<S, E, I> {
             }
             Action::Execute { op, delivery } => {
                 let executor = Arc::clone(&self.executor);
+                // Before the task, because the task may wait for the runtime.
+                let start_wait = StartWait::begin();
                 let task = tokio::spawn(async move {
-                    let outcome = execute(&*executor, delivery).await;
-                    answers.send(Input::ExecutionEnded { op, outcome }).ok();
+                    let outcome = execute(&*executor, delivery, &start_wait).await;
+                    let start_wait = start_wait.length();
+                    answers.send(Input::ExecutionEnded { op, outcome, start_wait }).ok();
                 });
                 self.executions.insert(op, task.abort_handle());
             }
@@ -89,8 +92,8 @@ async fn call<S: DispatchStore>(store: &S, request: Request) -> Result<Reply, St
 }
 
 /// A panic in a handler is a failed attempt and does not end the daemon.
-async fn execute<E: Executor>(executor: &E, delivery: Arc<Delivery>) -> Outcome {
-    AssertUnwindSafe(executor.execute(delivery)).catch_unwind().await.unwrap_or_else(|panic| {
+async fn execute<E: Executor>(executor: &E, delivery: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
+    AssertUnwindSafe(executor.execute(delivery, start_wait)).catch_unwind().await.unwrap_or_else(|panic| {
         Outcome::Failed(Failure::new(ExecError::Internal, format!("the handler panicked: {}", message(&*panic))))
     })
 }

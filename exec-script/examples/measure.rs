@@ -13,7 +13,7 @@ use tidegate_core::*;
 use tidegate_exec_script::{Limits, ScriptExecutor, World};
 use tidegate_ports::{
     Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script, ScriptStore,
-    TriggerStore,
+    StartWait, TriggerStore,
 };
 
 /// The duration of each measurement.
@@ -187,7 +187,10 @@ async fn measure(isolation: Isolation, concurrency: usize) {
     let executor = Arc::new(ScriptExecutor::new(world, Limits::default(), START_WAIT_MAX));
     let delivery = Arc::new(delivery());
     for _ in 0..100 {
-        assert!(matches!(executor.execute(Arc::clone(&delivery)).await, Outcome::Succeeded { .. }));
+        assert!(matches!(
+            executor.execute(Arc::clone(&delivery), &StartWait::begin()).await,
+            Outcome::Succeeded { .. }
+        ));
     }
     let (began, cpu, scripts) = (Instant::now(), process_cpu(), scripts_cpu());
     let callers: Vec<_> = (0..concurrency)
@@ -196,7 +199,7 @@ async fn measure(isolation: Isolation, concurrency: usize) {
             tokio::spawn(async move {
                 let mut done = 0_u32;
                 while began.elapsed() < DURATION {
-                    executor.execute(Arc::clone(&delivery)).await;
+                    executor.execute(Arc::clone(&delivery), &StartWait::begin()).await;
                     done += 1;
                 }
                 done

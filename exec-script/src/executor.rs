@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tidegate_core::{AppName, Delivery, ExecError, Failure, Handler, Isolation, Outcome, Principal};
-use tidegate_ports::{Executor, KvStore, PrincipalResolver, ScriptStore, TriggerStore};
+use tidegate_ports::{Executor, KvStore, PrincipalResolver, ScriptStore, StartWait, TriggerStore};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -168,7 +168,7 @@ impl ScriptExecutor {
 }
 
 impl Executor for ScriptExecutor {
-    async fn execute(&self, delivery: Arc<Delivery>) -> Outcome {
+    async fn execute(&self, delivery: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
         let app = &delivery.event.app;
         let start_by = Instant::now() + self.start_wait_max;
         let wait_ms = self.start_wait_max.as_millis();
@@ -177,7 +177,11 @@ impl Executor for ScriptExecutor {
         }
         let readings = match tokio::time::timeout_at(start_by, self.read(&delivery)).await {
             Ok(Ok(readings)) => readings,
-            Ok(Err(outcome)) => return outcome,
+            Ok(Err(outcome)) => {
+                // An execution that fails without its handler has run for no time.
+                start_wait.end();
+                return outcome;
+            }
             Err(_) => return not_started(format!("the store did not answer within {wait_ms} ms")),
         };
         let time = Duration::from_micros(delivery.timeout.0) + GRACE;
@@ -186,6 +190,7 @@ impl Executor for ScriptExecutor {
         loop {
             if let Ok(ended) = tokio::time::timeout_at(check_at, &mut outcome).await {
                 running.is_over = true;
+                running.report_start(start_wait);
                 return ended.unwrap_or_else(|_| {
                     Outcome::Failed(Failure::new(ExecError::Internal, "the script's thread panicked"))
                 });
@@ -201,6 +206,7 @@ impl Executor for ScriptExecutor {
                 return not_started(format!("no thread became free within {wait_ms} ms"));
             }
             if running.declare_stuck() {
+                running.report_start(start_wait);
                 return still_running(Duration::from_micros(delivery.timeout.0));
             }
             // The script has just started or just ended.
@@ -226,6 +232,12 @@ struct Running {
 }
 
 impl Running {
+    fn report_start(&self, start_wait: &StartWait) {
+        if let Some(started_at) = self.job.started_at() {
+            start_wait.end_at(Instant::from_std(started_at));
+        }
+    }
+
     fn declare_stuck(&mut self) -> bool {
         self.is_over = declare_stuck(&self.job, &self.delivery);
         self.is_over

@@ -15,8 +15,7 @@ impl Memory {
     /// The number of a new claim. It is greater than every number before. It is at least the time,
     /// so that a store that is restored to an earlier state repeats no number.
     pub(crate) fn next_claim(&mut self) -> Lease {
-        let least = if self.counts_claims { 0 } else { self.now.0 };
-        self.last_claim = least.max(self.last_claim + 1);
+        self.last_claim = self.now.0.max(self.last_claim + 1);
         Lease(self.last_claim)
     }
 

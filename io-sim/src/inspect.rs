@@ -4,7 +4,7 @@
 use crate::memory::Memory;
 use crate::rows::{Row, TriggerRow};
 use std::ops::Bound;
-use tidegate_core::{DeadLetterId, DeliveryId, MaxConcurrency, TriggerId};
+use tidegate_core::{DeadLetterId, DeliveryId, Lease, MaxConcurrency, TriggerId};
 use tidegate_ports::DeadLetter;
 
 impl Memory {
@@ -42,9 +42,10 @@ impl Memory {
         self.loops.values().map(|entry| entry.count).sum()
     }
 
-    /// Planted bug: from now on the numbers of claims are counted, whatever the time is.
-    pub fn spoil_claim_numbers(&mut self) {
-        self.counts_claims = true;
+    /// The number of the last claim.
+    #[must_use]
+    pub fn last_claim(&self) -> Lease {
+        Lease(self.last_claim)
     }
 
     /// Planted bug: changes a row.

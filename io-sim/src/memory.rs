@@ -18,8 +18,6 @@ pub struct Memory {
     events: u64,
     /// The number of the last claim.
     pub(crate) last_claim: i64,
-    /// Planted bug: the numbers of claims are counted, whatever the time is.
-    pub(crate) counts_claims: bool,
     /// The time of the last discovery.
     walked_at: Timestamp,
     /// The distance of all moves of due times.
@@ -58,11 +56,11 @@ impl Memory {
     }
 
     /// Goes back to an earlier state, like a database that is restored from a backup or that fails
-    /// over to a replica without the last transactions. Ids of rows and versions of values are
-    /// given again. Ids of events are random, so they are not. The clock goes on.
+    /// over to a replica without the last transactions. Ids of rows are given again. Ids of
+    /// events are random, so they are not. Versions of values go on, and so does the clock.
     pub fn restore(&mut self, earlier: &Self) {
-        let Self { now, events, .. } = *self;
-        *self = Self { now, events, ..earlier.clone() };
+        let Self { now, events, versions, .. } = *self;
+        *self = Self { now, events, versions, ..earlier.clone() };
     }
 
     /// The distance of all moves of due times by [`Self::move_times_back`].

@@ -18,6 +18,7 @@ mod observer;
 mod principals;
 mod queues;
 mod scripts;
+mod start_wait;
 mod triggers;
 mod wake;
 
@@ -39,5 +40,6 @@ pub use principals::{
 };
 pub use queues::{QueueState, QueueStore};
 pub use scripts::{Script, ScriptStore};
+pub use start_wait::StartWait;
 pub use triggers::TriggerStore;
 pub use wake::{WakeHandle, WakeUp};

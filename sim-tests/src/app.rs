@@ -98,6 +98,7 @@ fn triggers() -> Vec<TriggerSpec> {
         on("limited", 100, "constant", Some(LIMIT)),
         on("loop", 100, "constant", None),
         on("doomed", 2, "linear", None),
+        on("once", 1, "constant", None),
         TriggerSpec { retry: aging(), ..on("aging", 100, "constant", None) },
         with("kv", serde_json::json!({"source": "kv", "collection": "in"})),
         with("cron", serde_json::json!({"source": "cron", "expression": "* * * * *"})),

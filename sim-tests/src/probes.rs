@@ -64,6 +64,10 @@ probes! {
     LeaseExpired,
     /// a delivery became a dead letter after several losses
     LostTooOften,
+    /// a delivery with one permitted attempt became a dead letter after one loss
+    OnceLost,
+    /// an attempt failed whose handler had waited for a thread
+    FailedAfterWait,
     /// a row that was lost was executed again
     SuspectRan,
     /// a claim held rows ahead

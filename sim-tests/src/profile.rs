@@ -17,13 +17,15 @@ pub enum Profile {
     Overlap,
     /// Daemons that die at every point, under load.
     Crash,
+    /// A store that goes back to earlier states under load.
+    Restore,
     /// A few lanes with many rows beside lanes with single rows.
     Fair,
 }
 
 impl Profile {
-    pub const ALL: [Self; 7] =
-        [Self::Mixed, Self::Jitter, Self::Gate, Self::Loops, Self::Overlap, Self::Crash, Self::Fair];
+    pub const ALL: [Self; 8] =
+        [Self::Mixed, Self::Jitter, Self::Gate, Self::Loops, Self::Overlap, Self::Crash, Self::Restore, Self::Fair];
 
     /// The name on the command line.
     #[must_use]
@@ -35,6 +37,7 @@ impl Profile {
             Self::Loops => "loops",
             Self::Overlap => "overlap",
             Self::Crash => "crash",
+            Self::Restore => "restore",
             Self::Fair => "fair",
         }
     }
@@ -49,6 +52,7 @@ impl Profile {
             Self::Loops => "handlers whose events trigger themselves",
             Self::Overlap => "answers that overtake each other",
             Self::Crash => "daemons that die at every point, under load",
+            Self::Restore => "a store that goes back to earlier states, under load",
             Self::Fair => "a few lanes with many rows beside lanes with single rows",
         }
     }

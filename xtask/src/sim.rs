@@ -12,8 +12,8 @@ pub(crate) struct SimArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
     tier: u8,
     /// `--seeds N`, `--from S`, `--seed S`, `--plan FILE`, `--profile
-    /// mixed|jitter|gate|loops|overlap|crash|fair`, `probes`, `sabotage`, `help`. Tier 1 also has
-    /// `exhaustive` and `determinism`, tier 2 `suite`.
+    /// mixed|jitter|gate|loops|overlap|crash|restore|fair`, `probes`, `sabotage`, `help`. Tier 1
+    /// also has `exhaustive` and `determinism`, tier 2 `suite`.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }

@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 use tidegate_core::{Delivery, Effects, Outcome};
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 /// A handler that succeeds without any work.
 #[derive(Clone, Copy, Debug)]
 pub struct Noop;
 
 impl Executor for Noop {
-    async fn execute(&self, _: Arc<Delivery>) -> Outcome {
+    async fn execute(&self, _: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
+        start_wait.end();
         success()
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tidegate_core::{Delivery, Json, Outcome};
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 /// Records the latency of one trigger. Deliveries of other triggers sleep for `slow`, like a
 /// handler that waits for IO.
@@ -62,7 +62,8 @@ impl LatencyProbe {
 const WAIT_MAX: Duration = Duration::from_secs(30);
 
 impl Executor for LatencyProbe {
-    async fn execute(&self, delivery: Arc<Delivery>) -> Outcome {
+    async fn execute(&self, delivery: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
+        start_wait.end();
         if delivery.trigger_name.as_str() != self.trigger {
             tokio::time::sleep(self.slow).await;
             return success();

@@ -17,7 +17,7 @@ use tidegate_core::{
 use tidegate_exec_script::{Limits, ScriptExecutor, World};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 use tidegate_ports::{
-    AppStore as _, Deployment, DeploymentScript, Executor as _, PortError, PrincipalResolver, TriggerStore,
+    AppStore as _, Deployment, DeploymentScript, Executor as _, PortError, PrincipalResolver, StartWait, TriggerStore,
 };
 use uuid::Uuid;
 
@@ -102,7 +102,7 @@ async fn executions(
     let started_at = Instant::now();
     let one = || {
         let (executor, delivery) = (Arc::clone(executor), Arc::clone(delivery));
-        tokio::spawn(async move { executor.execute(delivery).await })
+        tokio::spawn(async move { executor.execute(delivery, &StartWait::begin()).await })
     };
     let mut running: FuturesUnordered<_> = (0..in_flight).map(|_| one()).collect();
     let mut count = 0;

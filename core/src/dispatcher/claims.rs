@@ -1,7 +1,7 @@
 //! The held claims: every row that a claim of this dispatcher holds, and its stage.
 
 use crate::claim::Claim;
-use crate::delivery::{Delivery, Kind};
+use crate::delivery::{Delivery, Kind, Run};
 use crate::gate::Caller;
 use crate::names::{AppName, DeliveryId, TriggerId};
 use crate::sync::{SyncCall, SyncOutcome, SyncReply};
@@ -27,8 +27,8 @@ pub(super) struct HeldClaim {
     pub(super) leased_until: Mono,
     /// How many times its effects have conflicted.
     pub(super) conflicts: u32,
-    /// The duration of its last execution.
-    pub(super) took: Option<Micros>,
+    /// The last run of its handler.
+    pub(super) last_run: Option<Run>,
     /// The kind of permit that it needs. `Async` for every row that was claimed from a lane, even
     /// for an orphan of a sync call. `Sync` for a call that this dispatcher began.
     pub(super) caller: Caller,
@@ -61,7 +61,7 @@ impl HeldClaim {
             stage: Stage::Queued { since },
             leased_until,
             conflicts: 0,
-            took: None,
+            last_run: None,
             caller: Caller::Async,
             reply: None,
             outcome: None,
@@ -166,9 +166,9 @@ impl Claims {
         }
     }
 
-    pub(super) fn set_duration(&mut self, claim: Claim, took: Micros) {
+    pub(super) fn set_last_run(&mut self, claim: Claim, run: Run) {
         if let Some(held) = self.get_mut(claim) {
-            held.took = Some(took);
+            held.last_run = Some(run);
         }
     }
 

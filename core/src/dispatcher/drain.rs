@@ -6,7 +6,7 @@ use super::claims::{HeldClaim, Stage};
 use super::shutdown::Shutdown;
 use crate::gate::Caller;
 use crate::io::Fact;
-use crate::outcome::{ExecError, Failure, Outcome};
+use crate::outcome::{ExecError, Failure};
 
 impl Dispatcher {
     /// Begins a shutdown: rows that wait for a permit are released at once, and waiting calls are
@@ -43,17 +43,17 @@ impl Dispatcher {
         }
     }
 
-    /// Cancels all executions. Rows of lanes are released, and sync callers get the error `lost`.
+    /// Cancels all executions. Their rows are released and run again. A handler that begins once
+    /// fails with the error `lost`, because it may have begun. So does a sync call.
     fn cancel_executions(&mut self) {
         while let Some((seq, execution)) = self.executions.first() {
             self.cancel(seq);
-            match execution.caller {
-                Caller::Async => self.release(execution.claim),
-                Caller::Sync => {
-                    let message =
-                        "the daemon was shut down before the execution ended; nothing that it wrote was applied";
-                    self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Lost, message)));
-                }
+            let begins_once = self.claims.get(execution.claim).is_some_and(|held| held.delivery.begins_once());
+            if execution.caller == Caller::Async && !begins_once {
+                self.release(execution.claim);
+            } else {
+                let message = "the daemon was shut down before the execution ended; nothing that it wrote was applied";
+                self.conclude_cancelled(execution, Failure::new(ExecError::Lost, message));
             }
         }
     }

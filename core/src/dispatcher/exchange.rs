@@ -137,14 +137,14 @@ impl Dispatcher {
         if let Verdict::Executed { .. } = verdict {
             return self.reply_executed(claim);
         }
-        let Some(HeldClaim { delivery, took, outcome, .. }) = self.claims.remove(claim) else { return };
+        let Some(HeldClaim { delivery, last_run: run, outcome, .. }) = self.claims.remove(claim) else { return };
         if let Verdict::Retry { delay, .. } | Verdict::Deferred { delay } = &verdict
             && !delivery.was_lost()
         {
             self.lanes.put_back(delivery.trigger_id, self.clock.now(self.now).plus(*delay));
         }
         if let Some(ending) = ending(verdict, outcome) {
-            self.outputs.emit_fact(Fact::DeliverySettled { delivery, ending, took });
+            self.outputs.emit_fact(Fact::DeliverySettled { delivery, ending, run });
         }
     }
 
@@ -159,11 +159,11 @@ impl Dispatcher {
     /// Handles the answer to the settlement of a superseded claim: the other exchange has already
     /// claimed its row again.
     fn superseded_answered(&mut self, superseded: HeldClaim, verdict: Verdict, answer: SettlementAnswer, resent: bool) {
-        let HeldClaim { delivery, took, outcome, .. } = superseded;
+        let HeldClaim { delivery, last_run: run, outcome, .. } = superseded;
         self.lanes.settled(delivery.trigger_id);
         let ending = if answer == SettlementAnswer::Applied { ending(verdict, outcome) } else { None };
         self.outputs.emit_fact(match (ending, answer) {
-            (Some(ending), _) => Fact::DeliverySettled { delivery, ending, took },
+            (Some(ending), _) => Fact::DeliverySettled { delivery, ending, run },
             (None, SettlementAnswer::Fenced) => Fact::SettlementFenced { delivery, resent },
             // Its effects conflicted. It cannot run again, because the row has a later claim.
             (None, _) => Fact::LeaseLost { delivery },

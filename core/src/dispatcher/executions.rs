@@ -1,9 +1,10 @@
 //! The executions that run, and the times at which they overrun.
 
 use crate::claim::Claim;
+use crate::delivery::Run;
 use crate::gate::Caller;
 use crate::names::TriggerId;
-use crate::time::{Mono, Timestamp};
+use crate::time::{Micros, Mono, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Executions by the number of the operation that started them.
@@ -18,10 +19,21 @@ pub(super) struct Execution {
     pub(super) claim: Claim,
     pub(super) trigger: TriggerId,
     pub(super) caller: Caller,
+    /// When it got its permit.
     pub(super) started: Mono,
-    /// The start by the store's clock.
+    /// When it got its permit, by the store's clock.
     pub(super) started_at: Timestamp,
     pub(super) overrun_at: Mono,
+}
+
+impl Execution {
+    /// The run of its handler, which ends at `now`. The handler began after `start_wait`.
+    pub(super) fn run(&self, start_wait: Micros, now: Mono) -> Run {
+        let elapsed = now.since(self.started);
+        let start_wait = start_wait.min(elapsed);
+        let started_at = self.started_at.plus(start_wait);
+        Run { start_wait, started_at, duration: Micros(elapsed.0 - start_wait.0) }
+    }
 }
 
 impl Executions {

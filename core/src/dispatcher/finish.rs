@@ -20,7 +20,7 @@ use std::sync::Arc;
 const CONFLICTS_MAX: u32 = 20;
 
 impl Dispatcher {
-    pub(super) fn execution_ended(&mut self, seq: u64, outcome: Outcome) -> Disposition {
+    pub(super) fn execution_ended(&mut self, seq: u64, outcome: Outcome, start_wait: Micros) -> Disposition {
         let Some(execution) = self.end_execution(seq) else { return Disposition::Stale };
         match &outcome {
             Outcome::NotStarted { reason } => self.report_not_started(execution, reason),
@@ -31,7 +31,7 @@ impl Dispatcher {
             }
             Outcome::Succeeded { .. } | Outcome::Failed(_) => {}
         }
-        self.conclude(execution, outcome);
+        self.conclude(execution, outcome, start_wait);
         Disposition::Accepted
     }
 
@@ -64,20 +64,25 @@ impl Dispatcher {
 
     /// Turns the outcome of an execution into a verdict. If the lease was lost while the handler
     /// ran, the claim is no longer held and the outcome is discarded.
-    pub(super) fn conclude(&mut self, execution: Execution, outcome: Outcome) {
-        let duration = self.now.since(execution.started);
+    fn conclude(&mut self, execution: Execution, outcome: Outcome, start_wait: Micros) {
+        let run = execution.run(start_wait, self.now);
         if outcome.is_started() {
-            self.claims.set_duration(execution.claim, duration);
+            self.claims.set_last_run(execution.claim, run);
         }
-        self.conclude_run(execution.claim, outcome, Run { started_at: execution.started_at, duration });
+        self.conclude_run(execution.claim, outcome, run);
+    }
+
+    /// Concludes an execution that was cancelled. Its start wait is not known, so all of the time
+    /// counts as running.
+    pub(super) fn conclude_cancelled(&mut self, execution: Execution, failure: Failure) {
+        self.conclude(execution, Outcome::Failed(failure), Micros::ZERO);
     }
 
     /// Concludes a claim with a failure that the execution itself did not report.
     fn conclude_failed(&mut self, claim: Claim, failure: Failure) {
         let Some(held) = self.claims.get(claim) else { return };
-        let duration = held.took.unwrap_or_default();
-        let started_at = self.clock.now(self.now).minus(duration);
-        self.conclude_run(claim, Outcome::Failed(failure), Run { started_at, duration });
+        let run = held.last_run.unwrap_or_else(|| Run::empty(self.clock.now(self.now)));
+        self.conclude_run(claim, Outcome::Failed(failure), run);
     }
 
     fn conclude_run(&mut self, claim: Claim, outcome: Outcome, run: Run) {
@@ -159,7 +164,7 @@ impl Dispatcher {
             self.outputs.emit_fact(Fact::ExecutionOverran { delivery });
             let waited = self.now.since(execution.started).as_millis();
             let message = format!("no outcome after {waited} ms, with a timeout of {limit} ms; it was cancelled");
-            self.conclude(execution, Outcome::Failed(Failure::new(ExecError::Timeout, message)));
+            self.conclude_cancelled(execution, Failure::new(ExecError::Timeout, message));
         }
     }
 

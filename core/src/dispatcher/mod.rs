@@ -232,7 +232,9 @@ impl Dispatcher {
                 return Disposition::Stale;
             }
             Input::StoreAnswered { op, result } => return self.store_answered(op.seq, result),
-            Input::ExecutionEnded { op, outcome } => return self.execution_ended(op.seq, outcome),
+            Input::ExecutionEnded { op, outcome, start_wait } => {
+                return self.execution_ended(op.seq, outcome, start_wait);
+            }
             Input::ReplyDelivered { op, delivered } => return self.reply_delivered(op.seq, delivered),
             Input::SyncCalled { call } => return self.sync_called(call),
             Input::CallerGone { inbox } => return self.caller_gone(inbox),

@@ -4,6 +4,10 @@
 //!
 //! The rate is that of the busy time, in which handlers run. So the first few rows of a backlog are
 //! enough to know it, although the handlers have mostly waited for the store until then.
+//!
+//! An execution is busy from its permit to its end, with its start wait. A row needs a permit, and
+//! a permit becomes free when an execution ends. If executions wait for threads, permits become
+//! free as slowly as threads do, and this rate says so.
 
 use crate::time::{Micros, Mono};
 

@@ -37,7 +37,9 @@ fn a_delivery_needs_few_allocations() {
                 Output::Action(Action::CallStore { op, request }) => {
                     Some(Input::StoreAnswered { op, result: Ok(reply(request, &mut made)) })
                 }
-                Output::Action(Action::Execute { op, .. }) => Some(Input::ExecutionEnded { op, outcome: succeeded() }),
+                Output::Action(Action::Execute { op, .. }) => {
+                    Some(Input::ExecutionEnded { op, outcome: succeeded(), start_wait: Micros::ZERO })
+                }
                 _ => None,
             });
         }

@@ -18,8 +18,9 @@ enum Step {
     /// Answers one of the last operations, or an operation that was never started. The answer may
     /// be of the wrong kind. The number counts operations back from the last one.
     Answer(u64, Answer),
-    /// Ends an execution with a success or a failure. `None`: its handler did not start.
-    EndExecution(u64, Option<bool>),
+    /// Ends an execution with a success or a failure. `None`: its handler did not start. The last
+    /// number is the start wait.
+    EndExecution(u64, Option<bool>, u64),
     ChangeGate(u32, u32),
     /// A call of an inbox at this depth of a chain.
     Call(u64, u32),
@@ -88,7 +89,8 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (rows(), 0..20_000_000_u64).prop_map(|(claimed, ago)| Step::InlineClaim(claimed, ago)),
         1 => prop_oneof![0..8_u32, any::<u32>()].prop_map(Step::InlineRows),
         8 => (0..8_u64, answer()).prop_map(|(back, answer)| Step::Answer(back, answer)),
-        6 => (0..12_u64, any::<Option<bool>>()).prop_map(|(back, ok)| Step::EndExecution(back, ok)),
+        6 => (0..12_u64, any::<Option<bool>>(), any::<u64>())
+            .prop_map(|(back, ok, start_wait)| Step::EndExecution(back, ok, start_wait)),
         1 => (0..8_u32, 0..8_u32).prop_map(|(permits, reserve)| Step::ChangeGate(permits, reserve)),
         3 => (0..6_u64, prop_oneof![9 => 0..3_u32, 1 => Just(99)]).prop_map(|(seq, depth)| Step::Call(seq, depth)),
         1 => (0..6_u64).prop_map(Step::HangUp),
@@ -199,13 +201,13 @@ impl Model {
             },
             Step::InlineRows(rows) => Input::InlineClaimInFlight { rows },
             Step::Answer(back, answer) => Input::StoreAnswered { op: op(back), result: to_result(answer) },
-            Step::EndExecution(back, ok) => {
+            Step::EndExecution(back, ok, start_wait) => {
                 let outcome = match ok {
                     Some(true) => succeeded(),
                     Some(false) => failed(ExecError::ScriptError),
                     None => Outcome::NotStarted { reason: "no thread".to_owned() },
                 };
-                Input::ExecutionEnded { op: op(back), outcome }
+                Input::ExecutionEnded { op: op(back), outcome, start_wait: Micros(start_wait) }
             }
             Step::ChangeGate(permits, sync_reserve) => {
                 Input::GateChanged { limits: GateLimits { permits, sync_reserve, async_reserve: sync_reserve / 2 } }

@@ -52,7 +52,12 @@ impl Bench {
     }
 
     pub(crate) fn end(&mut self, op: OpId, outcome: Outcome) -> Drained {
-        self.after(Micros(1_000), Input::ExecutionEnded { op, outcome })
+        self.end_after(Micros(1_000), op, outcome, Micros::ZERO)
+    }
+
+    /// Ends an execution whose handler began after `start_wait`.
+    pub(crate) fn end_after(&mut self, pause: Micros, op: OpId, outcome: Outcome, start_wait: Micros) -> Drained {
+        self.after(pause, Input::ExecutionEnded { op, outcome, start_wait })
     }
 
     /// A dispatcher after its first discovery, which found no lane.

@@ -101,8 +101,8 @@ fn a_call_begins_at_once_then_its_effects_are_settled_then_it_is_replied_then_it
     let drained = bench.answer(op, exchanged());
     let outcome = SyncOutcome { status: 201, error: None, message: None };
     let settled = drained.facts.iter().find(|fact| matches!(fact, Fact::DeliverySettled { .. }));
-    let Some(Fact::DeliverySettled { ending, took, .. }) = settled else { panic!("{:?}", drained.facts) };
-    assert_eq!((ending, took.is_some()), (&Ending::Replied { outcome }, true));
+    let Some(Fact::DeliverySettled { ending, run, .. }) = settled else { panic!("{:?}", drained.facts) };
+    assert_eq!((ending, run.is_some()), (&Ending::Replied { outcome }, true));
     assert_eq!(bench.dispatcher.view().held, 0);
 }
 

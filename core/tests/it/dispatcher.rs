@@ -118,7 +118,7 @@ fn a_free_permit_goes_to_the_lane_that_runs_the_fewest_rows() {
         // The answer that was full says that both lanes have more rows.
         answer_all(&mut bench, exchange);
         // Slow handlers, so that no row is claimed ahead.
-        let ended = Input::ExecutionEnded { op: *op, outcome: succeeded() };
+        let ended = Input::ExecutionEnded { op: *op, outcome: succeeded(), start_wait: Micros::ZERO };
         exchange = only_exchange(&bench.after(Micros::from_millis(50), ended));
     }
     assert_eq!(
@@ -225,7 +225,7 @@ fn a_claim_is_renewed_three_times_within_a_lease_and_a_lost_claim_is_cancelled()
     }
     assert_eq!(renewals, 3);
     assert_eq!(bench.dispatcher.view().running, 0);
-    let late = Input::ExecutionEnded { op: ops[0], outcome: succeeded() };
+    let late = Input::ExecutionEnded { op: ops[0], outcome: succeeded(), start_wait: Micros::ZERO };
     assert_eq!(bench.dispatcher.handle(bench.now, late), Disposition::Stale);
 }
 
@@ -289,7 +289,7 @@ fn a_handler_that_did_not_start_is_deferred_and_its_lane_rests() {
     assert_eq!(bench.end(ops[1], not_started()).facts.iter().find_map(rest_of), Some(false));
     let drained = bench.answer(exchange, exchanged());
     let not_executed =
-        |fact: &Fact| matches!(fact, Fact::DeliverySettled { ending: Ending::Deferred { .. }, took: None, .. });
+        |fact: &Fact| matches!(fact, Fact::DeliverySettled { ending: Ending::Deferred { .. }, run: None, .. });
     assert!(drained.facts.iter().any(not_executed), "{:?}", drained.facts);
 
     let woken = || Input::WakeUp { lanes: vec![TriggerId(1)], discover: false };
@@ -374,7 +374,7 @@ fn an_answer_to_an_unknown_operation_is_stale() {
     for op in [unknown, earlier_life] {
         let answer = Input::StoreAnswered { op, result: Ok(exchanged()) };
         assert_eq!(bench.dispatcher.handle(bench.now, answer), Disposition::Stale);
-        let ended = Input::ExecutionEnded { op, outcome: succeeded() };
+        let ended = Input::ExecutionEnded { op, outcome: succeeded(), start_wait: Micros::ZERO };
         assert_eq!(bench.dispatcher.handle(bench.now, ended), Disposition::Stale);
     }
     assert_eq!(bench.dispatcher.view().stale, 4);

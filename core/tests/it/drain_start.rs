@@ -69,7 +69,10 @@ impl Machine {
                     Action::CallStore { op, request } => machine.call_store(op, request),
                     Action::Execute { op, .. } => {
                         machine.core_free_at = machine.core_free_at.max(machine.bench.now).plus(HANDLER);
-                        machine.arrive(machine.core_free_at, Input::ExecutionEnded { op, outcome: succeeded() });
+                        machine.arrive(
+                            machine.core_free_at,
+                            Input::ExecutionEnded { op, outcome: succeeded(), start_wait: Micros::ZERO },
+                        );
                     }
                     other => panic!("a drain needs no {other:?}"),
                 }

@@ -18,7 +18,7 @@ fn again(delivery: &Delivery) -> Delivery {
 fn a_lane_without_a_claim_in_flight_gets_a_second_exchange_and_never_a_third() {
     let (mut bench, ops) = Bench::running(config(|_| ()), (1..=3).map(|id| delivery(1, id)).collect());
     // A slow handler, so that no row is claimed ahead.
-    let ended = Input::ExecutionEnded { op: ops[0], outcome: succeeded() };
+    let ended = Input::ExecutionEnded { op: ops[0], outcome: succeeded(), start_wait: Micros::ZERO };
     let (first, _, _) = only_exchange(&bench.after(Micros::from_millis(50), ended));
     let (second, settle, claim) = only_exchange(&bench.after(Micros(1), woken(2)));
     assert_eq!((settle, claim.len(), claim[0].trigger), (vec![], 1, TriggerId(2)));

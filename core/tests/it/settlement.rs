@@ -3,7 +3,7 @@
 use crate::fixtures::*;
 use tidegate_core::*;
 
-const RUN: Run = Run { started_at: NOW, duration: Micros(500) };
+const RUN: Run = Run { start_wait: Micros(90_000), started_at: NOW, duration: Micros(500) };
 const DEFERRAL: Micros = Micros(250_000);
 
 fn attempt(delivery: &Delivery, error: ExecError) -> Attempt {

@@ -225,7 +225,7 @@ proptest! {
                     Output::Action(Action::Execute { op, .. }) => {
                         let fails = *failure.next().unwrap();
                         let outcome = if fails { failed(ExecError::ScriptError) } else { succeeded() };
-                        inbox.push_back(Input::ExecutionEnded { op, outcome });
+                        inbox.push_back(Input::ExecutionEnded { op, outcome, start_wait: Micros::ZERO });
                     }
                     Output::Action(Action::Reply { .. }) => unreachable!("there are no sync calls"),
                     Output::Action(Action::Cancel { .. }) | Output::Fact(_) => {}

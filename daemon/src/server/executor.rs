@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate_core::{Delivery, ExecError, Failure, Handler, Outcome};
 use tidegate_driver::SyncCaller;
 use tidegate_exec_script::{ScriptExecutor, acting};
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 #[derive(Debug)]
 pub(super) struct HandlerExecutor {
@@ -18,13 +18,15 @@ pub(super) struct HandlerExecutor {
 }
 
 impl Executor for HandlerExecutor {
-    async fn execute(&self, delivery: Arc<Delivery>) -> Outcome {
+    async fn execute(&self, delivery: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
         let missing = |message: String| Outcome::Failed(Failure::new(ExecError::HandlerMissing, message));
         match delivery.handler.clone() {
-            Some(Handler::Script(_)) => self.scripts.execute(delivery).await,
+            Some(Handler::Script(_)) => self.scripts.execute(delivery, start_wait).await,
             Some(Handler::Native(name)) => {
                 let limit = delivery.timeout;
-                if let Err(outcome) = acting(&*self.resolver, &delivery).await {
+                let standing = acting(&*self.resolver, &delivery).await;
+                start_wait.end();
+                if let Err(outcome) = standing {
                     return outcome;
                 }
                 match self.native.run(name.as_str(), NativeContext::new(delivery, self.caller.clone())) {

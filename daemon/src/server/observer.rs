@@ -3,7 +3,7 @@
 use super::lines::Lines;
 use super::log::LogStyle;
 use crate::wall_clock;
-use tidegate_core::{Delivery, Ending, Fact, Micros, Timestamp};
+use tidegate_core::{Delivery, Ending, Fact, Micros, Run, Timestamp};
 use tidegate_ports::Observer;
 
 #[derive(Debug)]
@@ -25,8 +25,8 @@ impl LogObserver {
 impl Observer for LogObserver {
     fn observe(&mut self, fact: &Fact) {
         match (&mut self.lines, fact) {
-            (Some((lines, coloured)), Fact::DeliverySettled { delivery, ending, took }) => {
-                lines.write(line(wall_clock::now(), delivery, ending, *took, *coloured));
+            (Some((lines, coloured)), Fact::DeliverySettled { delivery, ending, run }) => {
+                lines.write(line(wall_clock::now(), delivery, ending, *run, *coloured));
             }
             _ => log(fact),
         }
@@ -34,8 +34,8 @@ impl Observer for LogObserver {
 }
 
 /// The line about a settled delivery: time (UTC), trigger, subject, ending.
-fn line(now: Timestamp, delivery: &Delivery, ending: &Ending, took: Option<Micros>, coloured: bool) -> String {
-    let (colour, text) = describe(delivery, ending, took);
+fn line(now: Timestamp, delivery: &Delivery, ending: &Ending, run: Option<Run>, coloured: bool) -> String {
+    let (colour, text) = describe(delivery, ending, run);
     let (on, off) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
     let time = now.to_rfc3339();
     let time = time.get(11..19).unwrap_or_default();
@@ -48,10 +48,11 @@ const YELLOW: &str = "\x1b[33m";
 const RED: &str = "\x1b[31m";
 
 /// The ending of a delivery as text, and its colour.
-fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'static str, String) {
+fn describe(delivery: &Delivery, ending: &Ending, run: Option<Run>) -> (&'static str, String) {
     let attempts = delivery.policy.max_attempts();
+    let took = || duration(run.map_or(Micros::ZERO, |run| run.duration));
     match ending {
-        Ending::Done | Ending::Handled => (GREEN, format!("done in {}", duration(took.unwrap_or_default()))),
+        Ending::Done | Ending::Handled => (GREEN, format!("done in {}", took())),
         Ending::Retry { delay, failed } => {
             let next = delivery.attempt + 1;
             let line = first_line(&failed.message);
@@ -71,7 +72,7 @@ fn describe(delivery: &Delivery, ending: &Ending, took: Option<Micros>) -> (&'st
             (RED, format!("dead-letter handler failed: {} {}", failed.error, first_line(&failed.message)))
         }
         Ending::Replied { outcome } => match outcome.error {
-            None => (GREEN, format!("replied {} in {}", outcome.status, duration(took.unwrap_or_default()))),
+            None => (GREEN, format!("replied {} in {}", outcome.status, took())),
             Some(error) => {
                 let message = outcome.message.as_deref().map(first_line).unwrap_or_default();
                 (RED, format!("replied {}: {error} {message}", outcome.status))
@@ -107,9 +108,9 @@ macro_rules! delivery_event {
     };
 }
 
-fn log_settled(delivery: &Delivery, ending: &Ending, took: Option<Micros>) {
+fn log_settled(delivery: &Delivery, ending: &Ending, run: Option<Run>) {
     // A closure, because the text is not needed if the level is disabled.
-    let text = || describe(delivery, ending, took).1;
+    let text = || describe(delivery, ending, run).1;
     match ending {
         Ending::Dropped => delivery_event!(
             warn, delivery, event.depth = delivery.event.depth, event.root_id = %delivery.event.root_id,
@@ -125,7 +126,7 @@ fn log_settled(delivery: &Delivery, ending: &Ending, took: Option<Micros>) {
 
 fn log(fact: &Fact) {
     match fact {
-        Fact::DeliverySettled { delivery, ending, took } => log_settled(delivery, ending, *took),
+        Fact::DeliverySettled { delivery, ending, run } => log_settled(delivery, ending, *run),
         Fact::ExecutionStarted { delivery, waited } => {
             delivery_event!(debug, delivery, waited_us = waited.0, "started");
         }
@@ -218,6 +219,7 @@ mod tests {
             message: "Error: no paper\n    at receipt:1:1".to_owned(),
         };
         let dead = Ending::Dead { reason: DeadReason::AttemptsExhausted, attempts: 3, failed: Some(failed()) };
+        let run = Run { start_wait: Micros(9_000), started_at: Timestamp(0), duration: Micros(3_400) };
         let lost = Ending::Dead { reason: DeadReason::Lost, attempts: 1, failed: None };
         for (ending, text) in [
             (Ending::Done, "done in 3 ms"),
@@ -230,7 +232,7 @@ mod tests {
             (Ending::Dropped, "dropped: 17 events deep, probably a loop"),
             (Ending::Deferred { delay: Micros(250_000) }, "deferred by 250 ms: no permit or thread free"),
         ] {
-            let line = |coloured| line(Timestamp(43_445_000_000), &delivery(), &ending, Some(Micros(3_400)), coloured);
+            let line = |coloured| line(Timestamp(43_445_000_000), &delivery(), &ending, Some(run), coloured);
             assert_eq!(line(false), format!("12:04:05 {:<16} {:<24} {text}\n", "receipt", "orders/1"));
             assert!(line(true).contains("\x1b[") && line(true).ends_with("\x1b[0m\n"), "{:?}", line(true));
         }

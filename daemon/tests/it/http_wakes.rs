@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tidegate_core::{Boot, Config, ConfigSpec, Delivery, Effects, Fact, Incarnation, Outcome, RngKey, View};
 use tidegate_driver::{Command, DriverPorts, drive};
-use tidegate_ports::{Executor, NoopInboxResolver, Observer, ProcessClock};
+use tidegate_ports::{Executor, NoopInboxResolver, Observer, ProcessClock, StartWait};
 use tokio::sync::{mpsc, watch};
 
 struct Noop;
 
 impl Executor for Noop {
-    async fn execute(&self, _: Arc<Delivery>) -> Outcome {
+    async fn execute(&self, _: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
+        start_wait.end();
         Outcome::Succeeded { effects: Effects::default(), reply: None }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The sum of a metric over all lines that contain each of `labels`.
-fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
+pub(super) fn value(text: &str, name: &str, labels: &[&str]) -> f64 {
     let lines = text.lines().filter(|line| line.starts_with(name) && !line.starts_with('#'));
     let of_name = lines.filter(|line| matches!(line.as_bytes().get(name.len()), Some(b' ' | b'{')));
     let matching = of_name.filter(|line| labels.iter().all(|label| line.contains(label)));
@@ -52,6 +52,7 @@ fn metrics_count_each_delivery_and_each_execution() {
             ("tidegate_dead_letters_total", &["app=\"metrics\"", "bad", "attempts_exhausted"], 4.0),
             ("tidegate_delivery_wait_seconds_count", &["good"], 30.0),
             ("tidegate_execution_seconds_count", &["page"], 5.0),
+            ("tidegate_start_wait_seconds_count", &["page"], 5.0),
             ("tidegate_queue_depth", &["held"], 7.0),
             ("tidegate_gate_permits", &[], 12.0),
             ("tidegate_gate_sync_reserve", &[], 8.0),

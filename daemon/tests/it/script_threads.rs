@@ -1,8 +1,10 @@
 //! Threads that run scripts: stuck ones harm one app only, and their number follows the gate.
 
+use crate::metrics::value;
 use crate::world::{App, MachineLock, StoreKind, TIDEGATE, World, client, event, on, wait_for};
 use serde_json::{Value, json};
 use std::time::Duration;
+use tidegate_core::{Micros, Timestamp};
 
 /// Runs for hours in a built-in function, which cannot be interrupted.
 const STUCK: &str = "export default () => 'a'.repeat(1 << 24).indexOf('a'.repeat(1 << 20) + 'b')";
@@ -12,6 +14,11 @@ const SLEEPER: &str = "export default async (event, ctx) => {
     const from = Date.now();
     await ctx.sleep(800);
     await ctx.kv.set('spans', event.id, { from, to: Date.now() });
+}";
+/// Computes for 300 ms and fails.
+const FAILER: &str = "export default () => {
+    for (const end = Date.now() + 300; Date.now() < end;);
+    throw new Error('on purpose');
 }";
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -83,4 +90,35 @@ fn a_raised_gate_runs_more_scripts_at_once() {
     wait_for("all settlements", TIMEOUT, || app.is_drained().then_some(()));
     let metrics = app.client.get("/metrics").text;
     assert!(!metrics.contains("ending=\"retry\""), "no script failed");
+}
+
+/// All executions get a permit at once, and most of them wait for a thread.
+#[test]
+fn an_attempt_lasts_from_the_begin_of_its_handler_to_its_end() {
+    const EVENTS: usize = 12;
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::exclusive();
+        let world = World::new(kind);
+        let settings = [("TIDEGATE_SCRIPTS_APP_COMPUTING_MAX", "1"), ("TIDEGATE_DISPATCHER_QUEUE_WAIT_MS_MAX", "5000")];
+        let daemon = world.daemon("waits", TIDEGATE, &settings);
+        let app = App::new(client(&daemon), "waits");
+        let more = json!({"timeout_ms": 2_000, "retry": {"max_attempts": 1}});
+        app.deploy(&[("failer", FAILER)], &[on("go", "failer", json!({"script": "failer"}), more)]);
+        app.emit(&vec![event("go", Value::Null); EVENTS]);
+        let letters = wait_for("all letters", TIMEOUT, || Some(app.dead_letters()).filter(|all| all.len() == EVENTS));
+
+        let attempts: Vec<&Value> = letters.iter().map(|letter| &letter["failed"][0]).collect();
+        assert!(attempts.iter().all(|attempt| attempt["error"] == "script_error"), "{attempts:?}");
+        let lengths: Vec<f64> = attempts.iter().map(|attempt| attempt["duration_ms"].as_f64().unwrap()).collect();
+        assert!(lengths.iter().all(|length| (290.0..900.0).contains(length)), "{lengths:?}");
+        let started = |attempt: &&Value| Timestamp::from_rfc3339(attempt["started_at"].as_str().unwrap()).unwrap();
+        let starts: Vec<Timestamp> = attempts.iter().map(started).collect();
+        let span = starts.iter().max().unwrap().since(*starts.iter().min().unwrap());
+        assert!(span > Micros::from_millis(800), "the handlers began within {span:?}");
+        let metrics = app.client.get("/metrics").text;
+        let seconds = |name: &str| value(&metrics, &format!("tidegate_{name}_seconds_sum"), &["failer"]);
+        let (waited, ran) = (seconds("start_wait"), seconds("execution"));
+        assert!((lengths.iter().sum::<f64>() / 1e3 - ran).abs() < 0.01, "{ran} s");
+        assert!(waited > 4.0, "two of twelve ran at once, so the others waited for 9 s in all: {waited} s");
+    }
 }

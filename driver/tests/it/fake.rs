@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_driver::{Command, DriverPorts, GateHandle, SyncCaller, drive};
-use tidegate_ports::{DispatchStore, Executor, InboxRegistry, InlineClaimGuard, Observer, ProcessClock, WakeHandle};
+use tidegate_ports::{
+    DispatchStore, Executor, InboxRegistry, InlineClaimGuard, Observer, ProcessClock, StartWait, WakeHandle,
+};
 use tokio::sync::{Barrier, mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -123,6 +125,11 @@ pub(crate) enum Script {
     Succeed,
     Panic,
     Sleep(Duration),
+    /// Waits `before` it begins, and runs for `then`.
+    Wait {
+        before: Duration,
+        then: Duration,
+    },
     /// Waits until this many handlers run at once.
     Meet(usize),
 }
@@ -148,12 +155,16 @@ impl Drop for DropCounter {
 }
 
 impl Executor for FakeExecutor {
-    async fn execute(&self, _: Arc<Delivery>) -> Outcome {
+    async fn execute(&self, _: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
+        if let Script::Wait { before, .. } = self.script {
+            tokio::time::sleep(before).await;
+        }
+        start_wait.end();
         let mut counter = DropCounter { dropped: Arc::clone(&self.dropped), is_finished: false };
         match self.script {
             Script::Succeed => {}
             Script::Panic => panic!("ouch"),
-            Script::Sleep(pause) => tokio::time::sleep(pause).await,
+            Script::Sleep(pause) | Script::Wait { then: pause, .. } => tokio::time::sleep(pause).await,
             Script::Meet(_) => {
                 self.barrier.wait().await;
             }

@@ -85,6 +85,18 @@ async fn the_poll_finds_rows_without_a_wake_up() {
 }
 
 #[tokio::test]
+async fn a_run_lasts_from_the_begin_of_its_handler_to_its_end() {
+    let [before, then] = [300, 100].map(Duration::from_millis);
+    let mut world = World::start(ConfigSpec::default(), Script::Wait { before, then });
+    world.store.put(delivery(1));
+    let settled = |fact: &Fact| if let Fact::DeliverySettled { run, .. } = fact { *run } else { None };
+    let run = world.fact(settled).await_some().await;
+    assert!(run.start_wait >= Micros::from_millis(300), "{run:?}");
+    let length = run.duration;
+    assert!(length >= Micros::from_millis(100) && length < Micros::from_millis(300), "{run:?}");
+}
+
+#[tokio::test]
 async fn a_panic_in_a_handler_fails_the_attempt() {
     let mut world = World::start(ConfigSpec::default(), Script::Panic);
     world.store.put(delivery(1));

@@ -171,7 +171,8 @@ async fn a_newer_version_is_loaded_when_a_delivery_requires_it() {
     assert_eq!(world.effects().await.writes, [write("c", "k", Some("1"))], "version 1 is still cached");
     let mut delivery = crate::world::delivery(std::time::Duration::from_secs(5));
     delivery.script_version = Some(2);
-    let outcome = tidegate_ports::Executor::execute(&*world.executor, std::sync::Arc::new(delivery)).await;
+    let start_wait = tidegate_ports::StartWait::begin();
+    let outcome = tidegate_ports::Executor::execute(&*world.executor, std::sync::Arc::new(delivery), &start_wait).await;
     let Outcome::Succeeded { effects, .. } = outcome else { panic!("{outcome:?}") };
     assert_eq!(effects.writes, [write("c", "k", Some("2"))]);
 }

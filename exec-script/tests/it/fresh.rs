@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::*;
 use tidegate_exec_script::Limits;
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 fn fresh_with(source: &str, limits: Limits) -> World {
     let world = World::with_limits(source, limits);
@@ -147,7 +147,8 @@ async fn every_limit_holds_in_a_fresh_execution() {
         ] {
             assert_eq!(world.number(next_delivery()).await, 1);
             let timeout = Duration::from_millis(if attempt == 3 { 100 } else { 20_000 });
-            let outcome = world.executor.execute(Arc::new(Delivery { attempt, ..delivery(timeout) })).await;
+            let outcome =
+                world.executor.execute(Arc::new(Delivery { attempt, ..delivery(timeout) }), &StartWait::begin()).await;
             assert_eq!(failure(outcome).error, error, "{attempt}");
         }
     }

@@ -5,7 +5,7 @@ use crate::world::World;
 use std::sync::Arc;
 use tidegate_core::*;
 use tidegate_exec_script::Limits;
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 /// A script that keeps the `ctx` of its first execution, and evaluates `expression` with it in the
 /// second one.
@@ -137,7 +137,7 @@ async fn an_isolate_whose_execution_failed_is_not_used_again() {
             reply_to: Some(InboxId { incarnation: Incarnation(uuid::Uuid::nil()), seq: 1 }),
             ..next_delivery()
         };
-        let outcome = world.executor.execute(Arc::new(call)).await;
+        let outcome = world.executor.execute(Arc::new(call), &StartWait::begin()).await;
         assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     }
     assert_eq!(world.number(next_delivery()).await, 1);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{ExecError, Failure, Handler, Micros, Outcome, ScriptName};
 use tidegate_exec_script::Limits;
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 fn assert_failure(failure: &Failure, error: ExecError, words: &str) {
     assert_eq!(failure.error, error, "{}", failure.message);
@@ -133,7 +133,7 @@ async fn a_missing_script_or_handler_is_reported() {
     let world = World::new("export default () => {}");
     for handler in [Some(Handler::Script(ScriptName::new("other").unwrap())), None] {
         let delivery = tidegate_core::Delivery { handler, ..crate::world::delivery(Duration::from_secs(1)) };
-        let outcome = world.executor.execute(Arc::new(delivery)).await;
+        let outcome = world.executor.execute(Arc::new(delivery), &StartWait::begin()).await;
         assert_eq!(failure(outcome).error, ExecError::HandlerMissing);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::*;
 use tidegate_exec_script::Limits;
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 /// Polls until `done` returns true, for at most 60 seconds.
 pub(crate) async fn wait_until(condition: &str, mut done: impl FnMut() -> bool) {
@@ -95,7 +95,7 @@ async fn every_limit_holds_in_a_warm_isolate() {
         assert_eq!(world.number(next_delivery()).await, 1, "the isolate of the failed execution is gone");
         assert_eq!(world.number(next_delivery()).await, 2);
         let failed = Delivery { attempt, ..delivery(Duration::from_millis(timeout)) };
-        let failed = failure(world.executor.execute(Arc::new(failed)).await);
+        let failed = failure(world.executor.execute(Arc::new(failed), &StartWait::begin()).await);
         assert_eq!(failed.error, error, "{attempt}: {}", failed.message);
         assert!(failed.message.contains(words), "{attempt}: {}", failed.message);
         assert_eq!(world.executor.stats().warm_isolates, 0);
@@ -119,7 +119,7 @@ async fn the_isolate_of_a_cancelled_execution_is_dropped() {
     assert_eq!(world.number(next_delivery()).await, 1);
     let executor = Arc::clone(&world.executor);
     let endless = Delivery { attempt: 3, ..next_delivery() };
-    let running = tokio::spawn(async move { executor.execute(Arc::new(endless)).await });
+    let running = tokio::spawn(async move { executor.execute(Arc::new(endless), &StartWait::begin()).await });
     wait_until("the execution has taken the warm isolate", || world.executor.stats().warm_isolates == 0).await;
     running.abort();
     assert_eq!(world.number(next_delivery()).await, 1);
@@ -137,7 +137,7 @@ async fn the_isolates_of_a_stuck_thread_are_lost() {
     assert_eq!(world.number(other.clone()).await, 1);
     assert_eq!(world.executor.stats().warm_isolates, 2);
     let endless = Delivery { attempt: 3, ..delivery(Duration::from_millis(50)) };
-    assert_eq!(failure(world.executor.execute(Arc::new(endless)).await).error, ExecError::Timeout);
+    assert_eq!(failure(world.executor.execute(Arc::new(endless), &StartWait::begin()).await).error, ExecError::Timeout);
     assert_eq!(stuck(&world), 1);
     assert_eq!(world.number(next_delivery()).await, 1, "on the thread that replaced it");
     assert_eq!(world.number(other).await, 1, "the isolates of the stuck thread cannot be used");

@@ -3,7 +3,7 @@
 use crate::world::{World, delivery};
 use std::time::Duration;
 use tidegate_core::*;
-use tidegate_ports::Executor;
+use tidegate_ports::{Executor, StartWait};
 
 fn call(event_type: &str, data: &str) -> Delivery {
     let base = delivery(Duration::from_secs(5));
@@ -13,7 +13,7 @@ fn call(event_type: &str, data: &str) -> Delivery {
 }
 
 async fn answer(source: &str, delivery: Delivery) -> Result<Option<HandlerReply>, (ExecError, String)> {
-    match World::new(source).executor.execute(std::sync::Arc::new(delivery)).await {
+    match World::new(source).executor.execute(std::sync::Arc::new(delivery), &StartWait::begin()).await {
         Outcome::Succeeded { reply, .. } => Ok(reply),
         Outcome::Failed(failure) => Err((failure.error, failure.message)),
         Outcome::NotStarted { reason } => panic!("the handler did not start: {reason}"),

@@ -5,13 +5,13 @@ use crate::world::{BROKEN_STORE, SLOW_STORE, World, delivery, failure, reason};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::*;
-use tidegate_exec_script::Limits;
-use tidegate_ports::Executor;
+use tidegate_exec_script::{Limits, ScriptExecutor};
+use tidegate_ports::{Executor, StartWait};
 use tokio::task::JoinHandle;
 
 pub(crate) fn run(world: &World, delivery: Delivery) -> JoinHandle<Outcome> {
     let executor = Arc::clone(&world.executor);
-    tokio::spawn(async move { executor.execute(Arc::new(delivery)).await })
+    tokio::spawn(async move { executor.execute(Arc::new(delivery), &StartWait::begin()).await })
 }
 
 pub(crate) fn cores() -> u32 {
@@ -87,6 +87,29 @@ async fn the_timeout_counts_from_the_start_and_not_while_an_execution_waits_for_
         assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
     }
     assert!(began.elapsed() > Duration::from_millis(1_500), "the last executions waited longer than their timeout");
+}
+
+/// The script measures its own run.
+#[tokio::test]
+async fn the_start_wait_ends_when_the_script_has_a_thread() {
+    let source = "export default () => { for (const end = Date.now() + 200; Date.now() < end;); }";
+    let world = World::with_limits(source, Limits { app_computing_max: 1, ..Limits::default() });
+    let timed = |executor: Arc<ScriptExecutor>| async move {
+        let (start_wait, began) = (StartWait::begin(), Instant::now());
+        let outcome = executor.execute(Arc::new(delivery(Duration::from_secs(2))), &start_wait).await;
+        assert!(matches!(outcome, Outcome::Succeeded { .. }), "{outcome:?}");
+        (Duration::from_micros(start_wait.length().0), began.elapsed())
+    };
+    let running: Vec<_> = (0..6 * cores()).map(|_| tokio::spawn(timed(Arc::clone(&world.executor)))).collect();
+    let mut waits = Vec::new();
+    for one in running {
+        let (wait, all) = one.await.unwrap();
+        let ran = all - wait;
+        assert!((Duration::from_millis(199)..Duration::from_millis(700)).contains(&ran), "{ran:?} of {all:?}");
+        waits.push(wait);
+    }
+    let longest = waits.into_iter().max().unwrap();
+    assert!(longest > Duration::from_millis(600), "the last executions wait for three others: {longest:?}");
 }
 
 #[tokio::test]

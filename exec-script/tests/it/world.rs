@@ -8,7 +8,7 @@ use tidegate_core::*;
 use tidegate_exec_script::{Limits, ScriptExecutor};
 use tidegate_ports::{
     Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script, ScriptStore,
-    TriggerStore,
+    StartWait, TriggerStore,
 };
 use uuid::Uuid;
 
@@ -249,7 +249,7 @@ impl World {
     }
 
     pub(crate) async fn run_for(&self, timeout: Duration) -> Outcome {
-        self.executor.execute(Arc::new(delivery(timeout))).await
+        self.executor.execute(Arc::new(delivery(timeout)), &StartWait::begin()).await
     }
 
     /// Runs `delivery` as a call, and returns its reply, which must be a number.
@@ -263,7 +263,8 @@ impl World {
     /// Runs `delivery` as a call, and returns the JSON of its reply.
     pub(crate) async fn text(&self, delivery: Delivery) -> String {
         let inbox = InboxId { incarnation: Incarnation(Uuid::from_u128(1)), seq: 1 };
-        match self.executor.execute(Arc::new(Delivery { reply_to: Some(inbox), ..delivery })).await {
+        match self.executor.execute(Arc::new(Delivery { reply_to: Some(inbox), ..delivery }), &StartWait::begin()).await
+        {
             Outcome::Succeeded { reply: Some(HandlerReply { body: Some(body), .. }), .. } => body.as_str().to_owned(),
             other => panic!("{other:?}"),
         }

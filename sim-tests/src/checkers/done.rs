@@ -14,6 +14,8 @@ pub(super) struct Done {
     applied_calls: BTreeSet<Claim>,
     /// The last success of each claim, by the life that executed it.
     successes: BTreeMap<(Incarnation, Claim), Effects>,
+    /// Its earlier successes, which conflicted. After a restore, a late request may apply one.
+    conflicted: BTreeMap<(Incarnation, Claim), Vec<Effects>>,
 }
 
 impl Checker for Done {
@@ -21,12 +23,19 @@ impl Checker for Done {
         "done"
     }
 
-    fn observe(&mut self, observation: &Observation<'_>, _: &Snapshot<'_>, _: &mut Probes) -> Result<(), String> {
+    fn observe(
+        &mut self,
+        observation: &Observation<'_>,
+        snapshot: &Snapshot<'_>,
+        _: &mut Probes,
+    ) -> Result<(), String> {
         match observation {
             Observation::ExecutionStarted { op, delivery, .. } => {
                 let key = (op.incarnation, delivery.claim());
                 self.executed_claims.insert(key);
-                self.successes.remove(&key);
+                if let Some(effects) = self.successes.remove(&key) {
+                    self.conflicted.entry(key).or_default().push(effects);
+                }
             }
             Observation::ExecutionEnded { op, claim, outcome: Some(Outcome::Succeeded { effects, .. }) } => {
                 self.successes.insert((op.incarnation, *claim), effects.clone());
@@ -51,9 +60,12 @@ impl Checker for Done {
                         Verdict::Retry { .. } => None,
                         _ => None,
                     };
-                    if let Some(effects) = staged
-                        && self.successes.get(&key) != Some(effects)
-                    {
+                    let was_staged = |effects: &Effects| {
+                        self.successes.get(&key) == Some(effects)
+                            || snapshot.is_restored
+                                && self.conflicted.get(&key).is_some_and(|earlier| earlier.contains(effects))
+                    };
+                    if staged.is_some_and(|effects| !was_staged(effects)) {
                         return Err(format!("{claim} is {} without a matching success", settlement.verdict.name()));
                     }
                 }

@@ -26,12 +26,14 @@ mod letters;
 mod limits;
 mod metrics;
 mod names;
+mod once;
 mod overlap;
 mod places;
 mod quarantine;
 mod reasons;
 mod refusals;
 mod restores;
+mod runs;
 mod shares;
 mod shutdown;
 mod situations;
@@ -93,6 +95,9 @@ pub(crate) enum Observation<'a> {
     StoreAnswered { of: Life, op: OpId, result: &'a Result<Reply, StoreError>, accepted: bool },
     /// A dispatcher starts an execution.
     ExecutionStarted { of: Life, op: OpId, delivery: &'a Delivery },
+    /// The handler of an execution begins. If the execution is cancelled before, or if the handler
+    /// does not start, this never happens.
+    HandlerBegan { op: OpId },
     /// An execution is over. Without an outcome, the daemon died or cancelled the execution.
     ExecutionEnded { op: OpId, claim: Claim, outcome: Option<&'a Outcome> },
     /// A dispatcher reports a fact.
@@ -257,6 +262,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<floors::Floors>::default(),
         Box::<stragglers::Stragglers>::default(),
         Box::<attempts::Attempts>::default(),
+        Box::<once::Once>::default(),
         Box::<overlap::Overlap>::default(),
         Box::<expiry::Expiry>::default(),
         Box::<done::Done>::default(),
@@ -273,6 +279,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<letters::Letters>::default(),
         Box::<reasons::Reasons>::default(),
         Box::<refusals::Refusals>::default(),
+        Box::<runs::Runs>::default(),
         Box::<metrics::Metrics>::default(),
         Box::<facts::Facts>::default(),
         Box::<bounds::Bounds>::default(),

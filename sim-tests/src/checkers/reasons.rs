@@ -6,13 +6,15 @@ use super::{Checker, Observation, Snapshot, names};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    Attempt, Claim, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Reply, Settlement, Timestamp, Verdict,
+    Attempt, Claim, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Incarnation, Reply, Settlement,
+    Timestamp, Verdict,
 };
 
 #[derive(Default)]
 pub(super) struct Reasons {
     rows: Ledger<BTreeMap<DeliveryId, Delivery>>,
-    executed_claims: BTreeSet<Claim>,
+    /// The claims that each life has executed.
+    executed_claims: BTreeSet<(Incarnation, Claim)>,
     /// Claims of rows that were already too old for another attempt.
     too_old: BTreeSet<Claim>,
 }
@@ -49,7 +51,7 @@ fn fingerprint(attempt: &Attempt) -> String {
 }
 
 impl Reasons {
-    fn check_verdict(&self, one: &Settlement, now: Timestamp, is_well: bool) -> Result<(), String> {
+    fn check_verdict(&self, by: Incarnation, one: &Settlement, now: Timestamp, is_well: bool) -> Result<(), String> {
         let Some(row) = self.rows.get(&one.claim.delivery) else { return Ok(()) };
         let id = row.id;
         match &one.verdict {
@@ -66,7 +68,7 @@ impl Reasons {
                 if let Some(failed) = failed.as_ref().filter(|failed| *reported != fingerprint(failed)) {
                     return Err(format!("{id} has another fingerprint than {failed:?}"));
                 }
-                let is_executed = self.executed_claims.contains(&one.claim);
+                let is_executed = self.executed_claims.contains(&(by, one.claim));
                 let expected = row.attempt + row.lost - u32::from(!is_executed);
                 if *attempts != expected {
                     return Err(format!("{id} died after {attempts} attempts, expected {expected}"));
@@ -111,17 +113,17 @@ impl Checker for Reasons {
         probes: &mut Probes,
     ) -> Result<(), String> {
         match observation {
-            Observation::ExecutionStarted { delivery, .. } => {
+            Observation::ExecutionStarted { op, delivery, .. } => {
                 let claim = delivery.claim();
                 if self.too_old.contains(&claim) {
                     return Err(format!("{claim} is executed but was too old for another attempt when it was claimed"));
                 }
-                self.executed_claims.insert(claim);
+                self.executed_claims.insert((op.incarnation, claim));
             }
-            Observation::StoreApplied { request, reply, .. } => {
+            Observation::StoreApplied { op, request, reply, .. } => {
                 let is_well = snapshot.trouble.iter().all(|trouble| trouble.until == 0);
                 for settlement in applied(request, reply) {
-                    self.check_verdict(settlement, snapshot.store.now(), is_well)?;
+                    self.check_verdict(op.incarnation, settlement, snapshot.store.now(), is_well)?;
                     let is_old = matches!(&settlement.verdict, Verdict::Dead { reason: DeadReason::MaxAge, .. });
                     probes.sometimes(Probe::TooOld, is_old);
                 }

@@ -7,14 +7,14 @@ use crate::app::is_poison;
 use crate::checkers::{DriverEvent, Life, Observation};
 use crate::plan::{CrashPoint, HandlerFault, StoreFault};
 use crate::probes::Probe;
-use crate::world::{POISON_DOWN, failed, handler_failure, not_started, outcome};
+use crate::world::{POISON_DOWN, failed, handler_failure, not_started, outcome, start_wait};
 use madsim::net::Endpoint;
 use madsim::time::{Duration, sleep};
 use std::sync::Arc;
 use tidegate_core::{
     Delivery, ExecError, Fact, InboxId, OpId, Outcome, Reply, Request, StoreError, StoreErrorKind, SyncReply,
 };
-use tidegate_ports::{DispatchStore, Executor, InboxRegistry, InboxResolver, Observer, ReplyOutcome};
+use tidegate_ports::{DispatchStore, Executor, InboxRegistry, InboxResolver, Observer, ReplyOutcome, StartWait};
 
 /// The timeout of a store call.
 const CALL_MAX: Duration = Duration::from_millis(300);
@@ -168,6 +168,7 @@ pub(super) struct Handlers {
 /// An execution as it will go.
 struct Execution {
     op: OpId,
+    wait: u64,
     took: u64,
     outcome: Outcome,
     fault: Option<HandlerFault>,
@@ -183,9 +184,11 @@ impl Handlers {
         let fault = if has_faults { daemon.handler_faults.pop_front() } else { None };
         let next_crash = daemon.next_crash.filter(|(point, _)| has_faults && *point == CrashPoint::Running);
         let seed = world.plan.seed;
+        let mut wait = start_wait(seed, delivery, nth);
         let (mut took, mut outcome) = outcome(seed, delivery, nth, world.store());
         if fault == Some(HandlerFault::NotStarted) || world.daemons[self.of.daemon].full_until > now {
-            (took, outcome) = not_started(took);
+            (wait, outcome) = not_started(took);
+            took = 0;
         } else if let Some(fault) = fault {
             world.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
             world.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
@@ -196,16 +199,23 @@ impl Handlers {
         let is_poison = is_poison(&delivery.event);
         world.probes.sometimes(Probe::Poisoned, is_poison);
         let dies = next_crash.map(|(_, down)| down).or_else(|| is_poison.then_some(POISON_DOWN));
-        Some(Execution { op, took, outcome, fault, dies })
+        Some(Execution { op, wait, took, outcome, fault, dies })
     }
 }
 
 impl Executor for Handlers {
-    async fn execute(&self, delivery: Arc<Delivery>) -> Outcome {
-        let Some(Execution { op, took, outcome, fault, dies }) = self.begin(&delivery) else {
+    async fn execute(&self, delivery: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
+        let Some(Execution { op, wait, took, outcome, fault, dies }) = self.begin(&delivery) else {
             return std::future::pending().await;
         };
         let report = PortReport::begin(self.of, op, &self.referee);
+        if wait > 0 {
+            sleep(Duration::from_micros(wait)).await;
+        }
+        if outcome.is_started() {
+            start_wait.end();
+            lock(&self.referee).handler_began(self.of, op);
+        }
         if let Some(down) = dies {
             sleep(Duration::from_micros(took / 2)).await;
             let mut world = lock(&self.referee);

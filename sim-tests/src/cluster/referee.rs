@@ -9,7 +9,7 @@ use crate::checkers::{Checkers, DriverEvent, Life, Observation, Snapshot, Troubl
 use crate::draw::Draw;
 use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, StoreFault, TriggerChange};
 use crate::probes::{Probe, Probes};
-use crate::sabotage::{Bug, Saboteur, deploy};
+use crate::sabotage::{Bug, Saboteur, deploy, lose_claims};
 use crate::trace::{Trace, TraceMode};
 use madsim::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,9 +28,8 @@ pub(super) struct Referee {
     memory: Memory,
     /// The offset of the store's clock, in microseconds.
     store_skew: i64,
-    /// The states to which faults will take the store back, by the number of the fault, with the
-    /// memory of a planted bug.
-    saved: BTreeMap<usize, (Memory, BTreeSet<i64>)>,
+    /// The states to which faults will take the store back, by the number of the fault.
+    saved: BTreeMap<usize, Memory>,
     is_restored: bool,
     pub(super) page: TriggerId,
     pub(super) draw: Draw,
@@ -63,10 +62,7 @@ fn take<K: PartialEq>(actions: &mut Vec<(OpId, K)>, key: &K) -> Option<OpId> {
 
 impl Referee {
     pub(super) fn new(plan: &Plan, mode: TraceMode, bug: Option<Bug>, is_lossy: bool) -> Self {
-        let (mut memory, page) = deployed();
-        if bug == Some(Bug::NumbersRepeat) {
-            memory.spoil_claim_numbers();
-        }
+        let (memory, page) = deployed();
         // While packets get lost, no daemon is known to be healthy.
         let until = if is_lossy { plan.heal_at + AFTER_EFFECTS } else { 0 };
         Self {
@@ -141,15 +137,15 @@ impl Referee {
 
     /// Saves the state of the store, to which the fault with this number goes back.
     pub(super) fn save_store(&mut self, fault: usize) {
-        self.saved.insert(fault, (self.memory.clone(), self.sabotage_memory.clone()));
+        self.saved.insert(fault, self.memory.clone());
         self.checkers.save(fault);
     }
 
     /// Takes the store back to the state that was saved for this fault.
     pub(super) fn restore_store(&mut self, fault: usize) {
-        let Some((memory, sabotage_memory)) = self.saved.remove(&fault) else { return };
-        self.store().restore(&memory);
-        self.sabotage_memory = sabotage_memory;
+        let Some(saved) = self.saved.remove(&fault) else { return };
+        self.store().restore(&saved);
+        lose_claims(self.bug, &self.memory, &mut self.sabotage_memory);
         self.checkers.restore(fault);
         self.is_restored = true;
         repair(&mut self.memory);
@@ -315,6 +311,13 @@ impl Referee {
         Some(op)
     }
 
+    /// Records that the handler of an execution begins.
+    pub(super) fn handler_began(&mut self, of: Life, op: OpId) {
+        if self.is_current(of) {
+            self.observe(&Observation::HandlerBegan { op });
+        }
+    }
+
     /// Ends an execution. Without an outcome, the execution was cancelled.
     pub(super) fn end_execution(&mut self, daemon: usize, op: OpId, outcome: Option<&Outcome>) {
         let state = &mut self.daemons[daemon];
@@ -340,7 +343,7 @@ impl Referee {
         let moved_back = self.memory.moved_back();
         let reply = match self.bug {
             None => self.memory.call(request.clone()),
-            Some(bug) => bug.apply(&mut self.memory, request.clone(), &mut self.sabotage_memory),
+            Some(bug) => bug.apply(&mut self.memory, of.daemon, request.clone(), &mut self.sabotage_memory),
         };
         if self.memory.moved_back() > moved_back {
             let by = Micros(self.memory.moved_back().0 - moved_back.0);

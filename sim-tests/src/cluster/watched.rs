@@ -82,7 +82,7 @@ impl WatchedDispatcher {
             Input::CallerGone { inbox } => _ = self.callers.remove(inbox),
             _ => {}
         }
-        if let Input::ExecutionEnded { op, outcome } = &input {
+        if let Input::ExecutionEnded { op, outcome, .. } = &input {
             world.end_execution(of.daemon, *op, Some(outcome));
             if world.crashes_at(of.daemon, CrashPoint::Ended) {
                 return Disposition::Stale;

@@ -16,12 +16,14 @@ pub(super) fn draw(draw: &mut Draw, profile: Profile, daemons: usize, until: u64
     let classes = match profile {
         Profile::Overlap => vec![10, 11, 12],
         Profile::Crash => vec![0, 1, 1, 3],
+        Profile::Restore => vec![2, 11, 12, 22, 22],
         _ => classes,
     };
     let many = match profile {
         Profile::Mixed => draw.between(0, 30),
         Profile::Overlap => draw.between(10, 60),
         Profile::Crash => draw.between(3, 20),
+        Profile::Restore => draw.between(2, 12),
         _ => draw.between(0, 6),
     };
     let mut faults: Vec<(u64, Fault)> = (0..many)

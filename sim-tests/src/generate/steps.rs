@@ -7,7 +7,7 @@ use crate::profile::Profile;
 use tidegate_core::GateLimits;
 
 /// The triggers that get events.
-const LANES: [&str; 8] = ["count", "flaky", "slow", "limited", "loop", "doomed", "owned", "aging"];
+const LANES: [&str; 9] = ["count", "flaky", "slow", "limited", "loop", "doomed", "owned", "aging", "once"];
 
 pub(super) fn draw(
     draw: &mut Draw,
@@ -39,6 +39,10 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
             4..=6 => emit(draw, &LANES, 20),
             // A backlog of quick rows, so that daemons hold rows ahead.
             _ => emit(draw, &["aging", "owned"], 150),
+        },
+        Profile::Restore => match draw.between(0, 9) {
+            0..=1 => call(draw, daemons),
+            _ => emit(draw, &LANES, 6),
         },
         Profile::Fair => match draw.between(0, 9) {
             0..=4 => emit(draw, &["slow", "aging", "flaky"], 40),
@@ -74,11 +78,11 @@ fn mixed_step(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
 
 /// The triggers whose deliveries end after few attempts.
 fn poison(draw: &mut Draw) -> Step {
-    Step::Poison { to: draw.one(&["flaky", "doomed"]).to_owned() }
+    Step::Poison { to: draw.one(&["flaky", "doomed", "once"]).to_owned() }
 }
 
 fn change(draw: &mut Draw) -> TriggerChange {
-    let trigger = draw.one(&["count", "flaky", "slow", "loop", "doomed", "owned", "aging"]).to_owned();
+    let trigger = draw.one(&["count", "flaky", "slow", "loop", "doomed", "owned", "aging", "once"]).to_owned();
     match draw.between(0, 4) {
         0 => TriggerChange::None,
         1 => TriggerChange::Disabled(trigger),

@@ -3,6 +3,7 @@
 use super::{Bug, Saboteur};
 use crate::app::MAX_DEPTH;
 use crate::checkers::Life;
+use crate::world::ONLY_ATTEMPT_FAILED;
 use std::sync::Arc;
 use tidegate_core::{
     Action, AppName, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact,
@@ -39,7 +40,7 @@ impl Bug {
         }
         let Fact::ExecutionStarted { delivery, .. } = fact else { return None };
         let ending = Ending::Deferred { delay: Micros::ZERO };
-        let false_fact = Fact::DeliverySettled { delivery: Arc::clone(delivery), ending, took: None };
+        let false_fact = Fact::DeliverySettled { delivery: Arc::clone(delivery), ending, run: None };
         (self == Self::FactWrong).then_some(false_fact)
     }
 
@@ -65,6 +66,9 @@ impl Bug {
     fn change_verdict(self, verdict: &mut Verdict, attempt: u32, allowed: u32) -> bool {
         match (self, &mut *verdict) {
             (Self::LostRetry, Verdict::Retry { .. }) => return false,
+            (Self::StartsEarly, Verdict::Retry { failed, .. }) => {
+                failed.started_at = failed.started_at.minus(Micros::from_millis(20));
+            }
             (Self::JitterTooWide, Verdict::Retry { delay, .. }) => delay.0 += delay.0 / 2,
             // `attempt` does not count the attempt that has just failed.
             (Self::OneAttemptLess, Verdict::Retry { failed, .. }) if attempt + 2 == allowed => {
@@ -198,8 +202,19 @@ impl Saboteur<'_> {
             (Some(Bug::InlineRowsUncounted), Input::InlineClaimInFlight { .. }) => {
                 Input::InlineClaimInFlight { rows: 0 }
             }
-            (Some(Bug::RefusalFails), Input::ExecutionEnded { op, outcome: Outcome::NotStarted { reason } }) => {
-                Input::ExecutionEnded { op, outcome: Outcome::Failed(Failure::new(ExecError::Internal, reason)) }
+            (Some(Bug::RefusalFails), Input::ExecutionEnded { op, outcome, start_wait }) => {
+                let fails = |reason| Outcome::Failed(Failure::new(ExecError::Internal, reason));
+                let outcome = if let Outcome::NotStarted { reason } = outcome { fails(reason) } else { outcome };
+                Input::ExecutionEnded { op, outcome, start_wait }
+            }
+            (
+                Some(Bug::BegunIsDeferred),
+                Input::ExecutionEnded { op, outcome: Outcome::Failed(failure), start_wait },
+            ) if failure.message == ONLY_ATTEMPT_FAILED => {
+                Input::ExecutionEnded { op, outcome: Outcome::NotStarted { reason: failure.message }, start_wait }
+            }
+            (Some(Bug::WaitCounts), Input::ExecutionEnded { op, outcome, .. }) => {
+                Input::ExecutionEnded { op, outcome, start_wait: Micros::ZERO }
             }
             (Some(Bug::AnswerIgnored), Input::StoreAnswered { op, result: Ok(Reply::Discover(_)) })
                 if op.seq.is_multiple_of(7) =>
@@ -240,8 +255,8 @@ impl Saboteur<'_> {
             Output::Fact(Fact::ExecutionStarted { delivery, waited }) => {
                 Output::Fact(Fact::ExecutionStarted { delivery: joined(delivery), waited })
             }
-            Output::Fact(Fact::DeliverySettled { delivery, ending, took }) => {
-                Output::Fact(Fact::DeliverySettled { delivery: joined(delivery), ending, took })
+            Output::Fact(Fact::DeliverySettled { delivery, ending, run }) => {
+                Output::Fact(Fact::DeliverySettled { delivery: joined(delivery), ending, run })
             }
             Output::Fact(Fact::EffectsConflicted { delivery, times }) => {
                 Output::Fact(Fact::EffectsConflicted { delivery: joined(delivery), times })

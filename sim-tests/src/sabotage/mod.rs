@@ -8,11 +8,13 @@ mod driver;
 mod fan_out;
 mod hunt;
 mod needs;
+mod numbers;
 mod operations;
 mod store;
 
 pub(crate) use fan_out::{claim_inline, fan_out_again};
 pub use hunt::{Caught, SEEDS_MAX, hunt};
+pub(crate) use numbers::lose_claims;
 pub(crate) use operations::{deploy, restart_store};
 
 use crate::profile::Profile;
@@ -111,6 +113,9 @@ bugs! {
     SuspectsMixed, "quarantine", "a dispatcher treats suspects like other rows";
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
     RefusalFails, "refusals", "a handler that did not start counts as a failed attempt";
+    BegunIsDeferred, "once", "a failed handler with one attempt is reported as not started";
+    WaitCounts, "runs", "the wait for a thread counts as running time";
+    StartsEarly, "runs", "a failed attempt begins before its handler";
     RestsTooShort, "refusals", "a handler that did not start is tried again at once";
     LostRetry, "expiry", "the settlement of a failure is not sent";
     LostRenewal, "expiry", "leases are not renewed";
@@ -185,6 +190,8 @@ impl Bug {
             Self::DepthOffByOne => Profile::Loops,
             Self::LooksBackIdle => Profile::Fair,
             Self::PoisonForgiven => Profile::Crash,
+            Self::NumbersRepeat => Profile::Restore,
+            Self::InlineRowsUncounted => Profile::Overlap,
             _ => Profile::Mixed,
         }
     }

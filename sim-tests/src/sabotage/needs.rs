@@ -5,8 +5,8 @@ use super::Bug;
 use crate::plan::{Fault, Plan, Step, TriggerChange, Version};
 
 impl Bug {
-    /// The plan without the kind of fault that the bug needs. `None` if the bug needs no kind of
-    /// its own.
+    /// The plan without the kind of fault that the bug needs. `None` if the bug needs no certain
+    /// kind.
     #[must_use]
     pub fn without_its_fault(self, plan: &Plan) -> Option<Plan> {
         let mut plan = plan.clone();

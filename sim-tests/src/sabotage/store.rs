@@ -1,6 +1,6 @@
 //! Bugs in the store.
 
-use super::Bug;
+use super::{Bug, numbers};
 use crate::app::is_poison;
 use std::collections::BTreeSet;
 use tidegate_core::{
@@ -11,7 +11,16 @@ use tidegate_io_sim::{Memory, Row};
 
 impl Bug {
     /// Applies a request like a store with this bug. `sabotage_memory` is the bug's memory.
-    pub(crate) fn apply(self, store: &mut Memory, mut request: Request, sabotage_memory: &mut BTreeSet<i64>) -> Reply {
+    pub(crate) fn apply(
+        self,
+        store: &mut Memory,
+        daemon: usize,
+        mut request: Request,
+        sabotage_memory: &mut BTreeSet<i64>,
+    ) -> Reply {
+        if self == Self::NumbersRepeat {
+            return numbers::apply(store, daemon, request, sabotage_memory);
+        }
         let before = self.before(store, &mut request, sabotage_memory);
         let mut reply = store.call(request.clone());
         self.after(store, &request, &mut reply, sabotage_memory, before);

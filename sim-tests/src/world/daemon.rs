@@ -404,13 +404,33 @@ impl World {
         }
     }
 
-    pub(super) fn finish(&mut self, daemon: usize, life: u64, op: OpId, outcome: Outcome) -> Result<(), Violation> {
+    /// Observes that a handler begins, unless its execution was cancelled.
+    pub(super) fn handler_begins(&mut self, daemon: usize, life: u64, op: OpId) -> Result<(), Violation> {
         if self.daemons[daemon].life != life || !self.daemons[daemon].running.contains(&op) {
             return Ok(());
         }
         if self.is_away(daemon) {
             let until = self.daemons[daemon].paused_until;
-            self.at(until, Event::Finish { daemon, life, op, outcome });
+            self.at(until, Event::HandlerBegins { daemon, life, op });
+            return Ok(());
+        }
+        self.observe(&Observation::HandlerBegan { op })
+    }
+
+    pub(super) fn finish(
+        &mut self,
+        daemon: usize,
+        life: u64,
+        op: OpId,
+        outcome: Outcome,
+        start_wait: Micros,
+    ) -> Result<(), Violation> {
+        if self.daemons[daemon].life != life || !self.daemons[daemon].running.contains(&op) {
+            return Ok(());
+        }
+        if self.is_away(daemon) {
+            let until = self.daemons[daemon].paused_until;
+            self.at(until, Event::Finish { daemon, life, op, outcome, start_wait });
             return Ok(());
         }
         self.daemons[daemon].running.remove(&op);
@@ -418,6 +438,6 @@ impl World {
         if self.crashes_at(daemon, CrashPoint::Ended)? {
             return Ok(());
         }
-        self.reach(daemon, life, Input::ExecutionEnded { op, outcome })
+        self.reach(daemon, life, Input::ExecutionEnded { op, outcome, start_wait })
     }
 }

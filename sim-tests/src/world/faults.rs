@@ -4,7 +4,7 @@ use super::{Event, World};
 use crate::checkers::{Observation, Violation};
 use crate::plan::{CrashPoint, Fault};
 use crate::probes::Probe;
-use crate::sabotage::restart_store;
+use crate::sabotage::{lose_claims, restart_store};
 use tidegate_core::Input;
 
 impl World {
@@ -87,9 +87,9 @@ impl World {
 
     /// Takes the store back to the state that was saved for this fault.
     fn restore_store(&mut self, fault: usize) -> Result<(), Violation> {
-        let Some((store, sabotage_memory)) = self.saved.remove(&fault) else { return Ok(()) };
-        self.store.restore(&store);
-        self.sabotage_memory = sabotage_memory;
+        let Some(saved) = self.saved.remove(&fault) else { return Ok(()) };
+        self.store.restore(&saved);
+        lose_claims(self.bug, &self.store, &mut self.sabotage_memory);
         self.checkers.restore(fault);
         self.is_restored = true;
         crate::app::repair(&mut self.store);

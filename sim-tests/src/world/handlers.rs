@@ -14,6 +14,8 @@ use tidegate_core::{
 };
 use tidegate_io_sim::Memory;
 
+/// The message of a failed attempt that was the only permitted one.
+pub(crate) const ONLY_ATTEMPT_FAILED: &str = "the only attempt failed";
 /// The downtime of a daemon after an event has killed it, in microseconds.
 pub(crate) const POISON_DOWN: u64 = 100_000;
 
@@ -39,38 +41,46 @@ impl World {
             return Ok(());
         }
         let fault = if self.now < self.plan.heal_at { self.daemons[daemon].handler_faults.pop_front() } else { None };
-        let (took, outcome) = self.handler(daemon, delivery, fault);
+        let (wait, took, outcome) = self.handler(daemon, delivery, fault);
+        let life = of.life;
+        if outcome.is_started() && wait == 0 {
+            self.observe(&Observation::HandlerBegan { op })?;
+        } else if outcome.is_started() {
+            self.at(self.now + wait, Event::HandlerBegins { daemon, life, op });
+        }
         if let Some((CrashPoint::Running, down)) =
             self.daemons[daemon].next_crash.filter(|_| self.now < self.plan.heal_at)
         {
-            self.at(self.now + took / 2, Event::DieRunning { daemon, op, down });
+            self.at(self.now + wait + took / 2, Event::DieRunning { daemon, op, down });
         }
         if is_poison(&delivery.event) {
             self.probes.sometimes(Probe::Poisoned, true);
-            self.at(self.now + took / 2, Event::DieRunning { daemon, op, down: POISON_DOWN });
+            self.at(self.now + wait + took / 2, Event::DieRunning { daemon, op, down: POISON_DOWN });
         }
         if fault != Some(HandlerFault::Hang) {
-            let life = of.life;
-            self.at(self.now + took, Event::Finish { daemon, life, op, outcome });
+            let start_wait = Micros(wait);
+            self.at(self.now + wait + took, Event::Finish { daemon, life, op, outcome, start_wait });
         }
         Ok(())
     }
 
-    /// The duration and outcome of an execution, with its fault if it has one.
-    fn handler(&mut self, daemon: usize, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, Outcome) {
+    /// The start wait, the duration and the outcome of an execution, with its fault if it has one.
+    fn handler(&mut self, daemon: usize, delivery: &Delivery, fault: Option<HandlerFault>) -> (u64, u64, Outcome) {
+        let wait = start_wait(self.plan.seed, delivery, self.cost.store_calls);
         let (took, outcome) = outcome(self.plan.seed, delivery, self.cost.store_calls, &self.store);
         if fault == Some(HandlerFault::NotStarted) || self.daemons[daemon].full_until > self.now {
-            return not_started(took);
+            let (waited, outcome) = not_started(took);
+            return (waited, 0, outcome);
         }
         if let Some(fault) = fault {
             self.probes.sometimes(Probe::Panicked, fault == HandlerFault::Panic);
             self.probes.sometimes(Probe::SuccessAsFailure, fault == HandlerFault::SuccessAsFailure);
-            return (took.min(1_000_000), handler_failure(fault));
+            return (wait, took.min(1_000_000), handler_failure(fault));
         }
         if self.down.get(delivery.trigger_name.as_str()).is_some_and(|until| *until > self.now) {
-            return (took, failed(ExecError::EndpointUnreachable, "the destination is down"));
+            return (wait, took, failed(ExecError::EndpointUnreachable, "the destination is down"));
         }
-        (took, outcome)
+        (wait, took, outcome)
     }
 }
 
@@ -95,14 +105,23 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
         "flaky" => draw.permille(600),
         "aging" => draw.permille(800),
         "letters" => draw.permille(400),
+        "once" => draw.permille(300),
         _ => draw.permille(50),
     };
     if fails {
-        return (took, failed(ExecError::ScriptError, "the handler failed"));
+        let message = if name == "once" { ONLY_ATTEMPT_FAILED } else { "the handler failed" };
+        return (took, failed(ExecError::ScriptError, message));
     }
     let answers = name == "page" || (delivery.reply_to.is_some() && draw.permille(500));
     let reply = if answers { replies::draw(&mut draw) } else { None };
     (took, Outcome::Succeeded { effects: effects(delivery, store), reply })
+}
+
+/// The wait of an execution for a thread, drawn for this execution alone. It is shorter than the
+/// longest start wait.
+pub(crate) fn start_wait(seed: u64, delivery: &Delivery, nth: u64) -> u64 {
+    let mut draw = Draw::for_execution(!seed, delivery.id.0, delivery.lease.0, nth);
+    if draw.permille(100) { draw.between(20_000, 150_000) } else { 0 }
 }
 
 /// The wait and the outcome of an execution that gets no thread: the executor refuses at once, or

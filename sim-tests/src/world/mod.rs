@@ -14,8 +14,9 @@ pub(crate) use clients::{chain, emission, event, key_of, put, script, selection,
 #[cfg(madsim)]
 pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
+pub(crate) use handlers::ONLY_ATTEMPT_FAILED;
 #[cfg(madsim)]
-pub(crate) use handlers::{POISON_DOWN, failed, handler_failure, not_started, outcome};
+pub(crate) use handlers::{POISON_DOWN, failed, handler_failure, not_started, outcome, start_wait};
 #[cfg(madsim)]
 pub(crate) use inline_claims::as_exchange;
 
@@ -29,7 +30,7 @@ use crate::sabotage::{Bug, Saboteur, deploy};
 use crate::trace::{Trace, TraceMode};
 use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Claim, InboxId, Input, OpId, Outcome, Request, Timestamp, TriggerId};
+use tidegate_core::{Claim, InboxId, Input, Micros, OpId, Outcome, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 use tidegate_ports::DeliveryFilter;
 
@@ -66,6 +67,13 @@ enum Event {
         life: u64,
         op: OpId,
         outcome: Outcome,
+        start_wait: Micros,
+    },
+    /// The handler of an execution begins, after its start wait.
+    HandlerBegins {
+        daemon: usize,
+        life: u64,
+        op: OpId,
     },
     Tick {
         daemon: usize,
@@ -139,9 +147,8 @@ pub(crate) struct World {
     store: Memory,
     /// The error of the store's clock, in microseconds.
     store_skew: i64,
-    /// The states to which faults will take the store back, by the number of the fault, with the
-    /// memory of a planted bug.
-    saved: BTreeMap<usize, (Memory, BTreeSet<i64>)>,
+    /// The states to which faults will take the store back, by the number of the fault.
+    saved: BTreeMap<usize, Memory>,
     is_restored: bool,
     daemons: Vec<Daemon>,
     /// The latest trouble of each daemon.
@@ -195,9 +202,6 @@ impl World {
             trace: Trace::new(options.mode),
             cost: Cost::default(),
         };
-        if options.bug == Some(Bug::NumbersRepeat) {
-            world.store.spoil_claim_numbers();
-        }
         plan.saves().for_each(|(at, fault)| world.at(at, Event::Save(fault)));
         for daemon in 0..plan.daemons {
             world.daemons.push(Daemon::before_first_life(plan.settings));
@@ -287,7 +291,10 @@ impl World {
             Event::Step(n) => self.step(n),
             Event::Fault(n) => self.fault(n),
             Event::Reach { daemon, life, input } => self.reach(daemon, life, input),
-            Event::Finish { daemon, life, op, outcome } => self.finish(daemon, life, op, outcome),
+            Event::Finish { daemon, life, op, outcome, start_wait } => {
+                self.finish(daemon, life, op, outcome, start_wait)
+            }
+            Event::HandlerBegins { daemon, life, op } => self.handler_begins(daemon, life, op),
             Event::Tick { daemon, life } => self.tick(daemon, life),
             Event::HangUp { daemon, life, inbox } => self.hang_up(daemon, life, inbox),
             Event::Apply { daemon, life, op, request, answers } => self.apply(daemon, life, op, request, answers),
@@ -307,7 +314,7 @@ impl World {
                 Ok(())
             }
             Event::Save(fault) => {
-                self.saved.insert(fault, (self.store.clone(), self.sabotage_memory.clone()));
+                self.saved.insert(fault, self.store.clone());
                 self.checkers.save(fault);
                 Ok(())
             }

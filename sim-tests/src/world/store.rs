@@ -153,7 +153,7 @@ impl World {
             return Ok(());
         }
         let moved_back = self.store.moved_back();
-        let reply = self.perform_request(&request);
+        let reply = self.perform_request(daemon, &request);
         if self.store.moved_back() > moved_back {
             let by = Micros(self.store.moved_back().0 - moved_back.0);
             self.observe(&Observation::TimesMoved { by })?;
@@ -177,10 +177,10 @@ impl World {
         Ok(())
     }
 
-    pub(super) fn perform_request(&mut self, request: &Request) -> Reply {
+    pub(super) fn perform_request(&mut self, daemon: usize, request: &Request) -> Reply {
         match self.bug {
             None => self.store.call(request.clone()),
-            Some(bug) => bug.apply(&mut self.store, request.clone(), &mut self.sabotage_memory),
+            Some(bug) => bug.apply(&mut self.store, daemon, request.clone(), &mut self.sabotage_memory),
         }
     }
 

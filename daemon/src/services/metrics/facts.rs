@@ -44,10 +44,12 @@ fn count(fact: &Fact) {
             counter!(names::STARTED, &labels(delivery)).increment(1);
             histogram!(names::WAITED, &labels(delivery)).record(seconds(*waited));
         }
-        Fact::DeliverySettled { delivery, ending, took } => {
+        Fact::DeliverySettled { delivery, ending, run } => {
             counter!(names::SETTLED, &labels_and(delivery, "ending", ending_name(ending))).increment(1);
-            if let Some(took) = took {
-                histogram!(names::TOOK, &labels(delivery)).record(seconds(*took));
+            if let Some(run) = run {
+                let labels = labels(delivery);
+                histogram!(names::START_WAIT, &labels).record(seconds(run.start_wait));
+                histogram!(names::TOOK, &labels).record(seconds(run.duration));
             }
             count_ending(delivery, ending);
         }

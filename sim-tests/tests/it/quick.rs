@@ -7,13 +7,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 801),
-    ("simulated milliseconds per seed", 16_159),
-    ("conflicts in all", 23_555),
-    ("deferrals in all", 7_525),
-    ("prompt first claims per thousand", 117),
-    ("prompt retries per thousand", 287),
-    ("prompt starts per thousand", 141),
+    ("store calls per seed", 797),
+    ("simulated milliseconds per seed", 16_660),
+    ("conflicts in all", 23_264),
+    ("deferrals in all", 8_258),
+    ("prompt first claims per thousand", 106),
+    ("prompt retries per thousand", 237),
+    ("prompt starts per thousand", 122),
 ];
 
 /// The number of finished plans.

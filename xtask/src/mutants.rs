@@ -31,6 +31,8 @@ const LIMIT_FACTOR: u64 = 4;
 /// Ends a mutant that waits forever without using CPU time. Its fate is unknown, so it counts as a
 /// survivor: a test that is niced on a busy machine must not meet this limit.
 const TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The log of a mutant that does not compile.
+const UNVIABLE: &str = "could not compile `tidegate-core`";
 /// The smallest share of killed mutants, in percent. Below it the simulation has become too weak.
 const KILLED_PERCENT_MIN: usize = 92;
 
@@ -163,6 +165,7 @@ struct Tally {
 impl Tally {
     /// Reads the report of a run. `read_log` reads a log by the path in the report. Fails if a test
     /// ran without a limit of CPU time: it may have failed only because it could not be started.
+    /// Fails as well if a mutant compiles and its test does not.
     fn of(report: &Value, read_log: impl Fn(&str) -> String) -> Result<Self, Failure> {
         let mut fates = Vec::new();
         for outcome in report["outcomes"].as_array().into_iter().flatten() {
@@ -173,7 +176,11 @@ impl Tally {
                 Some("CaughtMutant") => Fate::Caught,
                 Some("Timeout") => Fate::TimedOut,
                 Some("MissedMutant") => Fate::Survived,
-                Some("Unviable") => continue,
+                Some("Unviable") if log.contains(UNVIABLE) => continue,
+                Some("Unviable") => {
+                    let advice = "see its log in target/mutants.out; a full disk and a broken linker have this effect";
+                    return Err(Failure::new(format!("{name}: it compiles, but its test was not built"), advice));
+                }
                 other => {
                     return Err(Failure::new(
                         format!("{name}: unknown outcome {other:?}"),
@@ -250,7 +257,8 @@ mod tests {
         assert_eq!(tally("CaughtMutant", &format!("{log}\n{EXHAUSTED}")), Some(vec![Fate::Stopped]));
         assert_eq!(tally("MissedMutant", &log), Some(vec![Fate::Survived]));
         assert_eq!(tally("Timeout", &log), Some(vec![Fate::TimedOut]));
-        assert_eq!(tally("Unviable", ""), Some(vec![]));
+        assert_eq!(tally("Unviable", UNVIABLE), Some(vec![]));
+        assert_eq!(tally("Unviable", "linking failed"), None);
         assert_eq!(tally("Failure", &log), None);
     }
 

@@ -1,5 +1,6 @@
 //! Store calls in flight and their faults.
 
+use super::daemon::incarnation;
 use super::{Event, World};
 use crate::checkers::{Life, Observation, Violation};
 use crate::plan::{CallFault, CrashPoint, StoreFault};
@@ -92,6 +93,7 @@ impl World {
                 there + back
             }
             StoreFault::AnswerTwice => {
+                self.answer_earlier_life(of, op, there);
                 self.schedule_apply(of, op, request, there, vec![back, 3 * back]);
                 there + 3 * back
             }
@@ -114,6 +116,14 @@ impl World {
         }
         // The longest back-off after a failure counts as part of the fault.
         self.trouble(of.daemon, self.now + until + 3_000_000);
+    }
+
+    /// Answers the call with the same number of the life before this one. The new life numbers its
+    /// calls from 1 again, so only the incarnation distinguishes the two answers.
+    fn answer_earlier_life(&mut self, of: Life, op: OpId, after: u64) {
+        let Some(life) = of.life.checked_sub(1) else { return };
+        let op = OpId { incarnation: incarnation(of.daemon, life), ..op };
+        self.schedule_failure(Life { life, ..of }, op, after, StoreError::unknown("an earlier life was answered late"));
     }
 
     fn schedule_apply(&mut self, of: Life, op: OpId, request: Request, there: u64, answers: Vec<u64>) {

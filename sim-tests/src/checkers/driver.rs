@@ -6,15 +6,12 @@
 use super::{Checker, DriverEvent, InputKind, Life, Observation, Snapshot, Trouble};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Config, DeliveryId, Fate, InboxId, OpId, TriggerId};
+use tidegate_core::{DeliveryId, Fate, InboxId, OpId, TriggerId};
 
 /// The longest delay between the two ends of a link, in microseconds.
 const DELAY_MAX: u64 = 20_000;
 /// The longest wait of a shutdown request for the inline claim in flight.
 const SHUTDOWN_WAIT_MAX: u64 = 1_000_000;
-/// A timer that was set while the clock of a daemon stood still is late by its length at most: the
-/// longest wait for a discovery.
-const LATE_TIMER_MAX: u64 = Config::DUE_WAIT_MAX.0;
 
 #[derive(Default)]
 pub(super) struct Driver {
@@ -33,8 +30,7 @@ struct LifeState {
     cancelled: BTreeSet<OpId>,
     /// The fates that the ports returned.
     returned: BTreeMap<OpId, Option<Fate>>,
-    /// The time at which a timer is due.
-    timer_due: Option<u64>,
+    timer: Option<Timer>,
     has_stopped: bool,
 }
 
@@ -60,6 +56,26 @@ impl Expected {
             Self::Shutdown => DELAY_MAX + SHUTDOWN_WAIT_MAX,
             _ => DELAY_MAX,
         }
+    }
+}
+
+/// The timer of an idle dispatcher.
+#[derive(Clone, Copy)]
+struct Timer {
+    set_at: u64,
+    /// When it fires, unless the clock of the daemon runs slow.
+    due: u64,
+}
+
+impl Timer {
+    /// The latest time at which it fires. A clock of half the rate doubles the length of a timer
+    /// that is set then. A clock that stands still is read again every 50 ms, and runs the whole
+    /// timer after the fault.
+    fn latest(self, trouble: Trouble) -> u64 {
+        if trouble.until <= self.set_at {
+            return self.due + DELAY_MAX;
+        }
+        self.due.max(trouble.until) + (self.due - self.set_at) + 50_000 + DELAY_MAX
     }
 }
 
@@ -130,9 +146,8 @@ impl LifeState {
         if let Some((what, since)) = self.expected.iter().find(is_late) {
             return Err(format!("has not done {what:?} since {since} µs"));
         }
-        let is_due = |due: &u64| now > *due + DELAY_MAX && now > trouble.until + LATE_TIMER_MAX;
-        match self.timer_due.filter(is_due) {
-            Some(due) => Err(format!("has not fired the timer that was due at {due} µs")),
+        match self.timer.filter(|timer| now > timer.latest(trouble)) {
+            Some(Timer { due, .. }) => Err(format!("has not fired the timer that was due at {due} µs")),
             None => Ok(()),
         }
     }
@@ -140,7 +155,7 @@ impl LifeState {
     /// The dispatcher has stopped. It waits for no answer any more.
     fn check_stop(&mut self) -> Result<(), String> {
         self.has_stopped = true;
-        self.timer_due = None;
+        self.timer = None;
         let row = self.expected.keys().find(|what| matches!(what, Expected::InlineRow(_)));
         match row {
             Some(row) => Err(format!("stops the dispatcher before {row:?}")),
@@ -195,7 +210,7 @@ impl Checker for Driver {
                 Ok(())
             }),
             Observation::InputHandled { of, input, .. } => self.check(*of, snapshot, |state| {
-                state.timer_due = None;
+                state.timer = None;
                 match input {
                     InputKind::Call { inbox, .. } => _ = state.expected.remove(&Expected::Arrival(*inbox)),
                     InputKind::Shutdown => _ = state.expected.remove(&Expected::Shutdown),
@@ -204,7 +219,7 @@ impl Checker for Driver {
                 Ok(())
             }),
             Observation::Idle { of, now: clock, wake_at, .. } => self.check(*of, snapshot, |state| {
-                state.timer_due = wake_at.map(|at| now + at.since(*clock).0);
+                state.timer = wake_at.map(|at| Timer { set_at: now, due: now + at.since(*clock).0 });
                 Ok(())
             }),
             Observation::Stopped { of, .. } => self.check(*of, snapshot, LifeState::check_stop),

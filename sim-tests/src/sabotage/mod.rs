@@ -189,7 +189,7 @@ impl Bug {
             Self::JitterSkewed => Profile::Jitter,
             Self::DepthOffByOne => Profile::Loops,
             Self::LooksBackIdle => Profile::Fair,
-            Self::PoisonForgiven => Profile::Crash,
+            Self::PoisonForgiven | Self::HeldCounts | Self::HeldIsFree => Profile::Crash,
             Self::NumbersRepeat => Profile::Restore,
             Self::InlineRowsUncounted => Profile::Overlap,
             _ => Profile::Mixed,

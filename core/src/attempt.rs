@@ -11,10 +11,10 @@ pub struct Attempt {
     /// The number of the attempt, from 1. A lost attempt does not count, so the next attempt has
     /// the same number.
     pub attempt: u32,
-    /// The begin of the handler by the store's clock. For a lost attempt it is the time of its
+    /// The start of the handler by the store's clock. For a lost attempt it is the time of its
     /// claim. For a lost dead-letter handler it is the time at which the loss was found.
     pub started_at: Timestamp,
-    /// From the begin of the handler to its end. `None` for a lost attempt: the process that could
+    /// From the start of the handler to its end. `None` for a lost attempt: the process that could
     /// measure it is gone.
     pub duration: Option<Micros>,
     /// The class of the failure.

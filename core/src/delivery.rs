@@ -221,11 +221,11 @@ impl Verdict {
 /// One run of a handler. The wait before it is not part of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Run {
-    /// The start wait: from the permit to the begin of the handler.
+    /// The start wait: from the permit to the start of the handler.
     pub start_wait: Micros,
     /// When the handler began, by the store's clock.
     pub started_at: Timestamp,
-    /// From the begin of the handler to its end.
+    /// From the start of the handler to its end.
     pub duration: Micros,
 }
 

@@ -1,4 +1,4 @@
-//! A run lasts from the begin of its handler to its end. The wait for a thread is reported apart.
+//! A run lasts from the start of its handler to its end. The wait for a thread is reported apart.
 //! The record of a failed attempt says the same.
 
 use super::terminal::applied;
@@ -22,7 +22,7 @@ struct Times {
     of: Life,
     permit_at: u64,
     began_at: Option<u64>,
-    /// The begin of the handler by the store's clock.
+    /// The start of the handler by the store's clock.
     started_at: Timestamp,
     ended_at: u64,
 }

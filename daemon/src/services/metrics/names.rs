@@ -37,8 +37,8 @@ names! {
     counter NOT_STARTED = "tidegate_handlers_not_started_total", "Executions whose handler did not start.";
     counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and were cancelled.";
     histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
-    histogram START_WAIT = "tidegate_start_wait_seconds", "From the start of an execution to the begin of its handler.";
-    histogram TOOK = "tidegate_execution_seconds", "From the begin of a handler to its end.";
+    histogram START_WAIT = "tidegate_start_wait_seconds", "From the permit of an execution to the start of its handler.";
+    histogram TOOK = "tidegate_execution_seconds", "From the start of a handler to its end.";
     counter STORE_REQUESTS = "tidegate_store_requests_total", "Round trips of the dispatcher to the store, by request and result.";
     histogram STORE_TOOK = "tidegate_store_request_seconds", "From the start of a round trip to the store to its end.";
     gauge RUNNING = "tidegate_executions_running", "Executions that run now.";

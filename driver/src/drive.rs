@@ -3,7 +3,7 @@
 
 use crate::Drivable;
 use crate::shutdown::Shutdown;
-use crate::tasks::Tasks;
+use crate::tasks::{Answer, Tasks};
 use std::sync::Arc;
 use tidegate_core::{Boot, Config, Dispatcher, GateLimits, InboxId, Input, Micros, Mono, Output, SyncCall, View};
 use tidegate_ports::{Clock, DispatchStore, Executor, InboxResolver, InlineBatch, Observer, WakeHandle, WakeUp};
@@ -80,10 +80,13 @@ pub async fn drive_dispatcher<D: Drivable, S: DispatchStore, E: Executor, I: Inb
                 Output::Stopped => return,
             }
         };
+        driver.tasks.executions.start_added();
         let current_view = driver.dispatcher.view();
         wake.set_inline_room(driver.dispatcher.inline_room(), lease_for);
         view.send_replace(current_view);
-        let timer_at = wake_at.map_or_else(|| Instant::now() + IDLE_WAIT, |at| driver.clock.when(at));
+        let wake_at = wake_at.map(|at| driver.clock.when(at));
+        let timer_at = wake_at.into_iter().chain(driver.tasks.executions.next_check()).min();
+        let timer_at = timer_at.unwrap_or_else(|| Instant::now() + IDLE_WAIT);
         // Biased, because a random order could not be replayed. Answers are handled before
         // commands, because answers free permits.
         let event = tokio::select! {
@@ -114,7 +117,7 @@ const IDLE_WAIT: Duration = Duration::from_secs(3_600);
 
 /// An event that ends a wait of the loop.
 enum Event {
-    Answer(Input),
+    Answer(Answer),
     Command(Command),
     WakeUp(WakeUp),
     /// A shutdown no longer waits for the inline claim in flight.
@@ -135,9 +138,9 @@ struct Driver<D, S, E, I> {
 impl<D: Drivable, S: DispatchStore, E: Executor, I: InboxResolver> Driver<D, S, E, I> {
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Answer(answer) => {
-                self.tasks.remove_ended(&answer);
-                self.handle_input(answer);
+            Event::Answer(Answer::Input(input)) => self.handle_answer(input),
+            Event::Answer(Answer::Burst) => {
+                self.tasks.executions.take_ended().into_iter().for_each(|input| self.handle_answer(input))
             }
             Event::Command(Command::Shutdown) => self.shutdown.begin(),
             Event::Command(Command::ChangeGate(limits)) => self.handle_input(Input::GateChanged { limits }),
@@ -149,8 +152,18 @@ impl<D: Drivable, S: DispatchStore, E: Executor, I: InboxResolver> Driver<D, S, 
                 self.handle_wake_up(last);
                 self.handle_input(Input::ShutdownRequested);
             }
-            Event::Timer => self.handle_input(Input::Tick),
+            Event::Timer => {
+                self.tasks.executions.check_runner().into_iter().for_each(|input| self.handle_answer(input));
+                self.handle_input(Input::Tick);
+            }
         }
+    }
+
+    fn handle_answer(&mut self, input: Input) {
+        if let Input::ExecutionEnded { op, .. } = input {
+            self.tasks.executions.remove_ended(op);
+        }
+        self.handle_input(input);
     }
 
     /// Tells the dispatcher how many rows the inline claim in flight may return.

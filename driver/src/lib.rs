@@ -3,6 +3,7 @@
 mod caller;
 mod drivable;
 mod drive;
+mod executions;
 mod gate;
 mod shutdown;
 mod tasks;

@@ -132,6 +132,8 @@ pub(crate) enum Script {
     },
     /// Waits until this many handlers run at once.
     Meet(usize),
+    /// The handler of this delivery blocks its thread for this time, and the others end at once.
+    Block(DeliveryId, Duration),
 }
 
 struct FakeExecutor {
@@ -155,7 +157,7 @@ impl Drop for DropCounter {
 }
 
 impl Executor for FakeExecutor {
-    async fn execute(&self, _: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
+    async fn execute(&self, delivery: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
         if let Script::Wait { before, .. } = self.script {
             tokio::time::sleep(before).await;
         }
@@ -165,6 +167,11 @@ impl Executor for FakeExecutor {
             Script::Succeed => {}
             Script::Panic => panic!("ouch"),
             Script::Sleep(pause) | Script::Wait { then: pause, .. } => tokio::time::sleep(pause).await,
+            Script::Block(blocking, pause) => {
+                if delivery.id == blocking {
+                    std::thread::sleep(pause);
+                }
+            }
             Script::Meet(_) => {
                 self.barrier.wait().await;
             }

@@ -6,8 +6,8 @@ mod calls;
 mod fake;
 
 use fake::{Script, World, delivery};
-use std::time::Duration;
-use tidegate_core::{ConfigSpec, Ending, ExecError, Fact, GateLimits, Micros, Verdict};
+use std::time::{Duration, Instant};
+use tidegate_core::{ConfigSpec, DeliveryId, Ending, ExecError, Fact, GateLimits, Micros, Verdict};
 use tidegate_driver::Command;
 
 /// The time limit of each wait. It is longer than any step of these tests takes.
@@ -94,6 +94,26 @@ async fn a_run_lasts_from_the_begin_of_its_handler_to_its_end() {
     assert!(run.start_wait >= Micros::from_millis(300), "{run:?}");
     let length = run.duration;
     assert!(length >= Micros::from_millis(100) && length < Micros::from_millis(300), "{run:?}");
+}
+
+/// Executions that start together share a task until they have been polled once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_handler_that_blocks_its_thread_delays_no_other() {
+    const BLOCKED_FOR: Duration = Duration::from_secs(2);
+    for blocking in [1, 10, 20] {
+        let script = Script::Block(DeliveryId(blocking), BLOCKED_FOR);
+        let mut world = World::start(ConfigSpec { poll_interval_ms: 60_000, ..ConfigSpec::default() }, script);
+        world.quiet().await;
+        (1..=20).for_each(|id| world.store.put(delivery(id)));
+        let started_at = Instant::now();
+        world.wake();
+        for _ in 1..20 {
+            assert_eq!(world.ending().await, Ending::Done);
+        }
+        assert!(started_at.elapsed() < BLOCKED_FOR / 2, "{:?}", started_at.elapsed());
+        assert_eq!(world.ending().await, Ending::Done);
+        assert!(started_at.elapsed() >= BLOCKED_FOR, "the handler did not block");
+    }
 }
 
 #[tokio::test]

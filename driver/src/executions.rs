@@ -26,7 +26,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Duration, Instant};
 
 /// The runner polls an execution within this time. Otherwise the loop takes it from the runner.
-const BURST_FOR: Duration = Duration::from_millis(1);
+const BURST_FOR: Duration = Duration::from_millis(10);
 /// How long there is no burst after one that lasted too long.
 const ALONE_FOR: Duration = Duration::from_secs(1);
 

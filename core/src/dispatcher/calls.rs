@@ -94,8 +94,8 @@ impl Dispatcher {
                 self.conflicted_calls.drop_first();
             } else if self.gate.try_admit(Caller::Sync) {
                 self.conflicted_calls.rerun_first();
-                if let Some(app) = self.claims.get(claim).and_then(|held| held.app.clone()) {
-                    self.call_shares.take(&app);
+                if let Some(call) = self.claims.get(claim).and_then(|held| held.call.as_ref()) {
+                    self.call_shares.take(&call.app);
                 }
                 return self.start_call(claim);
             } else {

@@ -29,17 +29,21 @@ pub(super) struct HeldClaim {
     pub(super) conflicts: u32,
     /// The last run of its handler.
     pub(super) last_run: Option<Run>,
-    /// The kind of permit that it needs. `Async` for every row that was claimed from a lane, even
-    /// for an orphan of a sync call. `Sync` for a call that this dispatcher began.
-    pub(super) caller: Caller,
-    /// The reply that the sync caller gets once the settlement is applied.
-    pub(super) reply: Option<SyncReply>,
-    /// The outcome that the store keeps of a sync execution.
-    pub(super) outcome: Option<SyncOutcome>,
-    /// The app of the call. `None` for a row that was claimed from a lane.
-    pub(super) app: Option<AppName>,
+    /// A sync call that this dispatcher began. `None` for every row that was claimed from a lane,
+    /// even for an orphan of a sync call. Such rows are many, so the value is boxed.
+    pub(super) call: Option<Box<HeldCall>>,
+}
+
+/// The part of a held claim that only a sync call has.
+#[derive(Clone, Debug)]
+pub(super) struct HeldCall {
+    pub(super) app: AppName,
     /// Whether the call has an idempotency key. The store keeps the reply of such a call.
     pub(super) is_keyed: bool,
+    /// The outcome that the store keeps of the execution.
+    outcome: Option<SyncOutcome>,
+    /// The reply that the caller gets once the settlement is applied.
+    reply: Option<SyncReply>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,18 +60,17 @@ pub(super) enum Stage {
 
 impl HeldClaim {
     fn new(delivery: Arc<Delivery>, since: Mono, leased_until: Mono) -> Self {
-        Self {
-            delivery,
-            stage: Stage::Queued { since },
-            leased_until,
-            conflicts: 0,
-            last_run: None,
-            caller: Caller::Async,
-            reply: None,
-            outcome: None,
-            app: None,
-            is_keyed: false,
-        }
+        Self { delivery, stage: Stage::Queued { since }, leased_until, conflicts: 0, last_run: None, call: None }
+    }
+
+    /// The kind of permit that it needs.
+    pub(super) fn caller(&self) -> Caller {
+        if self.call.is_some() { Caller::Sync } else { Caller::Async }
+    }
+
+    /// The outcome of a sync execution.
+    pub(super) fn outcome(&self) -> Option<SyncOutcome> {
+        self.call.as_ref()?.outcome.clone()
     }
 
     pub(super) fn claim(&self) -> Claim {
@@ -76,13 +79,12 @@ impl HeldClaim {
 
     /// Whether a sync caller still waits for a reply that nothing else will send.
     pub(super) fn is_reply_due(&self) -> bool {
-        self.caller == Caller::Sync
-            && match self.stage {
-                Stage::Queued { .. } | Stage::Running { .. } => true,
-                // Without a reply the caller hung up before the execution.
-                Stage::Settling => self.reply.is_some(),
-                Stage::Replying => false,
-            }
+        self.call.as_ref().is_some_and(|call| match self.stage {
+            Stage::Queued { .. } | Stage::Running { .. } => true,
+            // Without a reply the caller hung up before the execution.
+            Stage::Settling => call.reply.is_some(),
+            Stage::Replying => false,
+        })
     }
 }
 
@@ -102,16 +104,16 @@ impl Claims {
         leased_until: Mono,
         call: &SyncCall,
     ) -> Option<HeldClaim> {
-        let (app, is_keyed) = (Some(call.target.app().clone()), call.idempotency_key.is_some());
-        let held = HeldClaim::new(delivery, since, leased_until);
-        self.insert(HeldClaim { caller: Caller::Sync, app, is_keyed, ..held })
+        let (app, is_keyed) = (call.target.app().clone(), call.idempotency_key.is_some());
+        let call = HeldCall { app, is_keyed, outcome: None, reply: None };
+        self.insert(HeldClaim { call: Some(Box::new(call)), ..HeldClaim::new(delivery, since, leased_until) })
     }
 
     /// Holds a claim. A claim of the same row that is settling is not lost: the store may have
     /// applied its settlement already. So this claim is kept until the settlement is answered.
     fn insert(&mut self, held: HeldClaim) -> Option<HeldClaim> {
         let before = self.held.insert(held.delivery.id, held)?;
-        if (before.stage, before.caller) == (Stage::Settling, Caller::Async) {
+        if (before.stage, before.caller()) == (Stage::Settling, Caller::Async) {
             self.superseded.insert(before.claim(), before);
             return None;
         }
@@ -175,8 +177,8 @@ impl Claims {
     /// Keeps the outcome of a sync execution and the reply to its caller until the settlement is
     /// applied.
     pub(super) fn keep_reply(&mut self, claim: Claim, outcome: SyncOutcome, reply: SyncReply) {
-        if let Some(held) = self.get_mut(claim) {
-            (held.outcome, held.reply) = (Some(outcome), Some(reply));
+        if let Some(call) = self.get_mut(claim).and_then(|held| held.call.as_mut()) {
+            (call.outcome, call.reply) = (Some(outcome), Some(reply));
         }
     }
 
@@ -184,7 +186,7 @@ impl Claims {
     pub(super) fn settle(&mut self, claim: Claim) -> Option<(TriggerId, Caller)> {
         let held = self.get_mut(claim)?;
         held.stage = Stage::Settling;
-        Some((held.delivery.trigger_id, held.caller))
+        Some((held.delivery.trigger_id, held.caller()))
     }
 
     /// The settlement of a sync execution was applied. Returns the kind of the delivery and the
@@ -192,7 +194,7 @@ impl Claims {
     pub(super) fn take_reply(&mut self, claim: Claim) -> Option<(Kind, Option<SyncReply>)> {
         let held = self.get_mut(claim)?;
         held.stage = Stage::Replying;
-        Some((held.delivery.kind(), held.reply.take()))
+        Some((held.delivery.kind(), held.call.as_mut().and_then(|call| call.reply.take())))
     }
 
     /// The effects of the claim conflicted, and it waits for a permit again.
@@ -229,7 +231,7 @@ impl Claims {
         let mut late = Vec::new();
         let mut oldest: Option<Mono> = None;
         for held in self.held.values() {
-            let (Stage::Queued { since }, Caller::Async) = (held.stage, held.caller) else { continue };
+            let (Stage::Queued { since }, Caller::Async) = (held.stage, held.caller()) else { continue };
             if now.since(since) >= limit {
                 late.push(held.claim());
             } else {

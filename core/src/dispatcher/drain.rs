@@ -18,7 +18,8 @@ impl Dispatcher {
         self.shutdown = Some(Shutdown::new(self.now, self.config.shutdown_grace()));
         self.outputs.emit_fact(Fact::ShutdownStarted { running: self.gate.running() });
         self.refuse_waiting_calls();
-        let is_queued = |held: &&HeldClaim| matches!(held.stage, Stage::Queued { .. }) && held.caller == Caller::Async;
+        let is_queued =
+            |held: &&HeldClaim| matches!(held.stage, Stage::Queued { .. }) && held.caller() == Caller::Async;
         let queued: Vec<_> =
             self.claims.iter().filter(is_queued).map(|held| (held.delivery.trigger_id, held.claim())).collect();
         for (trigger, claim) in queued {

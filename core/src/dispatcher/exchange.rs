@@ -113,7 +113,7 @@ impl Dispatcher {
                 continue;
             }
             let Some(held) = self.claims.get(claim) else { continue };
-            let (trigger, caller) = (held.delivery.trigger_id, held.caller);
+            let (trigger, caller) = (held.delivery.trigger_id, held.caller());
             if caller == Caller::Async {
                 self.lanes.settled(trigger);
             }
@@ -137,7 +137,9 @@ impl Dispatcher {
         if let Verdict::Executed { .. } = verdict {
             return self.reply_executed(claim);
         }
-        let Some(HeldClaim { delivery, last_run: run, outcome, .. }) = self.claims.remove(claim) else { return };
+        let Some(held) = self.claims.remove(claim) else { return };
+        let outcome = held.outcome();
+        let HeldClaim { delivery, last_run: run, .. } = held;
         if let Verdict::Retry { delay, .. } | Verdict::Deferred { delay } = &verdict
             && !delivery.was_lost()
         {
@@ -159,7 +161,8 @@ impl Dispatcher {
     /// Handles the answer to the settlement of a superseded claim: the other exchange has already
     /// claimed its row again.
     fn superseded_answered(&mut self, superseded: HeldClaim, verdict: Verdict, answer: SettlementAnswer, resent: bool) {
-        let HeldClaim { delivery, last_run: run, outcome, .. } = superseded;
+        let outcome = superseded.outcome();
+        let HeldClaim { delivery, last_run: run, .. } = superseded;
         self.lanes.settled(delivery.trigger_id);
         let ending = if answer == SettlementAnswer::Applied { ending(verdict, outcome) } else { None };
         self.outputs.emit_fact(match (ending, answer) {

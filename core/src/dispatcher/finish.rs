@@ -91,7 +91,8 @@ impl Dispatcher {
             Outcome::Failed(failure) => Outcome::Failed(failure.with_capped_retry_after()),
             other @ (Outcome::Succeeded { .. } | Outcome::NotStarted { .. }) => other,
         };
-        let (delivery, caller, is_keyed) = (Arc::clone(&held.delivery), held.caller, held.is_keyed);
+        let (delivery, caller, is_keyed) =
+            (Arc::clone(&held.delivery), held.caller(), held.call.as_ref().is_some_and(|call| call.is_keyed));
         if caller == Caller::Async {
             let deferral = if outcome.is_started() { Micros::ZERO } else { self.rest_lane(claim, delivery.trigger_id) };
             return self.conclude_with(claim, settle(&delivery, outcome, run, self.boot.rng_key, deferral));
@@ -126,7 +127,7 @@ impl Dispatcher {
     /// Another writer changed a value that the handler had read. The handler runs again.
     pub(super) fn run_again(&mut self, claim: Claim) {
         let Some(held) = self.claims.count_conflict(claim, self.now) else { return };
-        let (times, delivery, caller) = (held.conflicts, Arc::clone(&held.delivery), held.caller);
+        let (times, delivery, caller) = (held.conflicts, Arc::clone(&held.delivery), held.caller());
         self.outputs.emit_fact(Fact::EffectsConflicted { delivery: Arc::clone(&delivery), times });
         if caller == Caller::Async && (self.shutdown.is_some() || !self.may_run_again(&delivery)) {
             self.release(claim);
@@ -216,7 +217,7 @@ impl Dispatcher {
     pub(super) fn drop_claim(&mut self, lost: HeldClaim) {
         let trigger = lost.delivery.trigger_id;
         self.quarantine.leave(lost.claim());
-        match (lost.stage, lost.caller) {
+        match (lost.stage, lost.caller()) {
             (Stage::Queued { .. }, Caller::Async) => self.lanes.unqueue(trigger, lost.delivery.id),
             (Stage::Running { seq }, _) => _ = self.cancel(seq),
             (Stage::Settling, Caller::Async) => self.lanes.settled(trigger),

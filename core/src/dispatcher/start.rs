@@ -49,8 +49,8 @@ impl Dispatcher {
     pub(super) fn start_call(&mut self, claim: Claim) {
         let op = self.outputs.next_op();
         let Some(held) = self.claims.get(claim) else { return self.gate.release(Caller::Sync) };
-        if let Some(app) = &held.app {
-            self.call_shares.started(op.seq, app.clone());
+        if let Some(call) = &held.call {
+            self.call_shares.started(op.seq, call.app.clone());
         }
         let waited = match held.stage {
             Stage::Queued { since } => self.now.since(since),

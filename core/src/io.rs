@@ -47,7 +47,7 @@ pub enum Input {
     /// and its leases last as long as those of an exchange. One such transaction runs at a time:
     /// the next one begins after the dispatcher has handled the claim of the previous one.
     InlineClaim {
-        claimed: Vec<Delivery>,
+        claimed: Vec<Arc<Delivery>>,
         /// A time before the transaction began. The leases are counted from it.
         begun_at: Mono,
     },

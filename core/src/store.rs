@@ -57,6 +57,7 @@ use crate::names::{InboxId, TriggerId};
 use crate::sync::{Refusal, SyncCall, SyncReply};
 use crate::time::{Micros, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A call of the store. Each is one transaction: the store applies all of it or none of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,7 +188,7 @@ pub struct ExchangeReply {
     pub conflicted: Vec<Claim>,
     /// The claimed rows, sorted lane by lane, and by `(due_at, id)` within each lane. The suspects
     /// are the last ones, in the same order.
-    pub claimed: Vec<Delivery>,
+    pub claimed: Vec<Arc<Delivery>>,
     /// How many of the claimed rows are suspects.
     pub suspects: u32,
     /// Lanes that got rows from the applied effects or from dead letters.
@@ -197,7 +198,7 @@ pub struct ExchangeReply {
 impl ExchangeReply {
     /// The claimed rows of the lanes, and the claimed suspects.
     #[must_use]
-    pub fn split_claimed(&self) -> (&[Delivery], &[Delivery]) {
+    pub fn split_claimed(&self) -> (&[Arc<Delivery>], &[Arc<Delivery>]) {
         self.claimed.split_at(self.claimed.len().saturating_sub(self.suspects as usize))
     }
 }
@@ -208,7 +209,7 @@ pub struct BeginCallsReply {
     /// The store's clock, read within the transaction.
     pub now: Timestamp,
     /// The written rows, claimed and with their first attempt counted, in the order of the calls.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Arc<Delivery>>,
     /// Calls for which no row was written.
     pub refused: Vec<(InboxId, Refusal)>,
     /// Calls that repeat an earlier call by its idempotency key. No row was written; each gets the

@@ -56,7 +56,7 @@ impl<S: Store> App<S> {
         let request = Request::BeginCalls { calls, lease_for };
         match DispatchStore::call(&*self.store, request).await.expect("the store answers the calls") {
             Reply::BeginCalls(BeginCallsReply { deliveries: begun, refused, repeated, .. }) if repeated.is_empty() => {
-                (begun, refused)
+                (begun.into_iter().map(Arc::unwrap_or_clone).collect(), refused)
             }
             other => panic!("calls were answered by {other:?}"),
         }

@@ -35,7 +35,8 @@ async fn claimed_inline(wake: &WakeHandle) -> Vec<Delivery> {
     wake.wake_for_discovery();
     let woken = wake_up(wake).await;
     wake.set_inline_room(InlineRoom::for_rows(ROOM), LEASE);
-    woken.inline_batch.map(|batch| batch.deliveries).unwrap_or_default()
+    let deliveries = woken.inline_batch.map(|batch| batch.deliveries).unwrap_or_default();
+    deliveries.into_iter().map(Arc::unwrap_or_clone).collect()
 }
 
 pub(crate) async fn an_emission_claims_its_rows_inline<S: Store>(store: Arc<S>) {

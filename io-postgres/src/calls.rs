@@ -6,6 +6,7 @@ use crate::{rows, sql};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::HashMap;
+use std::sync::Arc;
 use tidegate_core::{
     BeginCallsReply, CallRow, DeliveryId, EventId, InboxId, Micros, Parent, Refusal, Reply, Standing, SyncCall,
     SyncReply, SyncTarget, Timestamp, TriggerId,
@@ -26,7 +27,7 @@ pub(crate) async fn begin_calls(
         let Some(call) = calls.get(&inbox) else { continue };
         let refusal = match row.try_get("kind")? {
             "begun" => {
-                begun.push(call.delivery(begun_call(row, now)?));
+                begun.push(Arc::new(call.delivery(begun_call(row, now)?)));
                 continue;
             }
             "repeated" => {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use sqlx::postgres::PgRow;
 use sqlx::{Column as _, Row};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{
     AppName, DeadLetterId, Delivery, DeliveryId, Handler, Lease, Micros, PrincipalId, RetryPolicy, RetryPolicySpec,
     Standing, Timestamp, TriggerId, TriggerName,
@@ -32,9 +33,10 @@ impl<'r> ClaimedRows<'r> {
     }
 
     /// The deliveries, and the first error of each row that cannot be decoded.
-    pub(crate) fn deliveries(&self) -> impl Iterator<Item = Result<Delivery, sqlx::Error>> {
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = Result<Arc<Delivery>, sqlx::Error>> {
         let columns = self.claimed.first().map(|row| Columns::of(row));
-        self.claimed.iter().zip(columns.into_iter().cycle()).map(|(row, columns)| self.delivery(row, &columns))
+        let rows = self.claimed.iter().zip(columns.into_iter().cycle());
+        rows.map(|(row, columns)| self.delivery(row, &columns).map(Arc::new))
     }
 
     fn delivery(&self, row: &PgRow, columns: &Columns) -> Result<Delivery, sqlx::Error> {

@@ -9,6 +9,7 @@ use crate::{PgStore, rows, sql};
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{
     Attempt, Claim, Delivery, DeliveryId, DiscoverReply, ExchangeReply, LaneQuota, LaneState, Lease, Micros,
     RenewReply, Reply, Request, Schedule, Settlement, StoreError, SuspectClaim, SuspectLane, Tick, TickReply,
@@ -81,7 +82,7 @@ async fn exchange(
     // suspects are the last ones.
     let places: BTreeMap<_, _> = claim.iter().enumerate().map(|(n, quota)| (quota.trigger, n)).collect();
     let is_suspect = |row: &Delivery| Some(row.lease) == suspects_claim;
-    let order = |row: &Delivery| (is_suspect(row), places.get(&row.trigger_id).copied(), row.due_at, row.id);
+    let order = |row: &Arc<Delivery>| (is_suspect(row), places.get(&row.trigger_id).copied(), row.due_at, row.id);
     let mut claimed = claimed.deliveries().collect::<Result<Vec<_>, _>>()?;
     if !claimed.is_sorted_by_key(order) {
         claimed.sort_by_cached_key(order);

@@ -47,7 +47,7 @@ pub(crate) struct Written {
 #[derive(Debug)]
 pub(crate) struct InlineClaim {
     guard: InlineClaimGuard,
-    claimed: Vec<Delivery>,
+    claimed: Vec<Arc<Delivery>>,
 }
 
 impl OutboxWriter {
@@ -119,7 +119,7 @@ fn bind_claim<'q>(query: PgQuery<'q>, guard: &InlineClaimGuard) -> PgQuery<'q> {
 /// Removes the rows of the claim from the end of an answer, and decodes them. An undecodable row
 /// does not fail the write: the row stays claimed, and another claim takes it after the lease has
 /// expired.
-fn split_off_claimed(answer: &mut Vec<PgRow>) -> Vec<Delivery> {
+fn split_off_claimed(answer: &mut Vec<PgRow>) -> Vec<Arc<Delivery>> {
     let is_written = |row: &PgRow| row.try_get::<Option<&str>, _>("kind").is_ok_and(|kind| kind.is_none());
     let of_claim = answer.split_off(answer.partition_point(is_written));
     let mut claimed = ClaimedRows::default();

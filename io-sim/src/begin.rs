@@ -3,6 +3,7 @@
 use crate::memory::Memory;
 use crate::rows::{CallKey, Row, TriggerRow};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{
     AppName, BeginCallsReply, Claim, Delivery, Handler, IdempotencyKey, Isolation, Lease, Match, Micros, PrincipalId,
     Refusal, Reply, RetryPolicy, RouteMethod, RoutePath, ScriptName, Source, Standing, SyncCall, SyncReply, SyncTarget,
@@ -12,7 +13,7 @@ use tidegate_core::{
 /// The result of a call that is not refused.
 enum AcceptedCall {
     /// The row of the call was written.
-    Started(Box<Delivery>),
+    Started(Arc<Delivery>),
     /// The call repeats an earlier call, which had this reply.
     Repeated(SyncReply),
 }
@@ -27,7 +28,7 @@ impl Memory {
         for call in calls {
             let inbox = call.inbox;
             match self.begin_call(call, lease_for, &mut leases) {
-                Ok(AcceptedCall::Started(delivery)) => deliveries.push(*delivery),
+                Ok(AcceptedCall::Started(delivery)) => deliveries.push(delivery),
                 Ok(AcceptedCall::Repeated(reply)) => repeated.push((inbox, reply)),
                 Err(refusal) => refused.push((inbox, refusal)),
             }
@@ -72,7 +73,7 @@ impl Memory {
             self.call_keys.insert((app, key), call_key);
         }
         self.insert(row.clone());
-        self.delivery_of(row).map(|row| AcceptedCall::Started(Box::new(row))).ok_or(Refusal::Gone)
+        self.delivery_of(row).map(AcceptedCall::Started).ok_or(Refusal::Gone)
     }
 
     /// The lane of a call, unless the lane must refuse the call.

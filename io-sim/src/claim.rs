@@ -5,6 +5,7 @@
 use crate::memory::Memory;
 use crate::rows::{Row, TriggerRow};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tidegate_core::{
     Attempt, Claim, Delivery, DeliveryId, EventId, ExecError, InlineRoom, LaneQuota, Lease, Micros, SuspectClaim,
     Timestamp, TriggerId, loss_backoff,
@@ -42,7 +43,7 @@ impl Memory {
     }
 
     /// Claims free rows of one lane, from the floor or the look-back on.
-    pub(crate) fn claim_lane(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Delivery> {
+    pub(crate) fn claim_lane(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Arc<Delivery>> {
         let LaneQuota { trigger, quota, starts, look_back } = lane_quota;
         if self.triggers.get(&trigger).is_none_or(TriggerRow::holds_deliveries) {
             return Vec::new();
@@ -103,7 +104,7 @@ impl Memory {
 
     /// Claims the suspects of a lane that were held ahead. If there is none, it claims the first of
     /// those with the fewest losses.
-    pub(crate) fn claim_suspects(&mut self, claim: SuspectClaim, lease_for: Micros) -> Vec<Delivery> {
+    pub(crate) fn claim_suspects(&mut self, claim: SuspectClaim, lease_for: Micros) -> Vec<Arc<Delivery>> {
         let SuspectClaim { trigger, quota, .. } = claim;
         let quota = quota.min(self.free_slots(trigger)) as usize;
         if self.is_paused(trigger) || quota == 0 {
@@ -127,7 +128,7 @@ impl Memory {
         emitted: &mut [EmittedEvent],
         room: &InlineRoom,
         lease_for: Micros,
-    ) -> Vec<Delivery> {
+    ) -> Vec<Arc<Delivery>> {
         let written = emitted.iter().flat_map(|event| event.lanes.iter().copied());
         let quotas = room.quotas(written, |trigger| self.is_limited(trigger));
         let events: BTreeSet<EventId> = emitted.iter().map(|event| event.event_id).collect();
@@ -153,7 +154,7 @@ impl Memory {
 
     /// Makes one claim of these rows of one lane. The first `starts` rows start at once, and the
     /// others are held ahead.
-    fn claim_rows(&mut self, rows: &[DeliveryId], starts: usize, lease_for: Micros) -> Vec<Delivery> {
+    fn claim_rows(&mut self, rows: &[DeliveryId], starts: usize, lease_for: Micros) -> Vec<Arc<Delivery>> {
         if rows.is_empty() {
             return Vec::new();
         }
@@ -162,7 +163,7 @@ impl Memory {
         rows.iter().enumerate().filter_map(claim).collect()
     }
 
-    fn claim_row(&mut self, id: DeliveryId, lease: Lease, is_ahead: bool, lease_for: Micros) -> Option<Delivery> {
+    fn claim_row(&mut self, id: DeliveryId, lease: Lease, is_ahead: bool, lease_for: Micros) -> Option<Arc<Delivery>> {
         let now = self.now;
         let row = self.outbox.get_mut(&id)?;
         row.lease = lease;

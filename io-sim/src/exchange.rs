@@ -4,6 +4,7 @@ use crate::memory::Memory;
 use crate::rows::Row;
 use crate::settle::SettleReport;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{
     Cause, Delivery, DeliveryId, DiscoverReply, EventType, ExchangeReply, Handler, Json, LaneState, Match, NewEvent,
     PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing, Subject, SuspectLane, Tick, TickReply,
@@ -18,7 +19,7 @@ impl Memory {
             Request::Exchange { settle, claim, suspect, lease_for } => {
                 let SettleReport { fenced, conflicted, woken_lanes } = self.settle(settle);
                 suspect.into_iter().for_each(|claim| self.end_expired(claim));
-                let mut claimed: Vec<Delivery> = Vec::new();
+                let mut claimed: Vec<Arc<Delivery>> = Vec::new();
                 for quota in claim {
                     claimed.append(&mut self.claim_lane(quota, lease_for));
                 }
@@ -44,7 +45,7 @@ impl Memory {
     }
 
     /// A held row as a delivery, with the current handler and standing of its trigger.
-    pub(crate) fn delivery_of(&self, row: Row) -> Option<Delivery> {
+    pub(crate) fn delivery_of(&self, row: Row) -> Option<Arc<Delivery>> {
         let lane = self.triggers.get(&row.trigger)?;
         let trigger = &lane.trigger;
         let runs_as = self.runs_as(&row)?;
@@ -55,7 +56,7 @@ impl Memory {
             }
             Handler::Native(_) | Handler::Webhook(_) => None,
         };
-        Some(Delivery {
+        Some(Arc::new(Delivery {
             id: row.id,
             trigger_id: row.trigger,
             trigger_name: trigger.spec.name.clone(),
@@ -75,7 +76,7 @@ impl Memory {
             redrive_generation: row.redrive_generation,
             reply_to: row.reply_to,
             handles_letter: row.handles_letter,
-        })
+        }))
     }
 
     fn due_lanes(&self) -> Vec<LaneState> {

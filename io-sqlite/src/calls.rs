@@ -10,6 +10,7 @@ use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{
     AppName, BeginCallsReply, Claim, Delivery, DeliveryId, EventId, HandlerReply, IdempotencyKey, Lease, Micros,
     Refusal, Reply, Standing, SyncCall, SyncReply, SyncTarget, TriggerId,
@@ -49,7 +50,7 @@ impl Tx<'_> {
             self.add_claim(*trigger, rows, rows.len() as u32, lease_for)?;
         }
         let rows = claims.into_values().flat_map(|(_, rows)| rows);
-        let mut deliveries: Vec<Delivery> = rows.map(|row| row.delivery).collect();
+        let mut deliveries: Vec<Arc<Delivery>> = rows.map(|row| row.delivery).collect();
         // The order of the calls is the order in which their rows were written.
         deliveries.sort_unstable_by_key(|delivery| delivery.id);
         Ok(Reply::BeginCalls(BeginCallsReply { now: self.now, deliveries, refused, repeated }))
@@ -73,7 +74,7 @@ impl Tx<'_> {
             return Ok(known);
         }
         let (lease, rows) = claims.entry(lane.trigger).or_insert_with(|| (self.new_lease(), Vec::new()));
-        let delivery = self.write_call(call, &found, *lease)?;
+        let delivery = Arc::new(self.write_call(call, &found, *lease)?);
         if let Some(key) = &call.idempotency_key {
             let params = params![lane.app.as_str(), key.key, key.digest, delivery.id.0, lease.0, self.now.0];
             self.connection.run(sql::call_key_put, params)?;

@@ -7,13 +7,14 @@ use crate::sql;
 use crate::writer::Tx;
 use rusqlite::{Row, params};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{Claim, Delivery, DeliveryId, Lease, Micros, Timestamp, TriggerId};
 use tidegate_ports::PortError;
 
 /// A row that a claim takes.
 #[derive(Debug)]
 pub(crate) struct ClaimedRow {
-    pub(crate) delivery: Delivery,
+    pub(crate) delivery: Arc<Delivery>,
     pub(crate) turn: i64,
     /// Whether the row counts against the `max_concurrency` of its lane. An executed row does not.
     pub(crate) has_slot: bool,

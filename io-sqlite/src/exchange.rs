@@ -10,6 +10,7 @@ use crate::settle::SettleResult;
 use crate::sql;
 use crate::writer::Tx;
 use rusqlite::params;
+use std::sync::Arc;
 use tidegate_core::{
     Attempt, Delivery, ExchangeReply, LaneQuota, Lease, Micros, Reply, Settlement, SuspectClaim, TriggerId,
 };
@@ -48,7 +49,7 @@ impl Tx<'_> {
         Ok(lane.flatten())
     }
 
-    fn claim(&self, quota: LaneQuota, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+    fn claim(&self, quota: LaneQuota, lease_for: Micros) -> Result<Vec<Arc<Delivery>>, PortError> {
         let LaneQuota { trigger, quota, starts, .. } = quota;
         let Some((lane, floor)) = self.open_lane(trigger)? else { return Ok(Vec::new()) };
         let quota = quota.min(self.free_slots(&lane)?);
@@ -100,7 +101,7 @@ impl Tx<'_> {
 
     /// Claims the suspects of a lane that were held ahead. If there is none, it claims the first of
     /// those with the fewest losses.
-    fn claim_suspects(&self, claim: SuspectClaim, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+    fn claim_suspects(&self, claim: SuspectClaim, lease_for: Micros) -> Result<Vec<Arc<Delivery>>, PortError> {
         let Some((lane, _)) = self.open_lane(claim.trigger)? else { return Ok(Vec::new()) };
         let quota = claim.quota.min(self.free_slots(&lane)?);
         let due = [lane.trigger.0, self.now.0];

@@ -14,6 +14,7 @@ use crate::savepoint::{Part, Savepoint};
 use crate::sql;
 use crate::writer::Tx;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{Delivery, DeliveryId, InlineRoom, Micros, TriggerId};
 use tidegate_ports::{EmittedEvent, PortError};
 
@@ -102,7 +103,7 @@ impl SqliteStore {
             events(&mut result).iter_mut().for_each(|event| event.note_claimed(&claimed));
             Ok((result, claimed))
         };
-        let after_commit = move |(result, claimed): &mut (T, Vec<Delivery>)| {
+        let after_commit = move |(result, claimed): &mut (T, Vec<Arc<Delivery>>)| {
             dispatcher.wake(events(result).iter().flat_map(EmittedEvent::unclaimed_lanes));
             if let Some(guard) = guard {
                 guard.hand_over(std::mem::take(claimed));
@@ -125,7 +126,7 @@ impl Tx<'_> {
 
     /// Claims the rows that were written for it. If the claim fails, only the claim is undone: the
     /// rows go into the indexes of their lanes, and a later exchange claims them.
-    fn claim_inline(&self, inline: InlineClaims, lease_for: Micros) -> Result<Vec<Delivery>, PortError> {
+    fn claim_inline(&self, inline: InlineClaims, lease_for: Micros) -> Result<Vec<Arc<Delivery>>, PortError> {
         if inline.lanes.is_empty() {
             return Ok(Vec::new());
         }

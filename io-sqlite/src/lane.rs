@@ -3,6 +3,7 @@
 use crate::claims::ClaimedRow;
 use crate::rows;
 use rusqlite::{Result, Row};
+use std::sync::Arc;
 use tidegate_core::{
     AppName, CallRow, DeadLetterId, Delivery, DeliveryId, EventId, Handler, Lease, Micros, PrincipalId, Standing,
     Timestamp, TriggerId, TriggerName,
@@ -75,7 +76,7 @@ impl Lane {
     /// A row of the lane that the claim `lease` takes. The columns are read by their positions in
     /// `claim.sql`.
     pub(crate) fn claimed_row(&self, row: &Row<'_>, lease: Lease) -> Result<ClaimedRow> {
-        Ok(ClaimedRow { delivery: self.delivery(row, lease)?, turn: row.get(1)?, has_slot: row.get(5)? })
+        Ok(ClaimedRow { delivery: Arc::new(self.delivery(row, lease)?), turn: row.get(1)?, has_slot: row.get(5)? })
     }
 
     fn delivery(&self, row: &Row<'_>, lease: Lease) -> Result<Delivery> {

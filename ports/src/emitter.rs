@@ -67,7 +67,7 @@ impl EmittedEvent {
     }
 
     /// Sets `is_claimed` from the rows that the inline claim of the same transaction took.
-    pub fn note_claimed(&mut self, claimed: &[Delivery]) {
+    pub fn note_claimed(&mut self, claimed: &[Arc<Delivery>]) {
         let is_claimed =
             |trigger: &TriggerId| claimed.iter().any(|row| (row.event.id, row.trigger_id) == (self.event_id, *trigger));
         self.is_claimed = self.lanes.iter().all(is_claimed);

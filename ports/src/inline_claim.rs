@@ -9,6 +9,7 @@
 //! with one commit, which is cheaper than one inline claim for each transaction.
 
 use crate::WakeHandle;
+use std::sync::Arc;
 use tidegate_core::{Delivery, InlineRoom, Micros};
 use tokio::time::Instant;
 
@@ -16,7 +17,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InlineBatch {
     /// The deliveries in the order in which the store returned them.
-    pub deliveries: Vec<Delivery>,
+    pub deliveries: Vec<Arc<Delivery>>,
     /// A moment before the transaction began. The dispatcher counts the leases from this moment, so
     /// that each lease ends earlier in the dispatcher than in the store.
     pub started_at: Instant,
@@ -48,7 +49,7 @@ impl InlineClaimGuard {
     }
 
     /// Hands the claimed rows to the dispatcher. Call it after the transaction has committed.
-    pub fn hand_over(self, deliveries: Vec<Delivery>) {
+    pub fn hand_over(self, deliveries: Vec<Arc<Delivery>>) {
         if !deliveries.is_empty() {
             self.handle.add_inline_batch(InlineBatch { deliveries, started_at: self.started_at });
         }

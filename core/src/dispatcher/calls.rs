@@ -145,7 +145,7 @@ impl Dispatcher {
         for delivery in deliveries {
             let Kind::Sync(inbox) = delivery.kind() else { continue };
             if let Some(call) = calls.remove(&inbox) {
-                self.call_begun(Arc::new(delivery), call, sent_at);
+                self.call_begun(delivery, call, sent_at);
             }
         }
         for (inbox, refusal) in refused {

@@ -77,7 +77,7 @@ impl Dispatcher {
     }
 
     pub(super) fn exchange_answered(&mut self, sent: PendingExchange, reply: ExchangeReply) {
-        let suspects: Vec<Claim> = reply.split_claimed().1.iter().map(Delivery::claim).collect();
+        let suspects: Vec<Claim> = reply.split_claimed().1.iter().map(|row| row.claim()).collect();
         let ExchangeReply { now, fenced, conflicted, claimed, woken_lanes, .. } = reply;
         let took = self.now.since(sent.sent_at);
         self.store_answered_at(now);
@@ -174,20 +174,20 @@ impl Dispatcher {
     }
 
     /// A transaction of this process has claimed rows that it wrote.
-    pub(super) fn inline_claim(&mut self, claimed: Vec<Delivery>, begun_at: Mono) {
+    pub(super) fn inline_claim(&mut self, claimed: Vec<Arc<Delivery>>, begun_at: Mono) {
         self.inline_rows = 0;
         self.outputs.emit_fact(Fact::InlineClaim { claimed: claimed.len() as u32 });
         self.claims_answered(&[], claimed, begun_at);
     }
 
-    fn claims_answered(&mut self, quotas: &[LaneQuota], claimed: Vec<Delivery>, sent_at: Mono) {
+    fn claims_answered(&mut self, quotas: &[LaneQuota], claimed: Vec<Arc<Delivery>>, sent_at: Mono) {
         // The rows of each lane, and whether its last row may be lost more than once.
         let mut lanes: BTreeMap<TriggerId, (u32, bool)> = BTreeMap::new();
         for delivery in claimed {
             let (rows, claims_ahead) = lanes.entry(delivery.trigger_id).or_default();
             *rows += 1;
             *claims_ahead = delivery.policy.max_lost() > 1;
-            self.hold_claim(Arc::new(delivery), sent_at.plus(self.config.lease_for()));
+            self.hold_claim(delivery, sent_at.plus(self.config.lease_for()));
         }
         for (trigger, (_, claims_ahead)) in &lanes {
             self.lanes.set_claims_ahead(*trigger, *claims_ahead);

@@ -5,6 +5,7 @@ use crate::fixtures::*;
 use proptest::prelude::*;
 use proptest::test_runner::TestCaseError;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tidegate_core::*;
 
 #[derive(Clone, Debug)]
@@ -114,7 +115,7 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
             now: NOW,
             fenced: to_claims(fenced),
             conflicted: to_claims(conflicted),
-            claimed: claimed.into_iter().map(to_delivery).collect(),
+            claimed: claimed.into_iter().map(to_delivery).map(Arc::new).collect(),
             suspects: 0,
             woken_lanes: vec![TriggerId(1)],
         }),
@@ -127,6 +128,7 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
                     reply_to: Some(caller(seq)),
                     ..delivery(9, id)
                 })
+                .map(Arc::new)
                 .collect(),
             refused: refused.iter().map(|seq| (caller(*seq), Refusal::Busy)).collect(),
             repeated: refused
@@ -196,7 +198,7 @@ impl Model {
                 Input::WakeUp { lanes: lanes.into_iter().map(TriggerId).collect(), discover }
             }
             Step::InlineClaim(claimed, ago) => Input::InlineClaim {
-                claimed: claimed.into_iter().map(to_delivery).collect(),
+                claimed: claimed.into_iter().map(to_delivery).map(Arc::new).collect(),
                 begun_at: Mono(self.now.0.saturating_sub(ago)),
             },
             Step::InlineRows(rows) => Input::InlineClaimInFlight { rows },

@@ -109,6 +109,7 @@ pub(crate) fn claimed(claimed: Vec<Delivery>) -> Reply {
 /// A reply with claimed rows. Those that were lost are suspects.
 pub(crate) fn exchange_reply(claimed: Vec<Delivery>) -> ExchangeReply {
     let suspects = claimed.iter().filter(|row| row.was_lost()).count() as u32;
+    let claimed = claimed.into_iter().map(Arc::new).collect();
     ExchangeReply { now: NOW, fenced: Vec::new(), conflicted: Vec::new(), claimed, suspects, woken_lanes: Vec::new() }
 }
 

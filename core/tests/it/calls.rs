@@ -36,6 +36,7 @@ fn only_refusal(drained: &Drained) -> (u64, ExecError, bool) {
 }
 
 fn begin(deliveries: Vec<Delivery>) -> Reply {
+    let deliveries = deliveries.into_iter().map(Arc::new).collect();
     Reply::BeginCalls(BeginCallsReply { now: NOW, deliveries, refused: Vec::new(), repeated: Vec::new() })
 }
 

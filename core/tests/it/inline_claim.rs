@@ -2,10 +2,12 @@
 
 use crate::bench::*;
 use crate::fixtures::*;
+use std::sync::Arc;
 use tidegate_core::*;
 
 fn inline_claim(bench: &mut Bench, claimed: Vec<Delivery>) -> Drained {
     let begun_at = bench.now;
+    let claimed = claimed.into_iter().map(Arc::new).collect();
     bench.after(Micros(700), Input::InlineClaim { claimed, begun_at })
 }
 
@@ -138,7 +140,7 @@ fn a_lease_counts_from_before_its_transaction_began() {
     for (pause, starts) in [(Micros(lease.0 - 1), 1), (lease, 0)] {
         let mut bench = Bench::started(config(|c| c.lease_ms = 10_000));
         let begun_at = bench.now;
-        let drained = bench.after(pause, Input::InlineClaim { claimed: vec![delivery(1, 1)], begun_at });
+        let drained = bench.after(pause, Input::InlineClaim { claimed: vec![Arc::new(delivery(1, 1))], begun_at });
         assert_eq!(executions(&drained).len(), starts);
         let released = exchanges(&drained).iter().any(|(_, settle, _)| !settle.is_empty());
         assert_eq!(released, starts == 0);

@@ -2,6 +2,7 @@
 
 use crate::bench::*;
 use crate::fixtures::*;
+use std::sync::Arc;
 use tidegate_core::*;
 
 fn suspect(trigger: i64, id: i64) -> Delivery {
@@ -121,7 +122,7 @@ fn a_suspect_with_conflicting_effects_goes_back_if_another_one_was_claimed() {
             now: NOW,
             fenced: vec![],
             conflicted: vec![claim_of(&suspect(1, 1))],
-            claimed: if is_next_found { vec![suspect(1, 2)] } else { vec![] },
+            claimed: if is_next_found { vec![Arc::new(suspect(1, 2))] } else { vec![] },
             suspects: is_next_found.into(),
             woken_lanes: vec![],
         });

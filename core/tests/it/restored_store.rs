@@ -13,7 +13,7 @@ fn a_call_with_the_id_of_a_settling_row_leaves_its_settlement_alone() {
     let [Action::CallStore { op, request: Request::BeginCalls { .. } }] = &called.actions[..] else {
         panic!("{:?}", called.actions)
     };
-    let deliveries = vec![Delivery { lease: Lease(2), ..call_delivery(1, 5) }];
+    let deliveries = vec![Arc::new(Delivery { lease: Lease(2), ..call_delivery(1, 5) })];
     let begun = BeginCallsReply { now: NOW, deliveries, refused: vec![], repeated: vec![] };
     let drained = bench.answer(*op, Reply::BeginCalls(begun));
     assert!(!drained.facts.iter().any(|fact| matches!(fact, Fact::LeaseLost { .. })), "{:?}", drained.facts);

@@ -4,6 +4,7 @@
 use crate::fixtures::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use tidegate_core::*;
 
 #[derive(Clone, Debug)]
@@ -51,11 +52,12 @@ impl Store {
                     }
                 }
                 suspect.into_iter().for_each(|claim| self.end_expired(claim));
-                let mut claimed: Vec<Delivery> =
+                let mut claimed: Vec<_> =
                     claim.into_iter().flat_map(|quota| self.claim_lane(quota, lease_for)).collect();
                 let found = suspect.map_or_else(Vec::new, |claim| self.claim_suspects(claim, lease_for));
                 let suspects = found.len() as u32;
                 claimed.extend(found);
+                let claimed = claimed.into_iter().map(Arc::new).collect();
                 let (conflicted, woken_lanes) = (Vec::new(), Vec::new());
                 Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes })
             }

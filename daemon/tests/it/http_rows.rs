@@ -2,6 +2,7 @@
 
 use crate::http_api::{Api, NOW, NOW_TEXT};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use tidegate_core::{
     Attempt, DeadReason, Delivery, DiscoverReply, ExchangeReply, ExecError, LaneQuota, Micros, Reply, Request,
     Settlement, Timestamp, Verdict,
@@ -23,7 +24,7 @@ fn with_rows() -> Api {
 }
 
 /// Claims and settles as a dispatcher does.
-fn exchange(api: &Api, settle: Vec<Settlement>, claim: u32) -> Vec<Delivery> {
+fn exchange(api: &Api, settle: Vec<Settlement>, claim: u32) -> Vec<Arc<Delivery>> {
     let mut memory = api.memory.transaction();
     let Reply::Discover(DiscoverReply { lanes, .. }) = memory.call(Request::Discover) else {
         panic!("the reply belongs to the request")
@@ -113,7 +114,7 @@ fn deliveries_come_in_pages_and_by_trigger() {
 fn with_letters() -> Api {
     let api = with_rows();
     let claimed = exchange(&api, vec![], 3);
-    let dead = |(at, delivery): (usize, &Delivery)| {
+    let dead = |(at, delivery): (usize, &Arc<Delivery>)| {
         let verdict = Verdict::Dead {
             reason: DeadReason::Permanent,
             attempts: 1,
@@ -178,7 +179,7 @@ fn the_open_filter_lists_only_open_letters() {
     exchange(&api, vec![settlement(&claimed[0], dead)], 0);
     // The other rows of `b` are due before the row of the dead-letter handler.
     let others = exchange(&api, vec![], 9);
-    let done = |delivery: &Delivery| settlement(delivery, Verdict::Done { effects: Default::default() });
+    let done = |delivery: &Arc<Delivery>| settlement(delivery, Verdict::Done { effects: Default::default() });
     exchange(&api, others.iter().map(done).collect(), 0);
     let handling = exchange(&api, vec![], 1);
     exchange(&api, vec![settlement(&handling[0], Verdict::Handled { effects: Default::default() })], 0);

@@ -85,7 +85,7 @@ impl DispatchStore for FakeStore {
                 self.settled.lock().unwrap().extend(settle.into_iter().map(|settlement| settlement.verdict));
                 let rows_max = claim.iter().map(|quota| quota.quota as usize).sum();
                 let ids: Vec<DeliveryId> = rows.keys().copied().take(rows_max).collect();
-                let claimed = ids.iter().filter_map(|id| rows.remove(id)).collect();
+                let claimed = ids.iter().filter_map(|id| rows.remove(id)).map(Arc::new).collect();
                 Reply::Exchange(ExchangeReply {
                     now: NOW,
                     fenced: vec![],
@@ -100,6 +100,7 @@ impl DispatchStore for FakeStore {
                 deliveries: calls
                     .into_iter()
                     .map(|call| Delivery { reply_to: Some(call.inbox), ..delivery(call.inbox.seq as i64 + 1_000) })
+                    .map(Arc::new)
                     .collect(),
                 refused: vec![],
                 repeated: vec![],

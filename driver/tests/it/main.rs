@@ -6,6 +6,7 @@ mod calls;
 mod fake;
 
 use fake::{Script, World, delivery};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tidegate_core::{ConfigSpec, DeliveryId, Ending, ExecError, Fact, GateLimits, Micros, Verdict};
 use tidegate_driver::Command;
@@ -28,7 +29,7 @@ async fn rows_of_an_inline_claim_are_executed() {
     world.quiet().await;
     let guard = world.try_inline_claim().expect("an idle dispatcher has room");
     assert!(guard.room().rows > 1 && world.try_inline_claim().is_none());
-    guard.hand_over(vec![delivery(1)]);
+    guard.hand_over(vec![Arc::new(delivery(1))]);
     assert_eq!(world.ending().await, Ending::Done);
     assert!(world.try_inline_claim().is_some(), "the dispatcher has room again after the row is settled");
 }
@@ -56,7 +57,7 @@ async fn a_shutdown_waits_for_the_inline_claim_in_flight() {
     let guard = world.try_inline_claim().expect("an idle dispatcher has room");
     world.command(Command::Shutdown).await;
     world.quiet().await;
-    guard.hand_over(vec![delivery(1)]);
+    guard.hand_over(vec![Arc::new(delivery(1))]);
     assert_eq!(
         world.ending().await,
         Ending::Deferred { delay: Micros::ZERO },

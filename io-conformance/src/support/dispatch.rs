@@ -2,6 +2,7 @@
 
 use super::app::App;
 use crate::Store;
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{
     Claim, Delivery, DeliveryId, DiscoverReply, ExchangeReply, LaneQuota, LaneState, Micros, RenewReply, Reply,
@@ -73,6 +74,7 @@ impl<S: Store> App<S> {
         match DispatchStore::call(&*self.store, request).await.expect("the store answers the exchange") {
             Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes: mut woken }) => {
                 woken.sort(); // The store promises a set without an order.
+                let claimed = claimed.into_iter().map(Arc::unwrap_or_clone).collect();
                 SortedExchangeReply { now, fenced, conflicted, claimed, suspects, woken }
             }
             other => panic!("an exchange was answered by {other:?}"),

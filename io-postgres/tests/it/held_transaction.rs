@@ -21,8 +21,8 @@ async fn deliver(
     client: &mut PgConnection,
     batches: u32,
     batch: u32,
-    mut claimed: Vec<Delivery>,
-) -> Vec<Delivery> {
+    mut claimed: Vec<Arc<Delivery>>,
+) -> Vec<Arc<Delivery>> {
     let emit = format!(
         "select * from tidegate.emit_events('shop', array_fill('x'::text, '{{{batch}}}'),
             array_fill(''::text, '{{{batch}}}'), array_fill('1'::text, '{{{batch}}}'),
@@ -31,7 +31,7 @@ async fn deliver(
     let mut now = lane.before_now(Micros::ZERO).await;
     for _ in 0..batches {
         client.execute(AssertSqlSafe(emit.as_str())).await.unwrap();
-        let settle = claimed.iter().map(done).collect();
+        let settle = claimed.iter().map(|row| done(row)).collect();
         let reply = lane.exchange(settle, batch, now.minus(Micros::from_millis(50)), Micros::from_secs(1)).await;
         assert_eq!((reply.fenced, reply.claimed.len()), (vec![], batch as usize));
         (claimed, now) = (reply.claimed, reply.now);

@@ -3,6 +3,7 @@
 use crate::database::{Database, with_one_trigger};
 use sqlx::PgConnection;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 use tidegate_core::{
     Claim, Delivery, DeliveryId, DiscoverReply, Effects, ExchangeReply, LaneQuota, Micros, RenewReply, Reply, Request,
@@ -77,7 +78,7 @@ impl Lane {
         }
     }
 
-    pub(crate) async fn claim(&self, quota: u32, look_back: Timestamp) -> Vec<Delivery> {
+    pub(crate) async fn claim(&self, quota: u32, look_back: Timestamp) -> Vec<Arc<Delivery>> {
         self.exchange(Vec::new(), quota, look_back, LEASE).await.claimed
     }
 
@@ -94,12 +95,12 @@ impl Lane {
     }
 
     /// Settles rows as successes. Returns the fenced claims.
-    pub(crate) async fn settle(&self, rows: &[Delivery]) -> Vec<Claim> {
-        self.exchange(rows.iter().map(done).collect(), 0, Timestamp::EPOCH, LEASE).await.fenced
+    pub(crate) async fn settle(&self, rows: &[Arc<Delivery>]) -> Vec<Claim> {
+        self.exchange(rows.iter().map(|row| done(row)).collect(), 0, Timestamp::EPOCH, LEASE).await.fenced
     }
 
-    pub(crate) async fn renew(&self, rows: &[Delivery], lease_for: Micros) -> RenewReply {
-        let held = rows.iter().map(Delivery::claim).collect();
+    pub(crate) async fn renew(&self, rows: &[Arc<Delivery>], lease_for: Micros) -> RenewReply {
+        let held = rows.iter().map(|row| row.claim()).collect();
         match self.store.call(Request::Renew { held, lease_for }).await.unwrap() {
             Reply::Renew(reply) => reply,
             other => panic!("{other:?}"),
@@ -126,7 +127,7 @@ pub(crate) fn done(row: &Delivery) -> Settlement {
     Settlement { claim: row.claim(), verdict: Verdict::Done { effects: Effects::default() } }
 }
 
-pub(crate) fn ids(rows: &[Delivery]) -> BTreeSet<DeliveryId> {
+pub(crate) fn ids(rows: &[Arc<Delivery>]) -> BTreeSet<DeliveryId> {
     rows.iter().map(|row| row.id).collect()
 }
 

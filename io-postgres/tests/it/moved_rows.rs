@@ -67,7 +67,7 @@ pub(crate) async fn rewritten_between(database: Arc<Database>) {
         let others = lane.claim(500, Timestamp::EPOCH).await;
         assert_eq!(others.len(), 100);
         client.execute(rewrite).await.unwrap();
-        let settle: Vec<Delivery> = rest[25..].iter().chain(&others).cloned().collect();
+        let settle: Vec<Arc<Delivery>> = rest[25..].iter().chain(&others).cloned().collect();
         assert_eq!(lane.settle(&settle).await, [], "{rewrite}");
         assert!(rows_left(&mut client).await.is_empty());
     }
@@ -140,10 +140,10 @@ async fn a_settlement_of_an_old_turn_is_fenced_at_the_same_place() {
 
 /// Drains the lane, and returns the settled rows.
 async fn drain(lane: Lane, emitting: Arc<AtomicBool>) -> Vec<DeliveryId> {
-    let (mut settled, mut claimed): (Vec<DeliveryId>, Vec<Delivery>) = (Vec::new(), Vec::new());
+    let (mut settled, mut claimed): (Vec<DeliveryId>, Vec<Arc<Delivery>>) = (Vec::new(), Vec::new());
     loop {
         let is_last = !emitting.load(Ordering::SeqCst);
-        let reply = lane.exchange(claimed.iter().map(done).collect(), 100, Timestamp::EPOCH, LEASE).await;
+        let reply = lane.exchange(claimed.iter().map(|row| done(row)).collect(), 100, Timestamp::EPOCH, LEASE).await;
         assert_eq!(reply.fenced, []);
         settled.extend(ids(&claimed));
         claimed = reply.claimed;

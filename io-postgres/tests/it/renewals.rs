@@ -2,6 +2,7 @@
 
 use crate::database::Database;
 use sqlx::{Connection, Executor};
+use std::sync::Arc;
 use tidegate_core::{
     AppName, Delivery, ExchangeReply, LaneQuota, Micros, PrincipalId, Reply, Request, Timestamp, TriggerId,
 };
@@ -19,7 +20,7 @@ async fn with_limit_of_one(store: &PgStore) -> TriggerId {
     TriggerStore::list(store, &app).await.unwrap()[0].id
 }
 
-async fn claim(store: &PgStore, trigger: TriggerId, lease_for: Micros) -> Vec<Delivery> {
+async fn claim(store: &PgStore, trigger: TriggerId, lease_for: Micros) -> Vec<Arc<Delivery>> {
     let claim = vec![LaneQuota { trigger, quota: 5, starts: 5, look_back: Timestamp::EPOCH }];
     let request = Request::Exchange { settle: vec![], claim, suspect: None, lease_for };
     let Reply::Exchange(ExchangeReply { claimed, .. }) = store.call(request).await.unwrap() else {

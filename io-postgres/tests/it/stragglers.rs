@@ -96,7 +96,7 @@ pub(crate) async fn thousands_are_drained(database: Arc<Database>) {
         }
         assert_eq!(reply.claimed.len(), QUOTA as usize, "after {} rows", claimed.len());
         // The other half stays claimed, so the next claims must tell these rows from free ones.
-        settle = reply.claimed.iter().step_by(2).map(done).collect();
+        settle = reply.claimed.iter().step_by(2).map(|row| done(row)).collect();
         claimed.extend(reply.claimed);
         look_back = reply.now.minus(FLOOR_SLACK);
     }

@@ -54,7 +54,7 @@ pub(crate) async fn settled_while_ended(database: Arc<Database>) {
     ended_or_blocked(&mut other, &settlement).await;
     taking.commit().await.unwrap();
 
-    let fenced: Vec<_> = old.iter().map(Delivery::claim).collect();
+    let fenced: Vec<_> = old.iter().map(|row| row.claim()).collect();
     assert_eq!(settlement.await.unwrap(), fenced);
     let left: Vec<i64> =
         sqlx::query_scalar("select id from tidegate.outbox order by id").fetch_all(&mut client).await.unwrap();
@@ -144,7 +144,7 @@ impl Dice {
 
 /// Claims, settles, renews and forgets rows. Returns the rows that it has settled as successes.
 async fn daemon(lane: Lane, mut dice: Dice, until: Instant) -> Vec<DeliveryId> {
-    let (mut held, mut settled): (Vec<Delivery>, Vec<DeliveryId>) = (Vec::new(), Vec::new());
+    let (mut held, mut settled): (Vec<Arc<Delivery>>, Vec<DeliveryId>) = (Vec::new(), Vec::new());
     let mut now = Timestamp::EPOCH;
     while Instant::now() < until {
         match dice.roll(12) {

@@ -75,13 +75,13 @@ impl App {
     }
 
     /// Claims rows of the lane. Returns the store's time of the claim, and the rows.
-    pub(crate) async fn claim(&self, quota: u32, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
+    pub(crate) async fn claim(&self, quota: u32, lease_for: Micros) -> (Timestamp, Vec<Arc<Delivery>>) {
         let claim = vec![LaneQuota { trigger: self.lane().await, quota, starts: quota, look_back: Timestamp::EPOCH }];
         self.exchange(claim, None, lease_for).await
     }
 
     /// Ends the expired claims of the lane, and claims its first suspect without a back-off.
-    pub(crate) async fn claim_suspect(&self, lease_for: Micros) -> (Timestamp, Vec<Delivery>) {
+    pub(crate) async fn claim_suspect(&self, lease_for: Micros) -> (Timestamp, Vec<Arc<Delivery>>) {
         let suspect = SuspectClaim { trigger: self.lane().await, quota: 1, backoff: Micros::ZERO };
         self.exchange(Vec::new(), Some(suspect), lease_for).await
     }
@@ -97,7 +97,7 @@ impl App {
         claim: Vec<LaneQuota>,
         suspect: Option<SuspectClaim>,
         lease_for: Micros,
-    ) -> (Timestamp, Vec<Delivery>) {
+    ) -> (Timestamp, Vec<Arc<Delivery>>) {
         match self.store.call(Request::Exchange { settle: Vec::new(), claim, suspect, lease_for }).await {
             Ok(Reply::Exchange(ExchangeReply { now, claimed, .. })) => (now, claimed),
             other => panic!("{other:?}"),

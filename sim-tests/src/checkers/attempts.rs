@@ -9,6 +9,7 @@ use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{
     BeginCallsReply, DeadReason, Delivery, DeliveryId, ExecError, LaneQuota, Reply, Request, RetryPolicySpec, Verdict,
 };
@@ -88,12 +89,12 @@ impl Attempts {
 /// The rows of lanes, each with whether it starts at once.
 fn with_starts<'a>(
     quotas: &'a [LaneQuota],
-    claimed: &'a [Delivery],
+    claimed: &'a [Arc<Delivery>],
 ) -> impl Iterator<Item = (&'a Delivery, bool)> + 'a {
     claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id).flat_map(|lane| {
         let quota = lane.first().and_then(|row| quotas.iter().find(|quota| quota.trigger == row.trigger_id));
         let starts = quota.map_or(0, |quota| quota.starts as usize);
-        lane.iter().enumerate().map(move |(nth, row)| (row, nth < starts))
+        lane.iter().enumerate().map(move |(nth, row)| (&**row, nth < starts))
     })
 }
 

@@ -133,7 +133,7 @@ impl Checker for Calls {
                     self.check_settlement(settlement, probes)?;
                 }
                 if let Reply::BeginCalls(BeginCallsReply { deliveries, repeated, .. }) = reply {
-                    self.begun.extend(deliveries.iter().map(Delivery::claim));
+                    self.begun.extend(deliveries.iter().map(|row| row.claim()));
                     self.rows.extend(deliveries.iter().filter_map(|row| Some((row.reply_to?, row.claim()))));
                     probes.sometimes(Probe::CallRepeated, !repeated.is_empty());
                 }

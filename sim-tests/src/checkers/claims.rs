@@ -8,6 +8,7 @@ use super::terminal::{applied, ends};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tidegate_core::{
     BeginCallsReply, Claim, Delivery, DeliveryId, ExchangeReply, Lease, RenewReply, Reply, Request, Settlement,
     Timestamp, TriggerId, Verdict,
@@ -64,8 +65,8 @@ impl Claims {
     /// Checks the numbers of the claims of one request.
     fn check_claims(
         &mut self,
-        claimed: &[Delivery],
-        suspects: &[Delivery],
+        claimed: &[Arc<Delivery>],
+        suspects: &[Arc<Delivery>],
         leased_until: Timestamp,
     ) -> Result<(), String> {
         let mut lanes: BTreeMap<(TriggerId, bool), Lease> = BTreeMap::new();

@@ -10,6 +10,7 @@ use super::{Checker, Life, Observation, Snapshot};
 use crate::app::app;
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tidegate_core::{Claim, Delivery, DiscoverReply, ExchangeReply, Fact, LaneQuota, OpId, Reply, Request, TriggerId};
 
 #[derive(Default)]
@@ -48,7 +49,7 @@ struct LaneWants {
 }
 
 impl LifeState {
-    fn hold(&mut self, claimed: &[Delivery]) {
+    fn hold(&mut self, claimed: &[Arc<Delivery>]) {
         for row in claimed {
             self.held.insert(row.claim(), row.trigger_id);
             if row.policy.max_lost() > 1 {
@@ -146,7 +147,7 @@ impl Checker for Fairness {
                     state.limited = limited.map(|lane| lane.trigger).collect();
                 }
                 if let Ok(Reply::Exchange(ExchangeReply { claimed, .. })) = result {
-                    let is_held = |row: &Delivery| state.held.keys().any(|claim| claim.delivery == row.id);
+                    let is_held = |row: &Arc<Delivery>| state.held.keys().any(|claim| claim.delivery == row.id);
                     probes.sometimes(Probe::CameBack, claimed.iter().any(is_held));
                     state.hold(claimed);
                 }

@@ -5,6 +5,7 @@ use super::ledger::{Ledger, Restore};
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{Delivery, DeliveryId, LaneQuota, Reply, Request, Timestamp, TriggerId};
 
 #[derive(Default)]
@@ -17,7 +18,7 @@ impl Floors {
     fn check_lane(
         &mut self,
         quota: &LaneQuota,
-        claimed: &[Delivery],
+        claimed: &[Arc<Delivery>],
         snapshot: &Snapshot<'_>,
         probes: &mut Probes,
     ) -> Result<(), String> {
@@ -27,7 +28,7 @@ impl Floors {
         }
         let floor = self.floors.get(&lane).copied().unwrap_or((Timestamp(i64::MIN), first));
         let start = floor.min((quota.look_back, first));
-        let taken: Vec<&Delivery> = claimed.iter().filter(|row| row.trigger_id == lane).collect();
+        let taken: Vec<_> = claimed.iter().filter(|row| row.trigger_id == lane).collect();
         let last = taken.last().map(|row| (row.due_at, row.id));
         // The limit may have cut the quota of such a lane.
         let has_limit = snapshot.store.is_limited(lane);

@@ -5,6 +5,7 @@
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{Claim, Delivery, DeliveryId, ExchangeReply, OpId, Reply};
 
 #[derive(Default)]
@@ -19,7 +20,7 @@ impl Limits {
     /// The claims of one lane with a limit were applied. `lane` is one of its rows.
     fn check_claim(
         &mut self,
-        claimed: &[Delivery],
+        claimed: &[Arc<Delivery>],
         lane: &Delivery,
         snapshot: &Snapshot<'_>,
         probes: &mut Probes,

@@ -50,6 +50,7 @@ use crate::probes::Probes;
 pub(crate) use bounds::STEPS_MAX;
 use ledger::Restore;
 use std::fmt;
+use std::sync::Arc;
 use tidegate_core::{
     Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Input, Micros, Mono, OpId, Outcome, Reply, Request,
     StoreError, SyncReply, TriggerId, View,
@@ -115,7 +116,7 @@ pub(crate) enum Observation<'a> {
     /// A transaction has claimed `rows` rows inline, and will hand them over.
     InlineClaimInFlight { of: Life, rows: u32 },
     /// A dispatcher got the rows of an inline claim.
-    InlineClaim { of: Life, claimed: &'a [Delivery] },
+    InlineClaim { of: Life, claimed: &'a [Arc<Delivery>] },
     /// A dispatcher has handled an input. The input may belong to an earlier life.
     InputHandled { of: Life, input: InputKind, now: Mono, disposition: Disposition, for_another_life: bool },
     /// A life has ended.

@@ -8,6 +8,7 @@ use super::terminal::applied;
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tidegate_core::{Claim, Delivery, DeliveryId, ExchangeReply, OpId, Reply, Request, SuspectClaim, TriggerId};
 
 #[derive(Default)]
@@ -41,9 +42,9 @@ impl Quarantine {
         Ok(())
     }
 
-    fn check_suspects(claim: SuspectClaim, suspects: &[Delivery], snapshot: &Snapshot<'_>) -> Result<(), String> {
+    fn check_suspects(claim: SuspectClaim, suspects: &[Arc<Delivery>], snapshot: &Snapshot<'_>) -> Result<(), String> {
         let SuspectClaim { trigger, quota, .. } = claim;
-        let was_lost = suspects.iter().any(Delivery::was_lost);
+        let was_lost = suspects.iter().any(|row| row.was_lost());
         if suspects.len() > if was_lost { 1 } else { quota as usize } {
             let ids: Vec<DeliveryId> = suspects.iter().map(|row| row.id).collect();
             return Err(format!("the suspects {ids:?} are claimed together, with a quota of {quota}"));
@@ -73,12 +74,12 @@ impl Quarantine {
             return Err(format!("the suspect {} is claimed without a request", row.id));
         }
         suspect.map_or(Ok(()), |claim| Self::check_suspects(claim, suspects, snapshot))?;
-        self.lost.extend(suspects.iter().filter(|row| row.was_lost()).map(Delivery::claim));
+        self.lost.extend(suspects.iter().filter(|row| row.was_lost()).map(|row| row.claim()));
         self.hold(&reply.claimed);
         Ok(())
     }
 
-    fn hold(&mut self, rows: &[Delivery]) {
+    fn hold(&mut self, rows: &[Arc<Delivery>]) {
         for row in rows {
             self.rows.suspects.remove(&row.id);
             self.rows.held.insert(row.id, row.trigger_id);

@@ -5,6 +5,7 @@ use super::terminal::applied;
 use super::{Checker, Observation, Snapshot, names};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tidegate_core::{
     Attempt, Claim, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Incarnation, Reply, Settlement,
     Timestamp, Verdict,
@@ -12,7 +13,7 @@ use tidegate_core::{
 
 #[derive(Default)]
 pub(super) struct Reasons {
-    rows: Ledger<BTreeMap<DeliveryId, Delivery>>,
+    rows: Ledger<BTreeMap<DeliveryId, Arc<Delivery>>>,
     /// The claims that each life has executed.
     executed_claims: BTreeSet<(Incarnation, Claim)>,
     /// Claims of rows that were already too old for another attempt.
@@ -128,12 +129,12 @@ impl Checker for Reasons {
                     probes.sometimes(Probe::TooOld, is_old);
                 }
                 if let Reply::Exchange(ExchangeReply { claimed, now, .. }) = reply {
-                    let is_too_old = |row: &&Delivery| {
+                    let is_too_old = |row: &&Arc<Delivery>| {
                         let age = row.policy.max_age().filter(|_| row.attempt > 1 || row.lost > 0);
                         age.is_some_and(|age| *now > row.enqueued_at.plus(age))
                     };
-                    self.too_old.extend(claimed.iter().filter(is_too_old).map(Delivery::claim));
-                    self.rows.extend(claimed.iter().map(|row| (row.id, row.clone())));
+                    self.too_old.extend(claimed.iter().filter(is_too_old).map(|row| row.claim()));
+                    self.rows.extend(claimed.iter().map(|row| (row.id, Arc::clone(row))));
                 }
             }
             Observation::RunEnded => {

@@ -6,6 +6,7 @@ use super::ledger::{Ledger, Restore};
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tidegate_core::{BeginCallsReply, Claim, Delivery, ExchangeReply, OpId, RenewReply, Reply, Request, Settlement};
 
 #[derive(Default)]
@@ -21,7 +22,7 @@ pub(super) struct Restores {
 }
 
 /// The rows that a reply has claimed.
-fn claimed(reply: &Reply) -> &[Delivery] {
+fn claimed(reply: &Reply) -> &[Arc<Delivery>] {
     match reply {
         Reply::Exchange(ExchangeReply { claimed, .. }) => claimed,
         Reply::BeginCalls(BeginCallsReply { deliveries, .. }) => deliveries,
@@ -62,7 +63,7 @@ impl Restores {
         }
     }
 
-    fn record_claims(&mut self, of: Life, op: OpId, rows: &[Delivery]) {
+    fn record_claims(&mut self, of: Life, op: OpId, rows: &[Arc<Delivery>]) {
         let mut taken = Vec::new();
         for row in rows {
             self.count += 1;

@@ -5,7 +5,7 @@ use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::app::SHUTDOWN;
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{BeginCallsReply, Claim, Delivery, ExchangeReply, Fact, Mono, Reply};
+use tidegate_core::{BeginCallsReply, Claim, ExchangeReply, Fact, Mono, Reply};
 
 #[derive(Default)]
 pub(super) struct Shutdown {
@@ -32,10 +32,10 @@ impl Checker for Shutdown {
                     Reply::BeginCalls(BeginCallsReply { deliveries, .. }) => deliveries,
                     _ => return Ok(()),
                 };
-                self.lives.entry(*of).or_default().held.extend(rows.iter().map(Delivery::claim));
+                self.lives.entry(*of).or_default().held.extend(rows.iter().map(|row| row.claim()));
             }
             Observation::InlineClaim { of, claimed } => {
-                self.lives.entry(*of).or_default().held.extend(claimed.iter().map(Delivery::claim));
+                self.lives.entry(*of).or_default().held.extend(claimed.iter().map(|row| row.claim()));
             }
             Observation::Fact {
                 of,

@@ -4,6 +4,7 @@
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tidegate_core::{Delivery, ExchangeReply, OpId, Reply, Request, TriggerId};
 
 #[derive(Default)]
@@ -32,7 +33,7 @@ struct Exchange {
 }
 
 impl LifeState {
-    fn claimed(&mut self, rows: &[Delivery]) {
+    fn claimed(&mut self, rows: &[Arc<Delivery>]) {
         for row in rows {
             if row.policy.max_lost() > 1 {
                 self.claims_ahead.insert(row.trigger_id);

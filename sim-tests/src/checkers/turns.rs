@@ -6,6 +6,7 @@ use super::{Checker, Life, Observation, Snapshot};
 use crate::app::{MAX_DEPTH, QUEUE_WAIT};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tidegate_core::{
     Claim, Delivery, DeliveryId, ExchangeReply, Fact, GateLimits, Lease, Mono, OpId, Reply, Request, Timestamp,
     TriggerId, refuse,
@@ -56,7 +57,7 @@ fn is_startable(row: &Delivery) -> bool {
 }
 
 impl LifeState {
-    fn hold(&mut self, claimed: &[Delivery], leased_until: Mono) {
+    fn hold(&mut self, claimed: &[Arc<Delivery>], leased_until: Mono) {
         let until = leased_until.min(self.now.plus(QUEUE_WAIT));
         for row in claimed {
             let is_later = self.waiting.get(&row.id).is_none_or(|other| other.lease < row.lease);

@@ -4,8 +4,8 @@ use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{
-    BeginCallsReply, Claim, Delivery, DeliveryId, Disposition, ExchangeReply, Fact, InboxId, LaneQuota, Lease, OpId,
-    Reply, Request, StoreError, TriggerId, View,
+    BeginCallsReply, Claim, DeliveryId, Disposition, ExchangeReply, Fact, InboxId, LaneQuota, Lease, OpId, Reply,
+    Request, StoreError, TriggerId, View,
 };
 use tidegate_io_sim::Row;
 
@@ -117,7 +117,7 @@ impl LifeState {
                 self.waiting.extend(rows.map(|row| (row.id, row.lease)));
             }
             Ok(Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
-                self.calls.extend(deliveries.iter().map(Delivery::claim))
+                self.calls.extend(deliveries.iter().map(|row| row.claim()))
             }
             _ => {}
         }

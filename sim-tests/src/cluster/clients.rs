@@ -170,7 +170,7 @@ fn claim_written(
     emitted: &mut [EmittedEvent],
     of: Life,
     guard: &InlineClaimGuard,
-) -> Option<Vec<Delivery>> {
+) -> Option<Vec<Arc<Delivery>>> {
     let (lease_for, bug) = (guard.lease_for(), world.bug);
     let claimed = claim_inline(bug, world.store(), emitted, guard.room(), lease_for);
     let (request, reply) = as_exchange(&claimed, world.store().now(), lease_for);

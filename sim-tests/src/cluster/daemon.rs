@@ -115,7 +115,7 @@ impl Daemon {
     }
 
     /// Hands the rows of an inline claim over when the answer of the store has arrived.
-    pub(super) fn hand_over(&self, of: Life, guard: InlineClaimGuard, claimed: Vec<Delivery>) {
+    pub(super) fn hand_over(&self, of: Life, guard: InlineClaimGuard, claimed: Vec<Arc<Delivery>>) {
         let referee = Shared::clone(&self.referee);
         self.spawn(async move {
             sleep(Duration::from_millis(1)).await;

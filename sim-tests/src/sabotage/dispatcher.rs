@@ -185,7 +185,7 @@ impl Saboteur<'_> {
                 Input::StoreAnswered { op, result: Ok(Reply::Exchange(ExchangeReply { claimed, .. })) },
             ) if claimed.len() > 1 && op.seq.is_multiple_of(7) => Input::Tick,
             (Some(Bug::SuspectsMixed), Input::StoreAnswered { op, result: Ok(Reply::Exchange(mut reply)) }) => {
-                reply.claimed.iter_mut().for_each(|row| row.lost = 0);
+                reply.claimed.iter_mut().for_each(|row| Arc::make_mut(row).lost = 0);
                 Input::StoreAnswered { op, result: Ok(Reply::Exchange(reply)) }
             }
             (Some(Bug::SleepsOn), Input::WakeUp { lanes, discover }) if lanes.len() == 1 => {
@@ -231,6 +231,7 @@ impl Saboteur<'_> {
         match (self.bug, input) {
             (Some(Bug::LanesSplit), Input::StoreAnswered { op, result: Ok(Reply::Exchange(mut reply)) }) => {
                 for row in reply.claimed.iter_mut().filter(|row| row.reply_to.is_none()) {
+                    let row = Arc::make_mut(row);
                     row.trigger_id.0 += LANES_APART * row.id.0;
                 }
                 Input::StoreAnswered { op, result: Ok(Reply::Exchange(reply)) }

@@ -2,6 +2,7 @@
 
 use super::Bug;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tidegate_core::{Delivery, DeliveryId, InlineRoom, Micros, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
 use tidegate_ports::EmittedEvent;
@@ -13,7 +14,7 @@ pub(crate) fn claim_inline(
     emitted: &mut [EmittedEvent],
     room: &InlineRoom,
     lease_for: Micros,
-) -> Vec<Delivery> {
+) -> Vec<Arc<Delivery>> {
     let lanes: BTreeSet<TriggerId> = emitted.iter().flat_map(|event| event.lanes.iter().copied()).collect();
     let mut limits = Vec::new();
     if bug == Some(Bug::LimitedInline) {

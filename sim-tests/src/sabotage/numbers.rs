@@ -6,6 +6,7 @@
 use super::Bug;
 use crate::app::EPOCH;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tidegate_core::{
     Claim, Delivery, DeliveryId, ExchangeReply, Lease, RenewReply, Reply, Request, Settlement, Verdict,
 };
@@ -114,7 +115,12 @@ pub(super) fn apply(
 }
 
 /// Gives a claim of one row the number of a lost claim of this row by another daemon.
-fn repeat_number(store: &mut Memory, daemon: usize, claimed: &mut [Delivery], sabotage_memory: &mut BTreeSet<i64>) {
+fn repeat_number(
+    store: &mut Memory,
+    daemon: usize,
+    claimed: &mut [Arc<Delivery>],
+    sabotage_memory: &mut BTreeSet<i64>,
+) {
     for n in 0..claimed.len() {
         let is_alone = claimed.iter().filter(|row| row.lease == claimed[n].lease).count() == 1;
         let row = &mut claimed[n];
@@ -130,7 +136,7 @@ fn repeat_number(store: &mut Memory, daemon: usize, claimed: &mut [Delivery], sa
         let Some(lost) = of_row().find(|known| known.state == State::Lost).copied() else { continue };
         lost.pack().into_iter().for_each(|packed| _ = sabotage_memory.remove(&packed));
         sabotage_memory.extend(KnownClaim { state: State::Repeated, ..lost }.pack());
-        row.lease = lost.claim.lease;
+        Arc::make_mut(row).lease = lost.claim.lease;
         store.spoil(row.id, |stored| stored.lease = lost.claim.lease);
     }
 }

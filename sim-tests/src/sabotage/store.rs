@@ -3,6 +3,7 @@
 use super::{Bug, numbers};
 use crate::app::is_poison;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use tidegate_core::{
     Claim, DeadLetterId, Delivery, DeliveryId, DiscoverReply, ExchangeReply, Json, Lease, MaxConcurrency, Micros,
     RenewReply, Reply, Request, Settlement, SuspectClaim, Timestamp, TriggerId, Verdict,
@@ -221,7 +222,7 @@ impl Bug {
                 if let Request::Exchange { suspect: Some(claim), lease_for, .. } = request {
                     self.after_suspect(store, *claim, *lease_for, (&mut *claimed, suspects), before.rows);
                 }
-                for row in claimed {
+                for row in claimed.iter_mut().map(Arc::make_mut) {
                     match self {
                         Self::AttemptNotCounted if row.attempt > 1 => {
                             row.attempt -= 1;
@@ -269,7 +270,7 @@ impl Bug {
         store: &mut Memory,
         claim: SuspectClaim,
         lease_for: Micros,
-        (claimed, suspects): (&mut Vec<Delivery>, &mut u32),
+        (claimed, suspects): (&mut Vec<Arc<Delivery>>, &mut u32),
         expired: Vec<Row>,
     ) {
         let is_free = |store: &Memory, id| store.row(id).is_some_and(|row| !row.is_leased());

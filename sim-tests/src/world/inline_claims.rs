@@ -6,6 +6,7 @@ use crate::checkers::{Observation, Violation};
 use crate::plan::{CrashPoint, Version};
 use crate::probes::Probe;
 use crate::sabotage::claim_inline;
+use std::sync::Arc;
 use tidegate_core::{
     Delivery, ExchangeReply, InlineRoom, Input, LaneQuota, Micros, OpId, Reply, Request, Timestamp, TriggerId,
 };
@@ -70,9 +71,9 @@ impl World {
 }
 
 /// An inline claim as the checkers see it: an exchange that requested the rows it got.
-pub(crate) fn as_exchange(claimed: &[Delivery], now: Timestamp, lease_for: Micros) -> (Request, Reply) {
+pub(crate) fn as_exchange(claimed: &[Arc<Delivery>], now: Timestamp, lease_for: Micros) -> (Request, Reply) {
     let lanes = claimed.chunk_by(|one, next| one.trigger_id == next.trigger_id);
-    let quota = |rows: &[Delivery]| {
+    let quota = |rows: &[Arc<Delivery>]| {
         let quota = rows.len() as u32;
         LaneQuota { trigger: rows[0].trigger_id, quota, starts: quota, look_back: now }
     };

@@ -1,7 +1,8 @@
 //! Identifiers. Each kind of name and number has a type of its own and is parsed once, where it
 //! enters the program.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Visitor;
+use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -24,8 +25,8 @@ pub struct InvalidName {
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $what:literal, $rule:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+        #[serde(into = "String")]
         pub struct $type(Arc<str>);
 
         impl $type {
@@ -53,6 +54,12 @@ macro_rules! name {
             }
         }
 
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_str(NameVisitor(|text| Self::new(text)))
+            }
+        }
+
         impl FromStr for $type {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, InvalidName> {
@@ -72,6 +79,21 @@ macro_rules! name {
             }
         }
     };
+}
+
+/// Parses a name from a borrowed text, because a name is part of every event.
+struct NameVisitor<N>(fn(&str) -> Result<N, InvalidName>);
+
+impl<N> Visitor<'_> for NameVisitor<N> {
+    type Value = N;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<N, E> {
+        (self.0)(text).map_err(E::custom)
+    }
 }
 
 fn is_word(text: &str, len_max: usize) -> bool {

@@ -138,9 +138,10 @@ struct Driver<D, S, E, I> {
 impl<D: Drivable, S: DispatchStore, E: Executor, I: InboxResolver> Driver<D, S, E, I> {
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Answer(Answer::Input(input)) => self.handle_answer(input),
+            Event::Answer(Answer::Input(input)) => self.handle_answers([input]),
             Event::Answer(Answer::Burst) => {
-                self.tasks.executions.take_ended().into_iter().for_each(|input| self.handle_answer(input))
+                let ended = self.tasks.executions.take_ended();
+                self.handle_answers(ended);
             }
             Event::Command(Command::Shutdown) => self.shutdown.begin(),
             Event::Command(Command::ChangeGate(limits)) => self.handle_input(Input::GateChanged { limits }),
@@ -153,17 +154,22 @@ impl<D: Drivable, S: DispatchStore, E: Executor, I: InboxResolver> Driver<D, S, 
                 self.handle_input(Input::ShutdownRequested);
             }
             Event::Timer => {
-                self.tasks.executions.check_runner().into_iter().for_each(|input| self.handle_answer(input));
+                let ended = self.tasks.executions.check_runner();
+                self.handle_answers(ended);
                 self.handle_input(Input::Tick);
             }
         }
     }
 
-    fn handle_answer(&mut self, input: Input) {
-        if let Input::ExecutionEnded { op, .. } = input {
-            self.tasks.executions.remove_ended(op);
+    /// Handles answers that arrived together, with one reading of the clock.
+    fn handle_answers(&mut self, answers: impl IntoIterator<Item = Input>) {
+        let now = self.clock.now();
+        for answer in answers {
+            if let Input::ExecutionEnded { op, .. } = answer {
+                self.tasks.executions.remove_ended(op);
+            }
+            self.dispatcher.handle(now, answer);
         }
-        self.handle_input(input);
     }
 
     /// Tells the dispatcher how many rows the inline claim in flight may return.

@@ -40,13 +40,13 @@ impl<'r> ClaimedRows<'r> {
     }
 
     fn delivery(&self, row: &PgRow, columns: &Columns) -> Result<Delivery, sqlx::Error> {
-        let lease: i64 = row.try_get(columns.claim)?;
+        let lease: i64 = row.try_get_unchecked(columns.claim)?;
         let lane = self.lanes.get(&lease).ok_or(sqlx::Error::RowNotFound)?;
-        let policy = self.policies.get(&row.try_get(columns.policy_id)?).ok_or(sqlx::Error::RowNotFound)?;
+        let policy = self.policies.get(&row.try_get_unchecked(columns.policy_id)?).ok_or(sqlx::Error::RowNotFound)?;
         let more: More = rows::maybe_parsed(row, columns.more)?.unwrap_or_default();
         let enqueued_at = rows::time(row, columns.enqueued_at)?;
         Ok(Delivery {
-            id: DeliveryId(row.try_get(columns.id)?),
+            id: DeliveryId(row.try_get_unchecked(columns.id)?),
             trigger_id: lane.trigger,
             trigger_name: lane.about.name.clone(),
             trigger_version: lane.about.version,

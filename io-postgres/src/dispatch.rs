@@ -7,7 +7,7 @@ use crate::settlements::Settlements;
 use crate::time::{PgTime, micros};
 use crate::{PgStore, rows, sql};
 use sqlx::postgres::PgRow;
-use sqlx::{PgConnection, Row};
+use sqlx::{Column, PgConnection, Row};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::{
@@ -68,8 +68,9 @@ async fn exchange(
         .await?;
     let (mut now, mut suspects_claim) = (None, None);
     let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], ClaimedRows::default(), vec![]);
+    let kind = rows.first().map(|row| row.try_column("kind").map(Column::ordinal)).transpose()?.unwrap_or_default();
     for row in &rows {
-        match row.try_get("kind")? {
+        match row.try_get_unchecked(kind)? {
             "now" => now = now.or(Some(rows::time(row, "due_at")?)),
             "fenced" => fenced.push(claim_of(row)?),
             "conflicted" => conflicted.push(claim_of(row)?),

@@ -5,11 +5,13 @@ use crate::bench::{claimed, discovered};
 use crate::fixtures::*;
 use allocation_counter::measure;
 use std::collections::VecDeque;
+use std::ops::RangeInclusive;
 use tidegate_core::*;
 
 const ROWS: i64 = 4_000;
-/// The limit for 1,000 deliveries: one `Arc` for each, and its part of maps and batches.
-const ALLOCATIONS_MAX: u64 = 1_650;
+/// The limits for 1,000 deliveries: the part of each in maps and batches. The store allocates the
+/// delivery itself.
+const ALLOCATIONS: RangeInclusive<u64> = 300..=650;
 
 #[test]
 fn a_delivery_needs_few_allocations() {
@@ -47,7 +49,7 @@ fn a_delivery_needs_few_allocations() {
     let view = dispatcher.view();
     assert_eq!((made, view.held, view.settling), (ROWS, 0, 0), "every row was claimed and settled");
     let permille = allocations * 1_000 / ROWS as u64;
-    assert!((1_000..=ALLOCATIONS_MAX).contains(&permille), "{permille} allocations for 1,000 deliveries");
+    assert!(ALLOCATIONS.contains(&permille), "{permille} allocations for 1,000 deliveries");
 }
 
 fn reply(request: Request, made: &mut i64) -> Reply {

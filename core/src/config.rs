@@ -89,7 +89,7 @@ impl Default for ConfigSpec {
         Self {
             gate: GateLimits::default(),
             poll_interval_ms: 100,
-            batch_max: 1_000,
+            batch_max: 2_000,
             lease_ms: 10_000,
             queue_wait_ms_max: 1_000,
             sync_queue_max: 1_000,

@@ -101,10 +101,7 @@ impl Failure {
 
 /// Cuts a text to at most `bytes_max` bytes, between two characters.
 fn cut(text: &mut String, bytes_max: usize) {
-    if text.len() > bytes_max {
-        let end = (0..=bytes_max).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(text.floor_char_boundary(bytes_max));
 }
 
 /// The class of a failure.

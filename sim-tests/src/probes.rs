@@ -70,6 +70,8 @@ probes! {
     FailedAfterWait,
     /// a row that was lost was executed again
     SuspectRan,
+    /// a handler failed with a message that is too long
+    LongMessage,
     /// a claim held rows ahead
     HeldAhead,
     /// a row was held ahead when its claim was ended

@@ -101,10 +101,6 @@ impl CallQueue {
         self.calls.len()
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.calls.is_empty()
-    }
-
     pub(super) fn next_deadline(&self) -> Option<Mono> {
         self.calls.first_key_value().map(|((deadline, _), _)| *deadline)
     }

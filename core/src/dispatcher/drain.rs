@@ -35,8 +35,8 @@ impl Dispatcher {
             self.cancel_executions();
         }
         let is_settled = self.settlements.len() == 0 && self.pending.exchange_count() == 0;
-        let has_no_calls =
-            self.call_queue.is_empty() && self.conflicted_calls.is_empty() && !self.pending.is_beginning();
+        // No new call waits for a permit: those that waited were refused.
+        let has_no_calls = self.conflicted_calls.is_empty() && !self.pending.is_beginning();
         let is_replied = has_no_calls && self.replies.len() == 0;
         let is_idle = self.executions.is_empty() && is_settled && is_replied;
         if let Some(shutdown) = &mut self.shutdown {

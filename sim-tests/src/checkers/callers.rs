@@ -31,6 +31,8 @@ struct LifeState {
     too_deep: BTreeSet<InboxId>,
     /// Rows that wait to run again after a conflict.
     reruns: BTreeSet<Claim>,
+    /// Such rows that were lost or settled before they ran again.
+    ended_reruns: u32,
     /// The arrival of each call that is not executed yet.
     arrivals: BTreeMap<InboxId, Mono>,
     /// Executions reported since the last idle period, with the reported wait in microseconds.
@@ -66,6 +68,9 @@ impl LifeState {
         for inbox in callers {
             if self.shutdown_at.is_some() {
                 return Err(format!("the call of caller {} begins after the shutdown request", inbox.seq));
+            }
+            if self.hung_up.contains(&inbox) {
+                return Err(format!("the call of caller {} begins although its caller has hung up", inbox.seq));
             }
             if self.too_deep.contains(&inbox) {
                 return Err(format!("the call of caller {} begins although its chain is too deep", inbox.seq));
@@ -131,11 +136,17 @@ impl LifeState {
         if has_queued_arrival && waiting > SYNC_QUEUE_MAX {
             return Err(format!("{waiting} callers wait, the limit is {SYNC_QUEUE_MAX}"));
         }
+        // A shutdown ends reruns, and those that have ended are forgotten later.
         let reruns = self.reruns.len() as u32;
-        if !(waiting..=waiting + reruns).contains(&view.calls_waiting) {
+        let fewest = if self.shutdown_at.is_some() { 0 } else { reruns };
+        if !(waiting + fewest..=waiting + reruns + self.ended_reruns).contains(&view.calls_waiting) {
             return Err(format!("shows {} waiting callers; {waiting} wait and {reruns} run again", view.calls_waiting));
         }
         Ok(())
+    }
+
+    fn end_rerun(&mut self, claim: Claim) {
+        self.ended_reruns += u32::from(self.reruns.remove(&claim));
     }
 
     fn check_stop(&self, now: Mono) -> Result<(), String> {
@@ -207,6 +218,14 @@ impl Checker for Callers {
             }
             Observation::ExecutionStarted { of: life, delivery, .. } => {
                 self.of(*life).reruns.remove(&delivery.claim());
+                Ok(())
+            }
+            Observation::Fact { of: life, fact: Fact::LeaseLost { delivery } } => {
+                self.of(*life).end_rerun(delivery.claim());
+                Ok(())
+            }
+            Observation::StoreCalled { of: life, request: Request::Exchange { settle, .. }, .. } => {
+                settle.iter().for_each(|settlement| self.of(*life).end_rerun(settlement.claim));
                 Ok(())
             }
             Observation::ReplySent { of: life, inbox, .. } => {

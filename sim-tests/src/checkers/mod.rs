@@ -24,6 +24,7 @@ mod latency;
 mod ledger;
 mod letters;
 mod limits;
+mod messages;
 mod metrics;
 mod names;
 mod once;
@@ -159,7 +160,7 @@ pub(crate) enum DriverEvent<'a> {
     /// A writer of this process woke these lanes.
     LanesWoken(&'a [TriggerId]),
     /// A transaction of this process handed over the rows of its inline claim.
-    InlineClaimed(&'a [Delivery]),
+    InlineClaimed(&'a [Arc<Delivery>]),
     /// A call was made.
     CallMade(InboxId),
     ShutdownRequested,
@@ -194,6 +195,12 @@ impl InputKind {
             Input::ShutdownRequested => Self::Shutdown,
             _ => Self::Other,
         }
+    }
+
+    /// The kind of an input that a planted bug has changed into `changed`. A hang-up counts even if
+    /// the bug hides it.
+    pub(crate) fn after_sabotage(self, changed: &Input) -> Self {
+        if matches!(self, Self::HangUp(_)) { self } else { Self::of(changed) }
     }
 }
 
@@ -278,6 +285,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<callers::Callers>::default(),
         Box::<shutdown::Shutdown>::default(),
         Box::<letters::Letters>::default(),
+        Box::<messages::Messages>::default(),
         Box::<reasons::Reasons>::default(),
         Box::<refusals::Refusals>::default(),
         Box::<runs::Runs>::default(),

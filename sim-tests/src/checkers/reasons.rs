@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tidegate_core::{
     Attempt, Claim, DeadReason, Delivery, DeliveryId, ExchangeReply, ExecError, Incarnation, Reply, Settlement,
-    Timestamp, Verdict,
+    Standing, Timestamp, Verdict,
 };
 
 #[derive(Default)]
@@ -18,6 +18,8 @@ pub(super) struct Reasons {
     executed_claims: BTreeSet<(Incarnation, Claim)>,
     /// Claims of rows that were already too old for another attempt.
     too_old: BTreeSet<Claim>,
+    /// Claims of rows whose principal may not run the handler.
+    denied: BTreeSet<Claim>,
 }
 
 /// The most that a daemon's estimate of the store's time may be off without a fault, in
@@ -56,6 +58,9 @@ impl Reasons {
         let Some(row) = self.rows.get(&one.claim.delivery) else { return Ok(()) };
         let id = row.id;
         match &one.verdict {
+            Verdict::Retry { failed, .. } if failed.error == ExecError::Lost => {
+                return Err(format!("{id} loses an attempt although it may begin again"));
+            }
             Verdict::Retry { delay, failed } => {
                 let too_late = row
                     .policy
@@ -116,6 +121,9 @@ impl Checker for Reasons {
         match observation {
             Observation::ExecutionStarted { op, delivery, .. } => {
                 let claim = delivery.claim();
+                if self.denied.contains(&claim) {
+                    return Err(format!("{claim} is executed although its principal may not run it"));
+                }
                 if self.too_old.contains(&claim) {
                     return Err(format!("{claim} is executed but was too old for another attempt when it was claimed"));
                 }
@@ -134,6 +142,8 @@ impl Checker for Reasons {
                         age.is_some_and(|age| *now > row.enqueued_at.plus(age))
                     };
                     self.too_old.extend(claimed.iter().filter(is_too_old).map(|row| row.claim()));
+                    let is_denied = |row: &&Arc<Delivery>| row.standing != Standing::Allowed;
+                    self.denied.extend(claimed.iter().filter(is_denied).map(|row| row.claim()));
                     self.rows.extend(claimed.iter().map(|row| (row.id, Arc::clone(row))));
                 }
             }

@@ -1,6 +1,7 @@
 //! The rows that a claim starts at once find a permit: as many rows as the free permits that no
 //! other exchange in flight has. A lane whose last row permits one loss holds no rows ahead.
 
+use super::turns::reserve;
 use super::{Checker, Life, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,6 +29,8 @@ struct Exchange {
     starts: u32,
     /// The free permits that no other exchange had.
     starts_max: u32,
+    /// The permits that one lane may use: all but those for lanes that run nothing.
+    share: u32,
     /// Its lanes that may hold rows ahead.
     claims_ahead: BTreeSet<TriggerId>,
 }
@@ -50,7 +53,8 @@ impl LifeState {
         let lanes = claim.iter().map(|quota| quota.trigger);
         let claims_ahead = lanes.filter(|lane| self.claims_ahead.contains(lane)).collect();
         let starts_max = free.saturating_sub(promised);
-        self.exchanges.insert(op, Exchange { starts: starts(request), starts_max, claims_ahead });
+        let share = self.permits - reserve(self.permits);
+        self.exchanges.insert(op, Exchange { starts: starts(request), starts_max, share, claims_ahead });
     }
 }
 
@@ -61,6 +65,9 @@ impl Exchange {
             return Err(format!("starts {} rows at once, at most {} find a permit", starts(request), self.starts_max));
         }
         for quota in claim {
+            if quota.starts > self.share {
+                return Err(format!("starts {} rows of lane {}, at most {}", quota.starts, quota.trigger, self.share));
+            }
             probes.sometimes(Probe::HeldAhead, quota.starts < quota.quota);
             if quota.starts > quota.quota {
                 return Err(format!("starts more rows of lane {} than it claims", quota.trigger));

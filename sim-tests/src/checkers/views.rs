@@ -30,6 +30,8 @@ struct LifeState {
     /// Rows that were claimed for async work and are neither started nor settled.
     waiting: BTreeMap<DeliveryId, Lease>,
     replying: u32,
+    /// The room for inline claims that the view showed last.
+    inline_room: u32,
     store_failures: u32,
     /// A store call failed and none was made since, so settlements wait.
     backs_off: bool,
@@ -101,6 +103,20 @@ impl LifeState {
         }
     }
 
+    fn record_request(&mut self, op: OpId, request: &Request) {
+        self.backs_off = false;
+        match request {
+            Request::BeginCalls { calls, .. } => _ = self.beginning.insert(op, calls.len() as u32),
+            Request::Exchange { settle, claim, .. } => {
+                self.quotas_in_flight.insert(op, claim.clone());
+                let claims: Vec<Claim> = settle.iter().map(|one| one.claim).collect();
+                claims.iter().for_each(|claim| self.remove_waiting(*claim));
+                self.settling.insert(op, claims);
+            }
+            _ => {}
+        }
+    }
+
     fn record_answer(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
         self.beginning.remove(&op);
         self.settling.remove(&op);
@@ -124,6 +140,13 @@ impl LifeState {
     }
 }
 
+fn check_inline_rows(of: Life, rows: u32, room: u32) -> Result<(), String> {
+    if rows > room {
+        return Err(format!("an inline claim of daemon {} takes {rows} rows in a room of {room}", of.daemon));
+    }
+    Ok(())
+}
+
 impl Checker for Views {
     fn name(&self) -> &'static str {
         "views"
@@ -145,21 +168,14 @@ impl Checker for Views {
                 }
             }
             Observation::StoreCalled { of, op: Some(op), request } => {
-                let state = self.lives.entry(*of).or_default();
-                state.backs_off = false;
-                match request {
-                    Request::BeginCalls { calls, .. } => _ = state.beginning.insert(*op, calls.len() as u32),
-                    Request::Exchange { settle, claim, .. } => {
-                        state.quotas_in_flight.insert(*op, claim.clone());
-                        let claims: Vec<Claim> = settle.iter().map(|one| one.claim).collect();
-                        claims.iter().for_each(|claim| state.remove_waiting(*claim));
-                        state.settling.insert(*op, claims);
-                    }
-                    _ => {}
-                }
+                self.lives.entry(*of).or_default().record_request(*op, request);
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
                 self.lives.entry(*of).or_default().record_answer(*op, result);
+            }
+            Observation::InlineClaimInFlight { of, rows } => {
+                let room = self.lives.get(of).map_or(0, |state| state.inline_room);
+                return check_inline_rows(*of, *rows, room);
             }
             Observation::InlineClaim { of, claimed } => {
                 let rows = claimed.iter().map(|row| (row.id, row.lease));
@@ -192,7 +208,9 @@ impl Checker for Views {
                 }
             }
             Observation::Idle { of, view, .. } => {
-                if let Some(what) = self.lives.get(of).and_then(|state| state.difference(view)) {
+                let state = self.lives.entry(*of).or_default();
+                state.inline_room = view.inline_room;
+                if let Some(what) = state.difference(view) {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }
             }

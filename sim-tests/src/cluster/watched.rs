@@ -88,13 +88,14 @@ impl WatchedDispatcher {
                 return Disposition::Stale;
             }
         }
+        let received = InputKind::of(&input);
         let input = world.saboteur().sabotaged_input(of, input);
         if let Input::GateChanged { limits } = &input {
             world.observe(&Observation::Configured { of, gate: *limits, batch_max: None });
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
         let input = world.saboteur().split_lanes(input);
-        let kind = InputKind::of(&input);
+        let kind = received.after_sabotage(&input);
         let disposition = self.dispatcher.handle(self.now, input);
         world.note(&disposition);
         let accepted = disposition == Disposition::Accepted;

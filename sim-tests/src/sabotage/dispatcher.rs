@@ -7,9 +7,10 @@ use crate::world::ONLY_ATTEMPT_FAILED;
 use std::sync::Arc;
 use tidegate_core::{
     Action, AppName, Attempt, ConfigSpec, DeadReason, Delivery, Effects, Ending, ExchangeReply, ExecError, Fact,
-    Failure, IdleReason, Input, Micros, Mono, Outcome, Output, Reply, Request, StoreError, SyncCall, SyncReply,
-    SyncTarget, Timestamp, TriggerId, Verdict, View,
+    Failure, IdleReason, Input, Micros, Mono, Outcome, Output, Reply, Request, Standing, StoreError, SyncCall,
+    SyncReply, SyncTarget, Timestamp, TriggerId, Verdict, View,
 };
+use tidegate_io_sim::Row;
 
 impl Bug {
     pub(crate) fn configure(self, spec: &mut ConfigSpec) {
@@ -69,6 +70,9 @@ impl Bug {
             (Self::StartsEarly, Verdict::Retry { failed, .. }) => {
                 failed.started_at = failed.started_at.minus(Micros::from_millis(20));
             }
+            (Self::NoteMissing, Verdict::Dead { failed: Some(failed), .. }) => {
+                failed.message.truncate(failed.message.find('\n').unwrap_or(failed.message.len()));
+            }
             (Self::JitterTooWide, Verdict::Retry { delay, .. }) => delay.0 += delay.0 / 2,
             // `attempt` does not count the attempt that has just failed.
             (Self::OneAttemptLess, Verdict::Retry { failed, .. }) if attempt + 2 == allowed => {
@@ -98,6 +102,16 @@ impl Bug {
             _ => {}
         }
         true
+    }
+}
+
+/// Turns the release of a row into a lost attempt, if the row may be tried again.
+fn count_release(row: &Row, verdict: &mut Verdict) {
+    let attempt = row.attempt + 1;
+    if *verdict == (Verdict::Deferred { delay: Micros::ZERO }) && attempt < row.policy.max_attempts() {
+        let (error, message) = (ExecError::Lost, String::new());
+        let failed = Attempt { attempt, started_at: Timestamp::EPOCH, duration: None, error, message };
+        *verdict = Verdict::Retry { delay: row.policy.jitter_range(attempt).0, failed };
     }
 }
 
@@ -158,6 +172,9 @@ impl Saboteur<'_> {
                 if bug == Bug::HandlerDropped && is_deep {
                     one.verdict = Verdict::Dropped;
                 }
+                if let (Bug::ShutdownCounts, Some(row)) = (bug, row) {
+                    count_release(row, &mut one.verdict);
+                }
                 if let (Bug::JitterSkewed, Verdict::Retry { delay, .. }, Some(row)) = (bug, &mut one.verdict, row) {
                     let (low, high) = row.policy.jitter_range(row.attempt);
                     if (low.0..=high.0).contains(&delay.0) && row.policy.max_age().is_none() {
@@ -188,6 +205,11 @@ impl Saboteur<'_> {
                 reply.claimed.iter_mut().for_each(|row| Arc::make_mut(row).lost = 0);
                 Input::StoreAnswered { op, result: Ok(Reply::Exchange(reply)) }
             }
+            (Some(Bug::DeniedRuns), Input::StoreAnswered { op, result: Ok(Reply::Exchange(mut reply)) }) => {
+                reply.claimed.iter_mut().for_each(|row| Arc::make_mut(row).standing = Standing::Allowed);
+                Input::StoreAnswered { op, result: Ok(Reply::Exchange(reply)) }
+            }
+            (Some(Bug::HangUpIgnored), Input::CallerGone { .. }) => Input::Tick,
             (Some(Bug::SleepsOn), Input::WakeUp { lanes, discover }) if lanes.len() == 1 => {
                 Input::WakeUp { lanes: Vec::new(), discover }
             }

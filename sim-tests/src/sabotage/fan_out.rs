@@ -20,6 +20,8 @@ pub(crate) fn claim_inline(
     if bug == Some(Bug::LimitedInline) {
         limits.extend(lanes.into_iter().map(|lane| (lane, store.spoil_limit(lane, None))));
     }
+    let more = InlineRoom { rows: room.rows.saturating_mul(2), ..room.clone() };
+    let room = if bug == Some(Bug::InlineTakesMore) { &more } else { room };
     let claimed = store.claim_inline(emitted, room, lease_for);
     limits.into_iter().for_each(|(lane, limit)| _ = store.spoil_limit(lane, limit));
     if bug == Some(Bug::InlineClaimForgotten) {

@@ -81,6 +81,7 @@ bugs! {
     ConflictsIgnored, "effects", "versions read are not compared with current versions";
     EffectsTwice, "effects", "effects are applied a second time with the next exchange";
     LimitIgnored, "limits", "a claim ignores max_concurrency";
+    InlineTakesMore, "views", "an inline claim takes more rows than its room";
     LimitedInline, "limits", "an inline claim takes rows of a lane with a limit";
     HandlerUnmarked, "letters", "a handled letter is not marked";
     HandlerSilent, "letters", "a letter does not record its handler's failure";
@@ -110,6 +111,10 @@ bugs! {
     JitterSkewed, "jitter", "jitter is drawn from the upper half alone";
     OneAttemptLess, "attempts", "the last attempt is not made";
     LossIsDeath, "attempts", "a suspect becomes a dead letter before its last permitted loss";
+    NoteMissing, "messages", "a message does not say that the requested back-off is too long";
+    ShutdownCounts, "reasons", "a row that a shutdown releases loses an attempt";
+    DeniedRuns, "reasons", "a dispatcher executes a row whose principal may not run it";
+    HangUpIgnored, "callers", "a call begins although its caller has hung up";
     SuspectsMixed, "quarantine", "a dispatcher treats suspects like other rows";
     DiesOfAnother, "reasons", "a dead letter gives a wrong reason";
     RefusalFails, "refusals", "a handler that did not start counts as a failed attempt";

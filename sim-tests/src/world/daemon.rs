@@ -251,13 +251,14 @@ impl World {
             self.daemons[daemon].inline_rows = 0;
             self.observe(&Observation::InlineClaim { of, claimed })?;
         }
+        let received = InputKind::of(&input);
         let input = self.saboteur().sabotaged_input(of, input);
         if let Input::GateChanged { limits } = &input {
             self.observe(&Observation::Configured { of, gate: *limits, batch_max: None })?;
         }
         let answer = if let Input::StoreAnswered { op, result } = &input { Some((*op, result.clone())) } else { None };
         let input = self.saboteur().split_lanes(input);
-        let kind = InputKind::of(&input);
+        let kind = received.after_sabotage(&input);
         self.count_inline_rows(daemon, now);
         let disposition = self.daemons[daemon].dispatcher.handle(now, input);
         self.trace.note(&disposition);

@@ -10,12 +10,15 @@ use crate::probes::Probe;
 use crate::replies;
 use std::sync::Arc;
 use tidegate_core::{
-    Collection, Delivery, Effects, ExecError, Failure, Json, Key, KvWrite, Micros, OpId, Outcome, ReadVersion,
+    Collection, Delivery, DeliveryId, Effects, ExecError, Failure, Json, Key, KvWrite, Micros, OpId, Outcome,
+    ReadVersion,
 };
 use tidegate_io_sim::Memory;
 
 /// The message of a failed attempt that was the only permitted one.
 pub(crate) const ONLY_ATTEMPT_FAILED: &str = "the only attempt failed";
+/// The begin of a message that is too long.
+const LONG_BEGIN: &str = "the handler failed at length: ";
 /// The downtime of a daemon after an event has killed it, in microseconds.
 pub(crate) const POISON_DOWN: u64 = 100_000;
 
@@ -108,6 +111,9 @@ pub(crate) fn outcome(seed: u64, delivery: &Delivery, nth: u64, store: &Memory) 
         "once" => draw.permille(300),
         _ => draw.permille(50),
     };
+    if name == "doomed" && delivery.attempt >= delivery.policy.max_attempts() {
+        return (took, fails_at_length(delivery.id));
+    }
     if fails {
         let message = if name == "once" { ONLY_ATTEMPT_FAILED } else { "the handler failed" };
         return (took, failed(ExecError::ScriptError, message));
@@ -179,6 +185,27 @@ fn effects(delivery: &Delivery, store: &Memory) -> Effects {
         effects.events.push(event("count", ""));
     }
     effects
+}
+
+/// A failure with a message that is too long, and with a back-off that is as long as permitted, or
+/// longer, or of usual length.
+fn fails_at_length(delivery: DeliveryId) -> Outcome {
+    let (message, retry_after) = long_message(delivery, LONG_BEGIN).expect("the begin of a long message");
+    Outcome::Failed(Failure { retry_after, ..Failure::new(ExecError::ScriptError, message) })
+}
+
+/// The message and the requested back-off of a delivery that fails with a message which is too
+/// long. `None` if `message` is another one.
+pub(crate) fn long_message(delivery: DeliveryId, message: &str) -> Option<(String, Option<Micros>)> {
+    let permitted = Micros::from_secs(7 * 24 * 3_600);
+    let retry_after = match delivery.0 % 3 {
+        0 => None,
+        1 => Some(permitted),
+        _ => Some(Micros(permitted.0 + 1_000)),
+    };
+    // The end falls between two characters, or into one.
+    let padding = if delivery.0 % 2 == 0 { "" } else { "." };
+    message.starts_with(LONG_BEGIN).then(|| (format!("{LONG_BEGIN}{padding}{}", "é".repeat(2_500)), retry_after))
 }
 
 pub(crate) fn failed(error: ExecError, message: &str) -> Outcome {

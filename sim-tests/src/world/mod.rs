@@ -14,7 +14,7 @@ pub(crate) use clients::{chain, emission, event, key_of, put, script, selection,
 #[cfg(madsim)]
 pub(crate) use daemon::config;
 pub(crate) use daemon::incarnation;
-pub(crate) use handlers::ONLY_ATTEMPT_FAILED;
+pub(crate) use handlers::{ONLY_ATTEMPT_FAILED, long_message};
 #[cfg(madsim)]
 pub(crate) use handlers::{POISON_DOWN, failed, handler_failure, not_started, outcome, start_wait};
 #[cfg(madsim)]

@@ -30,7 +30,7 @@ struct LifeState {
     /// Rows that were claimed for async work and are neither started nor settled.
     waiting: BTreeMap<DeliveryId, Lease>,
     replying: u32,
-    /// The room for inline claims that the view showed last.
+    /// The room for the next inline claim, or for the one in flight.
     inline_room: u32,
     store_failures: u32,
     /// A store call failed and none was made since, so settlements wait.
@@ -140,11 +140,15 @@ impl LifeState {
     }
 }
 
-fn check_inline_rows(of: Life, rows: u32, room: u32) -> Result<(), String> {
+fn check_inline_claim(state: &LifeState, claim: &[LaneQuota], snapshot: &Snapshot<'_>) -> Result<(), String> {
+    let (rows, room) = (claim.iter().map(|quota| quota.quota).sum::<u32>(), state.inline_room);
     if rows > room {
-        return Err(format!("an inline claim of daemon {} takes {rows} rows in a room of {room}", of.daemon));
+        return Err(format!("{rows} rows in a room of {room}"));
     }
-    Ok(())
+    match state.closing_reason(claim, snapshot) {
+        Some(reason) => Err(format!("rows of a closed lane: {reason}")),
+        None => Ok(()),
+    }
 }
 
 impl Checker for Views {
@@ -160,22 +164,15 @@ impl Checker for Views {
     ) -> Result<(), String> {
         match observation {
             Observation::StoreCalled { of, op: None, request: Request::Exchange { claim, .. } } => {
-                if let Some(reason) = self.lives.get(of).and_then(|state| state.closing_reason(claim, snapshot)) {
-                    return Err(format!(
-                        "an inline claim of daemon {} takes rows of a closed lane: {reason}",
-                        of.daemon
-                    ));
-                }
+                let state = self.lives.entry(*of).or_default();
+                check_inline_claim(state, claim, snapshot)
+                    .map_err(|what| format!("an inline claim of daemon {} takes {what}", of.daemon))?;
             }
             Observation::StoreCalled { of, op: Some(op), request } => {
                 self.lives.entry(*of).or_default().record_request(*op, request);
             }
             Observation::StoreAnswered { of, op, result, accepted: true } => {
                 self.lives.entry(*of).or_default().record_answer(*op, result);
-            }
-            Observation::InlineClaimInFlight { of, rows } => {
-                let room = self.lives.get(of).map_or(0, |state| state.inline_room);
-                return check_inline_rows(*of, *rows, room);
             }
             Observation::InlineClaim { of, claimed } => {
                 let rows = claimed.iter().map(|row| (row.id, row.lease));
@@ -209,7 +206,7 @@ impl Checker for Views {
             }
             Observation::Idle { of, view, .. } => {
                 let state = self.lives.entry(*of).or_default();
-                state.inline_room = view.inline_room;
+                state.inline_room = view.inline_room.max(view.inline_rows);
                 if let Some(what) = state.difference(view) {
                     return Err(format!("daemon {} {what}", of.daemon));
                 }

@@ -1,5 +1,6 @@
 //! A call is accepted once, waits at most `sync_wait_ms_max`, is refused only for the reason in its
-//! reply, and is counted while it waits. A shutdown within its grace time leaves no caller waiting.
+//! reply, and is counted while it waits. It does not begin if its caller hangs up before. A
+//! shutdown within its grace time leaves no caller waiting.
 
 use super::turns::reserve;
 use super::{Checker, InputKind, Life, Observation, Snapshot};

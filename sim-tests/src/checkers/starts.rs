@@ -1,5 +1,6 @@
 //! The rows that a claim starts at once find a permit: as many rows as the free permits that no
-//! other exchange in flight has. A lane whose last row permits one loss holds no rows ahead.
+//! other exchange in flight has, and no more than the share of their lane. A lane whose last row
+//! permits one loss holds no rows ahead.
 
 use super::turns::reserve;
 use super::{Checker, Life, Observation, Snapshot};

@@ -1,4 +1,5 @@
-//! A dispatcher's view of itself is true. Readiness, metrics and people rely on it.
+//! A dispatcher's view of itself is true. Readiness, metrics and people rely on it. An inline claim
+//! takes no more rows than the view has room for.
 
 use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::Probes;

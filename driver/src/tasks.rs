@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 /// An answer of a task.
 pub(crate) enum Answer {
-    /// For the dispatcher.
+    /// An input for the dispatcher, from one task.
     Input(Input),
     /// A burst of executions has ended. [`Executions`] has their outcomes.
     Burst,

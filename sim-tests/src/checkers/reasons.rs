@@ -1,5 +1,6 @@
 //! A dead letter names its true reason. A delivery that may still be tried does not die, and a
-//! shutdown costs it no attempt. A delivery whose principal may not run the handler is not executed.
+//! shutdown costs it no attempt. A delivery whose principal may not run the handler is not
+//! executed.
 
 use super::ledger::{Ledger, Restore};
 use super::terminal::applied;

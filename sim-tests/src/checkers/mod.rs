@@ -33,6 +33,7 @@ mod places;
 mod quarantine;
 mod reasons;
 mod refusals;
+mod requests;
 mod restores;
 mod runs;
 mod shares;
@@ -266,6 +267,7 @@ fn all() -> Vec<Box<dyn Checker>> {
         Box::<terminal::Terminal>::default(),
         Box::<quarantine::Quarantine>::default(),
         Box::<claims::Claims>::default(),
+        Box::<requests::Requests>::default(),
         Box::<restores::Restores>::default(),
         Box::<floors::Floors>::default(),
         Box::<stragglers::Stragglers>::default(),

@@ -111,6 +111,7 @@ bugs! {
     JitterSkewed, "jitter", "jitter is drawn from the upper half alone";
     OneAttemptLess, "attempts", "the last attempt is not made";
     LossIsDeath, "attempts", "a suspect becomes a dead letter before its last permitted loss";
+    BatchIgnored, "requests", "a request is larger than a batch";
     NoteMissing, "messages", "a message does not say that the requested back-off is too long";
     ShutdownCounts, "reasons", "a row that a shutdown releases loses an attempt";
     DeniedRuns, "reasons", "a dispatcher executes a row whose principal may not run it";

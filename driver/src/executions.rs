@@ -91,9 +91,11 @@ impl<E: Executor> Executions<E> {
         if !burst.has_runner {
             burst.has_runner = true;
             tokio::spawn(run(Arc::clone(&self.burst), self.answers.clone()));
-            // Tokio wakes another thread only when a second task is spawned. That thread watches
-            // the timers if the runner blocks this one.
-            tokio::spawn(async {});
+            if burst.waiting.len() > 1 {
+                // Tokio wakes another thread only when a second task is spawned. That thread
+                // watches the timers if the runner blocks this one.
+                tokio::spawn(async {});
+            }
         }
         if self.deadline.is_none() {
             self.deadline = burst.deadline(now);
@@ -208,7 +210,9 @@ fn run_alone(execution: Execution, answers: UnboundedSender<Answer>) {
 
 /// A panic in a handler is a failed attempt and does not end the daemon.
 async fn execute<E: Executor>(executor: &E, delivery: Arc<Delivery>, start_wait: &StartWait) -> Outcome {
-    AssertUnwindSafe(executor.execute(delivery, start_wait)).catch_unwind().await.unwrap_or_else(|panic| {
+    // The call is within, because it may panic as well.
+    let run = async { executor.execute(delivery, start_wait).await };
+    AssertUnwindSafe(run).catch_unwind().await.unwrap_or_else(|panic| {
         Outcome::Failed(Failure::new(ExecError::Internal, format!("the handler panicked: {}", message(&*panic))))
     })
 }

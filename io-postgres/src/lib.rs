@@ -23,6 +23,7 @@ mod listen;
 mod mutations;
 mod notify;
 mod pool;
+mod presence;
 mod principals;
 mod queues;
 mod rows;

@@ -29,7 +29,11 @@ impl PgStore {
     pub async fn listen(&self, wake: WakeHandle) {
         let (mut pause, mut is_lost) = (RETRY_MIN, false);
         loop {
-            let reason = match self.register().await {
+            let session = match self.presence.take_session() {
+                Some(session) => Ok(session),
+                None => self.register().await,
+            };
+            let reason = match session {
                 Ok(listener) => {
                     if is_lost {
                         tracing::info!("listening to Postgres again");
@@ -53,13 +57,14 @@ impl PgStore {
         }
     }
 
-    async fn register(&self) -> Result<PgListener, sqlx::Error> {
+    pub(crate) async fn register(&self) -> Result<PgListener, sqlx::Error> {
         // The listener has a pool of its own, so that it does not use up a connection of the
         // store's pool.
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER_MAX);
         let mut listener = PgListener::connect_with(&pool.connect_with(self.connect.clone()).await?).await?;
         listener.ignore_pool_close_event(true);
         listener.eager_reconnect(false);
+        self.presence.register(&mut listener, &self.pool).await?;
         listener.listen(CHANNEL).await?;
         Ok(listener)
     }

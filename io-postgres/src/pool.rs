@@ -37,7 +37,7 @@ pub(crate) struct Pool(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    connect: PgConnectOptions,
+    connect: Mutex<PgConnectOptions>,
     connections_max: u32,
     /// How long a caller waits for a connection.
     acquire_timeout: Duration,
@@ -67,7 +67,7 @@ impl Pool {
     /// Creates a pool. It opens its first connection at the first call.
     pub(crate) fn new(connect: PgConnectOptions, connections_max: u32, acquire_timeout: Duration) -> Self {
         Self(Arc::new(Inner {
-            connect,
+            connect: Mutex::new(connect),
             connections_max,
             acquire_timeout,
             permits: Arc::new(Semaphore::new(connections_max as usize)),
@@ -93,6 +93,14 @@ impl Pool {
 
     fn lend(&self, live: LiveConnection, permit: OwnedSemaphorePermit) -> Pooled {
         Pooled { live: Some(live), permit: Some(permit), pool: Arc::clone(&self.0), is_clean: false }
+    }
+
+    /// Sets a setting of all later sessions. The idle connections are closed.
+    pub(crate) fn set_option(&self, name: &str, value: &str) {
+        let mut connect = self.0.connect.lock().unwrap_or_else(PoisonError::into_inner);
+        *connect = connect.clone().options([(name, value)]);
+        drop(connect);
+        while self.0.pop().is_some() {}
     }
 
     /// Records that connections may be broken: all idle connections are pinged before their next
@@ -138,9 +146,10 @@ impl Inner {
     }
 
     async fn connect(&self, deadline: Instant) -> Result<PgConnection, Error> {
+        let options = self.connect.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut pause = RETRY_MIN;
         loop {
-            let error = match timeout(time_left(deadline), self.connect.connect()).await {
+            let error = match timeout(time_left(deadline), options.connect()).await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) => error,
                 Err(_) => return Err(Error::PoolTimedOut),

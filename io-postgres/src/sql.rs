@@ -21,6 +21,7 @@ mod names {
         discover,
         emit_and_claim,
         emit_events,
+        enter,
         exchange,
         kv_get,
         kv_list,

@@ -4,6 +4,7 @@ use crate::inline_claim::OutboxWriter;
 use crate::mutations::Mutations;
 use crate::notify::Notifier;
 use crate::pool::{Pool, Pooled};
+use crate::presence::Presence;
 use crate::{error, sql};
 use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -21,6 +22,7 @@ pub struct PgStore {
     pub(crate) notifier: Arc<Notifier>,
     pub(crate) writer: OutboxWriter,
     pub(crate) mutations: Mutations,
+    pub(crate) presence: Arc<Presence>,
 }
 
 /// Options of the connections.
@@ -74,7 +76,7 @@ impl PgStore {
         let notifier = Arc::new(Notifier::new(pool.clone()));
         let writer = OutboxWriter::new(pool.clone(), Arc::clone(&notifier));
         let mutations = Mutations::new(writer.clone());
-        Ok(Self { pool, connect, notifier, writer, mutations })
+        Ok(Self { pool, connect, notifier, writer, mutations, presence: Arc::default() })
     }
 
     /// Applies the missing migrations. If several daemons call it at once, one applies them and the

@@ -256,6 +256,8 @@ create table tidegate.claims (
     ids         bigint[] not null,
     -- Null: each row has the turn 0.
     turns       integer[],
+    -- The daemon of the session that made the claim, see `tidegate.enter`. Null if it is unknown.
+    daemon      integer default nullif(current_setting('tidegate.daemon', true), '')::integer,
     -- The ctids of the rows when they were claimed. A row that has moved is found by its id.
     places      tid[] not null
 ) with (
@@ -274,6 +276,14 @@ alter table tidegate.claims
 create index claims_expiry on tidegate.claims (lease_until);
 
 create sequence tidegate.claim_numbers;
+
+-- The daemons that have used the database and whose claims were not ended since.
+create table tidegate.daemons (
+    daemon     integer generated always as identity primary key,
+    -- The machine and the address of the daemon. A daemon that starts again has the same name.
+    name       text collate "C" not null,
+    entered_at timestamptz not null default clock_timestamp()
+);
 
 -- Numbers of claims while the clock is behind an earlier claim: see `tidegate.number_above`.
 create sequence tidegate.late_claim_numbers;

@@ -14,6 +14,7 @@ mod limited_calls;
 mod moved_rows;
 mod outside;
 mod planted;
+mod presence;
 mod random;
 mod renewals;
 mod schema;

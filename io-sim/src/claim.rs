@@ -42,6 +42,14 @@ impl Memory {
         fenced
     }
 
+    /// Ends the leases of these claims. The daemon that made them has died, and starts again.
+    pub fn end_claims(&mut self, claims: &BTreeSet<Lease>) {
+        let now = self.now;
+        for row in self.outbox.values_mut().filter(|row| claims.contains(&row.lease)) {
+            row.lease_until = row.lease_until.min(now);
+        }
+    }
+
     /// Claims free rows of one lane, from the floor or the look-back on.
     pub(crate) fn claim_lane(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Arc<Delivery>> {
         let LaneQuota { trigger, quota, starts, look_back } = lane_quota;

@@ -70,6 +70,8 @@ probes! {
     FailedAfterWait,
     /// a row that was lost was executed again
     SuspectRan,
+    /// a daemon started again and ended the claims of its earlier life
+    Succeeded,
     /// a handler failed with a message that is too long
     LongMessage,
     /// a claim held rows ahead

@@ -62,6 +62,21 @@ impl Claims {
         }
     }
 
+    /// The claims of a dead daemon that starts again have no valid lease.
+    fn check_ended(&mut self, ended: &BTreeSet<Lease>, snapshot: &Snapshot<'_>) -> Result<(), String> {
+        let now = snapshot.store.now();
+        let is_leased = |row: &DeliveryId, lease: Lease| {
+            snapshot.store.row(*row).is_some_and(|row| row.lease == lease && row.lease_until > now)
+        };
+        for (lease, claim) in self.claims.iter_mut().filter(|(lease, _)| ended.contains(lease)) {
+            claim.leased_until = claim.leased_until.min(now);
+            if let Some(row) = claim.rows.iter().find(|row| is_leased(row, *lease)) {
+                return Err(format!("the claim {lease} of a dead daemon still holds the row {row}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks the numbers of the claims of one request.
     fn check_claims(
         &mut self,
@@ -180,6 +195,9 @@ impl Checker for Claims {
         if let Observation::TimesMoved { by } = observation {
             let ahead = self.claims.values_mut().filter(|claim| claim.leased_until > snapshot.store.now());
             ahead.for_each(|claim| claim.leased_until = claim.leased_until.minus(*by));
+        }
+        if let Observation::ClaimsEnded { claims } = observation {
+            self.check_ended(claims, snapshot)?;
         }
         if let Observation::Restored = observation {
             self.claims.values_mut().for_each(|claim| claim.has_dropped = true);

@@ -24,6 +24,7 @@ mod latency;
 mod ledger;
 mod letters;
 mod limits;
+mod made;
 mod messages;
 mod metrics;
 mod names;
@@ -51,10 +52,11 @@ use crate::plan::Settings;
 use crate::probes::Probes;
 pub(crate) use bounds::STEPS_MAX;
 use ledger::Restore;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 use tidegate_core::{
-    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Input, Micros, Mono, OpId, Outcome, Reply, Request,
+    Claim, Delivery, Disposition, Fact, GateLimits, InboxId, Input, Lease, Micros, Mono, OpId, Outcome, Reply, Request,
     StoreError, SyncReply, TriggerId, View,
 };
 use tidegate_io_sim::Memory;
@@ -90,6 +92,8 @@ pub(crate) enum Observation<'a> {
     /// The store has moved the times that lie ahead, because its clock was set back. The request
     /// that made it do so is observed next.
     TimesMoved { by: Micros },
+    /// The store has ended these claims, because the daemon that made them has died and starts again.
+    ClaimsEnded { claims: &'a BTreeSet<Lease> },
     /// The store went back to an earlier state.
     Restored,
     /// The store has applied a request.
@@ -311,12 +315,13 @@ fn all() -> Vec<Box<dyn Checker>> {
 pub(crate) struct Checkers {
     all: Vec<Box<dyn Checker>>,
     situations: situations::Situations,
+    made: made::ClaimsMade,
 }
 
 impl Checkers {
     pub(crate) fn without(name: Option<&str>) -> Self {
         let all = all().into_iter().filter(|checker| Some(checker.name()) != name).collect();
-        Self { all, situations: situations::Situations::default() }
+        Self { all, situations: situations::Situations::default(), made: made::ClaimsMade::default() }
     }
 
     /// All checkers, also the one of the driver.
@@ -337,6 +342,11 @@ impl Checkers {
         self.all.iter_mut().flat_map(|checker| checker.ledgers()).for_each(|ledger| ledger.restore(fault));
     }
 
+    /// The claims that a daemon has made in all its lives.
+    pub(crate) fn claims_of(&self, daemon: usize) -> BTreeSet<Lease> {
+        self.made.of(daemon)
+    }
+
     /// Shows an observation to every checker.
     pub(crate) fn observe(
         &mut self,
@@ -345,6 +355,7 @@ impl Checkers {
         probes: &mut Probes,
     ) -> Result<(), Violation> {
         self.situations.count(observation, snapshot, probes);
+        self.made.record(observation);
         for checker in &mut self.all {
             if let Err(what) = checker.observe(observation, snapshot, probes) {
                 return Err(Violation { checker: checker.name(), what });

@@ -56,6 +56,12 @@ impl Checker for Overlap {
                 ahead.for_each(|(_, until)| *until = until.minus(*by));
                 Ok(())
             }
+            Observation::ClaimsEnded { claims } => {
+                let now = snapshot.store.now();
+                let ended = self.leased_until.values_mut().filter(|(lease, _)| claims.contains(lease));
+                ended.for_each(|(_, until)| *until = (*until).min(now));
+                Ok(())
+            }
             Observation::StoreApplied { of, request, reply, .. } => {
                 let now = snapshot.store.now();
                 for settlement in super::terminal::applied(request, reply) {

@@ -7,9 +7,9 @@ use super::daemon_state::DaemonState;
 use crate::app::{AFTER_EFFECTS, EPOCH, deployed, repair};
 use crate::checkers::{Checkers, DriverEvent, Life, Observation, Snapshot, Trouble, Violation};
 use crate::draw::Draw;
-use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, StoreFault, TriggerChange};
+use crate::plan::{CallFault, CrashPoint, Fault, Plan, Settings, StoreFault, TriggerChange, Version};
 use crate::probes::{Probe, Probes};
-use crate::sabotage::{Bug, Saboteur, deploy, lose_claims};
+use crate::sabotage::{Bug, Saboteur, deploy, end_claims, lose_claims};
 use crate::trace::{Trace, TraceMode};
 use madsim::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
@@ -220,9 +220,26 @@ impl Referee {
         self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
         let has_another = |other: &DaemonState| other.is_alive && other.version != settings.version;
         self.probes.sometimes(Probe::TwoVersions, self.daemons.iter().any(has_another));
+        self.succeed(of);
         let batch_max = Some(settings.batch_max);
         self.observe(&Observation::Configured { of, gate: settings.gate, batch_max });
         (of, settings)
+    }
+
+    /// The store ends the claims of the earlier lives of a daemon. It does not if it cannot be
+    /// reached, or if the daemon has another name now.
+    fn succeed(&mut self, of: Life) {
+        let (one, now) = (&self.daemons[of.daemon], self.now());
+        let is_reached = self.outage_until <= now && one.cut_until <= now;
+        let has_name = one.version == Version::Current && !(self.plan.seed + of.life).is_multiple_of(3);
+        let claims = self.checkers.claims_of(of.daemon);
+        if !is_reached || !has_name || claims.is_empty() {
+            return;
+        }
+        let bug = self.bug;
+        let has_ended = end_claims(bug, self.store(), &claims);
+        self.probes.sometimes(Probe::Succeeded, has_ended);
+        self.observe(&Observation::ClaimsEnded { claims: &claims });
     }
 
     /// Ends a life, with its executions.

@@ -15,7 +15,7 @@ mod store;
 pub(crate) use fan_out::{claim_inline, fan_out_again};
 pub use hunt::{Caught, SEEDS_MAX, hunt};
 pub(crate) use numbers::lose_claims;
-pub(crate) use operations::{deploy, restart_store};
+pub(crate) use operations::{deploy, end_claims, restart_store};
 
 use crate::profile::Profile;
 use tidegate_io_sim::Memory;
@@ -55,6 +55,8 @@ bugs! {
     NoFence, "claims", "a settlement with an old lease is applied";
     RenewsOldLease, "claims", "a renewal of an old lease extends the new one";
     RenewsExpiredLease, "claims", "a renewal revives an expired lease of a lane with a limit";
+    SuccessorForgets, "claims", "a daemon that starts again does not end the claims of its earlier life";
+    SuccessorEndsAll, "claims", "a daemon that starts again ends the claims of other daemons";
     NumbersRepeat, "restores", "after a restore, the numbers of claims repeat";
     NumberReused, "claims", "a claim gets the number of an earlier claim";
     RenewsUntouchedOnly, "claims", "a renewal forgets a claim of which a row was settled";

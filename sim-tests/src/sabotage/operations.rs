@@ -1,10 +1,11 @@
-//! Bugs in deployments, and in the restart of the store after an outage.
+//! Bugs in deployments, in the restart of the store after an outage, and in the end of the claims of
+//! a daemon that starts again.
 
 use super::Bug;
 use crate::app::{redeploy, trigger_id};
 use crate::plan::TriggerChange;
 use std::collections::BTreeSet;
-use tidegate_core::{DeliveryId, Timestamp, TriggerId};
+use tidegate_core::{DeliveryId, Lease, Timestamp, TriggerId};
 use tidegate_io_sim::{Memory, Row};
 
 /// Deploys the app with a change, like a store with the bug. `sabotage_memory` is the bug's memory.
@@ -45,6 +46,19 @@ pub(crate) fn restart_store(bug: Option<Bug>, store: &mut Memory) {
     if bug == Some(Bug::OutageFreesRows) {
         free_rows(store);
     }
+}
+
+/// Ends the claims of a daemon that starts again, like a store with the bug. Returns whether they
+/// held rows.
+pub(crate) fn end_claims(bug: Option<Bug>, store: &mut Memory, claims: &BTreeSet<Lease>) -> bool {
+    let rows = store.rows_after(DeliveryId(i64::MIN)).filter(|row| row.lease_until > store.now());
+    let held: BTreeSet<Lease> = rows.map(|row| row.lease).collect();
+    match bug {
+        Some(Bug::SuccessorForgets) => {}
+        Some(Bug::SuccessorEndsAll) => store.end_claims(&held),
+        _ => store.end_claims(claims),
+    }
+    !held.is_disjoint(claims)
 }
 
 /// The trigger that a change names.

@@ -6,7 +6,7 @@ use crate::app;
 use crate::checkers::{InputKind, Life, Observation, STEPS_MAX, Violation};
 use crate::plan::{CallFault, CrashPoint, HandlerFault, Settings, StoreFault, Version};
 use crate::probes::Probe;
-use crate::sabotage::Bug;
+use crate::sabotage::{Bug, end_claims};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use tidegate_core::{
     Action, Boot, Config, ConfigSpec, Dispatcher, Disposition, Fact, IdleReason, InboxId, Incarnation, Input, Micros,
@@ -173,9 +173,25 @@ impl World {
         self.probes.sometimes(Probe::RolledOut, leases.len() > 1);
         let has_another = |other: &Daemon| other.is_alive && other.version != settings.version;
         self.probes.sometimes(Probe::TwoVersions, self.daemons.iter().any(has_another));
+        self.succeed(daemon)?;
         let batch_max = Some(settings.batch_max);
         self.observe(&Observation::Configured { of: self.life(daemon), gate: settings.gate, batch_max })?;
         self.reach(daemon, life, Input::Tick)
+    }
+
+    /// The store ends the claims of the earlier lives of a daemon. It does not if it cannot be
+    /// reached, or if the daemon has another name now.
+    fn succeed(&mut self, daemon: usize) -> Result<(), Violation> {
+        let one = &self.daemons[daemon];
+        let is_reached = self.outage_until <= self.now && one.cut_until <= self.now;
+        let has_name = one.version == Version::Current && !(self.plan.seed + one.life).is_multiple_of(3);
+        let claims = self.checkers.claims_of(daemon);
+        if !is_reached || !has_name || claims.is_empty() {
+            return Ok(());
+        }
+        let has_ended = end_claims(self.bug, &mut self.store, &claims);
+        self.probes.sometimes(Probe::Succeeded, has_ended);
+        self.observe(&Observation::ClaimsEnded { claims: &claims })
     }
 
     /// Ends a process, with its executions and callers.

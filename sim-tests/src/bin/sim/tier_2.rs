@@ -13,7 +13,7 @@ pub(crate) const SEEDS: u64 = 2_000;
 /// The seeds that two processes must play alike.
 const SEEDS_PLAYED_TWICE: u64 = 20;
 /// A bug that no seed of this range shows counts as missed.
-const BUG_SEEDS_MAX: u64 = 400;
+const BUG_SEEDS_MAX: u64 = 2_000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Task {

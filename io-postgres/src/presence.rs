@@ -61,9 +61,4 @@ impl PgStore {
         self.presence.state().session = Some(session);
         Ok(())
     }
-
-    /// Ends the session of the registration, unless it listens.
-    pub fn leave(&self) {
-        self.presence.take_session();
-    }
 }

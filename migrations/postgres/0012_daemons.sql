@@ -8,6 +8,21 @@
 -- The first key of the advisory locks. The second one is the number of the daemon.
 create function tidegate.daemon_locks() returns integer immutable language sql as 'select 1952736357';
 
+-- Whether no session holds the lock of a daemon.
+--
+-- Parameters: the number of the daemon.
+-- Returns: a boolean.
+-- Locks: the number of the daemon, until the function ends.
+-- Changes: nothing.
+create function tidegate.is_gone(p_daemon integer) returns boolean language plpgsql as $$
+begin
+    if pg_try_advisory_lock(tidegate.daemon_locks(), p_daemon) then
+        return pg_advisory_unlock(tidegate.daemon_locks(), p_daemon);
+    end if;
+    return false;
+end
+$$;
+
 -- Ends the claims of a daemon.
 --
 -- The leases end a little later than now: a discovery that runs at the same time may have read the
@@ -45,14 +60,11 @@ begin
         on conflict do nothing;
         return p_daemon;
     end if;
-    for v_daemon in
-        select d.daemon from tidegate.daemons d where d.name = p_name and p_daemon is null order by d.daemon
-    loop
-        if pg_try_advisory_lock(tidegate.daemon_locks(), v_daemon) then
-            perform tidegate.end_daemon(p_daemon => v_daemon);
-            perform pg_advisory_unlock(tidegate.daemon_locks(), v_daemon);
-        end if;
-    end loop;
+    perform tidegate.end_daemon(p_daemon => d.daemon) from tidegate.daemons d
+    where p_daemon is null and d.name = p_name and tidegate.is_gone(p_daemon => d.daemon);
+    -- Daemons that never came back under their name. Their leases have ended.
+    delete from tidegate.daemons d
+    where d.entered_at < clock_timestamp() - interval '1 day' and tidegate.is_gone(p_daemon => d.daemon);
     -- After a restore of the database a number may belong to a daemon that runs.
     loop
         insert into tidegate.daemons (name) values (p_name) returning daemon into v_daemon;

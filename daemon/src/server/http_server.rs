@@ -1,6 +1,7 @@
 use super::error::ServeError;
 use crate::http::{ApiState, Connection, Readiness, ReplyListener, app};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -14,18 +15,32 @@ pub(super) struct HttpServer {
     readiness: watch::Sender<Readiness>,
     stop: watch::Sender<bool>,
     task: JoinHandle<io::Result<()>>,
+    address: SocketAddr,
 }
 
 impl HttpServer {
-    /// Starts to accept connections. `readiness` is the sending end of the readiness in `state`.
-    pub(super) fn start(listener: TcpListener, state: ApiState, readiness: watch::Sender<Readiness>) -> Self {
+    /// Starts to accept connections at `address`. `readiness` is the sending end of the readiness
+    /// in `state`.
+    pub(super) fn start(
+        listener: TcpListener,
+        address: SocketAddr,
+        state: ApiState,
+        readiness: watch::Sender<Readiness>,
+    ) -> Self {
         let (stop, mut stopped) = watch::channel(false);
         let service = app(state).into_make_service_with_connect_info::<Connection>();
         let server = axum::serve(ReplyListener(listener), service).with_graceful_shutdown(async move {
             // An error means that the sender is dropped, which stops the server, too.
             stopped.wait_for(|stop| *stop).await.ok();
         });
-        Self { readiness, stop, task: tokio::spawn(server.into_future()) }
+        Self { readiness, stop, task: tokio::spawn(server.into_future()), address }
+    }
+
+    /// A name that no other process of this machine has while this one runs, and that this daemon
+    /// has again when it starts again with the same address.
+    pub(super) fn daemon_name(&self) -> String {
+        let machine = rustix::system::uname();
+        format!("{}/{}", machine.nodename().to_string_lossy(), self.address)
     }
 
     pub(super) fn set_readiness(&self, readiness: Readiness) {

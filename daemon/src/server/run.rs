@@ -46,7 +46,7 @@ pub async fn serve(
         native: config.native.clone(),
     };
     let bound = listener.local_addr().map_err(listen_error)?;
-    let http = HttpServer::start(listener, state, readiness);
+    let http = HttpServer::start(listener, bound, state, readiness);
     tracing::info!(http.address = %bound, "listening");
     on_listening(bound);
     match &config.store {
@@ -99,7 +99,7 @@ async fn run<S: Store>(
 async fn open<S: Store>(url: &S::Url, http: &HttpServer) -> Result<S, ServeError> {
     let (mut pause, mut has_failed) = (STORE_RETRY_MIN, false);
     loop {
-        match S::open(url).await {
+        match S::open(url, &http.daemon_name()).await {
             Ok(store) => {
                 if has_failed {
                     tracing::info!("the store is open");

@@ -16,8 +16,9 @@ pub(super) trait Store: DispatchStore + Ports + Health + Sized {
     /// The part of the store's URL that opens it.
     type Url: Clone + Send + Sync;
 
-    /// Connects and brings the schema up to date.
-    fn open(url: &Self::Url) -> impl Future<Output = Result<Self, OpenFailure>> + Send;
+    /// Connects, brings the schema up to date, and ends the claims of a dead daemon with the name
+    /// `daemon`.
+    fn open(url: &Self::Url, daemon: &str) -> impl Future<Output = Result<Self, OpenFailure>> + Send;
 
     /// Passes wake-ups from other processes on to `wake`. Never returns.
     fn listen(&self, wake: WakeHandle) -> impl Future<Output = ()> + Send;
@@ -37,7 +38,8 @@ pub(super) enum OpenFailure {
 impl Store for SqliteStore {
     type Url = PathBuf;
 
-    async fn open(path: &PathBuf) -> Result<Self, OpenFailure> {
+    /// Only one process can open the file, so all claims in it are those of dead daemons.
+    async fn open(path: &PathBuf, _: &str) -> Result<Self, OpenFailure> {
         // Only one failure is temporary: in a rolling restart, the daemon that has the file open is
         // about to end.
         Self::open(path, SqliteOptions::default()).await.map_err(|error| match error {
@@ -69,7 +71,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 impl Store for PgStore {
     type Url = String;
 
-    async fn open(url: &String) -> Result<Self, OpenFailure> {
+    async fn open(url: &String, daemon: &str) -> Result<Self, OpenFailure> {
         let classify = |error: PgError| match error {
             PgError::Url(_) | PgError::Newer(_) => OpenFailure::Permanent(error.to_string()),
             other => OpenFailure::Temporary(other.to_string()),
@@ -87,6 +89,7 @@ impl Store for PgStore {
             }
         }
         store.migrate().await.map_err(classify)?;
+        store.enter(daemon).await.map_err(classify)?;
         Ok(store)
     }
 

@@ -36,14 +36,14 @@ fn a_poison_among_many_dies_alone_beside_three_daemons() {
 }
 
 /// The events beside the poison, all of one trigger. Each crash loses those that run.
-const OTHERS: usize = 2_000;
+const OTHERS: usize = 10_000;
 /// The events of one request.
 const BATCH: usize = 500;
 
 fn a_poison_among_many_dies_alone(kind: StoreKind, names: &[&str]) {
     let _lock = MachineLock::shared();
     let world = World::new(kind);
-    let mut daemons: Vec<Daemon> = names.iter().map(|name| world.daemon(name, TESTBED, &[SHORT_LEASE])).collect();
+    let mut daemons: Vec<Daemon> = names.iter().map(|name| world.daemon(name, TESTBED, &[])).collect();
     let of = |daemon: &Daemon| App::new(client(daemon), "crowd");
     of(&daemons[0]).deploy(&[], &[on("go", "go", json!({"native": "abort_or_sleep_20ms"}), json!({}))]);
 

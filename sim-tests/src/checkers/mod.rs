@@ -92,7 +92,8 @@ pub(crate) enum Observation<'a> {
     /// The store has moved the times that lie ahead, because its clock was set back. The request
     /// that made it do so is observed next.
     TimesMoved { by: Micros },
-    /// The store has ended these claims, because the daemon that made them has died and starts again.
+    /// The store has ended these claims, because the daemon that made them has died and starts
+    /// again.
     ClaimsEnded { claims: &'a BTreeSet<Lease> },
     /// The store went back to an earlier state.
     Restored,

@@ -1,5 +1,5 @@
-//! Bugs in deployments, in the restart of the store after an outage, and in the end of the claims of
-//! a daemon that starts again.
+//! Bugs in deployments, in the restart of the store after an outage, and in the end of the claims
+//! of a daemon that starts again.
 
 use super::Bug;
 use crate::app::{redeploy, trigger_id};

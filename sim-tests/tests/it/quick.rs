@@ -7,13 +7,13 @@ use tidegate_sim_tests::{Cost, Plan, Probes, Profile, TraceMode, one_by_one, run
 
 const SEEDS: u64 = 700;
 const EXPECTED: [(&str, u64); 7] = [
-    ("store calls per seed", 797),
-    ("simulated milliseconds per seed", 16_660),
-    ("conflicts in all", 23_264),
-    ("deferrals in all", 8_258),
-    ("prompt first claims per thousand", 106),
-    ("prompt retries per thousand", 237),
-    ("prompt starts per thousand", 122),
+    ("store calls per seed", 785),
+    ("simulated milliseconds per seed", 16_247),
+    ("conflicts in all", 23_354),
+    ("deferrals in all", 8_429),
+    ("prompt first claims per thousand", 107),
+    ("prompt retries per thousand", 231),
+    ("prompt starts per thousand", 121),
 ];
 
 /// The number of finished plans.

@@ -148,6 +148,7 @@ impl<E: Executor> Executions<E> {
 impl<E> Drop for Executions<E> {
     fn drop(&mut self) {
         self.handles.values().for_each(AbortHandle::abort);
+        // An execution may run code when it is dropped, so it is dropped without the lock.
         let waiting = take(&mut lock(&self.burst).waiting);
         drop(waiting);
     }

@@ -6,9 +6,8 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use testkit::Daemon;
 
-/// Each attempt takes a start of the daemon and, on Postgres, the expiry of a lease.
+/// Each attempt takes a start of the daemon and the back-off of a suspect.
 const TIMEOUT: Duration = Duration::from_secs(60);
-const SHORT_LEASE: (&str, &str) = ("TIDEGATE_DISPATCHER_LEASE_MS", "1000");
 
 #[test]
 fn a_crashing_event_becomes_a_dead_letter_on_sqlite() {
@@ -94,7 +93,7 @@ fn poll_all<T>(daemons: &mut [Daemon], crashes: &mut u32, mut poll: impl FnMut(&
 fn a_crashing_event_becomes_a_dead_letter(kind: StoreKind) {
     let _lock = MachineLock::shared();
     let world = World::new(kind);
-    let mut daemon = world.daemon("testbed", TESTBED, &[SHORT_LEASE]);
+    let mut daemon = world.daemon("testbed", TESTBED, &[]);
     let app = App::new(client(&daemon), "poison");
     let retry = json!({"max_attempts": 3, "backoff": "constant", "base_ms": 1, "max_ms": 1});
     app.deploy(

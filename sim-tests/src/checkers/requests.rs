@@ -24,13 +24,13 @@ impl LifeState {
     fn check(&mut self, op: OpId, request: &Request) -> Result<(), String> {
         let rows = size(request);
         if rows > self.batch_max {
-            return Err(format!("sends a {} of {rows} rows, at most {}", request.name(), self.batch_max));
+            return Err(format!("sends {rows} rows in one {}, at most {}", request.name(), self.batch_max));
         }
         let most = if let Request::Exchange { .. } = request { EXCHANGES_MAX } else { 1 };
         self.in_flight.insert(op, request.name());
         let count = self.in_flight.values().filter(|name| **name == request.name()).count();
         if count > most {
-            return Err(format!("has {count} requests {} in flight, at most {most}", request.name()));
+            return Err(format!("has {count} of {} in flight, at most {most}", request.name()));
         }
         Ok(())
     }

@@ -37,7 +37,12 @@ impl Cluster {
     /// Creates and starts a server.
     pub async fn start() -> anyhow::Result<Self> {
         let settings = SETTINGS.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let options = PgOptions { max_connections: CONNECTIONS_MAX, shared_buffers_mb: SHARED_BUFFERS_MB, settings };
+        let options = PgOptions {
+            max_connections: CONNECTIONS_MAX,
+            shared_buffers_mb: SHARED_BUFFERS_MB,
+            settings,
+            ..PgOptions::default()
+        };
         let cluster = tokio::task::spawn_blocking(move || PgCluster::create(&options)).await??;
         Ok(Self { cluster, database_count: AtomicU32::new(0) })
     }

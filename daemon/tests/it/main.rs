@@ -32,5 +32,7 @@ mod outage;
 mod poison;
 mod script_threads;
 mod serving;
+#[cfg(target_os = "linux")]
+mod set_clock;
 mod shutdown;
 mod world;

@@ -20,13 +20,15 @@ pub struct PgOptions {
     pub shared_buffers_mb: u32,
     /// More lines of `postgresql.conf`: name and value. The value is quoted as that file requires.
     pub settings: Vec<(String, String)>,
+    /// Environment variables of the server.
+    pub env: Vec<(String, String)>,
 }
 
 impl Default for PgOptions {
     /// Enough for a test suite. Durability keeps its defaults: a commit is on disk before the
     /// client gets the answer.
     fn default() -> Self {
-        Self { max_connections: 300, shared_buffers_mb: 256, settings: Vec::new() }
+        Self { max_connections: 300, shared_buffers_mb: 256, settings: Vec::new(), env: Vec::new() }
     }
 }
 
@@ -52,6 +54,7 @@ pub struct PgCluster {
     binaries: PgBinaries,
     run_as: RunAs,
     folder: PathBuf,
+    env: Vec<(String, String)>,
     port: u16,
     password: String,
 }
@@ -68,7 +71,8 @@ impl PgCluster {
         let folder = make_folder(run_as)?;
         let guardian = Guardian::start(run_as, &binaries.program("pg_ctl"), &folder.join("data"), &folder)?;
         let password = random_password()?;
-        let mut cluster = Self { _guardian: guardian, binaries, run_as, folder, port: 0, password };
+        let env = options.env.clone();
+        let mut cluster = Self { _guardian: guardian, binaries, run_as, folder, env, port: 0, password };
         cluster.initdb()?;
         cluster.configure(options)?;
         cluster.start_on_a_free_port()?;
@@ -180,6 +184,7 @@ impl PgCluster {
 
     fn pg_ctl(&self, action: &[&str]) -> Result<(), PgError> {
         let mut pg_ctl = self.run_as.command(self.binaries.program("pg_ctl"));
+        pg_ctl.envs(self.env.iter().map(|(name, value)| (name, value)));
         pg_ctl.args(action).arg("-D").arg(self.data()).args(["-w", "-t", "60"]);
         if action != ["stop"] {
             // Without its own log file, the server would keep the output pipe open, and `run` would

@@ -22,7 +22,7 @@ fn folders() -> Vec<PathBuf> {
 
 #[test]
 fn a_cluster_starts_crashes_restarts_and_removes_its_folder() {
-    let options = PgOptions { max_connections: 20, shared_buffers_mb: 16, settings: Vec::new() };
+    let options = PgOptions { max_connections: 20, shared_buffers_mb: 16, ..PgOptions::default() };
     let cluster = PgCluster::create(&options).unwrap_or_else(|error| panic!("{error}"));
     let url = cluster.url();
     assert!(is_listening(&url));

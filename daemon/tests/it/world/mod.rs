@@ -60,7 +60,12 @@ impl World {
 
     /// A world with its own Postgres server, which the test may stop and crash.
     pub(crate) fn on_own_server() -> Self {
-        let options = PgOptions { max_connections: 100, shared_buffers_mb: 64, settings: Vec::new() };
+        Self::on_own_server_with(Vec::new())
+    }
+
+    /// The same, with environment variables of the server.
+    pub(crate) fn on_own_server_with(env: Vec<(String, String)>) -> Self {
+        let options = PgOptions { max_connections: 100, shared_buffers_mb: 64, settings: Vec::new(), env };
         let cluster = PgCluster::create(&options).unwrap_or_else(|error| panic!("{error}"));
         let folder = TempDir::new().expect("a temporary folder can be created");
         Self { _database: None, url: cluster.url(), cluster: Some(cluster), folder }

@@ -8,14 +8,15 @@ use serde::{Deserialize, Serialize};
 /// A failed attempt. The row of its delivery records it, and a dead letter keeps the record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
-    /// The number of the attempt, from 1. A lost attempt does not count, so the next attempt has
-    /// the same number.
+    /// The number of the attempt, from 1. An attempt that was lost or never began does not count,
+    /// so the next attempt has the same number.
     pub attempt: u32,
-    /// The start of the handler by the store's clock. For a lost attempt it is the time of its
-    /// claim. For a lost dead-letter handler it is the time at which the loss was found.
+    /// The start of the handler by the store's clock. For an attempt that was lost or never began
+    /// it is the time of its claim. For a lost dead-letter handler it is the time at which the loss
+    /// was found.
     pub started_at: Timestamp,
-    /// From the start of the handler to its end. `None` for a lost attempt: the process that could
-    /// measure it is gone.
+    /// From the start of the handler to its end. `None` for an attempt that was lost or never
+    /// began: the process that could measure it is gone.
     pub duration: Option<Micros>,
     /// The class of the failure.
     pub error: ExecError,
@@ -27,6 +28,16 @@ impl Attempt {
     /// The message of a lost attempt. The store records it when it ends the expired claim of the
     /// row.
     pub const LOST_MESSAGE: &str = "its process died or lost its lease after the handler may have begun";
+    /// The message of an attempt that never began. The store records it when it ends the expired
+    /// claim that held the row ahead.
+    pub const NEVER_BEGAN_MESSAGE: &str =
+        "its process died or lost its lease before the handler began; this counts neither as an attempt nor as a loss";
+
+    /// Whether the handler may have begun. An attempt that never began does not count.
+    #[must_use]
+    pub const fn may_have_begun(&self) -> bool {
+        !matches!(self.error, ExecError::NeverBegan)
+    }
 
     /// A text that is equal for equal failures. It is a hash of the error code and of the first
     /// line of the message, in which every number counts as `#`.

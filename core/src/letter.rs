@@ -17,7 +17,7 @@ pub struct LetterEvent<'a> {
     pub attempts: u32,
     /// Equal for equal failures.
     pub fingerprint: &'a str,
-    /// The last attempt. `None` if the handler was never executed.
+    /// The last attempt that began. `None` if the handler was never executed.
     pub last: Option<&'a Attempt>,
     /// The event that was not handled.
     pub event: &'a Event,

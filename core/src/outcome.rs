@@ -134,6 +134,8 @@ pub enum ExecError {
     Overloaded,
     /// The process died while it executed the delivery, or the lease expired.
     Lost,
+    /// The process died, or the lease expired, while the delivery was held ahead.
+    NeverBegan,
     /// A bug of Tidegate.
     Internal,
     /// The chain of events that led to a sync call is too deep.
@@ -161,6 +163,7 @@ impl ExecError {
             Self::EffectsConflict => "effects_conflict",
             Self::Overloaded => "overloaded",
             Self::Lost => "lost",
+            Self::NeverBegan => "never_began",
             Self::Internal => "internal",
             Self::LoopRefused => "loop_refused",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
@@ -178,6 +181,7 @@ impl ExecError {
             | Self::EndpointUnreachable
             | Self::EffectsConflict
             | Self::Lost
+            | Self::NeverBegan
             | Self::Internal => true,
             Self::EndpointStatus(status) => matches!(status, 404 | 408 | 409 | 425 | 429 | 500..=599),
             Self::ScriptUnavailable
@@ -197,7 +201,7 @@ impl ExecError {
         match self {
             Self::Timeout => 504,
             Self::ScriptError | Self::ResourceLimit | Self::Lost | Self::Internal => 500,
-            Self::ScriptUnavailable | Self::Overloaded => 503,
+            Self::ScriptUnavailable | Self::Overloaded | Self::NeverBegan => 503,
             Self::HandlerMissing => 404,
             Self::PrincipalDenied => 403,
             Self::InvalidReply | Self::EndpointUnreachable | Self::EndpointStatus(_) => 502,
@@ -257,6 +261,7 @@ mod tests {
             (E::EffectsConflict, true, 409),
             (E::Overloaded, false, 503),
             (E::Lost, true, 500),
+            (E::NeverBegan, true, 503),
             (E::Internal, true, 500),
             (E::LoopRefused, false, 508),
             (E::IdempotencyKeyReused, false, 422),

@@ -5,7 +5,7 @@ use crate::Store;
 use crate::support::*;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use tidegate_core::{DeadReason, Micros, SuspectLane, TriggerSpec, Verdict};
+use tidegate_core::{DeadReason, ExecError, Micros, SuspectLane, TriggerSpec, Verdict};
 use tidegate_ports::{DeadLetterStore, DeliveryState, LetterSelection};
 
 pub(crate) async fn the_rows_of_an_expired_claim_become_suspects<S: Store>(store: Arc<S>) {
@@ -59,7 +59,8 @@ pub(crate) async fn rows_that_were_held_ahead_are_not_lost<S: Store>(store: Arc<
     let of = |n: usize| shown.iter().find(|row| row.id == held[n].id).expect("the row exists");
     assert_eq!([0, 1, 2, 4].map(|n| of(n).lost), [1, 1, 0, 0]);
     assert_eq!([0, 1, 4].map(|n| of(n).due_at), [at.plus(A_MINUTE), at.plus(A_MINUTE), held[4].due_at]);
-    assert_eq!((of(0).failed.len(), of(4).failed.len()), (1, 0));
+    let recorded = |n: usize| of(n).failed.iter().map(|one| (one.attempt, one.error)).collect::<Vec<_>>();
+    assert_eq!([recorded(0), recorded(4)], [[(1, ExecError::Lost)], [(1, ExecError::NeverBegan)]]);
     assert_eq!(app.try_settle(&held[4], done()).await.fenced, [claim_of(&held[4])]);
 
     app.go(1).await;

@@ -64,6 +64,7 @@ async fn exchange(
         .bind(suspect.map(|claim| rows_of(claim.quota)))
         .bind(suspect.map(|claim| micros(claim.backoff)))
         .bind(Attempt::LOST_MESSAGE)
+        .bind(Attempt::NEVER_BEGAN_MESSAGE)
         .fetch_all(connection)
         .await?;
     let (mut now, mut suspects_claim) = (None, None);

@@ -77,9 +77,9 @@ impl Memory {
         limit.map_or(u32::MAX, |limit| limit.get().saturating_sub(self.running_in(trigger)))
     }
 
-    /// Ends the expired claims of a lane. Each row becomes a suspect. The lost attempt of a row
-    /// that was to start at once is recorded, unless it had its last permitted loss: then it was
-    /// not claimed to be executed.
+    /// Ends the expired claims of a lane. Each row becomes a suspect, and its attempt is recorded
+    /// as lost or as one that never began. Nothing is recorded for a row with its last permitted
+    /// loss, which was not claimed to be executed.
     pub(crate) fn end_expired(&mut self, claim: SuspectClaim) {
         let SuspectClaim { trigger, backoff, .. } = claim;
         let expired = self.lane(trigger).filter(|row| row.is_expired(self.now));
@@ -89,7 +89,9 @@ impl Memory {
             let (lost_max, lost) = (row.policy.max_lost(), row.lost + 1);
             if row.is_ahead && lost_max > 1 {
                 let due_at = row.due_at;
-                self.release(id, Micros::ZERO, |_| ());
+                self.release(id, Micros::ZERO, |row| {
+                    row.failed.push(unfinished(row, ExecError::NeverBegan, Attempt::NEVER_BEGAN_MESSAGE));
+                });
                 self.set_due(id, due_at);
                 self.outbox.entry(id).and_modify(|row| row.is_suspect = true);
                 continue;
@@ -98,13 +100,7 @@ impl Memory {
             self.release(id, delay, |row| {
                 if lost <= lost_max {
                     row.lost = lost;
-                    row.failed.push(Attempt {
-                        attempt: row.attempt + 1,
-                        started_at: row.leased_at,
-                        duration: None,
-                        error: ExecError::Lost,
-                        message: Attempt::LOST_MESSAGE.to_owned(),
-                    });
+                    row.failed.push(unfinished(row, ExecError::Lost, Attempt::LOST_MESSAGE));
                 }
             });
         }
@@ -181,4 +177,10 @@ impl Memory {
         let row = row.clone();
         self.delivery_of(row)
     }
+}
+
+/// The record of an attempt whose claim expired.
+fn unfinished(row: &Row, error: ExecError, message: &str) -> Attempt {
+    let (attempt, started_at) = (row.attempt + 1, row.leased_at);
+    Attempt { attempt, started_at, duration: None, error, message: message.to_owned() }
 }

@@ -181,7 +181,7 @@ impl Memory {
             reason,
             attempts,
             fingerprint: &fingerprint,
-            last: letter.failed.last(),
+            last: letter.failed.iter().rfind(|attempt| attempt.may_have_begun()),
             event: &letter.event,
         };
         let event = letter_event.to_event();

@@ -88,7 +88,8 @@ impl Tx<'_> {
         let backoff = i64::try_from(backoff.0).unwrap_or(i64::MAX);
         for claim in self.expired_claims(trigger)? {
             for ListedRow { id, turn, is_ahead } in &claim.deliveries {
-                if *is_ahead && self.connection.run(sql::set_aside, [id, turn])? > 0 {
+                let held_ahead = params![id, turn, claim.claimed_at.0, Attempt::NEVER_BEGAN_MESSAGE];
+                if *is_ahead && self.connection.run(sql::set_aside, held_ahead)? > 0 {
                     continue;
                 }
                 let params = params![id, turn, claim.claimed_at.0, self.now.0, backoff, Attempt::LOST_MESSAGE];

@@ -181,7 +181,7 @@ impl Tx<'_> {
             reason,
             attempts,
             fingerprint,
-            last: history.last(),
+            last: history.iter().rfind(|attempt| attempt.may_have_begun()),
             event: &dead,
         };
         let event = letter_event.to_event();

@@ -132,21 +132,22 @@ $$;
 
 -- The lanes to claim from, in parallel arrays.
 create type tidegate.claim_request as (
-    lanes         bigint[],
+    lanes               bigint[],
     -- The most rows to claim from each lane.
-    quotas        integer[],
+    quotas              integer[],
     -- The first of these rows, which the daemon starts at once.
-    starts        integer[],
+    starts              integer[],
     -- The due time from which each lane is searched for stragglers.
-    look_backs    timestamptz[],
-    lease_us      bigint,
+    look_backs          timestamptz[],
+    lease_us            bigint,
     -- The lane to claim suspects from, the most of them, and the wait after a first loss. Null:
     -- none.
-    suspect_lane  bigint,
-    suspect_quota integer,
-    backoff_us    bigint,
-    -- The message of a lost attempt.
-    lost_message  text
+    suspect_lane        bigint,
+    suspect_quota       integer,
+    backoff_us          bigint,
+    -- The messages of an attempt that was lost, and of one that never began.
+    lost_message        text,
+    never_began_message text
 );
 
 -- The open lanes of a request, in parallel arrays.
@@ -307,8 +308,9 @@ end
 $$;
 
 -- Ends the expired claims of a lane: their rows go back as suspects. The attempt of a row that was
--- to start at once is recorded as lost; so is that of any row that permits one loss. A row with its
--- last permitted loss was not claimed to be executed, so nothing is recorded.
+-- to start at once is recorded as lost; so is that of any row that permits one loss. That of any
+-- other row that was held ahead is recorded as one that never began. A row with its last permitted
+-- loss was not claimed to be executed, so nothing is recorded.
 --
 -- A claim or a row that another transaction has locked is skipped: it is being settled or renewed.
 --
@@ -350,10 +352,12 @@ begin
             lost = case when l.is_ahead then o.lost else least(o.lost + 1, l.permitted) end,
             due_at = case when l.is_ahead then o.due_at
                 else p_now + (p_claim).backoff_us * (1 << least(o.lost, l.permitted - 1, 5)) * interval '1 microsecond' end,
-            failed = case when l.is_ahead or o.lost >= l.permitted then o.failed
+            failed = case when not l.is_ahead and o.lost >= l.permitted then o.failed
                 else coalesce(o.failed, '[]') || jsonb_build_object(
                     'attempt', o.attempt + 1, 'started_at', (extract(epoch from l.claimed_at) * 1000000)::bigint,
-                    'duration', null, 'error', 'lost', 'message', (p_claim).lost_message) end
+                    'duration', null, 'error', case when l.is_ahead then 'never_began' else 'lost' end,
+                    'message', case when l.is_ahead then (p_claim).never_began_message else (p_claim).lost_message end)
+                end
         from locked l where o.ctid = l.place
         returning l.claim
     )

@@ -48,7 +48,9 @@ $$;
 create function tidegate.dead_letter_data(p_letter tidegate.dead_letters) returns json
 language plpgsql stable as $$
 declare
-    v_last jsonb := p_letter.failed -> -1;
+    -- The last attempt that began. An error that is an object cannot be compared with a text.
+    v_last jsonb := jsonb_path_query_array(
+        p_letter.failed, '$[*] ? (@.error.type() == "object" || @.error != "never_began")') -> -1;
 begin
     return json_build_object(
         'dead_letter_id', p_letter.id, 'trigger', p_letter.trigger_name, 'reason', p_letter.reason,

@@ -57,11 +57,15 @@ impl AttemptView {
 pub(crate) fn render(failed: &[AttemptView]) -> String {
     let mut out = String::new();
     for one in failed {
-        let took = one.duration_ms.map_or_else(|| "unknown".to_owned(), |ms| format!("{ms:.1} ms"));
+        let took = match one.duration_ms {
+            Some(ms) => format!("took {ms:.1} ms"),
+            None if one.error == "never_began" => "never began".to_owned(),
+            None => "took unknown".to_owned(),
+        };
         let message = text::hanging(&text::plain(&one.message), "      ");
         writeln!(
             out,
-            "  attempt {}   {}  took {took}  {}\n      {message}",
+            "  attempt {}   {}  {took}  {}\n      {message}",
             one.attempt,
             one.started_at,
             text::plain(&one.code())

@@ -1,8 +1,8 @@
 //! `attempt` grows by one with each failure, and `lost` with each expired claim under which the
 //! delivery was to start at once. A claim that held it ahead does not count, unless its first loss
-//! is its last. A delivery without attempts left is not retried, and one with its last permitted
-//! loss is not executed. A dead letter for exhausted attempts had all of them, one for losses had
-//! all of these.
+//! is its last, and the letter lists it as an attempt that never began. A delivery without attempts
+//! left is not retried, and one with its last permitted loss is not executed. A dead letter for
+//! exhausted attempts had all of them, one for losses had all of these.
 
 use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
@@ -23,6 +23,8 @@ pub(super) struct Attempts {
 struct AttemptCount {
     failed: u32,
     lost: u32,
+    /// The expired claims that held it ahead.
+    held: u32,
     /// Whether the delivery starts at once under the claim that holds it. `None` without a claim.
     starts: Option<bool>,
     attempts_max: u32,
@@ -33,7 +35,7 @@ impl AttemptCount {
     /// The limits of a policy, computed from its fields and not by the code under test.
     fn of(policy: RetryPolicySpec) -> Self {
         let losses_max = if policy.max_attempts == 1 { 1 } else { policy.max_lost };
-        Self { failed: 0, lost: 0, starts: None, attempts_max: policy.max_attempts, losses_max }
+        Self { failed: 0, lost: 0, held: 0, starts: None, attempts_max: policy.max_attempts, losses_max }
     }
 }
 
@@ -41,7 +43,10 @@ impl Attempts {
     fn check_claim(&mut self, row: &Delivery, starts: bool, probes: &mut Probes) -> Result<(), String> {
         let count = self.rows.entry(row.id).or_insert_with(|| AttemptCount::of(row.policy.into()));
         match count.starts.replace(starts) {
-            Some(false) if count.losses_max > 1 => probes.sometimes(Probe::LostAhead, true),
+            Some(false) if count.losses_max > 1 => {
+                count.held += 1;
+                probes.sometimes(Probe::LostAhead, true);
+            }
             Some(_) => count.lost = (count.lost + 1).min(count.losses_max),
             None => {}
         }
@@ -142,8 +147,18 @@ impl Checker for Attempts {
             }
             Observation::RunEnded => {
                 for letter in snapshot.store.letters_after(tidegate_core::DeadLetterId(i64::MIN)) {
-                    let denied = letter.failed.iter().filter(|one| one.error == ExecError::PrincipalDenied).count();
-                    let failed_count = letter.failed.len();
+                    let count_of = |error| letter.failed.iter().filter(|one| one.error == error).count();
+                    let denied = count_of(ExecError::PrincipalDenied);
+                    let never_began = count_of(ExecError::NeverBegan);
+                    let failed_count = letter.failed.len() - never_began;
+                    let held = self.rows.get(&letter.delivery_id).map_or(0, |count| count.held);
+                    if never_began != held as usize {
+                        return Err(format!(
+                            "letter {} lists {never_began} attempts that never began, of {held}",
+                            letter.id
+                        ));
+                    }
+                    probes.sometimes(Probe::NeverBegan, never_began > 0);
                     if letter.reason != DeadReason::PrincipalDenied && failed_count != letter.attempts as usize {
                         return Err(format!(
                             "letter {} lists {failed_count} attempts of {}",

@@ -147,11 +147,6 @@ impl Capacity {
         room
     }
 
-    /// The lanes in which a new row would wait behind others.
-    pub(crate) fn closed_lanes(self, loads: impl Iterator<Item = LaneLoad>) -> Vec<TriggerId> {
-        loads.filter(|load| self.startable_rows(*load) == 0).map(|load| load.trigger).collect()
-    }
-
     /// The most new rows of a lane that could start at once. 0 if the lane is closed. A store also
     /// leaves out lanes with a `max_concurrency`.
     fn startable_rows(self, load: LaneLoad) -> u32 {

@@ -89,8 +89,12 @@ impl CallQueue {
     /// Whether another call of `app` finds a place. The last places, an eighth of all, are for apps
     /// without waiting calls.
     pub(super) fn has_place(&self, app: &AppName, places_max: u32) -> bool {
-        let places = if self.apps.contains_key(app) { places_max - reserve(places_max) } else { places_max };
+        let places = if self.has_calls_of(app) { places_max - reserve(places_max) } else { places_max };
         self.len() < places as usize
+    }
+
+    pub(super) fn has_calls_of(&self, app: &AppName) -> bool {
+        self.apps.contains_key(app)
     }
 
     pub(super) fn contains(&self, inbox: InboxId) -> bool {
@@ -112,7 +116,7 @@ impl CallQueue {
 #[derive(Clone, Debug, Default)]
 pub(super) struct ConflictedCalls {
     queue: VecDeque<Claim>,
-    rerunning: Option<Claim>,
+    last_rerun: Option<Claim>,
 }
 
 impl ConflictedCalls {
@@ -138,15 +142,11 @@ impl ConflictedCalls {
 
     /// Takes the first call from the queue to run it again.
     pub(super) fn rerun_first(&mut self) {
-        self.rerunning = self.queue.pop_front();
+        self.last_rerun = self.queue.pop_front();
     }
 
-    /// The call that runs again now.
-    pub(super) fn rerunning(&self) -> Option<Claim> {
-        self.rerunning
-    }
-
-    pub(super) fn end_rerun(&mut self) {
-        self.rerunning = None;
+    /// The call that was the last to run again.
+    pub(super) fn last_rerun(&self) -> Option<Claim> {
+        self.last_rerun
     }
 }

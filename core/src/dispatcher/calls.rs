@@ -39,16 +39,13 @@ impl Dispatcher {
     fn refusal(&self, call: &SyncCall) -> Option<Failure> {
         let (depth, depth_max) = (call.cause.parent.map_or(0, |parent| parent.depth), self.config.max_trigger_depth());
         let (waiting, app) = (self.call_queue.len(), call.target.app());
-        // Calls that arrive together begin together, at most as many as permits are free.
-        let free = self.gate.free(Caller::Sync).min(self.config.batch_max());
-        let begin_max = if self.may_begin_call_of(app) { free } else { 0 };
         if depth > depth_max {
             let message =
                 format!("the chain of events is {depth} deep, max_trigger_depth is {depth_max}; nothing was started");
             Some(Failure::new(ExecError::LoopRefused, message))
         } else if self.shutdown.is_some() {
             Some(shutting_down())
-        } else if !self.call_queue.has_place(app, self.config.sync_queue_max() + begin_max) {
+        } else if !self.call_queue.has_place(app, self.config.sync_queue_max() + self.permits_for(app)) {
             Some(self.overloaded(format!(
                 "{waiting} calls already wait for a permit; nothing was started; call again later"
             )))
@@ -83,11 +80,9 @@ impl Dispatcher {
     }
 
     fn rerun_conflicted_call(&mut self) {
-        if let Some(claim) = self.conflicted_calls.rerunning() {
-            if let Some(Stage::Running { .. } | Stage::Settling) = self.claims.stage(claim) {
-                return;
-            }
-            self.conflicted_calls.end_rerun();
+        let last_stage = self.conflicted_calls.last_rerun().and_then(|claim| self.claims.stage(claim));
+        if let Some(Stage::Running { .. } | Stage::Settling) = last_stage {
+            return;
         }
         while let Some(claim) = self.conflicted_calls.first() {
             if !matches!(self.claims.stage(claim), Some(Stage::Queued { .. })) {
@@ -105,17 +100,25 @@ impl Dispatcher {
     }
 
     fn may_begin(&self) -> bool {
-        !self.pending.is_beginning() && self.health.may_call(self.now) && self.gate.free(Caller::Sync) > 0
+        !self.pending.is_beginning() && self.health.may_call(self.now)
     }
 
-    /// Whether a call of `app` that arrives now would get a permit.
-    fn may_begin_call_of(&self, app: &AppName) -> bool {
-        self.may_begin() && (self.call_shares.permits_of(app) == 0 || self.has_permits_beyond_reserve())
+    /// The permits for a call of `app` that arrives now, and for the calls before it. Calls that
+    /// arrive together begin together.
+    fn permits_for(&self, app: &AppName) -> u32 {
+        let (free, beyond_reserve) = self.free_permits();
+        let permits = match (self.call_shares.permits_of(app), self.call_queue.has_calls_of(app)) {
+            (0, false) => free,
+            (0, true) => beyond_reserve.max(free.min(1)),
+            _ => beyond_reserve,
+        };
+        if self.may_begin() { permits.min(self.config.batch_max()) } else { 0 }
     }
 
-    /// Whether more permits are free than those for apps without a running call.
-    fn has_permits_beyond_reserve(&self) -> bool {
-        self.gate.free(Caller::Sync) > reserve(self.gate.sync_permits())
+    /// The free permits, and how many of them are not reserved for apps without a running call.
+    fn free_permits(&self) -> (u32, u32) {
+        let free = self.gate.free(Caller::Sync);
+        (free, free.saturating_sub(reserve(self.gate.sync_permits())))
     }
 
     /// Begins waiting calls while permits are free: the store writes their rows in one transaction.
@@ -123,8 +126,8 @@ impl Dispatcher {
         let (mut calls, mut in_order) = (BTreeMap::new(), Vec::new());
         let batch_max = self.config.batch_max() as usize;
         while calls.len() < batch_max && self.gate.free(Caller::Sync) > 0 {
-            let is_beyond_reserve = self.has_permits_beyond_reserve();
-            let Some(call) = self.call_queue.pop_next(&self.call_shares, is_beyond_reserve) else { break };
+            let (_, beyond_reserve) = self.free_permits();
+            let Some(call) = self.call_queue.pop_next(&self.call_shares, beyond_reserve > 0) else { break };
             let is_admitted = self.gate.try_admit(Caller::Sync);
             debug_assert!(is_admitted, "a call gets a permit only while one is free");
             self.call_shares.take(call.call.target.app());

@@ -40,7 +40,6 @@ use crate::config::{Config, GateLimits};
 use crate::gate::{Caller, ExecutionGate};
 use crate::io::{Boot, Disposition, Fact, IdleReason, Input, Output};
 use crate::lanes::Lanes;
-use crate::names::TriggerId;
 use crate::room::{Capacity, InlineRoom};
 use crate::store::{Reply, StoreError};
 use crate::time::{Micros, Mono, Timestamp};
@@ -216,12 +215,6 @@ impl Dispatcher {
         } else {
             InlineRoom::default()
         }
-    }
-
-    /// The closed lanes of [`Self::inline_room`], even if the room is empty.
-    #[must_use]
-    pub fn closed_lanes(&self) -> Vec<TriggerId> {
-        self.capacity().closed_lanes(self.lanes.loads(self.clock.now(self.now)))
     }
 
     fn apply(&mut self, input: Input) -> Disposition {

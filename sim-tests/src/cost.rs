@@ -1,11 +1,12 @@
 //! The cost of a run. A dispatcher that calls the store too often, or lets rows wait a little,
 //! breaks no promise. A change of these numbers shows it.
 
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
-use tidegate_core::{ExchangeReply, Reply, Request, Verdict};
+use tidegate_core::{ExchangeReply, Fact, Reply, Request, Verdict};
 
 /// The cost of one run or of many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cost {
     pub store_calls: u64,
     /// The simulated time, in microseconds.
@@ -19,6 +20,8 @@ pub struct Cost {
     pub retries: Waits,
     /// The wait from the due time to the start, before the first fault.
     pub starts: Waits,
+    /// How often each of some other things occurred.
+    pub counts: BTreeMap<&'static str, u64>,
 }
 
 /// The number of rows that waited. The length of the waits is not counted, because a few rows that
@@ -62,10 +65,27 @@ impl AddAssign for Cost {
         self.first_claims += other.first_claims;
         self.retries += other.retries;
         self.starts += other.starts;
+        other.counts.into_iter().for_each(|(name, more)| self.count(name, more));
     }
 }
 
 impl Cost {
+    pub(crate) fn count(&mut self, name: &'static str, more: u64) {
+        *self.counts.entry(name).or_default() += more;
+    }
+
+    pub(crate) fn reported(&mut self, fact: &Fact) {
+        match fact {
+            Fact::InlineClaim { claimed } => self.count("rows claimed inline", u64::from(*claimed)),
+            Fact::CallRefused { .. } => self.count("refused calls", 1),
+            Fact::SettlementFenced { .. } => self.count("fenced settlements", 1),
+            Fact::LeaseLost { .. } => self.count("lost leases", 1),
+            Fact::HandlerNotStarted { .. } => self.count("handlers that did not start", 1),
+            Fact::ExecutionOverran { .. } => self.count("overrun executions", 1),
+            _ => {}
+        }
+    }
+
     /// Counts a store call that was applied.
     pub(crate) fn applied(&mut self, request: &Request, reply: &Reply, is_well: bool) {
         self.store_calls += 1;
@@ -74,6 +94,8 @@ impl Cost {
         else {
             return;
         };
+        let is_empty_claim = claimed.is_empty() && settle.is_empty();
+        self.count("empty exchanges", u64::from(is_empty_claim));
         self.conflicts += conflicted.len() as u64;
         self.deferrals += settle.iter().filter(|one| matches!(one.verdict, Verdict::Deferred { .. })).count() as u64;
         for row in claimed.iter().filter(|_| is_well) {

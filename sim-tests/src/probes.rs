@@ -78,6 +78,10 @@ probes! {
     HeldAhead,
     /// a row was held ahead when its claim was ended
     LostAhead,
+    /// several calls waited to run again after a conflict
+    CallsConflicted,
+    /// a dead letter lists an attempt that never began
+    NeverBegan,
     /// several suspects were claimed together
     SuspectsTogether,
     /// a store call was refused

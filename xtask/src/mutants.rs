@@ -43,14 +43,15 @@ pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {
     command.current_dir(root()).arg("mutants").env("CARGO_INCREMENTAL", "1");
     command.args(["--package", MUTATED, "--test-package", "tidegate-sim-tests", "--profile", PROFILE]);
     command.args(["--output", "target", "--baseline", "skip", "--timeout", &TIMEOUT.as_secs().to_string()]);
-    command.arg("--no-default-features").args(&args.args);
+    // Build only the binary of the test.
+    command.args(["--cargo-arg=--test", "--cargo-arg=it", "--no-default-features"]).args(&args.args);
     let lists_only = args.args.iter().any(|arg| arg == "--list");
     if !lists_only {
         check_limit()?;
         let limit = baseline()?.as_secs().max(1) * LIMIT_FACTOR;
         command.args(["--cargo-arg=--config", &format!("--cargo-arg={}", runner(limit)?)]);
     }
-    command.args(["--", "--test", "it", TEST]);
+    command.args(["--", TEST]);
     // Codes 2 and 3 mean that mutants survived or timed out. `judge` decides whether too many did.
     let status = command.status().map_err(|error| Failure::new(error.to_string(), "see above"))?;
     if lists_only || !matches!(status.code(), Some(0 | 2 | 3)) {

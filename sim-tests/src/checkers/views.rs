@@ -4,9 +4,10 @@
 use super::{Checker, InputKind, Life, Observation, Snapshot};
 use crate::probes::Probes;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use tidegate_core::{
-    BeginCallsReply, Claim, DeliveryId, Disposition, ExchangeReply, Fact, InboxId, LaneQuota, Lease, OpId, Reply,
-    Request, StoreError, TriggerId, View,
+    BeginCallsReply, Claim, Delivery, DeliveryId, Disposition, ExchangeReply, Fact, InboxId, LaneQuota, Lease, OpId,
+    Reply, Request, StoreError, TriggerId, View,
 };
 use tidegate_io_sim::Row;
 
@@ -31,6 +32,9 @@ struct LifeState {
     /// Rows that were claimed for async work and are neither started nor settled.
     waiting: BTreeMap<DeliveryId, Lease>,
     replying: u32,
+    /// Lanes whose last claim was full, so that more rows wait in the store. A discovery may find
+    /// that they are gone.
+    full_lanes: BTreeSet<TriggerId>,
     /// The room for the next inline claim, or for the one in flight.
     inline_room: u32,
     store_failures: u32,
@@ -89,6 +93,10 @@ impl LifeState {
         if let Some(quota) = self.quotas_in_flight.values().flatten().find(|quota| is_claimed(quota.trigger)) {
             return Some(format!("an exchange in flight requests {} rows of this lane", quota.quota));
         }
+        let is_well = snapshot.trouble.iter().all(|trouble| trouble.until == 0);
+        if let Some(lane) = self.full_lanes.iter().find(|lane| is_well && is_claimed(**lane)) {
+            return Some(format!("the last claim of lane {lane} was full"));
+        }
         let mut waiting = self.waiting.iter().filter(|_| self.settling.is_empty() && !self.backs_off);
         // After a restore, the id of a row may be that of another row.
         let is_same = |row: &Row, lease: Lease| !snapshot.is_restored || row.lease == lease;
@@ -101,6 +109,17 @@ impl LifeState {
     fn remove_waiting(&mut self, claim: Claim) {
         if self.waiting.get(&claim.delivery) == Some(&claim.lease) {
             self.waiting.remove(&claim.delivery);
+        }
+    }
+
+    fn record_full_lanes(&mut self, quotas: &[LaneQuota], claimed: &[Arc<Delivery>]) {
+        for LaneQuota { trigger, quota, .. } in quotas {
+            let rows = claimed.iter().filter(|row| row.trigger_id == *trigger).count();
+            if rows < *quota as usize {
+                self.full_lanes.remove(trigger);
+            } else {
+                self.full_lanes.insert(*trigger);
+            }
         }
     }
 
@@ -121,7 +140,10 @@ impl LifeState {
     fn record_answer(&mut self, op: OpId, result: &Result<Reply, StoreError>) {
         self.beginning.remove(&op);
         self.settling.remove(&op);
-        self.quotas_in_flight.remove(&op);
+        let quotas = self.quotas_in_flight.remove(&op).unwrap_or_default();
+        if let Ok(Reply::Exchange(reply)) = result {
+            self.record_full_lanes(&quotas, reply.split_claimed().0);
+        }
         self.backs_off |= result.is_err();
         self.store_failures = if result.is_ok() { 0 } else { self.store_failures + 1 };
         match result {
@@ -136,6 +158,7 @@ impl LifeState {
             Ok(Reply::BeginCalls(BeginCallsReply { deliveries, .. })) => {
                 self.calls.extend(deliveries.iter().map(|row| row.claim()))
             }
+            Ok(Reply::Discover(_)) => self.full_lanes.clear(),
             _ => {}
         }
     }

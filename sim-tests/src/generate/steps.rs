@@ -4,6 +4,7 @@ use super::limits;
 use crate::draw::Draw;
 use crate::plan::{Step, TriggerChange};
 use crate::profile::Profile;
+use crate::world::SEVERAL_LANES;
 use tidegate_core::GateLimits;
 
 /// The triggers that get events.
@@ -57,7 +58,8 @@ fn step(draw: &mut Draw, profile: Profile, daemons: usize, gate: GateLimits) -> 
 
 fn mixed_step(draw: &mut Draw, daemons: usize, gate: GateLimits) -> Step {
     match draw.between(0, 99) {
-        0..=44 => emit(draw, &LANES, 6),
+        0..=39 => emit(draw, &LANES, 6),
+        40..=44 => emit(draw, &[SEVERAL_LANES], 9),
         45..=48 => Step::Deploy { change: change(draw), length: length(draw) },
         49 => poison(draw),
         50..=54 => Step::Put { key: draw.between(0, 3) as u32 },

@@ -22,6 +22,8 @@ impl Bug {
                 spec.gate.permits += 1;
                 spec.gate.sync_reserve += 1;
             }
+            Self::QueueTooLong => spec.sync_queue_max += 1,
+            Self::QueueTooShort => spec.sync_queue_max -= 1,
             Self::BatchIgnored => spec.batch_max += 1,
             Self::DepthOffByOne => spec.max_trigger_depth += 1,
             Self::RestsTooShort => spec.gate_backoff_ms = 1,

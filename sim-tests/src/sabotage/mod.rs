@@ -71,6 +71,7 @@ bugs! {
     SuspectsTogether, "quarantine", "two suspects are claimed at once";
     HeldCounts, "attempts", "a row that was held ahead counts a loss";
     MostLostFirst, "quarantine", "a suspect with more losses is claimed before one with fewer";
+    HeldIsSilent, "attempts", "a letter does not list an attempt that never began";
     HeldIsFree, "quarantine", "a row that was held ahead is no suspect";
     SuspectAtOnce, "backoff", "a suspect is claimed without its back-off";
     DeferralCounts, "attempts", "a deferral counts as an attempt";
@@ -146,6 +147,8 @@ bugs! {
     RoomWhileDown, "facts", "a view shows inline room while the store may not be called";
     ClosesNothing, "views", "an inline claim takes rows of a lane with waiting rows";
     LanesSplit, "turns", "a dispatcher treats each row as a lane of its own";
+    QueueTooLong, "shares", "one more call waits than the queue has places";
+    QueueTooShort, "shares", "a call is refused although the queue has a place";
     AppsSplit, "shares", "a dispatcher treats each call as a call of an app of its own";
     Favourite, "fairness", "the first lane of a claim gets the last lane's rows";
     ClaimsTooMuch, "hoarding", "a claim requests three times the useful rows";
@@ -197,7 +200,7 @@ impl Bug {
             Self::JitterSkewed => Profile::Jitter,
             Self::DepthOffByOne => Profile::Loops,
             Self::LooksBackIdle => Profile::Fair,
-            Self::PoisonForgiven | Self::HeldCounts | Self::HeldIsFree => Profile::Crash,
+            Self::PoisonForgiven | Self::HeldCounts | Self::HeldIsSilent | Self::HeldIsFree => Profile::Crash,
             Self::NumbersRepeat => Profile::Restore,
             Self::InlineRowsUncounted => Profile::Overlap,
             _ => Profile::Mixed,

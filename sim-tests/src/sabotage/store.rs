@@ -115,6 +115,7 @@ impl Bug {
             Self::LossNotCounted
             | Self::LossKeepsClaim
             | Self::HeldCounts
+            | Self::HeldIsSilent
             | Self::HeldIsFree
             | Self::PoisonForgiven => before.rows.extend(expired),
             _ => {}
@@ -306,6 +307,11 @@ impl Bug {
                 let due_at = store.now().plus(claim.backoff);
                 for row in expired.iter().filter(|row| row.is_ahead && row.policy.max_lost() > 1) {
                     store.spoil(row.id, |held| (held.lost, held.due_at) = (1, due_at));
+                }
+            }
+            Self::HeldIsSilent => {
+                for row in expired.into_iter().filter(|row| row.is_ahead && row.policy.max_lost() > 1) {
+                    store.spoil(row.id, |held| held.failed = row.failed);
                 }
             }
             Self::HeldIsFree => {

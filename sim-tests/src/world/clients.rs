@@ -25,7 +25,12 @@ impl World {
             Step::Put { key } => self.put(key),
             Step::Rollback { to } => self.rollback(&to),
             Step::Call { count, daemon, patience, key } => {
-                (0..count).try_for_each(|_| self.make_call(daemon, patience, key))
+                // The driver hands over the calls that arrive together, and then takes the outputs.
+                self.collects_inputs = count > 1;
+                let made = (0..count).try_for_each(|_| self.make_call(daemon, patience, key));
+                self.collects_inputs = false;
+                made?;
+                if self.is_away(daemon) { Ok(()) } else { self.drain(daemon) }
             }
             Step::Gate { daemon, limits } => {
                 let life = self.daemons[daemon].life;
@@ -138,7 +143,8 @@ impl World {
         });
         self.at(self.now + patience, Event::HangUp { daemon, life, inbox });
         self.reach(daemon, life, Input::SyncCalled { call: Arc::clone(&call) })?;
-        if self.daemons[daemon].waiting.contains(&inbox) && self.draw.permille(50) {
+        let may_repeat = !self.collects_inputs && self.daemons[daemon].waiting.contains(&inbox);
+        if may_repeat && self.draw.permille(50) {
             self.reach(daemon, life, Input::SyncCalled { call })?;
         }
         Ok(())
@@ -209,10 +215,17 @@ pub(crate) fn event(event_type: &str, subject: &str) -> NewEvent {
     }
 }
 
+/// Events for several lanes in one transaction.
+pub(crate) const SEVERAL_LANES: &str = "count, owned and flaky";
+
+fn lane_of(to: &str, nth: usize) -> &str {
+    if to == SEVERAL_LANES { ["count", "owned", "flaky"][nth % 3] } else { to }
+}
+
 pub(crate) fn emission(to: &str, count: u32) -> Emission {
     Emission {
         app: app(),
-        events: vec![event(to, ""); count as usize],
+        events: (0..count as usize).map(|nth| event(lane_of(to, nth), "")).collect(),
         cause: Cause::outside(principal("admin")),
         idempotency_key: None,
     }

@@ -88,7 +88,7 @@ impl Daemon {
     }
 
     pub(super) fn closed_lanes(&self) -> Vec<TriggerId> {
-        self.dispatcher.closed_lanes()
+        self.dispatcher.inline_room().closed_lanes
     }
 
     /// True if this daemon could start an execution for a lane that has none.
@@ -292,6 +292,9 @@ impl World {
             has_settled = accepted && self.is_settlement(op);
             self.observe(&Observation::StoreAnswered { of, op, result: &result, accepted })?;
         }
+        if self.collects_inputs {
+            return Ok(());
+        }
         self.drain(daemon)?;
         if has_settled && self.daemons[daemon].is_alive {
             self.crashes_at(daemon, CrashPoint::Settled)?;
@@ -309,7 +312,7 @@ impl World {
         }
     }
 
-    fn drain(&mut self, daemon: usize) -> Result<(), Violation> {
+    pub(super) fn drain(&mut self, daemon: usize) -> Result<(), Violation> {
         let of = self.life(daemon);
         let mut steps = 0;
         while self.daemons[daemon].is_alive && self.daemons[daemon].life == of.life {
@@ -373,6 +376,7 @@ impl World {
         {
             self.cost.starts.add(waited.0);
         }
+        self.cost.reported(fact);
         self.observe(&Observation::Fact { of, fact })?;
         match self.bug.and_then(|bug| bug.adds_fact(fact)) {
             Some(false_fact) => self.observe(&Observation::Fact { of, fact: &false_fact }),
@@ -386,6 +390,7 @@ impl World {
             Action::Execute { op, delivery } => self.execute(daemon, op, &delivery),
             Action::Cancel { op } => {
                 let is_shutdown = self.daemons[daemon].view().shutting_down;
+                self.cost.count("cancelled executions", 1);
                 self.probes.sometimes(Probe::ShutDownReleased, is_shutdown);
                 self.daemons[daemon].running.remove(&op);
                 self.end(op, None)

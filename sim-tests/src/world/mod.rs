@@ -9,6 +9,7 @@ mod handlers;
 mod inline_claims;
 mod store;
 
+pub(crate) use clients::SEVERAL_LANES;
 #[cfg(madsim)]
 pub(crate) use clients::{chain, emission, event, key_of, put, script, selection, set_paused};
 #[cfg(madsim)]
@@ -171,6 +172,8 @@ pub(crate) struct World {
     pub(crate) probes: Probes,
     pub(crate) trace: Trace,
     pub(crate) cost: Cost,
+    /// Whether a daemon gets more inputs before its outputs are taken.
+    collects_inputs: bool,
 }
 
 impl World {
@@ -201,6 +204,7 @@ impl World {
             probes: Probes::default(),
             trace: Trace::new(options.mode),
             cost: Cost::default(),
+            collects_inputs: false,
         };
         plan.saves().for_each(|(at, fault)| world.at(at, Event::Save(fault)));
         for daemon in 0..plan.daemons {

@@ -34,7 +34,7 @@ const TIMEOUT: Duration = Duration::from_secs(3_600);
 /// The log of a mutant that does not compile.
 const UNVIABLE: &str = "could not compile `tidegate-core`";
 /// The smallest share of killed mutants, in percent. Below it the simulation has become too weak.
-const KILLED_PERCENT_MIN: usize = 92;
+const KILLED_PERCENT_MIN: usize = 94;
 
 /// Runs the mutants and counts the killed ones.
 pub(crate) fn run_mutants(args: &MutantsArgs) -> Result<(), Failure> {

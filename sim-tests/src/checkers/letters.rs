@@ -1,12 +1,13 @@
-//! A dead-letter handler is not executed after a loss, and is never dropped. Its failure annotates
-//! the letter and makes no other letter.
+//! A dead-letter handler gets the last attempt that began. It is not executed after a loss, and is
+//! never dropped. Its failure annotates the letter and makes no other letter.
 
 use super::ledger::{Ledger, Restore};
 use super::terminal::applied;
 use super::{Checker, Observation, Snapshot};
 use crate::probes::{Probe, Probes};
 use std::collections::BTreeMap;
-use tidegate_core::{DeadLetterId, DeliveryId, ExchangeReply, Kind, Reply, Verdict};
+use tidegate_core::{DeadLetterId, Delivery, DeliveryId, ExchangeReply, ExecError, Kind, Reply, Verdict};
+use tidegate_io_sim::Memory;
 use tidegate_ports::Resolution;
 
 #[derive(Default)]
@@ -46,6 +47,9 @@ impl Checker for Letters {
                     probes.sometimes(Probe::LetterHandlerFailed, failed);
                 }
                 if let Reply::Exchange(ExchangeReply { claimed, .. }) = reply {
+                    if let Some(what) = claimed.iter().find_map(|row| wrong_attempt(row, snapshot.store)) {
+                        return Err(what);
+                    }
                     let of = claimed.iter().filter_map(|row| Some((row.id, row.handles_letter?)));
                     self.handlers.extend(of);
                 }
@@ -84,4 +88,16 @@ impl Checker for Letters {
         }
         Ok(())
     }
+}
+
+/// Returns a message if the event of a dead-letter handler does not name the last attempt that
+/// began.
+fn wrong_attempt(handler: &Delivery, store: &Memory) -> Option<String> {
+    let id = handler.handles_letter?;
+    let letter = store.letters_after(DeadLetterId(id.0 - 1)).next().filter(|letter| letter.id == id)?;
+    let last = letter.failed.iter().rfind(|attempt| attempt.error != ExecError::NeverBegan);
+    let data: serde_json::Value = serde_json::from_str(handler.event.data.as_str()).ok()?;
+    let shown = (data["error"].as_str(), data["message"].as_str());
+    let expected = (last.map(|last| last.error.code()), last.map(|last| last.message.as_str()));
+    (shown != expected).then(|| format!("the handler of letter {id} gets {shown:?}, expected {expected:?}"))
 }

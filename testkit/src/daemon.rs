@@ -112,9 +112,7 @@ impl Daemon {
     ///
     /// If the process does not end within 30 s. The message contains its log.
     pub fn terminate(&mut self) -> ExitStatus {
-        // The standard library can send only SIGKILL.
-        let kill = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
-        assert!(kill.is_ok_and(|status| status.success()), "kill -TERM failed; is {} running?", self.spec.name);
+        self.signal("TERM").unwrap_or_else(|error| panic!("is {} running? {error}", self.spec.name));
         let mut status = None;
         let in_time = wait_until(END_TIMEOUT, || {
             status = self.child.try_wait().expect("the state of a child can be read");
@@ -122,6 +120,18 @@ impl Daemon {
         });
         assert!(in_time, "{} did not end within 30 s after SIGTERM\n{}", self.spec.name, self.log());
         status.expect("the process ended, or the line above panicked")
+    }
+
+    /// Sends a signal to the process. `name` is without `SIG`, such as `STOP`.
+    ///
+    /// # Errors
+    ///
+    /// If the process has ended.
+    pub fn signal(&self, name: &str) -> io::Result<()> {
+        // The standard library can send only SIGKILL.
+        let kill = Command::new("kill").arg(format!("-{name}")).arg(self.child.id().to_string()).output()?;
+        let message = || format!("kill -{name} failed: {}", String::from_utf8_lossy(&kill.stderr));
+        if kill.status.success() { Ok(()) } else { Err(io::Error::other(message())) }
     }
 
     /// Starts the daemon again after it ended, with the same arguments and port, and waits until it

@@ -6,6 +6,7 @@ mod cpu_limit;
 mod licences;
 mod mutants;
 mod postgres;
+mod programs;
 mod prose;
 mod rust_text;
 mod sim;
@@ -13,6 +14,7 @@ mod steps;
 mod structure;
 mod test;
 mod tests_run;
+mod torture;
 mod workspace;
 
 use clap::Parser;
@@ -36,6 +38,9 @@ enum Task {
     /// Measures speed and compares it with the limits of this machine: `--quick`, `--list`,
     /// `--json FILE`, scenarios.
     Bench(bench::BenchArgs),
+    /// Kills daemons and servers under load, and compares the store with a ledger of its own:
+    /// `--minutes N`, `--store sqlite|postgres|both`, `--seed S`.
+    Torture(torture::TortureArgs),
     /// Checks only the rules of CONTRIBUTING.md: dependencies, homes of HTTP and SQL, function
     /// length, plain prose. Takes seconds.
     Structure,
@@ -52,6 +57,7 @@ fn main() -> ExitCode {
         Task::LimitCpu(args) => cpu_limit::run_limited(&args),
         Task::Sim(args) => sim::run_sim(&args),
         Task::Bench(args) => bench::run_bench(&args),
+        Task::Torture(args) => torture::run_torture(&args),
         Task::Structure => {
             workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|line| println!("{line}"))
         }

@@ -130,6 +130,23 @@ impl PgCluster {
         self.pg_ctl(&["restart", "-m", "immediate"])
     }
 
+    /// Ends the server processes of all clients, as `pg_terminate_backend` does. Their connections
+    /// break.
+    ///
+    /// # Errors
+    ///
+    /// If the server does not run.
+    pub fn terminate_backends(&self) -> Result<(), PgError> {
+        let pid_file = self.data().join("postmaster.pid");
+        let text = std::fs::read_to_string(pid_file).map_err(PgError::io("cannot read postmaster.pid"))?;
+        let mut pkill = Command::new("pkill");
+        // The title of such a process has the address of its client.
+        pkill.args(["-TERM", "-P", text.lines().next().unwrap_or_default(), "-f", r"127\.0\.0\.1\("]);
+        // The status is 1 if there is no client.
+        pkill.status().map_err(PgError::io("cannot run pkill"))?;
+        Ok(())
+    }
+
     fn data(&self) -> PathBuf {
         self.folder.join("data")
     }

@@ -40,6 +40,7 @@ const TABLE: &[Allowed] = &[
         tests: &[],
     },
     Allowed { name: "testkit", product: &[], tests: &[] },
+    Allowed { name: "tidegate-torture", product: &["testkit"], tests: &[] },
     Allowed { name: "xtask", product: &["testkit"], tests: &[] },
 ];
 
@@ -71,7 +72,7 @@ const RESERVED: &[Reserved] = &[
     Reserved { name: "rquickjs*", product: &[SCRIPT], tests: &[], reason: "QuickJS belongs to the script executor" },
     Reserved {
         name: "anyhow",
-        product: &[DAEMON, "xtask", "tidegate-bench"],
+        product: &[DAEMON, "xtask", "tidegate-bench", "tidegate-torture"],
         tests: &[CONFORMANCE, "tidegate-sim-tests"],
         reason: "the errors of a library are types that its caller can match",
     },

@@ -20,7 +20,7 @@ pub(super) struct Source {
 const LINES_MAX: usize = 600;
 
 /// Crates that test or automate. The rules for the product do not apply to them.
-pub(super) const TOOLS: &[&str] = &["xtask", "testkit", "io-conformance", "sim-tests", "bench"];
+pub(super) const TOOLS: &[&str] = &["xtask", "testkit", "io-conformance", "sim-tests", "bench", "torture"];
 
 /// A word that only some files may contain.
 struct Word {

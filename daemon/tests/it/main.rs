@@ -11,6 +11,7 @@ mod calls;
 mod cli;
 mod cli_support;
 mod connections;
+mod docs;
 mod effects_once;
 mod fairness;
 mod full_gate;

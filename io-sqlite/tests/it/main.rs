@@ -5,12 +5,14 @@
 
 mod app;
 mod clock;
+mod docs;
 mod grouping;
 mod opening;
 mod patterns;
 mod random;
 mod schema;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use tempfile::TempDir;
 use tidegate_io_conformance::World;
@@ -35,9 +37,16 @@ impl World for Fresh {
 }
 
 async fn fresh() -> Fresh {
+    let (store, _, directory) = fresh_file().await;
+    Fresh { store, _directory: directory }
+}
+
+/// A store, the path of its file, and the directory of the file.
+async fn fresh_file() -> (Arc<SqliteStore>, PathBuf, TempDir) {
     let directory = TempDir::new().expect("a temporary directory is created");
-    let store = SqliteStore::open(directory.path().join("tidegate.db"), SqliteOptions::default()).await;
-    Fresh { store: Arc::new(store.expect("a new file opens")), _directory: directory }
+    let path = directory.path().join("tidegate.db");
+    let store = SqliteStore::open(path.clone(), SqliteOptions::default()).await.expect("a new file opens");
+    (Arc::new(store), path, directory)
 }
 
 tidegate_io_conformance::conformance!(fresh().await);

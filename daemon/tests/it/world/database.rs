@@ -3,14 +3,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tokio::runtime::{Builder, Runtime};
 
 /// A new database on the shared server. It is dropped with this value.
-pub(super) struct Database {
+pub(crate) struct Database {
     server: String,
     name: String,
     url: String,
 }
 
 impl Database {
-    pub(super) fn create() -> Self {
+    pub(crate) fn create() -> Self {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let server = std::env::var("TIDEGATE_TEST_POSTGRES").unwrap_or_else(|_| {
             panic!(
@@ -24,8 +24,18 @@ impl Database {
         Self { server, name, url }
     }
 
-    pub(super) fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Runs statements, and panics if one fails.
+    pub(crate) fn execute(&self, statements: &str) {
+        let result = runtime().block_on(async {
+            let mut connection = PgConnection::connect(&self.url).await?;
+            sqlx::raw_sql(AssertSqlSafe(statements.to_owned())).execute(&mut connection).await?;
+            connection.close().await
+        });
+        result.unwrap_or_else(|error| panic!("{error} in:\n{statements}"));
     }
 }
 

@@ -10,9 +10,9 @@ mod machine_lock;
 
 pub(crate) use app::{App, event, on};
 pub(crate) use client::{Answer, Client};
+pub(crate) use database::Database;
 pub(crate) use machine_lock::MachineLock;
 
-use database::Database;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};

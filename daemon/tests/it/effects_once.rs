@@ -14,7 +14,6 @@ const KILLS: usize = 20;
 const BETWEEN_KILLS: Duration = Duration::from_millis(400);
 const LIFE_MAX: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(120);
-const SHORT_LEASE: (&str, &str) = ("TIDEGATE_DISPATCHER_LEASE_MS", "1500");
 
 /// Increments the counter and writes a mark of its own in the same effects. The number of marks is
 /// the number of successes.
@@ -31,14 +30,14 @@ const BOOM: &str = "export default () => { throw new Error('boom') }";
 fn effects_are_applied_once_on_sqlite() {
     let _lock = MachineLock::shared();
     let world = World::new(StoreKind::Sqlite);
-    kill_and_check(&mut [world.daemon("a", TIDEGATE, &[SHORT_LEASE])]);
+    kill_and_check(&mut [world.daemon("a", TIDEGATE, &[])]);
 }
 
 #[test]
 fn effects_are_applied_once_on_postgres_with_two_daemons() {
     let _lock = MachineLock::shared();
     let world = World::new(StoreKind::Postgres);
-    kill_and_check(&mut ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[SHORT_LEASE])));
+    kill_and_check(&mut ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[])));
 }
 
 fn kill_and_check(daemons: &mut [Daemon]) {

@@ -74,7 +74,7 @@ fn call_without_reading(daemon: &Daemon, app: &App, collection: &str) -> TcpStre
 #[test]
 fn a_reply_that_the_kernel_has_not_taken_is_not_delivered() {
     on_both(|world| {
-        let mut daemon = world.daemon("unread", TESTBED, &[("TIDEGATE_DISPATCHER_LEASE_MS", "1000")]);
+        let mut daemon = world.daemon("unread", TESTBED, &[]);
         let app = App::new(client(&daemon), "unread");
         let rule = json!({"method": "POST", "path": "/large/{collection}/{n}", "public": true});
         app.deploy(&[("large", LARGE)], &[http("large", rule, json!({"script": "large"}), json!({}))]);
@@ -105,8 +105,7 @@ fn a_call_of_a_killed_daemon_is_abandoned_and_not_executed_again() {
     for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
         let _lock = MachineLock::shared();
         let world = World::new(kind);
-        let settings =
-            [("TIDEGATE_DISPATCHER_LEASE_MS", "1000"), ("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")];
+        let settings = [("TIDEGATE_LOG_LEVEL", "info,tidegate::server=debug")];
         let mut victim = world.daemon("victim", TESTBED, &settings);
         let other = (kind == StoreKind::Postgres).then(|| world.daemon("other", TESTBED, &settings));
         let app = App::new(client(&victim), "lost");

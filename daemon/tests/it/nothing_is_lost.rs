@@ -17,14 +17,12 @@ const CUSTOMERS: usize = 10;
 const KILLS: usize = 5;
 /// The limit for the load, and again for the deliveries that remain after it.
 const TIMEOUT: Duration = Duration::from_secs(120);
-/// The claims of a killed daemon expire after 2 s instead of the default of 10 s.
-const SHORT_LEASE: (&str, &str) = ("TIDEGATE_DISPATCHER_LEASE_MS", "2000");
 
 #[test]
 fn no_order_is_lost_on_sqlite_when_the_daemon_is_killed() {
     let _lock = MachineLock::shared();
     let world = World::new(StoreKind::Sqlite);
-    let mut daemons = [world.daemon("a", TIDEGATE, &[SHORT_LEASE])];
+    let mut daemons = [world.daemon("a", TIDEGATE, &[])];
     load_and_check(&mut daemons, |daemons, _| {
         daemons[0].kill9();
         daemons[0].restart();
@@ -35,7 +33,7 @@ fn no_order_is_lost_on_sqlite_when_the_daemon_is_killed() {
 fn no_order_is_lost_on_postgres_when_the_daemon_is_killed() {
     let _lock = MachineLock::shared();
     let world = World::new(StoreKind::Postgres);
-    let mut daemons = [world.daemon("a", TIDEGATE, &[SHORT_LEASE])];
+    let mut daemons = [world.daemon("a", TIDEGATE, &[])];
     load_and_check(&mut daemons, |daemons, _| {
         daemons[0].kill9();
         daemons[0].restart();
@@ -46,7 +44,7 @@ fn no_order_is_lost_on_postgres_when_the_daemon_is_killed() {
 fn no_order_is_lost_on_postgres_when_one_of_two_daemons_is_killed() {
     let _lock = MachineLock::shared();
     let world = World::new(StoreKind::Postgres);
-    let mut daemons = ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[SHORT_LEASE]));
+    let mut daemons = ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[]));
     load_and_check(&mut daemons, |daemons, time| {
         let victim = &mut daemons[time % 2];
         victim.kill9();
@@ -58,7 +56,7 @@ fn no_order_is_lost_on_postgres_when_one_of_two_daemons_is_killed() {
 fn no_order_is_lost_on_postgres_when_the_database_server_crashes() {
     let _lock = MachineLock::shared();
     let world = World::on_own_server();
-    let mut daemons = ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[SHORT_LEASE]));
+    let mut daemons = ["a", "b"].map(|name| world.daemon(name, TIDEGATE, &[]));
     load_and_check(&mut daemons, |daemons, _| {
         world.server().restart_immediate().unwrap_or_else(|error| panic!("{error}"));
         for daemon in daemons {

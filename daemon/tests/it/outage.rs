@@ -31,7 +31,7 @@ fn a_daemon_that_starts_before_its_database_waits_for_it() {
 fn a_daemon_survives_an_outage_of_its_database() {
     let _lock = MachineLock::shared();
     let world = World::on_own_server();
-    let mut daemon = world.daemon("patient", TESTBED, &[("TIDEGATE_DISPATCHER_LEASE_MS", "2000")]);
+    let mut daemon = world.daemon("patient", TESTBED, &[]);
     let app = App::new(client(&daemon), "patient");
     app.deploy(&[], &[on("work", "worker", json!({"native": "sleep_20ms"}), json!({"max_concurrency": 4}))]);
     app.emit(&vec![event("work", Value::Null); 400]);

@@ -34,6 +34,11 @@ impl Apps {
         self.threads.get(app).map_or(0, |threads| threads.stuck)
     }
 
+    /// The stuck threads of all apps.
+    pub(crate) fn stuck_of_all(&self) -> usize {
+        self.threads.values().map(|threads| threads.stuck).sum()
+    }
+
     /// The apps with stuck threads, and the number of these threads.
     pub(crate) fn all_stuck(&self) -> BTreeMap<AppName, usize> {
         let stuck = self.threads.iter().filter(|(_, threads)| threads.stuck > 0);

@@ -88,7 +88,7 @@ impl ScriptExecutor {
     pub fn new(world: World, limits: Limits, start_wait_max: Duration) -> Self {
         let World { scripts, triggers, kv, principals } = world;
         let registry = Arc::new(IdleRegistry::new(limits.warm_isolates_max, limits.warm_bytes_max));
-        let pool = Pool::new(limits.app_computing_max, Arc::clone(&registry));
+        let pool = Pool::new(&limits, Arc::clone(&registry));
         let (sources, isolations) = (Sources::new(scripts), Isolations::new(triggers));
         Self { sources, isolations, kv, principals, limits, start_wait_max, registry, pool }
     }
@@ -105,6 +105,17 @@ impl ScriptExecutor {
         let max = self.limits.app_computing_max;
         format!(
             "{max} scripts of the app {app} are stuck in built-in functions, as many as scripts.app_computing_max allows"
+        )
+    }
+
+    /// Why a script of `app` has waited for `wait_ms`.
+    fn waited_reason(&self, app: &AppName, wait_ms: u128) -> String {
+        if self.pool.has_room(app) {
+            return format!("no thread became free within {wait_ms} ms");
+        }
+        let max = self.limits.total_memory_bytes_max;
+        format!(
+            "the running scripts may use all {max} bytes of scripts.total_memory_bytes_max, and none ended within {wait_ms} ms"
         )
     }
 
@@ -203,7 +214,7 @@ impl Executor for ScriptExecutor {
                 continue;
             }
             if running.job.withdraw() {
-                return not_started(format!("no thread became free within {wait_ms} ms"));
+                return not_started(self.waited_reason(app, wait_ms));
             }
             if running.declare_stuck() {
                 running.report_start(start_wait);

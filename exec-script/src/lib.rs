@@ -31,6 +31,7 @@ mod job;
 mod limits;
 mod load;
 mod memory;
+mod memory_room;
 mod pool;
 mod prelude;
 mod random;

@@ -13,6 +13,10 @@ pub struct Limits {
     pub app_computing_max: usize,
     /// The most bytes that a script may allocate: 1 MiB – 4 GiB.
     pub memory_bytes_max: usize,
+    /// The most bytes of all executions together: 1 MiB – 16 TiB, and at least `memory_bytes_max`.
+    /// Each execution counts with `memory_bytes_max`; others wait until one ends. The default is
+    /// half of the memory that the process may use.
+    pub total_memory_bytes_max: u64,
     /// The most bytes of stack: 64 KiB – 2 MiB.
     pub stack_bytes_max: usize,
     /// The most milliseconds of CPU time: 1 ms – 1 h.
@@ -45,6 +49,7 @@ impl Default for Limits {
         Self {
             app_computing_max: std::thread::available_parallelism().map_or(8, |cores| (2 * cores.get()).max(8)),
             memory_bytes_max: 64 << 20,
+            total_memory_bytes_max: memory_of_machine() / 2,
             stack_bytes_max: 512 << 10,
             cpu_ms_max: 10_000,
             data_bytes_max: 256 << 10,
@@ -60,6 +65,22 @@ impl Default for Limits {
             warm_age_ms_max: 300_000,
         }
     }
+}
+
+/// The bytes of memory that this process may use: those of the machine, or of its control group if
+/// these are fewer. At least enough for one execution with the default limits.
+fn memory_of_machine() -> u64 {
+    const LEAST: u64 = 128 << 20;
+    #[cfg(target_os = "linux")]
+    let machine = {
+        let info = rustix::system::sysinfo();
+        info.totalram as u64 * u64::from(info.mem_unit.max(1))
+    };
+    #[cfg(not(target_os = "linux"))]
+    let machine: u64 = 8 << 30;
+    let group = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let group = group.and_then(|text| text.trim().parse().ok()).unwrap_or(u64::MAX);
+    machine.min(group).max(LEAST)
 }
 
 /// A limit that is out of its range.
@@ -79,6 +100,7 @@ impl Limits {
         for (key, value, min, max) in [
             ("scripts.app_computing_max", self.app_computing_max as u64, 1, 10_000),
             ("scripts.memory_bytes_max", self.memory_bytes_max as u64, 1 << 20, 4 << 30),
+            ("scripts.total_memory_bytes_max", self.total_memory_bytes_max, self.memory_bytes_max as u64, 16 << 40),
             ("scripts.stack_bytes_max", self.stack_bytes_max as u64, 64 << 10, 2 << 20),
             ("scripts.cpu_ms_max", self.cpu_ms_max, 1, 3_600_000),
             ("scripts.data_bytes_max", self.data_bytes_max as u64, 1, 64 << 20),

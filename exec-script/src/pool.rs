@@ -2,6 +2,7 @@
 
 use crate::idle_registry::IdleRegistry;
 use crate::job::{Job, JobState, Phase, Work};
+use crate::limits::Limits;
 use crate::schedule::Schedule;
 use crate::threads::Threads;
 use crate::worker::Task;
@@ -29,9 +30,9 @@ pub(crate) struct Pause {
 }
 
 impl Pool {
-    pub(crate) fn new(app_computing_max: usize, registry: Arc<IdleRegistry>) -> Self {
+    pub(crate) fn new(limits: &Limits, registry: Arc<IdleRegistry>) -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { threads: Arc::new(Threads::new(Schedule::new(cores, app_computing_max), registry)) }
+        Self { threads: Arc::new(Threads::new(Schedule::new(cores, limits), registry)) }
     }
 
     /// Runs a job of `app` on the next free worker, if possible on one that has a warm isolate for
@@ -50,6 +51,11 @@ impl Pool {
             self.threads.dispatch(schedule);
         }
         handle
+    }
+
+    /// Whether the memory of the running scripts leaves room for one more of `app`.
+    pub(crate) fn has_room(&self, app: &AppName) -> bool {
+        self.threads.lock().has_room(app)
     }
 
     /// Whether all threads that `app` may keep busy for long are stuck.

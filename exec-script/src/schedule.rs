@@ -12,6 +12,9 @@
 //! The number of threads follows the gate: each job belongs to an execution with a permit, so there
 //! are never more threads than permits, besides the watching and the stuck ones.
 //!
+//! A job also waits until the memory of the running scripts leaves room for it. See
+//! [`crate::memory_room`].
+//!
 //! # Stuck threads
 //!
 //! QuickJS calls its interrupt handler at loops, calls and steps of a regular expression. Other
@@ -34,6 +37,8 @@
 
 use crate::apps::Apps;
 use crate::job::{Job, JobState, Phase};
+use crate::limits::Limits;
+use crate::memory_room::MemoryRoom;
 use crate::worker::{Task, Worker};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -44,6 +49,7 @@ pub(crate) struct Schedule {
     cores: usize,
     /// The most threads of one app that compute for long or are stuck.
     app_computing_max: usize,
+    room: MemoryRoom,
     queue: VecDeque<Job>,
     /// Idle workers. The last one became idle last.
     idle: Vec<Arc<Worker>>,
@@ -77,10 +83,11 @@ pub(crate) enum WatchStep {
 pub(crate) type Assignment = (Option<Arc<Worker>>, Task);
 
 impl Schedule {
-    pub(crate) fn new(cores: usize, app_computing_max: usize) -> Self {
+    pub(crate) fn new(cores: usize, limits: &Limits) -> Self {
         Self {
             cores,
-            app_computing_max,
+            app_computing_max: limits.app_computing_max,
+            room: MemoryRoom::new(limits),
             queue: VecDeque::new(),
             idle: Vec::new(),
             running: Vec::new(),
@@ -264,9 +271,17 @@ impl Schedule {
         Some(self.idle.remove(at))
     }
 
-    /// Whether the app of the job has fewer threads that compute for long than it may have.
+    /// Whether there is memory for the job, and its app has fewer threads that compute for long
+    /// than it may have.
     fn may_run(&self, job: &Job) -> bool {
-        self.apps.is_empty() || self.apps.busy(&job.state.app) < self.app_computing_max
+        let app = &job.state.app;
+        self.has_room(app) && (self.apps.is_empty() || self.apps.busy(app) < self.app_computing_max)
+    }
+
+    /// Whether the memory of the running scripts leaves room for one more of `app`.
+    pub(crate) fn has_room(&self, app: &AppName) -> bool {
+        let of_app = || self.running.iter().filter(|running| running.state.app == *app).count() + self.apps.stuck(app);
+        self.room.admits(self.running.len() + self.apps.stuck_of_all(), of_app)
     }
 
     /// The place of the first queued job that may run.

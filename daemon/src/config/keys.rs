@@ -25,7 +25,7 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 
 /// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
 /// `scripts` after all layers are added, because some bounds depend on other settings.
-pub(super) static SETTINGS: [Setting; 32] = [
+pub(super) static SETTINGS: [Setting; 33] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
     setting("http.body_bytes_max", |s, raw| {
         raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
@@ -46,6 +46,9 @@ pub(super) static SETTINGS: [Setting; 32] = [
     setting("dispatcher.shutdown_grace_ms", |s, raw| raw.number().map(|value| s.engine.shutdown_grace_ms = value)),
     setting("scripts.app_computing_max", |s, raw| raw.number().map(|value| s.scripts.app_computing_max = value)),
     setting("scripts.memory_bytes_max", |s, raw| raw.number().map(|value| s.scripts.memory_bytes_max = value)),
+    setting("scripts.total_memory_bytes_max", |s, raw| {
+        raw.number().map(|value| s.scripts.total_memory_bytes_max = value)
+    }),
     setting("scripts.stack_bytes_max", |s, raw| raw.number().map(|value| s.scripts.stack_bytes_max = value)),
     setting("scripts.cpu_ms_max", |s, raw| raw.number().map(|value| s.scripts.cpu_ms_max = value)),
     setting("scripts.data_bytes_max", |s, raw| raw.number().map(|value| s.scripts.data_bytes_max = value)),

@@ -239,6 +239,7 @@ mod tests {
                 "permits" => "100",
                 "sync_reserve" | "async_reserve" => "5",
                 "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" => "2000000",
+                "total_memory_bytes_max" => "123000000",
                 _ => "77",
             };
             let flagged = layers("", &[], &[&format!("{}={value}", setting.name)]).finish().unwrap();

@@ -7,6 +7,7 @@ mod effects;
 mod fresh;
 mod leaks;
 mod limits;
+mod memory_room;
 mod principals;
 mod recycling;
 mod replies;

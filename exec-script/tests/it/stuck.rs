@@ -21,7 +21,7 @@ fn attempt(number: u32, timeout: Duration) -> Delivery {
     Delivery { attempt: number, ..delivery(timeout) }
 }
 
-fn of_app(app: &str) -> Delivery {
+pub(crate) fn of_app(app: &str) -> Delivery {
     let delivery = next_delivery();
     Delivery { event: Event { app: AppName::new(app).unwrap(), ..delivery.event.clone() }, ..delivery }
 }

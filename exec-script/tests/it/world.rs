@@ -208,7 +208,8 @@ pub(crate) fn delivery(timeout: Duration) -> Delivery {
 
 impl World {
     pub(crate) fn new(source: &str) -> Self {
-        Self::with_limits(source, Limits::default())
+        // On a small machine the default has room for few executions.
+        Self::with_limits(source, Limits { total_memory_bytes_max: 1 << 40, ..Limits::default() })
     }
 
     pub(crate) fn with_limits(source: &str, limits: Limits) -> Self {

@@ -274,3 +274,21 @@ pub enum Ending {
     /// A sync delivery lost its caller.
     Abandoned { cause: AbandonCause },
 }
+
+impl Ending {
+    /// The name in metrics and logs.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry { .. } => "retry",
+            Self::Dead { .. } => "dead",
+            Self::Dropped => "dropped",
+            Self::Deferred { .. } => "deferred",
+            Self::Handled => "handled",
+            Self::HandlerFailed { .. } => "handler_failed",
+            Self::Replied { .. } => "replied",
+            Self::Abandoned { .. } => "abandoned",
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod dispatcher;
 mod error;
 mod executor;
 mod http_server;
+mod line_budget;
 mod lines;
 mod log;
 mod observer;

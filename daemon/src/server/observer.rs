@@ -1,8 +1,10 @@
 //! Writes the facts of the dispatcher as log lines. No other code logs them.
 
+use super::line_budget::{LineBudget, LineVerdict};
 use super::lines::Lines;
 use super::log::LogStyle;
 use crate::wall_clock;
+use std::time::Instant;
 use tidegate_core::{Delivery, Ending, Fact, Micros, Run, Timestamp};
 use tidegate_ports::Observer;
 
@@ -10,6 +12,7 @@ use tidegate_ports::Observer;
 pub(super) struct LogObserver {
     /// The lines on standard output, and whether they have colours. Only in development.
     lines: Option<(Lines, bool)>,
+    successes: LineBudget,
 }
 
 impl LogObserver {
@@ -18,7 +21,7 @@ impl LogObserver {
             LogStyle::Dev { colour } => Some((Lines::start(std::io::stdout()), colour)),
             LogStyle::Text | LogStyle::Json => None,
         };
-        Self { lines }
+        Self { lines, successes: LineBudget::default() }
     }
 }
 
@@ -28,7 +31,10 @@ impl Observer for LogObserver {
             (Some((lines, coloured)), Fact::DeliverySettled { delivery, ending, run }) => {
                 lines.write(line(wall_clock::now(), delivery, ending, *run, *coloured));
             }
-            _ => log(fact),
+            (None, Fact::DeliverySettled { delivery, ending, run }) => {
+                log_settled(delivery, ending, *run, &mut self.successes);
+            }
+            (_, fact) => log(fact),
         }
     }
 }
@@ -108,25 +114,35 @@ macro_rules! delivery_event {
     };
 }
 
-fn log_settled(delivery: &Delivery, ending: &Ending, run: Option<Run>) {
+fn log_settled(delivery: &Delivery, ending: &Ending, run: Option<Run>, successes: &mut LineBudget) {
     // A closure, because the text is not needed if the level is disabled.
     let text = || describe(delivery, ending, run).1;
+    let duration_ms = run.map(|run| run.duration.0 as f64 / 1e3);
     match ending {
         Ending::Dropped => delivery_event!(
-            warn, delivery, event.depth = delivery.event.depth, event.root_id = %delivery.event.root_id,
+            warn, delivery, ending = ending.as_str(), event.depth = delivery.event.depth, event.root_id = %delivery.event.root_id,
             event.parent_id = ?delivery.event.parent_id.map(|id| id.to_string()), "{}", text()
         ),
-        Ending::Dead { .. } | Ending::HandlerFailed { .. } => delivery_event!(warn, delivery, "{}", text()),
-        Ending::Retry { .. } | Ending::Abandoned { .. } => delivery_event!(info, delivery, "{}", text()),
+        Ending::Dead { .. } | Ending::HandlerFailed { .. } => {
+            delivery_event!(warn, delivery, ending = ending.as_str(), duration_ms, "{}", text());
+        }
+        Ending::Retry { .. } | Ending::Abandoned { .. } => {
+            delivery_event!(info, delivery, ending = ending.as_str(), duration_ms, "{}", text());
+        }
         Ending::Done | Ending::Handled | Ending::Replied { .. } | Ending::Deferred { .. } => {
-            delivery_event!(debug, delivery, "{}", text())
+            let LineVerdict::Write { omitted } = successes.take(Instant::now()) else { return };
+            if omitted > 0 {
+                tracing::info!(omitted, "deliveries that succeeded without a line, because they were too many");
+            }
+            delivery_event!(info, delivery, ending = ending.as_str(), duration_ms, "{}", text());
         }
     }
 }
 
 fn log(fact: &Fact) {
     match fact {
-        Fact::DeliverySettled { delivery, ending, run } => log_settled(delivery, ending, *run),
+        // The observer handles it.
+        Fact::DeliverySettled { .. } => {}
         Fact::ExecutionStarted { delivery, waited } => {
             delivery_event!(debug, delivery, waited_us = waited.0, "started");
         }

@@ -26,6 +26,7 @@ mod http_rows;
 mod http_wakes;
 mod identity;
 mod letters;
+mod log_lines;
 mod lost_calls;
 mod metrics;
 mod nothing_is_lost;

@@ -45,7 +45,7 @@ fn count(fact: &Fact) {
             histogram!(names::WAITED, &labels(delivery)).record(seconds(*waited));
         }
         Fact::DeliverySettled { delivery, ending, run } => {
-            counter!(names::SETTLED, &labels_and(delivery, "ending", ending_name(ending))).increment(1);
+            counter!(names::SETTLED, &labels_and(delivery, "ending", ending.as_str())).increment(1);
             if let Some(run) = run {
                 let labels = labels(delivery);
                 histogram!(names::START_WAIT, &labels).record(seconds(run.start_wait));
@@ -82,19 +82,5 @@ fn count_ending(delivery: &Delivery, ending: &Ending) {
         | Ending::Handled
         | Ending::HandlerFailed { .. }
         | Ending::Replied { .. } => {}
-    }
-}
-
-fn ending_name(ending: &Ending) -> &'static str {
-    match ending {
-        Ending::Done => "done",
-        Ending::Retry { .. } => "retry",
-        Ending::Dead { .. } => "dead",
-        Ending::Dropped => "dropped",
-        Ending::Deferred { .. } => "deferred",
-        Ending::Handled => "handled",
-        Ending::HandlerFailed { .. } => "handler_failed",
-        Ending::Replied { .. } => "replied",
-        Ending::Abandoned { .. } => "abandoned",
     }
 }

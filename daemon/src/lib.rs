@@ -22,3 +22,12 @@ use std::process::ExitCode;
 pub fn main_with(native: NativeHandlers) -> ExitCode {
     cli::run(std::env::args_os(), native)
 }
+
+/// Functions for the fuzz targets only.
+#[doc(hidden)]
+pub mod fuzzing {
+    /// Reads a `tidegate.toml` without scripts. The error is the list of its problems.
+    pub fn parse_manifest(text: &str) -> Result<(), Vec<String>> {
+        crate::manifest::check(text)
+    }
+}

@@ -3,6 +3,7 @@
 mod bench;
 mod commits;
 mod cpu_limit;
+mod fuzz;
 mod licences;
 mod mutants;
 mod postgres;
@@ -41,6 +42,8 @@ enum Task {
     /// Kills daemons and servers under load, and compares the store with a ledger of its own:
     /// `--minutes N`, `--store sqlite|postgres|both`, `--seed S`.
     Torture(torture::TortureArgs),
+    /// Runs the fuzz targets: `--minutes N`, targets.
+    Fuzz(fuzz::FuzzArgs),
     /// Checks only the rules of CONTRIBUTING.md: dependencies, homes of HTTP and SQL, function
     /// length, plain prose. Takes seconds.
     Structure,
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Sim(args) => sim::run_sim(&args),
         Task::Bench(args) => bench::run_bench(&args),
         Task::Torture(args) => torture::run_torture(&args),
+        Task::Fuzz(args) => fuzz::run_fuzz(&args),
         Task::Structure => {
             workspace::Workspace::load().and_then(|ours| structure::check(&ours)).map(|line| println!("{line}"))
         }

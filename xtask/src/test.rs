@@ -3,7 +3,7 @@
 use crate::postgres::{self, Postgres};
 use crate::steps::{Failure, Step, StepResult};
 use crate::tests_run::{self, Selection};
-use crate::workspace::{Workspace, cargo, run as run_command};
+use crate::workspace::{Workspace, cargo, root, run as run_command};
 use crate::{commits, licences, sim, steps, structure};
 
 /// Options of `cargo xtask test`.
@@ -40,9 +40,10 @@ fn plan<'a>(args: &TestArgs) -> (Vec<Step<Session<'a>>>, Vec<String>) {
         steps.push(Step { name: "commits", run: |_| commits::note() });
         steps.push(Step { name: "format", run: format });
         if args.quick {
-            left_out.push("clippy (--quick)".to_owned());
+            left_out.push("clippy and the check of the fuzz targets (--quick)".to_owned());
         } else {
             steps.push(Step { name: "clippy", run: clippy });
+            steps.push(Step { name: "fuzz targets", run: fuzz_targets });
         }
         steps.push(Step { name: "structure", run: structure });
         steps.push(Step { name: "licences", run: licences });
@@ -80,6 +81,15 @@ fn clippy(_: &mut Session<'_>) -> StepResult {
         "fix each place that clippy names, or add `#[expect(…, reason)]` if the lint is wrong there",
     )?;
     Ok("no warnings".to_owned())
+}
+
+/// Compiles the fuzz targets without libFuzzer, so that they keep up with the code.
+fn fuzz_targets(_: &mut Session<'_>) -> StepResult {
+    let mut command = cargo();
+    command.args(["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features"]);
+    command.arg("--target-dir").arg(root().join("target"));
+    run_command(&mut command, "adapt the targets in fuzz/; `cargo metadata` in that folder updates its lock file")?;
+    Ok("compiled".to_owned())
 }
 
 fn structure(session: &mut Session<'_>) -> StepResult {
@@ -123,7 +133,17 @@ mod tests {
 
     #[test]
     fn each_step_runs_or_is_listed_as_left_out() {
-        let all = vec!["commits", "format", "clippy", "structure", "licences", "clusters", "postgres", "tests"];
+        let all = vec![
+            "commits",
+            "format",
+            "clippy",
+            "fuzz targets",
+            "structure",
+            "licences",
+            "clusters",
+            "postgres",
+            "tests",
+        ];
         assert_eq!(names(false, &[]), (all, 0));
         assert_eq!(names(true, &[]), (vec!["commits", "format", "structure", "licences", "postgres", "tests"], 3));
         assert_eq!(names(false, &["gate"]), (vec!["postgres", "tests"], 2));

@@ -114,6 +114,11 @@ fn parse(text: &str, scripts: scripts::Scripts) -> Result<App, Vec<String>> {
     }
 }
 
+/// The problems of a manifest without scripts.
+pub(crate) fn check(text: &str) -> Result<(), Vec<String>> {
+    parse(text, scripts::Scripts::default()).map(drop)
+}
+
 fn app(root: &Fields<'_>, problems: &Problems<'_>) -> Option<AppName> {
     let Some(app) = root.table("app", "[app]") else {
         if !root.has("app") {

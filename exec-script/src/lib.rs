@@ -34,10 +34,13 @@ mod memory;
 mod pool;
 mod prelude;
 mod random;
+mod rejections;
 mod reply;
 mod schedule;
+mod scope;
 mod sources;
 mod staged;
+mod text;
 mod threads;
 mod worker;
 

@@ -1,9 +1,8 @@
 //! Loads a module and finds its handler.
 
-use crate::failure::thrown;
+use crate::scope::Scope;
 use crate::sources::Source;
-use rquickjs::promise::{MaybePromise, PromiseState};
-use rquickjs::{Ctx, Error, Function, Persistent, Value};
+use rquickjs::{Error, Function, Persistent, Value};
 use tidegate_core::{ExecError, Failure};
 
 /// The default export of an evaluated module.
@@ -25,21 +24,22 @@ impl From<Error> for LoadError {
 
 /// Returns the handler of `source`. Loads the module if `handler` is still empty.
 pub(crate) fn load_once<'l>(
-    ctx: &Ctx<'_>,
+    scope: &Scope<'_, '_>,
     handler: &'l mut Option<Handler>,
     source: &Source,
 ) -> Result<&'l Handler, LoadError> {
     if handler.is_none() {
-        *handler = Some(load(ctx, source)?);
+        *handler = Some(load(scope, source)?);
     }
     handler.as_ref().ok_or(LoadError::Interrupted(Error::Unknown))
 }
 
-fn load<'js>(ctx: &Ctx<'js>, source: &Source) -> Result<Handler, LoadError> {
+fn load<'js>(scope: &Scope<'_, 'js>, source: &Source) -> Result<Handler, LoadError> {
+    let ctx = &scope.ctx;
     let module = match source.compiled.declare(ctx, &source.name, &source.text) {
         Ok(module) => module,
         Err(error) => {
-            let failure = thrown(ctx, error);
+            let failure = scope.failure(error);
             return Err(if failure.error == ExecError::ScriptError {
                 unavailable(format!("the script does not compile: {}", failure.message))
             } else {
@@ -48,30 +48,17 @@ fn load<'js>(ctx: &Ctx<'js>, source: &Source) -> Result<Handler, LoadError> {
         }
     };
     let (module, evaluated) = module.eval()?;
-    if let Err(failure) = settle(ctx, &MaybePromise::from_value(evaluated.into_value()))? {
+    if let Err(failure) = scope.settle(evaluated.into_value())? {
         return Err(unavailable(failure.message));
     }
-    let default: Result<Value<'js>, Error> = module.get("default");
-    let Some(handler) = default.ok().and_then(|value| value.into_function()) else {
-        let message = "the script has no default export that is a function; \
-                       write `export default async function (event, ctx) { … }`";
-        return Err(unavailable(message.to_owned()));
-    };
+    let default: Value<'js> = module.get("default").unwrap_or_else(|_| Value::new_undefined(ctx.clone()));
+    if let Some(reason) = scope.prelude.refuse_handler(ctx, default.clone())? {
+        return Err(unavailable(reason));
+    }
+    let handler: Function<'js> = default.into_function().ok_or(Error::Unknown)?;
     Ok(Persistent::save(ctx, handler))
 }
 
 fn unavailable(message: String) -> LoadError {
     LoadError::Unavailable(Failure::new(ExecError::ScriptUnavailable, message))
-}
-
-/// Runs jobs until the promise is settled. The functions of the host block their thread. So a
-/// promise that is pending while no job is left can never settle.
-pub(crate) fn settle<'js>(ctx: &Ctx<'js>, promise: &MaybePromise<'js>) -> Result<Result<Value<'js>, Failure>, Error> {
-    while promise.state() == PromiseState::Pending {
-        if !ctx.execute_pending_job() {
-            let message = "the handler's promise can never settle: no operation is left that could settle it";
-            return Ok(Err(Failure::new(ExecError::ScriptError, message)));
-        }
-    }
-    promise.result::<Value<'js>>().unwrap_or(Err(Error::Unknown)).map(Ok)
 }

@@ -1,6 +1,8 @@
 //! Reads the return value of a handler as the reply to its caller.
 
-use rquickjs::{Ctx, Error, Value};
+use crate::scope::Scope;
+use crate::text::well_formed;
+use rquickjs::Value;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tidegate_core::{Delivery, ExecError, Failure, HandlerReply, Json, Kind};
@@ -42,20 +44,19 @@ impl ReplyKind {
     /// Turns a return value into a reply of this kind. `None` if no caller waits.
     pub(crate) fn read<'js>(
         self,
-        ctx: &Ctx<'js>,
+        scope: &Scope<'_, 'js>,
         returned: Value<'js>,
-        bytes_max: usize,
     ) -> Result<Option<HandlerReply>, Failure> {
+        let bytes_max = scope.limits.data_bytes_max;
         if self == Self::None {
             return Ok(None);
         }
-        let text = match ctx.json_stringify(returned) {
-            Ok(text) => text.map(|text| text.to_string()).transpose(),
-            Err(error) => Err(error),
-        };
+        let text = scope.ctx.json_stringify(returned).and_then(|text| text.map(|text| text.to_string()).transpose());
         let text = text.map_err(|error| {
-            invalid(&format!("the return value cannot be written as JSON: {}", exception_message(ctx, error)))
+            let reason = scope.failure(error).message;
+            invalid(&format!("the return value cannot be written as JSON: {reason}"))
         })?;
+        let text = text.map(well_formed);
         if let Some(length) = text.as_ref().map(String::len).filter(|length| *length > bytes_max) {
             return Err(invalid(&format!(
                 "the return value is {length} bytes of JSON; scripts.data_bytes_max allows {bytes_max}"
@@ -79,10 +80,6 @@ impl ReplyKind {
             }
         }
     }
-}
-
-fn exception_message(ctx: &Ctx<'_>, error: Error) -> String {
-    crate::failure::thrown(ctx, error).message
 }
 
 /// At most the first 80 characters.

@@ -61,6 +61,52 @@ async fn stack_use_is_limited() {
 }
 
 #[tokio::test]
+async fn nesting_in_text_that_is_too_deep_is_a_resource_limit() {
+    for source in [
+        "export default () => eval('['.repeat(1e5))",
+        "export default () => eval('('.repeat(1e5) + '1' + ')'.repeat(1e5))",
+        "export default () => eval('-'.repeat(1e5) + '1')",
+        "export default () => eval('{'.repeat(1e5))",
+        "export default () => new Function('return ' + '!'.repeat(1e5) + '1')",
+        "export default () => eval('1' + '+1'.repeat(3e6))",
+        "export default () => eval('var a = [' + '1,'.repeat(5e6) + ']')",
+        "export default () => JSON.parse('['.repeat(1e6))",
+        "export default () => new RegExp('(?:'.repeat(1e6))",
+    ] {
+        let failure = World::new(source).failure().await;
+        assert_eq!(failure.error, ExecError::ResourceLimit, "{source}: {}", failure.message);
+        assert!(failure.message.contains("scripts."), "{source}: {}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_thrown_null_is_an_error_of_the_script() {
+    for source in [
+        "export default () => { throw null }",
+        "export default async () => { await null; throw null }",
+        "export default async () => { Promise.reject(null) }",
+    ] {
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptError, "threw null");
+    }
+    let world = World::new(
+        "export default (event, ctx) => {
+            if (ctx.attempt === 2) throw null;
+            try { const a = []; for (;;) a.push(new Array(1000).fill(1)) } catch {}
+            throw new Error('recovered');
+        }",
+    );
+    assert_failure(&world.failure().await, ExecError::ScriptError, "threw null");
+}
+
+#[tokio::test]
+async fn an_error_whose_text_mentions_memory_is_an_error_of_the_script() {
+    for thrown in ["new Error('the printer is out of memory')", "new TypeError('out of memory')", "'out of memory'"] {
+        let failure = World::new(&format!("export default () => {{ throw {thrown} }}")).failure().await;
+        assert_failure(&failure, ExecError::ScriptError, "out of memory");
+    }
+}
+
+#[tokio::test]
 async fn a_promise_that_can_never_settle_fails_at_once() {
     let began = Instant::now();
     let failure = World::new("export default () => new Promise(() => {})").failure().await;

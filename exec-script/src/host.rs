@@ -54,6 +54,7 @@ impl Host {
         let request = &*well_formed(request);
         let answer = self.check_access(op).and_then(|()| match op {
             "get" => self.get(request),
+            "peek" => self.peek(request),
             "set" => self.set(request),
             "delete" => self.delete(request),
             "list" => self.list(request),
@@ -78,7 +79,7 @@ impl Host {
     /// Checks at every call that the principal of the execution may make it.
     fn check_access(&self, op: &str) -> Result<(), CallError> {
         let (access, role) = match op {
-            "get" | "list" => (Access::Read, Role::Viewer),
+            "get" | "peek" | "list" => (Access::Read, Role::Viewer),
             "set" | "delete" | "emit" => (Access::Write, Role::Editor),
             _ => return Ok(()),
         };
@@ -106,6 +107,16 @@ impl Host {
         let text = text_or_null(entry.as_ref());
         self.staged.record_read(at, entry);
         Ok(text)
+    }
+
+    /// Reads a value without recording its version, so that a later write by another execution is
+    /// no conflict. A value that this execution has read or written before stays the same.
+    fn peek(&self, request: &str) -> Result<Value, CallError> {
+        let at: (Collection, Key) = arguments("peek", request)?;
+        if let Some(known) = self.known(&at) {
+            return Ok(known);
+        }
+        Ok(text_or_null(self.wait(self.kv.get(self.app(), &at.0, &at.1))?.as_ref()))
     }
 
     /// The value that this execution has written, or else the value of its first read.

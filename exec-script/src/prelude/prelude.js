@@ -53,6 +53,10 @@ export default (host, random) => {
       check("ctx.kv.get", arguments, ENTRY, 2);
       return parse(callHost(execution, "get", [collection, key]));
     },
+    async peek(collection, key) {
+      check("ctx.kv.peek", arguments, ENTRY, 2);
+      return parse(callHost(execution, "peek", [collection, key]));
+    },
     async set(collection, key, value) {
       check("ctx.kv.set", arguments, VALUE, 3);
       callHost(execution, "set", [collection, key, toJson(value, "the value")]);

@@ -44,6 +44,7 @@ async fn a_wrong_argument_is_named_with_its_function_and_the_expected_value() {
         ("ctx.kv.get('c', 'k', {})", ["ctx.kv.get", "at most 2", "3", "collection, key"]),
         ("ctx.kv.get('a/b', 'k')", ["ctx.kv.get", "collection", "letters", "\"a/b\""]),
         ("ctx.kv.get('c', '')", ["ctx.kv.get", "key", "512 bytes", "\"\""]),
+        ("ctx.kv.peek('c')", ["ctx.kv.peek", "key", "missing", "a string"]),
         ("ctx.kv.set('c', 'k')", ["ctx.kv.set", "value", "missing", "JSON"]),
         ("ctx.kv.set('c', null, 1)", ["ctx.kv.set", "key", "a string", "null"]),
         ("ctx.kv.set('c', 'k', 1, { ttl: 5 })", ["ctx.kv.set", "at most 3", "4", "collection, key, value"]),

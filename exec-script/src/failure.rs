@@ -8,6 +8,8 @@ use tidegate_core::{ExecError, Failure, Micros};
 /// The most lines of a stack that a message keeps, from the innermost call outwards.
 const STACK_LINES: usize = 4;
 
+const NO_INTL: &str = "Intl is unsupported: scripts have no data of locales. Format the value in the script.";
+
 /// The failure for an exception, or for an error of QuickJS.
 pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, memory: &Memory, error: Error) -> Failure {
     match error {
@@ -50,7 +52,8 @@ fn thrown_error<'js>(ctx: &Ctx<'js>, error: &Object<'js>) -> Failure {
         Some("principal_denied") => ExecError::PrincipalDenied,
         _ => ExecError::ScriptError,
     };
-    with_retry_after(ctx, Failure::new(class, format!("{name}: {message}{place}")), error)
+    let failure = with_retry_after(ctx, Failure::new(class, format!("{name}: {message}{place}")), error);
+    if name == "ReferenceError" && message == "Intl is not defined" { failure.with_note(NO_INTL) } else { failure }
 }
 
 /// The failure for an error by which QuickJS reports that a limit was reached.

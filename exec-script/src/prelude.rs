@@ -13,6 +13,7 @@ const SOURCE: &str = concat!(
     include_str!("prelude/show.js"),
     include_str!("prelude/arguments.js"),
     include_str!("prelude/handler.js"),
+    include_str!("prelude/locales.js"),
     include_str!("prelude/prelude.js"),
 );
 static COMPILED: Compiled = Compiled::new();

@@ -11,6 +11,7 @@ mod fresh;
 mod handlers;
 mod leaks;
 mod limits;
+mod locales;
 mod principals;
 mod recycling;
 mod replies;

@@ -47,9 +47,12 @@ fn thrown_error<'js>(ctx: &Ctx<'js>, error: &Object<'js>) -> Failure {
     let is_own = |line: &&str| !line.is_empty() && !line.contains("(tidegate-prelude");
     let place: String =
         stack.lines().map(str::trim).filter(is_own).take(STACK_LINES).map(|line| format!("\n{line}")).collect();
-    // An error of the host that the script did not catch.
-    let class = match text("code").as_deref() {
-        Some("principal_denied") => ExecError::PrincipalDenied,
+    let class = match (text("code").as_deref(), &*name) {
+        // Errors of the host that the script did not catch.
+        (Some("principal_denied"), _) => ExecError::PrincipalDenied,
+        (Some("invalid_json"), _) => ExecError::InvalidJson,
+        // The next attempt would find the same script and the same event.
+        (_, "ReferenceError" | "SyntaxError") => ExecError::ScriptDefect,
         _ => ExecError::ScriptError,
     };
     let failure = with_retry_after(ctx, Failure::new(class, format!("{name}: {message}{place}")), error);

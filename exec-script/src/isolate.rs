@@ -9,7 +9,7 @@ use crate::failure::{out_of_memory, thrown};
 use crate::guard::{CpuClock, Guard};
 use crate::host_slot::{HostFunction, HostSlot};
 use crate::limits::Limits;
-use crate::load::{Handler, LoadError, load_once};
+use crate::load::{Handler, load_once};
 use crate::memory::Memory;
 use crate::prelude::Prelude;
 use crate::rejections::Rejections;
@@ -103,8 +103,7 @@ impl Isolate {
         let result = self.run_guarded(guard, |scope, handler| {
             let handler = match load_once(scope, handler, call.source) {
                 Ok(handler) => handler,
-                Err(LoadError::Unavailable(failure)) => return Ok(Err(failure)),
-                Err(LoadError::Interrupted(error)) => return Err(error),
+                Err(failure) => return Ok(Err(failure)),
             };
             let (ctx, prelude) = (&scope.ctx, scope.prelude);
             let event: Value<'_> = ctx.json_parse(call.event)?;
@@ -131,11 +130,7 @@ impl Isolate {
 
     /// Loads `source` and checks that it has a handler, without calling the handler.
     pub(crate) fn check(&mut self, source: &Source, guard: &Guard) -> Result<(), Failure> {
-        self.run_guarded(guard, |scope, handler| match load_once(scope, handler, source) {
-            Ok(_) => Ok(Ok(())),
-            Err(LoadError::Unavailable(failure)) => Ok(Err(failure)),
-            Err(LoadError::Interrupted(error)) => Err(error),
-        })
+        self.run_guarded(guard, |scope, handler| Ok(load_once(scope, handler, source).map(|_| ())))
     }
 
     /// Whether the isolate may run another execution after one that succeeded.

@@ -43,7 +43,14 @@ export default (host, random) => {
       if (data.body === undefined) throw new TypeError("the body is not UTF-8 text; read request.bodyBase64 instead");
       return data.body;
     };
-    return freeze({ ...data, id: event.id, time: event.time, text, json: () => parse(text()) });
+    const json = () => {
+      try {
+        return parse(text());
+      } catch (cause) {
+        throw fail(new SyntaxError(`the body of the request is not JSON: ${cause.message}`), "invalid_json");
+      }
+    };
+    return freeze({ ...data, id: event.id, time: event.time, text, json });
   };
   const ENTRY = { collection: TEXT, key: TEXT };
   const VALUE = { ...ENTRY, value: ANY_JSON };

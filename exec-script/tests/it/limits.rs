@@ -121,9 +121,29 @@ async fn a_failure_names_the_exception_and_its_place() {
         ("export default async () => { await null; throw 'text' }", "threw \"text\""),
         ("export default async () => { throw { status: 5 } }", "threw {\"status\":5}"),
         ("export default async () => { throw undefined }", "threw undefined"),
-        ("export default () => missing.thing", "ReferenceError"),
     ] {
         assert_failure(&World::new(source).failure().await, ExecError::ScriptError, words);
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_is_the_same_at_the_next_attempt_is_a_defect() {
+    for (source, words) in [
+        ("export default () => missing.thing", "ReferenceError: missing is not defined"),
+        ("export default async () => { await null; missing() }", "ReferenceError: missing is not defined"),
+        ("export default async () => { queueMicrotask(() => missing) }", "ReferenceError: missing is not defined"),
+        ("export default () => { early; let early }", "ReferenceError"),
+        ("export default () => eval('let let')", "SyntaxError"),
+        ("export default () => JSON.parse('{')", "SyntaxError"),
+        ("export default () => new RegExp('(')", "SyntaxError"),
+        ("export default () => { class Bad extends SyntaxError {} throw new Bad('mine') }", "SyntaxError: mine"),
+    ] {
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptDefect, words);
+    }
+    for source in
+        ["export default (event) => event.data.no.such", "export default () => { throw new TypeError('data') }"]
+    {
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptError, "TypeError");
     }
 }
 
@@ -168,7 +188,12 @@ async fn a_script_without_a_handler_is_unavailable() {
         ("export const x = 1", "no default export"),
         ("export default 17", "no default export"),
         ("", "no default export"),
-        ("import x from 'y'; export default () => x", "does not compile"),
+        ("import x from 'y'; export default () => x", "script"),
+        ("throw new Error('at load'); export default () => {}", "while it was loaded: Error: at load"),
+        ("await null; missing; export default () => {}", "while it was loaded: ReferenceError: missing"),
+        ("JSON.parse(''); export default () => {}", "while it was loaded: SyntaxError"),
+        ("await new Promise(() => {}); export default () => {}", "while it was loaded"),
+        ("export default missing", "while it was loaded: ReferenceError"),
     ] {
         assert_failure(&World::new(source).failure().await, ExecError::ScriptUnavailable, words);
     }

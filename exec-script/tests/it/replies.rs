@@ -78,6 +78,25 @@ async fn an_invocation_returns_any_json_and_an_event_returns_nothing() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_not_json_is_the_fault_of_the_caller() {
+    for data in [r#"{"body":"{"}"#, r#"{"body":""}"#, r#"{"bodyBase64":"/w=="}"#] {
+        for source in [
+            "export default (request) => ({ body: request.json() })",
+            "export default async (request) => { request.json() }",
+        ] {
+            let failed = answer(source, call("http.request", data)).await.unwrap_err();
+            assert_eq!(failed.0, ExecError::InvalidJson, "{data}: {}", failed.1);
+            assert!(failed.1.contains("the body of the request is not JSON"), "{data}: {}", failed.1);
+        }
+    }
+    let source =
+        "export default (request) => { try { return { body: request.json() } } catch { return { status: 422 } } }";
+    assert_eq!(answer(source, call("http.request", r#"{"body":"{"}"#)).await, Ok(Some(reply(422, &[], None))));
+    let failed = answer("export default () => JSON.parse('{')", call("http.request", "{}")).await.unwrap_err();
+    assert_eq!(failed.0, ExecError::ScriptDefect, "other JSON is the matter of the script");
+}
+
+#[tokio::test]
 async fn reading_a_binary_body_as_text_names_body_base64() {
     let source = "export default (request) => ({ body: request.text() })";
     let failed = answer(source, call("http.request", r#"{"bodyBase64":"/w=="}"#)).await.unwrap_err();

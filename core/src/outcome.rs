@@ -41,9 +41,19 @@ impl Outcome {
 pub struct HandlerReply {
     /// The HTTP status, 200–599.
     pub status: u16,
-    /// The names and values of the headers.
+    /// The names and values of the headers. A name may occur several times.
     pub headers: Vec<(String, String)>,
-    pub body: Option<Json>,
+    pub body: Option<ReplyBody>,
+}
+
+/// The body of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyBody {
+    /// A string is sent as plain text, and any other value as JSON.
+    Json(Json),
+    /// Bytes in Base64, which JSON can hold. They are sent decoded.
+    Base64(String),
 }
 
 /// The failure of an execution.

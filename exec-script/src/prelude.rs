@@ -8,12 +8,13 @@ use rquickjs::{Ctx, Error, Function, IntoJs, Object, Persistent, Value};
 use std::rc::Rc;
 use tidegate_core::Delivery;
 
-/// One module, so that an isolate evaluates one and not five.
+/// One module, so that an isolate evaluates one and not six.
 const SOURCE: &str = concat!(
     include_str!("prelude/show.js"),
     include_str!("prelude/arguments.js"),
     include_str!("prelude/handler.js"),
     include_str!("prelude/locales.js"),
+    include_str!("prelude/reply.js"),
     include_str!("prelude/prelude.js"),
 );
 static COMPILED: Compiled = Compiled::new();
@@ -25,10 +26,20 @@ pub(crate) struct Prelude {
     make_request: FunctionHandle,
     refuse_handler: FunctionHandle,
     refuse_result: FunctionHandle,
+    take_bytes: FunctionHandle,
     /// The functions that are written in Rust. A script may delete all of its own references to
     /// them. Their closures lie outside of QuickJS's memory, and must still exist when a snapshot
     /// of that memory is restored.
     _rust_functions: [FunctionHandle; 2],
+}
+
+/// The bytes in the result of a handler.
+pub(crate) struct TakenBytes<'js> {
+    pub(crate) base64: String,
+    /// The number of bytes.
+    pub(crate) length: usize,
+    /// The response without its body.
+    pub(crate) rest: Value<'js>,
 }
 
 impl Prelude {
@@ -49,6 +60,7 @@ impl Prelude {
             make_request: handle("makeRequest")?,
             refuse_handler: handle("refuseHandler")?,
             refuse_result: handle("refuseResult")?,
+            take_bytes: handle("takeBytes")?,
             _rust_functions: [Persistent::save(ctx, host), Persistent::save(ctx, random)],
         })
     }
@@ -85,5 +97,17 @@ impl Prelude {
     /// The reason why the result of a handler shows that some of its code did not run.
     pub(crate) fn refuse_result<'js>(&self, ctx: &Ctx<'js>, result: Value<'js>) -> Result<Option<String>, Error> {
         self.refuse_result.clone().restore(ctx)?.call((result,))
+    }
+
+    /// The bytes of a result, or of its body if it is a response. `None` if there are no bytes.
+    pub(crate) fn take_bytes<'js>(
+        &self,
+        ctx: &Ctx<'js>,
+        result: Value<'js>,
+        is_response: bool,
+    ) -> Result<Option<TakenBytes<'js>>, Error> {
+        let taken: Option<Object<'js>> = self.take_bytes.clone().restore(ctx)?.call((result, is_response))?;
+        let Some(taken) = taken else { return Ok(None) };
+        Ok(Some(TakenBytes { base64: taken.get("base64")?, length: taken.get("length")?, rest: taken.get("rest")? }))
     }
 }

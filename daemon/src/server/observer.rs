@@ -3,7 +3,7 @@
 use super::lines::Lines;
 use super::log::LogStyle;
 use crate::wall_clock;
-use tidegate_core::{Delivery, Ending, Fact, Micros, Run, Timestamp};
+use tidegate_core::{Delivery, Ending, ExecError, Fact, Micros, Run, Timestamp};
 use tidegate_ports::Observer;
 
 #[derive(Debug)]
@@ -118,6 +118,11 @@ fn log_settled(delivery: &Delivery, ending: &Ending, run: Option<Run>) {
         ),
         Ending::Dead { .. } | Ending::HandlerFailed { .. } => delivery_event!(warn, delivery, "{}", text()),
         Ending::Retry { .. } | Ending::Abandoned { .. } => delivery_event!(info, delivery, "{}", text()),
+        // The caller of a public trigger does not get the reason, and no attempt is kept. A call
+        // that found no permit says nothing about its handler.
+        Ending::Replied { outcome } if outcome.error.is_some_and(|error| error != ExecError::Overloaded) => {
+            delivery_event!(info, delivery, error.message = outcome.message.as_deref(), "{}", text())
+        }
         Ending::Done | Ending::Handled | Ending::Replied { .. } | Ending::Deferred { .. } => {
             delivery_event!(debug, delivery, "{}", text())
         }
@@ -192,7 +197,7 @@ fn log(fact: &Fact) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_core::{Attempt, DeadReason, ExecError};
+    use tidegate_core::{Attempt, DeadReason};
 
     fn delivery() -> Delivery {
         let id = "00000000-0000-0000-0000-000000000001";

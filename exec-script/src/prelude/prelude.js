@@ -107,5 +107,5 @@ export default (host, random) => {
       },
     });
   };
-  return { makeContext, makeRequest, refuseHandler, refuseResult };
+  return { makeContext, makeRequest, refuseHandler, refuseResult, takeBytes };
 };

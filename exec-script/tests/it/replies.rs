@@ -22,7 +22,7 @@ async fn answer(source: &str, delivery: Delivery) -> Result<Option<HandlerReply>
 
 fn reply(status: u16, headers: &[(&str, &str)], body: Option<&str>) -> HandlerReply {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-    HandlerReply { status, headers, body: body.map(|body| Json::parse(body).unwrap()) }
+    HandlerReply { status, headers, body: body.map(|body| ReplyBody::Json(Json::parse(body).unwrap())) }
 }
 
 #[tokio::test]
@@ -39,6 +39,48 @@ async fn an_http_handler_gets_the_request_and_returns_a_response() {
         ("export default () => ({ status: 204, body: null })", reply(204, &[], None)),
     ] {
         assert_eq!(answer(source, request.clone()).await, Ok(Some(expected)), "{source}");
+    }
+}
+
+#[tokio::test]
+async fn bytes_are_a_body() {
+    let expected =
+        |headers| HandlerReply { body: Some(ReplyBody::Base64("AAH/".to_owned())), ..reply(200, headers, None) };
+    for bytes in [
+        "new Uint8Array([0, 1, 255])",
+        "new Uint8Array([0, 1, 255]).buffer",
+        "new Uint8Array([9, 0, 1, 255, 9]).subarray(1, 4)",
+        "new DataView(new Uint8Array([9, 0, 1, 255]).buffer, 1)",
+        "new Int8Array([0, 1, -1])",
+    ] {
+        let source = format!("export default () => ({{ headers: {{ 'content-type': 'image/png' }}, body: {bytes} }})");
+        let answered = answer(&source, call("http.request", "{}")).await;
+        assert_eq!(answered, Ok(Some(expected(&[("content-type", "image/png")]))), "{bytes}");
+        let answered = answer(&format!("export default () => {bytes}"), call("invoke", "1")).await;
+        assert_eq!(answered, Ok(Some(expected(&[]))), "{bytes}");
+    }
+    let empty =
+        answer("export default () => ({ body: new ArrayBuffer(0) })", call("http.request", "{}")).await.unwrap();
+    assert_eq!(empty.unwrap().body, Some(ReplyBody::Base64(String::new())));
+    for (body, words) in [
+        ("new Uint8Array(300000)", "scripts.data_bytes_max"),
+        ("(() => { const b = new ArrayBuffer(8); b.transfer(); return b })()", "the return value"),
+    ] {
+        let failed = answer(&format!("export default () => ({{ body: {body} }})"), call("http.request", "{}")).await;
+        let (error, message) = failed.expect_err(body);
+        assert!(error == ExecError::InvalidReply && message.contains(words), "{body}: {message}");
+    }
+}
+
+#[tokio::test]
+async fn a_header_can_have_several_values() {
+    let source = "export default () => ({ headers: { 'set-cookie': ['a=1', 'b=2'], 'x-none': [], 'x-one': 'c' } })";
+    let expected = reply(200, &[("set-cookie", "a=1"), ("set-cookie", "b=2"), ("x-one", "c")], None);
+    assert_eq!(answer(source, call("http.request", "{}")).await, Ok(Some(expected)));
+    for value in ["1", "null", "{}", "['a', 1]", "[['a']]", "true"] {
+        let source = format!("export default () => ({{ headers: {{ 'x-ok': 'a', 'x-bad': {value} }} }})");
+        let (error, message) = answer(&source, call("http.request", "{}")).await.expect_err(value);
+        assert!(error == ExecError::InvalidReply && message.contains("the header x-bad is "), "{value}: {message}");
     }
 }
 

@@ -58,7 +58,7 @@ pub use names::{
     AppName, Collection, DeadLetterId, DeliveryId, EventId, EventType, InboxId, Incarnation, InvalidName, Key, Lease,
     OpId, PrincipalId, ScriptName, Subject, TriggerId, TriggerName,
 };
-pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome};
+pub use outcome::{ExecError, Failure, HandlerReply, InboxFailureKind, Outcome, ReplyBody};
 pub use pattern::{InvalidPattern, Pattern};
 pub use principal::{Access, Principal, Role, Standing};
 pub use retry::loss_backoff;

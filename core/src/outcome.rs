@@ -41,9 +41,19 @@ impl Outcome {
 pub struct HandlerReply {
     /// The HTTP status, 200–599.
     pub status: u16,
-    /// The names and values of the headers.
+    /// The names and values of the headers. A name may occur several times.
     pub headers: Vec<(String, String)>,
-    pub body: Option<Json>,
+    pub body: Option<ReplyBody>,
+}
+
+/// The body of a reply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplyBody {
+    /// A string is sent as plain text, and any other value as JSON.
+    Json(Json),
+    /// Bytes in Base64, which JSON can hold. They are sent decoded.
+    Base64(String),
 }
 
 /// The failure of an execution.
@@ -115,8 +125,13 @@ pub enum ExecError {
     ScriptError,
     /// The execution exceeded a limit of memory, stack or CPU time.
     ResourceLimit,
-    /// The script does not compile, or has no default export.
+    /// The script does not compile, fails while it is loaded, or has no handler.
     ScriptUnavailable,
+    /// The handler used a name that does not exist, or text that does not parse: it threw a
+    /// `ReferenceError` or a `SyntaxError`.
+    ScriptDefect,
+    /// The body of an HTTP request is not the JSON that its handler expects.
+    InvalidJson,
     /// The handler does not exist.
     HandlerMissing,
     /// The principal that registered the trigger is missing, disabled or not allowed.
@@ -155,6 +170,8 @@ impl ExecError {
             Self::ScriptError => "script_error",
             Self::ResourceLimit => "resource_limit",
             Self::ScriptUnavailable => "script_unavailable",
+            Self::ScriptDefect => "script_defect",
+            Self::InvalidJson => "invalid_json",
             Self::HandlerMissing => "handler_missing",
             Self::PrincipalDenied => "principal_denied",
             Self::InvalidReply => "invalid_reply",
@@ -185,6 +202,8 @@ impl ExecError {
             | Self::Internal => true,
             Self::EndpointStatus(status) => matches!(status, 404 | 408 | 409 | 425 | 429 | 500..=599),
             Self::ScriptUnavailable
+            | Self::ScriptDefect
+            | Self::InvalidJson
             | Self::HandlerMissing
             | Self::PrincipalDenied
             | Self::InvalidReply
@@ -200,7 +219,8 @@ impl ExecError {
     pub const fn reply_status(self) -> u16 {
         match self {
             Self::Timeout => 504,
-            Self::ScriptError | Self::ResourceLimit | Self::Lost | Self::Internal => 500,
+            Self::InvalidJson => 400,
+            Self::ScriptError | Self::ScriptDefect | Self::ResourceLimit | Self::Lost | Self::Internal => 500,
             Self::ScriptUnavailable | Self::Overloaded | Self::NeverBegan => 503,
             Self::HandlerMissing => 404,
             Self::PrincipalDenied => 403,
@@ -254,6 +274,8 @@ mod tests {
             (E::ScriptError, true, 500),
             (E::ResourceLimit, true, 500),
             (E::ScriptUnavailable, false, 503),
+            (E::ScriptDefect, false, 500),
+            (E::InvalidJson, false, 400),
             (E::HandlerMissing, false, 404),
             (E::PrincipalDenied, false, 403),
             (E::InvalidReply, false, 502),

@@ -69,7 +69,7 @@ impl Execution {
             console: Console::default(),
         }));
         let called_host = Rc::clone(&host);
-        let host_function = Box::new(move |op: &str, request: &str| called_host.borrow_mut().call(op, request));
+        let host_function = Box::new(move |op: &str, request: String| called_host.borrow_mut().call(op, request));
         let call = HandlerCall { source: &source, delivery: &delivery, event: &event, reply_kind };
         let reply = match isolate.execute(&call, host_function, &guard) {
             Ok(reply) => reply,

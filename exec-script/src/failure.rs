@@ -1,55 +1,82 @@
 //! Turns an exception of a script into a failure of its class.
 
-use rquickjs::{CaughtError, Ctx, Error, Object, Value};
+use crate::memory::Memory;
+use crate::text::{text_of, well_formed};
+use rquickjs::{CaughtError, Ctx, Error, Object, Type, Value};
 use tidegate_core::{ExecError, Failure, Micros};
 
 /// The most lines of a stack that a message keeps, from the innermost call outwards.
 const STACK_LINES: usize = 4;
 
+const NO_INTL: &str = "Intl is unsupported: scripts have no data of locales. Format the value in the script.";
+
 /// The failure for an exception, or for an error of QuickJS.
-pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, error: Error) -> Failure {
-    match CaughtError::from_error(ctx, error) {
-        CaughtError::Exception(exception) => {
-            let message = exception.message().unwrap_or_default();
-            let name: Option<String> = exception.as_object().get("name").ok();
-            let name = name.unwrap_or_else(|| "Error".to_owned());
-            if let Some(failure) = limit(&name, &message) {
-                return failure;
-            }
-            let stack = exception.stack().unwrap_or_default();
-            let stack: Vec<&str> =
-                stack.lines().map(str::trim).filter(|line| !line.is_empty()).take(STACK_LINES).collect();
-            let place = if stack.is_empty() { String::new() } else { format!("\n{}", stack.join("\n")) };
-            // An error of the host that the script did not catch.
-            let denied = exception.as_object().get("code").is_ok_and(|code: String| code == "principal_denied");
-            let class = if denied { ExecError::PrincipalDenied } else { ExecError::ScriptError };
-            let failure = Failure::new(class, format!("{name}: {message}{place}"));
-            with_retry_after(ctx, failure, exception.as_object())
-        }
-        // QuickJS throws null when it has no memory for an error object. Scripts rarely throw null.
-        CaughtError::Value(value) if value.is_null() => out_of_memory(),
-        CaughtError::Value(value) => {
-            let text = describe(ctx, &value);
-            let failure = Failure::new(ExecError::ScriptError, format!("threw {text}"));
-            match value.as_object() {
-                Some(object) => with_retry_after(ctx, failure, object),
-                None => failure,
-            }
-        }
-        CaughtError::Error(Error::Allocation) => out_of_memory(),
-        CaughtError::Error(error) => Failure::new(ExecError::ScriptError, error.to_string()),
+pub(crate) fn thrown<'js>(ctx: &Ctx<'js>, memory: &Memory, error: Error) -> Failure {
+    match error {
+        Error::Exception => thrown_value(ctx, memory, ctx.catch()),
+        Error::Allocation => out_of_memory(),
+        error => Failure::new(ExecError::ScriptError, error.to_string()),
     }
 }
 
-fn limit(name: &str, message: &str) -> Option<Failure> {
-    // QuickJS can build a long string as a rope without allocating it, up to a limit of its own.
-    if message.contains("out of memory") || (name == "InternalError" && message == "string too long") {
-        return Some(out_of_memory());
+/// The failure for a value that a script threw.
+pub(crate) fn thrown_value<'js>(ctx: &Ctx<'js>, memory: &Memory, value: Value<'js>) -> Failure {
+    match value.as_object() {
+        Some(error) if error.is_error() => thrown_error(ctx, error),
+        object => match value.type_of() {
+            // QuickJS throws null, or no value at all, when it has no memory for an error object.
+            Type::Null | Type::Uninitialized if memory.is_exhausted() => out_of_memory(),
+            Type::Uninitialized => too_deep(),
+            _ => {
+                let failure = Failure::new(ExecError::ScriptError, format!("threw {}", describe(ctx, &value)));
+                object.map_or(failure.clone(), |object| with_retry_after(ctx, failure, object))
+            }
+        },
     }
-    let deep = message.contains("call stack size exceeded") || message.contains("stack overflow");
-    (deep && matches!(name, "RangeError" | "InternalError")).then(|| {
-        Failure::new(ExecError::ResourceLimit, "the stack is deeper than scripts.stack_bytes_max allows".to_owned())
-    })
+}
+
+fn thrown_error<'js>(ctx: &Ctx<'js>, error: &Object<'js>) -> Failure {
+    let text = |name: &str| property(ctx, error, name).ok().and_then(|value| text_of(ctx, value.as_string()?));
+    let name = text("name").unwrap_or_else(|| "Error".to_owned());
+    let message = text("message").unwrap_or_default();
+    if let Some(failure) = limit(&name, &message) {
+        return failure;
+    }
+    let stack = text("stack").unwrap_or_default();
+    // The functions of the prelude mean nothing to the author of a script.
+    let is_own = |line: &&str| !line.is_empty() && !line.contains("(tidegate-prelude");
+    let place: String =
+        stack.lines().map(str::trim).filter(is_own).take(STACK_LINES).map(|line| format!("\n{line}")).collect();
+    let class = match (text("code").as_deref(), &*name) {
+        // Errors of the host that the script did not catch.
+        (Some("principal_denied"), _) => ExecError::PrincipalDenied,
+        (Some("invalid_json"), _) => ExecError::InvalidJson,
+        // The next attempt would find the same script and the same event.
+        (_, "ReferenceError" | "SyntaxError") => ExecError::ScriptDefect,
+        _ => ExecError::ScriptError,
+    };
+    let failure = with_retry_after(ctx, Failure::new(class, format!("{name}: {message}{place}")), error);
+    if name == "ReferenceError" && message == "Intl is not defined" { failure.with_note(NO_INTL) } else { failure }
+}
+
+/// The failure for an error by which QuickJS reports that a limit was reached.
+fn limit(name: &str, message: &str) -> Option<Failure> {
+    match (name, message) {
+        // QuickJS builds a long string as a rope without allocating it, up to a limit of its own.
+        ("InternalError", "string too long") => Some(out_of_memory()),
+        ("InternalError", message) if message.starts_with("out of memory") => Some(out_of_memory()),
+        // The parser of the engine reports its own recursion as an error of the syntax.
+        ("RangeError" | "InternalError" | "SyntaxError", message)
+            if message.contains("call stack size exceeded") || message.contains("stack overflow") =>
+        {
+            Some(too_deep())
+        }
+        _ => None,
+    }
+}
+
+fn too_deep() -> Failure {
+    Failure::new(ExecError::ResourceLimit, "the stack is deeper than scripts.stack_bytes_max allows")
 }
 
 pub(crate) fn out_of_memory() -> Failure {
@@ -91,8 +118,7 @@ fn with_retry_after<'js>(ctx: &Ctx<'js>, mut failure: Failure, error: &Object<'j
 /// The value of a property, or a description of the exception that its getter threw.
 fn property<'js>(ctx: &Ctx<'js>, error: &Object<'js>, name: &str) -> Result<Value<'js>, String> {
     error.get(name).map_err(|error| {
-        // The exception would otherwise stay pending in the context.
-        let _ = CaughtError::from_error(ctx, error);
+        clear(ctx, error);
         "a getter that throws".to_owned()
     })
 }
@@ -107,6 +133,18 @@ fn number_or_json<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
 }
 
 fn describe<'js>(ctx: &Ctx<'js>, value: &Value<'js>) -> String {
-    let json = ctx.json_stringify(value.clone()).ok().flatten().and_then(|text| text.to_string().ok());
-    json.unwrap_or_else(|| value.type_name().to_owned())
+    let json = ctx.json_stringify(value.clone()).and_then(|text| text.map(|text| text.to_string()).transpose());
+    match json {
+        Ok(Some(json)) => well_formed(json),
+        Ok(None) => value.type_name().to_owned(),
+        Err(error) => {
+            clear(ctx, error);
+            value.type_name().to_owned()
+        }
+    }
+}
+
+/// Takes an exception from the context, where it would otherwise stay pending.
+fn clear(ctx: &Ctx<'_>, error: Error) {
+    let _ = CaughtError::from_error(ctx, error);
 }

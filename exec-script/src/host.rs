@@ -5,6 +5,7 @@ use crate::console::Console;
 use crate::limits::Limits;
 use crate::pool::Pause;
 use crate::staged::Staged;
+use crate::text::well_formed;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -39,14 +40,21 @@ fn error(code: &'static str, message: impl Into<String>) -> CallError {
     CallError { code, message: message.into() }
 }
 
+/// An argument that the function of `op` does not accept.
+fn invalid(op: &str, problem: &str) -> CallError {
+    error("invalid_argument", format!("{}: {problem}. This call did nothing.", function_name(op)))
+}
+
 /// The interval at which a sleep checks for cancellation.
 const SLEEP_STEP: Duration = Duration::from_millis(20);
 
 impl Host {
     /// Answers one call in JSON. The prelude turns an error into an exception.
-    pub(crate) fn call(&mut self, op: &str, request: &str) -> String {
+    pub(crate) fn call(&mut self, op: &str, request: String) -> String {
+        let request = &*well_formed(request);
         let answer = self.check_access(op).and_then(|()| match op {
             "get" => self.get(request),
+            "peek" => self.peek(request),
             "set" => self.set(request),
             "delete" => self.delete(request),
             "list" => self.list(request),
@@ -71,15 +79,14 @@ impl Host {
     /// Checks at every call that the principal of the execution may make it.
     fn check_access(&self, op: &str) -> Result<(), CallError> {
         let (access, role) = match op {
-            "get" | "list" => (Access::Read, Role::Viewer),
+            "get" | "peek" | "list" => (Access::Read, Role::Viewer),
             "set" | "delete" | "emit" => (Access::Write, Role::Editor),
             _ => return Ok(()),
         };
         if self.principal.may(access, Some(self.app())) {
             return Ok(());
         }
-        let (id, app) = (&self.principal.id, self.app());
-        let call = if op == "emit" { "ctx.emit".to_owned() } else { format!("ctx.kv.{op}") };
+        let (id, app, call) = (&self.principal.id, self.app(), function_name(op));
         Err(error("principal_denied", format!("{id} may not call {call} in the app {app}; it needs the role {role}")))
     }
 
@@ -92,30 +99,42 @@ impl Host {
     }
 
     fn get(&mut self, request: &str) -> Result<Value, CallError> {
-        let (collection, key): (Collection, Key) = arguments(request)?;
-        let at = (collection, key);
-        if let Some(written) = self.staged.own_write(&at) {
-            return Ok(json!(written.map_or("null", Json::as_str)));
-        }
-        if let Some(read) = self.staged.first_read(&at) {
-            return Ok(json!(read.map_or("null", |entry| entry.value.as_str())));
+        let at: (Collection, Key) = arguments("get", request)?;
+        if let Some(known) = self.known(&at) {
+            return Ok(known);
         }
         let entry = self.wait(self.kv.get(self.app(), &at.0, &at.1))?;
-        let text = json!(entry.as_ref().map_or("null", |entry| entry.value.as_str()));
+        let text = text_or_null(entry.as_ref());
         self.staged.record_read(at, entry);
         Ok(text)
     }
 
+    /// Reads a value without recording its version, so that a later write by another execution is
+    /// no conflict. A value that this execution has read or written before stays the same.
+    fn peek(&self, request: &str) -> Result<Value, CallError> {
+        let at: (Collection, Key) = arguments("peek", request)?;
+        if let Some(known) = self.known(&at) {
+            return Ok(known);
+        }
+        Ok(text_or_null(self.wait(self.kv.get(self.app(), &at.0, &at.1))?.as_ref()))
+    }
+
+    /// The value that this execution has written, or else the value of its first read.
+    fn known(&self, at: &(Collection, Key)) -> Option<Value> {
+        let written = self.staged.own_write(at).map(|json| json!(json.map_or("null", Json::as_str)));
+        written.or_else(|| self.staged.first_read(at).map(text_or_null))
+    }
+
     fn set(&mut self, request: &str) -> Result<Value, CallError> {
-        let (collection, key, text): (Collection, Key, String) = arguments(request)?;
-        let value = self.parse_data(&text)?;
+        let (collection, key, text): (Collection, Key, String) = arguments("set", request)?;
+        let value = self.parse_data(text)?;
         self.check_effects_max()?;
         self.staged.write((collection, key), Some(value));
         Ok(Value::Null)
     }
 
     fn delete(&mut self, request: &str) -> Result<Value, CallError> {
-        let (collection, key): (Collection, Key) = arguments(request)?;
+        let (collection, key): (Collection, Key) = arguments("delete", request)?;
         self.check_effects_max()?;
         self.staged.write((collection, key), None);
         Ok(Value::Null)
@@ -124,10 +143,10 @@ impl Host {
     /// Lists the entries of the store together with the writes of this execution. Each entry of the
     /// store counts as a read.
     fn list(&mut self, request: &str) -> Result<Value, CallError> {
-        let (collection, prefix, limit, after): (Collection, String, u32, Option<Key>) = arguments(request)?;
-        if !(1..=1_000).contains(&limit) {
-            return Err(error("invalid_argument", format!("limit must be from 1 to 1000, it is {limit}")));
-        }
+        // The prelude has checked `limit`.
+        let (collection, prefix, limit, after): (Collection, String, u32, Option<String>) = arguments("list", request)?;
+        let after =
+            after.map(Key::new).transpose().map_err(|cause| invalid("list", &format!("the option after: {cause}")))?;
         let own = self.staged.own_writes(&collection, &prefix);
         // Each own delete may hide one stored entry, so the page has one more entry for each own
         // write.
@@ -139,16 +158,15 @@ impl Host {
     }
 
     fn emit(&mut self, request: &str) -> Result<Value, CallError> {
-        let (event_type, subject, text): (EventType, Subject, String) = arguments(request)?;
-        let data = self.parse_data(&text)?;
+        let (event_type, subject, text): (EventType, Subject, String) = arguments("emit", request)?;
+        let data = self.parse_data(text)?;
         self.check_effects_max()?;
         self.staged.emit(NewEvent { event_type, subject, data });
         Ok(Value::Null)
     }
 
     fn sleep(&mut self, request: &str) -> Result<Value, CallError> {
-        let ms: f64 = serde_json::from_str(request)
-            .map_err(|_| error("invalid_argument", "ctx.sleep takes a number of milliseconds"))?;
+        let ms: f64 = arguments("sleep", request)?;
         let until = Instant::now() + Duration::from_secs_f64(ms.clamp(0.0, 3_600_000.0) / 1_000.0);
         self.pause.during(|| {
             while !self.is_over() && Instant::now() < until {
@@ -159,19 +177,20 @@ impl Host {
     }
 
     fn log(&mut self, request: &str) -> Result<Value, CallError> {
-        let (level, text): (String, String) = arguments(request)?;
+        let (level, text): (String, String) = arguments("log", request)?;
         self.console.log(&self.delivery, self.limits.log_bytes_max, &level, text);
         Ok(Value::Null)
     }
 
-    fn parse_data(&self, text: &str) -> Result<Json, CallError> {
+    fn parse_data(&self, text: String) -> Result<Json, CallError> {
+        let text = well_formed(text);
         let (length, max) = (text.len(), self.limits.data_bytes_max);
         if length > max {
             let message =
                 format!("{length} bytes of JSON exceed scripts.data_bytes_max ({max}); this call staged nothing");
             return Err(error("payload_too_large", message));
         }
-        Json::parse(text).map_err(|cause| error("not_json", cause.to_string()))
+        Json::parse(&text).map_err(|cause| error("not_json", cause.to_string()))
     }
 
     fn check_effects_max(&self) -> Result<(), CallError> {
@@ -194,12 +213,21 @@ impl Host {
     }
 }
 
-fn arguments<T: for<'de> Deserialize<'de>>(request: &str) -> Result<T, CallError> {
+fn text_or_null(entry: Option<&KvEntry>) -> Value {
+    json!(entry.map_or("null", |entry| entry.value.as_str()))
+}
+
+/// The function of `ctx` that calls `op`.
+fn function_name(op: &str) -> String {
+    if matches!(op, "emit" | "sleep") { format!("ctx.{op}") } else { format!("ctx.kv.{op}") }
+}
+
+fn arguments<T: for<'de> Deserialize<'de>>(op: &str, request: &str) -> Result<T, CallError> {
     serde_json::from_str(request).map_err(|cause| {
         // serde appends a position in the prelude's own JSON, which means nothing to the author of
         // a script.
         let message = cause.to_string();
         let end = message.rfind(" at line ").unwrap_or(message.len());
-        error("invalid_argument", &message[..end])
+        invalid(op, &message[..end])
     })
 }

@@ -7,7 +7,7 @@ use crate::random::Random;
 use std::cell::{Cell, RefCell};
 
 /// Answers one call of a script: takes the operation and its arguments as JSON, and returns JSON.
-pub(crate) type HostFunction = Box<dyn FnMut(&str, &str) -> String>;
+pub(crate) type HostFunction = Box<dyn FnMut(&str, String) -> String>;
 
 /// The execution number that `console` and `crypto` send. Both belong to the isolate, so any
 /// execution may call them.
@@ -54,7 +54,7 @@ impl HostSlot {
     }
 
     /// Answers one call in JSON.
-    pub(crate) fn call(&self, execution: u32, op: &str, request: &str) -> String {
+    pub(crate) fn call(&self, execution: u32, op: &str, request: String) -> String {
         match self.function.borrow_mut().as_mut() {
             _ if execution != ANY_EXECUTION && execution != self.execution.get() => EXECUTION_ENDED.to_owned(),
             Some(function) => function(op, request),

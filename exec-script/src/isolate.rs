@@ -9,13 +9,14 @@ use crate::failure::{out_of_memory, thrown};
 use crate::guard::{CpuClock, Guard};
 use crate::host_slot::{HostFunction, HostSlot};
 use crate::limits::Limits;
-use crate::load::{Handler, LoadError, load_once, settle};
+use crate::load::{Handler, load_once};
 use crate::memory::Memory;
 use crate::prelude::Prelude;
+use crate::rejections::Rejections;
 use crate::reply::ReplyKind;
+use crate::scope::Scope;
 use crate::sources::Source;
-use rquickjs::promise::MaybePromise;
-use rquickjs::{Context, Ctx, Error, Runtime, Value};
+use rquickjs::{Context, Error, Runtime, Value};
 use std::rc::Rc;
 use std::time::Instant;
 use tidegate_core::{Delivery, ExecError, Failure, HandlerReply};
@@ -25,6 +26,7 @@ pub(crate) struct Isolate {
     // QuickJS values must be dropped before their runtime, and Rust drops fields in this order.
     handler: Option<Handler>,
     prelude: Prelude,
+    rejections: Rejections,
     slot: Rc<HostSlot>,
     context: Context,
     runtime: Runtime,
@@ -49,12 +51,13 @@ pub(crate) struct HandlerCall<'c> {
 impl Isolate {
     /// An isolate without a script.
     pub(crate) fn new(limits: &Limits) -> Result<Self, Failure> {
-        Self::with_memory(Memory::new(), limits)
+        Self::with_memory(Memory::new(limits.memory_bytes_max), limits)
     }
 
     /// An isolate without a script that [`Isolate::restore`] brings back to this state.
     pub(crate) fn restorable(limits: &Limits) -> Result<Self, Failure> {
-        let mut isolate = Self::with_memory(Memory::with_arena().ok_or_else(out_of_memory)?, limits)?;
+        let memory = Memory::with_arena(limits.memory_bytes_max).ok_or_else(out_of_memory)?;
+        let mut isolate = Self::with_memory(memory, limits)?;
         isolate.has_snapshot = !isolate.runtime.is_job_pending() && isolate.memory.take_snapshot();
         Ok(isolate)
     }
@@ -65,15 +68,16 @@ impl Isolate {
             other => Failure::new(ExecError::Internal, format!("QuickJS does not start: {other}")),
         };
         let runtime = Runtime::new_with_alloc(memory.clone()).map_err(failed)?;
-        runtime.set_memory_limit(limits.memory_bytes_max);
         runtime.set_max_stack_size(limits.stack_bytes_max);
         let context = Context::full(&runtime).map_err(failed)?;
         let slot: Rc<HostSlot> = Rc::default();
-        let prelude = context.with(|ctx| Prelude::load(&ctx, &slot).map_err(|error| thrown(&ctx, error)))?;
+        let prelude = context.with(|ctx| Prelude::load(&ctx, &slot).map_err(|error| thrown(&ctx, &memory, error)))?;
+        let rejections = Rejections::of(&runtime);
         let (limits, created_at) = (*limits, Instant::now());
         Ok(Self {
             handler: None,
             prelude,
+            rejections,
             slot,
             context,
             runtime,
@@ -96,23 +100,29 @@ impl Isolate {
     ) -> Result<Option<HandlerReply>, Failure> {
         let execution = self.slot.begin(host);
         self.executions += 1;
-        let result = self.run_guarded(guard, |ctx, handler, prelude, limits| {
-            let handler = match load_once(ctx, handler, call.source) {
+        let result = self.run_guarded(guard, |scope, handler| {
+            let handler = match load_once(scope, handler, call.source) {
                 Ok(handler) => handler,
-                Err(LoadError::Unavailable(failure)) => return Ok(Err(failure)),
-                Err(LoadError::Interrupted(error)) => return Err(error),
+                Err(failure) => return Ok(Err(failure)),
             };
+            let (ctx, prelude) = (&scope.ctx, scope.prelude);
             let event: Value<'_> = ctx.json_parse(call.event)?;
             let event = match call.reply_kind {
                 ReplyKind::Response => prelude.request(ctx, event)?,
                 ReplyKind::Value | ReplyKind::None => event,
             };
             let context = prelude.context(ctx, execution, call.delivery)?;
-            let returned: MaybePromise<'_> = handler.clone().restore(ctx)?.call((event, context))?;
-            Ok(match settle(ctx, &returned)? {
-                Ok(value) => call.reply_kind.read(ctx, value, limits.data_bytes_max),
-                Err(failure) => Err(failure),
-            })
+            let returned: Value<'_> = handler.clone().restore(ctx)?.call((event, context))?;
+            let result = match scope.settle(returned)? {
+                Ok(result) => result,
+                Err(failure) => return Ok(Err(failure)),
+            };
+            if let Err(failure) = scope.check_result(&result)? {
+                return Ok(Err(failure));
+            }
+            let reply = call.reply_kind.read(scope, result);
+            // Reading the result can call the script, which can start more work.
+            Ok(scope.finish()?.and(reply))
         });
         self.slot.end();
         result
@@ -120,11 +130,7 @@ impl Isolate {
 
     /// Loads `source` and checks that it has a handler, without calling the handler.
     pub(crate) fn check(&mut self, source: &Source, guard: &Guard) -> Result<(), Failure> {
-        self.run_guarded(guard, |ctx, handler, _, _| match load_once(ctx, handler, source) {
-            Ok(_) => Ok(Ok(())),
-            Err(LoadError::Unavailable(failure)) => Ok(Err(failure)),
-            Err(LoadError::Interrupted(error)) => Err(error),
-        })
+        self.run_guarded(guard, |scope, handler| Ok(load_once(scope, handler, source).map(|_| ())))
     }
 
     /// Whether the isolate may run another execution after one that succeeded.
@@ -173,12 +179,17 @@ impl Isolate {
     fn run_guarded<T>(
         &mut self,
         guard: &Guard,
-        work: impl for<'js> FnOnce(&Ctx<'js>, &mut Option<Handler>, &Prelude, &Limits) -> Result<Result<T, Failure>, Error>,
+        work: impl FnOnce(&Scope<'_, '_>, &mut Option<Handler>) -> Result<Result<T, Failure>, Error>,
     ) -> Result<T, Failure> {
-        let Self { handler, prelude, context, runtime, limits, clock, .. } = self;
+        let Self { handler, prelude, rejections, context, runtime, memory, limits, clock, .. } = self;
         runtime.set_interrupt_handler(Some(Box::new(guard.interrupt_handler(clock))));
-        let result =
-            context.with(|ctx| work(&ctx, handler, prelude, limits).unwrap_or_else(|error| Err(thrown(&ctx, error))));
+        memory.begin();
+        let result = context.with(|ctx| {
+            let scope = Scope { ctx, prelude, memory, rejections, guard, limits };
+            let result = work(&scope, handler).unwrap_or_else(|error| Err(scope.failure(error)));
+            rejections.clear();
+            result
+        });
         runtime.set_interrupt_handler(None);
         // An execution that the guard ended has failed, even if its promise was fulfilled.
         guard.failure().map_or(result, Err)

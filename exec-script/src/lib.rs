@@ -35,10 +35,13 @@ mod memory_room;
 mod pool;
 mod prelude;
 mod random;
+mod rejections;
 mod reply;
 mod schedule;
+mod scope;
 mod sources;
 mod staged;
+mod text;
 mod threads;
 mod worker;
 

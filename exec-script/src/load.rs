@@ -1,77 +1,48 @@
 //! Loads a module and finds its handler.
 
-use crate::failure::thrown;
+use crate::scope::Scope;
 use crate::sources::Source;
-use rquickjs::promise::{MaybePromise, PromiseState};
-use rquickjs::{Ctx, Error, Function, Persistent, Value};
+use rquickjs::{Error, Function, Persistent, Value};
 use tidegate_core::{ExecError, Failure};
 
 /// The default export of an evaluated module.
 pub(crate) type Handler = Persistent<Function<'static>>;
 
-/// The reason why a module was not loaded.
-pub(crate) enum LoadError {
-    /// The module is wrong, and will be wrong at the next attempt too.
-    Unavailable(Failure),
-    /// The execution was ended, or there was no memory.
-    Interrupted(Error),
-}
-
-impl From<Error> for LoadError {
-    fn from(error: Error) -> Self {
-        Self::Interrupted(error)
-    }
-}
-
 /// Returns the handler of `source`. Loads the module if `handler` is still empty.
 pub(crate) fn load_once<'l>(
-    ctx: &Ctx<'_>,
+    scope: &Scope<'_, '_>,
     handler: &'l mut Option<Handler>,
     source: &Source,
-) -> Result<&'l Handler, LoadError> {
-    if handler.is_none() {
-        *handler = Some(load(ctx, source)?);
-    }
-    handler.as_ref().ok_or(LoadError::Interrupted(Error::Unknown))
-}
-
-fn load<'js>(ctx: &Ctx<'js>, source: &Source) -> Result<Handler, LoadError> {
-    let module = match source.compiled.declare(ctx, &source.name, &source.text) {
-        Ok(module) => module,
-        Err(error) => {
-            let failure = thrown(ctx, error);
-            return Err(if failure.error == ExecError::ScriptError {
-                unavailable(format!("the script does not compile: {}", failure.message))
-            } else {
-                LoadError::Interrupted(Error::Allocation)
-            });
-        }
+) -> Result<&'l Handler, Failure> {
+    let loaded = match handler.take() {
+        Some(loaded) => loaded,
+        None => load(scope, source)?,
     };
-    let (module, evaluated) = module.eval()?;
-    if let Err(failure) = settle(ctx, &MaybePromise::from_value(evaluated.into_value()))? {
-        return Err(unavailable(failure.message));
-    }
-    let default: Result<Value<'js>, Error> = module.get("default");
-    let Some(handler) = default.ok().and_then(|value| value.into_function()) else {
-        let message = "the script has no default export that is a function; \
-                       write `export default async function (event, ctx) { … }`";
-        return Err(unavailable(message.to_owned()));
-    };
-    Ok(Persistent::save(ctx, handler))
+    Ok(handler.insert(loaded))
 }
 
-fn unavailable(message: String) -> LoadError {
-    LoadError::Unavailable(Failure::new(ExecError::ScriptUnavailable, message))
+fn load<'js>(scope: &Scope<'_, 'js>, source: &Source) -> Result<Handler, Failure> {
+    let ctx = &scope.ctx;
+    let failed = |what: &str, error: Error| unavailable(what, scope.failure(error));
+    let module = source.compiled.declare(ctx, &source.name, &source.text);
+    let module = module.map_err(|error| failed("the script does not compile: ", error))?;
+    let what = "the script failed while it was loaded: ";
+    let (module, evaluated) = module.eval().map_err(|error| failed(what, error))?;
+    let settled = scope.settle(evaluated.into_value()).map_err(|error| failed(what, error))?;
+    settled.map_err(|failure| unavailable(what, failure))?;
+    let default: Value<'js> = module.get("default").unwrap_or_else(|_| Value::new_undefined(ctx.clone()));
+    let refusal = scope.prelude.refuse_handler(ctx, default.clone()).map_err(|error| scope.failure(error))?;
+    match (refusal, default.into_function()) {
+        (None, Some(handler)) => Ok(Persistent::save(ctx, handler)),
+        (reason, _) => Err(Failure::new(ExecError::ScriptUnavailable, reason.unwrap_or_default())),
+    }
 }
 
-/// Runs jobs until the promise is settled. The functions of the host block their thread. So a
-/// promise that is pending while no job is left can never settle.
-pub(crate) fn settle<'js>(ctx: &Ctx<'js>, promise: &MaybePromise<'js>) -> Result<Result<Value<'js>, Failure>, Error> {
-    while promise.state() == PromiseState::Pending {
-        if !ctx.execute_pending_job() {
-            let message = "the handler's promise can never settle: no operation is left that could settle it";
-            return Ok(Err(Failure::new(ExecError::ScriptError, message)));
-        }
+/// The failure of a script that will be wrong at the next attempt too. A limit is no fault of the
+/// script: an isolate that is used again may have less memory.
+fn unavailable(what: &str, failure: Failure) -> Failure {
+    match failure.error {
+        ExecError::ResourceLimit => failure,
+        _ => Failure::new(ExecError::ScriptUnavailable, format!("{what}{}", failure.message)),
     }
-    promise.result::<Value<'js>>().unwrap_or(Err(Error::Unknown)).map(Ok)
 }

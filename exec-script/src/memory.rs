@@ -1,5 +1,8 @@
-//! The allocator of one QuickJS runtime. It counts the bytes, and can restore the runtime to a
+//! The allocator of one QuickJS runtime. It limits the bytes, and can restore the runtime to a
 //! snapshot.
+//!
+//! QuickJS throws null when it has no memory for an error object. The allocator knows whether it
+//! has refused a block, and so tells the end of the memory from a script that throws null.
 //!
 //! QuickJS keeps all of its state in memory that it gets from its allocator. Blocks that it
 //! allocates before the snapshot lie in an [`Arena`], which keeps a copy of itself. Restoring frees
@@ -34,6 +37,10 @@ const _: () = assert!(HEADER_BYTES.is_multiple_of(ALIGN), "the block after an al
 pub(crate) struct Memory(Rc<RefCell<State>>);
 
 struct State {
+    /// The most bytes inside and outside of the arena together.
+    bytes_max: usize,
+    /// Whether a block was refused since the start of the execution.
+    is_exhausted: bool,
     /// Bytes of all blocks outside of the arena.
     heap_bytes: usize,
     arena: Option<Arena>,
@@ -43,14 +50,15 @@ struct State {
 }
 
 impl Memory {
-    /// Memory that is only counted.
-    pub(crate) fn new() -> Self {
-        Self(Rc::new(RefCell::new(State { heap_bytes: 0, arena: None, blocks: Vec::new() })))
+    /// Memory of at most `bytes_max`, without snapshots.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        let state = State { bytes_max, is_exhausted: false, heap_bytes: 0, arena: None, blocks: Vec::new() };
+        Self(Rc::new(RefCell::new(state)))
     }
 
     /// Memory of which a snapshot can be taken. `None` if the system has no memory for the arena.
-    pub(crate) fn with_arena() -> Option<Self> {
-        let memory = Self::new();
+    pub(crate) fn with_arena(bytes_max: usize) -> Option<Self> {
+        let memory = Self::new(bytes_max);
         memory.0.borrow_mut().arena = Some(Arena::new()?);
         Some(memory)
     }
@@ -58,8 +66,17 @@ impl Memory {
     /// The bytes that were requested from the system, including garbage and unused space within
     /// blocks.
     pub(crate) fn bytes(&self) -> usize {
-        let state = self.0.borrow();
-        state.heap_bytes + state.arena.as_ref().map_or(0, Arena::used)
+        self.0.borrow().bytes()
+    }
+
+    /// Begins an execution, which has been refused no block yet.
+    pub(crate) fn begin(&self) {
+        self.0.borrow_mut().is_exhausted = false;
+    }
+
+    /// Whether a block was refused since the start of the execution.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.0.borrow().is_exhausted
     }
 
     /// Takes a snapshot. Returns `false` if that is not possible: there is no arena, or some blocks
@@ -84,7 +101,7 @@ impl Memory {
     /// of this memory, must be the same as at the snapshot too.
     pub(crate) unsafe fn restore(&self) {
         let mut state = self.0.borrow_mut();
-        let State { heap_bytes, arena: Some(arena), blocks } = &mut *state else { return };
+        let State { heap_bytes, arena: Some(arena), blocks, .. } = &mut *state else { return };
         if !arena.has_snapshot() {
             return;
         }
@@ -99,8 +116,20 @@ impl Memory {
 }
 
 impl State {
+    fn bytes(&self) -> usize {
+        self.heap_bytes + self.arena.as_ref().map_or(0, Arena::used)
+    }
+
+    /// `None` if `more` bytes exceed the limit.
+    fn check_limit(&mut self, more: usize) -> Option<()> {
+        let fits = more <= self.bytes_max.saturating_sub(self.bytes());
+        self.is_exhausted |= !fits;
+        fits.then_some(())
+    }
+
     fn allocate(&mut self, size: usize, zeroed: bool) -> Option<NonNull<u8>> {
         let layout = layout_of(size)?;
+        self.check_limit(layout.size())?;
         let system_alloc = if zeroed { alloc_zeroed } else { alloc };
         let (block, index) = match self.arena.as_mut().and_then(|arena| arena.allocate(layout.size())) {
             Some(block) => (block, IN_ARENA),
@@ -161,6 +190,7 @@ impl State {
             return Some(new);
         }
         let layout = layout_of(size)?;
+        self.check_limit((layout.size() - HEADER_BYTES).saturating_sub(old))?;
         // SAFETY: the block was made with the layout of its size, and the new size is not zero.
         let new = unsafe { realloc(block.as_ptr().cast(), layout_of(old)?, layout.size()) };
         let new = NonNull::new(new)?.cast::<Header>();
@@ -260,7 +290,7 @@ mod tests {
 
     #[test]
     fn a_restore_brings_back_the_snapshot_and_frees_later_blocks() {
-        let mut memory = Memory::with_arena().expect("there is memory");
+        let mut memory = Memory::with_arena(usize::MAX).expect("there is memory");
         let (a, b) = (memory.alloc(100), memory.alloc(1_000));
         write(a, 1, 100);
         write(b, 2, 1_000);
@@ -288,7 +318,7 @@ mod tests {
 
     #[test]
     fn every_byte_is_counted_when_blocks_are_released_in_any_order() {
-        let mut memory = Memory::new();
+        let mut memory = Memory::new(usize::MAX);
         let mut blocks: Vec<*mut u8> = (1..=50).map(|n| memory.alloc(n * 100)).collect();
         for (n, block) in blocks.iter_mut().enumerate() {
             write(*block, n as u8, 100);
@@ -307,8 +337,24 @@ mod tests {
     }
 
     #[test]
+    fn a_block_beyond_the_limit_is_refused_and_remembered() {
+        for arena in [false, true] {
+            let mut memory =
+                if arena { Memory::with_arena(10_000).expect("there is memory") } else { Memory::new(10_000) };
+            let small = memory.alloc(4_000);
+            assert!(!small.is_null() && !memory.is_exhausted());
+            assert!(memory.alloc(6_000).is_null() && memory.is_exhausted());
+            memory.begin();
+            // SAFETY: the block is not released, and a refused resize leaves it as it was.
+            assert!(unsafe { memory.realloc(small, 11_000) }.is_null() && memory.is_exhausted());
+            memory.begin();
+            assert!(!memory.alloc(4_000).is_null() && !memory.is_exhausted(), "the rest can still be used");
+        }
+    }
+
+    #[test]
     fn zeroed_memory_is_zero_in_the_arena_and_outside() {
-        let mut memory = Memory::with_arena().expect("there is memory");
+        let mut memory = Memory::with_arena(usize::MAX).expect("there is memory");
         for bytes in [10, 1_000, 600_000] {
             assert_eq!(read(memory.calloc(bytes, 1), bytes), vec![0; bytes]);
         }

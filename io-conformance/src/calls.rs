@@ -6,8 +6,8 @@ use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{
     AbandonCause, BeginCallsReply, Delivery, Effects, ExecError, Handler, HandlerReply, IdempotencyKey, InboxId,
-    Incarnation, Kind, Micros, NewEvent, Parent, Refusal, Reply, Request, SyncCall, SyncOutcome, SyncReply, SyncTarget,
-    TimeoutMs, Trigger, TriggerSpec, Verdict,
+    Incarnation, Kind, Micros, NewEvent, Parent, Refusal, Reply, ReplyBody, Request, SyncCall, SyncOutcome, SyncReply,
+    SyncTarget, TimeoutMs, Trigger, TriggerSpec, Verdict,
 };
 use tidegate_ports::{DeliveryState, DispatchStore, LedgerStore};
 
@@ -283,7 +283,7 @@ pub(crate) async fn a_repeated_call_gets_the_reply_of_the_first_success<S: Store
     app.settle(&first, Verdict::Replied).await;
     let second = app.begin_one(keyed(6, "k", "d")).await;
 
-    let body = Some(json(r#"{"n": 12.50}"#));
+    let body = Some(ReplyBody::Json(json(r#"{"n": 12.50}"#)));
     let reply = HandlerReply { status: 201, headers: vec![("x-a".to_owned(), "ü".to_owned())], body };
     let outcome = SyncOutcome { status: 201, error: None, message: None };
     let verdict = Verdict::Executed { effects: Effects::default(), outcome, reply: Some(reply.clone()) };

@@ -91,6 +91,8 @@ pub(crate) async fn every_error_class_reads_back<S: Store>(store: Arc<S>) {
         ExecError::ScriptError,
         ExecError::ResourceLimit,
         ExecError::ScriptUnavailable,
+        ExecError::ScriptDefect,
+        ExecError::InvalidJson,
         ExecError::HandlerMissing,
         ExecError::PrincipalDenied,
         ExecError::InvalidReply,

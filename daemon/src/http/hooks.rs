@@ -8,6 +8,7 @@ use super::reply::response;
 use super::request::{HttpCall, data, segments};
 use super::state::ApiState;
 use super::trace_context::cause;
+use crate::services::Services;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
@@ -18,9 +19,25 @@ use tidegate_core::{Access, AppName, EventType, Match, NewEvent, PrincipalId, Su
 const ANONYMOUS: &str = "anonymous";
 
 pub(super) async fn answer(
-    Ready(services): Ready,
+    ready: Result<Ready, Problem>,
     State(state): State<ApiState>,
     request: Request,
+) -> Result<Response, Problem> {
+    let mut is_member = false;
+    let answered = match ready {
+        Ok(Ready(services)) => call(&services, &state, request, &mut is_member).await,
+        Err(problem) => Err(problem),
+    };
+    answered.map_err(|problem| if is_member { problem } else { problem.without_reason() })
+}
+
+/// Calls the trigger that matches the request. `is_member` becomes true when the caller has proved
+/// to be a member of the app.
+async fn call(
+    services: &Services,
+    state: &ApiState,
+    request: Request,
+    is_member: &mut bool,
 ) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
     let (app, path) = segments(parts.uri.path());
@@ -33,7 +50,7 @@ pub(super) async fn answer(
         problem => problem,
     })?;
     let mut routes = routes(&triggers, &path);
-    let methods: BTreeSet<&str> = routes.iter().map(|route| route.method).collect();
+    let methods: BTreeSet<&str> = routes.iter().flat_map(Route::methods).collect();
     routes.retain(|route| route.accepts(&parts.method));
     let Some(route) = routes.into_iter().min_by_key(|route| route.rank.clone()) else {
         return if methods.is_empty() { Err(not_found()) } else { Ok(not_allowed(&parts.method, &methods)) };
@@ -41,8 +58,9 @@ pub(super) async fn answer(
     let principal = if route.public {
         PrincipalId::new(ANONYMOUS).expect("the constant is a valid id")
     } else {
-        let (principal, _) = auth::authenticate(&state, &parts.headers).await?;
+        let (principal, _) = auth::authenticate(state, &parts.headers).await?;
         auth::check(&principal, Some(Access::Write), Some(&app))?;
+        *is_member = true;
         principal.id
     };
     let body = read_body(body, state.limits.body_bytes_max).await?;
@@ -62,7 +80,14 @@ pub(super) async fn answer(
     };
     let target = SyncTarget::Trigger { app: app.clone(), id: route.trigger.id };
     let called = services.caller.call_with_receipt(target, event, cause(principal, &parts.headers), None);
-    Ok(response(called.await, CallerConnection::of(&parts)))
+    let is_public = route.public;
+    Ok(response(
+        called.await,
+        CallerConnection::of(&parts),
+        |problem| {
+            if is_public { problem.without_reason() } else { problem }
+        },
+    ))
 }
 
 /// A trigger whose path matches the request.
@@ -70,13 +95,18 @@ struct Route<'a> {
     trigger: &'a Trigger,
     method: &'a str,
     params: BTreeMap<String, String>,
-    rank: (Vec<u8>, bool),
+    rank: (Vec<u8>, bool, bool),
     public: bool,
 }
 
-impl Route<'_> {
+impl<'a> Route<'a> {
     fn accepts(&self, method: &Method) -> bool {
-        self.method == "*" || self.method == method.as_str()
+        self.method == "*" || self.methods().any(|own| own == method.as_str())
+    }
+
+    /// A `GET` trigger also answers `HEAD`. The server does not send the body of its reply.
+    fn methods(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        std::iter::once(self.method).chain((self.method == "GET").then_some("HEAD"))
     }
 }
 
@@ -87,8 +117,9 @@ fn routes<'a>(triggers: &'a [Trigger], segments: &[String]) -> Vec<Route<'a>> {
             params: path.params(segments)?,
             trigger,
             method: method.as_str(),
-            // Of two equal paths the path of the trigger that names the method comes first.
-            rank: (path.rank(), method.as_str() == "*"),
+            // Of two equal paths the path of the trigger that names the method comes first, and of
+            // these the trigger that names `HEAD` before the one that names `GET`.
+            rank: (path.rank(), method.as_str() == "*", method.as_str() == "GET"),
             public: *public,
         }),
         _ => None,

@@ -58,12 +58,12 @@ pub(super) async fn invoke(
         Ok((reply, receipt)) if is_missing(&reply) => {
             let found = services.scripts.get(&app, &script).await.map_err(|error| Problem::in_app(&app, error))?;
             if found.is_some() {
-                return Ok(response(Ok((reply, receipt)), connection));
+                return Ok(response(Ok((reply, receipt)), connection, |problem| problem));
             }
             let problem = Problem::missing("script_not_found", format!("there is no script {script} in {app}"));
             Ok(confirm_when_sent(problem.into_response(), receipt, connection))
         }
-        called => Ok(response(called, connection)),
+        called => Ok(response(called, connection, |problem| problem)),
     }
 }
 

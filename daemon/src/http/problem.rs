@@ -102,6 +102,27 @@ impl Problem {
         Self { retry_after_s, execution, ..Self::new(status, code.code(), failure.message.clone()) }
     }
 
+    /// The problem for a caller who is no member of the app. The reason may name scripts, files and
+    /// the store, so it is only for the log.
+    pub(super) fn without_reason(self) -> Self {
+        let detail = match self.code {
+            "invalid_json" => {
+                "the body of the request is not the JSON that is expected; nothing was changed; correct it"
+            }
+            "handler_missing" | "principal_denied" => "nothing answers this path at the moment; nothing was changed",
+            "effects_conflict" => "others changed the same data at the same time; nothing was changed; try again",
+            "timeout" => "the request was not answered in time; nothing was changed",
+            "lost" | "store_outcome_unknown" => "the outcome is unknown; the request may have been applied",
+            "loop_refused" => "the request is part of an endless loop; nothing was changed",
+            _ if self.status == StatusCode::SERVICE_UNAVAILABLE => {
+                "the request cannot be answered at the moment; nothing was changed; try again later"
+            }
+            _ if self.status.is_server_error() => "the request could not be answered; nothing was changed",
+            _ => return self,
+        };
+        Self { detail: detail.to_owned(), parts: Vec::new(), ..self }
+    }
+
     /// Adds all errors, in the order of the request.
     pub(super) fn with_parts(self, parts: Vec<Part>) -> Self {
         Self { parts, ..self }

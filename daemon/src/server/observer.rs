@@ -5,7 +5,7 @@ use super::lines::Lines;
 use super::log::LogStyle;
 use crate::wall_clock;
 use std::time::Instant;
-use tidegate_core::{Delivery, Ending, Fact, Micros, Run, Timestamp};
+use tidegate_core::{Delivery, Ending, ExecError, Fact, Micros, Run, Timestamp};
 use tidegate_ports::Observer;
 
 #[derive(Debug)]
@@ -129,6 +129,20 @@ fn log_settled(delivery: &Delivery, ending: &Ending, run: Option<Run>, successes
         Ending::Retry { .. } | Ending::Abandoned { .. } => {
             delivery_event!(info, delivery, ending = ending.as_str(), duration_ms, "{}", text());
         }
+        // The caller of a public trigger does not get the reason, and no attempt is kept. A call
+        // that found no permit says nothing about its handler.
+        Ending::Replied { outcome } if outcome.error.is_some_and(|error| error != ExecError::Overloaded) => {
+            let message = outcome.message.as_deref();
+            delivery_event!(
+                info,
+                delivery,
+                ending = ending.as_str(),
+                duration_ms,
+                error.message = message,
+                "{}",
+                text()
+            );
+        }
         Ending::Done | Ending::Handled | Ending::Replied { .. } | Ending::Deferred { .. } => {
             let LineVerdict::Write { omitted } = successes.take(Instant::now()) else { return };
             if omitted > 0 {
@@ -208,7 +222,7 @@ fn log(fact: &Fact) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidegate_core::{Attempt, DeadReason, ExecError};
+    use tidegate_core::{Attempt, DeadReason};
 
     fn delivery() -> Delivery {
         let id = "00000000-0000-0000-0000-000000000001";

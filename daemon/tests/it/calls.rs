@@ -104,7 +104,7 @@ fn an_unknown_path_gets_404_and_an_unknown_method_gets_405() {
     let other = post(&app.client, "/http/routes/a", "");
     assert_eq!(
         (other.status, other.header("allow"), other.header("tidegate-code")),
-        (405, Some("GET"), Some("method_not_allowed"))
+        (405, Some("GET, HEAD"), Some("method_not_allowed"))
     );
     for path in ["/http/routes/b", "/http/routes/a/", "/http/absent/a", "/http/routes", "/http/No.App/a"] {
         let answer = app.client.get(path);
@@ -179,6 +179,8 @@ fn each_failure_has_its_status_and_its_code() {
             (("nothing", String::new()), 502, "invalid_reply"),
             (("writes", String::new()), 502, "invalid_reply"),
             (class("script_unavailable"), 503, "script_unavailable"),
+            (class("script_defect"), 500, "script_defect"),
+            (class("invalid_json"), 400, "invalid_json"),
             (class("handler_missing"), 404, "handler_missing"),
             (class("principal_denied"), 403, "principal_denied"),
             (class("endpoint_unreachable"), 502, "endpoint_unreachable"),

@@ -22,6 +22,7 @@ mod http_events;
 mod http_health;
 mod http_kv;
 mod http_permissions;
+mod http_replies;
 mod http_rows;
 mod http_wakes;
 mod identity;

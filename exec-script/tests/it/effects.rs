@@ -82,6 +82,25 @@ async fn a_read_returns_own_writes_and_repeats_the_first_read() {
 }
 
 #[tokio::test]
+async fn a_peek_records_no_version_and_agrees_with_earlier_reads_and_writes() {
+    let world = World::new(
+        r#"export default async (event, ctx) => {
+            const hot = [await ctx.kv.peek("c", "hot"), await ctx.kv.peek("c", "absent")];
+            await ctx.kv.set("c", "own", "mine");
+            await ctx.kv.get("c", "read");
+            const known = [await ctx.kv.peek("c", "own"), await ctx.kv.peek("c", "read")];
+            await ctx.kv.delete("c", "hot");
+            await ctx.kv.set("out", "1", [hot, known, await ctx.kv.peek("c", "hot")]);
+        }"#,
+    );
+    world.values.put("c", "hot", "1", 4);
+    world.values.put("c", "read", "2", 5);
+    let effects = world.effects().await;
+    assert_eq!(effects.writes.last().unwrap(), &write("out", "1", Some(r#"[[1,null],["mine",2],null]"#)));
+    assert_eq!(effects.reads, [read("c", "read", Some(5))], "only the get holds a version");
+}
+
+#[tokio::test]
 async fn a_list_includes_own_writes_and_records_reads() {
     let world = World::new(
         r#"export default async (event, ctx) => {

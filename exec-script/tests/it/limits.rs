@@ -61,6 +61,52 @@ async fn stack_use_is_limited() {
 }
 
 #[tokio::test]
+async fn nesting_in_text_that_is_too_deep_is_a_resource_limit() {
+    for source in [
+        "export default () => eval('['.repeat(1e5))",
+        "export default () => eval('('.repeat(1e5) + '1' + ')'.repeat(1e5))",
+        "export default () => eval('-'.repeat(1e5) + '1')",
+        "export default () => eval('{'.repeat(1e5))",
+        "export default () => new Function('return ' + '!'.repeat(1e5) + '1')",
+        "export default () => eval('1' + '+1'.repeat(3e6))",
+        "export default () => eval('var a = [' + '1,'.repeat(5e6) + ']')",
+        "export default () => JSON.parse('['.repeat(1e6))",
+        "export default () => new RegExp('(?:'.repeat(1e6))",
+    ] {
+        let failure = World::new(source).failure().await;
+        assert_eq!(failure.error, ExecError::ResourceLimit, "{source}: {}", failure.message);
+        assert!(failure.message.contains("scripts."), "{source}: {}", failure.message);
+    }
+}
+
+#[tokio::test]
+async fn a_thrown_null_is_an_error_of_the_script() {
+    for source in [
+        "export default () => { throw null }",
+        "export default async () => { await null; throw null }",
+        "export default async () => { Promise.reject(null) }",
+    ] {
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptError, "threw null");
+    }
+    let world = World::new(
+        "export default (event, ctx) => {
+            if (ctx.attempt === 2) throw null;
+            try { const a = []; for (;;) a.push(new Array(1000).fill(1)) } catch {}
+            throw new Error('recovered');
+        }",
+    );
+    assert_failure(&world.failure().await, ExecError::ScriptError, "threw null");
+}
+
+#[tokio::test]
+async fn an_error_whose_text_mentions_memory_is_an_error_of_the_script() {
+    for thrown in ["new Error('the printer is out of memory')", "new TypeError('out of memory')", "'out of memory'"] {
+        let failure = World::new(&format!("export default () => {{ throw {thrown} }}")).failure().await;
+        assert_failure(&failure, ExecError::ScriptError, "out of memory");
+    }
+}
+
+#[tokio::test]
 async fn a_promise_that_can_never_settle_fails_at_once() {
     let began = Instant::now();
     let failure = World::new("export default () => new Promise(() => {})").failure().await;
@@ -75,9 +121,29 @@ async fn a_failure_names_the_exception_and_its_place() {
         ("export default async () => { await null; throw 'text' }", "threw \"text\""),
         ("export default async () => { throw { status: 5 } }", "threw {\"status\":5}"),
         ("export default async () => { throw undefined }", "threw undefined"),
-        ("export default () => missing.thing", "ReferenceError"),
     ] {
         assert_failure(&World::new(source).failure().await, ExecError::ScriptError, words);
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_is_the_same_at_the_next_attempt_is_a_defect() {
+    for (source, words) in [
+        ("export default () => missing.thing", "ReferenceError: missing is not defined"),
+        ("export default async () => { await null; missing() }", "ReferenceError: missing is not defined"),
+        ("export default async () => { queueMicrotask(() => missing) }", "ReferenceError: missing is not defined"),
+        ("export default () => { early; let early }", "ReferenceError"),
+        ("export default () => eval('let let')", "SyntaxError"),
+        ("export default () => JSON.parse('{')", "SyntaxError"),
+        ("export default () => new RegExp('(')", "SyntaxError"),
+        ("export default () => { class Bad extends SyntaxError {} throw new Bad('mine') }", "SyntaxError: mine"),
+    ] {
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptDefect, words);
+    }
+    for source in
+        ["export default (event) => event.data.no.such", "export default () => { throw new TypeError('data') }"]
+    {
+        assert_failure(&World::new(source).failure().await, ExecError::ScriptError, "TypeError");
     }
 }
 
@@ -122,7 +188,12 @@ async fn a_script_without_a_handler_is_unavailable() {
         ("export const x = 1", "no default export"),
         ("export default 17", "no default export"),
         ("", "no default export"),
-        ("import x from 'y'; export default () => x", "does not compile"),
+        ("import x from 'y'; export default () => x", "script"),
+        ("throw new Error('at load'); export default () => {}", "while it was loaded: Error: at load"),
+        ("await null; missing; export default () => {}", "while it was loaded: ReferenceError: missing"),
+        ("JSON.parse(''); export default () => {}", "while it was loaded: SyntaxError"),
+        ("await new Promise(() => {}); export default () => {}", "while it was loaded"),
+        ("export default missing", "while it was loaded: ReferenceError"),
     ] {
         assert_failure(&World::new(source).failure().await, ExecError::ScriptUnavailable, words);
     }

@@ -266,7 +266,9 @@ impl World {
         let inbox = InboxId { incarnation: Incarnation(Uuid::from_u128(1)), seq: 1 };
         match self.executor.execute(Arc::new(Delivery { reply_to: Some(inbox), ..delivery }), &StartWait::begin()).await
         {
-            Outcome::Succeeded { reply: Some(HandlerReply { body: Some(body), .. }), .. } => body.as_str().to_owned(),
+            Outcome::Succeeded { reply: Some(HandlerReply { body: Some(ReplyBody::Json(body)), .. }), .. } => {
+                body.as_str().to_owned()
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -24,11 +24,13 @@ const SOURCES: [(Source, &str); 6] = [
 const SHAPES: [(Backoff, &str); 3] =
     [(Backoff::Exponential, "exponential"), (Backoff::Linear, "linear"), (Backoff::Constant, "constant")];
 /// The code, the status for a sync caller, and whether another attempt may help.
-const ERRORS: [(ExecError, &str, u16, bool); 19] = [
+const ERRORS: [(ExecError, &str, u16, bool); 21] = [
     (ExecError::Timeout, "timeout", 504, true),
     (ExecError::ScriptError, "script_error", 500, true),
     (ExecError::ResourceLimit, "resource_limit", 500, true),
     (ExecError::ScriptUnavailable, "script_unavailable", 503, false),
+    (ExecError::ScriptDefect, "script_defect", 500, false),
+    (ExecError::InvalidJson, "invalid_json", 400, false),
     (ExecError::HandlerMissing, "handler_missing", 404, false),
     (ExecError::PrincipalDenied, "principal_denied", 403, false),
     (ExecError::InvalidReply, "invalid_reply", 502, false),

@@ -5,6 +5,7 @@ use crate::services::Services;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tidegate_exec_script::Limits;
 use tokio::sync::watch;
@@ -31,17 +32,19 @@ pub enum Readiness {
     ShuttingDown,
 }
 
-/// The size limits of requests, in bytes.
+/// The limits of request bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// The most bytes of the data of an event, and of a KV value.
     pub data_bytes_max: usize,
+    /// The longest time in which a client sends a body.
+    pub body_timeout: Duration,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { body_bytes_max: 1 << 20, data_bytes_max: 256 << 10 }
+        Self { body_bytes_max: 1 << 20, data_bytes_max: 256 << 10, body_timeout: Duration::from_secs(60) }
     }
 }
 

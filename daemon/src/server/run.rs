@@ -7,9 +7,10 @@ use super::config::ServerConfig;
 use super::dispatcher::RunningDispatcher;
 use super::error::ServeError;
 use super::http_server::HttpServer;
+use super::open_files;
 use super::store::{OpenFailure, Store};
 use super::store_url::StoreUrl;
-use crate::http::{ApiState, Readiness};
+use crate::http::{ApiState, ConnectionLimits, Readiness};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -46,7 +47,7 @@ pub async fn serve(
         native: config.native.clone(),
     };
     let bound = listener.local_addr().map_err(listen_error)?;
-    let http = HttpServer::start(listener, bound, state, readiness);
+    let http = HttpServer::start(listener, bound, state, connection_limits(&config), readiness);
     tracing::info!(http.address = %bound, "listening");
     on_listening(bound);
     match &config.store {
@@ -65,10 +66,16 @@ async fn run<S: Store>(
     tokio::pin!(shutdown);
     let store = tokio::select! {
         biased;
-        () = &mut shutdown => return http.stop().await,
+        () = &mut shutdown => {
+            http.stop().await;
+            return Ok(());
+        }
         opened = open::<S>(url, &http) => match opened {
             Ok(store) => Arc::new(store),
-            Err(error) => return http.stop().await.and(Err(error)),
+            Err(error) => {
+                http.stop().await;
+                return Err(error);
+            }
         },
     };
     let (mut dispatcher, services) = RunningDispatcher::start(config, &store);
@@ -87,11 +94,23 @@ async fn run<S: Store>(
     };
     drop(dispatcher);
     // Open requests need the store, so it closes after them.
-    let stopped = http.stop().await;
+    http.stop().await;
     if tokio::time::timeout(STORE_GRACE, store.close()).await.is_err() {
         tracing::warn!("the store did not close within {} s", STORE_GRACE.as_secs());
     }
-    result.and(stopped)
+    result
+}
+
+/// The configured limits, lowered to the files that the process may open.
+fn connection_limits(config: &ServerConfig) -> ConnectionLimits {
+    let (set, possible) = (config.connections.connections_max, open_files::raise_limit());
+    if possible < set {
+        tracing::warn!(
+            "http.connections_max is lowered from {set} to {possible}, because the process may open too few files; \
+             raise the limit with `ulimit -n` or LimitNOFILE"
+        );
+    }
+    ConnectionLimits { connections_max: set.min(possible), ..config.connections }
 }
 
 /// Opens the store. Tries again until it succeeds, unless the failure is permanent. Logs the first

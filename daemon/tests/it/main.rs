@@ -10,6 +10,7 @@ mod bad_input;
 mod calls;
 mod cli;
 mod cli_support;
+mod connection_limits;
 mod connections;
 mod effects_once;
 mod fairness;

@@ -23,6 +23,7 @@ mod kv;
 mod ledgers;
 mod letter_actions;
 mod listener;
+mod login_limits;
 mod metrics;
 mod names;
 mod paging;
@@ -48,7 +49,7 @@ mod view;
 pub use connections::ConnectionLimits;
 pub use listener::serve_api;
 pub use permissions::PERMISSIONS;
-pub use state::{AdminToken, ApiState, HttpLimits, Readiness};
+pub use state::{AdminToken, ApiState, HttpLimits, Logins, Readiness};
 
 use axum::Router;
 use axum::extract::Request;

@@ -1,5 +1,7 @@
 //! The state that all request handlers share.
 
+use super::login_limits::LoginLimits;
+use super::password::Passwords;
 use crate::NativeHandlers;
 use crate::services::Services;
 use sha2::{Digest, Sha256};
@@ -21,6 +23,14 @@ pub struct ApiState {
     pub scripts: Limits,
     /// The native handlers that triggers may name.
     pub native: NativeHandlers,
+    pub logins: Logins,
+}
+
+/// The threads that hash passwords and the counts of failed logins. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Logins {
+    pub(super) passwords: Passwords,
+    pub(super) limits: Arc<LoginLimits>,
 }
 
 /// Whether the daemon can serve requests.

@@ -10,7 +10,7 @@ use super::http_server::HttpServer;
 use super::open_files;
 use super::store::{OpenFailure, Store};
 use super::store_url::StoreUrl;
-use crate::http::{ApiState, ConnectionLimits, Readiness};
+use crate::http::{ApiState, ConnectionLimits, Logins, Readiness};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -25,6 +25,10 @@ const STORE_GRACE: Duration = Duration::from_secs(5);
 /// The pause between attempts to open the store doubles from the first to the second value.
 const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The reason of `/readyz` and of refusals while the store cannot be opened. The log has the cause,
+/// which may name files, hosts and roles.
+const NOT_OPEN: &str = "store: it cannot be opened yet; the log of the daemon has the reason";
 
 /// Runs a daemon until `shutdown` completes and all tasks have ended.
 ///
@@ -45,6 +49,7 @@ pub async fn serve(
         limits: config.http,
         scripts: config.scripts,
         native: config.native.clone(),
+        logins: Logins::default(),
     };
     let bound = listener.local_addr().map_err(listen_error)?;
     let http = HttpServer::start(listener, bound, state, connection_limits(&config), readiness);
@@ -131,7 +136,7 @@ async fn open<S: Store>(url: &S::Url, http: &HttpServer) -> Result<S, ServeError
                     tracing::warn!("the store cannot be opened, trying again: {reason}");
                 }
                 has_failed = true;
-                http.set_readiness(Readiness::Unavailable(format!("store: {reason}")));
+                http.set_readiness(Readiness::Unavailable(NOT_OPEN.to_owned()));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(STORE_RETRY_MAX);
             }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tidegate::NativeHandlers;
-use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
+use tidegate::http::{AdminToken, ApiState, HttpLimits, Logins, Readiness, app};
 use tidegate::services::{
     AdminPrincipalResolver, DispatcherHandles, Health, Metrics, ScriptThreads, Services, ThreadState,
 };
@@ -149,6 +149,7 @@ impl Api {
             limits: LIMITS,
             scripts: Limits::default(),
             native: NativeHandlers::default().with("noop", noop),
+            logins: Logins::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Self { memory, readiness, services, health, threads, router, runtime, clock }

@@ -12,6 +12,8 @@ mod cli;
 mod cli_support;
 mod connection_limits;
 mod connections;
+#[cfg(target_os = "linux")]
+mod disks;
 mod effects_once;
 mod fairness;
 mod full_gate;
@@ -26,11 +28,13 @@ mod http_rows;
 mod http_wakes;
 mod identity;
 mod letters;
+mod logins;
 mod lost_calls;
 mod metrics;
 mod nothing_is_lost;
 mod outage;
 mod poison;
+mod public_errors;
 mod script_threads;
 mod serving;
 #[cfg(target_os = "linux")]

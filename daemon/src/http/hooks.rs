@@ -12,7 +12,9 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use std::collections::{BTreeMap, BTreeSet};
-use tidegate_core::{Access, AppName, EventType, Match, NewEvent, PrincipalId, Subject, SyncTarget, Trigger};
+use tidegate_core::{
+    Access, AppName, EventType, Failure, Match, NewEvent, PrincipalId, Subject, SyncReply, SyncTarget, Trigger,
+};
 
 /// The principal of a request to a public trigger.
 const ANONYMOUS: &str = "anonymous";
@@ -61,8 +63,19 @@ pub(super) async fn answer(
         data,
     };
     let target = SyncTarget::Trigger { app: app.clone(), id: route.trigger.id };
-    let called = services.caller.call_with_receipt(target, event, cause(principal, &parts.headers), None);
-    Ok(response(called.await, CallerConnection::of(&parts)))
+    let called = services.caller.call_with_receipt(target, event, cause(principal, &parts.headers), None).await;
+    let shown = called.map(|(reply, receipt)| (if route.public { without_message(reply) } else { reply }, receipt));
+    Ok(response(shown, CallerConnection::of(&parts)))
+}
+
+/// A failure without its message, which may name principals or lines of the script.
+fn without_message(reply: SyncReply) -> SyncReply {
+    let shown = |failure: Failure| {
+        let message =
+            format!("the handler failed: {}; callers of a public trigger get no details", failure.error.code());
+        Failure { message, ..failure }
+    };
+    SyncReply { result: reply.result.map_err(shown), ..reply }
 }
 
 /// A trigger whose path matches the request.

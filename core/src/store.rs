@@ -326,6 +326,9 @@ pub enum StoreErrorKind {
     Contention,
     /// The store rejected the call itself: a bug, or a schema of another version.
     Refused,
+    /// The file of the store was deleted or replaced while it was open. Later calls fail until the
+    /// file is back or the program is restarted.
+    Replaced,
 }
 
 impl StoreError {

@@ -253,6 +253,7 @@ macro_rules! with_cases {
             principals {
                 a_principal_is_created_once,
                 a_password_is_stored_as_a_hash,
+                a_new_password_ends_the_sessions_of_its_principal,
                 roles_are_granted_changed_and_revoked,
                 a_valid_token_identifies_its_principal,
                 a_claim_returns_the_standing_of_the_registrant,

@@ -9,7 +9,7 @@ use tidegate_core::{
     BeginCallsReply, Match, Micros, PrincipalId, Refusal, Reply, Request, Role, Standing, SyncCall, SyncTarget,
     TriggerId,
 };
-use tidegate_ports::{NewPrincipal, NewToken, PrincipalRecord, PrincipalStore, TriggerStore};
+use tidegate_ports::{NewPrincipal, NewToken, PrincipalRecord, PrincipalStore, SESSION_PREFIX, TriggerStore};
 
 fn id(text: &str) -> PrincipalId {
     PrincipalId::new(text).expect("a valid principal")
@@ -56,6 +56,25 @@ pub(crate) async fn a_password_is_stored_as_a_hash<S: Store>(store: Arc<S>) {
     assert!(store.set_password(&id("user:bob"), "$b$").await.expect("the password is set"));
     assert_eq!((hash("user:bob").await.as_deref(), hash("user:eve").await), (Some("$b$"), None));
     assert!(!store.set_password(&id("user:eve"), "$c$").await.expect("the store answers"));
+}
+
+pub(crate) async fn a_new_password_ends_the_sessions_of_its_principal<S: Store>(store: Arc<S>) {
+    add(&*store, "user:ann", false).await;
+    add(&*store, "user:bob", false).await;
+    let session = |name: &str| format!("{SESSION_PREFIX}{name}");
+    for (name, principal, digest) in [
+        (session("a"), "user:ann", 1),
+        (session("b"), "user:ann", 2),
+        ("laptop".to_owned(), "user:ann", 3),
+        (session("c"), "user:bob", 4),
+    ] {
+        assert!(store.add_token(&token(&name, principal, digest)).await.expect("the store answers"));
+    }
+    assert!(store.set_password(&id("user:ann"), "$b$").await.expect("the password is set"));
+    let left = store.tokens().await.expect("the list is read");
+    let names: Vec<_> = left.into_iter().map(|one| one.name).collect();
+    assert_eq!(names, ["laptop".to_owned(), session("c")]);
+    assert_eq!(store.bearer(&[1; 32]).await.expect("the token is looked up"), None);
 }
 
 pub(crate) async fn roles_are_granted_changed_and_revoked<S: Store>(store: Arc<S>) {

@@ -4,7 +4,7 @@ use crate::memory::Memory;
 use crate::rows::Account;
 use std::collections::BTreeMap;
 use tidegate_core::{AppName, PrincipalId, Role, Standing};
-use tidegate_ports::{Bearer, NewPrincipal, NewToken, PrincipalRecord, TokenRecord};
+use tidegate_ports::{Bearer, NewPrincipal, NewToken, PrincipalRecord, SESSION_PREFIX, TokenRecord};
 
 impl Memory {
     /// The standing of the principal that registered a trigger of `app`. The built-in principals
@@ -47,6 +47,12 @@ impl Memory {
     /// Disables or enables a principal. Returns `false` if there is none with this id.
     pub fn set_disabled(&mut self, id: &PrincipalId, disabled: bool) -> bool {
         self.change_account(id, |account| account.record.disabled = disabled)
+    }
+
+    /// Sets the hash of a password and ends the sessions of its principal.
+    pub(crate) fn set_password(&mut self, id: &PrincipalId, hash: &str) -> bool {
+        self.tokens.retain(|name, (token, _)| token.principal != *id || !name.starts_with(SESSION_PREFIX));
+        self.change_account(id, |account| account.hash = Some(hash.to_owned()))
     }
 
     pub(crate) fn delete_principal(&mut self, id: &PrincipalId) -> bool {

@@ -84,6 +84,8 @@ impl Tx<'_> {
 
 impl SqliteStore {
     async fn discover(&self) -> Result<Reply, PortError> {
+        // The dispatcher must not take a read for the end of an outage while writes fail.
+        self.check_writes(true).await.map_err(PortError::Store)?;
         let now = self.writer.now();
         self.readers
             .read(move |connection| {

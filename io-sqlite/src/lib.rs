@@ -17,6 +17,7 @@ mod effects;
 mod emit;
 mod error;
 mod exchange;
+mod files;
 mod inline_claim;
 mod kept_clock;
 mod kv;
@@ -35,6 +36,7 @@ mod scripts;
 mod settle;
 mod sql;
 mod triggers;
+mod write_health;
 mod writer;
 
 pub use migrations::MigrateError;

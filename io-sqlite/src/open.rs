@@ -2,14 +2,14 @@
 
 use crate::blocking::blocking;
 use crate::clock::Clock;
+use crate::files::{self, Files};
 use crate::migrations::{MigrateError, migrate};
 use crate::query::Query;
 use crate::readers::Readers;
 use crate::sql;
-use crate::writer::{Stats, Writer};
+use crate::writer::{Stats, Writer, WriterConnection};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
-use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -26,6 +26,7 @@ pub struct SqliteStore {
     pub(crate) writer: Writer,
     pub(crate) readers: Readers,
     pub(crate) dispatcher: OnceLock<WakeHandle>,
+    files: Arc<Files>,
 }
 
 /// The options for opening the file.
@@ -73,7 +74,11 @@ impl SqliteStore {
     }
 
     fn open_blocking(path: &Path, options: SqliteOptions) -> Result<Self, OpenError> {
-        let lock = lock(path)?;
+        let make = |(path, source)| OpenError::Make { path, source };
+        files::create_folder(path).map_err(make)?;
+        let lock = files::lock(path).map_err(make)?.ok_or_else(|| OpenError::InUse { path: path.to_owned() })?;
+        // An error about the file itself is reported by SQLite below.
+        files::private(path).ok();
         let sqlite = |source| OpenError::Sqlite { path: path.to_owned(), source };
         let mut connection = connect(path, OpenFlags::default(), options).map_err(sqlite)?;
         set_wal_mode(&connection).map_err(sqlite)?;
@@ -84,13 +89,22 @@ impl SqliteStore {
         let readers = (0..options.readers.max(1)).map(|_| connect(path, read_only, options));
         let readers = Readers::new(readers.collect::<Result<_, _>>().map_err(sqlite)?);
         let clock = Arc::new(Clock::not_before(Timestamp(newest)));
+        let files = Arc::new(Files::of(path));
+        let reopen = {
+            let path = path.to_owned();
+            // Without the flag to create it: a file that is gone must not become an empty store.
+            let existing = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            move || connect(&path, existing, options).and_then(|new| set_wal_mode(&new).map(|()| new))
+        };
+        let connection = WriterConnection::new(connection, Arc::clone(&files), reopen);
         let writer = Writer::start(connection, clock, lock);
         let writer = writer.map_err(|source| OpenError::Thread { path: path.to_owned(), source })?;
-        Ok(Self { writer, readers, dispatcher: OnceLock::new() })
+        Ok(Self { writer, readers, dispatcher: OnceLock::new(), files })
     }
 
-    /// Checks that the file is readable.
+    /// Checks that the file is the one that was opened, and that writes and reads succeed.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        self.check_writes(false).await?;
         self.readers.read(|connection| connection.one(sql::ping, (), |_| Ok(()))).await.map_err(|error| {
             let reason = match error {
                 PortError::Store(error) => error.message,
@@ -98,6 +112,18 @@ impl SqliteStore {
             };
             StoreError::not_applied(StoreErrorKind::Unavailable, format!("the SQLite file cannot be read: {reason}"))
         })
+    }
+
+    /// Fails while writes fail. Makes a trial write if the last result is old, so that a failure is
+    /// found and its end is noticed without other writes. With `may_be_idle` it makes one only to
+    /// notice the end of a failure.
+    pub(crate) async fn check_writes(&self, may_be_idle: bool) -> Result<(), StoreError> {
+        self.files.check()?;
+        if self.writer.health().is_trial_due(may_be_idle) {
+            // The health keeps the result.
+            self.writer.write(|tx| tx.connection.run(sql::clock_set, [tx.now.0])).await.ok();
+        }
+        self.writer.health().failure().map_or(Ok(()), Err)
     }
 
     /// The counts of the writer.
@@ -141,22 +167,6 @@ fn set_wal_mode(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "page_size", 8_192)?;
     connection.pragma_update(None, "journal_mode", "wal")?;
     connection.pragma_update(None, "synchronous", "full")
-}
-
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let make = |path: &Path, source| OpenError::Make { path: path.to_owned(), source };
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::create_dir_all(parent).map_err(|source| make(parent, source))?;
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let lock_path = PathBuf::from(name);
-    let file = File::create(&lock_path).map_err(|source| make(&lock_path, source))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(make(&lock_path, source)),
-    }
 }
 
 #[cfg(test)]

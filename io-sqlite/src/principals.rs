@@ -47,7 +47,12 @@ impl PrincipalStore for SqliteStore {
 
     async fn set_password(&self, id: &PrincipalId, hash: &str) -> Result<bool, PortError> {
         let (id, hash) = (id.clone(), hash.to_owned());
-        self.writer.write(move |tx| Ok(tx.connection.run(sql::principal_password, [id.as_str(), &hash])? > 0)).await
+        self.writer
+            .write(move |tx| {
+                tx.connection.run(sql::sessions_delete, [id.as_str()])?;
+                Ok(tx.connection.run(sql::principal_password, [id.as_str(), &hash])? > 0)
+            })
+            .await
     }
 
     async fn password_hash(&self, id: &PrincipalId) -> Result<Option<String>, PortError> {

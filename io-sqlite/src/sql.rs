@@ -84,6 +84,7 @@ mod names {
         script_get,
         script_list,
         script_put,
+        sessions_delete,
         set_aside,
         settle_abandoned,
         settle_dead,

@@ -11,12 +11,17 @@
 //! per job. A statement is a plain call on the thread and costs microseconds; a channel operation
 //! per statement would cost many times as much.
 
+mod connection;
+
+pub(crate) use connection::WriterConnection;
+
 use crate::clock::Clock;
-use crate::error::{closed, refused};
+use crate::error::{closed, refused, uncommitted};
 use crate::kept_clock::KeptClock;
 use crate::query::execute;
 use crate::savepoint::{Part, Savepoint};
 use crate::sql;
+use crate::write_health::WriteHealth;
 use rusqlite::Connection;
 use std::collections::VecDeque;
 use std::fs::File;
@@ -46,6 +51,8 @@ pub(crate) struct Tx<'c> {
 struct FinishedJob {
     /// Whether the writes of the job are kept.
     keep: bool,
+    /// The failure of the store that made the job fail, if a later job may succeed.
+    failure: Option<StoreError>,
     /// Called once, with the result of the commit.
     answer: Box<dyn FnOnce(Result<(), StoreError>) + Send>,
 }
@@ -78,21 +85,31 @@ enum Message {
 
 pub(crate) struct Writer {
     messages: mpsc::Sender<Message>,
+    shared: Arc<Shared>,
+}
+
+/// The part of the writer that its thread and its callers share.
+struct Shared {
     clock: Arc<Clock>,
-    counters: Arc<Counters>,
+    counters: Counters,
+    health: WriteHealth,
 }
 
 impl Writer {
     /// Starts the thread. The thread holds `lock` as long as it holds the connection, because the
     /// queue of a dropped store may still contain jobs.
-    pub(crate) fn start(connection: Connection, clock: Arc<Clock>, lock: File) -> io::Result<Self> {
+    pub(crate) fn start(connection: WriterConnection, clock: Arc<Clock>, lock: File) -> io::Result<Self> {
         let (messages, queue) = mpsc::channel(QUEUE_MAX);
-        let counters = Arc::default();
-        let (thread_clock, thread_counters) = (Arc::clone(&clock), Arc::clone(&counters));
+        let shared = Arc::new(Shared { clock, counters: Counters::default(), health: WriteHealth::default() });
+        let of_thread = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("sqlite-writer".to_owned())
-            .spawn(move || run(connection, lock, &thread_clock, queue, &thread_counters))?;
-        Ok(Self { messages, clock, counters })
+            .spawn(move || run(connection, lock, &of_thread, queue))?;
+        Ok(Self { messages, shared })
+    }
+
+    pub(crate) fn health(&self) -> &WriteHealth {
+        &self.shared.health
     }
 
     /// Waits until all queued jobs are committed and the connection is closed.
@@ -105,13 +122,13 @@ impl Writer {
 
     /// The current time of the store's clock.
     pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
+        self.shared.clock.now()
     }
 
     pub(crate) fn stats(&self) -> Stats {
         Stats {
-            commits: self.counters.commits.load(Ordering::Relaxed),
-            jobs: self.counters.jobs.load(Ordering::Relaxed),
+            commits: self.shared.counters.commits.load(Ordering::Relaxed),
+            jobs: self.shared.counters.jobs.load(Ordering::Relaxed),
         }
     }
 
@@ -138,6 +155,10 @@ impl Writer {
             // A panic is a bug in one job. The thread must go on with the other jobs.
             let result = tx.map(|tx| catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or_else(|_| Err(panicked())));
             let keep = matches!(result, Some(Ok(_)));
+            let failure = match &result {
+                Some(Err(PortError::Store(error))) if error.kind == StoreErrorKind::Unavailable => Some(error.clone()),
+                _ => None,
+            };
             let answer = Box::new(move |commit: Result<(), StoreError>| {
                 let mut answer = answer_of(result, commit);
                 match &mut answer {
@@ -149,7 +170,7 @@ impl Writer {
                 // Sending fails if the caller was dropped. The work is committed in that case too.
                 sender.send(answer).ok();
             });
-            FinishedJob { keep, answer }
+            FinishedJob { keep, failure, answer }
         });
         self.messages.send(Message::Run(job)).await.map_err(|_| closed())?;
         receiver.await.unwrap_or_else(|_| {
@@ -184,7 +205,7 @@ fn panicked() -> PortError {
     ))
 }
 
-fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Receiver<Message>, counters: &Counters) {
+fn run(mut connection: WriterConnection, lock: File, shared: &Shared, mut queue: mpsc::Receiver<Message>) {
     let mut messages = Vec::with_capacity(GROUP_MAX);
     let mut kept = KeptClock::default();
     let mut closing = Vec::new();
@@ -199,10 +220,11 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
         // There is one pass, unless SQLite discards the transaction. Then the jobs that had not
         // begun get another transaction.
         while !group.is_empty() {
-            run_group(&connection, clock, &mut kept, &mut group, counters);
+            run_group(&mut connection, &mut kept, &mut group, shared);
         }
     }
-    kept.write(&connection, clock.now()).ok();
+    let connection = connection.into_inner();
+    kept.write(&connection, shared.clock.now()).ok();
     // Moves the log into the file. If this fails, the next process that opens the file does it.
     connection.query_row(sql::checkpoint, (), |_| Ok(())).ok();
     connection.close().ok();
@@ -213,26 +235,48 @@ fn run(connection: Connection, lock: File, clock: &Clock, mut queue: mpsc::Recei
 }
 
 /// Runs the jobs of `group` in one transaction, and answers them.
+fn run_group(writer: &mut WriterConnection, kept: &mut KeptClock, group: &mut VecDeque<Job>, shared: &Shared) {
+    let (finished, commit) = match writer.ready().and_then(begin) {
+        Ok(connection) => run_jobs(connection, kept, group, &shared.clock),
+        Err(reason) => (group.drain(..).map(|job| job(None)).collect(), Err(reason)),
+    };
+    if commit.is_ok() && finished.iter().any(|job| job.keep) {
+        // The job is counted before its answer is sent, so that a caller with an answer finds its
+        // job in the counts.
+        shared.counters.commits.fetch_add(1, Ordering::Relaxed);
+        shared.counters.jobs.fetch_add(finished.len() as u64, Ordering::Relaxed);
+        shared.health.succeeded();
+    }
+    let failure = commit.as_ref().err().or_else(|| finished.iter().find_map(|job| job.failure.as_ref()));
+    if let Some(failure) = failure.filter(|failure| failure.kind == StoreErrorKind::Unavailable) {
+        shared.health.failed(failure);
+        writer.reopen_later();
+    }
+    for job in finished {
+        (job.answer)(commit.clone());
+    }
+}
+
+fn begin(connection: &Connection) -> Result<&Connection, StoreError> {
+    execute(connection, sql::begin).map(|()| connection).map_err(|error| {
+        // An earlier failure may have left a transaction open. Roll back, so that the next group
+        // can begin.
+        execute(connection, "rollback").ok();
+        refused(&error)
+    })
+}
+
+/// Runs the jobs of `group`, and commits those that succeed.
 ///
 /// SQLite may discard the whole transaction when one job fails, for example when the disk is full.
 /// No other job may run then: outside a transaction the next savepoint would start a transaction,
 /// and its release would commit it. The jobs that had not begun therefore stay in `group`.
-fn run_group(
+fn run_jobs(
     connection: &Connection,
-    clock: &Clock,
     kept: &mut KeptClock,
     group: &mut VecDeque<Job>,
-    counters: &Counters,
-) {
-    if let Err(error) = execute(connection, sql::begin) {
-        // An earlier failure may have left a transaction open. Roll back, so that the next group
-        // can begin.
-        execute(connection, "rollback").ok();
-        for job in group.drain(..) {
-            (job(None).answer)(Err(refused(&error)));
-        }
-        return;
-    }
+    clock: &Clock,
+) -> (Vec<FinishedJob>, Result<(), StoreError>) {
     let alone = group.len() == 1;
     let mut finished = Vec::with_capacity(group.len());
     let mut lost = None;
@@ -252,15 +296,7 @@ fn run_group(
         execute(connection, "rollback").ok();
         lost.map_or(Ok(()), Err)
     };
-    if keep && commit.is_ok() {
-        // The job is counted before its answer is sent, so that a caller with an answer finds its
-        // job in the counts.
-        counters.commits.fetch_add(1, Ordering::Relaxed);
-        counters.jobs.fetch_add(finished.len() as u64, Ordering::Relaxed);
-    }
-    for job in finished {
-        (job.answer)(commit.clone());
-    }
+    (finished, commit)
 }
 
 /// Runs one job of several, and undoes its writes if it fails. An error means that the transaction
@@ -279,7 +315,7 @@ fn run_in_savepoint(tx: &Tx<'_>, job: Job) -> (FinishedJob, Option<rusqlite::Err
 fn commit(connection: &Connection) -> Result<(), StoreError> {
     execute(connection, "commit").map_err(|error| {
         execute(connection, "rollback").ok();
-        StoreError::unknown(format!("SQLite could not commit; the writes may have been applied: {error}"))
+        uncommitted(&error)
     })
 }
 

@@ -36,7 +36,8 @@ pub use kv::{Guard, KvEntry, KvMutation, KvPage, KvStore};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
 pub use observer::Observer;
 pub use principals::{
-    Bearer, NewPrincipal, NewToken, PrincipalRecord, PrincipalResolver, PrincipalStore, TokenRecord, TokenStore,
+    Bearer, NewPrincipal, NewToken, PrincipalRecord, PrincipalResolver, PrincipalStore, SESSION_PREFIX, TokenRecord,
+    TokenStore,
 };
 pub use queues::{QueueState, QueueStore};
 pub use scripts::{Script, ScriptStore};

@@ -26,7 +26,8 @@ pub trait PrincipalStore: Send + Sync + 'static {
     /// Disables or enables the principal. Returns whether it exists.
     async fn set_disabled(&self, id: &PrincipalId, disabled: bool) -> Result<bool, PortError>;
 
-    /// Sets the hash of the password. Returns whether the principal exists.
+    /// Sets the hash of the password and deletes the sessions of the principal. Returns whether the
+    /// principal exists.
     async fn set_password(&self, id: &PrincipalId, hash: &str) -> Result<bool, PortError>;
 
     /// The hash of the password. `None` if the principal has no password.
@@ -39,6 +40,9 @@ pub trait PrincipalStore: Send + Sync + 'static {
     /// principal exists.
     async fn set_role(&self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> Result<bool, PortError>;
 }
+
+/// The beginning of the name of each token that a login creates, and of no other token.
+pub const SESSION_PREFIX: &str = "session.";
 
 /// Manages access tokens. The store keeps the digest of a token and never its text.
 #[async_trait]

@@ -5,10 +5,11 @@ use super::error::CliError;
 use super::output::note;
 use crate::NativeHandlers;
 use crate::config::Settings;
-use crate::server::{self, AdminToken, HttpLimits, LogStyle, ServerConfig, StoreUrl};
+use crate::server::{self, AdminToken, ConnectionLimits, HttpLimits, LogStyle, ServerConfig, StoreUrl};
 use crate::token::{self, TokenFile};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use tidegate_core::Config;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -28,9 +29,18 @@ impl Daemon {
     /// open.
     pub(crate) fn run(self, on_listening: impl FnOnce(SocketAddr) + Send) -> Result<(), CliError> {
         server::init_logs(self.log, &self.settings.log.level).map_err(CliError::usage)?;
+        let (of_http, ms) = (&self.settings.http, Duration::from_millis);
         let http = HttpLimits {
-            body_bytes_max: self.settings.http.body_bytes_max,
+            body_bytes_max: of_http.body_bytes_max,
             data_bytes_max: self.settings.scripts.data_bytes_max,
+            body_timeout: ms(of_http.body_timeout_ms),
+        };
+        let connections = ConnectionLimits {
+            connections_max: of_http.connections_max,
+            connections_per_address_max: of_http.connections_per_address_max,
+            header_timeout: ms(of_http.header_timeout_ms),
+            idle_timeout: ms(of_http.idle_timeout_ms),
+            write_timeout: ms(of_http.write_timeout_ms),
         };
         let config = ServerConfig {
             listen: self.settings.http.listen,
@@ -39,6 +49,7 @@ impl Daemon {
             dispatcher: Config::try_from(self.settings.engine).map_err(CliError::usage)?,
             scripts: self.settings.scripts,
             http,
+            connections,
             native: self.native,
             log: self.log,
         };

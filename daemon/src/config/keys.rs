@@ -1,4 +1,5 @@
 use super::settings::{LogFormat, Settings};
+use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
@@ -25,11 +26,21 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 
 /// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
 /// `scripts` after all layers are added, because some bounds depend on other settings.
-pub(super) static SETTINGS: [Setting; 33] = [
+pub(super) static SETTINGS: [Setting; 39] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
     setting("http.body_bytes_max", |s, raw| {
         raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
     }),
+    setting("http.body_timeout_ms", |s, raw| raw.timeout_ms().map(|value| s.http.body_timeout_ms = value)),
+    setting("http.connections_max", |s, raw| {
+        raw.number_within(16..=1_000_000).map(|value| s.http.connections_max = value)
+    }),
+    setting("http.connections_per_address_max", |s, raw| {
+        raw.number_within(1..=1_000_000).map(|value| s.http.connections_per_address_max = value)
+    }),
+    setting("http.header_timeout_ms", |s, raw| raw.timeout_ms().map(|value| s.http.header_timeout_ms = value)),
+    setting("http.idle_timeout_ms", |s, raw| raw.timeout_ms().map(|value| s.http.idle_timeout_ms = value)),
+    setting("http.write_timeout_ms", |s, raw| raw.timeout_ms().map(|value| s.http.write_timeout_ms = value)),
     setting("store.url", |s, raw| raw.store_url().map(|value| s.store.url = Some(value))),
     setting("gate.permits", |s, raw| raw.number().map(|value| s.engine.gate.permits = value)),
     setting("gate.sync_reserve", |s, raw| raw.number().map(|value| s.engine.gate.sync_reserve = value)),
@@ -100,8 +111,13 @@ impl RawValue {
         }
     }
 
-    fn number_within(&self, range: RangeInclusive<usize>) -> Result<usize, String> {
-        let number: usize = self.number()?;
+    /// A timeout of connections, from 100 ms to one hour.
+    fn timeout_ms(&self) -> Result<u64, String> {
+        self.number_within(100..=3_600_000)
+    }
+
+    fn number_within<T: FromStr + PartialOrd + Display>(&self, range: RangeInclusive<T>) -> Result<T, String> {
+        let number: T = self.number()?;
         if range.contains(&number) {
             Ok(number)
         } else {

@@ -24,11 +24,32 @@ pub struct HttpSettings {
     /// The longest request body, 1 KiB to 64 MiB. Default 4 MiB, because one request deploys all
     /// scripts of an app.
     pub body_bytes_max: usize,
+    /// The longest time in which a client sends a body. Default 60 s.
+    pub body_timeout_ms: u64,
+    /// The most connections. Default 2,048, and at most the open files that the system allows.
+    pub connections_max: usize,
+    /// The most connections of one IPv4 address, or of one IPv6 /64 network. Default 1,024.
+    pub connections_per_address_max: usize,
+    /// The longest time in which a client sends the head of a request. Default 10 s.
+    pub header_timeout_ms: u64,
+    /// The longest time between two requests of a connection. Default 75 s.
+    pub idle_timeout_ms: u64,
+    /// The longest time in which a client reads nothing of its reply. Default 60 s.
+    pub write_timeout_ms: u64,
 }
 
 impl Default for HttpSettings {
     fn default() -> Self {
-        Self { listen: (Ipv4Addr::LOCALHOST, 8787).into(), body_bytes_max: 4 << 20 }
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8787).into(),
+            body_bytes_max: 4 << 20,
+            body_timeout_ms: 60_000,
+            connections_max: 2_048,
+            connections_per_address_max: 1_024,
+            header_timeout_ms: 10_000,
+            idle_timeout_ms: 75_000,
+            write_timeout_ms: 60_000,
+        }
     }
 }
 

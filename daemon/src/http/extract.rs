@@ -1,12 +1,12 @@
 //! Extractors of requests. A rejection is a [`Problem`], never plain text.
 
 use super::problem::Problem;
-use super::state::{ApiState, Readiness};
+use super::state::{ApiState, HttpLimits, Readiness};
 use crate::services::Services;
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -83,25 +83,33 @@ impl FromRequest<ApiState> for Text {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, Problem> {
-        let body = read_body(request.into_body(), state.limits.body_bytes_max).await?;
+        let body = read_body(request.into_body(), state.limits).await?;
         String::from_utf8(body).map(Self).map_err(|_| Problem::invalid_json("the body is not UTF-8"))
     }
 }
 
-/// Reads a body of at most `max` bytes.
+/// Reads a body of at most `body_bytes_max` bytes within `body_timeout`.
 ///
 /// The error of `axum::body::to_bytes` does not say whether the body was too long or broken.
-pub(super) async fn read_body(body: Body, max: usize) -> Result<Vec<u8>, Problem> {
-    let (mut bytes, mut frames) = (Vec::new(), body.into_data_stream());
-    while let Some(frame) = frames.next().await {
-        let frame = frame.map_err(|error| Problem::invalid(format!("the body could not be read: {error}")))?;
-        bytes.extend_from_slice(&frame);
-        if bytes.len() > max {
-            let detail = format!("the body is longer than {max} bytes (http.body_bytes_max); nothing was done");
-            return Err(Problem::too_large(detail));
+pub(super) async fn read_body(body: Body, limits: HttpLimits) -> Result<Vec<u8>, Problem> {
+    let (max, timeout) = (limits.body_bytes_max, limits.body_timeout);
+    let read = async {
+        let (mut bytes, mut frames) = (Vec::new(), body.into_data_stream());
+        while let Some(frame) = frames.next().await {
+            let frame = frame.map_err(|error| Problem::invalid(format!("the body could not be read: {error}")))?;
+            bytes.extend_from_slice(&frame);
+            if bytes.len() > max {
+                let detail = format!("the body is longer than {max} bytes (http.body_bytes_max); nothing was done");
+                return Err(Problem::too_large(detail));
+            }
         }
-    }
-    Ok(bytes)
+        Ok(bytes)
+    };
+    tokio::time::timeout(timeout, read).await.unwrap_or_else(|_| {
+        let ms = timeout.as_millis();
+        let detail = format!("the body did not arrive within {ms} ms (http.body_timeout_ms); nothing was done");
+        Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
+    })
 }
 
 /// Reads `text` as the JSON object of a `T`. `kind` is the noun of the error message, with its

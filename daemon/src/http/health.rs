@@ -1,6 +1,7 @@
 //! `/healthz`, `/readyz` and `/v1/version`.
 
 use super::extract::Plain;
+use super::problem::state_of_store;
 use super::state::{ApiState, Readiness};
 use axum::Json;
 use axum::extract::State;
@@ -15,7 +16,8 @@ pub(super) async fn healthz() -> Json<Value> {
 
 /// Answers 200 while the store answers.
 ///
-/// Answers 503 with the reason if the store does not answer or the daemon is shutting down. Stuck
+/// Answers 503 with the reason if the store does not answer or the daemon is shutting down. The
+/// reason names no file, host or role, because the request needs no token. Stuck
 /// script threads are a detail of a ready daemon, because other scripts run.
 pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
     let services = match &*state.readiness.borrow() {
@@ -26,7 +28,7 @@ pub(super) async fn readyz(State(state): State<ApiState>) -> Response {
     let ready = match services {
         Ok(services) => match services.health.ping().await {
             Ok(()) => Ok(services.threads.state().stuck_detail()),
-            Err(error) => Err(format!("store: {}", error.message)),
+            Err(error) => Err(format!("store: {}", state_of_store(&error))),
         },
         Err(reason) => Err(reason),
     };

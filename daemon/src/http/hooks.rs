@@ -63,7 +63,7 @@ async fn call(
         *is_member = true;
         principal.id
     };
-    let body = read_body(body, state.limits.body_bytes_max).await?;
+    let body = read_body(body, state.limits).await?;
     let call = HttpCall { parts: &parts, app: &app, params: &route.params, body: &body, hide_token: !route.public };
     let data = data(&call);
     let (length, max) = (data.as_str().len(), state.limits.data_bytes_max);

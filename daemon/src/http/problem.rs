@@ -91,6 +91,12 @@ impl Problem {
         Self { retry_after_s, ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_unavailable", detail) }
     }
 
+    /// A request that may succeed after `retry_after_s` seconds.
+    pub(super) fn too_many(detail: impl Into<String>, retry_after_s: u32) -> Self {
+        let retry_after_s = Some(retry_after_s);
+        Self { retry_after_s, ..Self::new(StatusCode::TOO_MANY_REQUESTS, "too_many_attempts", detail) }
+    }
+
     /// A sync call that failed.
     pub(super) fn execution(failure: &Failure, execution: Option<Claim>) -> Self {
         let InboxFailureKind { code, status } = failure.error.into();
@@ -175,15 +181,26 @@ impl Problem {
             return Self::internal("the store refused the request; nothing was changed; see the log of the daemon");
         }
         match error.fate {
-            Fate::NotApplied => Self::unavailable(format!(
-                "the store did not apply the request: {}; nothing was changed",
-                error.message
-            )),
+            Fate::NotApplied => Self::unavailable(format!("{}; nothing was changed", state_of_store(error))),
             Fate::Unknown => {
-                let detail =
-                    format!("the store did not confirm the request: {}; it may have been applied", error.message);
+                let detail = "the store did not confirm the request, so it may have been applied; read the state \
+                              before you repeat the request";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_outcome_unknown", detail)
             }
+        }
+    }
+}
+
+/// A sentence about a store that failed. The error itself names files, hosts and roles, which are
+/// for the log and not for clients.
+pub(super) fn state_of_store(error: &StoreError) -> &'static str {
+    match error.kind {
+        StoreErrorKind::Replaced => {
+            "a file of the store was deleted or replaced while the daemon runs; put the file back or restart the daemon"
+        }
+        StoreErrorKind::Contention => "other requests change the same rows of the store; try again",
+        StoreErrorKind::Unavailable | StoreErrorKind::Refused => {
+            "the store does not answer or refuses writes; the log of the daemon has the reason"
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The state that all request handlers share.
 
+use super::login_limits::LoginLimits;
+use super::password::Passwords;
 use crate::NativeHandlers;
 use crate::services::Services;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tidegate_exec_script::Limits;
 use tokio::sync::watch;
@@ -20,6 +23,14 @@ pub struct ApiState {
     pub scripts: Limits,
     /// The native handlers that triggers may name.
     pub native: NativeHandlers,
+    pub logins: Logins,
+}
+
+/// The threads that hash passwords and the counts of failed logins. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Logins {
+    pub(super) passwords: Passwords,
+    pub(super) limits: Arc<LoginLimits>,
 }
 
 /// Whether the daemon can serve requests.
@@ -31,17 +42,19 @@ pub enum Readiness {
     ShuttingDown,
 }
 
-/// The size limits of requests, in bytes.
+/// The limits of request bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
     pub body_bytes_max: usize,
     /// The most bytes of the data of an event, and of a KV value.
     pub data_bytes_max: usize,
+    /// The longest time in which a client sends a body.
+    pub body_timeout: Duration,
 }
 
 impl Default for HttpLimits {
     fn default() -> Self {
-        Self { body_bytes_max: 1 << 20, data_bytes_max: 256 << 10 }
+        Self { body_bytes_max: 1 << 20, data_bytes_max: 256 << 10, body_timeout: Duration::from_secs(60) }
     }
 }
 

@@ -12,10 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tidegate_core::{Micros, PrincipalId, Timestamp};
-use tidegate_ports::{NewPrincipal, NewToken, TokenRecord};
+use tidegate_ports::{NewPrincipal, NewToken, SESSION_PREFIX, TokenRecord};
 
-/// The beginning of the name of each session. No other token may have such a name.
-const SESSION_PREFIX: &str = "session.";
 const VALID_FOR_DAYS_MAX: u64 = 10 * 365;
 
 pub(super) fn is_session(name: &str) -> bool {

@@ -5,6 +5,7 @@
 //! this connection gets no response.
 
 use super::body::{BodyObserver, FramePoll, observed};
+use super::connection::CallerConnection;
 use axum::body::{Body, HttpBody};
 use axum::extract::Request;
 use axum::http::{HeaderValue, header};
@@ -29,8 +30,10 @@ pub(super) async fn drain_request_body(request: Request, next: Next) -> Response
     }
     let expects_continue = request.headers().contains_key(header::EXPECT);
     let (sender, mut receiver) = oneshot::channel();
-    let lender = BodyLender { was_polled: false, is_broken: false, sender: Some(sender) };
-    let mut response = next.run(request.map(|body| observed(body, lender))).await;
+    let (parts, body) = request.into_parts();
+    let connection = CallerConnection::of(&parts);
+    let lender = BodyLender { was_polled: false, is_broken: false, sender: Some(sender), connection };
+    let mut response = next.run(Request::from_parts(parts, observed(body, lender))).await;
     if let Ok(UnreadBody { body, was_polled, is_broken }) = receiver.try_recv()
         // Polling would send `100 Continue` and make the client send the body.
         && (is_broken || (expects_continue && !was_polled) || !drain(body).await)
@@ -56,11 +59,13 @@ async fn drain(body: Body) -> bool {
     tokio::time::timeout(REST_TIMEOUT, read).await.unwrap_or(false)
 }
 
-/// Sends the body back when the handler drops it before its end.
+/// Sends the body back when the handler drops it before its end. Marks the connection while the
+/// handler waits for the body.
 struct BodyLender {
     was_polled: bool,
     is_broken: bool,
     sender: Option<oneshot::Sender<UnreadBody>>,
+    connection: CallerConnection,
 }
 
 struct UnreadBody {
@@ -73,6 +78,9 @@ struct UnreadBody {
 impl BodyObserver for BodyLender {
     fn frame_polled(&mut self, frame: &FramePoll) {
         self.was_polled = true;
+        if let CallerConnection(Some(connection)) = &self.connection {
+            connection.set_body_wait(frame.is_pending());
+        }
         match frame {
             Poll::Ready(None) => self.sender = None,
             Poll::Ready(Some(Err(_))) => self.is_broken = true,

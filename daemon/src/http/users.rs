@@ -2,10 +2,11 @@
 
 use super::extract::{Params, Plain, Ready, Text, object};
 use super::names::user_id;
-use super::password;
 use super::problem::Problem;
+use super::state::ApiState;
 use crate::services::Services;
 use axum::Json;
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -53,13 +54,14 @@ struct NewUser {
 /// Creates a user. A user that exists already is not changed.
 pub(super) async fn put(
     Ready(services): Ready,
+    State(state): State<ApiState>,
     _: Plain,
     Params(name): Params<String>,
     Text(body): Text,
 ) -> Result<Response, Problem> {
     let (id, new): (_, NewUser) = (user_id(&name)?, object(&body, "a user")?);
     let password_hash = match new.password {
-        Some(password) => Some(password::hash(password).await?),
+        Some(password) => Some(state.logins.passwords.hash(password).await?),
         None => None,
     };
     let new = NewPrincipal { id: id.clone(), admin: new.admin, password_hash };
@@ -114,14 +116,16 @@ struct NewPassword {
     password: String,
 }
 
+/// Sets the password of a user and ends the user's sessions.
 pub(super) async fn set_password(
     Ready(services): Ready,
+    State(state): State<ApiState>,
     _: Plain,
     Params(name): Params<String>,
     Text(body): Text,
 ) -> Result<StatusCode, Problem> {
     let (id, new): (_, NewPassword) = (user_id(&name)?, object(&body, "a password")?);
-    let hash = password::hash(new.password).await?;
+    let hash = state.logins.passwords.hash(new.password).await?;
     let changed = services.principals.set_password(&id, &hash).await.map_err(|error| Problem::without_app(&error))?;
     if changed { Ok(StatusCode::NO_CONTENT) } else { Err(missing(&name)) }
 }

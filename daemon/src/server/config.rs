@@ -1,7 +1,7 @@
 use super::log::LogStyle;
 use super::store_url::StoreUrl;
 use crate::NativeHandlers;
-use crate::http::{AdminToken, HttpLimits};
+use crate::http::{AdminToken, ConnectionLimits, HttpLimits};
 use std::net::SocketAddr;
 use tidegate_core::Config;
 use tidegate_exec_script::Limits;
@@ -19,6 +19,8 @@ pub struct ServerConfig {
     pub scripts: Limits,
     /// The limits of request bodies and of values.
     pub http: HttpLimits,
+    /// The number of connections and their timeouts.
+    pub connections: ConnectionLimits,
     /// The handlers of the embedding program.
     pub native: NativeHandlers,
     /// The form in which deliveries and warnings are logged.

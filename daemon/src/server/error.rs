@@ -10,8 +10,6 @@ pub enum ServeError {
     /// Waiting does not help: the store's URL, file or schema is wrong.
     #[error("the store cannot be opened: {0}")]
     Store(String),
-    #[error("the HTTP server failed: {0}")]
-    Http(#[source] io::Error),
     /// The dispatcher ended without a shutdown command.
     #[error("the dispatcher ended unexpectedly: {0}")]
     Dispatcher(String),

@@ -1,6 +1,4 @@
-use super::error::ServeError;
-use crate::http::{ApiState, Connection, Readiness, ReplyListener, app};
-use std::io;
+use crate::http::{ApiState, ConnectionLimits, Readiness, app, serve_api};
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -14,7 +12,7 @@ const HTTP_GRACE: Duration = Duration::from_secs(5);
 pub(super) struct HttpServer {
     readiness: watch::Sender<Readiness>,
     stop: watch::Sender<bool>,
-    task: JoinHandle<io::Result<()>>,
+    task: JoinHandle<()>,
     address: SocketAddr,
 }
 
@@ -25,15 +23,12 @@ impl HttpServer {
         listener: TcpListener,
         address: SocketAddr,
         state: ApiState,
+        connections: ConnectionLimits,
         readiness: watch::Sender<Readiness>,
     ) -> Self {
-        let (stop, mut stopped) = watch::channel(false);
-        let service = app(state).into_make_service_with_connect_info::<Connection>();
-        let server = axum::serve(ReplyListener(listener), service).with_graceful_shutdown(async move {
-            // An error means that the sender is dropped, which stops the server, too.
-            stopped.wait_for(|stop| *stop).await.ok();
-        });
-        Self { readiness, stop, task: tokio::spawn(server.into_future()), address }
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(serve_api(listener, app(state), connections, stopped));
+        Self { readiness, stop, task, address }
     }
 
     /// A name that no other process of this machine has while this one runs, and that this daemon
@@ -54,17 +49,11 @@ impl HttpServer {
     }
 
     /// Waits up to `HTTP_GRACE` for open requests, then closes their connections.
-    pub(super) async fn stop(self) -> Result<(), ServeError> {
+    pub(super) async fn stop(mut self) {
         self.refuse_more();
-        let abort = self.task.abort_handle();
-        match tokio::time::timeout(HTTP_GRACE, self.task).await {
-            Ok(Ok(result)) => result.map_err(ServeError::Http),
-            Ok(Err(_)) => Ok(()),
-            Err(_) => {
-                // The connections left are idle, or wait for an answer that will not come.
-                abort.abort();
-                Ok(())
-            }
+        if tokio::time::timeout(HTTP_GRACE, &mut self.task).await.is_err() {
+            // The connections left wait for an answer that will not come.
+            self.task.abort();
         }
     }
 }

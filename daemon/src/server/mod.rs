@@ -9,11 +9,12 @@ mod line_budget;
 mod lines;
 mod log;
 mod observer;
+mod open_files;
 mod run;
 mod store;
 mod store_url;
 
-pub use crate::http::{AdminToken, HttpLimits};
+pub use crate::http::{AdminToken, ConnectionLimits, HttpLimits};
 pub use config::ServerConfig;
 pub use error::ServeError;
 pub use log::{LogStyle, init_logs};

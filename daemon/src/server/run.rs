@@ -7,9 +7,10 @@ use super::config::ServerConfig;
 use super::dispatcher::RunningDispatcher;
 use super::error::ServeError;
 use super::http_server::HttpServer;
+use super::open_files;
 use super::store::{OpenFailure, Store};
 use super::store_url::StoreUrl;
-use crate::http::{ApiState, Readiness};
+use crate::http::{ApiState, ConnectionLimits, Logins, Readiness};
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,6 +25,10 @@ const STORE_GRACE: Duration = Duration::from_secs(5);
 /// The pause between attempts to open the store doubles from the first to the second value.
 const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// The reason of `/readyz` and of refusals while the store cannot be opened. The log has the cause,
+/// which may name files, hosts and roles.
+const NOT_OPEN: &str = "store: it cannot be opened yet; the log of the daemon has the reason";
 
 /// Runs a daemon until `shutdown` completes and all tasks have ended.
 ///
@@ -44,9 +49,10 @@ pub async fn serve(
         limits: config.http,
         scripts: config.scripts,
         native: config.native.clone(),
+        logins: Logins::default(),
     };
     let bound = listener.local_addr().map_err(listen_error)?;
-    let http = HttpServer::start(listener, bound, state, readiness);
+    let http = HttpServer::start(listener, bound, state, connection_limits(&config), readiness);
     tracing::info!(http.address = %bound, "listening");
     on_listening(bound);
     match &config.store {
@@ -65,10 +71,16 @@ async fn run<S: Store>(
     tokio::pin!(shutdown);
     let store = tokio::select! {
         biased;
-        () = &mut shutdown => return http.stop().await,
+        () = &mut shutdown => {
+            http.stop().await;
+            return Ok(());
+        }
         opened = open::<S>(url, &http) => match opened {
             Ok(store) => Arc::new(store),
-            Err(error) => return http.stop().await.and(Err(error)),
+            Err(error) => {
+                http.stop().await;
+                return Err(error);
+            }
         },
     };
     let (mut dispatcher, services) = RunningDispatcher::start(config, &store);
@@ -87,11 +99,23 @@ async fn run<S: Store>(
     };
     drop(dispatcher);
     // Open requests need the store, so it closes after them.
-    let stopped = http.stop().await;
+    http.stop().await;
     if tokio::time::timeout(STORE_GRACE, store.close()).await.is_err() {
         tracing::warn!("the store did not close within {} s", STORE_GRACE.as_secs());
     }
-    result.and(stopped)
+    result
+}
+
+/// The configured limits, lowered to the files that the process may open.
+fn connection_limits(config: &ServerConfig) -> ConnectionLimits {
+    let (set, possible) = (config.connections.connections_max, open_files::raise_limit());
+    if possible < set {
+        tracing::warn!(
+            "http.connections_max is lowered from {set} to {possible}, because the process may open too few files; \
+             raise the limit with `ulimit -n` or LimitNOFILE"
+        );
+    }
+    ConnectionLimits { connections_max: set.min(possible), ..config.connections }
 }
 
 /// Opens the store. Tries again until it succeeds, unless the failure is permanent. Logs the first
@@ -112,7 +136,7 @@ async fn open<S: Store>(url: &S::Url, http: &HttpServer) -> Result<S, ServeError
                     tracing::warn!("the store cannot be opened, trying again: {reason}");
                 }
                 has_failed = true;
-                http.set_readiness(Readiness::Unavailable(format!("store: {reason}")));
+                http.set_readiness(Readiness::Unavailable(NOT_OPEN.to_owned()));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(STORE_RETRY_MAX);
             }

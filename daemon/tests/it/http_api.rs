@@ -7,8 +7,9 @@ use axum::http::{HeaderMap, Request};
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tidegate::NativeHandlers;
-use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
+use tidegate::http::{AdminToken, ApiState, HttpLimits, Logins, Readiness, app};
 use tidegate::services::{
     AdminPrincipalResolver, DispatcherHandles, Health, Metrics, ScriptThreads, Services, ThreadState,
 };
@@ -28,7 +29,8 @@ pub(crate) const NOW_TEXT: &str = "2026-01-02T03:04:05.000006Z";
 /// A script that compiles and has no effects.
 pub(crate) const FINE: &str = "export default async function () {}\n";
 /// Small limits, so that tests send short bodies.
-pub(crate) const LIMITS: HttpLimits = HttpLimits { body_bytes_max: 4_096, data_bytes_max: 256 };
+pub(crate) const LIMITS: HttpLimits =
+    HttpLimits { body_bytes_max: 4_096, data_bytes_max: 256, body_timeout: Duration::from_secs(60) };
 
 /// The name and the value of a header.
 pub(crate) type Header<'a> = (&'a str, &'a str);
@@ -147,6 +149,7 @@ impl Api {
             limits: LIMITS,
             scripts: Limits::default(),
             native: NativeHandlers::default().with("noop", noop),
+            logins: Logins::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         Self { memory, readiness, services, health, threads, router, runtime, clock }

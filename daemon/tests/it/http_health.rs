@@ -56,7 +56,8 @@ fn an_execution_that_waits_for_a_thread_does_not_run() {
 fn the_daemon_is_not_ready_while_the_store_does_not_answer() {
     let api = Api::new();
     api.health.is_down.store(true, Ordering::Relaxed);
-    assert_eq!(get(&api, "/readyz").expect_status(503), json!({"status": "unavailable", "reason": "store: no answer"}));
+    let reason = "store: the store does not answer or refuses writes; the log of the daemon has the reason";
+    assert_eq!(get(&api, "/readyz").expect_status(503), json!({"status": "unavailable", "reason": reason}));
     assert_eq!(get(&api, "/healthz").expect_status(200), json!({"status": "ok"}));
 }
 

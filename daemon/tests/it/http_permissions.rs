@@ -155,9 +155,12 @@ fn users_log_in_are_disabled_and_log_out() {
     whoami().expect_status(200);
     api.put("/v1/users/ann/password", json!({"password": "battery staple"})).expect_status(204);
     login("ann", "correct horse").expect_problem(401, "unauthorized");
-    login("ann", "battery staple").expect_status(201);
-    assert_eq!(send(&api, "POST", "/v1/logout", Some(token)).status, 204);
     whoami().expect_problem(401, "unauthorized");
+    let session = login("ann", "battery staple").expect_status(201);
+    login("ann", "battery staple").expect_status(201);
+    let token = session["token"].as_str().expect("the text of a new token is shown once");
+    assert_eq!(send(&api, "POST", "/v1/logout", Some(token)).status, 204);
+    send(&api, "GET", "/v1/whoami", Some(token)).expect_problem(401, "unauthorized");
     api.delete("/v1/users/ann").expect_status(204);
     api.delete("/v1/users/ann").expect_problem(404, "user_not_found");
     assert_eq!(api.get("/v1/tokens").expect_status(200)["tokens"], json!([]), "the sessions of the user are deleted");

@@ -10,7 +10,10 @@ mod bad_input;
 mod calls;
 mod cli;
 mod cli_support;
+mod connection_limits;
 mod connections;
+#[cfg(target_os = "linux")]
+mod disks;
 mod docs;
 mod effects_once;
 mod fairness;
@@ -28,11 +31,13 @@ mod http_wakes;
 mod identity;
 mod letters;
 mod log_lines;
+mod logins;
 mod lost_calls;
 mod metrics;
 mod nothing_is_lost;
 mod outage;
 mod poison;
+mod public_errors;
 mod script_threads;
 mod serving;
 #[cfg(target_os = "linux")]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidegate::NativeHandlers;
-use tidegate::server::{AdminToken, HttpLimits, LogStyle, ServeError, ServerConfig, StoreUrl, serve};
+use tidegate::server::{AdminToken, ConnectionLimits, HttpLimits, LogStyle, ServeError, ServerConfig, StoreUrl, serve};
 use tidegate_core::{Config, ConfigSpec};
 use tidegate_exec_script::Limits;
 use tokio::runtime::Runtime;
@@ -21,6 +21,7 @@ fn config(listen: &str, store: PathBuf) -> ServerConfig {
         dispatcher: Config::try_from(ConfigSpec::default()).unwrap(),
         scripts: Limits::default(),
         http: HttpLimits::default(),
+        connections: ConnectionLimits::default(),
         native: NativeHandlers::default(),
         log: LogStyle::Text,
     }

@@ -26,7 +26,7 @@ impl PrincipalStore for SharedMemory {
     }
 
     async fn set_password(&self, id: &PrincipalId, hash: &str) -> Result<bool, PortError> {
-        Ok(self.transaction().change_account(id, |account| account.hash = Some(hash.to_owned())))
+        Ok(self.transaction().set_password(id, hash))
     }
 
     async fn password_hash(&self, id: &PrincipalId) -> Result<Option<String>, PortError> {

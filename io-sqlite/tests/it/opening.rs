@@ -3,13 +3,14 @@
 
 use crate::app::{App, lock_for_writing};
 use futures_util::FutureExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use tidegate_core::{Attempt, ExecError, Micros};
+use tidegate_core::{Attempt, ExecError, Fate, Micros, Request, StoreErrorKind};
 use tidegate_io_sqlite::{OpenError, SqliteOptions, SqliteStore};
-use tidegate_ports::DeliveryState;
+use tidegate_ports::{DeliveryState, DispatchStore};
 
 async fn open(path: &Path) -> Result<Arc<SqliteStore>, OpenError> {
     SqliteStore::open(path, SqliteOptions::default()).await.map(Arc::new)
@@ -36,6 +37,44 @@ async fn the_directory_and_the_file_are_created() {
     let store = open(&path).await.expect("the file opens");
     store.ping().await.expect("the store answers");
     assert!(path.is_file());
+}
+
+/// The mode of a file, such as 0o600.
+fn mode(path: &Path) -> u32 {
+    std::fs::metadata(path).expect("the file exists").permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn only_the_owner_can_read_new_files() {
+    let directory = TempDir::new().expect("a temporary directory is created");
+    let folder = directory.path().join("data");
+    let path = folder.join("tidegate.db");
+    let store = open(&path).await.expect("the file opens");
+    App::deploy(&store, "orders").await.put("k", "1").await;
+    assert_eq!(mode(&folder), 0o700);
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let file = folder.join(format!("tidegate.db{suffix}"));
+        assert_eq!(mode(&file), 0o600, "{}", file.display());
+    }
+}
+
+#[tokio::test]
+async fn a_deleted_file_of_the_database_is_noticed() {
+    for suffix in ["", "-wal", "-shm", ".lock"] {
+        let directory = TempDir::new().expect("a temporary directory is created");
+        let path = directory.path().join("tidegate.db");
+        let store = open(&path).await.expect("the file opens");
+        let app = App::deploy(&store, "orders").await;
+        app.put("k", "1").await;
+        store.ping().await.expect("the store answers");
+        std::fs::remove_file(directory.path().join(format!("tidegate.db{suffix}"))).expect("the file is deleted");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        for error in [store.ping().await, store.call(Request::Discover).await.map(drop)] {
+            let error = error.expect_err("the file is gone");
+            assert_eq!((error.kind, error.fate), (StoreErrorKind::Replaced, Fate::NotApplied), "{suffix}: {error}");
+            assert!(error.message.contains(&format!("tidegate.db{suffix} was deleted")), "{error}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The daemon as a library. A program that embeds the daemon adds native handlers to it.
 //!
-//! Each layer uses only the layers before it: `config` and `token`, `services`, `http`, `server`,
-//! `cli`.
+//! Each layer uses only the layers before it: `terminal` and `token`, `config`,
+//! `services`, `http`, `server`, `cli`.
 
 pub mod cli;
 pub mod config;
@@ -10,6 +10,7 @@ mod manifest;
 mod native;
 pub mod server;
 pub mod services;
+mod terminal;
 mod token;
 mod wall_clock;
 

@@ -35,4 +35,5 @@ mod serving;
 #[cfg(target_os = "linux")]
 mod set_clock;
 mod shutdown;
+mod terminal;
 mod world;

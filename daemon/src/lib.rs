@@ -1,6 +1,6 @@
 //! The daemon as a library. A program that embeds the daemon adds native handlers to it.
 //!
-//! Each layer uses only the layers before it: `terminal` and `token`, `config`,
+//! Each layer uses only the layers before it: `secrets`, `terminal` and `token`, `config`,
 //! `services`, `http`, `server`, `cli`.
 
 pub mod cli;
@@ -8,6 +8,7 @@ pub mod config;
 pub mod http;
 mod manifest;
 mod native;
+mod secrets;
 pub mod server;
 pub mod services;
 mod terminal;

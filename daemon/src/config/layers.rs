@@ -96,7 +96,12 @@ impl Layers {
     pub fn assignments(mut self, assignments: &[String]) -> Self {
         for assignment in assignments {
             match assignment.split_once('=') {
-                None => self.problems.push(format!("--set {assignment}: write it as section.key=value")),
+                None => {
+                    // The rest of the text may be a URL with a password.
+                    let is_name = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+                    let name = assignment.split(|c| !is_name(c)).next().unwrap_or_default();
+                    self.problems.push(format!("--set {name}: write it as section.key=value"));
+                }
                 Some((name, value)) => match find(name) {
                     Some(setting) => self.set(Some(setting), &text_value(value), format!("--set {name}")),
                     None => {
@@ -236,6 +241,7 @@ mod tests {
                 "listen" => "127.0.0.1:9",
                 "url" => "sqlite:x",
                 "format" => "json",
+                "level" => "debug",
                 "permits" => "100",
                 "sync_reserve" | "async_reserve" => "5",
                 "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" => "2000000",
@@ -301,8 +307,15 @@ mod tests {
                 "",
                 &[("DATABASE_URL", "mysql://u:p@h")],
                 &[],
-                "DATABASE_URL: store.url must begin with sqlite: or postgres:, it begins with \"mysql\"",
+                "DATABASE_URL: store.url must begin with sqlite: or postgres://, it begins with \"mysql\"",
             ),
+            (
+                "",
+                &[("TIDEGATE_STORE_URL", "host=h password=sekret")],
+                &[],
+                "TIDEGATE_STORE_URL: store.url must begin with sqlite: or postgres://",
+            ),
+            ("", &[], &["store.url:postgres://u:sekret@h"], "--set store.url: write it as section.key=value"),
             (
                 "",
                 &[("TIDEGATE_DISPATCHER_LEASE_MS", "5")],
@@ -311,6 +324,18 @@ mod tests {
             ),
             ("", &[], &["gate.permits"], "--set gate.permits: write it as section.key=value"),
             ("", &[], &["gate.permit=1"], "--set gate.permit: unknown setting; did you mean `gate.permits`?"),
+            (
+                "",
+                &[],
+                &["log.level=inof"],
+                "--set log.level: log.level must be a level, or directives such as \"info,tidegate=debug\"; \"inof\" is not a level, did you mean `info`?",
+            ),
+            (
+                "[log]\nlevel = \"info,tidegate=loud\"",
+                &[],
+                &[],
+                "t.toml line 2: log.level must be a level, or directives such as \"info,tidegate=debug\"; \"loud\" is not a level, use one of `off`, `error`, `warn`, `info`, `debug`, `trace`",
+            ),
             ("", &[], &["log.format=xml"], "--set log.format: log.format must be \"human\" or \"json\", it is \"xml\""),
         ] {
             let error = layers(file, variables, assignments).finish().unwrap_err();

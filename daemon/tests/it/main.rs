@@ -31,6 +31,7 @@ mod nothing_is_lost;
 mod outage;
 mod poison;
 mod script_threads;
+mod secrets;
 mod serving;
 #[cfg(target_os = "linux")]
 mod set_clock;

@@ -1,4 +1,5 @@
 use super::environment::Environment;
+use super::foreign::is_of_kubernetes;
 use super::keys::{RawValue, SECTIONS, SETTINGS, Setting};
 use super::nearest::did_you_mean;
 use super::positions::{Positions, parse_toml};
@@ -75,6 +76,7 @@ impl Layers {
         for (name, value) in settings {
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
                 Some(setting) => self.set(Some(setting), &text_value(value), name.to_owned()),
+                None if is_of_kubernetes(name, value) => {}
                 None => self.problems.push(unknown_variable(name)),
             }
         }
@@ -202,6 +204,7 @@ mod tests {
             (file, &[variable], &["gate.permits=30"], 30),
             ("", &[("TIDEGATE_GATE_PERMITS", "")], &[], 64),
             ("", &[("TIDEGATE_TEST_POSTGRES", "x"), ("TIDEGATE_URL", "x")], &[], 64),
+            ("", &[("TIDEGATE_PORT", "tcp://10.0.0.1:8787"), ("TIDEGATE_SERVICE_PORT", "8787")], &[], 64),
         ] {
             let settings = layers(file, variables, assignments).finish().unwrap();
             assert_eq!(settings.engine.gate.permits, permits, "{file:?} {variables:?} {assignments:?}");

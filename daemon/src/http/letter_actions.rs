@@ -2,7 +2,8 @@
 //!
 //! A request selects dead letters by their ids, by a filter, or all that are open.
 
-use super::extract::{Params, Plain, Ready, Text, name, object, row_number, search_text};
+use super::extract::{Params, Plain, Ready, Text, name, row_number, search_text};
+use super::json::object;
 use super::paging;
 use super::problem::Problem;
 use crate::services::Services;

@@ -1,7 +1,8 @@
 //! `/v1/login`, `/v1/logout` and `/v1/whoami`: sessions of users, and the principal of a request.
 
 use super::auth::TokenName;
-use super::extract::{Plain, Ready, Text, object};
+use super::extract::{Plain, Ready, Text};
+use super::json::object;
 use super::names::user_id;
 use super::password;
 use super::problem::Problem;

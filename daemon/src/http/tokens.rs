@@ -1,6 +1,7 @@
 //! `/v1/tokens`. The text of a token is shown once, when it is created. The store keeps its digest.
 
-use super::extract::{Params, Plain, Ready, Text, object};
+use super::extract::{Params, Plain, Ready, Text};
+use super::json::object;
 use super::names::{checked_name, user_id};
 use super::problem::Problem;
 use crate::services::Services;

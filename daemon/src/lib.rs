@@ -13,6 +13,7 @@ pub mod server;
 pub mod services;
 mod terminal;
 mod token;
+mod trigger_rules;
 mod wall_clock;
 
 pub use native::{NativeContext, NativeHandlers};

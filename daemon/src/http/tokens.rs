@@ -126,6 +126,7 @@ pub(super) async fn delete(
     _: Plain,
     Params(name): Params<String>,
 ) -> Result<StatusCode, Problem> {
+    checked_name("a token", &name)?;
     let existed = services.tokens.delete_token(&name).await.map_err(|error| Problem::without_app(&error))?;
     if let Ok(id) = PrincipalId::new(format!("token:{name}")) {
         services.resolver.forget(&id);

@@ -53,8 +53,12 @@ pub(super) async fn put(
     let spec: TriggerSpec = json::object_of_value(body, "a trigger")?;
     let scripts = services.scripts.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
     let scripts: BTreeSet<ScriptName> = scripts.into_iter().map(|script| script.name).collect();
-    check::trigger(&spec, &state, |script| scripts.contains(script))
-        .map_err(|reason| Problem::invalid(format!("trigger {trigger}: {reason}; nothing was changed")))?;
+    let others = services.triggers.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
+    let mut reasons = check::trigger(&spec, &state, |script| scripts.contains(script));
+    reasons.extend(check::trigger_beside(&spec, &others));
+    if let Some(reason) = reasons.first() {
+        return Err(Problem::invalid(format!("trigger {trigger}: {reason}; nothing was changed")));
+    }
     let stored = services.triggers.put(&app, &spec, &principal).await.map_err(|error| Problem::in_app(&app, error))?;
     services.wake.wake_for_discovery();
     Ok(response(stored))

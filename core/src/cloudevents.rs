@@ -6,6 +6,8 @@ use crate::event::{Event, NewEvent, Source};
 use crate::json::Json;
 use crate::names::{AppName, EventId, EventType, InvalidName, PrincipalId, Subject};
 use crate::time::Timestamp;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -76,6 +78,15 @@ pub enum InvalidCloudEvent {
     /// The declared content type of the data is not JSON.
     #[error("datacontenttype {0:?} is not supported; send \"application/json\"")]
     ContentType(String),
+    /// A required attribute is left out.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// The data is there twice.
+    #[error("data and data_base64 exclude each other; send one of them")]
+    TwoData,
+    /// The binary data is not JSON.
+    #[error("data_base64 {0}; events hold JSON, so send other bytes as a string in data")]
+    DataBase64(String),
     /// An attribute does not parse.
     #[error("the attribute {0:?} is not valid")]
     Attribute(&'static str),
@@ -108,34 +119,48 @@ impl TryFrom<CloudEvent> for Event {
 
 /// A CloudEvent that a caller sends to be emitted. The store sets `id`, `source`, `time`, `rootid`,
 /// `parentid` and `triggerdepth`. If the caller sends these or other extensions, they are ignored.
+/// An attribute that is `null` counts as left out.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct IncomingCloudEvent {
     /// Must be the text `1.0`.
-    pub specversion: String,
+    pub specversion: Option<String>,
     #[serde(rename = "type")]
-    pub event_type: String,
+    pub event_type: Option<String>,
     /// Empty if it is left out.
-    #[serde(default)]
-    pub subject: String,
+    pub subject: Option<String>,
     /// If it is given, it must be a JSON type.
-    #[serde(default)]
     pub datacontenttype: Option<String>,
     /// JSON `null` if it is left out.
-    #[serde(default = "Json::null")]
-    pub data: Json,
+    pub data: Option<Json>,
+    /// JSON in Base64, in place of `data`.
+    pub data_base64: Option<String>,
 }
 
 impl TryFrom<IncomingCloudEvent> for NewEvent {
     type Error = InvalidCloudEvent;
 
     fn try_from(cloud: IncomingCloudEvent) -> Result<Self, InvalidCloudEvent> {
-        check_envelope(&cloud.specversion, cloud.datacontenttype.as_deref())?;
+        let specversion = cloud.specversion.ok_or(InvalidCloudEvent::Missing("specversion"))?;
+        check_envelope(&specversion, cloud.datacontenttype.as_deref())?;
         Ok(Self {
-            event_type: EventType::new(cloud.event_type)?,
-            subject: Subject::new(cloud.subject)?,
-            data: cloud.data,
+            event_type: EventType::new(cloud.event_type.ok_or(InvalidCloudEvent::Missing("type"))?)?,
+            subject: Subject::new(cloud.subject.unwrap_or_default())?,
+            data: match (cloud.data, cloud.data_base64) {
+                (Some(_), Some(_)) => return Err(InvalidCloudEvent::TwoData),
+                (Some(data), None) => data,
+                (None, Some(base64)) => decode(&base64)?,
+                (None, None) => Json::null(),
+            },
         })
     }
+}
+
+/// The JSON in a `data_base64`.
+fn decode(base64: &str) -> Result<Json, InvalidCloudEvent> {
+    let invalid = |reason: String| InvalidCloudEvent::DataBase64(reason);
+    let bytes = STANDARD.decode(base64).map_err(|error| invalid(format!("is not valid Base64 ({error})")))?;
+    let text = String::from_utf8(bytes).map_err(|_| invalid("does not hold UTF-8 text".to_owned()))?;
+    Json::parse(&text).map_err(|error| invalid(format!("does not hold JSON ({error})")))
 }
 
 fn check_envelope(specversion: &str, content_type: Option<&str>) -> Result<(), InvalidCloudEvent> {
@@ -189,6 +214,42 @@ mod tests {
     }
 
     #[test]
+    fn null_attributes_count_as_left_out() {
+        let sent =
+            r#"{"specversion":"1.0","type":"t","subject":null,"datacontenttype":null,"data":null,"data_base64":null}"#;
+        let event = NewEvent::try_from(serde_json::from_str::<IncomingCloudEvent>(sent).unwrap()).unwrap();
+        assert_eq!((event.subject.as_str(), event.data.as_str()), ("", "null"));
+    }
+
+    #[test]
+    fn data_base64_must_hold_json() {
+        let data = |fields: &str| {
+            let sent = format!(r#"{{"specversion":"1.0","type":"t",{fields}}}"#);
+            let event = NewEvent::try_from(serde_json::from_str::<IncomingCloudEvent>(&sent).unwrap());
+            event.map(|event| event.data.to_string()).map_err(|error| error.to_string())
+        };
+        let rest = "; events hold JSON, so send other bytes as a string in data";
+        for (fields, expected) in [
+            (r#""data_base64":"eyJuIjogMS41MH0=""#, Ok(r#"{"n": 1.50}"#.to_owned())),
+            (r#""data":null,"data_base64":"bnVsbA==""#, Ok("null".to_owned())),
+            (
+                r#""data":1,"data_base64":"MQ==""#,
+                Err("data and data_base64 exclude each other; send one of them".to_owned()),
+            ),
+            (r#""data_base64":"eyJ""#, Err(format!("data_base64 is not valid Base64 (Invalid padding){rest}"))),
+            (r#""data_base64":"/w==""#, Err(format!("data_base64 does not hold UTF-8 text{rest}"))),
+            (
+                r#""data_base64":"aGVsbG8=""#,
+                Err(format!(
+                    "data_base64 does not hold JSON (not valid JSON: expected value at line 1 column 1){rest}"
+                )),
+            ),
+        ] {
+            assert_eq!(data(fields), expected, "{fields}");
+        }
+    }
+
+    #[test]
     fn unsupported_envelopes_are_refused() {
         let incoming = |json: &str| NewEvent::try_from(serde_json::from_str::<IncomingCloudEvent>(json).unwrap());
         assert_eq!(
@@ -196,6 +257,9 @@ mod tests {
             Err(InvalidCloudEvent::SpecVersion("0.3".to_owned()))
         );
         assert!(matches!(incoming(r#"{"specversion":"1.0","type":""}"#), Err(InvalidCloudEvent::Name(_))));
+        for (json, missing) in [(r#"{"type":"t"}"#, "specversion"), (r#"{"specversion":"1.0","type":null}"#, "type")] {
+            assert_eq!(incoming(json), Err(InvalidCloudEvent::Missing(missing)));
+        }
         assert_eq!(
             incoming(r#"{"specversion":"1.0","type":"t","datacontenttype":"text/xml"}"#),
             Err(InvalidCloudEvent::ContentType("text/xml".to_owned()))

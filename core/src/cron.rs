@@ -1,6 +1,7 @@
 //! Cron schedules: the next tick of a cron trigger. The rules of the time zones are compiled in, so
 //! the result depends on the arguments alone.
 
+mod fields;
 mod wall_clock;
 
 use crate::time::Timestamp;
@@ -17,7 +18,8 @@ use wall_clock::WallClock;
 const MICROS: i64 = 1_000_000;
 
 /// A cron expression such as `*/15 9-17 * * MON-FRI`. It has five fields: minute, hour, day of
-/// month, month and day of week. An optional sixth field in front is for seconds.
+/// month, month and day of week. An optional sixth field in front is for seconds, and an optional
+/// seventh field at the end is for years.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct CronExpression(String);
@@ -39,7 +41,7 @@ pub enum InvalidSchedule {
         reason: String,
     },
     /// The expression parses but names only days that do not exist, such as 30 February.
-    #[error("the cron expression {0:?} never ticks")]
+    #[error("the cron expression {0:?} never ticks: no date has all its days, months and years")]
     Never(String),
     /// No time zone has this name.
     #[error("the time zone {0:?} is not known; use an IANA name such as \"Europe/Berlin\" or \"UTC\"")]
@@ -84,7 +86,27 @@ fn parse(text: &str) -> Result<Cron, String> {
     if text.len() > 256 {
         return Err("it is longer than 256 bytes".to_owned());
     }
-    CronParser::builder().seconds(Seconds::Optional).build().parse(text).map_err(|error| error.to_string())
+    let parser = CronParser::builder().seconds(Seconds::Optional).build();
+    // A name such as `@daily` stands for five fields.
+    if text.trim_start().starts_with('@') {
+        return parser.parse(text).map_err(|_| "the names are @yearly, @monthly, @weekly, @daily, @hourly".to_owned());
+    }
+    let fields = fields::split(text)?;
+    for (field, text) in &fields {
+        field.check(text)?;
+    }
+    parser.parse(text).map_err(|error| {
+        // The parser does not say which field it refuses. Alone, the field is refused too.
+        let is_refused = |at: usize| {
+            let alone = |(n, (_, text)): (usize, &(_, &str))| if n == at { (*text).to_owned() } else { "*".to_owned() };
+            let expression = fields.iter().enumerate().map(alone).collect::<Vec<String>>().join(" ");
+            parser.parse(&expression).is_err()
+        };
+        match (0..fields.len()).find(|at| is_refused(*at)) {
+            Some(at) => format!("the {} cannot be {:?}", fields[at].0.name, fields[at].1),
+            None => error.to_string(),
+        }
+    })
 }
 
 impl TimeZone {
@@ -198,8 +220,41 @@ mod tests {
         for bad in ["", "* * *", "61 * * * *", "a * * * *", "@never"] {
             assert!(matches!(CronExpression::new(bad), Err(InvalidSchedule::Expression { .. })), "{bad:?}");
         }
-        assert_eq!(CronExpression::new("0 0 30 2 *"), Err(InvalidSchedule::Never("0 0 30 2 *".to_owned())));
+        for never in ["0 0 30 2 *", "0 0 31 2 *", "0 0 31 4,6,9,11 *", "0 0 0 29 2 * 2025"] {
+            assert_eq!(CronExpression::new(never), Err(InvalidSchedule::Never(never.to_owned())));
+        }
         assert!(TimeZone::new("Mars/Olympus").is_err());
+    }
+
+    #[test]
+    fn a_refused_expression_names_its_field_value_and_range() {
+        for (expression, reason) in [
+            ("60 * * * *", "the minute must be from 0 to 59, but it is 60"),
+            ("* 24 * * *", "the hour must be from 0 to 23, but it is 24"),
+            ("* * 0 * *", "the day of month must be from 1 to 31, but it is 0"),
+            ("* * * 1,13 *", "the month must be from 1 to 12, but it is 13"),
+            ("* * * * 1-8", "the day of week must be from 0 to 7, but it is 8"),
+            ("60 * * * * *", "the second must be from 0 to 59, but it is 60"),
+            ("99999999999999999999999 * * * *", "the minute must be from 0 to 59, but it is 18446744073709551615"),
+            ("*/90 * * * *", "the step of the minute must be from 1 to 60, but it is 90"),
+            ("*/0 * * * *", "the step of the minute must be from 1 to 60, but it is 0"),
+            ("* 1-5/25 * * *", "the step of the hour must be from 1 to 24, but it is 25"),
+            ("30-10 * * * *", "the range of the minute must ascend, but it is 30-10"),
+            ("* * * FOO *", "the month cannot be \"FOO\""),
+            ("* x * * *", "the hour cannot be \"x\""),
+            ("*/5/5 * * * *", "the minute cannot be \"*/5/5\""),
+            ("* * *", "it has 3 fields; write 5: minute, hour, day of month, month, day of week"),
+            ("every day", "it has 2 fields; write 5: minute, hour, day of month, month, day of week"),
+            ("@dayly", "the names are @yearly, @monthly, @weekly, @daily, @hourly"),
+        ] {
+            let expected = InvalidSchedule::Expression { text: expression.to_owned(), reason: reason.to_owned() };
+            assert_eq!(CronExpression::new(expression), Err(expected), "{expression}");
+        }
+        for fine in
+            ["*/60 * * * *", "0 0 1 */12 *", "0 0 L * *", "0 0 15W * *", "0 0 * * MON#2", "0 0 * * 5L", "@daily"]
+        {
+            assert!(CronExpression::new(fine).is_ok(), "{fine}");
+        }
     }
 
     proptest! {

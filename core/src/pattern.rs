@@ -60,6 +60,27 @@ impl Pattern {
         &self.0
     }
 
+    /// A part of the pattern that looks like another language of patterns: a regular expression, or
+    /// `?`, `[…]` and `{…}` of a shell. Such a part has no special meaning here, so the pattern
+    /// would match nothing.
+    #[must_use]
+    pub fn foreign_syntax(&self) -> Option<&'static str> {
+        let text = self.0.as_str();
+        let encloses = |open, close| text.find(open).is_some_and(|at| text[at..].contains(close));
+        [
+            ("?", text.contains('?')),
+            ("|", text.contains('|')),
+            ("\\", text.contains('\\')),
+            ("[…]", encloses('[', ']')),
+            ("{…}", encloses('{', '}')),
+            (".+", text.contains(".+")),
+            ("^", text.starts_with('^')),
+            ("$", text.ends_with('$')),
+        ]
+        .into_iter()
+        .find_map(|(part, is_there)| is_there.then_some(part))
+    }
+
     /// Whether the pattern matches `text`. The time is linear in the text for each `*`, and there
     /// is no recursion.
     ///
@@ -128,6 +149,24 @@ mod tests {
             ("\\", "\\", true),
         ] {
             assert_eq!(Pattern::new(pattern).unwrap().matches(text), expected, "{pattern:?} on {text:?}");
+        }
+    }
+
+    #[test]
+    fn patterns_of_other_languages_are_found() {
+        for (pattern, part) in [
+            ("order.*", None),
+            ("a+b$c^d (1) {", None),
+            ("orders?", Some("?")),
+            ("(a|b)", Some("|")),
+            ("\\d", Some("\\")),
+            ("[0-9]*", Some("[…]")),
+            ("{a,b}", Some("{…}")),
+            (".+", Some(".+")),
+            ("^order*", Some("^")),
+            ("*order$", Some("$")),
+        ] {
+            assert_eq!(Pattern::new(pattern).unwrap().foreign_syntax(), part, "{pattern}");
         }
     }
 

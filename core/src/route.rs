@@ -106,6 +106,33 @@ impl RoutePath {
         left.is_empty().then_some(params)
     }
 
+    /// Whether both routes match the same paths: the names of parameters do not count.
+    #[must_use]
+    pub fn is_equivalent(&self, other: &Self) -> bool {
+        let is_same = |pair: (&Segment, &Segment)| match pair {
+            (Segment::Literal(one), Segment::Literal(other)) => one == other,
+            (Segment::Param(_), Segment::Param(_)) | (Segment::Rest(_), Segment::Rest(_)) => true,
+            _ => false,
+        };
+        self.segments.len() == other.segments.len() && self.segments.iter().zip(&other.segments).all(is_same)
+    }
+
+    /// A literal segment that looks like a parameter of another syntax: `:id`, `<id>`, `[id]` or
+    /// `*`.
+    #[must_use]
+    pub fn foreign_parameter(&self) -> Option<&str> {
+        self.segments.iter().find_map(|segment| match segment {
+            Segment::Literal(text) => {
+                let is_foreign = (text.starts_with(':') && text.len() > 1)
+                    || (text.starts_with('<') && text.ends_with('>'))
+                    || (text.starts_with('[') && text.ends_with(']'))
+                    || text.starts_with('*');
+                is_foreign.then_some(text.as_str())
+            }
+            Segment::Param(_) | Segment::Rest(_) => None,
+        })
+    }
+
     /// A key that orders routes which match the same path. The route that is literal further to the
     /// left has the lower rank and wins.
     #[must_use]
@@ -209,6 +236,36 @@ mod tests {
         let mut routes = ["/{all...}", "/a/{id}", "/{a}/b", "/a/b"].map(|text| RoutePath::new(text).unwrap());
         routes.sort_by_key(RoutePath::rank);
         assert_eq!(routes.map(String::from), ["/a/b", "/a/{id}", "/{a}/b", "/{all...}"]);
+    }
+
+    #[test]
+    fn routes_that_match_the_same_paths_are_equivalent() {
+        let route = |text: &str| RoutePath::new(text).unwrap();
+        for (one, other, expected) in [
+            ("/a/{id}", "/a/{name}", true),
+            ("/a/{rest...}", "/a/{all...}", true),
+            ("/a", "/a", true),
+            ("/a", "/a/", false),
+            ("/a/{id}", "/a/b", false),
+            ("/a/{id}", "/a/{id...}", false),
+        ] {
+            assert_eq!(route(one).is_equivalent(&route(other)), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn parameters_of_other_syntaxes_are_found() {
+        for (route, segment) in [
+            ("/a/{id}", None),
+            ("/a:b/c*", None),
+            ("/a/:id", Some(":id")),
+            ("/<int:id>", Some("<int:id>")),
+            ("/[id]", Some("[id]")),
+            ("/files/*", Some("*")),
+            ("/files/*path", Some("*path")),
+        ] {
+            assert_eq!(RoutePath::new(route).unwrap().foreign_parameter(), segment, "{route}");
+        }
     }
 
     #[test]

@@ -1,16 +1,19 @@
 //! The daemon as a library. A program that embeds the daemon adds native handlers to it.
 //!
-//! Each layer uses only the layers before it: `config` and `token`, `services`, `http`, `server`,
-//! `cli`.
+//! Each layer uses only the layers before it: `secrets`, `terminal` and `token`, `config`,
+//! `services`, `http`, `server`, `cli`.
 
 pub mod cli;
 pub mod config;
 pub mod http;
 mod manifest;
 mod native;
+mod secrets;
 pub mod server;
 pub mod services;
+mod terminal;
 mod token;
+mod trigger_rules;
 mod wall_clock;
 
 pub use native::{NativeContext, NativeHandlers};

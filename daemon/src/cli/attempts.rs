@@ -32,7 +32,7 @@ impl EventView {
 
     /// The type and the subject, such as `kv.set orders/1`.
     pub(crate) fn type_and_subject(&self) -> String {
-        text::plain(format!("{} {}", self.event_type, self.subject).trim_end())
+        format!("{} {}", self.event_type, self.subject).trim_end().to_owned()
     }
 }
 
@@ -62,15 +62,9 @@ pub(crate) fn render(failed: &[AttemptView]) -> String {
             None if one.error == "never_began" => "never began".to_owned(),
             None => "took unknown".to_owned(),
         };
-        let message = text::hanging(&text::plain(&one.message), "      ");
-        writeln!(
-            out,
-            "  attempt {}   {}  {took}  {}\n      {message}",
-            one.attempt,
-            one.started_at,
-            text::plain(&one.code())
-        )
-        .expect("writing to a String cannot fail");
+        let message = text::hanging(&one.message, "      ");
+        writeln!(out, "  attempt {}   {}  {took}  {}\n      {message}", one.attempt, one.started_at, one.code())
+            .expect("writing to a String cannot fail");
     }
     out
 }

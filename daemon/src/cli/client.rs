@@ -1,5 +1,6 @@
 use super::error::CliError;
 use super::problem::Problem;
+use crate::secrets::shown_url;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::time::Duration;
 use ureq::http::{Method, Request, Uri};
@@ -15,7 +16,7 @@ pub(crate) struct Client {
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // The token is a secret and is left out.
-        f.debug_struct("Client").field("base", &self.base).finish_non_exhaustive()
+        f.debug_struct("Client").field("base", &self.shown_base()).finish_non_exhaustive()
     }
 }
 
@@ -90,12 +91,11 @@ impl Client {
 
     fn with_timeout(base: &str, token: Option<String>, timeout: Duration) -> Result<Self, CliError> {
         let base = base.trim_end_matches('/').to_owned();
-        let uri: Uri = base.parse().map_err(|error| CliError::usage(format!("{base:?} is not a URL: {error}")))?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) {
-            return Err(CliError::usage(format!(
-                "{base:?} is not a URL of a daemon: it must begin with http:// or https://"
-            )));
-        }
+        let uri = base.parse::<Uri>().ok().filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+        let uri = uri.ok_or_else(|| {
+            let shown = shown_url(&base);
+            CliError::usage(format!("{shown} is not the URL of a daemon: write http://HOST:PORT or https://HOST"))
+        })?;
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -107,8 +107,9 @@ impl Client {
         Ok(Self { agent: config.build().into(), base, token })
     }
 
-    pub(crate) fn base(&self) -> &str {
-        &self.base
+    /// The URL of the daemon, for messages.
+    pub(crate) fn shown_base(&self) -> String {
+        shown_url(&self.base).trim_end_matches('/').to_owned()
     }
 
     /// Makes a call. A status of 300 or above is [`CliError::Refused`].
@@ -140,7 +141,7 @@ impl Client {
             ureq::Error::HostNotFound => "the host name does not resolve".to_owned(),
             other => other.to_string(),
         };
-        CliError::Unreachable { url: self.base.clone(), cause }
+        CliError::Unreachable { url: self.shown_base(), cause }
     }
 }
 

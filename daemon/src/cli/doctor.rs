@@ -69,20 +69,19 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
 }
 
 fn show(checks: &[Check], json: bool) -> Result<(), CliError> {
-    let text = if json {
-        format!("{}\n", serde_json::json!({ "checks": checks }))
-    } else {
-        let row = |check: &Check| {
-            let status = match check.status {
-                Status::Ok => "ok",
-                Status::Warn => "warn",
-                Status::Fail => "FAIL",
-            };
-            vec![status.to_owned(), check.check.to_owned(), check.detail.trim_end().to_owned()]
+    if json {
+        return output::print_json(&serde_json::json!({ "checks": checks }).to_string()).map_err(CliError::failed);
+    }
+    let row = |check: &Check| {
+        let status = match check.status {
+            Status::Ok => "ok",
+            Status::Warn => "warn",
+            Status::Fail => "FAIL",
         };
-        text::table(&["", "CHECK", "FOUND"], &checks.iter().map(row).collect::<Vec<_>>())
+        vec![status.to_owned(), check.check.to_owned(), check.detail.trim_end().to_owned()]
     };
-    output::print(&text).map_err(CliError::failed)
+    let table = text::table(&["", "CHECK", "FOUND"], &checks.iter().map(row).collect::<Vec<_>>());
+    output::print(&table).map_err(CliError::failed)
 }
 
 /// The store of the settings, else of the app directory.

@@ -1,6 +1,6 @@
 use super::args::StoreArgs;
 use super::error::CliError;
-use super::output::{note, print_line};
+use super::output::{note, print_json, print_line};
 use super::places::store_url;
 use super::settings::settings;
 use super::stores;
@@ -14,10 +14,10 @@ pub(super) fn run(args: &StoreArgs, json: bool, environment: &Environment) -> Re
     note(&format!("migrating the schema of {name}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::failed)?;
     runtime.block_on(stores::migrate(&store)).map_err(CliError::failed)?;
-    let line = if json {
-        serde_json::json!({ "store": name, "schema": "current" }).to_string()
+    let printed = if json {
+        print_json(&serde_json::json!({ "store": name, "schema": "current" }).to_string())
     } else {
-        format!("the schema of {name} is up to date")
+        print_line(&format!("the schema of {name} is up to date"))
     };
-    print_line(&line).map_err(CliError::failed)
+    printed.map_err(CliError::failed)
 }

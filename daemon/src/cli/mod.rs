@@ -24,7 +24,7 @@ mod text;
 
 use crate::NativeHandlers;
 use crate::config::Environment;
-use crate::wall_clock;
+use crate::{terminal, wall_clock};
 use args::{
     Cli, Command, DeadLettersCommand, DeliveriesCommand, Global, RolesCommand, TokensCommand, TriggersCommand,
     UsersCommand,
@@ -32,6 +32,7 @@ use args::{
 use clap::Parser;
 use commands::Context;
 use error::CliError;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -42,12 +43,11 @@ use target::Target;
 /// Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no daemon reached, 4 not found, 130
 /// stopped by a second signal.
 pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(error) => {
-            // clap returns help and version as errors too. It prints them to standard output. A
-            // closed output is ignored.
-            let _ = error.print();
+            print_usage(&error, &args);
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
@@ -58,6 +58,19 @@ pub fn run(args: impl IntoIterator<Item = OsString>, native: NativeHandlers) -> 
             output::note(&if json { error.to_json() } else { error.to_string() });
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Prints the help, the version or an error of clap. A closed output is ignored.
+///
+/// An error quotes the arguments. If they have unsafe characters, the text is escaped and has no
+/// colours.
+fn print_usage(error: &clap::Error, args: &[OsString]) {
+    let is_safe = |arg: &OsString| matches!(terminal::line(&arg.to_string_lossy()), Cow::Borrowed(_));
+    if args.iter().all(is_safe) {
+        let _ = error.print();
+    } else {
+        output::note(error.render().to_string().trim_end());
     }
 }
 

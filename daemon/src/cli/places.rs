@@ -26,7 +26,30 @@ pub(super) fn dev_token_path(directory: &Path) -> PathBuf {
 
 /// The store that the settings name, or the default store of `serve`.
 pub(super) fn store_url(settings: &Settings) -> Result<StoreUrl, CliError> {
-    settings.store.url.as_deref().unwrap_or(DEFAULT_STORE).parse().map_err(CliError::usage)
+    named_store_url(settings).unwrap_or_else(|| DEFAULT_STORE.parse().map_err(CliError::usage))
+}
+
+/// The store that the settings name, if they name one.
+///
+/// The folder of an SQLite file must exist. A folder that is missing is a typing error or a volume
+/// that is not mounted, and a new store in its place would be empty.
+pub(super) fn named_store_url(settings: &Settings) -> Option<Result<StoreUrl, CliError>> {
+    let url: StoreUrl = match settings.store.url.as_deref()?.parse().map_err(CliError::usage) {
+        Ok(url) => url,
+        Err(error) => return Some(Err(error)),
+    };
+    let folder = match &url {
+        StoreUrl::Sqlite(path) => path.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()),
+        StoreUrl::Postgres(_) => None,
+    };
+    Some(match folder {
+        None => Ok(url),
+        Some(folder) => {
+            let folder = folder.display();
+            let message = format!("the folder {folder} of the store does not exist; nothing was created");
+            Err(CliError::usage(message).hint(format!("if the path is right, create it with `mkdir -p {folder}`")))
+        }
+    })
 }
 
 /// The file with the admin token: the file that the settings name, or `token` beside an SQLite

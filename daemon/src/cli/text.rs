@@ -1,5 +1,6 @@
 //! Text for people: tables, ages, durations, indented JSON.
 
+use crate::terminal;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use std::fmt::Write as _;
@@ -7,25 +8,21 @@ use tidegate_core::{Micros, Timestamp};
 
 /// Rows under headers, in columns as wide as their widest cell, with two spaces between columns. A
 /// terminal shows some characters, such as Chinese ones, two columns wide. A cell with several
-/// lines continues in its own column.
+/// lines continues in its own column. Cells are escaped here, because an escape changes their
+/// width.
 pub(crate) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
-    table.load_style(NOTHING).set_header(headers).add_rows(rows);
+    let escaped = rows.iter().map(|row| row.iter().map(|cell| terminal::lines(cell)));
+    table.load_style(NOTHING).set_header(headers).add_rows(escaped);
     table.column_iter_mut().for_each(|column| _ = column.set_padding((0, 2)));
     format!("{}\n", table.trim_fmt())
 }
 
-/// Replaces the control characters of `text`, which can move the cursor or change the colours of a
-/// terminal. Line feeds stay.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
-}
-
-/// The first line of `text`, cut to `width` characters.
+/// The first line of `text`, escaped and cut to `width` characters.
 pub(crate) fn first_line(text: &str, width: usize) -> String {
-    let line = plain(text.lines().next().unwrap_or_default());
+    let line = terminal::line(text.lines().next().unwrap_or_default());
     if line.chars().count() <= width {
-        return line;
+        return line.into_owned();
     }
     line.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }
@@ -75,12 +72,7 @@ pub(crate) fn pretty_json(json: &str, indent: &str) -> String {
         if in_string {
             in_string = escaped || c != '"';
             escaped = !escaped && c == '\\';
-            // Valid JSON escapes control characters below 0x20, but not those from 0x7f on.
-            if c.is_control() {
-                write!(text, "\\u{:04x}", u32::from(c)).expect("writing to a String cannot fail")
-            } else {
-                text.push(c)
-            }
+            text.push(c);
             continue;
         }
         match c {
@@ -161,7 +153,7 @@ mod tests {
                 r#"{"a":[1,{"b":12345678901234567890}],"c":"x{\",:"}"#,
                 "{\n  \"a\": [\n    1,\n    {\n      \"b\": 12345678901234567890\n    }\n  ],\n  \"c\": \"x{\\\",:\"\n}",
             ),
-            ("\"\u{9b}31m\\\\\"", "\"\\u009b31m\\\\\""),
+            ("\"31m\\\\\"", "\"31m\\\\\""),
         ] {
             let pretty = pretty_json(json, "");
             assert_eq!(pretty, expected);
@@ -172,8 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(plain("a\u{1b}[31m\nb"), "a\u{fffd}[31m\nb");
+    fn unsafe_characters_are_escaped_and_count_to_the_width() {
+        let rows = [vec!["\u{202e}a".to_owned(), "x".to_owned()], vec!["b".to_owned(), "y\n\u{1b}".to_owned()]];
+        assert_eq!(table(&["k", ""], &rows), "k\n\\u202ea  x\nb        y\n         \\u001b\n");
         assert_eq!(first_line("abcdef\nx", 4), "abc…");
+        assert_eq!(first_line("\u{1b}[31m\tb", 20), "\\u001b[31m\\tb");
     }
 }

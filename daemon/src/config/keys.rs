@@ -1,8 +1,11 @@
+use super::nearest::did_you_mean;
 use super::settings::{LogFormat, Settings};
+use crate::secrets::scheme;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use tracing::level_filters::LevelFilter;
 
 /// A setting. The file, the environment and `--set` can all write it.
 pub(super) struct Setting {
@@ -71,13 +74,15 @@ pub(super) static SETTINGS: [Setting; 39] = [
     setting("scripts.warm_heap_bytes_max", |s, raw| raw.number().map(|value| s.scripts.warm_heap_bytes_max = value)),
     setting("scripts.warm_executions_max", |s, raw| raw.number().map(|value| s.scripts.warm_executions_max = value)),
     setting("scripts.warm_age_ms_max", |s, raw| raw.number().map(|value| s.scripts.warm_age_ms_max = value)),
-    setting("log.level", |s, raw| raw.string().map(|value| s.log.level = value)),
+    setting("log.level", |s, raw| raw.log_level().map(|value| s.log.level = value)),
     setting("log.format", |s, raw| raw.log_format().map(|value| s.log.format = value)),
     setting("auth.admin_token_file", |s, raw| raw.string().map(|value| s.auth.admin_token_file = Some(value.into()))),
 ];
 
 /// The sections, in the order of [`SETTINGS`].
 pub(super) const SECTIONS: [&str; 7] = ["http", "store", "gate", "dispatcher", "scripts", "log", "auth"];
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl Setting {
     pub(super) fn section(&self) -> &'static str {
@@ -134,12 +139,26 @@ impl RawValue {
 
     fn store_url(&self) -> Result<String, String> {
         let text = self.string()?;
-        if ["sqlite:", "postgres:", "postgresql:"].iter().any(|scheme| text.starts_with(scheme)) {
+        if ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| text.starts_with(scheme)) {
             return Ok(text);
         }
         // The message shows only the scheme: the rest of the text may contain a password.
-        let scheme = text.split(':').next().unwrap_or_default();
-        Err(format!("must begin with sqlite: or postgres:, it begins with {scheme:?}"))
+        let found = scheme(&text).map_or_else(String::new, |scheme| format!(", it begins with {scheme:?}"));
+        Err(format!("must begin with sqlite: or postgres://{found}"))
+    }
+
+    /// A level, or directives such as `info,tidegate=debug`. `EnvFilter` would read a misspelled
+    /// level as the name of a target, and log nothing else.
+    fn log_level(&self) -> Result<String, String> {
+        let text = self.string()?;
+        for directive in text.split(',').map(str::trim) {
+            let level = directive.rsplit_once('=').map_or(directive, |(_, level)| level);
+            if LevelFilter::from_str(level).is_err() {
+                let rule = "must be a level, or directives such as \"info,tidegate=debug\"";
+                return Err(format!("{rule}; {level:?} is not a level, {}", did_you_mean(level, &LEVELS)));
+            }
+        }
+        Ok(text)
     }
 
     fn log_format(&self) -> Result<LogFormat, String> {

@@ -1,4 +1,5 @@
 use super::environment::Environment;
+use super::foreign::is_of_kubernetes;
 use super::keys::{RawValue, SECTIONS, SETTINGS, Setting};
 use super::nearest::did_you_mean;
 use super::positions::{Positions, parse_toml};
@@ -75,6 +76,7 @@ impl Layers {
         for (name, value) in settings {
             match SETTINGS.iter().find(|setting| setting.variable() == name) {
                 Some(setting) => self.set(Some(setting), &text_value(value), name.to_owned()),
+                None if is_of_kubernetes(name, value) => {}
                 None => self.problems.push(unknown_variable(name)),
             }
         }
@@ -96,7 +98,12 @@ impl Layers {
     pub fn assignments(mut self, assignments: &[String]) -> Self {
         for assignment in assignments {
             match assignment.split_once('=') {
-                None => self.problems.push(format!("--set {assignment}: write it as section.key=value")),
+                None => {
+                    // The rest of the text may be a URL with a password.
+                    let is_name = |c: char| c.is_ascii_alphanumeric() || "._".contains(c);
+                    let name = assignment.split(|c| !is_name(c)).next().unwrap_or_default();
+                    self.problems.push(format!("--set {name}: write it as section.key=value"));
+                }
                 Some((name, value)) => match find(name) {
                     Some(setting) => self.set(Some(setting), &text_value(value), format!("--set {name}")),
                     None => {
@@ -197,6 +204,7 @@ mod tests {
             (file, &[variable], &["gate.permits=30"], 30),
             ("", &[("TIDEGATE_GATE_PERMITS", "")], &[], 64),
             ("", &[("TIDEGATE_TEST_POSTGRES", "x"), ("TIDEGATE_URL", "x")], &[], 64),
+            ("", &[("TIDEGATE_PORT", "tcp://10.0.0.1:8787"), ("TIDEGATE_SERVICE_PORT", "8787")], &[], 64),
         ] {
             let settings = layers(file, variables, assignments).finish().unwrap();
             assert_eq!(settings.engine.gate.permits, permits, "{file:?} {variables:?} {assignments:?}");
@@ -236,6 +244,7 @@ mod tests {
                 "listen" => "127.0.0.1:9",
                 "url" => "sqlite:x",
                 "format" => "json",
+                "level" => "debug",
                 "permits" => "100",
                 "sync_reserve" | "async_reserve" => "5",
                 key if key.ends_with("timeout_ms") => "7777",
@@ -303,8 +312,15 @@ mod tests {
                 "",
                 &[("DATABASE_URL", "mysql://u:p@h")],
                 &[],
-                "DATABASE_URL: store.url must begin with sqlite: or postgres:, it begins with \"mysql\"",
+                "DATABASE_URL: store.url must begin with sqlite: or postgres://, it begins with \"mysql\"",
             ),
+            (
+                "",
+                &[("TIDEGATE_STORE_URL", "host=h password=sekret")],
+                &[],
+                "TIDEGATE_STORE_URL: store.url must begin with sqlite: or postgres://",
+            ),
+            ("", &[], &["store.url:postgres://u:sekret@h"], "--set store.url: write it as section.key=value"),
             (
                 "",
                 &[("TIDEGATE_DISPATCHER_LEASE_MS", "5")],
@@ -313,6 +329,18 @@ mod tests {
             ),
             ("", &[], &["gate.permits"], "--set gate.permits: write it as section.key=value"),
             ("", &[], &["gate.permit=1"], "--set gate.permit: unknown setting; did you mean `gate.permits`?"),
+            (
+                "",
+                &[],
+                &["log.level=inof"],
+                "--set log.level: log.level must be a level, or directives such as \"info,tidegate=debug\"; \"inof\" is not a level, did you mean `info`?",
+            ),
+            (
+                "[log]\nlevel = \"info,tidegate=loud\"",
+                &[],
+                &[],
+                "t.toml line 2: log.level must be a level, or directives such as \"info,tidegate=debug\"; \"loud\" is not a level, use one of `off`, `error`, `warn`, `info`, `debug`, `trace`",
+            ),
             ("", &[], &["log.format=xml"], "--set log.format: log.format must be \"human\" or \"json\", it is \"xml\""),
         ] {
             let error = layers(file, variables, assignments).finish().unwrap_err();

@@ -6,6 +6,7 @@
 //! that they accept the same values.
 
 mod environment;
+mod foreign;
 mod keys;
 mod layers;
 mod nearest;

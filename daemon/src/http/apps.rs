@@ -1,7 +1,8 @@
 //! `/v1/apps`: the list of apps, and the deployment of a whole app.
 
 use super::check;
-use super::extract::{Params, Plain, Ready, Requester, Text, name, object};
+use super::extract::{Params, Plain, Ready, Requester, Text, name};
+use super::json::object;
 use super::problem::Problem;
 use super::state::ApiState;
 use axum::extract::State;

@@ -2,8 +2,10 @@
 
 use super::problem::{Part, Problem};
 use super::state::ApiState;
+use crate::trigger_rules::{self, BrokenRule};
+use crate::wall_clock;
 use std::collections::BTreeSet;
-use tidegate_core::{Handler, ScriptName, TriggerSpec};
+use tidegate_core::{Handler, ScriptName, Trigger, TriggerSpec};
 use tidegate_ports::{Deployment, DeploymentScript};
 
 /// Refuses a deployment that has errors, and lists all of them.
@@ -19,9 +21,12 @@ pub(super) async fn deployment(deployment: &Deployment, state: &ApiState) -> Res
         if !triggers.insert(&spec.name) {
             errors.push(Part::new(at.clone(), "appears twice in the deployment"));
         }
-        if let Err(message) = trigger(spec, state, |script| scripts.contains(script)) {
-            errors.push(Part::new(at, message));
-        }
+        let broken = trigger(spec, state, |script| scripts.contains(script));
+        errors.extend(broken.into_iter().map(|message| Part::new(at.clone(), message)));
+    }
+    let specs: Vec<&TriggerSpec> = deployment.triggers.iter().collect();
+    for (index, rule) in trigger_rules::check_together(&specs) {
+        errors.push(Part::new(format!("trigger {}", specs[index].name), message(&rule)));
     }
     if let Some(first) = errors.first() {
         let detail = format!("{}: {}; nothing was changed", first.at, first.message);
@@ -30,16 +35,33 @@ pub(super) async fn deployment(deployment: &Deployment, state: &ApiState) -> Res
     self::scripts(deployment.scripts.clone(), state).await
 }
 
-/// Checks that a trigger can fire and that its handler exists. The error is the reason.
+/// Checks that a trigger can fire and that its handler exists. Returns the reasons against it.
 pub(super) fn trigger(
     spec: &TriggerSpec,
     state: &ApiState,
     has_script: impl FnOnce(&ScriptName) -> bool,
-) -> Result<(), String> {
+) -> Vec<String> {
     if spec.name.as_str() == "invoke" {
-        return Err("the name invoke is reserved for invocations of scripts".to_owned());
+        return vec!["the name invoke is reserved for invocations of scripts".to_owned()];
     }
-    match &spec.handler {
+    let broken = trigger_rules::check(spec, wall_clock::now());
+    handler(&spec.handler, state, has_script).err().into_iter().chain(broken.iter().map(message)).collect()
+}
+
+/// Checks a trigger beside the `others` of its app. Returns the reasons against it.
+pub(super) fn trigger_beside(spec: &TriggerSpec, others: &[Trigger]) -> Vec<String> {
+    let others = others.iter().map(|trigger| &trigger.spec).filter(|other| other.name != spec.name);
+    let specs: Vec<&TriggerSpec> = others.chain([spec]).collect();
+    let broken = trigger_rules::check_together(&specs).into_iter();
+    broken.filter(|(index, _)| index + 1 == specs.len()).map(|(_, rule)| message(&rule)).collect()
+}
+
+fn message(rule: &BrokenRule) -> String {
+    format!("{}: {}", rule.field, rule.message)
+}
+
+fn handler(handler: &Handler, state: &ApiState, has_script: impl FnOnce(&ScriptName) -> bool) -> Result<(), String> {
+    match handler {
         Handler::Script(script) if !has_script(script) => Err(format!("there is no script {script}")),
         Handler::Native(name) if !state.native.contains(name.as_str()) => {
             Err(format!("this program has no native handler {name}"))

@@ -3,6 +3,7 @@
 //! The events of a batch are emitted together or not at all.
 
 use super::extract::{Params, Plain, Ready, Requester, Text, name};
+use super::json::{self, JsonError};
 use super::problem::{Part, Problem};
 use super::state::ApiState;
 use super::trace_context::cause;
@@ -57,12 +58,10 @@ fn shape(headers: &HeaderMap, body: &str) -> Result<Shape, Problem> {
             Err(Problem::invalid("the body is an array; send it with content-type application/cloudevents-batch+json"))
         }
         // A body that is not JSON gets the error `invalid_json`, not an error about its shape.
-        ("application/cloudevents-batch+json", false) => match serde_json::from_str::<&RawValue>(body) {
-            Ok(_) => Err(Problem::invalid(
-                "the body is not an array; send it with content-type application/cloudevents+json",
-            )),
-            Err(error) => Err(Problem::json(&error)),
-        },
+        ("application/cloudevents-batch+json", false) => {
+            json::value(body)?;
+            Err(Problem::invalid("the body is not an array; send it with content-type application/cloudevents+json"))
+        }
         _ => {
             let detail = format!(
                 "content-type {content_type:?} is not supported; send application/cloudevents+json, \
@@ -74,7 +73,7 @@ fn shape(headers: &HeaderMap, body: &str) -> Result<Shape, Problem> {
 }
 
 enum EventError {
-    Json(serde_json::Error),
+    Json(JsonError),
     TooLarge(String),
     Invalid(String),
 }
@@ -82,37 +81,35 @@ enum EventError {
 impl EventError {
     fn problem(self) -> Problem {
         match self {
-            Self::Json(error) => Problem::json(&error),
+            Self::Json(error) => error.into(),
             Self::TooLarge(detail) => Problem::too_large(format!("{detail}; nothing was emitted")),
             Self::Invalid(detail) => Problem::invalid(format!("{detail}; nothing was emitted")),
         }
     }
 
-    fn message(&self) -> String {
+    fn message(self) -> String {
         match self {
-            Self::Json(error) => error.to_string(),
-            Self::TooLarge(message) | Self::Invalid(message) => message.clone(),
+            Self::Json(error) => error.message(),
+            Self::TooLarge(message) | Self::Invalid(message) => message,
         }
     }
 }
 
 fn parse_event(text: &str, data_bytes_max: usize) -> Result<NewEvent, EventError> {
-    let event: IncomingCloudEvent = serde_json::from_str(text).map_err(EventError::Json)?;
-    // The derived `Deserialize` would also accept an array with one element for each field.
-    if !text.trim_start().starts_with('{') {
-        return Err(EventError::Invalid("an event must be a JSON object".to_owned()));
-    }
+    let event: IncomingCloudEvent = json::object(text, "an event").map_err(EventError::Json)?;
+    let event = NewEvent::try_from(event).map_err(|error| EventError::Invalid(error.to_string()))?;
     let length = event.data.as_str().len();
     if length > data_bytes_max {
         return Err(EventError::TooLarge(format!(
             "data is {length} bytes long, but at most {data_bytes_max} bytes are allowed"
         )));
     }
-    NewEvent::try_from(event).map_err(|error| EventError::Invalid(error.to_string()))
+    Ok(event)
 }
 
 fn parse_batch(body: &str, data_bytes_max: usize) -> Result<Vec<NewEvent>, Problem> {
-    let texts: Vec<&RawValue> = serde_json::from_str(body).map_err(|error| Problem::json(&error))?;
+    let texts: Vec<&RawValue> = serde_json::from_str(body)
+        .map_err(|error| Problem::invalid_json(format!("the body is not valid JSON: {error}")))?;
     if !(1..=BATCH_MAX).contains(&texts.len()) {
         return Err(Problem::invalid(format!("a batch must have 1 to {BATCH_MAX} events, but has {}", texts.len())));
     }

@@ -1,16 +1,17 @@
 //! Extractors of requests. A rejection is a [`Problem`], never plain text.
 
+use super::json;
 use super::problem::Problem;
 use super::state::{ApiState, HttpLimits, Readiness};
 use crate::services::Services;
 use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, header};
 use futures_util::StreamExt;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use std::sync::Arc;
 use tidegate_core::{InvalidName, PrincipalId};
 
@@ -38,8 +39,18 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Filter<T> {
 
     async fn from_request_parts(parts: &mut Parts, _: &ApiState) -> Result<Self, Problem> {
         let Query(query) = Query::try_from_uri(&parts.uri)
-            .map_err(|rejection| Problem::invalid(format!("the query is not valid: {}", rejection.body_text())))?;
+            .map_err(|rejection| Problem::invalid(format!("the query is not valid: {}", query_error(&rejection))))?;
         Ok(Self(query))
+    }
+}
+
+/// The reason why a query was rejected, without the names of Rust types.
+fn query_error(rejection: &QueryRejection) -> String {
+    let text = rejection.body_text();
+    let message = text.strip_prefix("Failed to deserialize query string: ").unwrap_or(&text);
+    match message.split_once(": ") {
+        Some((parameter, message)) if !parameter.contains(' ') => json::describe(parameter, message),
+        _ => json::describe("", message),
     }
 }
 
@@ -110,19 +121,6 @@ pub(super) async fn read_body(body: Body, limits: HttpLimits) -> Result<Vec<u8>,
         let detail = format!("the body did not arrive within {ms} ms (http.body_timeout_ms); nothing was done");
         Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", detail))
     })
-}
-
-/// Reads `text` as the JSON object of a `T`. `kind` is the noun of the error message, with its
-/// article.
-///
-/// A derived `Deserialize` would also accept an array: one element for each field, and an empty
-/// array where every field has a default.
-pub(super) fn object<T: DeserializeOwned>(text: &str, kind: &str) -> Result<T, Problem> {
-    let is_other_json = !text.trim_start().starts_with('{') && serde_json::from_str::<&RawValue>(text).is_ok();
-    if is_other_json {
-        return Err(Problem::invalid(format!("{kind} must be a JSON object")));
-    }
-    serde_json::from_str(text).map_err(|error| Problem::json(&error))
 }
 
 /// The services, if the store is available.

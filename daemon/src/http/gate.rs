@@ -1,6 +1,7 @@
 //! `/v1/gate`: the limits of the execution gate, and the permits that are in use.
 
-use super::extract::{Plain, Ready, Text, object};
+use super::extract::{Plain, Ready, Text};
+use super::json::object;
 use super::problem::Problem;
 use crate::services::Services;
 use axum::Json;

@@ -2,7 +2,8 @@
 //!
 //! A request selects dead letters by their ids, by a filter, or all that are open.
 
-use super::extract::{Params, Plain, Ready, Text, name, object, row_number, search_text};
+use super::extract::{Params, Plain, Ready, Text, name, row_number, search_text};
+use super::json::object;
 use super::paging;
 use super::problem::Problem;
 use crate::services::Services;
@@ -10,10 +11,14 @@ use axum::Json;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use tidegate_core::{AppName, DeadLetterId, DeadReason, Timestamp};
 use tidegate_ports::{LetterBatch, LetterSelection, Resolution};
 
 const IDS_MAX: usize = 10_000;
+
+/// The most ids in a message about missing dead letters.
+const MISSING_MAX: usize = 20;
 
 /// The most dead letters of one transaction.
 ///
@@ -104,6 +109,9 @@ async fn act_on_selection(
     let spec: ActionSpec = object(body, "a request about dead letters")?;
     let (dry_run, limit) = (spec.dry_run, spec.limit);
     let mut selection = selection(spec)?;
+    if selection.after.is_none() {
+        refuse_missing_ids(services, app, &selection).await?;
+    }
     if dry_run {
         let store = &services.dead_letters;
         let mut found = store.count(app, &selection).await.map_err(|error| Problem::in_app(app, error))?;
@@ -128,6 +136,33 @@ async fn act_on_selection(
             return Ok(report(action, &total, batch.last, false));
         }
     }
+}
+
+/// Refuses a request for ids of letters that do not exist, and names the first of them.
+async fn refuse_missing_ids(services: &Services, app: &AppName, selection: &LetterSelection) -> Result<(), Problem> {
+    let Some(ids) = &selection.ids else { return Ok(()) };
+    let ids: BTreeSet<DeadLetterId> = ids.iter().copied().collect();
+    let store = &services.dead_letters;
+    let found = store.count(app, selection).await.map_err(|error| Problem::in_app(app, error))?;
+    if found.matched == ids.len() as u64 {
+        return Ok(());
+    }
+    // A letter that was redriven exists, but is not counted.
+    let mut missing = Vec::new();
+    for id in ids {
+        if store.get(app, id).await.map_err(|error| Problem::in_app(app, error))?.is_none() {
+            missing.push(id.to_string());
+        }
+        if missing.len() > MISSING_MAX {
+            missing[MISSING_MAX] = "…".to_owned();
+            break;
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("{app} has no dead letters with the ids {}; nothing was changed", missing.join(", "));
+    Err(Problem::missing("dead_letter_not_found", detail))
 }
 
 /// Unlike a request for many letters, this fails if the letter does not exist or cannot be changed.

@@ -19,6 +19,7 @@ mod gate;
 mod health;
 mod hooks;
 mod invoke;
+mod json;
 mod kv;
 mod ledgers;
 mod letter_actions;

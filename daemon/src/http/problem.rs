@@ -134,14 +134,6 @@ impl Problem {
         Self { parts, ..self }
     }
 
-    /// `invalid_json` if the text is not JSON, `invalid_request` if the JSON has a wrong shape.
-    pub(super) fn json(error: &serde_json::Error) -> Self {
-        match error.classify() {
-            serde_json::error::Category::Data => Self::invalid(error.to_string()),
-            _ => Self::invalid_json(error.to_string()),
-        }
-    }
-
     /// An error of the store for a request in `app`.
     pub(super) fn in_app(app: &AppName, error: PortError) -> Self {
         match error {

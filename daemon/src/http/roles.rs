@@ -1,6 +1,7 @@
 //! `/v1/apps/{app}/roles`: the roles of principals in an app.
 
-use super::extract::{Params, Plain, Ready, Requester, Text, name, object};
+use super::extract::{Params, Plain, Ready, Requester, Text, name};
+use super::json::object;
 use super::problem::Problem;
 use crate::services::Services;
 use axum::Json;

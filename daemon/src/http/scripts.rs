@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
-use tidegate_core::{AppName, ScriptName};
+use tidegate_core::{AppName, Handler, ScriptName, Trigger};
 use tidegate_ports::{DeploymentScript, Script};
 
 pub(super) async fn list(
@@ -60,6 +60,16 @@ pub(super) async fn delete(
     Params(at): Params<(String, String)>,
 ) -> Result<StatusCode, Problem> {
     let (app, script) = parse(at)?;
+    let triggers = services.triggers.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
+    let uses = |trigger: &&Trigger| trigger.spec.handler == Handler::Script(script.clone());
+    let users: Vec<&str> = triggers.iter().filter(uses).map(|trigger| trigger.spec.name.as_str()).collect();
+    if !users.is_empty() {
+        let detail = format!(
+            "the script {script} is the handler of the triggers {}; nothing was changed; delete these triggers first",
+            users.join(", ")
+        );
+        return Err(Problem::new(StatusCode::CONFLICT, "script_in_use", detail));
+    }
     match services.scripts.delete(&app, &script).await.map_err(|error| Problem::in_app(&app, error))? {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(missing(&app, &script)),

@@ -2,7 +2,8 @@
 
 use super::auth::TokenName;
 use super::connections::origin;
-use super::extract::{Plain, Ready, object, read_body};
+use super::extract::{Plain, Ready, read_body};
+use super::json::object;
 use super::listener::Peer;
 use super::names::user_id;
 use super::problem::Problem;

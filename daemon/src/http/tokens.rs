@@ -1,6 +1,7 @@
 //! `/v1/tokens`. The text of a token is shown once, when it is created. The store keeps its digest.
 
-use super::extract::{Params, Plain, Ready, Text, object};
+use super::extract::{Params, Plain, Ready, Text};
+use super::json::object;
 use super::names::{checked_name, user_id};
 use super::problem::Problem;
 use crate::services::Services;
@@ -123,6 +124,7 @@ pub(super) async fn delete(
     _: Plain,
     Params(name): Params<String>,
 ) -> Result<StatusCode, Problem> {
+    checked_name("a token", &name)?;
     let existed = services.tokens.delete_token(&name).await.map_err(|error| Problem::without_app(&error))?;
     if let Ok(id) = PrincipalId::new(format!("token:{name}")) {
         services.resolver.forget(&id);

@@ -3,6 +3,7 @@
 use super::check;
 use super::etag::etag;
 use super::extract::{Params, Plain, Ready, Requester, Text, name};
+use super::json;
 use super::problem::Problem;
 use super::state::ApiState;
 use crate::services::Services;
@@ -44,16 +45,20 @@ pub(super) async fn put(
     Text(body): Text,
 ) -> Result<Response, Problem> {
     let (app, trigger) = parse(at)?;
-    let mut body: Value = serde_json::from_str(&body).map_err(|error| Problem::json(&error))?;
+    let mut body = json::value(&body)?;
     let fields = body.as_object_mut().ok_or_else(|| Problem::invalid("a trigger must be a JSON object"))?;
     if fields.insert("name".to_owned(), json!(trigger)).is_some_and(|name| name != json!(trigger)) {
         return Err(Problem::invalid("the trigger's name is in the path; leave \"name\" out of the body"));
     }
-    let spec: TriggerSpec = serde_json::from_value(body).map_err(|error| Problem::invalid(error.to_string()))?;
+    let spec: TriggerSpec = json::object_of_value(body, "a trigger")?;
     let scripts = services.scripts.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
     let scripts: BTreeSet<ScriptName> = scripts.into_iter().map(|script| script.name).collect();
-    check::trigger(&spec, &state, |script| scripts.contains(script))
-        .map_err(|reason| Problem::invalid(format!("trigger {trigger}: {reason}; nothing was changed")))?;
+    let others = services.triggers.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
+    let mut reasons = check::trigger(&spec, &state, |script| scripts.contains(script));
+    reasons.extend(check::trigger_beside(&spec, &others));
+    if let Some(reason) = reasons.first() {
+        return Err(Problem::invalid(format!("trigger {trigger}: {reason}; nothing was changed")));
+    }
     let stored = services.triggers.put(&app, &spec, &principal).await.map_err(|error| Problem::in_app(&app, error))?;
     services.wake.wake_for_discovery();
     Ok(response(stored))

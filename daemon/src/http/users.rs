@@ -1,6 +1,7 @@
 //! `/v1/users`: users, their passwords, and whether they are disabled.
 
-use super::extract::{Params, Plain, Ready, Text, object};
+use super::extract::{Params, Plain, Ready, Text};
+use super::json::object;
 use super::names::user_id;
 use super::problem::Problem;
 use super::state::ApiState;

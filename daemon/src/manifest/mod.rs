@@ -10,11 +10,12 @@ mod scripts;
 mod trigger;
 
 use crate::config::{Positions, parse_toml};
+use crate::trigger_rules;
 use fields::Fields;
 use problems::Problems;
 use std::io;
 use std::path::{Path, PathBuf};
-use tidegate_core::AppName;
+use tidegate_core::{AppName, TriggerSpec};
 use tidegate_ports::{Deployment, DeploymentScript};
 use toml::de::{DeTable, DeValue};
 
@@ -130,17 +131,13 @@ fn app(root: &Fields<'_>, problems: &Problems<'_>) -> Option<AppName> {
     app.parse_required("name", AppName::new)
 }
 
-fn triggers(
-    document: &DeTable<'_>,
-    problems: &Problems<'_>,
-    scripts: &scripts::Scripts,
-) -> Vec<tidegate_core::TriggerSpec> {
+fn triggers(document: &DeTable<'_>, problems: &Problems<'_>, scripts: &scripts::Scripts) -> Vec<TriggerSpec> {
     let Some(value) = document.get("trigger") else { return Vec::new() };
     let DeValue::Array(entries) = value.get_ref() else {
         problems.at(&value.span(), "triggers are written as [[trigger]], with two brackets");
         return Vec::new();
     };
-    let mut specs: Vec<tidegate_core::TriggerSpec> = Vec::new();
+    let mut specs: Vec<(Fields<'_>, TriggerSpec)> = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         let DeValue::Table(table) = entry.get_ref() else {
             problems.at(&entry.span(), "triggers are written as [[trigger]], with two brackets");
@@ -148,12 +145,19 @@ fn triggers(
         };
         let fields = trigger::fields(table, entry.span(), index, problems);
         let Some(spec) = trigger::read(&fields, scripts) else { continue };
-        if specs.iter().any(|other| other.name == spec.name) {
+        if specs.iter().any(|(_, other)| other.name == spec.name) {
             fields.report("name", "another trigger has this name");
         }
-        specs.push(spec);
+        specs.push((fields, spec));
     }
-    specs
+    // A trigger that could not be read may be the one that another trigger names.
+    if specs.len() == entries.len() {
+        let all: Vec<&TriggerSpec> = specs.iter().map(|(_, spec)| spec).collect();
+        for (index, broken) in trigger_rules::check_together(&all) {
+            specs[index].0.report(broken.field, &broken.message);
+        }
+    }
+    specs.into_iter().map(|(_, spec)| spec).collect()
 }
 
 #[cfg(test)]

@@ -139,6 +139,51 @@ fn each_problem_of_a_trigger_has_a_message() {
             "source = \"cron\"\nexpression = \"* * * * *\"\ntime_zone = \"Berlin\"",
             "line 9: trigger \"t\": time_zone: the time zone \"Berlin\" is not known; use an IANA name such as \"Europe/Berlin\" or \"UTC\"",
         ),
+        (
+            kv,
+            "collection = \"orders/*\"",
+            "line 8: trigger \"t\": collection: no collection has a '/' in its name; write collection = \"orders\" and key = \"*\"",
+        ),
+        (
+            kv,
+            "key = \"a?\"",
+            "line 8: trigger \"t\": key: the pattern \"a?\" has ?, which is no wildcard here; the only wildcard is *, which matches any run of characters",
+        ),
+        (
+            "",
+            "source = \"http\"\nmethod = \"GET\"\npath = \"/a/:id\"",
+            "line 9: trigger \"t\": path: the segment \":id\" would match only itself; write {name} for one segment, or {name...} for the rest",
+        ),
+        (
+            "",
+            "source = \"http\"\nmethod = \"GET\"\npath = \"/a\"\n[trigger.retry]\nmax_attempts = 5",
+            "line 10: trigger \"t\": retry: a trigger of the source \"http\" is never retried; leave the retry out",
+        ),
+        (
+            "",
+            "source = \"dead_letter\"\nretry = {}",
+            "line 8: trigger \"t\": retry: a trigger of the source \"dead_letter\" is never retried; leave the retry out",
+        ),
+        (
+            "",
+            "source = \"dead_letter\"\ntrigger = \"none\"",
+            "line 8: trigger \"t\": trigger: there is no trigger \"none\"",
+        ),
+        (
+            "",
+            "source = \"cron\"\nexpression = \"*/90 * * * *\"",
+            "line 8: trigger \"t\": expression: the cron expression \"*/90 * * * *\" is not valid: the step of the minute must be from 1 to 60, but it is 90",
+        ),
+        (
+            "",
+            "source = \"cron\"\nexpression = \"0 0 31 2 *\"",
+            "line 8: trigger \"t\": expression: the cron expression \"0 0 31 2 *\" never ticks: no date has all its days, months and years",
+        ),
+        (
+            "",
+            "source = \"cron\"\nexpression = \"0 0 0 1 1 * 2020\"",
+            "line 8: trigger \"t\": expression: the schedule \"0 0 0 1 1 * 2020\" is over; it never ticks again",
+        ),
         ("", "source = \"app\"", "line 4: trigger \"t\": `type` is missing"),
         (
             "",
@@ -184,6 +229,12 @@ fn each_problem_of_a_manifest_has_a_message() {
         (
             format!("{app}[[trigger]]\nname = \"t\"\nsource = \"kv\""),
             vec!["line 3: trigger \"t\": no handler; write script = \"FILE.js\" or native = \"NAME\""],
+        ),
+        (
+            trigger(
+                "source = \"http\"\nmethod = \"GET\"\npath = \"/{a}\"\n[[trigger]]\nname = \"u\"\nscript = \"count.js\"\nsource = \"http\"\nmethod = \"GET\"\npath = \"/{b}\"",
+            ),
+            vec!["line 15: trigger \"u\": path: the trigger \"t\" has the same method and path"],
         ),
         (
             trigger("source = \"kv\"\n[[trigger]]\nname = \"t\"\nsource = \"kv\"\nnative = \"n\""),

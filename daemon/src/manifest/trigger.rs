@@ -2,6 +2,7 @@ use super::fields::Fields;
 use super::problems::Problems;
 use super::scripts::Scripts;
 use crate::config::{did_you_mean, nearest};
+use crate::{trigger_rules, wall_clock};
 use std::ops::Range;
 use tidegate_core::{
     Backoff, CronExpression, Handler, InvalidRetryPolicy, Isolation, KvOp, KvOps, Match, MaxConcurrency, Pattern,
@@ -43,14 +44,20 @@ pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec
     let name = fields.parse_required("name", TriggerName::new);
     let rule = rule(fields);
     let handler = handler(fields, scripts);
-    let retry = retry(fields);
+    let retry = match &rule {
+        Some(rule) if fields.has("retry") && trigger_rules::runs_once(rule) => {
+            fields.report("retry", &trigger_rules::no_retry(rule).message);
+            RetryPolicy::default()
+        }
+        _ => retry(fields),
+    };
     let timeout_ms = fields.number("timeout_ms").and_then(|ms| accept(fields, "timeout_ms", TimeoutMs::try_from(ms)));
     let max_concurrency = fields
         .number("max_concurrency")
         .and_then(|most| accept(fields, "max_concurrency", MaxConcurrency::try_from(most)));
     let isolation = isolation(fields);
     let enabled = fields.boolean("enabled").unwrap_or(true);
-    Some(TriggerSpec {
+    let spec = TriggerSpec {
         name: name?,
         rule: rule?,
         handler: handler?,
@@ -59,7 +66,11 @@ pub(super) fn read(fields: &Fields<'_>, scripts: &Scripts) -> Option<TriggerSpec
         max_concurrency,
         isolation,
         enabled,
-    })
+    };
+    for broken in trigger_rules::check(&spec, wall_clock::now()) {
+        fields.report(broken.field, &broken.message);
+    }
+    Some(spec)
 }
 
 fn rule(fields: &Fields<'_>) -> Option<Match> {

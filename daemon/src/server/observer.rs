@@ -3,7 +3,7 @@
 use super::line_budget::{LineBudget, LineVerdict};
 use super::lines::Lines;
 use super::log::LogStyle;
-use crate::wall_clock;
+use crate::{terminal, wall_clock};
 use std::time::Instant;
 use tidegate_core::{Delivery, Ending, ExecError, Fact, Micros, Run, Timestamp};
 use tidegate_ports::Observer;
@@ -45,7 +45,8 @@ fn line(now: Timestamp, delivery: &Delivery, ending: &Ending, run: Option<Run>, 
     let (on, off) = if coloured { (colour, "\x1b[0m") } else { ("", "") };
     let time = now.to_rfc3339();
     let time = time.get(11..19).unwrap_or_default();
-    let (trigger, subject) = (delivery.trigger_name.as_str(), delivery.event.subject.as_str());
+    let trigger = delivery.trigger_name.as_str();
+    let (subject, text) = (terminal::line(delivery.event.subject.as_str()), terminal::line(&text));
     format!("{time} {trigger:<16} {subject:<24} {on}{text}{off}\n")
 }
 

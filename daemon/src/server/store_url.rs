@@ -1,3 +1,4 @@
+use crate::secrets::shown_url;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -10,21 +11,18 @@ pub enum StoreUrl {
     Postgres(String),
 }
 
-/// A text that is not the URL of a store.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not the URL of a store: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
-pub struct InvalidStoreUrl(String);
+/// A text that is not the URL of a store. The text may contain a password, so it is not kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store's URL is not valid: write sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE")]
+pub struct InvalidStoreUrl;
 
 impl StoreUrl {
-    /// The URL without user and password, for messages.
+    /// The URL without user, password and other secrets, for messages.
     #[must_use]
     pub fn without_password(&self) -> String {
         match self {
             Self::Sqlite(path) => format!("sqlite:{}", path.display()),
-            Self::Postgres(url) => match (url.split_once("://"), url.rsplit_once('@')) {
-                (Some((scheme, rest)), Some((_, place))) if rest.contains('@') => format!("{scheme}://…@{place}"),
-                _ => url.clone(),
-            },
+            Self::Postgres(url) => shown_url(url),
         }
     }
 }
@@ -42,8 +40,7 @@ impl FromStr for StoreUrl {
         if text.starts_with("postgres://") || text.starts_with("postgresql://") {
             return Ok(Self::Postgres(text.to_owned()));
         }
-        // The error contains only the scheme: the rest of the text may contain a password.
-        Err(InvalidStoreUrl(text.split("//").next().unwrap_or_default().to_owned()))
+        Err(InvalidStoreUrl)
     }
 }
 
@@ -58,7 +55,7 @@ mod tests {
         assert_eq!("sqlite:///a/b.db".parse(), sqlite("/a/b.db"));
         let url = "postgres://u:secret@h/d";
         assert_eq!(url.parse(), Ok(StoreUrl::Postgres(url.to_owned())));
-        for bad in ["", "sqlite:", "mysql://u:secret@h", "/a/b.db"] {
+        for bad in ["", "sqlite:", "mysql://u:secret@h", "/a/b.db", "postgres:password=secret", "password=secret"] {
             let error = bad.parse::<StoreUrl>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");
         }

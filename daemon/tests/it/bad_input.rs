@@ -109,6 +109,17 @@ fn bad_paths() -> Vec<BadRequest> {
             ("GET", "/v1/apps/bad/dead-letters/999999", "".into()),
             (404, "dead_letter_not_found", ""),
         ),
+        bad(
+            "unknown letters to redrive",
+            ("POST", "/v1/apps/bad/dead-letters/redrive", json!({"ids": [999_999, 888_888]}).to_string()),
+            (404, "dead_letter_not_found", "888888, 999999"),
+        ),
+        bad(
+            "an unknown letter to discard in a dry run",
+            ("POST", "/v1/apps/bad/dead-letters/discard", json!({"ids": [999_999], "dry_run": true}).to_string()),
+            (404, "dead_letter_not_found", "999999"),
+        ),
+        bad("a name with a NUL", ("DELETE", "/v1/tokens/%00", "".into()), invalid("NUL")),
         bad("a limit that is not a number", ("GET", "/v1/apps/bad/deliveries?limit=many", "".into()), invalid("limit")),
         bad("an unknown state", ("GET", "/v1/apps/bad/deliveries?state=gone", "".into()), invalid("state")),
         bad("a prefix with a control character", ("GET", "/v1/apps/bad/kv/c?prefix=%00", "".into()), invalid("prefix")),

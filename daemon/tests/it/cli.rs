@@ -180,6 +180,7 @@ fn doctor_finds_a_bad_setting_and_a_port_in_use() {
 
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite:{}", folder.path().join("new/t.db").display());
+    std::fs::create_dir(folder.path().join("new")).unwrap();
     assert_eq!(dev.tidegate(&["migrate", "--database-url", &url]).code, 0);
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let listen = format!("http.listen={}", port.local_addr().unwrap());
@@ -211,6 +212,21 @@ fn serve_refuses_settings_that_are_not_valid() {
         let output = command.env(variable.0, variable.1).current_dir(folder.path()).output().unwrap();
         let output = CommandOutput::of(&output);
         assert!(output.code == 2 && output.err.contains(words), "{args:?} {variable:?}: {output:?}");
+    }
+}
+
+#[test]
+fn a_store_in_a_folder_that_does_not_exist_is_refused() {
+    let app = support::example();
+    let missing = app.path().join("missing");
+    let url = format!("sqlite:{}", missing.join("t.db").display());
+    for args in [&["serve"][..], &["dev", "."], &["migrate"], &["doctor"]] {
+        let mut command = support::tidegate(&[args, &["--database-url", &url]].concat());
+        let output = CommandOutput::of(&command.current_dir(app.path()).output().unwrap());
+        let text = output.out.clone() + &output.err;
+        let advice = format!("mkdir -p {}", missing.display());
+        assert!(output.code != 0 && text.contains(&advice), "{args:?}: {output:?}");
+        assert!(!missing.exists(), "{args:?}");
     }
 }
 

@@ -83,6 +83,11 @@ impl Dev {
         std::fs::write(path, text.replacen(old, new, 1)).unwrap();
     }
 
+    /// The text of a file of the app.
+    pub(super) fn read(&self, file: &str) -> String {
+        std::fs::read_to_string(self.app.path().join(file)).unwrap()
+    }
+
     /// Writes a file outside of the app and returns its path.
     pub(super) fn write(&self, name: &str, text: &str) -> String {
         let path = self.home.path().join(name);

@@ -144,6 +144,23 @@ fn a_trigger_that_cannot_fire_is_refused() {
         (with("match", json!({"source": "http", "method": "GET", "path": "/{a}/{a}"})), "the same name"),
         (with("match", json!({"source": "app", "type": ""})), "pattern"),
         (with("match", json!({"source": "cron", "expression": "every day"})), "every day"),
+        (
+            with("match", json!({"source": "cron", "expression": "*/90 * * * *"})),
+            "minute must be from 1 to 60, but it is 90",
+        ),
+        (
+            with("match", json!({"source": "cron", "expression": "60 * * * *"})),
+            "minute must be from 0 to 59, but it is 60",
+        ),
+        (with("match", json!({"source": "cron", "expression": "0 0 31 2 *"})), "never ticks"),
+        (with("match", json!({"source": "cron", "expression": "0 0 0 1 1 * 2020"})), "expression: the schedule"),
+        (with("match", json!({"source": "kv", "collection": "orders/*"})), "collection = \"orders\" and key = \"*\""),
+        (with("match", json!({"source": "kv", "key": "[a-z]*"})), "key: the pattern"),
+        (with("match", json!({"source": "app", "type": "a|b"})), "type: the pattern"),
+        (with("match", json!({"source": "app", "type": "{a,b}"})), "type: the pattern"),
+        (with("match", json!({"source": "app", "type": "a", "subject": "a?"})), "subject: the pattern"),
+        (with("match", json!({"source": "http", "method": "GET", "path": "/a/:id"})), "write {name} for one segment"),
+        (with("match", json!({"source": "dead_letter", "trigger": "none"})), "there is no trigger \"none\""),
         (with("retry", json!({"max_attempts": 0})), "max_attempts"),
         (with("timeout_ms", json!(0)), "timeout_ms"),
         (with("retries", json!(1)), "retries"),
@@ -154,6 +171,51 @@ fn a_trigger_that_cannot_fire_is_refused() {
         assert!(detail.contains(detail_part), "{detail_part:?} is not in {detail:?}");
     }
     assert_eq!(api.get("/v1/apps/shop/triggers").expect_status(200), json!({"triggers": []}));
+    let mut http = with("match", json!({"source": "http", "method": "GET", "path": "/a/{id}"}));
+    http["retry"] = json!({"max_attempts": 3});
+    let detail = api.put("/v1/apps/shop/triggers/t", http).expect_problem(400, "invalid_request");
+    assert!(detail.contains("retry: a trigger of the source \"http\" is never retried"), "{detail}");
     let cron = with("match", json!({"source": "cron", "expression": "*/5 * * * *", "time_zone": "Europe/Berlin"}));
     api.put("/v1/apps/shop/triggers/t", cron).expect_status(200);
+}
+
+#[test]
+fn triggers_that_conflict_are_refused() {
+    let api = Api::new();
+    let http =
+        |path: &str| json!({"match": {"source": "http", "method": "GET", "path": path}, "handler": {"script": "fine"}});
+    let letters =
+        |trigger: &str| json!({"match": {"source": "dead_letter", "trigger": trigger}, "handler": {"script": "fine"}});
+    api.put("/v1/apps/shop/triggers/a", http("/x/{id}")).expect_status(200);
+    api.put("/v1/apps/shop/triggers/a", http("/x/{id}")).expect_status(200);
+    let detail = api.put("/v1/apps/shop/triggers/b", http("/x/{name}")).expect_problem(400, "invalid_request");
+    assert!(detail.contains("trigger b: path: the trigger \"a\" has the same method and path"), "{detail}");
+    let detail = api.put("/v1/apps/shop/triggers/b", letters("a")).expect_problem(400, "invalid_request");
+    assert!(detail.contains("makes no dead letters"), "{detail}");
+
+    let before = api.state();
+    let deployment = json!({
+        "scripts": [{"name": "fine", "source": FINE}],
+        "triggers": [named("a", http("/x/{id}")), named("b", http("/x/{name}")), named("c", letters("d"))],
+    });
+    let answer = api.put(SHOP, deployment);
+    let errors = answer.json()["errors"].clone();
+    answer.expect_problem(400, "invalid_request");
+    let at: Vec<&str> = errors.as_array().unwrap().iter().map(|error| error["at"].as_str().unwrap()).collect();
+    assert_eq!(at, ["trigger b", "trigger c"], "{errors}");
+    assert_eq!(api.state(), before);
+}
+
+#[test]
+fn a_script_that_triggers_use_is_not_deleted() {
+    let api = Api::new();
+    for name in ["a", "b"] {
+        api.put(&format!("/v1/apps/shop/triggers/{name}"), on(json!({"script": "fine"}))).expect_status(200);
+    }
+    let detail = api.delete("/v1/apps/shop/scripts/fine").expect_problem(409, "script_in_use");
+    assert!(detail.contains("a, b"), "{detail}");
+    for name in ["a", "b"] {
+        api.delete(&format!("/v1/apps/shop/triggers/{name}")).expect_status(204);
+    }
+    api.delete("/v1/apps/shop/scripts/fine").expect_status(204);
 }

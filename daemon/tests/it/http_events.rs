@@ -64,6 +64,22 @@ fn an_invalid_event_refuses_the_whole_request() {
         (BATCH, &json!([good, large]), 413, "payload_too_large", "[1]"),
         (BATCH, &json!([good, 7]), 400, "invalid_request", "[1]"),
         (BATCH, &json!([good, ["1.0", "order.made"]]), 400, "invalid_request", "object"),
+        (ONE, &Value::Null, 400, "invalid_request", "an event must be a JSON object, but it is null"),
+        (ONE, &json!({"specversion": "1.0", "type": 7}), 400, "invalid_request", "type must be a string, but it is"),
+        (
+            ONE,
+            &json!({"specversion": "1.0", "type": "t", "data_base64": "aGk="}),
+            400,
+            "invalid_request",
+            "does not hold JSON",
+        ),
+        (
+            ONE,
+            &json!({"specversion": "1.0", "type": "t", "data": 1, "data_base64": "MQ=="}),
+            400,
+            "invalid_request",
+            "exclude",
+        ),
     ] {
         let detail = emit(&api, header, body).expect_problem(status, code);
         assert!(detail.contains(detail_part), "{detail}");
@@ -72,6 +88,17 @@ fn an_invalid_event_refuses_the_whole_request() {
         api.send("POST", EVENTS, &[header], body).expect_problem(400, "invalid_json");
     }
     assert_eq!(rows(&api), Vec::<Value>::new());
+}
+
+#[test]
+fn data_in_base64_and_null_attributes_are_accepted() {
+    let api = with_trigger();
+    let sent = json!({
+        "specversion": "1.0", "type": "order.made", "subject": null, "datacontenttype": null, "data_base64": "eyJuIjoyfQ==",
+    });
+    emit(&api, ONE, &sent).expect_status(202);
+    let rows = rows(&api);
+    assert_eq!((&rows[0]["event"]["data"], rows[0]["event"].get("subject")), (&json!({"n": 2}), None));
 }
 
 #[test]

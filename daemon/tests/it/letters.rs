@@ -154,7 +154,7 @@ fn a_dead_letter_handler_gets_the_letter_and_resolves_it() {
             &[("maybe", MAYBE), ("handle", HANDLE)],
             &[
                 on("work", "maybe", json!({"script": "maybe"}), once()),
-                json!({"name": "handle", "match": rule, "handler": {"script": "handle"}, "retry": {"max_attempts": 9}}),
+                json!({"name": "handle", "match": rule, "handler": {"script": "handle"}}),
             ],
         );
         let letters = make_letters(&app, 2);

@@ -39,8 +39,10 @@ mod outage;
 mod poison;
 mod public_errors;
 mod script_threads;
+mod secrets;
 mod serving;
 #[cfg(target_os = "linux")]
 mod set_clock;
 mod shutdown;
+mod terminal;
 mod world;

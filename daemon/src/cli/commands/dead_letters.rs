@@ -81,7 +81,7 @@ fn render_table(context: &Context, letters: &[DeadLetterView]) -> String {
         vec![
             letter.id.to_string(),
             letter.trigger.clone(),
-            text::plain(&EventView::read(&letter.event).subject),
+            EventView::read(&letter.event).subject,
             letter.reason.clone(),
             letter.attempts.to_string(),
             text::age(&letter.created_at, context.now),
@@ -103,7 +103,7 @@ fn render_details(context: &Context, letter: &DeadLetterView) -> String {
     line(format!("  trigger     {} version {}", letter.trigger, letter.trigger_version));
     line(format!("  handler     {}{script}", handler(&letter.handler)));
     line(format!("  event       {}", EventView::read(&letter.event).type_and_subject()));
-    line(format!("  ran as      {}", text::plain(&letter.principal)));
+    line(format!("  ran as      {}", letter.principal));
     line(format!("  enqueued    {}", letter.enqueued_at));
     line(format!("  died        {}", letter.created_at));
     line(format!("  fingerprint {}", letter.fingerprint));

@@ -28,7 +28,11 @@ pub(in super::super) fn run(context: &Context, directory: &Path, app: Option<Str
     }
     let scripts = text::count(read.deployment.scripts.len() as u64, "script");
     let triggers = text::count(read.deployment.triggers.len() as u64, "trigger");
-    output::note(&format!("deploying {scripts} and {triggers} as {} to {}", read.name, context.target.client.base()));
+    output::note(&format!(
+        "deploying {scripts} and {triggers} as {} to {}",
+        read.name,
+        context.target.client.shown_base()
+    ));
     let answer = context.target.client.call(call(&read)?)?;
     context.show(&answer.body, render)
 }

@@ -1,7 +1,7 @@
 use super::super::args::{KvCommand, PageArgs};
 use super::super::client::{Answer, Call, segment, segments};
 use super::super::error::CliError;
-use super::super::text;
+use super::super::{output, text};
 use super::{Context, json_argument};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -34,7 +34,7 @@ pub(in super::super) fn run(context: &Context, command: KvCommand) -> Result<(),
     match command {
         KvCommand::Get { path } => {
             let answer = call(context, Method::GET, &path, |call| call)?;
-            context.print(&format!("{}\n", answer.body))
+            output::print_json(&answer.body).map_err(CliError::failed)
         }
         KvCommand::Put { path, value, if_version } => {
             let value = json_argument(&value)?;
@@ -65,7 +65,7 @@ fn list(context: &Context, path: &str, page: PageArgs) -> Result<(), CliError> {
         cursor.clone_from(&list.cursor);
         let row = |entry: &Entry| {
             let value = text::first_line(entry.value.get(), VALUE_WIDTH);
-            vec![text::plain(&entry.key), entry.version.to_string(), text::age(&entry.updated_at, context.now), value]
+            vec![entry.key.clone(), entry.version.to_string(), text::age(&entry.updated_at, context.now), value]
         };
         let rows: Vec<_> = list.entries.iter().map(row).collect();
         if rows.is_empty() {

@@ -70,7 +70,7 @@ pub(in super::super) fn abandoned(context: &Context, page: PageArgs) -> Result<(
                 one.outcome.clone().unwrap_or_else(|| "unknown".to_owned()),
                 one.status.map_or_else(String::new, |status| status.to_string()),
                 text::age(&one.at, context.now),
-                one.message.as_deref().map_or_else(String::new, text::plain),
+                one.message.clone().unwrap_or_default(),
             ]
         };
         let rows: Vec<_> = list.abandoned.iter().map(row).collect();

@@ -48,7 +48,7 @@ pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs
     let Report { matched, done: count, skipped, .. } = total;
     if context.json {
         let report = json!({ "matched": matched, done: count, "skipped": skipped, "dry_run": dry_run });
-        return output::print_line(&report.to_string()).map_err(CliError::failed);
+        return output::print_json(&report.to_string()).map_err(CliError::failed);
     }
     let mut summary = if dry_run {
         format!("{} would be {done}", text::count(matched - skipped, "letter"))

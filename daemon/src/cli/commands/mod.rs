@@ -34,7 +34,7 @@ impl Context {
     /// Prints `body` unchanged with `--json`, else the text that `render` makes of it.
     fn show<T: DeserializeOwned>(&self, body: &str, render: impl FnOnce(&T) -> String) -> Result<(), CliError> {
         if self.json {
-            return output::print_line(body.trim_end()).map_err(CliError::failed);
+            return output::print_json(body.trim_end()).map_err(CliError::failed);
         }
         let value: T = serde_json::from_str(body).map_err(|error| {
             CliError::failed(format!("this version cannot read the daemon's answer: {error}")).hint(

@@ -54,7 +54,7 @@ pub(in super::super) fn run(context: &Context, command: TokensCommand) -> Result
             let call = Call::new(Method::POST, "/v1/tokens".to_owned()).json(body.to_string());
             let answer = context.target.client.call(call)?;
             if context.json {
-                return output::print_line(answer.body.trim_end()).map_err(CliError::failed);
+                return output::print_json(answer.body.trim_end()).map_err(CliError::failed);
             }
             let created: CreatedToken = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
             output::note(&format!("the token acts as {}; it cannot be shown again", created.principal));

@@ -87,7 +87,7 @@ fn render(triggers: &[TriggerView]) -> String {
 /// A short form of a match rule, such as `kv set orders/*`.
 fn rule(rule: &Value) -> String {
     let field = |name: &str| rule.get(name).and_then(Value::as_str).unwrap_or("*");
-    let text = match field("source") {
+    match field("source") {
         "kv" => {
             let ops =
                 rule.get("ops").and_then(Value::as_array).map(|ops| ops.iter().filter_map(Value::as_str).collect());
@@ -102,14 +102,13 @@ fn rule(rule: &Value) -> String {
         "http" => format!("{} {}", field("method"), field("path")),
         "dead_letter" => format!("dead letter of {}", field("trigger")),
         other => other.to_owned(),
-    };
-    text::plain(&text)
+    }
 }
 
 /// A handler, such as `receipt (script)`.
 pub(crate) fn handler(handler: &Value) -> String {
     match handler.as_object().and_then(|fields| fields.iter().next()) {
-        Some((kind, Value::String(name))) => text::plain(&format!("{name} ({kind})")),
+        Some((kind, Value::String(name))) => format!("{name} ({kind})"),
         _ => "nothing".to_owned(),
     }
 }

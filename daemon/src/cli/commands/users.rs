@@ -99,7 +99,7 @@ pub(in super::super) fn login(context: &Context, user: &str) -> Result<(), CliEr
     let answer = context.target.client.call(call)?;
     let session: Session = serde_json::from_str(&answer.body).map_err(CliError::failed)?;
     if context.json {
-        return output::print_line(answer.body.trim_end()).map_err(CliError::failed);
+        return output::print_json(answer.body.trim_end()).map_err(CliError::failed);
     }
     let until = session.expires_at.as_deref().unwrap_or("it is revoked");
     output::note(&format!("the token is valid until {until}; export it as TIDEGATE_TOKEN to use it"));

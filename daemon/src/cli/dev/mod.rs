@@ -14,7 +14,7 @@ use super::daemon::{Daemon, open_token};
 use super::error::CliError;
 use super::instance::Instance;
 use super::output::note;
-use super::places::{dev_folder, dev_store_path, dev_token_path, url_of};
+use super::places::{dev_folder, dev_store_path, dev_token_path, named_store_url, url_of};
 use crate::NativeHandlers;
 use crate::config::{Environment, Layers, LogFormat, Settings};
 use crate::manifest;
@@ -31,6 +31,7 @@ pub(super) fn run(
     native: NativeHandlers,
 ) -> Result<(), CliError> {
     let settings = settings(args, json, environment)?;
+    let named_store = named_store_url(&settings).transpose()?;
     // Load before anything is created, so that a mistyped directory gets no store.
     let app = manifest::load(&args.directory).map_err(CliError::failed)?;
     let directory = args.directory.canonicalize().map_err(CliError::failed)?;
@@ -39,10 +40,7 @@ pub(super) fn run(
     make_state_folder(&folder)
         .map_err(|error| CliError::failed(format!("cannot use {}: {error}", folder.display())))?;
     let token = open_token(&token_file)?;
-    let store = match &settings.store.url {
-        Some(url) => url.parse().map_err(CliError::usage)?,
-        None => StoreUrl::Sqlite(dev_store_path(&directory)),
-    };
+    let store = named_store.unwrap_or_else(|| StoreUrl::Sqlite(dev_store_path(&directory)));
     let log = match settings.log.format {
         LogFormat::Human => LogStyle::Dev { colour: !environment.no_colour() && io::stdout().is_terminal() },
         LogFormat::Json => LogStyle::Json,

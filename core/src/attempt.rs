@@ -39,6 +39,12 @@ impl Attempt {
         !matches!(self.error, ExecError::NeverBegan)
     }
 
+    /// The bytes of the messages of `attempts`.
+    #[must_use]
+    pub fn bytes_of(attempts: &[Self]) -> u64 {
+        attempts.iter().map(|attempt| attempt.message.len() as u64).sum()
+    }
+
     /// A text that is equal for equal failures. It is a hash of the error code and of the first
     /// line of the message, in which every number counts as `#`.
     #[must_use]

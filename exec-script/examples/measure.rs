@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tidegate_core::*;
 use tidegate_exec_script::{Limits, ScriptExecutor, World};
 use tidegate_ports::{
-    Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script, ScriptStore,
+    Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, Page, PortError, PrincipalResolver, Script, ScriptStore,
     StartWait, TriggerStore,
 };
 
@@ -116,8 +116,8 @@ impl KvStore for FakePorts {
         panic!("{UNUSED}")
     }
 
-    async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<Vec<KvEntry>, PortError> {
-        Ok(Vec::new())
+    async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<Page<KvEntry>, PortError> {
+        Ok(Page { items: Vec::new(), has_more: false })
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tidegate_core::{
     Access, AppName, Collection, Delivery, Effects, EventType, Json, Key, NewEvent, Principal, Role, Subject,
 };
-use tidegate_ports::{KvEntry, KvPage, KvStore, PortError};
+use tidegate_ports::{KvEntry, KvPage, KvStore, Page, PageSize, PortError};
 use tokio::runtime::Handle;
 
 pub(crate) struct Host {
@@ -150,8 +150,8 @@ impl Host {
         let own = self.staged.own_writes(&collection, &prefix);
         // Each own delete may hide one stored entry, so the page has one more entry for each own
         // write.
-        let page = KvPage { prefix, after, limit: limit + own.len() as u32 };
-        let stored: Vec<KvEntry> = self.wait(self.kv.list(self.app(), &collection, &page))?;
+        let page = KvPage { prefix, after, size: PageSize::of(limit + own.len() as u32) };
+        let stored: Page<KvEntry> = self.wait(self.kv.list(self.app(), &collection, &page))?;
         let mut entries = self.staged.merge_page(&collection, &page, stored, own);
         entries.truncate(limit as usize);
         Ok(json!(entries))

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use tidegate_core::{Collection, Effects, Json, Key, KvWrite, NewEvent, ReadVersion};
-use tidegate_ports::{KvEntry, KvPage};
+use tidegate_ports::{KvEntry, KvPage, Page};
 
 type Address = (Collection, Key);
 
@@ -62,13 +62,13 @@ impl Staged {
         &mut self,
         collection: &Collection,
         page: &KvPage,
-        stored: Vec<KvEntry>,
+        stored: Page<KvEntry>,
         own: Vec<(Key, Option<Json>)>,
     ) -> Vec<(Key, String)> {
-        let is_last_page = stored.len() < page.limit as usize;
-        let last = stored.last().map(|entry| entry.key.clone());
+        let is_last_page = !stored.has_more;
+        let last = stored.items.last().map(|entry| entry.key.clone());
         let mut entries = BTreeMap::new();
-        for entry in stored {
+        for entry in stored.items {
             let at = (collection.clone(), entry.key.clone());
             self.record_read(at.clone(), Some(entry));
             if let Some(Some(read)) = self.first_read(&at) {

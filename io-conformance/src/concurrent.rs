@@ -5,7 +5,7 @@ use crate::support::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use tidegate_core::{Claim, Delivery, DeliveryId, Effects, LaneQuota, Micros, TriggerId, TriggerSpec, Verdict};
-use tidegate_ports::{DeliveryFilter, Guard, KvStore, PortError};
+use tidegate_ports::{DeliveryFilter, Guard, KvStore, PageSize, PortError};
 use tokio::sync::Barrier;
 
 /// The claims and settlements of all tasks of a case.
@@ -282,5 +282,5 @@ pub(crate) async fn a_settlement_sent_four_times_at_once_is_applied_once<S: Stor
 }
 
 fn lane_rows() -> DeliveryFilter {
-    DeliveryFilter { trigger: Some(trigger_name("lane")), limit: 100, ..DeliveryFilter::default() }
+    DeliveryFilter { trigger: Some(trigger_name("lane")), size: PageSize::of(100), ..DeliveryFilter::default() }
 }

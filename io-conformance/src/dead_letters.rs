@@ -5,7 +5,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{DeadLetterId, Effects, Micros, Source, Trigger, TriggerSpec, Verdict};
-use tidegate_ports::{DeadLetter, DeadLetterFilter, DeadLetterStore, PortError, Resolution};
+use tidegate_ports::{DeadLetter, DeadLetterFilter, DeadLetterStore, PageSize, PortError, Resolution};
 
 /// Emits one event, and settles its delivery as dead with `message`.
 async fn make_letter<S: Store>(app: &App<S>, lane: &Trigger, message: &str) -> SortedExchangeReply {
@@ -197,7 +197,7 @@ pub(crate) async fn letters_are_filtered_and_listed_newest_first<S: Store>(store
     assert!(all.is_sorted_by(|one, next| one.created_at > next.created_at && one.id > next.id), "newest first");
     let one = all[0].fingerprint.clone();
 
-    let any = DeadLetterFilter { limit: 100, ..DeadLetterFilter::default() };
+    let any = DeadLetterFilter { size: PageSize::of(100), ..DeadLetterFilter::default() };
     let of = |name: &str| Some(trigger_name(name));
     for (expected, filter) in [
         (vec![d, c, b, a], DeadLetterFilter { trigger: of("lane"), ..any.clone() }),
@@ -208,8 +208,8 @@ pub(crate) async fn letters_are_filtered_and_listed_newest_first<S: Store>(store
         (vec![e, d, c, b], DeadLetterFilter { open_only: true, ..any.clone() }),
         (vec![b, a], DeadLetterFilter { before: Some(c), ..any.clone() }),
         (vec![], DeadLetterFilter { before: Some(a), ..any.clone() }),
-        (vec![e, d], DeadLetterFilter { limit: 2, ..any.clone() }),
-        (vec![d], DeadLetterFilter { before: Some(e), limit: 1, ..any.clone() }),
+        (vec![e, d], DeadLetterFilter { size: PageSize::of(2), ..any.clone() }),
+        (vec![d], DeadLetterFilter { before: Some(e), size: PageSize::of(1), ..any.clone() }),
         (
             vec![c],
             DeadLetterFilter {
@@ -217,7 +217,7 @@ pub(crate) async fn letters_are_filtered_and_listed_newest_first<S: Store>(store
                 fingerprint: Some(one),
                 open_only: true,
                 before: Some(d),
-                limit: 5,
+                size: PageSize::of(5),
                 ..DeadLetterFilter::default()
             },
         ),
@@ -259,7 +259,7 @@ pub(crate) async fn a_letter_keeps_the_script_version<S: Store>(store: Arc<S>) {
 
 pub(crate) async fn letters_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let missing = app_name("missing");
-    let filter = DeadLetterFilter { limit: 10, ..DeadLetterFilter::default() };
+    let filter = DeadLetterFilter { size: PageSize::of(10), ..DeadLetterFilter::default() };
     assert_eq!(DeadLetterStore::list(&*store, &missing, &filter).await, Err(PortError::UnknownApp));
     assert_eq!(DeadLetterStore::get(&*store, &missing, DeadLetterId(1)).await, Err(PortError::UnknownApp));
 }

@@ -5,7 +5,7 @@ use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{DeliveryId, Verdict};
 use tidegate_ports::{
-    DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError, QueueState, QueueStore,
+    DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PageSize, PortError, QueueState, QueueStore,
 };
 
 pub(crate) async fn a_waiting_row_is_shown_with_all_fields<S: Store>(store: Arc<S>) {
@@ -64,7 +64,7 @@ pub(crate) async fn rows_are_filtered_and_listed_by_id<S: Store>(store: Arc<S>) 
     let all = app.deliveries().await;
     let other = all.last().expect("the list has rows").id;
 
-    let any = DeliveryFilter { limit: 100, ..DeliveryFilter::default() };
+    let any = DeliveryFilter { size: PageSize::of(100), ..DeliveryFilter::default() };
     let of = |name: &str| Some(trigger_name(name));
     use DeliveryState::{Leased, Ready, Scheduled};
     for (expected, filter) in [
@@ -77,8 +77,11 @@ pub(crate) async fn rows_are_filtered_and_listed_by_id<S: Store>(store: Arc<S>) 
         (vec![scheduled], DeliveryFilter { state: Some(Scheduled), ..any.clone() }),
         (vec![ready, scheduled, other], DeliveryFilter { after: Some(leased), ..any.clone() }),
         (vec![], DeliveryFilter { after: Some(other), ..any.clone() }),
-        (vec![expired, leased], DeliveryFilter { limit: 2, ..any.clone() }),
-        (vec![ready], DeliveryFilter { trigger: of("lane"), state: Some(Ready), after: Some(expired), limit: 1 }),
+        (vec![expired, leased], DeliveryFilter { size: PageSize::of(2), ..any.clone() }),
+        (
+            vec![ready],
+            DeliveryFilter { trigger: of("lane"), state: Some(Ready), after: Some(expired), size: PageSize::of(1) },
+        ),
     ] {
         let found: Vec<_> = app.deliveries_by(&filter).await.iter().map(|row| row.id).collect();
         assert_eq!(found, expected, "{filter:?}");
@@ -108,7 +111,7 @@ pub(crate) async fn a_row_is_shown_only_in_its_app<S: Store>(store: Arc<S>) {
 
 pub(crate) async fn deliveries_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let missing = app_name("missing");
-    let filter = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
+    let filter = DeliveryFilter { size: PageSize::of(10), ..DeliveryFilter::default() };
     assert_eq!(DeliveryStore::list(&*store, &missing, &filter).await, Err(PortError::UnknownApp));
     assert_eq!(DeliveryStore::get(&*store, &missing, DeliveryId(1)).await, Err(PortError::UnknownApp));
 }

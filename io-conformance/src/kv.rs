@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{Cause, EventId, Key, Parent, Version};
-use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
+use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PageSize, PortError};
 
 async fn put_if<S: Store>(app: &App<S>, guard: Guard, value: &str) -> Result<KvMutation, PortError> {
     KvStore::put(&*app.store, &app.name, &collection("c"), &key("k"), json(value), guard, &outside()).await
@@ -200,13 +200,14 @@ async fn list_all<S: Store>(app: &App<S>, prefix: &str, limit: u32) -> Vec<Strin
     let mut keys: Vec<String> = Vec::new();
     loop {
         let after = keys.last().map(|last| key(last));
-        let page = app.page("c", &KvPage { prefix: prefix.to_owned(), after, limit }).await;
-        assert!(page.len() <= limit as usize, "{} entries in a page of {limit}", page.len());
-        if page.is_empty() {
+        let page = app.page("c", &KvPage { prefix: prefix.to_owned(), after, size: PageSize::of(limit) }).await;
+        assert!(page.items.len() <= limit as usize, "{} entries in a page of {limit}", page.items.len());
+        keys.extend(page.items.iter().map(|entry| entry.key.to_string()));
+        assert!(keys.len() <= KEYS.len(), "a key is in two pages: {keys:?}");
+        if !page.has_more {
             return keys;
         }
-        keys.extend(page.iter().map(|entry| entry.key.to_string()));
-        assert!(keys.len() <= KEYS.len(), "a key is in two pages: {keys:?}");
+        assert!(!page.items.is_empty(), "an empty page has no next page");
     }
 }
 
@@ -248,8 +249,8 @@ pub(crate) async fn a_cursor_may_be_a_missing_key<S: Store>(store: Arc<S>) {
         ("b", "c", &[]),
         ("", "b3", &["b4", "c"]),
     ] {
-        let page = KvPage { prefix: prefix.to_owned(), after: Some(key(after)), limit: 10 };
-        let keys: Vec<_> = app.page("c", &page).await.into_iter().map(|entry| entry.key).collect();
+        let page = KvPage { prefix: prefix.to_owned(), after: Some(key(after)), size: PageSize::of(10) };
+        let keys: Vec<_> = app.page("c", &page).await.items.into_iter().map(|entry| entry.key).collect();
         assert_eq!(keys, expected.iter().map(|text| key(text)).collect::<Vec<Key>>(), "{prefix:?} after {after:?}");
     }
 }
@@ -257,7 +258,7 @@ pub(crate) async fn a_cursor_may_be_a_missing_key<S: Store>(store: Arc<S>) {
 pub(crate) async fn kv_calls_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let missing = App { store, name: app_name("missing") };
     let (c, k) = (collection("c"), key("k"));
-    let page = KvPage { prefix: String::new(), after: None, limit: 10 };
+    let page = KvPage { prefix: String::new(), after: None, size: PageSize::of(10) };
 
     assert_eq!(KvStore::get(&*missing.store, &missing.name, &c, &k).await, Err(PortError::UnknownApp));
     assert_eq!(put_if(&missing, Guard::Any, "1").await, Err(PortError::UnknownApp));

@@ -38,6 +38,7 @@ mod lanes;
 mod ledgers;
 mod losses;
 mod matching;
+mod pages;
 mod principals;
 mod redrive;
 mod scripts;

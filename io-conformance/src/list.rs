@@ -250,6 +250,11 @@ macro_rules! with_cases {
                 kv_events_match_as_in_the_core,
                 dead_letters_match_as_in_the_core,
             }
+            pages {
+                a_page_of_values_ends_at_its_bytes,
+                a_page_of_deliveries_ends_at_its_bytes,
+                a_page_of_dead_letters_ends_at_its_bytes,
+            }
             principals {
                 a_principal_is_created_once,
                 a_password_is_stored_as_a_hash,

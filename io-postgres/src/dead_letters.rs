@@ -10,18 +10,17 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerId, TriggerName};
 use tidegate_ports::{
-    DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution,
+    DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Page, PortError, Resolution,
 };
 
 #[async_trait]
 impl DeadLetterStore for PgStore {
-    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
+    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>, PortError> {
         self.letters(app, filter, None).await
     }
 
     async fn get(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        let filter = DeadLetterFilter { limit: 1, ..DeadLetterFilter::default() };
-        Ok(self.letters(app, &filter, Some(id)).await?.pop())
+        Ok(self.letters(app, &DeadLetterFilter::default(), Some(id)).await?.items.pop())
     }
 
     async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
@@ -73,7 +72,7 @@ impl PgStore {
         app: &AppName,
         filter: &DeadLetterFilter,
         id: Option<DeadLetterId>,
-    ) -> Result<Vec<DeadLetter>, PortError> {
+    ) -> Result<Page<DeadLetter>, PortError> {
         let mut reader = self.connection().await?;
         require_app(&mut reader, app).await?;
         let rows = sqlx::query(sql::dead_letter_list)
@@ -82,14 +81,15 @@ impl PgStore {
             .bind(filter.fingerprint.as_deref())
             .bind(filter.open_only)
             .bind(filter.before.map(|before| before.0))
-            .bind(i64::from(filter.limit))
+            .bind(i64::from(filter.size.items))
             .bind(id.map(|id| id.0))
             .bind(filter.reason.map(DeadReason::as_str))
             .bind(filter.resolution.map(Resolution::as_str))
+            .bind(rows::bytes(filter.size.bytes))
             .fetch_all(&mut *reader)
             .await
             .or_failed()?;
-        rows.iter().map(|row| letter(row, app)).collect::<Result<_, _>>().map_err(port)
+        rows::page(&rows, |row| letter(row, app)).map_err(port)
     }
 }
 

@@ -8,17 +8,16 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AppName, DeliveryId, TriggerName};
-use tidegate_ports::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
+use tidegate_ports::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, Page, PortError};
 
 #[async_trait]
 impl DeliveryStore for PgStore {
-    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Page<DeliverySummary>, PortError> {
         self.deliveries(app, filter, None).await
     }
 
     async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
-        let filter = DeliveryFilter { limit: 1, ..DeliveryFilter::default() };
-        Ok(self.deliveries(app, &filter, Some(id)).await?.pop())
+        Ok(self.deliveries(app, &DeliveryFilter::default(), Some(id)).await?.items.pop())
     }
 }
 
@@ -28,7 +27,7 @@ impl PgStore {
         app: &AppName,
         filter: &DeliveryFilter,
         id: Option<DeliveryId>,
-    ) -> Result<Vec<DeliverySummary>, PortError> {
+    ) -> Result<Page<DeliverySummary>, PortError> {
         let mut reader = self.connection().await?;
         require_app(&mut reader, app).await?;
         let rows = sqlx::query(sql::delivery_list)
@@ -36,12 +35,13 @@ impl PgStore {
             .bind(filter.trigger.as_ref().map(TriggerName::as_str))
             .bind(filter.state.map(state_name))
             .bind(filter.after.map(|after| after.0))
-            .bind(i64::from(filter.limit))
+            .bind(i64::from(filter.size.items))
             .bind(id.map(|id| id.0))
+            .bind(rows::bytes(filter.size.bytes))
             .fetch_all(&mut *reader)
             .await
             .or_failed()?;
-        rows.iter().map(|row| summary(row, app)).collect::<Result<_, _>>().map_err(port)
+        rows::page(&rows, |row| summary(row, app)).map_err(port)
     }
 }
 

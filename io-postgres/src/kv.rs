@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Version};
-use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
+use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, Page, PortError};
 
 #[async_trait]
 impl KvStore for PgStore {
@@ -51,7 +51,7 @@ impl KvStore for PgStore {
         self.mutations.run(mutation(app, collection, key, None, guard, cause)).await
     }
 
-    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Page<KvEntry>, PortError> {
         let mut connection = self.connection().await?;
         require_app(&mut connection, app).await?;
         let rows = sqlx::query(sql::kv_list)
@@ -60,11 +60,12 @@ impl KvStore for PgStore {
             .bind(page.after.as_ref().map_or("", Key::as_str))
             .bind(&page.prefix)
             .bind(after_prefix(&page.prefix))
-            .bind(i64::from(page.limit))
+            .bind(i64::from(page.size.items))
+            .bind(rows::bytes(page.size.bytes))
             .fetch_all(&mut *connection)
             .await
             .or_failed()?;
-        rows.iter().map(entry).collect::<Result<_, _>>().map_err(port)
+        rows::page(&rows, entry).map_err(port)
     }
 }
 

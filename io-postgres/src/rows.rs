@@ -10,6 +10,7 @@ use tidegate_core::{
     AppName, Attempt, Event, EventId, EventType, Handler, HandlerReply, InboxId, Json, PrincipalId, Source, Subject,
     Timestamp,
 };
+use tidegate_ports::Page;
 use uuid::Uuid;
 
 /// A column: its name, or its place in the row. A place saves the lookup of the name.
@@ -73,6 +74,19 @@ pub(crate) fn maybe_parsed<T: serde::de::DeserializeOwned>(
 pub(crate) fn reply(row: &PgRow) -> Result<HandlerReply, sqlx::Error> {
     let text: String = row.try_get_unchecked("reply")?;
     serde_json::from_str(&text).map_err(|error| bad("reply", error))
+}
+
+/// A number of bytes as a parameter.
+pub(crate) fn bytes(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// The page that a list selected. `found` of each row is the number of rows before the page was
+/// cut.
+pub(crate) fn page<T>(rows: &[PgRow], read: impl Fn(&PgRow) -> Result<T, sqlx::Error>) -> Result<Page<T>, sqlx::Error> {
+    let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found"))?;
+    let items: Vec<T> = rows.iter().map(read).collect::<Result<_, _>>()?;
+    Ok(Page { has_more: found > items.len() as i64, items })
 }
 
 /// The head of an event, as `tidegate.event_head` writes it: a JSON array.

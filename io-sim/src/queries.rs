@@ -4,12 +4,12 @@ use crate::memory::Memory;
 use crate::rows::Row;
 use tidegate_core::{AppName, DeadLetterId, DeliveryId};
 use tidegate_ports::{
-    DeadLetter, DeadLetterFilter, DeliveryFilter, DeliveryState, DeliverySummary, PortError, QueueState,
+    DeadLetter, DeadLetterFilter, DeliveryFilter, DeliveryState, DeliverySummary, Page, PortError, QueueState,
 };
 
 impl Memory {
     /// The deliveries of an app, in the order of their ids.
-    pub fn deliveries(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+    pub fn deliveries(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Page<DeliverySummary>, PortError> {
         self.require_app(app)?;
         let summaries = self.outbox.values().filter(|row| row.event.app == *app).filter_map(|row| self.summary(row));
         let wanted = summaries.filter(|summary| {
@@ -17,7 +17,7 @@ impl Memory {
                 && filter.state.is_none_or(|state| state == summary.state)
                 && filter.after.is_none_or(|after| summary.id > after)
         });
-        Ok(wanted.take(filter.limit as usize).collect())
+        Page::read(wanted.map(Ok), filter.size, DeliverySummary::bytes)
     }
 
     pub(crate) fn delivery(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
@@ -66,7 +66,7 @@ impl Memory {
     }
 
     /// The dead letters of an app, newest first.
-    pub fn letters(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
+    pub fn letters(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>, PortError> {
         self.require_app(app)?;
         let of_app = self.letters.values().rev().filter(|letter| letter.app == *app).map(|letter| &letter.letter);
         let wanted = of_app.filter(|letter| {
@@ -77,7 +77,7 @@ impl Memory {
                 && (!filter.open_only || letter.resolution.is_none())
                 && filter.before.is_none_or(|before| letter.id < before)
         });
-        Ok(wanted.take(filter.limit as usize).cloned().collect())
+        Page::read(wanted.cloned().map(Ok), filter.size, DeadLetter::bytes)
     }
 
     pub(crate) fn letter(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {

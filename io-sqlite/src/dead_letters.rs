@@ -8,18 +8,17 @@ use async_trait::async_trait;
 use rusqlite::{Row, params};
 use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerName};
 use tidegate_ports::{
-    DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, PortError, Resolution,
+    DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Page, PortError, Resolution,
 };
 
 #[async_trait]
 impl DeadLetterStore for SqliteStore {
-    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
+    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>, PortError> {
         self.letters(app, filter.clone(), None).await
     }
 
     async fn get(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError> {
-        let filter = DeadLetterFilter { limit: 1, ..DeadLetterFilter::default() };
-        Ok(self.letters(app, filter, Some(id)).await?.pop())
+        Ok(self.letters(app, DeadLetterFilter::default(), Some(id)).await?.items.pop())
     }
 
     async fn redrive(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
@@ -45,7 +44,7 @@ impl SqliteStore {
         app: &AppName,
         filter: DeadLetterFilter,
         id: Option<DeadLetterId>,
-    ) -> Result<Vec<DeadLetter>, PortError> {
+    ) -> Result<Page<DeadLetter>, PortError> {
         self.read_app(app.clone(), move |connection, app| {
             let params = params![
                 app.as_str(),
@@ -53,12 +52,12 @@ impl SqliteStore {
                 filter.fingerprint.as_deref(),
                 filter.open_only,
                 filter.before.map(|before| before.0),
-                filter.limit,
+                filter.size.rows(),
                 id.map(|id| id.0),
                 filter.reason.map(DeadReason::as_str),
                 filter.resolution.map(Resolution::as_str),
             ];
-            connection.all(sql::dead_letter_list, params, |row| letter(row, app))
+            connection.page(sql::dead_letter_list, params, |row| letter(row, app), filter.size, DeadLetter::bytes)
         })
         .await
     }

@@ -6,17 +6,16 @@ use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use rusqlite::{Row, params};
 use tidegate_core::{AppName, DeliveryId, TriggerName};
-use tidegate_ports::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, PortError};
+use tidegate_ports::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary, Page, PortError};
 
 #[async_trait]
 impl DeliveryStore for SqliteStore {
-    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Page<DeliverySummary>, PortError> {
         self.deliveries(app, filter.clone(), None).await
     }
 
     async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError> {
-        let filter = DeliveryFilter { limit: 1, ..DeliveryFilter::default() };
-        Ok(self.deliveries(app, filter, Some(id)).await?.pop())
+        Ok(self.deliveries(app, DeliveryFilter::default(), Some(id)).await?.items.pop())
     }
 }
 
@@ -26,7 +25,7 @@ impl SqliteStore {
         app: &AppName,
         filter: DeliveryFilter,
         id: Option<DeliveryId>,
-    ) -> Result<Vec<DeliverySummary>, PortError> {
+    ) -> Result<Page<DeliverySummary>, PortError> {
         let now = self.writer.now();
         self.read_app(app.clone(), move |connection, app| {
             let params = params![
@@ -35,10 +34,10 @@ impl SqliteStore {
                 filter.state.map(state_name),
                 filter.after.map(|after| after.0),
                 now.0,
-                filter.limit,
+                filter.size.rows(),
                 id.map(|id| id.0),
             ];
-            connection.all(sql::delivery_list, params, |row| summary(row, app))
+            connection.page(sql::delivery_list, params, |row| summary(row, app), filter.size, DeliverySummary::bytes)
         })
         .await
     }

@@ -4,7 +4,7 @@ use crate::error::OrRefused;
 use crate::sql;
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 use tidegate_core::AppName;
-use tidegate_ports::PortError;
+use tidegate_ports::{Page, PageSize, PortError};
 
 pub(crate) trait Query {
     /// Runs the statement and returns the number of changed rows.
@@ -30,6 +30,15 @@ pub(crate) trait Query {
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, PortError>;
+    /// Reads rows one by one until the page is full. The statement may return more rows.
+    fn page<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        size: PageSize,
+        bytes_of: impl Fn(&T) -> u64,
+    ) -> Result<Page<T>, PortError>;
     /// Fails with [`PortError::UnknownApp`] if the app does not exist. Most calls of a port begin
     /// with this check.
     fn require_app(&self, app: &AppName) -> Result<(), PortError>;
@@ -71,6 +80,18 @@ impl Query for Connection {
     ) -> Result<Vec<T>, PortError> {
         let mut prepared = self.prepare_cached(statement).or_refused()?;
         prepared.query_map(params, read).and_then(Iterator::collect).or_refused()
+    }
+
+    fn page<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        size: PageSize,
+        bytes_of: impl Fn(&T) -> u64,
+    ) -> Result<Page<T>, PortError> {
+        let mut prepared = self.prepare_cached(statement).or_refused()?;
+        prepared.query_map(params, read).and_then(|rows| Page::read(rows, size, bytes_of)).or_refused()
     }
 
     fn require_app(&self, app: &AppName) -> Result<(), PortError> {

@@ -1,4 +1,4 @@
-use crate::PortError;
+use crate::{Page, PageSize, PortError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{
@@ -10,7 +10,7 @@ use tidegate_core::{
 #[async_trait]
 pub trait DeadLetterStore: Send + Sync + 'static {
     /// The dead letters of the app that pass `filter`, newest first.
-    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError>;
+    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>, PortError>;
 
     async fn get(&self, app: &AppName, id: DeadLetterId) -> Result<Option<DeadLetter>, PortError>;
 
@@ -76,8 +76,7 @@ pub struct DeadLetterFilter {
     pub open_only: bool,
     /// Selects letters with smaller ids: the last id of the previous page.
     pub before: Option<DeadLetterId>,
-    /// The most letters of one page.
-    pub limit: u32,
+    pub size: PageSize,
 }
 
 /// A delivery that is not tried again on its own, with the event, the failed attempts and the data
@@ -117,6 +116,14 @@ pub struct DeadLetter {
     pub redrive_generation: u32,
     /// The letter whose redrive created this delivery.
     pub previous_letter_id: Option<DeadLetterId>,
+}
+
+impl DeadLetter {
+    /// The size of the letter in a page.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.event.data.as_str().len() as u64 + Attempt::bytes_of(&self.failed)
+    }
 }
 
 /// The way in which a dead letter was resolved.

@@ -1,4 +1,4 @@
-use crate::PortError;
+use crate::{Page, PageSize, PortError};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tidegate_core::{AppName, Attempt, DeliveryId, Event, Timestamp, TriggerName};
@@ -7,7 +7,7 @@ use tidegate_core::{AppName, Attempt, DeliveryId, Event, Timestamp, TriggerName}
 #[async_trait]
 pub trait DeliveryStore: Send + Sync + 'static {
     /// The deliveries of the app that pass `filter`, ordered by id.
-    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError>;
+    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Page<DeliverySummary>, PortError>;
 
     async fn get(&self, app: &AppName, id: DeliveryId) -> Result<Option<DeliverySummary>, PortError>;
 }
@@ -19,8 +19,7 @@ pub struct DeliveryFilter {
     pub state: Option<DeliveryState>,
     /// Selects deliveries with greater ids: the last id of the previous page.
     pub after: Option<DeliveryId>,
-    /// The most deliveries of one page.
-    pub limit: u32,
+    pub size: PageSize,
 }
 
 /// The state of a delivery in the outbox.
@@ -52,4 +51,12 @@ pub struct DeliverySummary {
     pub enqueued_at: Timestamp,
     /// The failed and the lost attempts so far, oldest first.
     pub failed: Vec<Attempt>,
+}
+
+impl DeliverySummary {
+    /// The size of the delivery in a page.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.event.data.as_str().len() as u64 + Attempt::bytes_of(&self.failed)
+    }
 }

@@ -1,4 +1,4 @@
-use crate::{EmittedEvent, PortError};
+use crate::{EmittedEvent, Page, PageSize, PortError};
 use async_trait::async_trait;
 use serde::Serialize;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Timestamp, Version};
@@ -34,7 +34,7 @@ pub trait KvStore: Send + Sync + 'static {
     ) -> Result<Option<KvMutation>, PortError>;
 
     /// One page of entries, ordered by the bytes of their keys.
-    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError>;
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Page<KvEntry>, PortError>;
 }
 
 /// Selects the entries of one page.
@@ -44,8 +44,7 @@ pub struct KvPage {
     pub prefix: String,
     /// Selects greater keys: the last key of the previous page.
     pub after: Option<Key>,
-    /// The most entries of one page.
-    pub limit: u32,
+    pub size: PageSize,
 }
 
 /// A key and its value.
@@ -59,6 +58,14 @@ pub struct KvEntry {
     pub version: Version,
     /// The time of the last write, by the store's clock.
     pub updated_at: Timestamp,
+}
+
+impl KvEntry {
+    /// The size of the entry in a page.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.value.as_str().len() as u64
+    }
 }
 
 /// The precondition of a mutation.

@@ -15,6 +15,7 @@ mod inline_claim;
 mod kv;
 mod ledgers;
 mod observer;
+mod page;
 mod principals;
 mod queues;
 mod scripts;
@@ -35,6 +36,7 @@ pub use inline_claim::{InlineBatch, InlineClaimGuard};
 pub use kv::{Guard, KvEntry, KvMutation, KvPage, KvStore};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
 pub use observer::Observer;
+pub use page::{Page, PageSize};
 pub use principals::{
     Bearer, NewPrincipal, NewToken, PrincipalRecord, PrincipalResolver, PrincipalStore, SESSION_PREFIX, TokenRecord,
     TokenStore,

@@ -37,11 +37,12 @@ pub(super) async fn list(
         resolution: query.resolution,
         open_only: query.open,
         before: paging::row(query.cursor.as_deref())?.map(DeadLetterId),
-        limit: limit.and_one(),
+        size: limit.size(),
     };
     let found = services.dead_letters.list(&app, &filter).await.map_err(|error| Problem::in_app(&app, error))?;
-    let (found, cursor) = limit.cut(found, |row| row.id.to_string());
-    Ok(Json(DeadLetters { dead_letters: found.iter().map(DeadLetterView::from).collect(), cursor }).into_response())
+    let cursor = paging::next(&found, |row| row.id.to_string());
+    Ok(Json(DeadLetters { dead_letters: found.items.iter().map(DeadLetterView::from).collect(), cursor })
+        .into_response())
 }
 
 pub(super) async fn get(

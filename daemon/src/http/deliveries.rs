@@ -30,11 +30,11 @@ pub(super) async fn list(
         trigger: query.trigger.map(name).transpose()?,
         state: query.state,
         after: paging::row(query.cursor.as_deref())?.map(DeliveryId),
-        limit: limit.and_one(),
+        size: limit.size(),
     };
     let found = services.deliveries.list(&app, &filter).await.map_err(|error| Problem::in_app(&app, error))?;
-    let (found, cursor) = limit.cut(found, |row| row.id.to_string());
-    Ok(Json(Deliveries { deliveries: found.iter().map(DeliveryView::from).collect(), cursor }).into_response())
+    let cursor = paging::next(&found, |row| row.id.to_string());
+    Ok(Json(Deliveries { deliveries: found.items.iter().map(DeliveryView::from).collect(), cursor }).into_response())
 }
 
 pub(super) async fn get(

@@ -118,8 +118,8 @@ pub(super) async fn list(
     let (app, collection): (AppName, Collection) = (name(app)?, name(collection)?);
     let limit = Limit::new(query.limit)?;
     let after = paging::key(query.cursor.as_deref())?;
-    let page = KvPage { prefix: search_text("prefix", query.prefix)?, after, limit: limit.and_one() };
+    let page = KvPage { prefix: search_text("prefix", query.prefix)?, after, size: limit.size() };
     let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::in_app(&app, error))?;
-    let (entries, cursor) = limit.cut(entries, |entry| key_cursor(&entry.key));
-    Ok(Json(Entries { entries: entries.iter().map(EntryView::from).collect(), cursor }).into_response())
+    let cursor = paging::next(&entries, |entry| key_cursor(&entry.key));
+    Ok(Json(Entries { entries: entries.items.iter().map(EntryView::from).collect(), cursor }).into_response())
 }

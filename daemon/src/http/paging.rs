@@ -2,6 +2,7 @@
 
 use super::problem::Problem;
 use tidegate_core::Key;
+use tidegate_ports::{Page, PageSize};
 
 const LIMIT_DEFAULT: u32 = 100;
 const LIMIT_MAX: u32 = 1_000;
@@ -18,6 +19,11 @@ impl Limit {
         }
     }
 
+    /// The size of a page whose store cuts it.
+    pub(super) fn size(self) -> PageSize {
+        PageSize::of(self.0)
+    }
+
     /// The number of rows to read: one more than the page has. The additional row shows that there
     /// is a next page.
     pub(super) fn and_one(self) -> u32 {
@@ -31,6 +37,11 @@ impl Limit {
         let next = found.last().filter(|_| has_next).map(cursor);
         (found, next)
     }
+}
+
+/// The cursor of the page after `page`, if there is one.
+pub(super) fn next<T>(page: &Page<T>, cursor: impl Fn(&T) -> String) -> Option<String> {
+    page.items.last().filter(|_| page.has_more).map(cursor)
 }
 
 /// The number of a row that a cursor holds.

@@ -19,7 +19,7 @@ use tidegate_core::{
 use tidegate_ports::{
     AppStore, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, Deployment, DispatchStore, Emission,
     EmittedEvent, Guard, KvPage, KvStore, LedgerStore, LetterBatch, LetterSelection, LoopEntry, NewPrincipal,
-    OutboxStore, PortError, PrincipalStore, TriggerStore,
+    OutboxStore, Page, PageSize, PortError, PrincipalStore, TriggerStore,
 };
 
 /// The triggers by number. Sync calls use the third trigger.
@@ -130,10 +130,10 @@ impl<'a, S: Store> Player<'a, S> {
     /// Everything that the ports return for the app, normalized.
     pub(super) async fn snapshot(&mut self) -> String {
         let (store, app) = (self.store, self.app.clone());
-        let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
-        let deliveries = DeliveryStore::list(store, &app, &filter).await;
-        let filter = DeadLetterFilter { limit: 10_000, ..DeadLetterFilter::default() };
-        let letters = DeadLetterStore::list(store, &app, &filter).await;
+        let filter = DeliveryFilter { size: PageSize::of(10_000), ..DeliveryFilter::default() };
+        let deliveries = DeliveryStore::list(store, &app, &filter).await.map(all);
+        let filter = DeadLetterFilter { size: PageSize::of(10_000), ..DeadLetterFilter::default() };
+        let letters = DeadLetterStore::list(store, &app, &filter).await.map(all);
         if let Ok(letters) = &letters {
             self.letters = letters.iter().rev().map(|letter| letter.id).collect();
         }
@@ -149,8 +149,8 @@ impl<'a, S: Store> Player<'a, S> {
             let fields = |one: &tidegate_ports::AbandonedExecution| json!({"delivery_id": one.delivery_id, "trigger": one.trigger, "event_id": one.event_id, "cause": one.cause, "outcome": one.outcome, "status": one.status, "message": one.message});
             all.iter().map(fields).collect::<Vec<_>>()
         });
-        let page = KvPage { prefix: String::new(), after: None, limit: 1_000 };
-        let values = KvStore::list(store, &app, &collection("c"), &page).await;
+        let page = KvPage { prefix: String::new(), after: None, size: PageSize::of(1_000) };
+        let values = KvStore::list(store, &app, &collection("c"), &page).await.map(all);
         let triggers = TriggerStore::list(store, &app).await;
         [
             self.normalized(deliveries, "delivery"),
@@ -354,4 +354,10 @@ fn emitted(events: &[EmittedEvent]) -> Vec<Value> {
 
 fn failed(error: &impl Debug) -> String {
     format!("failed: {error:?}")
+}
+
+/// The items of a list that one page holds.
+fn all<T>(page: Page<T>) -> Vec<T> {
+    assert!(!page.has_more, "the list has more than one page");
+    page.items
 }

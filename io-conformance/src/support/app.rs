@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tidegate_core::{AppName, DeliveryId, IdempotencyKey, NewEvent, Trigger, TriggerId, TriggerSpec};
 use tidegate_ports::{
     AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    Deployment, Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, KvStore, NewPrincipal, OutboxStore,
-    PortError, PrincipalStore, Script, ScriptStore, TriggerStore,
+    Deployment, Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, KvStore, NewPrincipal, OutboxStore, Page,
+    PageSize, PortError, PrincipalStore, Script, ScriptStore, TriggerStore,
 };
 
 /// An app on the store under test.
@@ -34,7 +34,7 @@ pub(crate) struct Snapshot {
 }
 
 /// A limit for lists, larger than the number of rows in any case.
-const ALL: u32 = 10_000;
+const ALL: PageSize = PageSize { items: 10_000, bytes: u64::MAX };
 
 impl<S: Store> App<S> {
     /// A new app without triggers, called `orders`.
@@ -107,12 +107,12 @@ impl<S: Store> App<S> {
         self.get(in_collection, at).await.map(|entry| entry.value.as_str().to_owned())
     }
 
-    pub(crate) async fn page(&self, in_collection: &str, page: &KvPage) -> Vec<KvEntry> {
+    pub(crate) async fn page(&self, in_collection: &str, page: &KvPage) -> Page<KvEntry> {
         KvStore::list(&*self.store, &self.name, &collection(in_collection), page).await.expect("the keys are listed")
     }
 
     pub(crate) async fn entries(&self, in_collection: &str) -> Vec<KvEntry> {
-        self.page(in_collection, &KvPage { prefix: String::new(), after: None, limit: ALL }).await
+        self.page(in_collection, &KvPage { prefix: String::new(), after: None, size: ALL }).await.items
     }
 
     /// Emits events without a parent event.
@@ -134,10 +134,14 @@ impl<S: Store> App<S> {
     }
 
     pub(crate) async fn deliveries(&self) -> Vec<DeliverySummary> {
-        self.deliveries_by(&DeliveryFilter { limit: ALL, ..DeliveryFilter::default() }).await
+        self.deliveries_by(&DeliveryFilter { size: ALL, ..DeliveryFilter::default() }).await
     }
 
     pub(crate) async fn deliveries_by(&self, filter: &DeliveryFilter) -> Vec<DeliverySummary> {
+        self.page_of_deliveries(filter).await.items
+    }
+
+    pub(crate) async fn page_of_deliveries(&self, filter: &DeliveryFilter) -> Page<DeliverySummary> {
         DeliveryStore::list(&*self.store, &self.name, filter).await.expect("the deliveries are listed")
     }
 
@@ -146,10 +150,14 @@ impl<S: Store> App<S> {
     }
 
     pub(crate) async fn letters(&self) -> Vec<DeadLetter> {
-        self.letters_by(&DeadLetterFilter { limit: ALL, ..DeadLetterFilter::default() }).await
+        self.letters_by(&DeadLetterFilter { size: ALL, ..DeadLetterFilter::default() }).await
     }
 
     pub(crate) async fn letters_by(&self, filter: &DeadLetterFilter) -> Vec<DeadLetter> {
+        self.page_of_letters(filter).await.items
+    }
+
+    pub(crate) async fn page_of_letters(&self, filter: &DeadLetterFilter) -> Page<DeadLetter> {
         DeadLetterStore::list(&*self.store, &self.name, filter).await.expect("the dead letters are listed")
     }
 

@@ -4,7 +4,7 @@ use crate::database::Database;
 use std::sync::Arc;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, PrincipalId};
 use tidegate_io_postgres::PgStore;
-use tidegate_ports::{AppStore, Deployment, Guard, KvMutation, KvPage, KvStore, PortError};
+use tidegate_ports::{AppStore, Deployment, Guard, KvMutation, KvPage, KvStore, PageSize, PortError};
 
 const CALLERS: usize = 64;
 
@@ -51,8 +51,8 @@ async fn simultaneous_puts_share_commits_and_fail_alone() {
     assert!(shared.iter().flat_map(|result| result.as_ref().err()).all(|error| *error == failed), "{shared:?}");
     assert!(nowhere.iter().all(|result| *result == Err(PortError::UnknownApp)), "{nowhere:?}");
 
-    let page = KvPage { prefix: "own-".to_owned(), after: None, limit: 100 };
-    let entries = KvStore::list(&*store, &app, &Collection::new("things").unwrap(), &page).await.unwrap();
+    let page = KvPage { prefix: "own-".to_owned(), after: None, size: PageSize::of(100) };
+    let entries = KvStore::list(&*store, &app, &Collection::new("things").unwrap(), &page).await.unwrap().items;
     assert_eq!(entries.len(), CALLERS);
     for entry in entries {
         assert_eq!(entry.key.as_str(), format!("own-{}", entry.value.as_str()));

@@ -5,7 +5,7 @@ use crate::memory::Memory;
 use async_trait::async_trait;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Reply, Request, StoreError};
 use tidegate_ports::{
-    DispatchStore, Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, KvStore, OutboxStore, PortError,
+    DispatchStore, Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, KvStore, OutboxStore, Page, PortError,
     WakeHandle,
 };
 
@@ -48,7 +48,7 @@ impl KvStore for SharedMemory {
         })
     }
 
-    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Page<KvEntry>, PortError> {
         self.transaction().list(app, collection, page)
     }
 }

@@ -5,12 +5,12 @@ use async_trait::async_trait;
 use tidegate_core::{AppName, DeadLetterId, DeliveryId, Timestamp};
 use tidegate_ports::{
     AbandonedExecution, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    LedgerStore, LetterBatch, LetterSelection, LoopEntry, PortError, QueueState, QueueStore,
+    LedgerStore, LetterBatch, LetterSelection, LoopEntry, Page, PortError, QueueState, QueueStore,
 };
 
 #[async_trait]
 impl DeliveryStore for SharedMemory {
-    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Vec<DeliverySummary>, PortError> {
+    async fn list(&self, app: &AppName, filter: &DeliveryFilter) -> Result<Page<DeliverySummary>, PortError> {
         self.transaction().deliveries(app, filter)
     }
 
@@ -29,7 +29,7 @@ impl QueueStore for SharedMemory {
 
 #[async_trait]
 impl DeadLetterStore for SharedMemory {
-    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Vec<DeadLetter>, PortError> {
+    async fn list(&self, app: &AppName, filter: &DeadLetterFilter) -> Result<Page<DeadLetter>, PortError> {
         self.transaction().letters(app, filter)
     }
 

@@ -12,7 +12,7 @@ use tidegate_core::{
 use tidegate_io_sqlite::SqliteStore;
 use tidegate_ports::{
     AppStore, DeliveryFilter, DeliveryStore, DeliverySummary, Deployment, DispatchStore, Emission, EmittedEvent, Guard,
-    KvMutation, KvPage, KvStore, OutboxStore, PortError, TriggerStore,
+    KvMutation, KvPage, KvStore, OutboxStore, PageSize, PortError, TriggerStore,
 };
 
 /// An app with one trigger, `lane`, on events of the type `go`.
@@ -59,9 +59,9 @@ impl App {
     }
 
     pub(crate) async fn keys(&self) -> Vec<String> {
-        let page = KvPage { prefix: String::new(), after: None, limit: 10_000 };
+        let page = KvPage { prefix: String::new(), after: None, size: PageSize::of(10_000) };
         let entries = KvStore::list(&*self.store, &self.name, &collection(), &page).await.expect("the keys are listed");
-        entries.into_iter().map(|entry| entry.key.into()).collect()
+        entries.items.into_iter().map(|entry| entry.key.into()).collect()
     }
 
     pub(crate) async fn emit_events(&self, events: Vec<NewEvent>) -> Vec<EmittedEvent> {
@@ -105,8 +105,8 @@ impl App {
     }
 
     pub(crate) async fn deliveries(&self) -> Vec<DeliverySummary> {
-        let filter = DeliveryFilter { limit: 10_000, ..DeliveryFilter::default() };
-        DeliveryStore::list(&*self.store, &self.name, &filter).await.expect("the deliveries are listed")
+        let filter = DeliveryFilter { size: PageSize::of(10_000), ..DeliveryFilter::default() };
+        DeliveryStore::list(&*self.store, &self.name, &filter).await.expect("the deliveries are listed").items
     }
 }
 

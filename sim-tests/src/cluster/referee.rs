@@ -15,7 +15,7 @@ use madsim::time::Instant;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, InboxId, Micros, OpId, Outcome, Reply, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
-use tidegate_ports::DeliveryFilter;
+use tidegate_ports::{DeliveryFilter, PageSize};
 use tokio::sync::mpsc;
 
 /// A poll, a claim and the exchanges in flight. A round trip takes up to 6 ms on the simulated
@@ -399,8 +399,8 @@ impl Referee {
     }
 
     pub(super) fn stuck(&mut self, views: &str) {
-        let filter = DeliveryFilter { limit: 3, ..DeliveryFilter::default() };
-        let rows = self.store().deliveries(&crate::app::app(), &filter).unwrap_or_default();
+        let filter = DeliveryFilter { size: PageSize::of(3), ..DeliveryFilter::default() };
+        let rows = self.store().deliveries(&crate::app::app(), &filter).map(|page| page.items).unwrap_or_default();
         let what = format!("some deliveries have not ended: {rows:?}, {views}");
         self.violation.get_or_insert(Violation { checker: "progress", what });
     }

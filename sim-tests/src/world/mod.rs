@@ -33,7 +33,7 @@ use daemon::Daemon;
 use std::collections::{BTreeMap, BTreeSet};
 use tidegate_core::{Claim, InboxId, Input, Micros, OpId, Outcome, Request, Timestamp, TriggerId};
 use tidegate_io_sim::Memory;
-use tidegate_ports::DeliveryFilter;
+use tidegate_ports::{DeliveryFilter, PageSize};
 
 /// The longest time from the end of all faults to the end of all deliveries. It is several times
 /// the longest lease, chain of attempts and shutdown.
@@ -266,8 +266,8 @@ impl World {
     }
 
     fn stuck(&self) -> Violation {
-        let filter = DeliveryFilter { limit: 3, ..DeliveryFilter::default() };
-        let rows = self.store.deliveries(&app(), &filter).unwrap_or_default();
+        let filter = DeliveryFilter { size: PageSize::of(3), ..DeliveryFilter::default() };
+        let rows = self.store.deliveries(&app(), &filter).map(|page| page.items).unwrap_or_default();
         let views: Vec<_> = self.daemons.iter().map(|daemon| (daemon.is_alive, daemon.view())).collect();
         Violation { checker: "progress", what: format!("some deliveries have not ended: {rows:?}, {views:?}") }
     }

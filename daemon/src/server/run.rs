@@ -66,7 +66,7 @@ async fn run<S: Store>(
     let store = tokio::select! {
         biased;
         () = &mut shutdown => return http.stop().await,
-        opened = open::<S>(url, &http) => match opened {
+        opened = open::<S>(url, config, &http) => match opened {
             Ok(store) => Arc::new(store),
             Err(error) => return http.stop().await.and(Err(error)),
         },
@@ -96,10 +96,10 @@ async fn run<S: Store>(
 
 /// Opens the store. Tries again until it succeeds, unless the failure is permanent. Logs the first
 /// failure and the success after it.
-async fn open<S: Store>(url: &S::Url, http: &HttpServer) -> Result<S, ServeError> {
+async fn open<S: Store>(url: &S::Url, config: &ServerConfig, http: &HttpServer) -> Result<S, ServeError> {
     let (mut pause, mut has_failed) = (STORE_RETRY_MIN, false);
     loop {
-        match S::open(url, &http.daemon_name()).await {
+        match S::open(url, config, &http.daemon_name()).await {
             Ok(store) => {
                 if has_failed {
                     tracing::info!("the store is open");
@@ -112,7 +112,7 @@ async fn open<S: Store>(url: &S::Url, http: &HttpServer) -> Result<S, ServeError
                     tracing::warn!("the store cannot be opened, trying again: {reason}");
                 }
                 has_failed = true;
-                http.set_readiness(Readiness::Unavailable(format!("store: {reason}")));
+                http.set_readiness(Readiness::Unavailable(format!("store: {}", reason.message)));
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(STORE_RETRY_MAX);
             }

@@ -30,9 +30,11 @@ mod metrics;
 mod nothing_is_lost;
 mod outage;
 mod poison;
+mod postgres_errors;
 mod script_threads;
 mod serving;
 #[cfg(target_os = "linux")]
 mod set_clock;
 mod shutdown;
+mod silent_server;
 mod world;

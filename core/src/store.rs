@@ -297,13 +297,16 @@ pub struct SuspectLane {
 
 /// A failed store call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{message}")]
+#[error("{message}{}{detail}", if .detail.is_empty() { "" } else { ": " })]
 pub struct StoreError {
     /// Whether the store may have applied the call.
     pub fate: Fate,
     pub kind: StoreErrorKind,
-    /// A description for people.
+    /// A description for people. API callers may see it, so it has no words of the database.
     pub message: String,
+    /// The words of the database, for logs only. They may name roles, tables and values.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
 }
 
 /// Whether the store applied a failed call.
@@ -335,12 +338,19 @@ impl StoreError {
     /// A failed call that was certainly not applied.
     #[must_use]
     pub fn not_applied(kind: StoreErrorKind, message: impl Into<String>) -> Self {
-        Self { fate: Fate::NotApplied, kind, message: message.into() }
+        Self { fate: Fate::NotApplied, kind, message: message.into(), detail: String::new() }
     }
 
     /// A failed call that may have been applied.
     #[must_use]
     pub fn unknown(message: impl Into<String>) -> Self {
-        Self { fate: Fate::Unknown, kind: StoreErrorKind::Unavailable, message: message.into() }
+        let kind = StoreErrorKind::Unavailable;
+        Self { fate: Fate::Unknown, kind, message: message.into(), detail: String::new() }
+    }
+
+    /// Adds the words of the database.
+    #[must_use]
+    pub fn with_detail(self, detail: impl Into<String>) -> Self {
+        Self { detail: detail.into(), ..self }
     }
 }

@@ -11,19 +11,29 @@ use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, Por
 #[async_trait]
 impl AppStore for PgStore {
     async fn list(&self) -> Result<Vec<AppSummary>, PortError> {
-        let rows = sqlx::query(sql::app_list).fetch_all(&mut *self.connection().await?).await.or_failed()?;
-        rows.iter()
-            .map(|row| Ok(AppSummary { name: rows::name(row, "name")?, created_at: rows::time(row, "created_at")? }))
-            .collect::<Result<_, _>>()
-            .map_err(port)
+        self.pool
+            .read(async {
+                let rows = sqlx::query(sql::app_list).fetch_all(&mut *self.connection().await?).await.or_failed()?;
+                rows.iter()
+                    .map(|row| {
+                        Ok(AppSummary { name: rows::name(row, "name")?, created_at: rows::time(row, "created_at")? })
+                    })
+                    .collect::<Result<_, _>>()
+                    .map_err(port)
+            })
+            .await
     }
 
     async fn exists(&self, app: &AppName) -> Result<bool, PortError> {
-        sqlx::query_scalar(sql::app_exists)
-            .bind(app.as_str())
-            .fetch_one(&mut *self.connection().await?)
+        self.pool
+            .read(async {
+                sqlx::query_scalar(sql::app_exists)
+                    .bind(app.as_str())
+                    .fetch_one(&mut *self.connection().await?)
+                    .await
+                    .or_failed()
+            })
             .await
-            .or_failed()
     }
 
     async fn deploy(
@@ -32,11 +42,15 @@ impl AppStore for PgStore {
         deployment: &Deployment,
         by: &PrincipalId,
     ) -> Result<DeployReport, PortError> {
-        let mut connection = self.connection().await?;
-        let mut transaction = connection.begin().await.or_failed()?;
-        let report = deploy(&mut transaction, app, deployment, by).await?;
-        transaction.commit().await.or_failed()?;
-        Ok(report)
+        self.pool
+            .write_long(async {
+                let mut connection = self.connection().await?;
+                let mut transaction = connection.begin().await.or_failed()?;
+                let report = deploy(&mut transaction, app, deployment, by).await?;
+                transaction.commit().await.or_failed()?;
+                Ok(report)
+            })
+            .await
     }
 }
 

@@ -6,8 +6,8 @@ use crate::rows;
 use crate::time::PgTime;
 use crate::{PgStore, sql};
 use async_trait::async_trait;
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Connection, Row};
 use tidegate_core::{AppName, DeadLetterId, DeadReason, DeliveryId, TriggerId, TriggerName};
 use tidegate_ports::{
     DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Page, PortError, Resolution,
@@ -47,24 +47,32 @@ impl PgStore {
         app: &AppName,
         selection: &LetterSelection,
     ) -> Result<LetterBatch, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        let ids = selection.ids.as_ref().map(|ids| ids.iter().map(|id| id.0).collect::<Vec<_>>());
-        let row = sqlx::query(statement)
-            .bind(app.as_str())
-            .bind(ids)
-            .bind(selection.trigger.as_ref().map(TriggerName::as_str))
-            .bind(selection.fingerprint.as_deref())
-            .bind(selection.reason.map(DeadReason::as_str))
-            .bind(selection.created_from.map(PgTime))
-            .bind(selection.created_before.map(PgTime))
-            .bind(selection.resolution.map(Resolution::as_str))
-            .bind(selection.after.map(|after| after.0))
-            .bind(i64::from(selection.limit))
-            .fetch_one(&mut *connection)
+        self.pool
+            .write_long(async {
+                let mut connection = self.connection().await?;
+                let mut transaction = connection.begin().await.or_failed()?;
+                let limit = self.pool.long_timeout().as_millis().to_string();
+                sqlx::query(sql::long_call).bind(limit).execute(&mut *transaction).await.or_failed()?;
+                require_app(&mut transaction, app).await?;
+                let ids = selection.ids.as_ref().map(|ids| ids.iter().map(|id| id.0).collect::<Vec<_>>());
+                let row = sqlx::query(statement)
+                    .bind(app.as_str())
+                    .bind(ids)
+                    .bind(selection.trigger.as_ref().map(TriggerName::as_str))
+                    .bind(selection.fingerprint.as_deref())
+                    .bind(selection.reason.map(DeadReason::as_str))
+                    .bind(selection.created_from.map(PgTime))
+                    .bind(selection.created_before.map(PgTime))
+                    .bind(selection.resolution.map(Resolution::as_str))
+                    .bind(selection.after.map(|after| after.0))
+                    .bind(i64::from(selection.limit))
+                    .fetch_one(&mut *transaction)
+                    .await
+                    .or_failed()?;
+                transaction.commit().await.or_failed()?;
+                batch(&row).map_err(port)
+            })
             .await
-            .or_failed()?;
-        batch(&row).map_err(port)
     }
 
     async fn letters(
@@ -73,23 +81,27 @@ impl PgStore {
         filter: &DeadLetterFilter,
         id: Option<DeadLetterId>,
     ) -> Result<Page<DeadLetter>, PortError> {
-        let mut reader = self.connection().await?;
-        require_app(&mut reader, app).await?;
-        let rows = sqlx::query(sql::dead_letter_list)
-            .bind(app.as_str())
-            .bind(filter.trigger.as_ref().map(TriggerName::as_str))
-            .bind(filter.fingerprint.as_deref())
-            .bind(filter.open_only)
-            .bind(filter.before.map(|before| before.0))
-            .bind(i64::from(filter.size.items))
-            .bind(id.map(|id| id.0))
-            .bind(filter.reason.map(DeadReason::as_str))
-            .bind(filter.resolution.map(Resolution::as_str))
-            .bind(rows::bytes(filter.size.bytes))
-            .fetch_all(&mut *reader)
+        self.pool
+            .read(async {
+                let mut reader = self.connection().await?;
+                require_app(&mut reader, app).await?;
+                let rows = sqlx::query(sql::dead_letter_list)
+                    .bind(app.as_str())
+                    .bind(filter.trigger.as_ref().map(TriggerName::as_str))
+                    .bind(filter.fingerprint.as_deref())
+                    .bind(filter.open_only)
+                    .bind(filter.before.map(|before| before.0))
+                    .bind(i64::from(filter.size.items))
+                    .bind(id.map(|id| id.0))
+                    .bind(filter.reason.map(DeadReason::as_str))
+                    .bind(filter.resolution.map(Resolution::as_str))
+                    .bind(rows::bytes(filter.size.bytes))
+                    .fetch_all(&mut *reader)
+                    .await
+                    .or_failed()?;
+                rows::page(&rows, |row| letter(row, app)).map_err(port)
+            })
             .await
-            .or_failed()?;
-        rows::page(&rows, |row| letter(row, app)).map_err(port)
     }
 }
 

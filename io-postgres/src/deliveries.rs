@@ -28,20 +28,24 @@ impl PgStore {
         filter: &DeliveryFilter,
         id: Option<DeliveryId>,
     ) -> Result<Page<DeliverySummary>, PortError> {
-        let mut reader = self.connection().await?;
-        require_app(&mut reader, app).await?;
-        let rows = sqlx::query(sql::delivery_list)
-            .bind(app.as_str())
-            .bind(filter.trigger.as_ref().map(TriggerName::as_str))
-            .bind(filter.state.map(state_name))
-            .bind(filter.after.map(|after| after.0))
-            .bind(i64::from(filter.size.items))
-            .bind(id.map(|id| id.0))
-            .bind(rows::bytes(filter.size.bytes))
-            .fetch_all(&mut *reader)
+        self.pool
+            .read(async {
+                let mut reader = self.connection().await?;
+                require_app(&mut reader, app).await?;
+                let rows = sqlx::query(sql::delivery_list)
+                    .bind(app.as_str())
+                    .bind(filter.trigger.as_ref().map(TriggerName::as_str))
+                    .bind(filter.state.map(state_name))
+                    .bind(filter.after.map(|after| after.0))
+                    .bind(i64::from(filter.size.items))
+                    .bind(id.map(|id| id.0))
+                    .bind(rows::bytes(filter.size.bytes))
+                    .fetch_all(&mut *reader)
+                    .await
+                    .or_failed()?;
+                rows::page(&rows, |row| summary(row, app)).map_err(port)
+            })
             .await
-            .or_failed()?;
-        rows::page(&rows, |row| summary(row, app)).map_err(port)
     }
 }
 

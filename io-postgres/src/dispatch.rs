@@ -19,6 +19,16 @@ use tidegate_ports::DispatchStore;
 
 impl DispatchStore for PgStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
+        // A discovery may succeed while nothing can be written.
+        match request {
+            Request::Discover => self.pool.read(self.call_once(request)).await,
+            request => self.pool.write(self.call_once(request)).await,
+        }
+    }
+}
+
+impl PgStore {
+    async fn call_once(&self, request: Request) -> Result<Reply, StoreError> {
         let mut pooled = self.connection().await?;
         let connection = &mut *pooled;
         let result = match request {

@@ -67,16 +67,20 @@ impl OutboxWriter {
         statement: WriteStatement,
         bind: impl FnOnce(PgQuery<'q>) -> PgQuery<'q> + Send,
     ) -> Result<Written, PortError> {
-        let mut connection = self.pool.acquire().await.map_err(error::unreachable)?;
-        let guard = self.dispatcher.get().and_then(WakeHandle::try_inline_claim);
-        let query = match &guard {
-            Some(guard) => bind_claim(bind(sqlx::query(statement.and_claim)), guard),
-            None => bind(sqlx::query(statement.plain)),
-        };
-        let rows = query.fetch_all(&mut *connection).await;
-        let mut rows = connection.finish(rows).map_err(error::store)?;
-        let inline_claim = guard.map(|guard| InlineClaim { guard, claimed: split_off_claimed(&mut rows) });
-        Ok(Written { rows, inline_claim })
+        self.pool
+            .write(async {
+                let mut connection = self.pool.acquire().await.map_err(error::unreachable)?;
+                let guard = self.dispatcher.get().and_then(WakeHandle::try_inline_claim);
+                let query = match &guard {
+                    Some(guard) => bind_claim(bind(sqlx::query(statement.and_claim)), guard),
+                    None => bind(sqlx::query(statement.plain)),
+                };
+                let rows = query.fetch_all(&mut *connection).await;
+                let mut rows = connection.finish(rows).map_err(error::store)?;
+                let inline_claim = guard.map(|guard| InlineClaim { guard, claimed: split_off_claimed(&mut rows) });
+                Ok(Written { rows, inline_claim })
+            })
+            .await
     }
 
     /// Marks the events whose rows are all claimed, hands the claimed rows to the dispatcher of

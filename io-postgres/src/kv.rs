@@ -13,18 +13,22 @@ use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, Page, PortErro
 #[async_trait]
 impl KvStore for PgStore {
     async fn get(&self, app: &AppName, collection: &Collection, key: &Key) -> Result<Option<KvEntry>, PortError> {
-        let mut connection = self.connection().await?;
-        let row = sqlx::query(sql::kv_get)
-            .bind(app.as_str())
-            .bind(collection.as_str())
-            .bind(key.as_str())
-            .fetch_optional(&mut *connection)
+        self.pool
+            .read(async {
+                let mut connection = self.connection().await?;
+                let row = sqlx::query(sql::kv_get)
+                    .bind(app.as_str())
+                    .bind(collection.as_str())
+                    .bind(key.as_str())
+                    .fetch_optional(&mut *connection)
+                    .await
+                    .or_failed()?;
+                match row {
+                    Some(row) => connection.finish(entry(&row)).map(Some).map_err(port),
+                    None => require_app(&mut connection, app).await.map(|()| None),
+                }
+            })
             .await
-            .or_failed()?;
-        match row {
-            Some(row) => connection.finish(entry(&row)).map(Some).map_err(port),
-            None => require_app(&mut connection, app).await.map(|()| None),
-        }
     }
 
     async fn put(
@@ -52,20 +56,24 @@ impl KvStore for PgStore {
     }
 
     async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Page<KvEntry>, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        let rows = sqlx::query(sql::kv_list)
-            .bind(app.as_str())
-            .bind(collection.as_str())
-            .bind(page.after.as_ref().map_or("", Key::as_str))
-            .bind(&page.prefix)
-            .bind(after_prefix(&page.prefix))
-            .bind(i64::from(page.size.items))
-            .bind(rows::bytes(page.size.bytes))
-            .fetch_all(&mut *connection)
+        self.pool
+            .read(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                let rows = sqlx::query(sql::kv_list)
+                    .bind(app.as_str())
+                    .bind(collection.as_str())
+                    .bind(page.after.as_ref().map_or("", Key::as_str))
+                    .bind(&page.prefix)
+                    .bind(after_prefix(&page.prefix))
+                    .bind(i64::from(page.size.items))
+                    .bind(rows::bytes(page.size.bytes))
+                    .fetch_all(&mut *connection)
+                    .await
+                    .or_failed()?;
+                rows::page(&rows, entry).map_err(port)
+            })
             .await
-            .or_failed()?;
-        rows::page(&rows, entry).map_err(port)
     }
 }
 

@@ -12,11 +12,15 @@ use tidegate_ports::{AbandonedExecution, LedgerStore, LoopEntry, PortError};
 #[async_trait]
 impl LedgerStore for PgStore {
     async fn loops(&self, app: &AppName, limit: u32) -> Result<Vec<LoopEntry>, PortError> {
-        let mut reader = self.connection().await?;
-        require_app(&mut reader, app).await?;
-        let query = sqlx::query(sql::loop_list).bind(app.as_str()).bind(i64::from(limit));
-        let found = query.fetch_all(&mut *reader).await.or_failed()?;
-        found.iter().map(loop_entry).collect::<Result<_, _>>().map_err(port)
+        self.pool
+            .read(async {
+                let mut reader = self.connection().await?;
+                require_app(&mut reader, app).await?;
+                let query = sqlx::query(sql::loop_list).bind(app.as_str()).bind(i64::from(limit));
+                let found = query.fetch_all(&mut *reader).await.or_failed()?;
+                found.iter().map(loop_entry).collect::<Result<_, _>>().map_err(port)
+            })
+            .await
     }
 
     async fn abandoned(
@@ -25,12 +29,18 @@ impl LedgerStore for PgStore {
         before: Option<DeliveryId>,
         limit: u32,
     ) -> Result<Vec<AbandonedExecution>, PortError> {
-        let mut reader = self.connection().await?;
-        require_app(&mut reader, app).await?;
-        let query =
-            sqlx::query(sql::abandoned_list).bind(app.as_str()).bind(before.map(|id| id.0)).bind(i64::from(limit));
-        let found = query.fetch_all(&mut *reader).await.or_failed()?;
-        found.iter().map(abandoned).collect::<Result<_, _>>().map_err(port)
+        self.pool
+            .read(async {
+                let mut reader = self.connection().await?;
+                require_app(&mut reader, app).await?;
+                let query = sqlx::query(sql::abandoned_list)
+                    .bind(app.as_str())
+                    .bind(before.map(|id| id.0))
+                    .bind(i64::from(limit));
+                let found = query.fetch_all(&mut *reader).await.or_failed()?;
+                found.iter().map(abandoned).collect::<Result<_, _>>().map_err(port)
+            })
+            .await
     }
 }
 

@@ -1,6 +1,7 @@
 //! Listens to the notifications of other processes, and wakes the dispatcher.
 
-use crate::{PgStore, sql};
+use crate::session::Session;
+use crate::{PgStore, error, sql};
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,10 +13,12 @@ const CHANNEL: &str = "tidegate_outbox";
 const RETRY_MIN: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// After this time without a notification the server is pinged, because a connection stays open
-/// even if its peer no longer exists.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// The most time for connecting and for the answer to a ping.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// even if its peer no longer exists. The ping also keeps firewalls from forgetting the connection.
+const SILENCE_MAX: Duration = Duration::from_secs(2);
+/// The most time for connecting, and for the answer to a ping.
+const ANSWER_MAX: Duration = Duration::from_secs(3);
+/// The most time for the registration of a session.
+const REGISTER_MAX: Duration = Duration::from_secs(5);
 /// The pause after each wake-up. Notifications that arrive in the pause are merged into the next
 /// wake-up.
 const MERGE_PAUSE: Duration = Duration::from_millis(5);
@@ -41,10 +44,10 @@ impl PgStore {
                     (pause, is_lost) = (RETRY_MIN, false);
                     wake.wake_for_discovery();
                     let reason = self.forward(listener, &wake).await;
-                    self.pool.suspect_idle();
+                    self.pool.drop_idle();
                     reason
                 }
-                Err(error) => error.to_string(),
+                Err(error) => error::text(&error),
             };
             if !is_lost {
                 tracing::info!(
@@ -58,9 +61,21 @@ impl PgStore {
     }
 
     pub(crate) async fn register(&self) -> Result<PgListener, sqlx::Error> {
+        timeout(REGISTER_MAX, self.register_session()).await.unwrap_or_else(|_| {
+            let reason = format!("no answer within {REGISTER_MAX:?}");
+            Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, reason)))
+        })
+    }
+
+    async fn register_session(&self) -> Result<PgListener, sqlx::Error> {
         // The listener has a pool of its own, so that it does not use up a connection of the
         // store's pool.
         let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(ANSWER_MAX);
+        let session = Session::of_calls(REGISTER_MAX);
+        let pool = pool.after_connect(move |connection, _| {
+            let session = session.clone();
+            Box::pin(async move { session.prepare(connection).await })
+        });
         let mut listener = PgListener::connect_with(&pool.connect_with(self.connect.clone()).await?).await?;
         listener.ignore_pool_close_event(true);
         listener.eager_reconnect(false);
@@ -90,10 +105,10 @@ impl PgStore {
                     }
                 }
                 Ok(Ok(None)) => return "the server closed the connection".to_owned(),
-                Ok(Err(error)) => return error.to_string(),
+                Ok(Err(error)) => return error::text(&error),
                 Err(_) => match timeout(ANSWER_MAX, sqlx::query(sql::ping).execute(&mut listener)).await {
                     Ok(Ok(_)) => {}
-                    Ok(Err(error)) => return error.to_string(),
+                    Ok(Err(error)) => return error::text(&error),
                     Err(_) => return "the server does not answer".to_owned(),
                 },
             }

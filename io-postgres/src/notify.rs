@@ -6,12 +6,11 @@
 //! the rows at their next poll.
 
 use crate::pool::Pool;
-use crate::sql;
-use sqlx::Error;
+use crate::{error, sql};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tidegate_core::TriggerId;
+use tidegate_core::{StoreError, TriggerId};
 use uuid::Uuid;
 
 /// Sends one notification at a time. Lanes that get rows in the pause after a notification are
@@ -77,10 +76,14 @@ impl Notifier {
         pending.is_sending.then(|| payload(&self.sender_id, &lanes))
     }
 
-    async fn send_once(&self, payload: &str) -> Result<(), Error> {
-        let mut connection = self.pool.acquire().await?;
-        let result = sqlx::query(sql::notify).bind(payload).execute(&mut *connection).await;
-        connection.finish(result).map(drop)
+    async fn send_once(&self, payload: &str) -> Result<(), StoreError> {
+        let sending = async {
+            let mut connection = self.pool.acquire().await.map_err(error::unreachable)?;
+            let result = sqlx::query(sql::notify).bind(payload).execute(&mut *connection).await;
+            connection.finish(result).map(drop).map_err(error::store)
+        };
+        // A sent notification does not show that writes succeed.
+        self.pool.read(sending).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Pending> {

@@ -57,7 +57,7 @@ impl PgStore {
     /// died end. Call it before the first claim, and [`Self::listen`] after it.
     pub async fn enter(&self, name: &str) -> Result<(), PgError> {
         self.presence.state().name = Some(name.to_owned());
-        let session = self.register().await.map_err(PgError::Connect)?;
+        let session = self.register().await?;
         self.presence.state().session = Some(session);
         Ok(())
     }

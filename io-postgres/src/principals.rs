@@ -14,14 +14,20 @@ use tidegate_ports::{
 
 impl PgStore {
     async fn principals(&self, id: Option<&PrincipalId>) -> Result<Vec<PrincipalRecord>, PortError> {
-        let query = sqlx::query(sql::principal_list).bind(id.map(PrincipalId::as_str));
-        let found = query.fetch_all(&mut *self.connection().await?).await.or_failed()?;
-        found.iter().map(record).collect::<Result<_, _>>().map_err(port)
+        self.pool
+            .read(async {
+                let query = sqlx::query(sql::principal_list).bind(id.map(PrincipalId::as_str));
+                let found = query.fetch_all(&mut *self.connection().await?).await.or_failed()?;
+                found.iter().map(record).collect::<Result<_, _>>().map_err(port)
+            })
+            .await
     }
 
     /// Runs a statement, and returns whether it changed a row.
     async fn changes(&self, query: Query<'_, sqlx::Postgres, PgArguments>) -> Result<bool, PortError> {
-        Ok(query.execute(&mut *self.connection().await?).await.or_failed()?.rows_affected() > 0)
+        self.pool
+            .write(async { Ok(query.execute(&mut *self.connection().await?).await.or_failed()?.rows_affected() > 0) })
+            .await
     }
 }
 
@@ -49,8 +55,12 @@ impl PrincipalStore for PgStore {
     }
 
     async fn password_hash(&self, id: &PrincipalId) -> Result<Option<String>, PortError> {
-        let query = sqlx::query_scalar::<_, Option<String>>(sql::principal_hash).bind(id.as_str());
-        Ok(query.fetch_optional(&mut *self.connection().await?).await.or_failed()?.flatten())
+        self.pool
+            .read(async {
+                let query = sqlx::query_scalar::<_, Option<String>>(sql::principal_hash).bind(id.as_str());
+                Ok(query.fetch_optional(&mut *self.connection().await?).await.or_failed()?.flatten())
+            })
+            .await
     }
 
     async fn delete(&self, id: &PrincipalId) -> Result<bool, PortError> {
@@ -58,21 +68,29 @@ impl PrincipalStore for PgStore {
     }
 
     async fn set_role(&self, id: &PrincipalId, app: &AppName, role: Option<Role>) -> Result<bool, PortError> {
-        let query = match role {
-            Some(role) => sqlx::query(sql::role_grant).bind(id.as_str()).bind(app.as_str()).bind(role.as_str()),
-            None => sqlx::query(sql::role_revoke).bind(id.as_str()).bind(app.as_str()),
-        };
-        self.changes(query).await?;
-        let exists = sqlx::query_scalar(sql::principal_exists).bind(id.as_str());
-        exists.fetch_one(&mut *self.connection().await?).await.or_failed()
+        self.pool
+            .write(async {
+                let query = match role {
+                    Some(role) => sqlx::query(sql::role_grant).bind(id.as_str()).bind(app.as_str()).bind(role.as_str()),
+                    None => sqlx::query(sql::role_revoke).bind(id.as_str()).bind(app.as_str()),
+                };
+                self.changes(query).await?;
+                let exists = sqlx::query_scalar(sql::principal_exists).bind(id.as_str());
+                exists.fetch_one(&mut *self.connection().await?).await.or_failed()
+            })
+            .await
     }
 }
 
 #[async_trait]
 impl TokenStore for PgStore {
     async fn tokens(&self) -> Result<Vec<TokenRecord>, PortError> {
-        let found = sqlx::query(sql::token_list).fetch_all(&mut *self.connection().await?).await.or_failed()?;
-        found.iter().map(token).collect::<Result<_, _>>().map_err(port)
+        self.pool
+            .read(async {
+                let found = sqlx::query(sql::token_list).fetch_all(&mut *self.connection().await?).await.or_failed()?;
+                found.iter().map(token).collect::<Result<_, _>>().map_err(port)
+            })
+            .await
     }
 
     async fn add_token(&self, new: &NewToken) -> Result<bool, PortError> {
@@ -82,16 +100,25 @@ impl TokenStore for PgStore {
     }
 
     async fn delete_token(&self, name: &str) -> Result<bool, PortError> {
-        let query = sqlx::query_scalar(sql::token_delete).bind(name);
-        query.fetch_one(&mut *self.connection().await?).await.or_failed()
+        self.pool
+            .write(async {
+                let query = sqlx::query_scalar(sql::token_delete).bind(name);
+                query.fetch_one(&mut *self.connection().await?).await.or_failed()
+            })
+            .await
     }
 
     async fn bearer(&self, digest: &[u8; 32]) -> Result<Option<Bearer>, PortError> {
-        let mut connection = self.connection().await?;
-        let found = sqlx::query(sql::token_bearer).bind(&digest[..]).fetch_optional(&mut *connection).await;
-        let found = connection.finish(found).or_failed()?;
-        let bearer = |row| Ok(Bearer { token: Row::try_get(&row, "name")?, principal: rows::name(&row, "id")? });
-        found.map(bearer).transpose().map_err(port)
+        self.pool
+            .read(async {
+                let mut connection = self.connection().await?;
+                let found = sqlx::query(sql::token_bearer).bind(&digest[..]).fetch_optional(&mut *connection).await;
+                let found = connection.finish(found).or_failed()?;
+                let bearer =
+                    |row| Ok(Bearer { token: Row::try_get(&row, "name")?, principal: rows::name(&row, "id")? });
+                found.map(bearer).transpose().map_err(port)
+            })
+            .await
     }
 }
 

@@ -12,9 +12,13 @@ use tidegate_ports::{PortError, QueueState, QueueStore};
 #[async_trait]
 impl QueueStore for PgStore {
     async fn queues(&self, count_max: u32) -> Result<(Timestamp, Vec<QueueState>), PortError> {
-        let query = sqlx::query(sql::queues).bind(i64::from(count_max));
-        let found = query.fetch_all(&mut *self.connection().await?).await.or_failed()?;
-        queue_states(&found).map_err(port)
+        self.pool
+            .read(async {
+                let query = sqlx::query(sql::queues).bind(i64::from(count_max));
+                let found = query.fetch_all(&mut *self.connection().await?).await.or_failed()?;
+                queue_states(&found).map_err(port)
+            })
+            .await
     }
 }
 

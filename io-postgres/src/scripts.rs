@@ -12,28 +12,44 @@ use tidegate_ports::{Change, PortError, Script, ScriptStore};
 #[async_trait]
 impl ScriptStore for PgStore {
     async fn list(&self, app: &AppName) -> Result<Vec<Script>, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        list(&mut connection, app).await
+        self.pool
+            .read(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                list(&mut connection, app).await
+            })
+            .await
     }
 
     async fn get(&self, app: &AppName, name: &ScriptName) -> Result<Option<Script>, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        read(&mut connection, app, name).await
+        self.pool
+            .read(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                read(&mut connection, app, name).await
+            })
+            .await
     }
 
     async fn put(&self, app: &AppName, name: &ScriptName, source: &str) -> Result<Script, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        put(&mut connection, app, name, source).await?;
-        read(&mut connection, app, name).await?.ok_or_else(|| port(sqlx::Error::RowNotFound))
+        self.pool
+            .write(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                put(&mut connection, app, name, source).await?;
+                read(&mut connection, app, name).await?.ok_or_else(|| port(sqlx::Error::RowNotFound))
+            })
+            .await
     }
 
     async fn delete(&self, app: &AppName, name: &ScriptName) -> Result<bool, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        delete(&mut connection, app, name).await
+        self.pool
+            .write(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                delete(&mut connection, app, name).await
+            })
+            .await
     }
 }
 

@@ -1,18 +1,18 @@
-//! The store: its connections, and the migration of its schema.
+//! The store: its options and its connections.
 
+use crate::error;
 use crate::inline_claim::OutboxWriter;
 use crate::mutations::Mutations;
 use crate::notify::Notifier;
 use crate::pool::{Pool, Pooled};
 use crate::presence::Presence;
-use crate::{error, sql};
-use sqlx::migrate::MigrateError;
-use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use crate::sql;
+use sqlx::Row;
+use sqlx::postgres::PgConnectOptions;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
-use tidegate_core::StoreError;
+use tidegate_core::{StoreError, StoreErrorKind};
 
 /// The store on a Postgres database.
 #[derive(Clone, Debug)]
@@ -30,13 +30,13 @@ pub struct PgStore {
 pub struct PgOptions {
     /// The most connections. The store opens one more, which listens to notifications.
     pub connections_max: u32,
-    /// How long a call waits for a connection before it fails.
-    pub acquire_timeout: Duration,
+    /// How long a call may take, with the wait for a connection. Then the connection is dropped.
+    pub call_timeout: Duration,
 }
 
 impl Default for PgOptions {
     fn default() -> Self {
-        Self { connections_max: 16, acquire_timeout: Duration::from_secs(5) }
+        Self { connections_max: 16, call_timeout: Duration::from_secs(5) }
     }
 }
 
@@ -47,15 +47,34 @@ pub enum PgError {
     /// The connection string does not parse.
     #[error("the Postgres URL is not valid: {0}")]
     Url(#[source] sqlx::Error),
-    /// The server refused the connection or did not answer.
-    #[error("Postgres cannot be reached: {0}")]
-    Connect(#[source] sqlx::Error),
+    /// The server does not answer now. A later try may succeed.
+    #[error("{0}")]
+    Unavailable(StoreError),
+    /// The server refuses the role, the password or the database, or does not fit. A later try
+    /// fails too.
+    #[error("{0}")]
+    Refused(StoreError),
     /// The schema belongs to a newer version of Tidegate.
     #[error("the database was migrated by a newer Tidegate (to version {0}); nothing was changed; use that version")]
     Newer(i64),
     /// A migration failed and was rolled back.
     #[error("the schema could not be migrated; nothing was changed: {0}")]
-    Migrate(#[source] MigrateError),
+    Migrate(String),
+}
+
+impl PgError {
+    /// Whether waiting does not help.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Unavailable(_))
+    }
+}
+
+impl From<sqlx::Error> for PgError {
+    fn from(error: sqlx::Error) -> Self {
+        let variant = if error::is_final(&error) { Self::Refused } else { Self::Unavailable };
+        variant(error::store(error))
+    }
 }
 
 impl PgStore {
@@ -65,36 +84,42 @@ impl PgStore {
         if connect.get_application_name().is_none() {
             connect = connect.application_name("tidegate");
         }
-        let connect = connect.options([
-            // Hides notices, such as the notice that the schema already exists.
-            ("client_min_messages", "warning"),
-            // The SQL functions rely on this level: each statement sees all that was committed
-            // before it began.
-            ("default_transaction_isolation", "read committed"),
-        ]);
-        let pool = Pool::new(connect.clone(), options.connections_max.max(1), options.acquire_timeout);
+        // A proxy may refuse start-up parameters. The session sets them later.
+        let connect = connect.extra_float_digits(None);
+        let pool = Pool::new(connect.clone(), options.connections_max.max(1), options.call_timeout);
         let notifier = Arc::new(Notifier::new(pool.clone()));
         let writer = OutboxWriter::new(pool.clone(), Arc::clone(&notifier));
         let mutations = Mutations::new(writer.clone());
         Ok(Self { pool, connect, notifier, writer, mutations, presence: Arc::default() })
     }
 
-    /// Applies the missing migrations. If several daemons call it at once, one applies them and the
-    /// others wait.
-    pub async fn migrate(&self) -> Result<(), PgError> {
-        // sqlx creates the table of applied migrations in the first schema of the search path.
-        let connect = self.connect.clone().options([("search_path", "tidegate")]);
-        let pool = PgPoolOptions::new().max_connections(1).connect_with(connect).await.map_err(PgError::Connect)?;
-        let result = migrate(&pool).await;
-        pool.close().await;
-        result
+    /// Opens a connection. The error says whether a later try may succeed.
+    pub async fn check_connection(&self) -> Result<(), PgError> {
+        self.pool.acquire().await.map(drop).map_err(PgError::from)
     }
 
-    /// Checks that the server answers.
+    /// Checks that the server answers and allows writes, that no call is overdue, and that the last
+    /// write was not refused.
     pub async fn ping(&self) -> Result<(), StoreError> {
+        if self.pool.is_overdue() {
+            return Err(StoreError::unknown("Postgres does not answer calls"));
+        }
+        self.pool.read(self.ping_once()).await?;
+        self.pool.refusal().map_or(Ok(()), Err)
+    }
+
+    async fn ping_once(&self) -> Result<(), StoreError> {
         let mut connection = self.connection().await?;
-        let result = sqlx::query(sql::ping).execute(&mut *connection).await;
-        connection.finish(result).map(drop).map_err(error::store)
+        let row = sqlx::query(sql::ping).fetch_one(&mut *connection).await;
+        let reason = connection
+            .finish(row)
+            .and_then(|row| row.try_get::<Option<&str>, _>("read_only").map(|reason| reason.map(str::to_owned)));
+        match reason.map_err(error::store)? {
+            None => Ok(()),
+            Some(reason) => {
+                Err(StoreError::not_applied(StoreErrorKind::Unavailable, error::READ_ONLY).with_detail(reason))
+            }
+        }
     }
 
     /// Takes a connection from the pool. An error means that nothing was sent.
@@ -106,15 +131,4 @@ impl PgStore {
     pub async fn close(&self) {
         self.pool.close().await;
     }
-}
-
-async fn migrate(pool: &PgPool) -> Result<(), PgError> {
-    // If two daemons create the schema at once, one of them fails. Its second try finds the schema.
-    if pool.execute(sql::schema_make).await.is_err() {
-        pool.execute(sql::schema_make).await.map_err(PgError::Connect)?;
-    }
-    sqlx::migrate!("../migrations/postgres").run(pool).await.map_err(|error| match error {
-        MigrateError::VersionMissing(version) => PgError::Newer(version),
-        other => PgError::Migrate(other),
-    })
 }

@@ -13,38 +13,58 @@ use tidegate_ports::{Change, PortError, TriggerStore};
 #[async_trait]
 impl TriggerStore for PgStore {
     async fn list(&self, app: &AppName) -> Result<Vec<Trigger>, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        list(&mut connection, app).await
+        self.pool
+            .read(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                list(&mut connection, app).await
+            })
+            .await
     }
 
     async fn get(&self, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        read(&mut connection, app, name).await
+        self.pool
+            .read(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                read(&mut connection, app, name).await
+            })
+            .await
     }
 
     async fn put(&self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> Result<Trigger, PortError> {
-        let mut connection = self.connection().await?;
-        let mut transaction = connection.begin().await.or_failed()?;
-        require_app(&mut transaction, app).await?;
-        let (trigger, _) = put(&mut transaction, app, spec, by).await?;
-        transaction.commit().await.or_failed()?;
-        Ok(trigger)
+        self.pool
+            .write(async {
+                let mut connection = self.connection().await?;
+                let mut transaction = connection.begin().await.or_failed()?;
+                require_app(&mut transaction, app).await?;
+                let (trigger, _) = put(&mut transaction, app, spec, by).await?;
+                transaction.commit().await.or_failed()?;
+                Ok(trigger)
+            })
+            .await
     }
 
     async fn delete(&self, app: &AppName, name: &TriggerName) -> Result<bool, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        delete(&mut connection, app, name).await
+        self.pool
+            .write(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                delete(&mut connection, app, name).await
+            })
+            .await
     }
 
     async fn set_paused(&self, app: &AppName, name: &TriggerName, paused: bool) -> Result<Option<Trigger>, PortError> {
-        let mut connection = self.connection().await?;
-        require_app(&mut connection, app).await?;
-        let pause = sqlx::query(sql::trigger_pause).bind(app.as_str()).bind(name.as_str()).bind(paused);
-        pause.execute(&mut *connection).await.or_failed()?;
-        read(&mut connection, app, name).await
+        self.pool
+            .write(async {
+                let mut connection = self.connection().await?;
+                require_app(&mut connection, app).await?;
+                let pause = sqlx::query(sql::trigger_pause).bind(app.as_str()).bind(name.as_str()).bind(paused);
+                pause.execute(&mut *connection).await.or_failed()?;
+                read(&mut connection, app, name).await
+            })
+            .await
     }
 }
 

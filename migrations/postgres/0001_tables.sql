@@ -19,6 +19,14 @@ create table tidegate.apps (
     created_at timestamptz not null
 );
 
+-- The roles of the database that may emit events of an app in SQL, with `tidegate.emit`. A member
+-- of such a role may emit, too. The owner of the schema and superusers need no row.
+create table tidegate.emitters (
+    app  text collate "C" not null,
+    role text collate "C" not null,
+    primary key (app, role)
+);
+
 -- Versions of values and of scripts. All of them come from one sequence, so a version is never used
 -- again after a delete. Therefore the store checks the reads of a handler by comparing versions
 -- alone.

@@ -227,6 +227,29 @@ begin
 end
 $$;
 
+-- Checks that the role that logged in may emit events of an app in SQL.
+--
+-- Parameters: the app.
+-- Returns: nothing. An error names the statement that allows the role.
+-- Locks: none.
+-- Changes: nothing.
+create function tidegate.require_emitter(p_app text) returns void
+language plpgsql stable as $$
+begin
+    -- `tidegate.emit` runs as the owner of the schema.
+    if pg_has_role(session_user, current_user, 'member') or exists (
+        select from tidegate.emitters e join pg_roles r on r.rolname = e.role
+        where e.app = p_app and pg_has_role(session_user, r.oid, 'member'))
+    then
+        return;
+    end if;
+    raise exception 'the role % may not emit events of the app %', session_user, p_app
+        using errcode = 'insufficient_privilege',
+        hint = format('The owner of the schema can allow it: insert into tidegate.emitters (app, role) values (%L, %L);',
+            p_app, session_user);
+end
+$$;
+
 -- Emits an event of an app in the client's own transaction. Any client may call it.
 --
 --     begin;
@@ -236,10 +259,13 @@ $$;
 --
 -- A commit fires the app's triggers. A rollback fires none. The event's actor is `sql:` and the
 -- role that logged in. The function runs with the rights of the schema's owner, so a role of an
--- application needs only USAGE on the schema.
+-- application needs only USAGE on the schema and a row in `emitters`.
 --
 -- The notification has no payload, so Postgres merges all notifications of a transaction into one
--- and sends it at the commit.
+-- and sends it at the commit. A transaction that notifies cannot be prepared (two-phase commit),
+-- and such transactions commit one after the other. `set tidegate.notify = off`, in the session or
+-- as the default of a role or a database, leaves the notification out. Then the next discovery
+-- finds the rows, after at most `dispatcher.poll_interval_ms`.
 --
 -- Parameters: the app; the event's type, subject and data.
 -- Returns: the event's id.
@@ -248,6 +274,8 @@ $$;
 create function tidegate.emit(app text, type text, subject text default '', data jsonb default '{}') returns uuid
 language plpgsql security definer
 set search_path = pg_catalog, pg_temp
+-- The text of the pattern below depends on it.
+set standard_conforming_strings = on
 as $$
 declare
     v_now timestamptz := clock_timestamp();
@@ -261,6 +289,7 @@ begin
             using errcode = 'undefined_object',
             hint = 'tidegate deploy DIRECTORY creates it; "select name from tidegate.apps" shows those that exist.';
     end if;
+    perform tidegate.require_emitter(p_app => emit.app);
     if emit.type is null or octet_length(emit.type) not between 1 and 255 or emit.type ~ v_control then
         raise exception 'the event type % is not valid', quote_nullable(emit.type)
             using errcode = 'invalid_parameter_value',
@@ -280,7 +309,7 @@ begin
     perform from tidegate.fan_out(p_now => v_now, p_source => 'app', p_events => array[row(
         emit.app, v_id, emit.type, coalesce(emit.subject, ''), v_data::json,
         row(v_actor, null, null, 0, null)::tidegate.cause)::tidegate.new_event]);
-    if found then
+    if found and coalesce(nullif(current_setting('tidegate.notify', true), ''), 'on')::boolean then
         perform pg_notify('tidegate_outbox', '');
     end if;
     return v_id;

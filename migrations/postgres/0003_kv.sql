@@ -18,15 +18,15 @@ create function tidegate.kv_stripe(p_app text, p_collection text, p_key text) re
 language sql immutable parallel safe
 return hashtext(p_app || '/' || p_collection || '/' || p_key) & 4095;
 
--- Takes one of the locks of keys until the end of the transaction. 7231 is Tidegate's number for
--- these advisory locks.
+-- Takes one of the locks of keys until the end of the transaction. 1952736358 is Tidegate's number
+-- for these advisory locks. Another program that shares the database does not use it by chance.
 --
 -- Parameters: the number of the lock.
 -- Returns: nothing.
 -- Locks: the advisory lock.
 -- Changes: nothing.
 create function tidegate.kv_lock(p_stripe integer) returns void
-language sql volatile as $$ select pg_advisory_xact_lock(7231, p_stripe) $$;
+language sql volatile as $$ select pg_advisory_xact_lock(1952736358, p_stripe) $$;
 
 -- A put or a delete of a value.
 create type tidegate.kv_mutation as (

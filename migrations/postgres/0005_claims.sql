@@ -22,14 +22,14 @@ $$;
 --
 -- Parameters: the claim.
 -- Returns: a number above it.
--- Locks: the advisory lock 7233, until the end of the transaction.
+-- Locks: the advisory lock (1952736357, -1), until the end of the transaction.
 -- Changes: the sequence late_claim_numbers.
 create function tidegate.number_above(p_claim bigint) returns bigint
 language plpgsql as $$
 declare
     v_number bigint;
 begin
-    perform pg_advisory_xact_lock(7233);
+    perform pg_advisory_xact_lock(tidegate.daemon_locks(), -1);
     v_number := nextval('tidegate.late_claim_numbers');
     if v_number <= p_claim then
         v_number := setval('tidegate.late_claim_numbers', p_claim + 1);

@@ -18,6 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) struct Daemon {
     pub(crate) settings: Settings,
     pub(crate) store: StoreUrl,
+    pub(crate) migrates: bool,
     pub(crate) token: String,
     pub(crate) log: LogStyle,
     pub(crate) native: NativeHandlers,
@@ -45,6 +46,8 @@ impl Daemon {
         let config = ServerConfig {
             listen: self.settings.http.listen,
             store: self.store,
+            postgres: self.settings.store.postgres(),
+            migrates: self.migrates,
             admin_token: AdminToken::new(&self.token),
             dispatcher: Config::try_from(self.settings.engine).map_err(CliError::usage)?,
             scripts: self.settings.scripts,

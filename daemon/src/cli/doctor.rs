@@ -17,6 +17,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 use tidegate_core::{Micros, StoreError, StoreErrorKind, Timestamp};
+use tidegate_io_postgres::PgOptions;
 
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 struct Check {
@@ -59,7 +60,7 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
             checks.push(port);
             match running {
                 Some(client) => checks.extend(check_readiness(&client)),
-                None => checks.extend(check_store(&store)),
+                None => checks.extend(check_store(&store, &settings.store.postgres())),
             }
         }
     }
@@ -170,7 +171,7 @@ fn check_scripts(readiness: &str) -> Check {
 }
 
 /// Opens the store as a daemon would.
-fn check_store(url: &StoreUrl) -> Vec<Check> {
+fn check_store(url: &StoreUrl, options: &PgOptions) -> Vec<Check> {
     let name = url.without_password();
     if let StoreUrl::Sqlite(path) = url
         && !path.exists()
@@ -182,7 +183,7 @@ fn check_store(url: &StoreUrl) -> Vec<Check> {
         Err(error) => return vec![fail("store", error.to_string())],
     };
     let answer = runtime.block_on(async {
-        tokio::time::timeout(STORE_TIMEOUT, stores::discover(url))
+        tokio::time::timeout(STORE_TIMEOUT, stores::discover(url, options))
             .await
             .unwrap_or_else(|_| Err(StoreError::unknown(format!("no answer within {} s", STORE_TIMEOUT.as_secs()))))
     });
@@ -192,10 +193,9 @@ fn check_store(url: &StoreUrl) -> Vec<Check> {
             ok("schema", "this version supports it"),
             compare_clocks(clock, wall_clock::now()),
         ],
-        Err(error) if error.kind == StoreErrorKind::Refused => vec![
-            ok("store", format!("{name} answers")),
-            fail("schema", format!("{error}; `tidegate migrate` brings it up to date")),
-        ],
+        Err(error) if error.kind == StoreErrorKind::Refused => {
+            vec![ok("store", format!("{name} answers")), fail("schema", error.to_string())]
+        }
         Err(error) => vec![fail("store", format!("{name}: {error}"))],
     }
 }

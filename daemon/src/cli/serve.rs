@@ -33,7 +33,7 @@ pub(super) fn run(
         LogFormat::Json => LogStyle::Json,
     };
     let mut registration = None;
-    Daemon { settings, store, token, log, native }.run(|address| {
+    Daemon { settings, store, migrates: !args.no_migrate, token, log, native }.run(|address| {
         // Other commands find a daemon in order to read its token. Without a token file there is
         // nothing to find.
         let Some(token_file) = token_file else { return };

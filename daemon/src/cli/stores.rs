@@ -2,12 +2,12 @@
 
 use crate::server::StoreUrl;
 use tidegate_core::{DiscoverReply, Reply, Request, StoreError, StoreErrorKind, Timestamp};
-use tidegate_io_postgres::{PgOptions, PgStore};
+use tidegate_io_postgres::{PgError, PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
 use tidegate_ports::DispatchStore;
 
 /// Brings the schema up to date, as a daemon does at its start.
-pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
+pub(super) async fn migrate(url: &StoreUrl, options: &PgOptions) -> Result<(), StoreError> {
     match url {
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path, SqliteOptions::default()).await.map_err(unavailable)?;
@@ -15,17 +15,23 @@ pub(super) async fn migrate(url: &StoreUrl) -> Result<(), StoreError> {
             Ok(())
         }
         StoreUrl::Postgres(url) => {
-            let store = PgStore::new(url, &PgOptions::default()).map_err(unavailable)?;
-            let result = store.migrate().await.map_err(unavailable);
+            let store = PgStore::new(url, options).map_err(postgres)?;
+            let result = store.migrate().await.map_err(postgres);
             store.close().await;
             result
         }
     }
 }
 
+/// The SQL of the migrations that a database lacks.
+pub(super) async fn migration_sql(url: &str, options: &PgOptions) -> Result<String, StoreError> {
+    let store = PgStore::new(url, options).map_err(postgres)?;
+    store.migration_sql().await.map_err(postgres)
+}
+
 /// Makes the first request of a dispatcher, and returns the time of the store's clock. A schema
 /// that this program does not support is [`StoreErrorKind::Refused`].
-pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
+pub(super) async fn discover(url: &StoreUrl, options: &PgOptions) -> Result<Timestamp, StoreError> {
     let reply = match url {
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path, SqliteOptions::default()).await.map_err(unavailable)?;
@@ -34,8 +40,14 @@ pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
             reply
         }
         StoreUrl::Postgres(url) => {
-            let store = PgStore::new(url, &PgOptions::default()).map_err(unavailable)?;
-            let reply = store.call(Request::Discover).await;
+            let store = PgStore::new(url, options).map_err(postgres)?;
+            let reply = async {
+                store.check_connection().await.map_err(postgres)?;
+                store.ping().await?;
+                store.check_schema().await.map_err(schema)?;
+                store.call(Request::Discover).await
+            };
+            let reply = reply.await;
             store.close().await;
             reply
         }
@@ -43,6 +55,22 @@ pub(super) async fn discover(url: &StoreUrl) -> Result<Timestamp, StoreError> {
     match reply? {
         Reply::Discover(DiscoverReply { now, .. }) => Ok(now),
         _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "the store answered a discovery with another reply")),
+    }
+}
+
+fn postgres(error: PgError) -> StoreError {
+    match error {
+        PgError::Unavailable(error) => error,
+        PgError::Refused(error) => StoreError { kind: StoreErrorKind::Unavailable, ..error },
+        other => unavailable(other),
+    }
+}
+
+/// An error of the schema, on a server that answers.
+fn schema(error: PgError) -> StoreError {
+    match error {
+        PgError::Unavailable(error) | PgError::Refused(error) => StoreError { kind: StoreErrorKind::Refused, ..error },
+        other => StoreError::not_applied(StoreErrorKind::Refused, other.to_string()),
     }
 }
 

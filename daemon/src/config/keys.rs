@@ -29,7 +29,7 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 
 /// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
 /// `scripts` after all layers are added, because some bounds depend on other settings.
-pub(super) static SETTINGS: [Setting; 39] = [
+pub(super) static SETTINGS: [Setting; 40] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
     setting("http.body_bytes_max", |s, raw| {
         raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
@@ -45,6 +45,9 @@ pub(super) static SETTINGS: [Setting; 39] = [
     setting("http.idle_timeout_ms", |s, raw| raw.timeout_ms().map(|value| s.http.idle_timeout_ms = value)),
     setting("http.write_timeout_ms", |s, raw| raw.timeout_ms().map(|value| s.http.write_timeout_ms = value)),
     setting("store.url", |s, raw| raw.store_url().map(|value| s.store.url = Some(value))),
+    setting("store.call_timeout_ms", |s, raw| {
+        raw.number_within(500..=60_000).map(|value| s.store.call_timeout_ms = value as u32)
+    }),
     setting("gate.permits", |s, raw| raw.number().map(|value| s.engine.gate.permits = value)),
     setting("gate.sync_reserve", |s, raw| raw.number().map(|value| s.engine.gate.sync_reserve = value)),
     setting("gate.async_reserve", |s, raw| raw.number().map(|value| s.engine.gate.async_reserve = value)),

@@ -1,7 +1,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 use tidegate_core::ConfigSpec;
 use tidegate_exec_script::Limits;
+use tidegate_io_postgres::PgOptions;
 
 /// All settings of a daemon, in one struct for each concern.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,10 +56,27 @@ impl Default for HttpSettings {
 }
 
 /// Section `[store]`: the place of the data.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
     /// `sqlite:PATH` or `postgres://…`. `None`: the command chooses an SQLite file.
     pub url: Option<String>,
+    /// How long a call of Postgres may take before its connection is dropped, 500 to 60,000.
+    /// Default 5,000, because a claim has a lease of 10 s.
+    pub call_timeout_ms: u32,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self { url: None, call_timeout_ms: 5_000 }
+    }
+}
+
+impl StoreSettings {
+    /// The options of the connections to Postgres.
+    #[must_use]
+    pub fn postgres(&self) -> PgOptions {
+        PgOptions { call_timeout: Duration::from_millis(self.call_timeout_ms.into()), ..PgOptions::default() }
+    }
 }
 
 /// Section `[log]`: the lines that the daemon writes to standard error.

@@ -172,6 +172,8 @@ impl Problem {
             tracing::error!("the store refused a request of the API: {error}");
             return Self::internal("the store refused the request; nothing was changed; see the log of the daemon");
         }
+        // The dispatcher logs the outage once, as a warning.
+        tracing::debug!("the store failed a request of the API: {error}");
         match error.fate {
             Fate::NotApplied => Self::unavailable(format!("{}; nothing was changed", state_of_store(error))),
             Fate::Unknown => {

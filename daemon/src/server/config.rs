@@ -5,6 +5,7 @@ use crate::http::{AdminToken, ConnectionLimits, HttpLimits};
 use std::net::SocketAddr;
 use tidegate_core::Config;
 use tidegate_exec_script::Limits;
+use tidegate_io_postgres::PgOptions;
 
 /// The configuration of a daemon.
 #[derive(Clone, Debug)]
@@ -12,6 +13,10 @@ pub struct ServerConfig {
     /// The address to listen on. Port 0 takes a free port.
     pub listen: SocketAddr,
     pub store: StoreUrl,
+    /// The connections to a store on Postgres.
+    pub postgres: PgOptions,
+    /// Whether the daemon applies missing migrations. Otherwise it waits until they are applied.
+    pub migrates: bool,
     pub admin_token: AdminToken,
     /// The configuration of the core.
     pub dispatcher: Config,

@@ -75,7 +75,7 @@ async fn run<S: Store>(
             http.stop().await;
             return Ok(());
         }
-        opened = open::<S>(url, &http) => match opened {
+        opened = open::<S>(url, config, &http) => match opened {
             Ok(store) => Arc::new(store),
             Err(error) => {
                 http.stop().await;
@@ -120,10 +120,10 @@ fn connection_limits(config: &ServerConfig) -> ConnectionLimits {
 
 /// Opens the store. Tries again until it succeeds, unless the failure is permanent. Logs the first
 /// failure and the success after it.
-async fn open<S: Store>(url: &S::Url, http: &HttpServer) -> Result<S, ServeError> {
+async fn open<S: Store>(url: &S::Url, config: &ServerConfig, http: &HttpServer) -> Result<S, ServeError> {
     let (mut pause, mut has_failed) = (STORE_RETRY_MIN, false);
     loop {
-        match S::open(url, &http.daemon_name()).await {
+        match S::open(url, config, &http.daemon_name()).await {
             Ok(store) => {
                 if has_failed {
                     tracing::info!("the store is open");

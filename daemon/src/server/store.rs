@@ -1,13 +1,13 @@
 //! The requirements of the daemon on a store, beyond the ports.
 
+use super::config::ServerConfig;
 use crate::services::Health;
 use crate::services::Ports;
 use async_trait::async_trait;
 use std::future::Future;
 use std::path::PathBuf;
-use std::time::Duration;
-use tidegate_core::StoreError;
-use tidegate_io_postgres::{PgError, PgOptions, PgStore};
+use tidegate_core::{StoreError, StoreErrorKind};
+use tidegate_io_postgres::{PgError, PgStore};
 use tidegate_io_sqlite::{OpenError, SqliteOptions, SqliteStore};
 use tidegate_ports::{DispatchStore, WakeHandle};
 
@@ -18,7 +18,11 @@ pub(super) trait Store: DispatchStore + Ports + Health + Sized {
 
     /// Connects, brings the schema up to date, and ends the claims of a dead daemon with the name
     /// `daemon`.
-    fn open(url: &Self::Url, daemon: &str) -> impl Future<Output = Result<Self, OpenFailure>> + Send;
+    fn open(
+        url: &Self::Url,
+        config: &ServerConfig,
+        daemon: &str,
+    ) -> impl Future<Output = Result<Self, OpenFailure>> + Send;
 
     /// Passes wake-ups from other processes on to `wake`. Never returns.
     fn listen(&self, wake: WakeHandle) -> impl Future<Output = ()> + Send;
@@ -30,20 +34,31 @@ pub(super) trait Store: DispatchStore + Ports + Health + Sized {
 /// The message about a store that did not open.
 pub(super) enum OpenFailure {
     /// The store may open later.
-    Temporary(String),
+    Temporary(StoreError),
     /// The store will not open without an operator.
     Permanent(String),
+}
+
+impl From<PgError> for OpenFailure {
+    fn from(error: PgError) -> Self {
+        match error {
+            PgError::Unavailable(error) => Self::Temporary(error),
+            other => Self::Permanent(other.to_string()),
+        }
+    }
 }
 
 impl Store for SqliteStore {
     type Url = PathBuf;
 
     /// Only one process can open the file, so all claims in it are those of dead daemons.
-    async fn open(path: &PathBuf, _: &str) -> Result<Self, OpenFailure> {
+    async fn open(path: &PathBuf, _: &ServerConfig, _: &str) -> Result<Self, OpenFailure> {
         // Only one failure is temporary: in a rolling restart, the daemon that has the file open is
         // about to end.
         Self::open(path, SqliteOptions::default()).await.map_err(|error| match error {
-            OpenError::InUse { .. } => OpenFailure::Temporary(error.to_string()),
+            OpenError::InUse { .. } => {
+                OpenFailure::Temporary(StoreError::not_applied(StoreErrorKind::Unavailable, error.to_string()))
+            }
             other => OpenFailure::Permanent(other.to_string()),
         })
     }
@@ -65,31 +80,18 @@ impl Health for SqliteStore {
     }
 }
 
-/// The longest wait for the first answer of Postgres.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-
 impl Store for PgStore {
     type Url = String;
 
-    async fn open(url: &String, daemon: &str) -> Result<Self, OpenFailure> {
-        let classify = |error: PgError| match error {
-            PgError::Url(_) | PgError::Newer(_) => OpenFailure::Permanent(error.to_string()),
-            other => OpenFailure::Temporary(other.to_string()),
-        };
-        let store = Self::new(url, &PgOptions::default()).map_err(classify)?;
-        // The pool's own timeout is far longer than an operator wants to wait for the first log
-        // line.
-        match tokio::time::timeout(CONNECT_TIMEOUT, Self::ping(&store)).await {
-            Ok(answer) => answer.map_err(|error| OpenFailure::Temporary(error.to_string()))?,
-            Err(_) => {
-                return Err(OpenFailure::Temporary(format!(
-                    "Postgres does not answer within {} s",
-                    CONNECT_TIMEOUT.as_secs()
-                )));
-            }
+    async fn open(url: &String, config: &ServerConfig, daemon: &str) -> Result<Self, OpenFailure> {
+        let store = Self::new(url, &config.postgres).map_err(OpenFailure::from)?;
+        store.check_connection().await?;
+        if config.migrates {
+            store.migrate().await?;
+        } else {
+            store.check_schema().await?;
         }
-        store.migrate().await.map_err(classify)?;
-        store.enter(daemon).await.map_err(classify)?;
+        store.enter(daemon).await?;
         Ok(store)
     }
 

@@ -54,9 +54,20 @@ impl Health for CachedHealth {
                 };
                 let answer =
                     tokio::time::timeout(PING_TIMEOUT, self.store.ping()).await.unwrap_or_else(|_| timed_out());
+                report(last.as_ref().map(|(_, answer)| answer), &answer);
                 *last = Some((Instant::now(), answer.clone()));
                 answer
             }
         }
+    }
+}
+
+/// Logs the reason when the store becomes unhealthy. Callers of `/readyz` get no words of the
+/// database.
+fn report(before: Option<&Result<(), StoreError>>, now: &Result<(), StoreError>) {
+    match (before, now) {
+        (None | Some(Ok(())), Err(error)) => tracing::info!("not ready: the store: {error}"),
+        (Some(Err(_)), Ok(())) => tracing::info!("ready: the store answers again"),
+        _ => {}
     }
 }

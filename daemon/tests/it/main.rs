@@ -37,6 +37,7 @@ mod metrics;
 mod nothing_is_lost;
 mod outage;
 mod poison;
+mod postgres_errors;
 mod public_errors;
 mod script_threads;
 mod secrets;
@@ -44,5 +45,6 @@ mod serving;
 #[cfg(target_os = "linux")]
 mod set_clock;
 mod shutdown;
+mod silent_server;
 mod terminal;
 mod world;

@@ -16,6 +16,8 @@ use tokio::task::JoinHandle;
 fn config(listen: &str, store: PathBuf) -> ServerConfig {
     ServerConfig {
         listen: listen.parse().unwrap(),
+        postgres: tidegate_io_postgres::PgOptions::default(),
+        migrates: true,
         store: StoreUrl::Sqlite(store),
         admin_token: AdminToken::new("tg_serving"),
         dispatcher: Config::try_from(ConfigSpec::default()).unwrap(),

@@ -1,2 +1,2 @@
--- Creates the schema if it does not exist.
+-- Creates the schema. A schema that exists is not created, because that needs a right of the role.
 create schema if not exists tidegate

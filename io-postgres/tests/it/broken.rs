@@ -2,7 +2,7 @@
 
 use crate::database::Database;
 use sqlx::{Connection, Executor};
-use tidegate_core::Fate;
+use tidegate_core::StoreErrorKind;
 use tidegate_io_postgres::PgStore;
 
 const CONNECTIONS: u32 = 8;
@@ -21,7 +21,7 @@ async fn fill(store: &PgStore) {
 }
 
 #[tokio::test]
-async fn after_one_failure_all_idle_connections_are_pinged() {
+async fn after_one_failure_all_idle_connections_are_dropped() {
     let database = Database::with_store().await.0;
     let store = database.store_with(CONNECTIONS);
     fill(&store).await;
@@ -32,9 +32,9 @@ async fn after_one_failure_all_idle_connections_are_pinged() {
     assert!(killed > 2, "{killed} connections are too few for this test");
 
     let error = store.ping().await.unwrap_err();
-    assert_eq!(error.fate, Fate::Unknown, "a call over a dead connection has an unknown fate");
+    assert_eq!(error.kind, StoreErrorKind::Unavailable, "{error}");
     for _ in 0..CONNECTIONS {
-        store.ping().await.expect("the other connections are pinged before their use");
+        store.ping().await.expect("the other connections are replaced");
     }
     client.close().await.ok();
     store.close().await;

@@ -3,8 +3,10 @@
 use crate::truth;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use std::net::ToSocketAddrs;
 use std::str::FromStr;
 use std::sync::Arc;
+use testkit::Proxy;
 use tidegate_core::{AppName, PrincipalId, TriggerId, TriggerSpec};
 use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_ports::{AppStore, Deployment, TriggerStore};
@@ -48,6 +50,48 @@ impl Database {
     pub(crate) fn store_with(&self, connections_max: u32) -> PgStore {
         let options = PgOptions { connections_max, ..PgOptions::default() };
         PgStore::new(&self.url, &options).expect("the URL is valid")
+    }
+
+    /// A store that reaches the server through a proxy.
+    pub(crate) fn store_behind(&self, proxy: &Proxy, options: &PgOptions) -> PgStore {
+        let place = format!("{}:{}", self.server.get_host(), self.server.get_port());
+        let url = self.url.replace(&place, &format!("127.0.0.1:{}", proxy.port()));
+        assert_ne!(url, self.url, "the URL of the test server has a host and a port");
+        PgStore::new(&url, options).expect("the URL is valid")
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Creates a role that may log in, and runs statements in which `ROLE` and `DATABASE` are
+    /// names.
+    pub(crate) async fn role(&self, statements: &str) -> String {
+        let role = format!("tidegate_{}", Uuid::now_v7().simple());
+        let text = format!("create role ROLE login password 'p'; {statements}");
+        let text = text.replace("ROLE", &role).replace("DATABASE", &self.name);
+        self.client().await.execute(sqlx::raw_sql(AssertSqlSafe(text))).await.expect("the user may create roles");
+        role
+    }
+
+    /// A store that logs in as a role of [`Self::role`].
+    pub(crate) fn store_as(&self, role: &str) -> PgStore {
+        let (scheme, rest) = self.url.split_once("://").expect("a URL has a scheme");
+        let place = rest.split_once('@').map_or(rest, |(_, place)| place);
+        PgStore::new(&format!("{scheme}://{role}:p@{place}"), &PgOptions::default()).expect("the URL is valid")
+    }
+
+    /// Removes the database, and then a role of [`Self::role`].
+    pub(crate) async fn remove_with(&self, role: &str) {
+        self.remove().await;
+        let mut connection = PgConnection::connect_with(&self.server).await.expect("the test server answers");
+        connection.execute(AssertSqlSafe(format!("drop role {role}"))).await.expect("nothing depends on the role");
+    }
+
+    /// Starts a proxy before the server.
+    pub(crate) fn proxy(&self) -> Proxy {
+        let mut addresses = (self.server.get_host(), self.server.get_port()).to_socket_addrs().unwrap();
+        Proxy::start(addresses.next().unwrap())
     }
 
     /// Opens a connection of a client that is not a daemon.

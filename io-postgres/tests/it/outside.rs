@@ -4,7 +4,7 @@ use crate::database::{Database, with_one_trigger};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use sqlx::postgres::PgListener;
+use sqlx::postgres::{PgDatabaseError, PgListener};
 use sqlx::{Connection, Executor, PgConnection, Row};
 use std::time::Duration;
 use tidegate_core::{AppName, Cause, EventType, Json, NewEvent, Pattern, PrincipalId, Subject};
@@ -187,21 +187,34 @@ async fn an_emission_notifies_the_other_stores_and_not_its_own() {
 }
 
 #[tokio::test]
-async fn a_role_with_usage_on_the_schema_may_emit_and_nothing_else() {
+async fn a_role_with_a_row_in_emitters_may_emit_for_this_app_and_nothing_else() {
     let (database, store) = Database::with_store().await;
     with_one_trigger(&store).await;
     let mut client = database.client().await;
     let role = format!("shop_{}", uuid::Uuid::now_v7().simple());
     let statement = |text: &str| sqlx::AssertSqlSafe(text.replace("ROLE", &role));
-    client.execute(statement("create role ROLE; grant usage on schema tidegate to ROLE; set role ROLE")).await.unwrap();
+    let set_up = "create role ROLE; grant usage on schema tidegate to ROLE;
+        insert into tidegate.apps values ('other', now()); set session authorization ROLE";
+    client.execute(sqlx::raw_sql(statement(set_up))).await.unwrap();
+    let refused = client.execute("select tidegate.emit('shop', 'x')").await.expect_err("no row allows the role");
+    let hint = refused.as_database_error().unwrap().downcast_ref::<PgDatabaseError>().hint().unwrap().to_owned();
+    let allow = hint.split_once("allow it: ").unwrap().1.to_owned();
+    client
+        .execute(sqlx::raw_sql(sqlx::AssertSqlSafe(format!(
+            "reset session authorization; {allow} set session authorization {role}"
+        ))))
+        .await
+        .unwrap();
 
     client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
+    let other = client.execute("select tidegate.emit('other', 'x')").await.expect_err("the row names one app");
+    assert!(other.to_string().contains("may not emit events of the app other"), "{other}");
 
     for closed in ["select * from tidegate.outbox", "select tidegate.renew('{}', '{}', 0)", "delete from tidegate.kv"] {
         let refused = client.execute(closed).await.expect_err(closed).to_string();
         assert!(refused.contains("permission denied"), "{closed}: {refused}");
     }
-    client.execute(statement("reset role; drop owned by ROLE; drop role ROLE")).await.unwrap();
+    client.execute(statement("reset session authorization; drop owned by ROLE; drop role ROLE")).await.unwrap();
     assert_eq!(rows(&mut client).await, 1);
     store.close().await;
     database.remove().await;

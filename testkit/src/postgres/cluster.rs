@@ -1,3 +1,7 @@
+mod standby;
+
+pub use standby::Frozen;
+
 use super::binaries::PgBinaries;
 use super::error::PgError;
 use super::guardian::Guardian;
@@ -203,7 +207,7 @@ impl PgCluster {
         let mut pg_ctl = self.run_as.command(self.binaries.program("pg_ctl"));
         pg_ctl.envs(self.env.iter().map(|(name, value)| (name, value)));
         pg_ctl.args(action).arg("-D").arg(self.data()).args(["-w", "-t", "60"]);
-        if action != ["stop"] {
+        if action[0] != "stop" {
             // Without its own log file, the server would keep the output pipe open, and `run` would
             // wait until the server ends.
             pg_ctl.arg("-l").arg(self.log());

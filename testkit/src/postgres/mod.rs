@@ -5,5 +5,5 @@ mod guardian;
 mod user;
 
 pub use binaries::PgBinaries;
-pub use cluster::{PgCluster, PgOptions, StopMode};
+pub use cluster::{Frozen, PgCluster, PgOptions, StopMode};
 pub use error::PgError;

@@ -28,6 +28,9 @@ pub(crate) struct ServeArgs {
     /// File with the admin token; created if missing [default: `token` beside an SQLite file]
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_token_file: Option<PathBuf>,
+    /// Wait for missing migrations instead of applying them
+    #[arg(long)]
+    pub(crate) no_migrate: bool,
     /// Level of the log: error, warn, info, debug, trace, or a filter such as info,tidegate=debug
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log_level: Option<String>,
@@ -47,6 +50,15 @@ pub(crate) struct StoreArgs {
     /// Set any setting, such as --set gate.permits=8
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     pub(crate) set: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    /// Print the SQL of the missing migrations and change nothing; only for Postgres
+    #[arg(long)]
+    pub(crate) print: bool,
 }
 
 #[derive(Debug, Args)]

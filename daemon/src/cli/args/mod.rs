@@ -6,7 +6,7 @@ mod data;
 mod outbox;
 
 pub(super) use access::{RolesCommand, TokensCommand, UsersCommand};
-pub(super) use daemon::{DevArgs, DoctorArgs, ServeArgs, StoreArgs};
+pub(super) use daemon::{DevArgs, DoctorArgs, MigrateArgs, ServeArgs, StoreArgs};
 pub(super) use data::{EmitArgs, GateArgs, InvokeArgs, KvCommand};
 pub(super) use outbox::{
     DeadLettersArgs, DeadLettersCommand, DeadLettersListArgs, DeliveriesArgs, DeliveriesCommand, DeliveriesListArgs,
@@ -110,7 +110,7 @@ pub(crate) enum Command {
     /// Show how many executions run and may run at once, or change the limits
     Gate(GateArgs),
     /// Bring the store's schema up to date
-    Migrate(StoreArgs),
+    Migrate(MigrateArgs),
     /// Check everything that can keep a daemon from running
     Doctor(DoctorArgs),
 }

@@ -48,7 +48,7 @@ pub(super) fn run(
 
     let shown_store = store.without_password();
     let mut registration = None;
-    let daemon = Daemon { settings, store, token: token.clone(), log, native };
+    let daemon = Daemon { settings, store, migrates: true, token: token.clone(), log, native };
     daemon.run(|address| {
         let url = url_of(address);
         let instance = Instance::of_this_process(url.clone(), Some(app.name.to_string()), Some(token_file.clone()));

@@ -13,11 +13,12 @@ pub(crate) use client::{Answer, Client};
 pub(crate) use database::Database;
 pub(crate) use machine_lock::MachineLock;
 
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use testkit::{Daemon, DaemonSpec, PgCluster, PgOptions, free_port};
+use testkit::{Daemon, DaemonSpec, PgCluster, PgOptions, Proxy, free_port};
 
 /// The program that is shipped.
 pub(crate) const TIDEGATE: &str = env!("CARGO_BIN_EXE_tidegate");
@@ -69,6 +70,25 @@ impl World {
         let cluster = PgCluster::create(&options).unwrap_or_else(|error| panic!("{error}"));
         let folder = TempDir::new().expect("a temporary folder can be created");
         Self { _database: None, url: cluster.url(), cluster: Some(cluster), folder }
+    }
+
+    /// Lets the daemons reach the server through a proxy.
+    pub(crate) fn through_proxy(mut self) -> (Self, Proxy) {
+        let after_user = self.url.rfind('@').expect("the URL names a user") + 1;
+        let place = self.url[after_user..].split('/').next().expect("the URL names a host").to_owned();
+        let mut addresses = place.to_socket_addrs().expect("the URL names a host and a port");
+        let proxy = Proxy::start(addresses.next().expect("the host has an address"));
+        self.url = self.url.replace(&place, &format!("127.0.0.1:{}", proxy.port()));
+        (self, proxy)
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Runs a statement on the store's database, as the user of the test server.
+    pub(crate) fn execute(&self, statement: &str) {
+        database::execute(&self.url, statement.to_owned()).unwrap_or_else(|error| panic!("{statement}: {error}"));
     }
 
     /// The server of [`Self::on_own_server`].

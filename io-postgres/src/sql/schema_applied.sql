@@ -1,0 +1,2 @@
+-- Lists the applied migrations.
+select version, checksum from tidegate._sqlx_migrations order by version

@@ -271,7 +271,12 @@ mod tests {
                 "t.toml line 3: unknown key `permit` in [gate]; did you mean `permits`?",
             ),
             ("[gate]\nlisten = 3", &[], &[], "t.toml line 2: unknown key `listen` in [gate]; it belongs in [http]"),
-            ("[store]\npath = 3", &[], &[], "t.toml line 2: unknown key `path` in [store]; use one of `url`"),
+            (
+                "[store]\npath = 3",
+                &[],
+                &[],
+                "t.toml line 2: unknown key `path` in [store]; use one of `url`, `call_timeout_ms`",
+            ),
             ("[gates]\n", &[], &[], "t.toml line 1: unknown section [gates]; did you mean `gate`?"),
             ("permits = 3", &[], &[], "t.toml line 1: `permits` belongs in the section [gate]"),
             ("gate = 3", &[], &[], "t.toml line 1: `gate` is a section: write [gate]"),

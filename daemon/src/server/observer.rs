@@ -145,9 +145,12 @@ fn log_settled(delivery: &Delivery, ending: &Ending, run: Option<Run>, successes
             );
         }
         Ending::Done | Ending::Handled | Ending::Replied { .. } | Ending::Deferred { .. } => {
-            let LineVerdict::Write { omitted } = successes.take(Instant::now()) else { return };
+            let LineVerdict::Write { omitted } = successes.take(Instant::now()) else {
+                delivery_event!(debug, delivery, ending = ending.as_str(), duration_ms, "{}", text());
+                return;
+            };
             if omitted > 0 {
-                tracing::info!(omitted, "deliveries that succeeded without a line, because they were too many");
+                tracing::info!(omitted, "deliveries that succeeded without a line at info, because they were too many");
             }
             delivery_event!(info, delivery, ending = ending.as_str(), duration_ms, "{}", text());
         }

@@ -171,7 +171,17 @@ fn the_statements_on_tables_run_on_postgres() {
     let statements = page.iter().take_while(|block| !block.text.starts_with("sqlite3"));
     let statements: Vec<_> = statements.filter(|block| block.language == "sql").collect();
     assert!(statements.len() >= 6, "only {} statements were found", statements.len());
+    // Roles belong to the whole server, so the names of the page get a suffix. The page creates all
+    // roles except `shop`, and names the database `tidegate`.
+    let suffix = std::process::id();
+    let roles = ["shop", "tidegate_owner", "tidegate_runner"].map(|role| (role, format!("{role}_{suffix}")));
+    let in_database = format!("on database {} ", database.name());
+    database.execute(&format!("create role shop_{suffix}"));
     for block in statements {
-        database.execute(&block.text);
+        let text = block.text.replace("on database tidegate ", &in_database);
+        database.execute(&roles.iter().fold(text, |text, (role, own)| text.replace(role, own)));
+    }
+    for (_, role) in &roles {
+        database.execute(&format!("drop owned by {role}; drop role {role}"));
     }
 }

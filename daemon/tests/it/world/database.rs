@@ -28,6 +28,10 @@ impl Database {
         &self.url
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Runs statements, and panics if one fails.
     pub(crate) fn execute(&self, statements: &str) {
         let result = runtime().block_on(async {

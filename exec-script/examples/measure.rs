@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use tidegate_core::*;
 use tidegate_exec_script::{Limits, ScriptExecutor, World};
 use tidegate_ports::{
-    Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script, ScriptStore,
-    StartWait, TriggerStore,
+    Executor, Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script,
+    ScriptStore, StartWait, TriggerStore,
 };
 
 /// The duration of each measurement.
@@ -116,8 +116,8 @@ impl KvStore for FakePorts {
         panic!("{UNUSED}")
     }
 
-    async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<Vec<KvEntry>, PortError> {
-        Ok(Vec::new())
+    async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<KvEntries, PortError> {
+        Ok(KvEntries::default())
     }
 }
 

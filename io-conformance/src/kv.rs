@@ -4,7 +4,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{Cause, EventId, Key, Parent, Version};
-use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
+use tidegate_ports::{Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
 async fn put_if<S: Store>(app: &App<S>, guard: Guard, value: &str) -> Result<KvMutation, PortError> {
     KvStore::put(&*app.store, &app.name, &collection("c"), &key("k"), json(value), guard, &outside()).await
@@ -200,7 +200,8 @@ async fn list_all<S: Store>(app: &App<S>, prefix: &str, limit: u32) -> Vec<Strin
     let mut keys: Vec<String> = Vec::new();
     loop {
         let after = keys.last().map(|last| key(last));
-        let page = app.page("c", &KvPage { prefix: prefix.to_owned(), after, limit }).await;
+        let page = KvPage { prefix: prefix.to_owned(), after, limit, bytes_max: usize::MAX };
+        let page = app.page("c", &page).await.entries;
         assert!(page.len() <= limit as usize, "{} entries in a page of {limit}", page.len());
         if page.is_empty() {
             return keys;
@@ -248,16 +249,40 @@ pub(crate) async fn a_cursor_may_be_a_missing_key<S: Store>(store: Arc<S>) {
         ("b", "c", &[]),
         ("", "b3", &["b4", "c"]),
     ] {
-        let page = KvPage { prefix: prefix.to_owned(), after: Some(key(after)), limit: 10 };
-        let keys: Vec<_> = app.page("c", &page).await.into_iter().map(|entry| entry.key).collect();
+        let page = KvPage { prefix: prefix.to_owned(), after: Some(key(after)), limit: 10, bytes_max: usize::MAX };
+        let keys: Vec<_> = app.page("c", &page).await.entries.into_iter().map(|entry| entry.key).collect();
         assert_eq!(keys, expected.iter().map(|text| key(text)).collect::<Vec<Key>>(), "{prefix:?} after {after:?}");
     }
+}
+
+pub(crate) async fn a_page_ends_before_the_entry_that_exceeds_its_bytes<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    // Each entry has 10 bytes: 2 of the key and 8 of the value, of which "ü" has 2.
+    for at in ["k1", "k2", "k3", "k4"] {
+        app.put("c", at, "\"abcdü\"").await;
+    }
+    for (limit, bytes_max, expected, is_cut) in [
+        (10, usize::MAX, 4, false),
+        (10, 40, 4, false),
+        (10, 39, 3, true),
+        (10, 10, 1, true),
+        (10, 9, 1, true),
+        (10, 0, 1, true),
+        (3, 30, 3, false),
+        (3, 29, 2, true),
+        (1, 0, 1, false),
+    ] {
+        let page = app.page("c", &KvPage { prefix: String::new(), after: None, limit, bytes_max }).await;
+        assert_eq!((page.entries.len(), page.is_cut), (expected, is_cut), "limit {limit}, {bytes_max} bytes");
+    }
+    let beyond = KvPage { prefix: String::new(), after: Some(key("k4")), limit: 10, bytes_max: 0 };
+    assert_eq!(app.page("c", &beyond).await, KvEntries::default());
 }
 
 pub(crate) async fn kv_calls_of_an_unknown_app_are_an_error<S: Store>(store: Arc<S>) {
     let missing = App { store, name: app_name("missing") };
     let (c, k) = (collection("c"), key("k"));
-    let page = KvPage { prefix: String::new(), after: None, limit: 10 };
+    let page = KvPage { prefix: String::new(), after: None, limit: 10, bytes_max: usize::MAX };
 
     assert_eq!(KvStore::get(&*missing.store, &missing.name, &c, &k).await, Err(PortError::UnknownApp));
     assert_eq!(put_if(&missing, Guard::Any, "1").await, Err(PortError::UnknownApp));

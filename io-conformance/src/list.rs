@@ -193,6 +193,7 @@ macro_rules! with_cases {
                 the_event_of_a_mutation_carries_its_cause,
                 a_list_by_prefix_and_page_is_in_byte_order,
                 a_cursor_may_be_a_missing_key,
+                a_page_ends_before_the_entry_that_exceeds_its_bytes,
                 kv_calls_of_an_unknown_app_are_an_error,
             }
             lane_claims {

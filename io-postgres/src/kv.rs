@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Version};
-use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
+use tidegate_ports::{Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
 #[async_trait]
 impl KvStore for PgStore {
@@ -51,7 +51,7 @@ impl KvStore for PgStore {
         self.mutations.run(mutation(app, collection, key, None, guard, cause)).await
     }
 
-    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<KvEntries, PortError> {
         let mut connection = self.connection().await?;
         require_app(&mut connection, app).await?;
         let rows = sqlx::query(sql::kv_list)
@@ -61,10 +61,14 @@ impl KvStore for PgStore {
             .bind(&page.prefix)
             .bind(after_prefix(&page.prefix))
             .bind(i64::from(page.limit))
+            .bind(i64::try_from(page.bytes_max).unwrap_or(i64::MAX))
             .fetch_all(&mut *connection)
             .await
             .or_failed()?;
-        rows.iter().map(entry).collect::<Result<_, _>>().map_err(port)
+        let entries: Vec<KvEntry> = rows.iter().map(entry).collect::<Result<_, _>>().map_err(port)?;
+        let found: i64 = rows.first().map_or(Ok(0), |row| row.try_get("found")).map_err(port)?;
+        let is_cut = i64::try_from(entries.len()).is_ok_and(|listed| listed < found);
+        Ok(KvEntries { entries, is_cut })
     }
 }
 

@@ -4,7 +4,7 @@ use crate::fan_out::kv_event;
 use crate::memory::Memory;
 use crate::rows::Value;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, KvOp, NewEvent, Source, Version};
-use tidegate_ports::{Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, PortError};
+use tidegate_ports::{Emission, EmittedEvent, Guard, KvEntries, KvEntry, KvMutation, KvPage, PortError};
 
 impl Memory {
     /// Reads a value with its version.
@@ -54,13 +54,14 @@ impl Memory {
     }
 
     /// A page of entries, in the byte order of their keys.
-    pub fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    pub fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<KvEntries, PortError> {
         self.require_app(app)?;
         let of_collection = self.kv.iter().filter(|((a, c, _), _)| a == app && c == collection);
         let wanted = of_collection.filter(|((_, _, key), _)| {
             key.as_str().starts_with(&page.prefix) && page.after.as_ref().is_none_or(|after| key > after)
         });
-        Ok(wanted.take(page.limit as usize).map(|((_, _, key), value)| entry(key, value)).collect())
+        let entries = wanted.take(page.limit as usize).map(|((_, _, key), value)| Ok(entry(key, value)));
+        KvEntries::within(page.bytes_max, entries)
     }
 
     /// Emits events. A repeated emission with the same idempotency key returns the same events and

@@ -9,7 +9,7 @@ use crate::{SqliteStore, sql};
 use async_trait::async_trait;
 use rusqlite::{Connection, Row, params};
 use tidegate_core::{AppName, Cause, Collection, Json, Key, KvOp, Source, Version};
-use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
+use tidegate_ports::{Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
 #[async_trait]
 impl KvStore for SqliteStore {
@@ -56,12 +56,13 @@ impl KvStore for SqliteStore {
         .await
     }
 
-    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<KvEntries, PortError> {
         let (collection, page) = (collection.clone(), page.clone());
         self.read_app(app.clone(), move |connection, app| {
             let after = page.after.as_ref().map_or("", Key::as_str);
             let params = params![app.as_str(), collection.as_str(), after, page.prefix, page.limit];
-            connection.all(sql::kv_list, params, entry)
+            // Each row is read when it is taken, so a page reads at most one entry too many.
+            connection.rows(sql::kv_list, params, entry, |rows| KvEntries::within(page.bytes_max, rows))
         })
         .await
     }

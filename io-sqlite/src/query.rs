@@ -30,6 +30,14 @@ pub(crate) trait Query {
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, PortError>;
+    /// Lets `take` take as many rows of the statement as it needs.
+    fn rows<T, R>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        take: impl FnOnce(&mut dyn Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<R>,
+    ) -> Result<R, PortError>;
     /// Fails with [`PortError::UnknownApp`] if the app does not exist. Most calls of a port begin
     /// with this check.
     fn require_app(&self, app: &AppName) -> Result<(), PortError>;
@@ -71,6 +79,18 @@ impl Query for Connection {
     ) -> Result<Vec<T>, PortError> {
         let mut prepared = self.prepare_cached(statement).or_refused()?;
         prepared.query_map(params, read).and_then(Iterator::collect).or_refused()
+    }
+
+    fn rows<T, R>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        take: impl FnOnce(&mut dyn Iterator<Item = rusqlite::Result<T>>) -> rusqlite::Result<R>,
+    ) -> Result<R, PortError> {
+        let mut prepared = self.prepare_cached(statement).or_refused()?;
+        let mut rows = prepared.query_map(params, read).or_refused()?;
+        take(&mut rows).or_refused()
     }
 
     fn require_app(&self, app: &AppName) -> Result<(), PortError> {

@@ -34,7 +34,7 @@ pub trait KvStore: Send + Sync + 'static {
     ) -> Result<Option<KvMutation>, PortError>;
 
     /// One page of entries, ordered by the bytes of their keys.
-    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError>;
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<KvEntries, PortError>;
 }
 
 /// Selects the entries of one page.
@@ -46,6 +46,34 @@ pub struct KvPage {
     pub after: Option<Key>,
     /// The most entries of one page.
     pub limit: u32,
+    /// The most bytes of the keys and values of one page. A page has at least one entry, also if
+    /// this entry alone is longer.
+    pub bytes_max: usize,
+}
+
+/// One page of entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KvEntries {
+    pub entries: Vec<KvEntry>,
+    /// Whether the page ends because the next entry would exceed [`KvPage::bytes_max`].
+    pub is_cut: bool,
+}
+
+impl KvEntries {
+    /// Takes entries until the next one would exceed `bytes_max`.
+    pub fn within<E>(bytes_max: usize, entries: impl Iterator<Item = Result<KvEntry, E>>) -> Result<Self, E> {
+        let (mut page, mut bytes) = (Self::default(), 0);
+        for entry in entries {
+            let entry = entry?;
+            bytes += entry.bytes();
+            page.is_cut = bytes > bytes_max && !page.entries.is_empty();
+            if page.is_cut {
+                break;
+            }
+            page.entries.push(entry);
+        }
+        Ok(page)
+    }
 }
 
 /// A key and its value.
@@ -59,6 +87,14 @@ pub struct KvEntry {
     pub version: Version,
     /// The time of the last write, by the store's clock.
     pub updated_at: Timestamp,
+}
+
+impl KvEntry {
+    /// The bytes of the key and the value.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.key.as_str().len() + self.value.as_str().len()
+    }
 }
 
 /// The precondition of a mutation.

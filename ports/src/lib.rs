@@ -32,7 +32,7 @@ pub use error::PortError;
 pub use executor::Executor;
 pub use inbox::{InboxRegistry, InboxResolver, NoopInboxResolver, Receipt, ReplyOutcome};
 pub use inline_claim::{InlineBatch, InlineClaimGuard};
-pub use kv::{Guard, KvEntry, KvMutation, KvPage, KvStore};
+pub use kv::{Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore};
 pub use ledgers::{AbandonedExecution, LedgerStore, LoopEntry};
 pub use observer::Observer;
 pub use principals::{

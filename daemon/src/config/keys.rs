@@ -50,6 +50,7 @@ pub(super) static SETTINGS: [Setting; 32] = [
     setting("scripts.cpu_ms_max", |s, raw| raw.number().map(|value| s.scripts.cpu_ms_max = value)),
     setting("scripts.data_bytes_max", |s, raw| raw.number().map(|value| s.scripts.data_bytes_max = value)),
     setting("scripts.effects_max", |s, raw| raw.number().map(|value| s.scripts.effects_max = value)),
+    setting("scripts.effects_bytes_max", |s, raw| raw.number().map(|value| s.scripts.effects_bytes_max = value)),
     setting("scripts.log_bytes_max", |s, raw| raw.number().map(|value| s.scripts.log_bytes_max = value)),
     setting("scripts.source_bytes_max", |s, raw| raw.number().map(|value| s.scripts.source_bytes_max = value)),
     setting("scripts.warm_isolates_max", |s, raw| raw.number().map(|value| s.scripts.warm_isolates_max = value)),

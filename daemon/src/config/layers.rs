@@ -238,7 +238,9 @@ mod tests {
                 "format" => "json",
                 "permits" => "100",
                 "sync_reserve" | "async_reserve" => "5",
-                "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" => "2000000",
+                "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" | "effects_bytes_max" => {
+                    "2000000"
+                }
                 _ => "77",
             };
             let flagged = layers("", &[], &[&format!("{}={value}", setting.name)]).finish().unwrap();

@@ -16,6 +16,10 @@ use serde_json::json;
 use tidegate_core::{AppName, Collection, Json as JsonText, Key};
 use tidegate_ports::KvPage;
 
+/// The most bytes of the keys and values of a page. A page that would be longer has fewer entries
+/// and a cursor, so that one request holds little memory.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+
 const UPDATED_AT: HeaderName = HeaderName::from_static("tidegate-updated-at");
 
 struct KeyPath {
@@ -118,8 +122,15 @@ pub(super) async fn list(
     let (app, collection): (AppName, Collection) = (name(app)?, name(collection)?);
     let limit = Limit::new(query.limit)?;
     let after = paging::key(query.cursor.as_deref())?;
-    let page = KvPage { prefix: search_text("prefix", query.prefix)?, after, limit: limit.and_one() };
-    let entries = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::in_app(&app, error))?;
-    let (entries, cursor) = limit.cut(entries, |entry| key_cursor(&entry.key));
+    let page = KvPage {
+        prefix: search_text("prefix", query.prefix)?,
+        after,
+        limit: limit.and_one(),
+        bytes_max: PAGE_BYTES_MAX,
+    };
+    let found = services.kv.list(&app, &collection, &page).await.map_err(|error| Problem::in_app(&app, error))?;
+    let (entries, cursor) = limit.cut(found.entries, |entry| key_cursor(&entry.key));
+    let last = || entries.last().map(|entry| key_cursor(&entry.key));
+    let cursor = cursor.or_else(|| last().filter(|_| found.is_cut));
     Ok(Json(Entries { entries: entries.iter().map(EntryView::from).collect(), cursor }).into_response())
 }

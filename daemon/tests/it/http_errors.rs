@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tidegate::http::Readiness;
 use tidegate::services::Services;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, StoreError, StoreErrorKind};
-use tidegate_ports::{Guard, KvEntry, KvMutation, KvPage, KvStore, PortError};
+use tidegate_ports::{Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, PortError};
 
 /// The routes that these tests call.
 const ROUTES: [(&str, &str); 22] = [
@@ -220,7 +220,7 @@ impl KvStore for FailingStore {
         self.fail()
     }
 
-    async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    async fn list(&self, _: &AppName, _: &Collection, _: &KvPage) -> Result<KvEntries, PortError> {
         self.fail()
     }
 }

@@ -132,3 +132,26 @@ fn a_mutation_returns_the_number_of_its_deliveries() {
     assert_eq!(rows[0]["event"]["traceparent"], json!(trace));
     assert_eq!(rows[0]["event"]["actor"], json!("admin"));
 }
+
+#[test]
+fn a_page_of_long_values_ends_early_with_a_cursor() {
+    const VALUES: usize = 40;
+    let api = Api::new();
+    let value = json!("x".repeat(200_000));
+    for n in 0..VALUES {
+        api.put(&format!("/v1/apps/shop/kv/long/k{n:02}"), value.clone()).expect_status(200);
+    }
+    let (mut keys, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = api.get(&format!("/v1/apps/shop/kv/long?limit=1000{cursor}")).expect_status(200);
+        assert!(page.to_string().len() < 5 << 20, "a page has at most 4 MiB of keys and values");
+        keys.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap().to_owned()));
+        pages += 1;
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((keys.len(), pages), (VALUES, 2));
+    assert!(keys.is_sorted());
+}

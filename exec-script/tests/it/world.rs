@@ -7,8 +7,8 @@ use std::time::Duration;
 use tidegate_core::*;
 use tidegate_exec_script::{Limits, ScriptExecutor};
 use tidegate_ports::{
-    Executor, Guard, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script, ScriptStore,
-    StartWait, TriggerStore,
+    Executor, Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, PortError, PrincipalResolver, Script,
+    ScriptStore, StartWait, TriggerStore,
 };
 use uuid::Uuid;
 
@@ -58,14 +58,15 @@ impl KvStore for Values {
         panic!("a script must not write to the store")
     }
 
-    async fn list(&self, _: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    async fn list(&self, _: &AppName, collection: &Collection, page: &KvPage) -> Result<KvEntries, PortError> {
         let values = self.0.lock().unwrap();
         let wanted = values.iter().filter(|((c, k), _)| {
             c == collection.as_str()
                 && k.starts_with(&page.prefix)
                 && page.after.as_ref().is_none_or(|after| k.as_str() > after.as_str())
         });
-        Ok(wanted.take(page.limit as usize).map(|((_, k), value)| Self::entry(k, value)).collect())
+        let entries = wanted.take(page.limit as usize).map(|((_, k), value)| Ok(Self::entry(k, value)));
+        KvEntries::within(page.bytes_max, entries)
     }
 }
 

@@ -149,8 +149,8 @@ impl<'a, S: Store> Player<'a, S> {
             let fields = |one: &tidegate_ports::AbandonedExecution| json!({"delivery_id": one.delivery_id, "trigger": one.trigger, "event_id": one.event_id, "cause": one.cause, "outcome": one.outcome, "status": one.status, "message": one.message});
             all.iter().map(fields).collect::<Vec<_>>()
         });
-        let page = KvPage { prefix: String::new(), after: None, limit: 1_000 };
-        let values = KvStore::list(store, &app, &collection("c"), &page).await;
+        let page = KvPage { prefix: String::new(), after: None, limit: 1_000, bytes_max: usize::MAX };
+        let values = KvStore::list(store, &app, &collection("c"), &page).await.map(|page| page.entries);
         let triggers = TriggerStore::list(store, &app).await;
         [
             self.normalized(deliveries, "delivery"),

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tidegate_core::{AppName, DeliveryId, IdempotencyKey, NewEvent, Trigger, TriggerId, TriggerSpec};
 use tidegate_ports::{
     AppStore, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    Deployment, Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, KvStore, NewPrincipal, OutboxStore,
-    PortError, PrincipalStore, Script, ScriptStore, TriggerStore,
+    Deployment, Emission, EmittedEvent, Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, NewPrincipal,
+    OutboxStore, PortError, PrincipalStore, Script, ScriptStore, TriggerStore,
 };
 
 /// An app on the store under test.
@@ -107,12 +107,14 @@ impl<S: Store> App<S> {
         self.get(in_collection, at).await.map(|entry| entry.value.as_str().to_owned())
     }
 
-    pub(crate) async fn page(&self, in_collection: &str, page: &KvPage) -> Vec<KvEntry> {
+    pub(crate) async fn page(&self, in_collection: &str, page: &KvPage) -> KvEntries {
         KvStore::list(&*self.store, &self.name, &collection(in_collection), page).await.expect("the keys are listed")
     }
 
     pub(crate) async fn entries(&self, in_collection: &str) -> Vec<KvEntry> {
-        self.page(in_collection, &KvPage { prefix: String::new(), after: None, limit: ALL }).await
+        self.page(in_collection, &KvPage { prefix: String::new(), after: None, limit: ALL, bytes_max: usize::MAX })
+            .await
+            .entries
     }
 
     /// Emits events without a parent event.

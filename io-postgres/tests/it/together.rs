@@ -51,8 +51,8 @@ async fn simultaneous_puts_share_commits_and_fail_alone() {
     assert!(shared.iter().flat_map(|result| result.as_ref().err()).all(|error| *error == failed), "{shared:?}");
     assert!(nowhere.iter().all(|result| *result == Err(PortError::UnknownApp)), "{nowhere:?}");
 
-    let page = KvPage { prefix: "own-".to_owned(), after: None, limit: 100 };
-    let entries = KvStore::list(&*store, &app, &Collection::new("things").unwrap(), &page).await.unwrap();
+    let page = KvPage { prefix: "own-".to_owned(), after: None, limit: 100, bytes_max: usize::MAX };
+    let entries = KvStore::list(&*store, &app, &Collection::new("things").unwrap(), &page).await.unwrap().entries;
     assert_eq!(entries.len(), CALLERS);
     for entry in entries {
         assert_eq!(entry.key.as_str(), format!("own-{}", entry.value.as_str()));

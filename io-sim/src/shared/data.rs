@@ -5,8 +5,8 @@ use crate::memory::Memory;
 use async_trait::async_trait;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, Reply, Request, StoreError};
 use tidegate_ports::{
-    DispatchStore, Emission, EmittedEvent, Guard, KvEntry, KvMutation, KvPage, KvStore, OutboxStore, PortError,
-    WakeHandle,
+    DispatchStore, Emission, EmittedEvent, Guard, KvEntries, KvEntry, KvMutation, KvPage, KvStore, OutboxStore,
+    PortError, WakeHandle,
 };
 
 impl DispatchStore for SharedMemory {
@@ -48,7 +48,7 @@ impl KvStore for SharedMemory {
         })
     }
 
-    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<Vec<KvEntry>, PortError> {
+    async fn list(&self, app: &AppName, collection: &Collection, page: &KvPage) -> Result<KvEntries, PortError> {
         self.transaction().list(app, collection, page)
     }
 }

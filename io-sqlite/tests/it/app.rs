@@ -59,9 +59,9 @@ impl App {
     }
 
     pub(crate) async fn keys(&self) -> Vec<String> {
-        let page = KvPage { prefix: String::new(), after: None, limit: 10_000 };
+        let page = KvPage { prefix: String::new(), after: None, limit: 10_000, bytes_max: usize::MAX };
         let entries = KvStore::list(&*self.store, &self.name, &collection(), &page).await.expect("the keys are listed");
-        entries.into_iter().map(|entry| entry.key.into()).collect()
+        entries.entries.into_iter().map(|entry| entry.key.into()).collect()
     }
 
     pub(crate) async fn emit_events(&self, events: Vec<NewEvent>) -> Vec<EmittedEvent> {

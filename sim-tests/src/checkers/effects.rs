@@ -16,10 +16,14 @@ pub(super) struct EffectsOnce {
 }
 
 fn numbers(store: &Memory, collection: &str) -> BTreeMap<String, u64> {
-    let page = KvPage { prefix: String::new(), after: None, limit: u32::MAX };
+    let page = KvPage { prefix: String::new(), after: None, limit: u32::MAX, bytes_max: usize::MAX };
     let collection = Collection::new(collection).expect("a word");
     let entries = store.list(&app(), &collection, &page).expect("the app is there");
-    entries.into_iter().map(|entry| (entry.key.to_string(), entry.value.as_str().parse().unwrap_or_default())).collect()
+    entries
+        .entries
+        .into_iter()
+        .map(|entry| (entry.key.to_string(), entry.value.as_str().parse().unwrap_or_default()))
+        .collect()
 }
 
 impl Checker for EffectsOnce {

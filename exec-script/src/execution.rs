@@ -63,6 +63,7 @@ impl Execution {
             runtime,
             pause,
             limits,
+            memory: isolate.memory(),
             deadline: guard.deadline,
             cancelled: Arc::clone(&guard.cancelled),
             staged: Staged::default(),

@@ -49,6 +49,7 @@ fn thrown_error<'js>(ctx: &Ctx<'js>, error: &Object<'js>) -> Failure {
         stack.lines().map(str::trim).filter(is_own).take(STACK_LINES).map(|line| format!("\n{line}")).collect();
     let class = match (text("code").as_deref(), &*name) {
         // Errors of the host that the script did not catch.
+        (Some("resource_limit"), _) => ExecError::ResourceLimit,
         (Some("principal_denied"), _) => ExecError::PrincipalDenied,
         (Some("invalid_json"), _) => ExecError::InvalidJson,
         // The next attempt would find the same script and the same event.

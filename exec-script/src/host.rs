@@ -3,6 +3,7 @@
 
 use crate::console::Console;
 use crate::limits::Limits;
+use crate::memory::Memory;
 use crate::pool::Pause;
 use crate::staged::Staged;
 use crate::text::well_formed;
@@ -24,6 +25,7 @@ pub(crate) struct Host {
     pub(crate) runtime: Handle,
     pub(crate) pause: Pause,
     pub(crate) limits: Limits,
+    pub(crate) memory: Memory,
     pub(crate) deadline: Instant,
     pub(crate) cancelled: Arc<AtomicBool>,
     pub(crate) staged: Staged,
@@ -45,6 +47,10 @@ fn invalid(op: &str, problem: &str) -> CallError {
     error("invalid_argument", format!("{}: {problem}. This call did nothing.", function_name(op)))
 }
 
+/// How often the bytes of a request or an answer are in memory at the same time, at most: as they
+/// are kept, as JSON in JSON on the way, and as text in the script.
+const COPIES: usize = 6;
+
 /// The interval at which a sleep checks for cancellation.
 const SLEEP_STEP: Duration = Duration::from_millis(20);
 
@@ -52,7 +58,10 @@ impl Host {
     /// Answers one call in JSON. The prelude turns an error into an exception.
     pub(crate) fn call(&mut self, op: &str, request: String) -> String {
         let request = &*well_formed(request);
-        let answer = self.check_access(op).and_then(|()| match op {
+        // The prelude limits a line of `console`, and the host cuts it further.
+        let copied = if op == "log" { 0 } else { COPIES * request.len() };
+        let checked = self.check_access(op).and_then(|()| self.check_memory(copied));
+        let answer = checked.and_then(|()| match op {
             "get" => self.get(request),
             "peek" => self.peek(request),
             "set" => self.set(request),
@@ -90,6 +99,27 @@ impl Host {
         Err(error("principal_denied", format!("{id} may not call {call} in the app {app}; it needs the role {role}")))
     }
 
+    /// Checks that the host may use `more` bytes for this execution.
+    fn check_memory(&self, more: usize) -> Result<(), CallError> {
+        let left = self.memory.left();
+        if more <= left {
+            return Ok(());
+        }
+        Err(error(
+            "resource_limit",
+            format!(
+                "the call needs {more} bytes, and {left} are left of scripts.memory_bytes_max; it did nothing; read \
+                 or write less in one execution, for example with the options prefix, limit and after of ctx.kv.list"
+            ),
+        ))
+    }
+
+    /// Counts everything that is held for the execution.
+    fn hold(&self, effect_bytes: usize) -> Result<(), CallError> {
+        let bytes = self.staged.read_bytes() + effect_bytes;
+        if self.memory.hold(bytes) { Ok(()) } else { self.check_memory(bytes) }
+    }
+
     fn app(&self) -> &AppName {
         &self.delivery.event.app
     }
@@ -103,9 +133,10 @@ impl Host {
         if let Some(known) = self.known(&at) {
             return Ok(known);
         }
-        let entry = self.wait(self.kv.get(self.app(), &at.0, &at.1))?;
+        let entry = self.read(&at)?;
         let text = text_or_null(entry.as_ref());
         self.staged.record_read(at, entry);
+        self.hold(self.staged.effect_bytes())?;
         Ok(text)
     }
 
@@ -116,7 +147,13 @@ impl Host {
         if let Some(known) = self.known(&at) {
             return Ok(known);
         }
-        Ok(text_or_null(self.wait(self.kv.get(self.app(), &at.0, &at.1))?.as_ref()))
+        Ok(text_or_null(self.read(&at)?.as_ref()))
+    }
+
+    fn read(&self, at: &(Collection, Key)) -> Result<Option<KvEntry>, CallError> {
+        let entry = self.wait(self.kv.get(self.app(), &at.0, &at.1))?;
+        self.check_memory(COPIES * entry.as_ref().map_or(0, |entry| entry.bytes() as usize))?;
+        Ok(entry)
     }
 
     /// The value that this execution has written, or else the value of its first read.
@@ -128,15 +165,17 @@ impl Host {
     fn set(&mut self, request: &str) -> Result<Value, CallError> {
         let (collection, key, text): (Collection, Key, String) = arguments("set", request)?;
         let value = self.parse_data(text)?;
-        self.check_effects_max()?;
-        self.staged.write((collection, key), Some(value));
-        Ok(Value::Null)
+        self.stage_write((collection, key), Some(value))
     }
 
     fn delete(&mut self, request: &str) -> Result<Value, CallError> {
-        let (collection, key): (Collection, Key) = arguments("delete", request)?;
-        self.check_effects_max()?;
-        self.staged.write((collection, key), None);
+        let at: (Collection, Key) = arguments("delete", request)?;
+        self.stage_write(at, None)
+    }
+
+    fn stage_write(&mut self, at: (Collection, Key), value: Option<Json>) -> Result<Value, CallError> {
+        self.check_effects(self.staged.bytes_with_write(&at, value.as_ref()))?;
+        self.staged.write(at, value);
         Ok(Value::Null)
     }
 
@@ -150,9 +189,15 @@ impl Host {
         let own = self.staged.own_writes(&collection, &prefix);
         // Each own delete may hide one stored entry, so the page has one more entry for each own
         // write.
-        let page = KvPage { prefix, after, size: PageSize::of(limit + own.len() as u32) };
+        let bytes_max = self.memory.left() / COPIES;
+        let size = PageSize { items: limit + own.len() as u32, bytes: bytes_max as u64 };
+        let page = KvPage { prefix, after, size };
         let stored: Page<KvEntry> = self.wait(self.kv.list(self.app(), &collection, &page))?;
+        let is_cut = stored.has_more && stored.items.len() < size.items as usize;
+        let found: usize = stored.items.iter().map(|entry| entry.bytes() as usize).sum();
+        self.check_memory(COPIES * if is_cut { bytes_max + 1 } else { found })?;
         let mut entries = self.staged.merge_page(&collection, &page, stored, own);
+        self.hold(self.staged.effect_bytes())?;
         entries.truncate(limit as usize);
         Ok(json!(entries))
     }
@@ -160,8 +205,9 @@ impl Host {
     fn emit(&mut self, request: &str) -> Result<Value, CallError> {
         let (event_type, subject, text): (EventType, Subject, String) = arguments("emit", request)?;
         let data = self.parse_data(text)?;
-        self.check_effects_max()?;
-        self.staged.emit(NewEvent { event_type, subject, data });
+        let event = NewEvent { event_type, subject, data };
+        self.check_effects(self.staged.bytes_with_event(&event))?;
+        self.staged.emit(event);
         Ok(Value::Null)
     }
 
@@ -193,13 +239,21 @@ impl Host {
         Json::parse(&text).map_err(|cause| error("not_json", cause.to_string()))
     }
 
-    fn check_effects_max(&self) -> Result<(), CallError> {
-        let max = self.limits.effects_max;
-        if self.staged.len() < max {
-            return Ok(());
+    /// Checks that one write or event more may be staged, with which all of them have `bytes`.
+    fn check_effects(&self, bytes: usize) -> Result<(), CallError> {
+        let (max, bytes_max) = (self.limits.effects_max, self.limits.effects_bytes_max);
+        if self.staged.len() >= max {
+            let message = format!("an execution may stage at most {max} writes and events (scripts.effects_max)");
+            return Err(error("too_many_effects", message));
         }
-        let message = format!("an execution may stage at most {max} writes and events (scripts.effects_max)");
-        Err(error("too_many_effects", message))
+        if bytes > bytes_max {
+            let message = format!(
+                "the writes and events of the execution would have {bytes} bytes; scripts.effects_bytes_max allows \
+                 {bytes_max}; this call staged nothing; write less, or emit an event for the rest of the work"
+            );
+            return Err(error("effects_too_large", message));
+        }
+        self.hold(bytes)
     }
 
     /// Waits for the store, at most until the deadline.

@@ -171,6 +171,11 @@ impl Isolate {
         self.created_at.elapsed() >= self.limits.warm_age_max()
     }
 
+    /// The memory of the isolate. The host counts the bytes that it holds for an execution there.
+    pub(crate) fn memory(&self) -> Memory {
+        self.memory.clone()
+    }
+
     /// The bytes that the isolate holds, including garbage.
     pub(crate) fn heap_bytes(&self) -> usize {
         self.memory.bytes()

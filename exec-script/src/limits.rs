@@ -11,7 +11,8 @@ pub struct Limits {
     /// 1–10,000. Other executions of the app wait for one of them to end. The default is twice the
     /// number of cores, and at least 8. There is no bound on other threads besides the gate.
     pub app_computing_max: usize,
-    /// The most bytes that a script may allocate: 1 MiB – 4 GiB.
+    /// The most bytes that a script may allocate, together with the values that it reads and the
+    /// writes and events that it stages: 1 MiB – 4 GiB.
     pub memory_bytes_max: usize,
     /// The most bytes of all executions together: 1 MiB – 16 TiB, and at least `memory_bytes_max`.
     /// Each execution counts with `memory_bytes_max`; others wait until one ends. The default is
@@ -25,6 +26,9 @@ pub struct Limits {
     pub data_bytes_max: usize,
     /// The most writes and events together: 1–100,000.
     pub effects_max: usize,
+    /// The most bytes of all writes and events together: 1 KiB – 64 MiB. Each one counts with its
+    /// texts and 256 bytes.
+    pub effects_bytes_max: usize,
     /// The most bytes that `console` logs: 0 – 1 MiB.
     pub log_bytes_max: usize,
     /// The most bytes of a script's source: 1 B – 16 MiB.
@@ -54,6 +58,7 @@ impl Default for Limits {
             cpu_ms_max: 10_000,
             data_bytes_max: 256 << 10,
             effects_max: 1_000,
+            effects_bytes_max: 8 << 20,
             log_bytes_max: 64 << 10,
             source_bytes_max: 1 << 20,
             // An isolate with a small script holds about 210 KiB.
@@ -105,6 +110,7 @@ impl Limits {
             ("scripts.cpu_ms_max", self.cpu_ms_max, 1, 3_600_000),
             ("scripts.data_bytes_max", self.data_bytes_max as u64, 1, 64 << 20),
             ("scripts.effects_max", self.effects_max as u64, 1, 100_000),
+            ("scripts.effects_bytes_max", self.effects_bytes_max as u64, 1 << 10, 64 << 20),
             ("scripts.log_bytes_max", self.log_bytes_max as u64, 0, 1 << 20),
             ("scripts.source_bytes_max", self.source_bytes_max as u64, 1, 16 << 20),
             ("scripts.warm_isolates_max", self.warm_isolates_max as u64, 0, 10_000),

@@ -41,6 +41,8 @@ struct State {
     bytes_max: usize,
     /// Whether a block was refused since the start of the execution.
     is_exhausted: bool,
+    /// Bytes that the host holds for the current execution, outside of the runtime.
+    host_bytes: usize,
     /// Bytes of all blocks outside of the arena.
     heap_bytes: usize,
     arena: Option<Arena>,
@@ -52,7 +54,8 @@ struct State {
 impl Memory {
     /// Memory of at most `bytes_max`, without snapshots.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        let state = State { bytes_max, is_exhausted: false, heap_bytes: 0, arena: None, blocks: Vec::new() };
+        let state =
+            State { bytes_max, is_exhausted: false, host_bytes: 0, heap_bytes: 0, arena: None, blocks: Vec::new() };
         Self(Rc::new(RefCell::new(state)))
     }
 
@@ -69,9 +72,28 @@ impl Memory {
         self.0.borrow().bytes()
     }
 
-    /// Begins an execution, which has been refused no block yet.
+    /// Begins an execution, which has been refused no block yet, and for which the host holds
+    /// nothing.
     pub(crate) fn begin(&self) {
-        self.0.borrow_mut().is_exhausted = false;
+        let mut state = self.0.borrow_mut();
+        state.is_exhausted = false;
+        state.host_bytes = 0;
+    }
+
+    /// Counts `bytes` as held by the host for the execution, instead of the bytes before. Returns
+    /// `false` and changes nothing if they exceed the limit.
+    pub(crate) fn hold(&self, bytes: usize) -> bool {
+        let mut state = self.0.borrow_mut();
+        let fits = bytes <= state.bytes_max.saturating_sub(state.bytes());
+        if fits {
+            state.host_bytes = bytes;
+        }
+        fits
+    }
+
+    /// The bytes that the execution and the host may still use.
+    pub(crate) fn left(&self) -> usize {
+        self.0.borrow().left()
     }
 
     /// Whether a block was refused since the start of the execution.
@@ -120,9 +142,13 @@ impl State {
         self.heap_bytes + self.arena.as_ref().map_or(0, Arena::used)
     }
 
+    fn left(&self) -> usize {
+        self.bytes_max.saturating_sub(self.bytes() + self.host_bytes)
+    }
+
     /// `None` if `more` bytes exceed the limit.
     fn check_limit(&mut self, more: usize) -> Option<()> {
-        let fits = more <= self.bytes_max.saturating_sub(self.bytes());
+        let fits = more <= self.left();
         self.is_exhausted |= !fits;
         fits.then_some(())
     }
@@ -350,6 +376,17 @@ mod tests {
             memory.begin();
             assert!(!memory.alloc(4_000).is_null() && !memory.is_exhausted(), "the rest can still be used");
         }
+    }
+
+    #[test]
+    fn bytes_of_the_host_count_until_the_next_execution() {
+        let mut memory = Memory::new(10_000);
+        assert!(memory.hold(6_000) && !memory.hold(10_001) && memory.left() == 4_000);
+        assert!(memory.alloc(5_000).is_null() && memory.bytes() == 0);
+        assert!(memory.hold(1_000), "the bytes replace those before");
+        assert!(!memory.alloc(5_000).is_null());
+        memory.begin();
+        assert!(!memory.alloc(4_000).is_null());
     }
 
     #[test]

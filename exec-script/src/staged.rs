@@ -2,6 +2,7 @@
 //! none of them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use tidegate_core::{Collection, Effects, Json, Key, KvWrite, NewEvent, ReadVersion};
 use tidegate_ports::{KvEntry, KvPage, Page};
 
@@ -17,6 +18,17 @@ pub(crate) struct Staged {
     /// The written keys, in the order of their first write.
     order: Vec<Address>,
     events: Vec<NewEvent>,
+    /// Bytes of the values that were read.
+    read_bytes: usize,
+    /// Bytes of the writes and events.
+    effect_bytes: usize,
+}
+
+/// The memory that an entry takes besides its texts.
+const ENTRY_BYTES: usize = 256;
+
+fn length_of(at: &Address, value: Option<&Json>) -> usize {
+    ENTRY_BYTES + at.0.as_str().len() + at.1.as_str().len() + value.map_or(0, |json| json.as_str().len())
 }
 
 impl Staged {
@@ -32,17 +44,43 @@ impl Staged {
 
     /// Records the first read of a key. A later read changes nothing.
     pub(crate) fn record_read(&mut self, at: Address, entry: Option<KvEntry>) {
-        self.reads.entry(at).or_insert(entry);
+        let Entry::Vacant(vacant) = self.reads.entry(at) else { return };
+        self.read_bytes += length_of(vacant.key(), entry.as_ref().map(|entry| &entry.value));
+        vacant.insert(entry);
+    }
+
+    /// The bytes of the writes and events, if `at` is written too.
+    pub(crate) fn bytes_with_write(&self, at: &Address, value: Option<&Json>) -> usize {
+        let replaced = self.writes.get(at).map_or(0, |old| length_of(at, old.as_ref()));
+        self.effect_bytes - replaced + length_of(at, value)
     }
 
     pub(crate) fn write(&mut self, at: Address, value: Option<Json>) {
+        self.effect_bytes = self.bytes_with_write(&at, value.as_ref());
         if self.writes.insert(at.clone(), value).is_none() {
             self.order.push(at);
         }
     }
 
+    /// The bytes of the writes and events, if `event` is emitted too.
+    pub(crate) fn bytes_with_event(&self, event: &NewEvent) -> usize {
+        let texts = [event.event_type.as_str(), event.subject.as_str(), event.data.as_str()];
+        self.effect_bytes + ENTRY_BYTES + texts.iter().map(|text| text.len()).sum::<usize>()
+    }
+
     pub(crate) fn emit(&mut self, event: NewEvent) {
+        self.effect_bytes = self.bytes_with_event(&event);
         self.events.push(event);
+    }
+
+    /// The bytes of all reads.
+    pub(crate) fn read_bytes(&self) -> usize {
+        self.read_bytes
+    }
+
+    /// The bytes of all writes and events.
+    pub(crate) fn effect_bytes(&self) -> usize {
+        self.effect_bytes
     }
 
     /// The number of writes and events.

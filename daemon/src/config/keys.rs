@@ -29,7 +29,7 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 
 /// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
 /// `scripts` after all layers are added, because some bounds depend on other settings.
-pub(super) static SETTINGS: [Setting; 40] = [
+pub(super) static SETTINGS: [Setting; 41] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
     setting("http.body_bytes_max", |s, raw| {
         raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
@@ -70,6 +70,7 @@ pub(super) static SETTINGS: [Setting; 40] = [
     setting("scripts.cpu_ms_max", |s, raw| raw.number().map(|value| s.scripts.cpu_ms_max = value)),
     setting("scripts.data_bytes_max", |s, raw| raw.number().map(|value| s.scripts.data_bytes_max = value)),
     setting("scripts.effects_max", |s, raw| raw.number().map(|value| s.scripts.effects_max = value)),
+    setting("scripts.effects_bytes_max", |s, raw| raw.number().map(|value| s.scripts.effects_bytes_max = value)),
     setting("scripts.log_bytes_max", |s, raw| raw.number().map(|value| s.scripts.log_bytes_max = value)),
     setting("scripts.source_bytes_max", |s, raw| raw.number().map(|value| s.scripts.source_bytes_max = value)),
     setting("scripts.warm_isolates_max", |s, raw| raw.number().map(|value| s.scripts.warm_isolates_max = value)),

@@ -1,6 +1,7 @@
 //! `…/kv`: values are kept byte for byte, have versions and preconditions, and are listed in pages.
 
 use crate::http_api::{Api, NOW_TEXT};
+use crate::world::{App, MachineLock, StoreKind, TESTBED, World, client};
 use serde_json::json;
 
 const K: &str = "/v1/apps/shop/kv/c/k";
@@ -131,4 +132,30 @@ fn a_mutation_returns_the_number_of_its_deliveries() {
     assert_eq!(rows.as_array().unwrap().len(), 2, "only the set fires a trigger: {rows}");
     assert_eq!(rows[0]["event"]["traceparent"], json!(trace));
     assert_eq!(rows[0]["event"]["actor"], json!("admin"));
+}
+
+#[test]
+fn a_page_of_long_values_ends_early_with_a_cursor() {
+    const VALUES: usize = 40;
+    let _lock = MachineLock::shared();
+    let world = World::new(StoreKind::Sqlite);
+    let daemon = world.daemon("long", TESTBED, &[]);
+    let app = App::new(client(&daemon), "long");
+    app.deploy(&[], &[]);
+    for n in 0..VALUES {
+        app.client.put(&app.path(&format!("/kv/c/k{n:02}")), &json!("x".repeat(200_000))).ok();
+    }
+    let (mut keys, mut cursor, mut pages) = (Vec::new(), String::new(), 0);
+    loop {
+        let page = app.client.get(&app.path(&format!("/kv/c?limit=1000{cursor}"))).ok();
+        assert!(page.to_string().len() < 5 << 20, "a page has at most 4 MiB of keys and values");
+        keys.extend(page["entries"].as_array().unwrap().iter().map(|entry| entry["key"].as_str().unwrap().to_owned()));
+        pages += 1;
+        match page["cursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert_eq!((keys.len(), pages), (VALUES, 2));
+    assert!(keys.is_sorted());
 }

@@ -7,6 +7,7 @@ export default (host, random) => {
   Math.random = defineProperty(random, "name", { value: "random", configurable: true });
   // The execution number for `console` and `crypto`: the host takes it as the current execution.
   const ANY_EXECUTION = 0;
+  const LOG_LENGTH_MAX = (1 << 20) + 1;
   const callHost = (execution, op, request) => {
     const { error, ok } = parse(host(execution, op, stringify(request)));
     if (error) throw fail(new (error.code === "invalid_argument" ? TypeError : Error)(error.message), error.code);
@@ -23,7 +24,8 @@ export default (host, random) => {
     let text = "";
     for (let i = 0; i < values.length; i++) text += i === 0 ? show(values[i]) : ` ${show(values[i])}`;
     try {
-      host(ANY_EXECUTION, "log", stringify([level, text]));
+      // The host cuts a long line. The rest is not copied there.
+      host(ANY_EXECUTION, "log", stringify([level, text.length > LOG_LENGTH_MAX ? text.slice(0, LOG_LENGTH_MAX) : text]));
     } catch {
       // There is no memory for the line.
     }

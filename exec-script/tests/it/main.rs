@@ -9,6 +9,7 @@ mod console;
 mod effects;
 mod fresh;
 mod handlers;
+mod held;
 mod leaks;
 mod limits;
 mod locales;

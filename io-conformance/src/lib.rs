@@ -40,6 +40,7 @@ mod losses;
 mod matching;
 mod principals;
 mod redrive;
+mod retention;
 mod scripts;
 mod settle;
 mod triggers;

@@ -26,6 +26,7 @@ mod pool;
 mod presence;
 mod principals;
 mod queues;
+mod retention;
 mod rows;
 mod scripts;
 mod settlements;

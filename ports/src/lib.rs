@@ -17,6 +17,7 @@ mod ledgers;
 mod observer;
 mod principals;
 mod queues;
+mod retention;
 mod scripts;
 mod start_wait;
 mod triggers;
@@ -40,6 +41,7 @@ pub use principals::{
     TokenStore,
 };
 pub use queues::{QueueState, QueueStore};
+pub use retention::{RecordKind, RetentionStore};
 pub use scripts::{Script, ScriptStore};
 pub use start_wait::StartWait;
 pub use triggers::TriggerStore;

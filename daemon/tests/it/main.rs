@@ -35,6 +35,8 @@ mod nothing_is_lost;
 mod outage;
 mod poison;
 mod public_errors;
+#[cfg(target_os = "linux")]
+mod retention;
 mod script_threads;
 mod serving;
 #[cfg(target_os = "linux")]

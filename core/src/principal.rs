@@ -55,6 +55,8 @@ pub enum Access {
     Write,
     /// Grant and revoke roles of an app.
     Manage,
+    /// Read the metrics, which name all apps and triggers.
+    Monitor,
     /// Change or read something that belongs to no app.
     Administer,
 }
@@ -64,7 +66,7 @@ impl Access {
     #[must_use]
     pub const fn role(self) -> Option<Role> {
         match self {
-            Self::Identify | Self::Administer => None,
+            Self::Identify | Self::Monitor | Self::Administer => None,
             Self::Read => Some(Role::Viewer),
             Self::Write => Some(Role::Editor),
             Self::Manage => Some(Role::Owner),
@@ -78,6 +80,9 @@ pub struct Principal {
     pub id: PrincipalId,
     /// An admin may do everything.
     pub admin: bool,
+    /// The principal may read the metrics.
+    #[serde(default)]
+    pub monitor: bool,
     pub roles: BTreeMap<AppName, Role>,
 }
 
@@ -85,7 +90,7 @@ impl Principal {
     /// A principal that may do everything.
     #[must_use]
     pub fn admin(id: PrincipalId) -> Self {
-        Self { id, admin: true, roles: BTreeMap::new() }
+        Self { id, admin: true, monitor: true, roles: BTreeMap::new() }
     }
 
     /// Whether the principal may do this to `app`. `None` means the whole instance.
@@ -94,6 +99,7 @@ impl Principal {
         let role = app.and_then(|app| self.roles.get(app));
         match access {
             Access::Identify => true,
+            Access::Monitor => self.admin || self.monitor,
             Access::Administer => self.admin,
             Access::Read | Access::Write | Access::Manage => {
                 self.admin || role.is_some_and(|role| access.role().is_some_and(|least| *role >= least))
@@ -164,7 +170,7 @@ mod tests {
 
     fn principal(admin: bool, roles: &[(&str, Role)]) -> Principal {
         let roles = roles.iter().map(|(app, role)| (AppName::new(*app).unwrap(), *role)).collect();
-        Principal { id: PrincipalId::new("user:ann").unwrap(), admin, roles }
+        Principal { id: PrincipalId::new("user:ann").unwrap(), admin, monitor: false, roles }
     }
 
     #[test]

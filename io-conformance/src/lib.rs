@@ -41,6 +41,7 @@ mod matching;
 mod pages;
 mod principals;
 mod redrive;
+mod retention;
 mod scripts;
 mod settle;
 mod triggers;

@@ -275,6 +275,11 @@ macro_rules! with_cases {
                 a_manual_resolution_is_kept_when_the_handler_ends,
                 a_letter_keeps_the_failure_of_its_handler,
             }
+            retention {
+                old_letters_are_removed_by_their_resolution,
+                old_ledger_entries_are_removed,
+                expired_sessions_are_removed_and_no_other_token,
+            }
             scripts {
                 a_script_reads_back_byte_for_byte,
                 scripts_are_listed_by_name,

@@ -16,7 +16,7 @@ fn id(text: &str) -> PrincipalId {
 }
 
 fn new(text: &str, admin: bool) -> NewPrincipal {
-    NewPrincipal { id: id(text), admin, password_hash: None }
+    NewPrincipal { id: id(text), admin, monitor: false, password_hash: None }
 }
 
 fn token(name: &str, principal: &str, digest: u8) -> NewToken {
@@ -45,6 +45,10 @@ pub(crate) async fn a_principal_is_created_once<S: Store>(store: Arc<S>) {
     assert_eq!(shown, [("user:ann", true, false), ("user:bob", false, false)]);
     assert_eq!(get(&*store, "user:ann").await.as_ref(), Some(&listed[0]));
     assert_eq!(get(&*store, "user:eve").await, None);
+    let monitor = NewPrincipal { monitor: true, ..new("token:metrics", false) };
+    assert!(store.add(&monitor).await.expect("the store answers the add"));
+    let monitor = get(&*store, "token:metrics").await.expect("the principal exists");
+    assert_eq!((monitor.admin, monitor.monitor, listed[0].monitor), (false, true, false));
 }
 
 pub(crate) async fn a_password_is_stored_as_a_hash<S: Store>(store: Arc<S>) {

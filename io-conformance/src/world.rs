@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tidegate_ports::{
     AppStore, DeadLetterStore, DeliveryStore, DispatchStore, KvStore, LedgerStore, OutboxStore, PrincipalStore,
-    QueueStore, ScriptStore, TokenStore, TriggerStore,
+    QueueStore, RetentionStore, ScriptStore, TokenStore, TriggerStore,
 };
 
 /// Every port of a store, as one trait.
@@ -20,6 +20,7 @@ pub trait Store:
     + PrincipalStore
     + TokenStore
     + QueueStore
+    + RetentionStore
 {
 }
 
@@ -36,6 +37,7 @@ impl<S> Store for S where
         + PrincipalStore
         + TokenStore
         + QueueStore
+        + RetentionStore
 {
 }
 

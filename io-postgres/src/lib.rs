@@ -27,6 +27,7 @@ mod pool;
 mod presence;
 mod principals;
 mod queues;
+mod retention;
 mod rows;
 mod scripts;
 mod session;

@@ -43,7 +43,7 @@ impl PrincipalStore for PgStore {
 
     async fn add(&self, new: &NewPrincipal) -> Result<bool, PortError> {
         let query = sqlx::query(sql::principal_add).bind(new.id.as_str()).bind(new.admin);
-        self.changes(query.bind(new.password_hash.as_deref())).await
+        self.changes(query.bind(new.password_hash.as_deref()).bind(new.monitor)).await
     }
 
     async fn set_disabled(&self, id: &PrincipalId, disabled: bool) -> Result<bool, PortError> {
@@ -126,6 +126,7 @@ fn record(row: &PgRow) -> Result<PrincipalRecord, sqlx::Error> {
     Ok(PrincipalRecord {
         id: rows::name(row, "id")?,
         admin: row.try_get("admin")?,
+        monitor: row.try_get("monitor")?,
         disabled: row.try_get("disabled")?,
         roles: rows::json(row, "roles")?,
         created_at: rows::time(row, "created_at")?,

@@ -18,6 +18,7 @@ mod letters;
 mod memory;
 mod principals;
 mod queries;
+mod retention;
 mod rows;
 mod settle;
 mod shared;

@@ -31,6 +31,7 @@ impl Memory {
         let record = PrincipalRecord {
             id: new.id.clone(),
             admin: new.admin,
+            monitor: new.monitor,
             disabled: false,
             roles: BTreeMap::new(),
             created_at: self.now,

@@ -30,6 +30,7 @@ mod principals;
 mod query;
 mod queues;
 mod readers;
+mod retention;
 mod rows;
 mod savepoint;
 mod scripts;

@@ -23,7 +23,7 @@ macro_rules! migrations {
 }
 
 /// All migrations in order.
-const MIGRATIONS: &[Migration] = migrations![1 "0001" "initial", 2 "0002" "principals"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001" "initial", 2 "0002" "principals", 3 "0003" "retention"];
 
 /// The reason why the migrations failed. Nothing in the file was changed.
 #[derive(Debug, thiserror::Error)]

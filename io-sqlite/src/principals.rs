@@ -29,10 +29,10 @@ impl PrincipalStore for SqliteStore {
     }
 
     async fn add(&self, new: &NewPrincipal) -> Result<bool, PortError> {
-        let NewPrincipal { id, admin, password_hash } = new.clone();
+        let NewPrincipal { id, admin, monitor, password_hash } = new.clone();
         self.writer
             .write(move |tx| {
-                let params = params![id.as_str(), admin, password_hash, tx.now.0];
+                let params = params![id.as_str(), admin, password_hash, tx.now.0, monitor];
                 Ok(tx.connection.run(sql::principal_add, params)? > 0)
             })
             .await
@@ -134,6 +134,7 @@ fn record(row: &Row<'_>) -> rusqlite::Result<PrincipalRecord> {
     Ok(PrincipalRecord {
         id: rows::name(row, "id")?,
         admin: row.get("admin")?,
+        monitor: row.get("monitor")?,
         disabled: row.get("disabled")?,
         roles: rows::json(row, "roles")?,
         created_at: rows::time(row, "created_at")?,

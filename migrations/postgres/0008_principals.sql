@@ -5,6 +5,8 @@
 create table tidegate.principals (
     id            text collate "C" primary key check (id like 'user:%' or id like 'token:%'),
     admin         boolean not null,
+    -- May read the metrics.
+    monitor       boolean not null default false,
     disabled      boolean not null default false,
     password_hash text,
     created_at    timestamptz not null

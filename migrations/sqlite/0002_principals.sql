@@ -5,6 +5,8 @@
 create table principals (
     id            text primary key not null check (id like 'user:%' or id like 'token:%'),
     admin         integer not null,
+    -- May read the metrics.
+    monitor       integer not null default 0,
     disabled      integer not null default 0,
     password_hash text,
     created_at    integer not null

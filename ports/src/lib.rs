@@ -18,6 +18,7 @@ mod observer;
 mod page;
 mod principals;
 mod queues;
+mod retention;
 mod scripts;
 mod start_wait;
 mod triggers;
@@ -42,6 +43,7 @@ pub use principals::{
     TokenStore,
 };
 pub use queues::{QueueState, QueueStore};
+pub use retention::{RecordKind, RetentionStore};
 pub use scripts::{Script, ScriptStore};
 pub use start_wait::StartWait;
 pub use triggers::TriggerStore;

@@ -78,6 +78,8 @@ pub struct NewPrincipal {
     pub id: PrincipalId,
     /// An admin may do everything.
     pub admin: bool,
+    /// The principal may read the metrics.
+    pub monitor: bool,
     pub password_hash: Option<String>,
 }
 
@@ -87,6 +89,8 @@ pub struct PrincipalRecord {
     pub id: PrincipalId,
     /// An admin may do everything.
     pub admin: bool,
+    /// The principal may read the metrics.
+    pub monitor: bool,
     /// A disabled principal may do nothing.
     pub disabled: bool,
     pub roles: BTreeMap<AppName, Role>,
@@ -120,7 +124,7 @@ impl PrincipalRecord {
     /// The principal for decisions about permissions. `None` if it is disabled.
     #[must_use]
     pub fn active(self) -> Option<Principal> {
-        let Self { id, admin, disabled, roles, .. } = self;
-        (!disabled).then_some(Principal { id, admin, roles })
+        let Self { id, admin, monitor, disabled, roles, .. } = self;
+        (!disabled).then_some(Principal { id, admin, monitor, roles })
     }
 }

@@ -116,7 +116,7 @@ pub(crate) fn deployed() -> (Memory, TriggerId) {
     let mut store = Memory::new(Timestamp(EPOCH));
     let deployment = Deployment { scripts: Vec::new(), triggers: triggers() };
     store.deploy(&app(), &deployment, &principal("admin"));
-    store.add_principal(&NewPrincipal { id: principal(OWNER), admin: false, password_hash: None });
+    store.add_principal(&NewPrincipal { id: principal(OWNER), admin: false, monitor: false, password_hash: None });
     store.set_role(&principal(OWNER), &app(), Some(Role::Editor));
     store.set_trigger(&app(), &owned(), &principal(OWNER));
     let page = trigger_id(&store, "page").expect("it was deployed");

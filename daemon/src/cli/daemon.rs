@@ -53,6 +53,7 @@ impl Daemon {
             scripts: self.settings.scripts,
             http,
             connections,
+            retention: self.settings.retention,
             native: self.native,
             log: self.log,
         };

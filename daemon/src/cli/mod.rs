@@ -96,6 +96,7 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
         Command::Login { user } => commands::users::login(&context(None)?, &user),
         Command::Whoami => commands::users::whoami(&context(None)?),
         Command::Gate(args) => commands::gate::run(&context(None)?, &args),
+        Command::Prune { dry_run } => commands::prune::run(&context(None)?, dry_run),
         Command::Kv(command) => commands::kv::run(&context(None)?, command),
         Command::Triggers { command } => {
             commands::triggers::run(&context(None)?, command.unwrap_or(TriggersCommand::List))

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 /// A setting. The file, the environment and `--set` can all write it.
@@ -29,7 +30,7 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 
 /// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
 /// `scripts` after all layers are added, because some bounds depend on other settings.
-pub(super) static SETTINGS: [Setting; 41] = [
+pub(super) static SETTINGS: [Setting; 48] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
     setting("http.body_bytes_max", |s, raw| {
         raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
@@ -78,13 +79,22 @@ pub(super) static SETTINGS: [Setting; 41] = [
     setting("scripts.warm_heap_bytes_max", |s, raw| raw.number().map(|value| s.scripts.warm_heap_bytes_max = value)),
     setting("scripts.warm_executions_max", |s, raw| raw.number().map(|value| s.scripts.warm_executions_max = value)),
     setting("scripts.warm_age_ms_max", |s, raw| raw.number().map(|value| s.scripts.warm_age_ms_max = value)),
+    setting("retention.open_letters_days", |s, raw| raw.days().map(|days| s.retention.days[0] = days)),
+    setting("retention.handled_letters_days", |s, raw| raw.days().map(|days| s.retention.days[1] = days)),
+    setting("retention.discarded_letters_days", |s, raw| raw.days().map(|days| s.retention.days[2] = days)),
+    setting("retention.abandoned_executions_days", |s, raw| raw.days().map(|days| s.retention.days[3] = days)),
+    setting("retention.loops_days", |s, raw| raw.days().map(|days| s.retention.days[4] = days)),
+    setting("retention.sessions_days", |s, raw| raw.days().map(|days| s.retention.days[5] = days)),
+    setting("retention.interval_s", |s, raw| {
+        raw.number_within(1..=86_400).map(|value| s.retention.interval = Duration::from_secs(value))
+    }),
     setting("log.level", |s, raw| raw.log_level().map(|value| s.log.level = value)),
     setting("log.format", |s, raw| raw.log_format().map(|value| s.log.format = value)),
     setting("auth.admin_token_file", |s, raw| raw.string().map(|value| s.auth.admin_token_file = Some(value.into()))),
 ];
 
 /// The sections, in the order of [`SETTINGS`].
-pub(super) const SECTIONS: [&str; 7] = ["http", "store", "gate", "dispatcher", "scripts", "log", "auth"];
+pub(super) const SECTIONS: [&str; 8] = ["http", "store", "gate", "dispatcher", "scripts", "retention", "log", "auth"];
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
@@ -118,6 +128,11 @@ impl RawValue {
             }
             Some(other) => Err(format!("must be a whole number, it is of the type {other}")),
         }
+    }
+
+    /// An age of records, up to a hundred years.
+    fn days(&self) -> Result<u32, String> {
+        self.number_within(0..=36_500)
     }
 
     /// A timeout of connections, from 100 ms to one hour.

@@ -1,3 +1,4 @@
+use crate::services::Retention;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,6 +15,8 @@ pub struct Settings {
     pub engine: ConfigSpec,
     /// `[scripts]`: the limits of script executions.
     pub scripts: Limits,
+    /// `[retention]`: how long records are kept.
+    pub retention: Retention,
     pub log: LogSettings,
     pub auth: AuthSettings,
 }

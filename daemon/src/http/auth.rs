@@ -53,6 +53,7 @@ pub(super) fn check(principal: &Principal, access: Option<Access>, app: Option<&
         (Some(_), None) => {
             format!("{id} has no permission, because the name of the app is not valid; nothing was done")
         }
+        (None, _) if access == Access::Monitor => format!("{id} must be an admin or a monitor; nothing was done"),
         (None, _) => format!("{id} must be an admin; nothing was done"),
     }))
 }

@@ -32,6 +32,7 @@ mod panics;
 mod password;
 mod permissions;
 mod problem;
+mod prune;
 mod receipt;
 mod reply;
 mod reply_stream;
@@ -77,6 +78,7 @@ pub fn app(state: ApiState) -> Router {
         .route(&format!("{app}/kv/{{collection}}"), get(kv::list))
         .route(&format!("{app}/kv/{{collection}}/{{*key}}"), get(kv::get).put(kv::put).delete(kv::delete))
         .route("/metrics", get(metrics::get))
+        .route("/v1/prune", post(prune::prune))
         .route("/v1/gate", get(gate::get).patch(gate::patch))
         .route(&format!("{app}/events"), post(events::emit))
         .route(&format!("{app}/invoke/{{script}}"), post(invoke::invoke))

@@ -3,7 +3,7 @@
 //! Every request to a route that is not in the table is refused.
 
 use axum::http::Method;
-use tidegate_core::Access::{self, Administer, Identify, Manage, Read, Write};
+use tidegate_core::Access::{self, Administer, Identify, Manage, Monitor, Read, Write};
 
 /// A route, and the permission that each of its methods needs.
 type RoutePermissions = (&'static str, &'static [(Method, Access)]);
@@ -16,11 +16,12 @@ const DELETE: Method = Method::DELETE;
 
 /// All routes that need a token.
 pub const PERMISSIONS: &[RoutePermissions] = &[
-    ("/metrics", &[(GET, Administer)]),
+    ("/metrics", &[(GET, Monitor)]),
     ("/v1/version", &[(GET, Identify)]),
     ("/v1/whoami", &[(GET, Identify)]),
     ("/v1/logout", &[(POST, Identify)]),
     ("/v1/gate", &[(GET, Administer), (PATCH, Administer)]),
+    ("/v1/prune", &[(POST, Administer)]),
     ("/v1/users", &[(GET, Administer)]),
     ("/v1/users/{name}", &[(GET, Administer), (PUT, Administer), (DELETE, Administer)]),
     ("/v1/users/{name}/disable", &[(POST, Administer)]),

@@ -95,5 +95,7 @@ pub(super) async fn logout(
 }
 
 pub(super) async fn whoami(_: Plain, Extension(principal): Extension<Principal>) -> Json<Value> {
-    Json(json!({ "principal": principal.id, "admin": principal.admin, "roles": principal.roles }))
+    Json(
+        json!({ "principal": principal.id, "admin": principal.admin, "monitor": principal.monitor, "roles": principal.roles }),
+    )
 }

@@ -85,11 +85,14 @@ struct TokenSpec {
     user: Option<String>,
     #[serde(default)]
     admin: bool,
+    /// The token may read the metrics.
+    #[serde(default)]
+    monitor: bool,
     valid_for_days: Option<u64>,
 }
 
 pub(super) async fn create(Ready(services): Ready, _: Plain, Text(body): Text) -> Result<Response, Problem> {
-    let TokenSpec { name, user, admin, valid_for_days } = object(&body, "a token")?;
+    let TokenSpec { name, user, admin, monitor, valid_for_days } = object(&body, "a token")?;
     checked_name("a token", &name)?;
     if is_session(&name) {
         return Err(Problem::invalid(format!("names that begin with {SESSION_PREFIX} are reserved for sessions")));
@@ -99,8 +102,9 @@ pub(super) async fn create(Ready(services): Ready, _: Plain, Text(body): Text) -
     }
     let valid_for = valid_for_days.map(|days| Micros::from_secs(days * 24 * 3_600));
     let principal = match user {
-        Some(_) if admin => {
-            return Err(Problem::invalid("a user's token has the permissions of the user; leave \"admin\" out"));
+        Some(_) if admin || monitor => {
+            let detail = "a user's token has the permissions of the user; leave \"admin\" and \"monitor\" out";
+            return Err(Problem::invalid(detail));
         }
         Some(user) => {
             let found =
@@ -109,7 +113,7 @@ pub(super) async fn create(Ready(services): Ready, _: Plain, Text(body): Text) -
         }
         None => {
             let id = PrincipalId::new(format!("token:{name}")).expect("a checked name makes a valid principal id");
-            let new = NewPrincipal { id: id.clone(), admin, password_hash: None };
+            let new = NewPrincipal { id: id.clone(), admin, monitor, password_hash: None };
             services.principals.add(&new).await.map_err(|error| Problem::without_app(&error))?;
             services.resolver.forget(&id);
             id

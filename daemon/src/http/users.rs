@@ -65,7 +65,7 @@ pub(super) async fn put(
         Some(password) => Some(state.logins.passwords.hash(password).await?),
         None => None,
     };
-    let new = NewPrincipal { id: id.clone(), admin: new.admin, password_hash };
+    let new = NewPrincipal { id: id.clone(), admin: new.admin, monitor: false, password_hash };
     if !services.principals.add(&new).await.map_err(|error| Problem::without_app(&error))? {
         let detail = format!("the user {name} exists already; nothing was changed");
         return Err(Problem::new(StatusCode::CONFLICT, "user_exists", detail));

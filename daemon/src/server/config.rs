@@ -2,6 +2,7 @@ use super::log::LogStyle;
 use super::store_url::StoreUrl;
 use crate::NativeHandlers;
 use crate::http::{AdminToken, ConnectionLimits, HttpLimits};
+use crate::services::Retention;
 use std::net::SocketAddr;
 use tidegate_core::Config;
 use tidegate_exec_script::Limits;
@@ -26,6 +27,8 @@ pub struct ServerConfig {
     pub http: HttpLimits,
     /// The number of connections and their timeouts.
     pub connections: ConnectionLimits,
+    /// How long records are kept.
+    pub retention: Retention,
     /// The handlers of the embedding program.
     pub native: NativeHandlers,
     /// The form in which deliveries and warnings are logged.

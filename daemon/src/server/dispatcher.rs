@@ -27,6 +27,7 @@ pub(super) struct RunningDispatcher {
     /// Passes the notifications of other processes on to the dispatcher.
     listener: JoinHandle<()>,
     metrics_upkeep: JoinHandle<()>,
+    janitor: JoinHandle<()>,
 }
 
 impl RunningDispatcher {
@@ -64,9 +65,10 @@ impl RunningDispatcher {
             async move { store.listen(wake).await }
         });
         let handles = DispatcherHandles { wake, caller, gate, threads: scripts };
-        let services = Services::on(store, Arc::clone(store) as _, handles, metrics, resolver);
+        let services = Services::on(store, Arc::clone(store) as _, handles, metrics, resolver, config.retention);
+        let janitor = tokio::spawn(services.janitor.clone().run());
         let shutdown_max = Duration::from_micros(config.dispatcher.shutdown_grace().0) + DRIVER_GRACE;
-        (Self { driver, commands, shutdown_max, listener, metrics_upkeep }, services)
+        (Self { driver, commands, shutdown_max, listener, metrics_upkeep, janitor }, services)
     }
 
     /// Waits until the dispatcher ends without a shutdown command, which is an error.
@@ -97,6 +99,7 @@ impl Drop for RunningDispatcher {
     fn drop(&mut self) {
         self.listener.abort();
         self.metrics_upkeep.abort();
+        self.janitor.abort();
     }
 }
 

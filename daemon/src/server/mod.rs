@@ -15,6 +15,7 @@ mod store;
 mod store_url;
 
 pub use crate::http::{AdminToken, ConnectionLimits, HttpLimits};
+pub use crate::services::Retention;
 pub use config::ServerConfig;
 pub use error::ServeError;
 pub use log::{LogStyle, init_logs};

@@ -4,12 +4,14 @@
 mod health;
 mod metrics;
 mod principals;
+mod retention;
 mod script_threads;
 
 pub use health::Health;
 pub(crate) use metrics::{MeasuredStore, MetricsObserver};
 pub use metrics::{Metrics, Scraper};
 pub use principals::AdminPrincipalResolver;
+pub use retention::{Janitor, Retention};
 pub use script_threads::{ScriptThreads, ThreadState};
 
 use health::CachedHealth;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use tidegate_driver::{GateHandle, SyncCaller};
 use tidegate_ports::{
     AppStore, DeadLetterStore, DeliveryStore, EventEmitter, KvStore, LedgerStore, OutboxEventEmitter, OutboxStore,
-    PrincipalStore, QueueStore, ScriptStore, TokenStore, TriggerStore, WakeHandle,
+    PrincipalStore, QueueStore, RetentionStore, ScriptStore, TokenStore, TriggerStore, WakeHandle,
 };
 
 /// All ports of a store that the HTTP API needs.
@@ -34,6 +36,7 @@ pub trait Ports:
     + PrincipalStore
     + TokenStore
     + QueueStore
+    + RetentionStore
 {
 }
 
@@ -49,6 +52,7 @@ impl<S> Ports for S where
         + PrincipalStore
         + TokenStore
         + QueueStore
+        + RetentionStore
 {
 }
 
@@ -75,6 +79,7 @@ pub struct Services {
     /// Users, tokens that act for themselves, and the roles of both.
     pub principals: Arc<dyn PrincipalStore>,
     pub tokens: Arc<dyn TokenStore>,
+    pub janitor: Janitor,
     /// Looks up the current rights of a principal.
     pub resolver: Arc<AdminPrincipalResolver>,
 }
@@ -102,8 +107,10 @@ impl Services {
         dispatcher: DispatcherHandles,
         metrics: Metrics,
         resolver: Arc<AdminPrincipalResolver>,
+        retention: Retention,
     ) -> Self {
         let DispatcherHandles { wake, caller, gate, threads } = dispatcher;
+        let janitor = Janitor::new(Arc::clone(store) as _, retention, metrics.clone());
         let outbox: Arc<dyn OutboxStore> = Arc::clone(store) as _;
         Self {
             apps: Arc::clone(store) as _,
@@ -122,6 +129,7 @@ impl Services {
             threads,
             principals: Arc::clone(store) as _,
             tokens: Arc::clone(store) as _,
+            janitor,
             resolver,
         }
     }

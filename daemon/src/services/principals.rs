@@ -77,7 +77,7 @@ mod tests {
     async fn a_change_by_this_daemon_has_effect_at_once_and_by_another_after_a_second() {
         let store = SharedMemory::new(|| Timestamp(1));
         let id = PrincipalId::new("user:ann").unwrap();
-        let new = NewPrincipal { id: id.clone(), admin: false, password_hash: None };
+        let new = NewPrincipal { id: id.clone(), admin: false, monitor: false, password_hash: None };
         let resolver = AdminPrincipalResolver::new(Arc::new(store.clone()));
         let is_known = async || resolver.resolve(&id).await.unwrap().is_some();
         assert!(!is_known().await);

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tidegate::NativeHandlers;
 use tidegate::http::{AdminToken, ApiState, HttpLimits, Logins, Readiness, app};
 use tidegate::services::{
-    AdminPrincipalResolver, DispatcherHandles, Health, Metrics, ScriptThreads, Services, ThreadState,
+    AdminPrincipalResolver, DispatcherHandles, Health, Metrics, Retention, ScriptThreads, Services, ThreadState,
 };
 use tidegate_core::{Effects, Incarnation, Outcome, StoreError, StoreErrorKind, Timestamp, View};
 use tidegate_driver::{GateHandle, SyncCaller};
@@ -140,6 +140,7 @@ impl Api {
             DispatcherHandles { wake, caller, gate, threads: Arc::clone(&threads) as _ },
             Metrics::default(),
             resolver,
+            Retention::default(),
         );
         let (readiness, ready) = watch::channel(Readiness::Ready(Arc::new(services.clone())));
         let noop = |_| async { Outcome::Succeeded { effects: Effects::default(), reply: None } };

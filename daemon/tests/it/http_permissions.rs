@@ -8,13 +8,14 @@ use tidegate::http::PERMISSIONS;
 use tidegate_core::Access;
 
 /// The name of each token, and its permissions in `shop`.
-const PRINCIPALS: [(&str, &[Access]); 6] = [
+const PRINCIPALS: [(&str, &[Access]); 7] = [
     ("no-role", &[Access::Identify]),
     ("other-owner", &[Access::Identify]),
     ("viewer", &[Access::Identify, Access::Read]),
     ("editor", &[Access::Identify, Access::Read, Access::Write]),
     ("owner", &[Access::Identify, Access::Read, Access::Write, Access::Manage]),
-    ("root", &[Access::Identify, Access::Read, Access::Write, Access::Manage, Access::Administer]),
+    ("monitor", &[Access::Identify, Access::Monitor]),
+    ("root", &[Access::Identify, Access::Read, Access::Write, Access::Manage, Access::Monitor, Access::Administer]),
 ];
 
 /// An API with the apps `shop` and `other`, and a token for each of [`PRINCIPALS`].
@@ -23,7 +24,7 @@ fn populated() -> (Api, Vec<(&'static str, String)>) {
     api.put("/v1/apps/other", json!({})).expect_status(200);
     api.put("/v1/users/ann", json!({})).expect_status(201);
     let token = |(name, _): (&'static str, _)| {
-        let spec = json!({ "name": name, "admin": name == "root" });
+        let spec = json!({ "name": name, "admin": name == "root", "monitor": name == "monitor" });
         let token = api.post("/v1/tokens", spec).expect_status(201)["token"]
             .as_str()
             .expect("the text of a new token is shown once")
@@ -135,7 +136,10 @@ fn users_log_in_are_disabled_and_log_out() {
     let token = session["token"].as_str().expect("the text of a new token is shown once");
     assert!(token.starts_with("tg_") && session["expires_at"].is_string(), "{session}");
     let whoami = || send(&api, "GET", "/v1/whoami", Some(token));
-    assert_eq!(whoami().expect_status(200), json!({"principal": "user:ann", "admin": false, "roles": {}}));
+    assert_eq!(
+        whoami().expect_status(200),
+        json!({"principal": "user:ann", "admin": false, "monitor": false, "roles": {}})
+    );
 
     api.put("/v1/apps/shop/roles/user:ann", json!({"role": "viewer"})).expect_status(204);
     assert_eq!(whoami().expect_status(200)["roles"], json!({"shop": "viewer"}), "the role is effective at once");

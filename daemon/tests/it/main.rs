@@ -39,6 +39,8 @@ mod outage;
 mod poison;
 mod postgres_errors;
 mod public_errors;
+#[cfg(target_os = "linux")]
+mod retention;
 mod script_threads;
 mod secrets;
 mod serving;

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tidegate::NativeHandlers;
-use tidegate::server::{AdminToken, ConnectionLimits, HttpLimits, LogStyle, ServeError, ServerConfig, StoreUrl, serve};
+use tidegate::server::{
+    AdminToken, ConnectionLimits, HttpLimits, LogStyle, Retention, ServeError, ServerConfig, StoreUrl, serve,
+};
 use tidegate_core::{Config, ConfigSpec};
 use tidegate_exec_script::Limits;
 use tokio::runtime::Runtime;
@@ -24,6 +26,7 @@ fn config(listen: &str, store: PathBuf) -> ServerConfig {
         scripts: Limits::default(),
         http: HttpLimits::default(),
         connections: ConnectionLimits::default(),
+        retention: Retention::default(),
         native: NativeHandlers::default(),
         log: LogStyle::Text,
     }

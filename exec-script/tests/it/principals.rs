@@ -6,7 +6,7 @@ use tidegate_core::*;
 
 fn principal_with(role: Option<Role>) -> Option<Principal> {
     let roles = role.map(|role| (AppName::new("a").unwrap(), role)).into_iter().collect::<BTreeMap<_, _>>();
-    Some(Principal { id: PrincipalId::new("admin").unwrap(), admin: false, roles })
+    Some(Principal { id: PrincipalId::new("admin").unwrap(), admin: false, monitor: false, roles })
 }
 
 #[tokio::test]

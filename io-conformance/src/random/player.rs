@@ -64,7 +64,7 @@ impl<'a, S: Store> Player<'a, S> {
         let triggers = (0..TRIGGERS.len()).map(|which| trigger(which, 0)).collect();
         let deployment = Deployment { scripts: Vec::new(), triggers };
         AppStore::deploy(store, &app, &deployment, &owner).await.expect("the app is created");
-        let registrant = NewPrincipal { id: owner.clone(), admin: false, password_hash: None };
+        let registrant = NewPrincipal { id: owner.clone(), admin: false, monitor: false, password_hash: None };
         PrincipalStore::add(store, &registrant).await.expect("the owner is added");
         PrincipalStore::set_role(store, &owner, &app, Some(Role::Editor)).await.expect("the owner gets a role");
         let (names, triggers, versions) = (Names::default(), BTreeMap::new(), BTreeMap::new());

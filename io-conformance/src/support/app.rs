@@ -46,7 +46,7 @@ impl<S: Store> App<S> {
         let app = Self { store: Arc::clone(store), name: app_name(name) };
         let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
         AppStore::deploy(&*app.store, &app.name, &nothing, &registrant()).await.expect("the app is created");
-        let registrant = NewPrincipal { id: registrant(), admin: true, password_hash: None };
+        let registrant = NewPrincipal { id: registrant(), admin: true, monitor: false, password_hash: None };
         PrincipalStore::add(&*app.store, &registrant).await.expect("the registrant is added");
         app
     }

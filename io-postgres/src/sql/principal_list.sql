@@ -1,5 +1,5 @@
 -- Lists all principals with their roles, or only the principal $1.
-select id, admin, disabled, created_at, (
+select id, admin, monitor, disabled, created_at, (
     select coalesce(json_object_agg(g.app, g.role), '{}')::text
     from tidegate.grants g where g.principal = p.id) as roles
 from tidegate.principals p

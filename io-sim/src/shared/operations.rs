@@ -2,10 +2,11 @@
 
 use super::SharedMemory;
 use async_trait::async_trait;
-use tidegate_core::{AppName, DeadLetterId, DeliveryId, Timestamp};
+use tidegate_core::{AppName, DeadLetterId, DeliveryId, Micros, Timestamp};
 use tidegate_ports::{
     AbandonedExecution, DeadLetter, DeadLetterFilter, DeadLetterStore, DeliveryFilter, DeliveryStore, DeliverySummary,
-    LedgerStore, LetterBatch, LetterSelection, LoopEntry, Page, PortError, QueueState, QueueStore,
+    LedgerStore, LetterBatch, LetterSelection, LoopEntry, Page, PortError, QueueState, QueueStore, RecordKind,
+    RetentionStore,
 };
 
 #[async_trait]
@@ -47,6 +48,17 @@ impl DeadLetterStore for SharedMemory {
 
     async fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         self.transaction().count(app, selection)
+    }
+}
+
+#[async_trait]
+impl RetentionStore for SharedMemory {
+    async fn prune(&self, kind: RecordKind, age: Micros, limit: u32) -> Result<u32, PortError> {
+        Ok(self.transaction().prune(kind, age, limit))
+    }
+
+    async fn count_old(&self, kind: RecordKind, age: Micros, count_max: u32) -> Result<u32, PortError> {
+        Ok(self.transaction().count_old(kind, age, count_max))
     }
 }
 

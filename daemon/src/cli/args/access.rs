@@ -48,11 +48,14 @@ pub(crate) enum TokensCommand {
         /// Name of the token
         name: String,
         /// User that the token acts for [default: the token acts for itself, as token:NAME]
-        #[arg(long, value_name = "NAME", conflicts_with = "admin")]
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["admin", "monitor"])]
         user: Option<String>,
         /// Give the token all rights
         #[arg(long)]
         admin: bool,
+        /// Let the token read /metrics, for Prometheus
+        #[arg(long, conflicts_with = "admin")]
+        monitor: bool,
         /// Days until the token expires [default: it does not expire]
         #[arg(long, value_name = "DAYS")]
         days: Option<u64>,

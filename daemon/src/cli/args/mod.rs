@@ -109,6 +109,12 @@ pub(crate) enum Command {
     Whoami,
     /// Show how many executions run and may run at once, or change the limits
     Gate(GateArgs),
+    /// Remove the records that are older than their retention (settings retention.*)
+    Prune {
+        /// Count the records and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Bring the store's schema up to date
     Migrate(MigrateArgs),
     /// Check everything that can keep a daemon from running

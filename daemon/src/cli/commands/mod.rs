@@ -9,6 +9,7 @@ pub(super) mod invoke;
 pub(super) mod kv;
 pub(super) mod ledgers;
 pub(super) mod letter_actions;
+pub(super) mod prune;
 pub(super) mod roles;
 pub(super) mod tokens;
 pub(super) mod triggers;

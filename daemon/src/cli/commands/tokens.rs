@@ -49,8 +49,9 @@ pub(in super::super) fn run(context: &Context, command: TokensCommand) -> Result
                 )
             })
         }
-        TokensCommand::Create { name, user, admin, days } => {
-            let body = json!({ "name": name, "user": user, "admin": admin, "valid_for_days": days });
+        TokensCommand::Create { name, user, admin, monitor, days } => {
+            let body =
+                json!({ "name": name, "user": user, "admin": admin, "monitor": monitor, "valid_for_days": days });
             let call = Call::new(Method::POST, "/v1/tokens".to_owned()).json(body.to_string());
             let answer = context.target.client.call(call)?;
             if context.json {

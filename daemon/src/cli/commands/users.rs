@@ -26,6 +26,8 @@ struct UserView {
 struct Whoami {
     principal: String,
     admin: bool,
+    #[serde(default)]
+    monitor: bool,
     roles: BTreeMap<String, String>,
 }
 
@@ -79,16 +81,18 @@ fn list(context: &Context) -> Result<(), CliError> {
         }
         let row = |user: &UserView| {
             let state = if user.disabled { "disabled" } else { "active" };
-            vec![user.name.clone(), state.to_owned(), rights(user.admin, &user.roles)]
+            vec![user.name.clone(), state.to_owned(), rights(user.admin, false, &user.roles)]
         };
         text::table(&["NAME", "STATE", "MAY"], &list.users.iter().map(row).collect::<Vec<_>>())
     })
 }
 
 /// The rights of a principal in one line.
-fn rights(admin: bool, roles: &BTreeMap<String, String>) -> String {
+fn rights(admin: bool, monitor: bool, roles: &BTreeMap<String, String>) -> String {
     let roles = roles.iter().map(|(app, role)| format!("{role} of {app}"));
-    let all: Vec<String> = admin.then(|| "everything".to_owned()).into_iter().chain(roles).collect();
+    let everything = admin.then(|| "everything".to_owned());
+    let metrics = (monitor && !admin).then(|| "read metrics".to_owned());
+    let all: Vec<String> = everything.into_iter().chain(metrics).chain(roles).collect();
     if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
 }
 
@@ -108,7 +112,9 @@ pub(in super::super) fn login(context: &Context, user: &str) -> Result<(), CliEr
 
 pub(in super::super) fn whoami(context: &Context) -> Result<(), CliError> {
     let answer = context.target.client.call(Call::get("/v1/whoami".to_owned()))?;
-    context.show(&answer.body, |me: &Whoami| format!("{} may do: {}\n", me.principal, rights(me.admin, &me.roles)))
+    context.show(&answer.body, |me: &Whoami| {
+        format!("{} may do: {}\n", me.principal, rights(me.admin, me.monitor, &me.roles))
+    })
 }
 
 /// Reads a new password. On a terminal the user types it twice, because the text is hidden.

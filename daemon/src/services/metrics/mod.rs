@@ -10,6 +10,7 @@ mod scrape;
 
 pub(crate) use facts::MetricsObserver;
 pub(crate) use measured::MeasuredStore;
+pub(super) use names::PRUNED;
 pub use scrape::Scraper;
 
 use metrics::with_local_recorder;
@@ -49,7 +50,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// Runs `count`, whose counters and gauges belong to these metrics.
-    fn record<T>(&self, count: impl FnOnce() -> T) -> T {
+    pub(super) fn record<T>(&self, count: impl FnOnce() -> T) -> T {
         // A local recorder, because one process may run several daemons, as tests do.
         with_local_recorder(&*self.recorder, count)
     }

@@ -4,7 +4,7 @@ use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 macro_rules! names {
     ($($kind:ident $constant:ident = $name:literal, $help:literal;)+) => {
-        $(pub(super) const $constant: &str = $name;)+
+        $(pub(in super::super) const $constant: &str = $name;)+
 
         /// Registers the help texts, for the `# HELP` lines.
         pub(super) fn describe() {
@@ -41,6 +41,7 @@ names! {
     histogram TOOK = "tidegate_execution_seconds", "From the start of a handler to its end.";
     counter STORE_REQUESTS = "tidegate_store_requests_total", "Round trips of the dispatcher to the store, by request and result.";
     histogram STORE_TOOK = "tidegate_store_request_seconds", "From the start of a round trip to the store to its end.";
+    counter PRUNED = "tidegate_records_removed_total", "Old records that this daemon removed, by kind.";
     gauge RUNNING = "tidegate_executions_running", "Executions that run now.";
     gauge THREADS_WAITING = "tidegate_executions_waiting", "Executions that have a permit and wait for a script thread.";
     gauge STUCK = "tidegate_script_threads_stuck", "Script threads that are stuck in a built-in function, by app.";

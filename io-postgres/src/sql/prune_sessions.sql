@@ -1,0 +1,9 @@
+-- Removes up to $3 records of the kind $1 that are older than $2, the oldest first. Another daemon
+-- may remove the same records at the same time, so locked ones are skipped.
+delete from tidegate.tokens where name = any(array(
+    select name from tidegate.tokens
+    where name in (
+        select key from tidegate.old_records
+        where kind = $1 and at < clock_timestamp() - $2 * interval '1 microsecond'
+        order by at limit $3)
+    for update skip locked))

@@ -297,7 +297,7 @@ pub struct SuspectLane {
 
 /// A failed store call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
-#[error("{message}{}{detail}", if .detail.is_empty() { "" } else { ": " })]
+#[error("{message}")]
 pub struct StoreError {
     /// Whether the store may have applied the call.
     pub fate: Fate,
@@ -346,6 +346,12 @@ impl StoreError {
     pub fn unknown(message: impl Into<String>) -> Self {
         let kind = StoreErrorKind::Unavailable;
         Self { fate: Fate::Unknown, kind, message: message.into(), detail: String::new() }
+    }
+
+    /// The message and the words of the database, for logs and for operators.
+    #[must_use]
+    pub fn report(&self) -> String {
+        if self.detail.is_empty() { self.message.clone() } else { format!("{}: {}", self.message, self.detail) }
     }
 
     /// Adds the words of the database.

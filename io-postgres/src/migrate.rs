@@ -27,8 +27,8 @@ const ANSWER_MAX: Duration = Duration::from_secs(5);
 const LOCK_MAX: Duration = Duration::from_secs(30);
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 /// The interval of the watch, and how many of its questions may fail in a row.
-const WATCH_INTERVAL: Duration = Duration::from_secs(5);
-const SILENCES_MAX: u32 = 3;
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+const SILENCES_MAX: u32 = 2;
 
 /// The state of the schema, as far as this program knows it.
 struct State {
@@ -107,10 +107,11 @@ impl PgStore {
         let mut silences = 0;
         loop {
             sleep(WATCH_INTERVAL).await;
-            match timeout(ANSWER_MAX, self.connect_for_migration()).await {
-                Ok(Ok(_)) => silences = 0,
-                Ok(Err(error)) if silences >= SILENCES_MAX => return error,
-                _ => silences += 1,
+            // A server that refuses the connection is not silent.
+            match pool::open(&self.connect, &Session::of_migrations(), ANSWER_MAX).await {
+                Err(error @ sqlx::Error::Io(_)) if silences == SILENCES_MAX => return error.into(),
+                Err(sqlx::Error::Io(_)) => silences += 1,
+                _ => silences = 0,
             }
         }
     }

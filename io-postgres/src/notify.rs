@@ -62,7 +62,10 @@ impl Notifier {
     async fn send(self: Arc<Self>) {
         while let Some(payload) = self.next_payload() {
             if let Err(error) = self.send_once(&payload).await {
-                tracing::debug!("other daemons were not notified; they find the rows at their next poll: {error}");
+                tracing::debug!(
+                    "other daemons were not notified; they find the rows at their next poll: {}",
+                    error.report()
+                );
             }
             tokio::time::sleep(MERGE_PAUSE).await;
         }

@@ -48,11 +48,11 @@ pub enum PgError {
     #[error("the Postgres URL is not valid: {0}")]
     Url(#[source] sqlx::Error),
     /// The server does not answer now. A later try may succeed.
-    #[error("{0}")]
+    #[error("{}", .0.report())]
     Unavailable(StoreError),
     /// The server refuses the role, the password or the database, or does not fit. A later try
     /// fails too.
-    #[error("{0}")]
+    #[error("{}", .0.report())]
     Refused(StoreError),
     /// The schema belongs to a newer version of Tidegate.
     #[error("the database was migrated by a newer Tidegate (to version {0}); nothing was changed; use that version")]

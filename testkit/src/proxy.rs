@@ -23,6 +23,8 @@ struct State {
     silent: AtomicU64,
     /// Whether new connections are silent, too.
     is_mute: AtomicBool,
+    /// Whether the start-up packets of Postgres clients lose their parameters.
+    drops_parameters: AtomicBool,
     is_closed: AtomicBool,
 }
 
@@ -49,6 +51,7 @@ impl Proxy {
             accepted: AtomicU64::new(0),
             silent: AtomicU64::new(0),
             is_mute: AtomicBool::new(false),
+            drops_parameters: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&state);
@@ -70,6 +73,12 @@ impl Proxy {
     /// From now on connections are accepted and get no answer, or are served again.
     pub fn set_mute(&self, is_mute: bool) {
         self.state.is_mute.store(is_mute, Ordering::SeqCst);
+    }
+
+    /// From now on a Postgres client keeps only its user and its database, as behind a session
+    /// pooler that ignores start-up parameters.
+    pub fn drop_parameters(&self) {
+        self.state.drops_parameters.store(true, Ordering::SeqCst);
     }
 
     /// Connects new connections to another target.
@@ -123,9 +132,50 @@ impl Link {
                 }
                 return;
             }
-            if !is_silent && to.write_all(&buffer[..length]).is_err() {
+            let bytes = match startup(&buffer[..length]) {
+                Some(packet) if self.state.drops_parameters.load(Ordering::SeqCst) => packet,
+                _ => buffer[..length].to_vec(),
+            };
+            if !is_silent && to.write_all(&bytes).is_err() {
                 return;
             }
         }
+    }
+}
+
+/// If `packet` is the start-up packet of a Postgres client, returns it without parameters.
+fn startup(packet: &[u8]) -> Option<Vec<u8>> {
+    const PROTOCOL: [u8; 4] = [0, 3, 0, 0];
+    let length = u32::from_be_bytes(packet.get(..4)?.try_into().ok()?) as usize;
+    if length != packet.len() || packet.get(4..8)? != PROTOCOL {
+        return None;
+    }
+    let words: Vec<&[u8]> = packet[8..].split(|byte| *byte == 0).collect();
+    let mut body = PROTOCOL.to_vec();
+    for pair in words.chunks_exact(2).filter(|pair| matches!(pair[0], b"user" | b"database")) {
+        for word in pair {
+            body.extend_from_slice(word);
+            body.push(0);
+        }
+    }
+    body.push(0);
+    let length = u32::try_from(body.len() + 4).ok()?;
+    Some([&length.to_be_bytes(), &body[..]].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_up_packet_keeps_its_user_and_its_database() {
+        let packet = |words: &str| {
+            let body = [&[0, 3, 0, 0], words.replace(' ', "\0").as_bytes(), &[0, 0]].concat();
+            [&u32::try_from(body.len() + 4).unwrap().to_be_bytes(), &body[..]].concat()
+        };
+        let sent = packet("user u database d options -cx=y TimeZone UTC");
+        assert_eq!(startup(&sent), Some(packet("user u database d")));
+        assert_eq!(startup(b"Q\0\0\0\x08abc"), None);
+        assert_eq!(startup(&[]), None);
     }
 }

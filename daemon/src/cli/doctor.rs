@@ -194,9 +194,9 @@ fn check_store(url: &StoreUrl, options: &PgOptions) -> Vec<Check> {
             compare_clocks(clock, wall_clock::now()),
         ],
         Err(error) if error.kind == StoreErrorKind::Refused => {
-            vec![ok("store", format!("{name} answers")), fail("schema", error.to_string())]
+            vec![ok("store", format!("{name} answers")), fail("schema", error.report())]
         }
-        Err(error) => vec![fail("store", format!("{name}: {error}"))],
+        Err(error) => vec![fail("store", format!("{name}: {}", error.report()))],
     }
 }
 

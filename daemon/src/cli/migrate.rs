@@ -19,11 +19,12 @@ pub(super) fn run(args: &MigrateArgs, json: bool, environment: &Environment) -> 
         let StoreUrl::Postgres(url) = &store else {
             return Err(CliError::usage("--print needs a store on Postgres: the SQLite file belongs to its daemon"));
         };
-        let sql = runtime.block_on(stores::migration_sql(url, &options)).map_err(CliError::failed)?;
+        let sql =
+            runtime.block_on(stores::migration_sql(url, &options)).map_err(|error| CliError::failed(error.report()))?;
         return print(&sql).map_err(CliError::failed);
     }
     note(&format!("migrating the schema of {name}"));
-    runtime.block_on(stores::migrate(&store, &options)).map_err(CliError::failed)?;
+    runtime.block_on(stores::migrate(&store, &options)).map_err(|error| CliError::failed(error.report()))?;
     let printed = if json {
         print_json(&serde_json::json!({ "store": name, "schema": "current" }).to_string())
     } else {

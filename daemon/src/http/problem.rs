@@ -169,11 +169,11 @@ impl Problem {
 
     fn store(error: &StoreError) -> Self {
         if error.kind == StoreErrorKind::Refused {
-            tracing::error!("the store refused a request of the API: {error}");
+            tracing::error!("the store refused a request of the API: {}", error.report());
             return Self::internal("the store refused the request; nothing was changed; see the log of the daemon");
         }
         // The dispatcher logs the outage once, as a warning.
-        tracing::debug!("the store failed a request of the API: {error}");
+        tracing::debug!("the store failed a request of the API: {}", error.report());
         match error.fate {
             Fate::NotApplied => Self::unavailable(format!("{}; nothing was changed", state_of_store(error))),
             Fate::Unknown => {

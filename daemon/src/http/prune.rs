@@ -1,6 +1,7 @@
 //! `POST /v1/prune`: removes the records that are older than their retention.
 
-use super::extract::{Plain, Ready, Text, object};
+use super::extract::{Plain, Ready, Text};
+use super::json::object;
 use super::problem::Problem;
 use crate::services::Janitor;
 use axum::Json;

@@ -207,10 +207,10 @@ fn log(fact: &Fact) {
         }
         // Only the first of several failures is a warning. The recovery is logged once, too.
         Fact::StoreFailed { request, error, failures: 1, .. } => {
-            tracing::warn!(store.request = request.as_str(), "the store failed, trying again: {error}");
+            tracing::warn!(store.request = request.as_str(), "the store failed, trying again: {}", error.report());
         }
         Fact::StoreFailed { request, error, failures, retry_in } => {
-            tracing::debug!(store.request = request.as_str(), failures, retry_in_us = retry_in.0, "{error}");
+            tracing::debug!(store.request = request.as_str(), failures, retry_in_us = retry_in.0, "{}", error.report());
         }
         Fact::StoreRecovered { failures, after } => {
             tracing::info!(failures, "the store answers again after {}", duration(*after));

@@ -133,7 +133,7 @@ async fn open<S: Store>(url: &S::Url, config: &ServerConfig, http: &HttpServer) 
             Err(OpenFailure::Permanent(reason)) => return Err(ServeError::Store(reason)),
             Err(OpenFailure::Temporary(reason)) => {
                 if !has_failed {
-                    tracing::warn!("the store cannot be opened, trying again: {reason}");
+                    tracing::warn!("the store cannot be opened, trying again: {}", reason.report());
                 }
                 has_failed = true;
                 http.set_readiness(Readiness::Unavailable(NOT_OPEN.to_owned()));

@@ -66,7 +66,7 @@ impl Health for CachedHealth {
 /// database.
 fn report(before: Option<&Result<(), StoreError>>, now: &Result<(), StoreError>) {
     match (before, now) {
-        (None | Some(Ok(())), Err(error)) => tracing::info!("not ready: the store: {error}"),
+        (None | Some(Ok(())), Err(error)) => tracing::info!("not ready: the store: {}", error.report()),
         (Some(Err(_)), Ok(())) => tracing::info!("ready: the store answers again"),
         _ => {}
     }

@@ -4,7 +4,7 @@ use crate::database::{Database, with_one_trigger};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use std::time::Duration;
 use tidegate_core::{AppName, Cause, Collection, Json, Key, PrincipalId, Reply, Request};
-use tidegate_io_postgres::PgStore;
+use tidegate_io_postgres::{PgOptions, PgStore};
 use tidegate_ports::{DispatchStore, Guard, KvStore};
 
 /// Defaults of another server, and defaults that end what a daemon does.
@@ -83,6 +83,26 @@ async fn the_defaults_of_a_database_change_nothing() {
     let outside: i64 = sqlx::query_scalar(tables).fetch_one(&mut client).await.unwrap();
     assert_eq!(outside, 0, "all tables are in the schema tidegate");
     client.close().await.ok();
+    store.close().await;
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_drops_start_up_parameters_changes_nothing() {
+    let database = Database::make().await;
+    let mut client = database.client().await;
+    set_defaults(&mut client, &format!("database {}", database.name())).await;
+    let proxy = database.proxy();
+    proxy.drop_parameters();
+    let store = database.store_behind(&proxy, &PgOptions::default());
+    store.migrate().await.unwrap();
+    with_one_trigger(&store).await;
+    client.execute("select tidegate.emit('shop', 'x')").await.unwrap();
+    check(&store).await;
+    let outside = "select count(*) from information_schema.tables where table_schema = 'public'";
+    let outside: i64 = sqlx::query_scalar(outside).fetch_one(&mut client).await.unwrap();
+    assert_eq!(outside, 0, "all tables are in the schema tidegate");
+    database.store().migrate().await.expect("a later start without the proxy finds the schema");
     store.close().await;
     database.remove().await;
 }

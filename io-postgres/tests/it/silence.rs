@@ -145,14 +145,34 @@ async fn a_foreign_session_with_the_locks_of_keys_fails_puts_with_the_reason() {
     database.remove().await;
 }
 
-#[tokio::test]
-async fn a_migration_may_take_longer_than_a_call() {
-    let database = Database::make().await;
-    let mut client = database.client().await;
+/// Makes each statement of a migration slow.
+async fn slow_down(database: &Database) {
     let slow = "create function public.slow() returns event_trigger language plpgsql as
             'begin perform pg_sleep(0.02); end';
         create event trigger slow on ddl_command_start execute function public.slow()";
-    client.execute(sqlx::raw_sql(slow)).await.unwrap();
+    database.client().await.execute(sqlx::raw_sql(slow)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_migration_on_a_server_that_falls_silent_ends() {
+    let database = Database::make().await;
+    slow_down(&database).await;
+    let proxy = database.proxy();
+    let store = database.store_behind(&proxy, &OPTIONS);
+    let migration = tokio::spawn(async move { store.migrate().await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    proxy.set_mute(true);
+    proxy.silence_open();
+    let ended = timeout(Duration::from_secs(40), migration).await.expect("the migration ends").unwrap();
+    let error = ended.expect_err("the server is silent");
+    assert!(!error.is_final(), "a daemon tries again: {error}");
+    database.remove().await;
+}
+
+#[tokio::test]
+async fn a_migration_may_take_longer_than_a_call() {
+    let database = Database::make().await;
+    slow_down(&database).await;
     let proxy = database.proxy();
     let store = database.store_behind(&proxy, &PgOptions { call_timeout: Duration::from_millis(200), ..OPTIONS });
     let start = Instant::now();

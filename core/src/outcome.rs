@@ -46,6 +46,15 @@ pub struct HandlerReply {
     pub body: Option<Json>,
 }
 
+impl HandlerReply {
+    /// The bytes of the headers and the body.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        (headers + self.body.as_ref().map_or(0, |body| body.as_str().len())) as u64
+    }
+}
+
 /// The failure of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -136,6 +145,10 @@ pub enum ExecError {
     Lost,
     /// The process died, or the lease expired, while the delivery was held ahead.
     NeverBegan,
+    /// The writes and events of the handler have too many bytes.
+    PayloadTooLarge,
+    /// The store cannot store the effects of the handler, or the record of its failure.
+    StoreRefused,
     /// A bug of Tidegate.
     Internal,
     /// The chain of events that led to a sync call is too deep.
@@ -164,6 +177,8 @@ impl ExecError {
             Self::Overloaded => "overloaded",
             Self::Lost => "lost",
             Self::NeverBegan => "never_began",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::StoreRefused => "store_refused",
             Self::Internal => "internal",
             Self::LoopRefused => "loop_refused",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
@@ -188,6 +203,8 @@ impl ExecError {
             | Self::HandlerMissing
             | Self::PrincipalDenied
             | Self::InvalidReply
+            | Self::PayloadTooLarge
+            | Self::StoreRefused
             | Self::Overloaded
             | Self::LoopRefused
             | Self::IdempotencyKeyReused
@@ -200,7 +217,12 @@ impl ExecError {
     pub const fn reply_status(self) -> u16 {
         match self {
             Self::Timeout => 504,
-            Self::ScriptError | Self::ResourceLimit | Self::Lost | Self::Internal => 500,
+            Self::ScriptError
+            | Self::ResourceLimit
+            | Self::Lost
+            | Self::PayloadTooLarge
+            | Self::StoreRefused
+            | Self::Internal => 500,
             Self::ScriptUnavailable | Self::Overloaded | Self::NeverBegan => 503,
             Self::HandlerMissing => 404,
             Self::PrincipalDenied => 403,
@@ -262,6 +284,8 @@ mod tests {
             (E::Overloaded, false, 503),
             (E::Lost, true, 500),
             (E::NeverBegan, true, 503),
+            (E::PayloadTooLarge, false, 500),
+            (E::StoreRefused, false, 500),
             (E::Internal, true, 500),
             (E::LoopRefused, false, 508),
             (E::IdempotencyKeyReused, false, 422),

@@ -70,7 +70,14 @@ fn database_error(code: Option<&str>, error: &sqlx::Error) -> StoreError {
             StoreError::unknown(format!("Postgres ended the connection; the call may have been applied: {error}"))
         }
         _ if code.starts_with("53") || code.starts_with("58") => not_applied(StoreErrorKind::Unavailable),
-        _ => not_applied(StoreErrorKind::Refused),
+        _ => not_applied(match code.get(..2).unwrap_or_default() {
+            // A limit of Postgres: the size of a value, a row, an array or a JSON document.
+            "54" => StoreErrorKind::TooLarge,
+            // Data that do not fit, constraints, and errors that a trigger or Postgres itself raises
+            // about them.
+            "21" | "22" | "23" | "38" | "39" | "44" | "P0" | "XX" => StoreErrorKind::Unstorable,
+            _ => StoreErrorKind::Refused,
+        }),
     }
 }
 

@@ -149,7 +149,13 @@ impl Problem {
     }
 
     fn store(error: &StoreError) -> Self {
-        if error.kind == StoreErrorKind::Refused {
+        if error.kind == StoreErrorKind::TooLarge {
+            tracing::warn!("a request of the API has too much data for the store: {error}");
+            return Self::too_large(
+                "the request has more data than the store can take; nothing was changed".to_owned(),
+            );
+        }
+        if error.kind.is_refusal() {
             tracing::error!("the store refused a request of the API: {error}");
             return Self::internal("the store refused the request; nothing was changed; see the log of the daemon");
         }

@@ -24,6 +24,7 @@ mod http_permissions;
 mod http_rows;
 mod http_wakes;
 mod identity;
+mod large_effects;
 mod letters;
 mod lost_calls;
 mod metrics;

@@ -44,7 +44,7 @@ fn with_database(url: &str, name: &str) -> String {
     options.map_or_else(|| format!("{server}/{name}"), |options| format!("{server}/{name}?{options}"))
 }
 
-fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {
+pub(super) fn execute(url: &str, statement: String) -> Result<(), sqlx::Error> {
     runtime().block_on(async {
         let mut connection = PgConnection::connect(url).await?;
         sqlx::query(AssertSqlSafe(statement)).execute(&mut connection).await?;

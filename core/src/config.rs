@@ -3,6 +3,9 @@
 use crate::time::Micros;
 use serde::{Deserialize, Serialize};
 
+const KIB: u64 = 1_024;
+const MIB: u64 = 1_024 * KIB;
+
 /// The limits for executions that run at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateLimits {
@@ -59,6 +62,12 @@ pub struct ConfigSpec {
     pub poll_interval_ms: u64,
     /// The most rows that one exchange claims or settles: 1–5,000.
     pub batch_max: u32,
+    /// The most bytes that one exchange settles beside its largest settlement, and the most bytes
+    /// of event data that it claims: 4 KiB – 64 MiB. A larger event is claimed alone.
+    pub exchange_bytes_max: u64,
+    /// The most bytes of the effects of one execution: 1 KiB – 64 MiB. An execution with more
+    /// fails, and nothing is applied.
+    pub effects_bytes_max: u64,
     /// The lease of a claim: 1 s – 1 h. After the crash of a daemon, other daemons wait this long
     /// before they execute its rows.
     pub lease_ms: u64,
@@ -90,6 +99,8 @@ impl Default for ConfigSpec {
             gate: GateLimits::default(),
             poll_interval_ms: 100,
             batch_max: 2_000,
+            exchange_bytes_max: 4 * MIB,
+            effects_bytes_max: 8 * MIB,
             lease_ms: 10_000,
             queue_wait_ms_max: 1_000,
             sync_queue_max: 1_000,
@@ -145,6 +156,19 @@ impl Config {
     #[must_use]
     pub const fn batch_max(&self) -> u32 {
         self.spec.batch_max
+    }
+
+    /// The most bytes of an exchange: of its settlements beside the largest one, and of the events
+    /// that it claims.
+    #[must_use]
+    pub const fn exchange_bytes_max(&self) -> u64 {
+        self.spec.exchange_bytes_max
+    }
+
+    /// The most bytes of the effects of one execution.
+    #[must_use]
+    pub const fn effects_bytes_max(&self) -> u64 {
+        self.spec.effects_bytes_max
     }
 
     /// The lease of a claim.
@@ -218,6 +242,8 @@ impl TryFrom<ConfigSpec> for Config {
         spec.gate.check()?;
         in_range("dispatcher.poll_interval_ms", spec.poll_interval_ms, 1, 60_000)?;
         in_range("dispatcher.batch_max", u64::from(spec.batch_max), 1, 5_000)?;
+        in_range("dispatcher.exchange_bytes_max", spec.exchange_bytes_max, 4 * KIB, 64 * MIB)?;
+        in_range("scripts.effects_bytes_max", spec.effects_bytes_max, KIB, 64 * MIB)?;
         in_range("dispatcher.lease_ms", spec.lease_ms, 1_000, 3_600_000)?;
         in_range("dispatcher.queue_wait_ms_max", spec.queue_wait_ms_max, 10, spec.lease_ms / 2)?;
         in_range("dispatcher.sync_queue_max", u64::from(spec.sync_queue_max), 0, 100_000)?;

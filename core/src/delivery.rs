@@ -199,6 +199,37 @@ impl Verdict {
         }
     }
 
+    /// The attempt failed, and no other attempt can succeed.
+    pub(crate) fn permanent(delivery: &Delivery, failed: Attempt) -> Self {
+        Self::Dead {
+            reason: DeadReason::Permanent,
+            attempts: attempts_made(delivery).saturating_add(1),
+            fingerprint: failed.fingerprint(),
+            failed: Some(failed),
+            disable_trigger: false,
+        }
+    }
+
+    /// The bytes of the effects, messages and replies that the store writes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        match self {
+            Self::Done { effects } | Self::Handled { effects } => effects.bytes(),
+            Self::Retry { failed, .. } | Self::HandlerFailed { failed } | Self::Dead { failed: Some(failed), .. } => {
+                failed.message.len() as u64
+            }
+            Self::Executed { effects, outcome, reply } => {
+                let message = outcome.message.as_ref().map_or(0, |message| message.len() as u64);
+                effects.bytes() + message + reply.as_ref().map_or(0, HandlerReply::bytes)
+            }
+            Self::Dead { failed: None, .. }
+            | Self::Dropped
+            | Self::Deferred { .. }
+            | Self::Replied
+            | Self::Abandoned { .. } => 0,
+        }
+    }
+
     /// The name of the verdict in the settlements that a store receives. It is part of the SQL of
     /// the stores.
     #[must_use]
@@ -239,7 +270,7 @@ impl Run {
         self.started_at.plus(self.duration)
     }
 
-    fn failed(self, delivery: &Delivery, failure: Failure) -> Attempt {
+    pub(crate) fn failed(self, delivery: &Delivery, failure: Failure) -> Attempt {
         Attempt {
             attempt: delivery.attempt,
             started_at: self.started_at,

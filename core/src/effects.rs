@@ -33,6 +33,16 @@ impl Effects {
     pub fn is_empty(&self) -> bool {
         self.writes.is_empty() && self.events.is_empty()
     }
+
+    /// The bytes of all keys, values and events.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let at = |collection: &Collection, key: &Key| collection.as_str().len() + key.as_str().len();
+        let reads = self.reads.iter().map(|read| at(&read.collection, &read.key));
+        let value = |write: &KvWrite| write.value.as_ref().map_or(0, |value| value.as_str().len());
+        let writes = self.writes.iter().map(|write| at(&write.collection, &write.key) + value(write));
+        reads.chain(writes).map(|bytes| bytes as u64).chain(self.events.iter().map(NewEvent::bytes)).sum()
+    }
 }
 
 /// A key with the version that the handler read.

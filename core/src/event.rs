@@ -79,6 +79,14 @@ pub struct Event {
     pub traceparent: Option<String>,
 }
 
+impl Event {
+    /// The bytes of the data, which a claim counts.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.data.as_str().len() as u64
+    }
+}
+
 /// An event that is not emitted yet. The store sets its id, its time and its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewEvent {
@@ -86,6 +94,14 @@ pub struct NewEvent {
     pub event_type: EventType,
     pub subject: Subject,
     pub data: Json,
+}
+
+impl NewEvent {
+    /// The bytes of the type, the subject and the data.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        (self.event_type.as_str().len() + self.subject.as_str().len() + self.data.as_str().len()) as u64
+    }
 }
 
 /// The cause of an event: a principal, and the event that the principal was handling.

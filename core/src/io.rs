@@ -191,6 +191,22 @@ pub enum Fact {
         /// probably applied it the first time.
         resent: bool,
     },
+    /// The store refused the data of an exchange. Its settlements are sent again in two halves.
+    ExchangeRefused {
+        /// The number of settlements in the exchange.
+        settlements: u32,
+        error: StoreError,
+    },
+    /// The store refused the data of this settlement alone. A settlement without the data replaces
+    /// it, or the claim is dropped.
+    SettlementRefused {
+        delivery: Arc<Delivery>,
+        /// The name of the refused verdict.
+        verdict: String,
+        error: StoreError,
+    },
+    /// The store refused the data of new sync calls. Each of several is sent again alone.
+    CallsRefused { calls: u32, error: StoreError },
     /// A sync call was refused. Nothing was written for it.
     CallRefused {
         call: Arc<SyncCall>,

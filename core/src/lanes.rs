@@ -142,11 +142,22 @@ impl Lanes {
     }
 
     /// A claim of `quota` returned `claimed` rows. Fewer rows than the quota means that the lane
-    /// has no more.
-    pub(crate) fn claim_answered(&mut self, quota: LaneQuota, claimed: u32, now: Timestamp) {
+    /// has no more, unless the bytes ended the claim (`is_cut`). Then the next deal begins with the
+    /// lane after the last one that got rows, so that lanes with large events do not delay others.
+    pub(crate) fn claim_answered(&mut self, quota: LaneQuota, claimed: u32, is_cut: bool, now: Timestamp) {
+        let has_more = is_cut || claimed >= quota.quota;
         let lane = self.end_claim(quota);
-        lane.next_due = (claimed >= quota.quota).then_some(now);
-        lane.looked_back_to(quota.look_back);
+        lane.next_due = has_more.then_some(now);
+        if is_cut {
+            // The claim may have left rows below the floor behind.
+            lane.look_back_to(quota.look_back);
+        } else {
+            lane.looked_back_to(quota.look_back);
+        }
+        if is_cut && claimed > 0 {
+            self.last_dealt = quota.trigger;
+        }
+        self.has_new_work |= is_cut;
     }
 
     /// A claim failed, and its rows are unknown. The next claim looks at the whole lane.

@@ -27,6 +27,7 @@ mod names;
 mod outcome;
 mod pattern;
 mod principal;
+mod refusal;
 mod reply;
 mod retry;
 mod retry_policy;
@@ -64,7 +65,7 @@ pub use principal::{Access, Principal, Role, Standing};
 pub use retry::loss_backoff;
 pub use retry_policy::{Backoff, InvalidRetryPolicy, RetryPolicy, RetryPolicySpec};
 pub use rng::{Purpose, RngKey};
-pub use room::InlineRoom;
+pub use room::{ClaimRoom, InlineRoom};
 pub use route::{InvalidRoute, RouteMethod, RoutePath};
 pub use store::{
     BeginCallsReply, DiscoverReply, ExchangeReply, Fate, LaneQuota, LaneState, RenewReply, Reply, Request, Schedule,

@@ -56,6 +56,25 @@ pub enum ReplyBody {
     Base64(String),
 }
 
+impl ReplyBody {
+    /// The text that a store keeps.
+    fn text(&self) -> &str {
+        match self {
+            Self::Json(json) => json.as_str(),
+            Self::Base64(text) => text,
+        }
+    }
+}
+
+impl HandlerReply {
+    /// The bytes of the headers and the body.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        (headers + self.body.as_ref().map_or(0, |body| body.text().len())) as u64
+    }
+}
+
 /// The failure of an execution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
@@ -151,6 +170,10 @@ pub enum ExecError {
     Lost,
     /// The process died, or the lease expired, while the delivery was held ahead.
     NeverBegan,
+    /// The writes and events of the handler have too many bytes.
+    PayloadTooLarge,
+    /// The store cannot store the effects of the handler, or the record of its failure.
+    StoreRefused,
     /// A bug of Tidegate.
     Internal,
     /// The chain of events that led to a sync call is too deep.
@@ -181,6 +204,8 @@ impl ExecError {
             Self::Overloaded => "overloaded",
             Self::Lost => "lost",
             Self::NeverBegan => "never_began",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::StoreRefused => "store_refused",
             Self::Internal => "internal",
             Self::LoopRefused => "loop_refused",
             Self::IdempotencyKeyReused => "idempotency_key_reused",
@@ -207,6 +232,8 @@ impl ExecError {
             | Self::HandlerMissing
             | Self::PrincipalDenied
             | Self::InvalidReply
+            | Self::PayloadTooLarge
+            | Self::StoreRefused
             | Self::Overloaded
             | Self::LoopRefused
             | Self::IdempotencyKeyReused
@@ -220,7 +247,13 @@ impl ExecError {
         match self {
             Self::Timeout => 504,
             Self::InvalidJson => 400,
-            Self::ScriptError | Self::ScriptDefect | Self::ResourceLimit | Self::Lost | Self::Internal => 500,
+            Self::ScriptError
+            | Self::ScriptDefect
+            | Self::ResourceLimit
+            | Self::Lost
+            | Self::PayloadTooLarge
+            | Self::StoreRefused
+            | Self::Internal => 500,
             Self::ScriptUnavailable | Self::Overloaded | Self::NeverBegan => 503,
             Self::HandlerMissing => 404,
             Self::PrincipalDenied => 403,
@@ -284,6 +317,8 @@ mod tests {
             (E::Overloaded, false, 503),
             (E::Lost, true, 500),
             (E::NeverBegan, true, 503),
+            (E::PayloadTooLarge, false, 500),
+            (E::StoreRefused, false, 500),
             (E::Internal, true, 500),
             (E::LoopRefused, false, 508),
             (E::IdempotencyKeyReused, false, 422),

@@ -206,6 +206,39 @@ impl InlineRoom {
     }
 }
 
+/// The bytes of event data that the claims of an exchange may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimRoom {
+    bytes_left: u64,
+    is_empty: bool,
+    is_cut: bool,
+}
+
+impl ClaimRoom {
+    /// Room for `bytes_max` bytes, or for one row that is larger.
+    #[must_use]
+    pub const fn new(bytes_max: u64) -> Self {
+        Self { bytes_left: bytes_max, is_empty: true, is_cut: false }
+    }
+
+    /// Claims a row with `bytes` of event data. Returns false if the row does not fit. Then no
+    /// other row may be claimed.
+    pub fn take(&mut self, bytes: u64) -> bool {
+        self.is_cut |= !self.is_empty && bytes > self.bytes_left;
+        if !self.is_cut {
+            self.bytes_left = self.bytes_left.saturating_sub(bytes);
+            self.is_empty = false;
+        }
+        !self.is_cut
+    }
+
+    /// Whether a row did not fit.
+    #[must_use]
+    pub const fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -72,6 +72,10 @@ pub enum Request {
         claim: Vec<LaneQuota>,
         /// The claim of suspects. It comes after the settlements and after the other claims.
         suspect: Option<SuspectClaim>,
+        /// The most bytes of event data that the rows of the quotas have, and the most that the
+        /// suspects have. The first row of the quotas and the first suspect are claimed in any
+        /// case.
+        claim_bytes_max: u64,
         /// The lease of the claims, from the store's now.
         lease_for: Micros,
     },
@@ -191,6 +195,9 @@ pub struct ExchangeReply {
     pub claimed: Vec<Arc<Delivery>>,
     /// How many of the claimed rows are suspects.
     pub suspects: u32,
+    /// Whether the bytes ended the claims of the quotas. Then the last lane with rows, and each
+    /// lane after it, may have more due rows.
+    pub is_cut: bool,
     /// Lanes that got rows from the applied effects or from dead letters.
     pub woken_lanes: Vec<TriggerId>,
 }
@@ -332,9 +339,34 @@ pub enum StoreErrorKind {
     /// The file of the store was deleted or replaced while it was open. Later calls fail until the
     /// file is back or the program is restarted.
     Replaced,
+    /// The call has more data than the store can take. The same call fails again.
+    TooLarge,
+    /// The store cannot store the data of the call, for example because they break a constraint.
+    /// The same call fails again.
+    Unstorable,
+}
+
+impl StoreErrorKind {
+    /// Whether the data of the call are the reason, so that only another call can succeed.
+    #[must_use]
+    pub const fn is_of_data(self) -> bool {
+        matches!(self, Self::TooLarge | Self::Unstorable)
+    }
+
+    /// Whether the store rejected the call, for whatever reason.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(self, Self::Refused) || self.is_of_data()
+    }
 }
 
 impl StoreError {
+    /// Whether the store refused the data of the call. Nothing was applied.
+    #[must_use]
+    pub fn refuses_data(&self) -> bool {
+        self.fate == Fate::NotApplied && self.kind.is_of_data()
+    }
+
     /// A failed call that was certainly not applied.
     #[must_use]
     pub fn not_applied(kind: StoreErrorKind, message: impl Into<String>) -> Self {

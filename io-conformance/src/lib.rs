@@ -19,6 +19,7 @@ mod world;
 
 mod calls;
 mod claim;
+mod claim_bytes;
 mod concurrent;
 mod concurrent_claims;
 mod concurrent_writes;

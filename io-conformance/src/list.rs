@@ -37,6 +37,11 @@ macro_rules! with_cases {
                 a_claim_returns_the_current_trigger,
                 a_claim_returns_the_script_version,
             }
+            claim_bytes {
+                a_claim_ends_before_the_row_that_does_not_fit,
+                a_cut_claim_leaves_the_later_lanes_and_the_rows_that_went_back,
+                suspects_have_bytes_of_their_own,
+            }
             concurrent {
                 eight_dispatchers_receive_each_claim_once,
                 concurrent_increments_by_effects_are_all_counted,

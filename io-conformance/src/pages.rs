@@ -12,7 +12,7 @@ const BYTES_MAX: u64 = 30_000;
 
 /// Texts of different sizes: small ones, one that compresses well, some that do not, and one that
 /// is larger than a page.
-fn texts() -> Vec<Json> {
+pub(crate) fn texts() -> Vec<Json> {
     let noise = |length: usize| {
         let mut state = 0x9e37_79b9_u32;
         let next = |_| {

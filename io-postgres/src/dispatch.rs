@@ -32,8 +32,8 @@ impl PgStore {
         let mut pooled = self.connection().await?;
         let connection = &mut *pooled;
         let result = match request {
-            Request::Exchange { settle, claim, suspect, lease_for } => {
-                exchange(connection, &settle, &claim, suspect, lease_for).await
+            Request::Exchange { settle, claim, suspect, lease_for, claim_bytes_max } => {
+                exchange(connection, &settle, (&claim, suspect, claim_bytes_max), lease_for).await
             }
             Request::BeginCalls { calls, lease_for } => begin_calls(connection, &calls, lease_for).await,
             Request::Renew { held, lease_for } => renew(connection, &held, lease_for).await,
@@ -53,8 +53,7 @@ impl PgStore {
 async fn exchange(
     connection: &mut PgConnection,
     settle: &[Settlement],
-    claim: &[LaneQuota],
-    suspect: Option<SuspectClaim>,
+    (claim, suspect, claim_bytes_max): (&[LaneQuota], Option<SuspectClaim>, u64),
     lease_for: Micros,
 ) -> Result<Reply, sqlx::Error> {
     let settlements = Settlements::of(settle);
@@ -70,6 +69,7 @@ async fn exchange(
         .bind(claim.iter().map(|quota| rows_of(quota.starts)).collect::<Vec<_>>())
         .bind(claim.iter().map(|quota| PgTime(quota.look_back)).collect::<Vec<_>>())
         .bind(micros(lease_for))
+        .bind(rows::bytes(claim_bytes_max))
         .bind(suspect.map(|claim| claim.trigger.0))
         .bind(suspect.map(|claim| rows_of(claim.quota)))
         .bind(suspect.map(|claim| micros(claim.backoff)))
@@ -77,7 +77,7 @@ async fn exchange(
         .bind(Attempt::NEVER_BEGAN_MESSAGE)
         .fetch_all(connection)
         .await?;
-    let (mut now, mut suspects_claim) = (None, None);
+    let (mut now, mut suspects_claim, mut is_cut) = (None, None, false);
     let (mut fenced, mut conflicted, mut claimed, mut woken) = (vec![], vec![], ClaimedRows::default(), vec![]);
     let kind = rows.first().map(|row| row.try_column("kind").map(Column::ordinal)).transpose()?.unwrap_or_default();
     for row in &rows {
@@ -86,6 +86,7 @@ async fn exchange(
             "fenced" => fenced.push(claim_of(row)?),
             "conflicted" => conflicted.push(claim_of(row)?),
             "woken" => woken.push(TriggerId(row.try_get("id")?)),
+            "cut" => is_cut = true,
             "suspects" => suspects_claim = Some(Lease(row.try_get("claim")?)),
             kind => claimed.push(kind, row)?,
         }
@@ -101,7 +102,7 @@ async fn exchange(
     }
     let suspects = claimed.iter().rev().take_while(|row| is_suspect(row)).count() as u32;
     let now = now.ok_or(sqlx::Error::RowNotFound)?;
-    Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes: woken }))
+    Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, is_cut, woken_lanes: woken }))
 }
 
 /// A number of rows as a parameter.

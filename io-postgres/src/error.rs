@@ -128,7 +128,7 @@ impl<'e> Report<'e> {
 }
 
 fn database_error(report: Report<'_>) -> StoreError {
-    use StoreErrorKind::{Contention, Refused, Unavailable};
+    use StoreErrorKind::{Contention, Refused, TooLarge, Unavailable, Unstorable};
     let class = report.code.get(..2).unwrap_or_default();
     let (kind, message) = match (class, report.code) {
         ("40", _) => (Contention, "the call conflicted with another one"),
@@ -142,6 +142,13 @@ fn database_error(report: Report<'_>) -> StoreError {
         (_, "42501") => (Refused, "the role of the daemon lacks a right in the database"),
         (_, "3F000" | "42P01" | "42703" | "42883" | "42704") => {
             (Refused, "the schema of the database does not fit this version of Tidegate")
+        }
+        // A limit of Postgres: the size of a value, a row, an array or a JSON document.
+        ("54", _) => (TooLarge, "the call has more data than Postgres can take"),
+        // Data that do not fit, constraints, and errors that a trigger or Postgres itself raises
+        // about them.
+        ("21" | "22" | "23" | "38" | "39" | "44" | "P0" | "XX", _) => {
+            (Unstorable, "Postgres cannot store the data of the call")
         }
         _ => (Refused, "Postgres refused the call"),
     };
@@ -168,7 +175,7 @@ mod tests {
 
     #[test]
     fn an_error_of_the_server_has_a_kind_and_a_fate() {
-        use StoreErrorKind::{Contention, Refused, Unavailable};
+        use StoreErrorKind::{Contention, Refused, TooLarge, Unavailable, Unstorable};
         for (code, of_statement, of_session) in [
             ("25006", (Unavailable, Fate::NotApplied), (Unavailable, Fate::Unknown)),
             ("57014", (Unavailable, Fate::NotApplied), (Unavailable, Fate::Unknown)),
@@ -186,7 +193,10 @@ mod tests {
             ("08007", (Unavailable, Fate::Unknown), (Unavailable, Fate::Unknown)),
             ("28P01", (Unavailable, Fate::NotApplied), (Unavailable, Fate::NotApplied)),
             ("42501", (Refused, Fate::NotApplied), (Refused, Fate::NotApplied)),
-            ("22P02", (Refused, Fate::NotApplied), (Refused, Fate::Unknown)),
+            ("22P02", (Unstorable, Fate::NotApplied), (Unstorable, Fate::Unknown)),
+            ("23514", (Unstorable, Fate::NotApplied), (Unstorable, Fate::Unknown)),
+            ("54000", (TooLarge, Fate::NotApplied), (TooLarge, Fate::Unknown)),
+            ("42601", (Refused, Fate::NotApplied), (Refused, Fate::Unknown)),
             ("", (Refused, Fate::NotApplied), (Refused, Fate::Unknown)),
         ] {
             for (ends_session, expected) in [(false, of_statement), (true, of_session)] {

@@ -13,9 +13,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tidegate_core::{
-    AppName, Cause, Collection, EventId, Fate, Json, Key, Parent, StoreError, StoreErrorKind, TriggerId, Version,
-};
+use tidegate_core::{AppName, Cause, Collection, EventId, Fate, Json, Key, Parent, StoreError, TriggerId, Version};
 use tidegate_ports::{EmittedEvent, Guard, KvMutation, PortError};
 use tokio::sync::oneshot;
 
@@ -192,7 +190,7 @@ fn guard_parts(guard: Guard) -> (&'static str, Option<i64>) {
 }
 
 fn is_refused(error: &PortError) -> bool {
-    matches!(error, PortError::Store(StoreError { fate: Fate::NotApplied, kind: StoreErrorKind::Refused, .. }))
+    matches!(error, PortError::Store(StoreError { fate: Fate::NotApplied, kind, .. }) if kind.is_refusal())
 }
 
 fn missing_results() -> PortError {

@@ -7,8 +7,8 @@ use crate::rows::{Row, TriggerRow};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tidegate_core::{
-    Attempt, Claim, Delivery, DeliveryId, EventId, ExecError, InlineRoom, LaneQuota, Lease, Micros, SuspectClaim,
-    Timestamp, TriggerId, loss_backoff,
+    Attempt, Claim, ClaimRoom, Delivery, DeliveryId, EventId, ExecError, InlineRoom, LaneQuota, Lease, Micros,
+    SuspectClaim, Timestamp, TriggerId, loss_backoff,
 };
 use tidegate_ports::EmittedEvent;
 
@@ -51,7 +51,12 @@ impl Memory {
     }
 
     /// Claims free rows of one lane, from the floor or the look-back on.
-    pub(crate) fn claim_lane(&mut self, lane_quota: LaneQuota, lease_for: Micros) -> Vec<Arc<Delivery>> {
+    pub(crate) fn claim_lane(
+        &mut self,
+        lane_quota: LaneQuota,
+        room: &mut ClaimRoom,
+        lease_for: Micros,
+    ) -> Vec<Arc<Delivery>> {
         let LaneQuota { trigger, quota, starts, look_back } = lane_quota;
         if self.triggers.get(&trigger).is_none_or(TriggerRow::holds_deliveries) {
             return Vec::new();
@@ -62,9 +67,10 @@ impl Memory {
         let start = floor.min((look_back, first));
         let is_found = |row: &&Row| row.waits() && (row.due_at, row.id) >= start;
         let due = self.lane(trigger).take_while(|row| row.due_at <= self.now).filter(is_found).take(quota as usize);
+        let due = due.take_while(|row| room.take(row.event.bytes()));
         let (taken, places): (Vec<_>, Vec<_>) = due.map(|row| (row.id, (row.due_at, row.id))).unzip();
         if let Some(last) = places.last().copied() {
-            let is_full = taken.len() == quota as usize;
+            let is_full = taken.len() == quota as usize || room.is_cut();
             self.floors.insert(trigger, if is_full { last } else { floor.max(last) });
         }
         self.claim_rows(&taken, starts as usize, lease_for)
@@ -108,7 +114,12 @@ impl Memory {
 
     /// Claims the suspects of a lane that were held ahead. If there is none, it claims the first of
     /// those with the fewest losses.
-    pub(crate) fn claim_suspects(&mut self, claim: SuspectClaim, lease_for: Micros) -> Vec<Arc<Delivery>> {
+    pub(crate) fn claim_suspects(
+        &mut self,
+        claim: SuspectClaim,
+        mut room: ClaimRoom,
+        lease_for: Micros,
+    ) -> Vec<Arc<Delivery>> {
         let SuspectClaim { trigger, quota, .. } = claim;
         let quota = quota.min(self.free_slots(trigger)) as usize;
         if self.is_paused(trigger) || quota == 0 {
@@ -120,7 +131,10 @@ impl Memory {
         due.sort_by_key(|row| row.lost);
         let taken: Vec<DeliveryId> = match due.first() {
             Some(first) if first.lost > 0 => vec![first.id],
-            _ => due.iter().filter(|row| row.lost == 0).map(|row| row.id).take(quota).collect(),
+            _ => {
+                let held_ahead = due.iter().filter(|row| row.lost == 0).take(quota);
+                held_ahead.take_while(|row| room.take(row.event.bytes())).map(|row| row.id).collect()
+            }
         };
         self.claim_rows(&taken, taken.len(), lease_for)
     }

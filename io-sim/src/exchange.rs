@@ -6,9 +6,9 @@ use crate::settle::SettleReport;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tidegate_core::{
-    Cause, Delivery, DeliveryId, DiscoverReply, EventType, ExchangeReply, Handler, Json, LaneState, Match, NewEvent,
-    PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing, Subject, SuspectLane, Tick, TickReply,
-    Timestamp, TriggerId,
+    Cause, ClaimRoom, Delivery, DeliveryId, DiscoverReply, EventType, ExchangeReply, Handler, Json, LaneState, Match,
+    NewEvent, PrincipalId, RenewReply, Reply, Request, Schedule, Source, Standing, Subject, SuspectLane, Tick,
+    TickReply, Timestamp, TriggerId,
 };
 
 impl Memory {
@@ -16,18 +16,20 @@ impl Memory {
     pub fn call(&mut self, request: Request) -> Reply {
         let now = self.now;
         match request {
-            Request::Exchange { settle, claim, suspect, lease_for } => {
+            Request::Exchange { settle, claim, suspect, lease_for, claim_bytes_max } => {
                 let SettleReport { fenced, conflicted, woken_lanes } = self.settle(settle);
                 suspect.into_iter().for_each(|claim| self.end_expired(claim));
-                let mut claimed: Vec<Arc<Delivery>> = Vec::new();
+                let (mut claimed, mut room): (Vec<Arc<Delivery>>, _) = (Vec::new(), ClaimRoom::new(claim_bytes_max));
                 for quota in claim {
-                    claimed.append(&mut self.claim_lane(quota, lease_for));
+                    claimed.append(&mut self.claim_lane(quota, &mut room, lease_for));
                 }
-                let found = suspect.map_or_else(Vec::new, |claim| self.claim_suspects(claim, lease_for));
+                let suspects_room = ClaimRoom::new(claim_bytes_max);
+                let found = suspect.map_or_else(Vec::new, |claim| self.claim_suspects(claim, suspects_room, lease_for));
                 let suspects = found.len() as u32;
                 claimed.extend(found);
                 let woken_lanes = woken_lanes.into_iter().collect();
-                Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes })
+                let is_cut = room.is_cut();
+                Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, is_cut, woken_lanes })
             }
             Request::BeginCalls { calls, lease_for } => self.begin_calls(calls, lease_for),
             Request::Renew { held, lease_for } => Reply::Renew(RenewReply { now, fenced: self.renew(held, lease_for) }),

@@ -70,7 +70,7 @@ async fn call(store: &SqliteStore, settle: Vec<Settlement>, trigger: &Trigger, q
     let claim = vec![LaneQuota { trigger: trigger.id, quota, starts: quota, look_back: Timestamp::EPOCH }];
     let begun = Instant::now();
     let reply = store
-        .call(Request::Exchange { settle, claim, suspect: None, lease_for: LEASE })
+        .call(Request::Exchange { settle, claim, suspect: None, lease_for: LEASE, claim_bytes_max: u64::MAX })
         .await
         .expect("the exchange is answered");
     let took = begun.elapsed();

@@ -20,8 +20,8 @@ use tidegate_ports::{DispatchStore, PortError};
 impl DispatchStore for SqliteStore {
     async fn call(&self, request: Request) -> Result<Reply, StoreError> {
         let result = match request {
-            Request::Exchange { settle, claim, suspect, lease_for } => {
-                self.writer.write(move |tx| tx.exchange(settle, claim, suspect, lease_for)).await
+            Request::Exchange { settle, claim, suspect, lease_for, claim_bytes_max } => {
+                self.writer.write(move |tx| tx.exchange(settle, claim, suspect, claim_bytes_max, lease_for)).await
             }
             Request::BeginCalls { calls, lease_for } => {
                 self.writer.write(move |tx| tx.begin_calls(calls, lease_for)).await

@@ -7,7 +7,16 @@ use tidegate_ports::PortError;
 /// The error for a statement that failed. Its transaction is rolled back.
 pub(crate) fn refused(error: &Error) -> StoreError {
     let kind = match error {
-        Error::SqliteFailure(error, _) if is_lasting(error.extended_code) => StoreErrorKind::Refused,
+        Error::SqliteFailure(error, _) => match error.extended_code & 0xff {
+            // SQL errors. The schema does not fit, or a statement is wrong.
+            1 => StoreErrorKind::Refused,
+            // A text or a row is longer than SQLite allows.
+            18 => StoreErrorKind::TooLarge,
+            // Constraints, type mismatches, and parameters out of range.
+            19 | 20 | 25 => StoreErrorKind::Unstorable,
+            // Busy, full, I/O, …: a later call may succeed.
+            _ => StoreErrorKind::Unavailable,
+        },
         Error::FromSqlConversionFailure(..)
         | Error::IntegralValueOutOfRange(..)
         | Error::InvalidColumnIndex(_)
@@ -52,9 +61,22 @@ impl<T> OrRefused<T> for Result<T, Error> {
     }
 }
 
-/// Whether the statement would fail again: SQL errors (1), values that are too long (18),
-/// constraints (19), type mismatches (20) and parameters out of range (25). After errors such as
-/// busy, full and I/O, a later call may succeed.
-fn is_lasting(code: i32) -> bool {
-    matches!(code & 0xff, 1 | 18 | 19 | 20 | 25)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+
+    #[test]
+    fn an_error_of_the_data_is_told_apart_from_an_error_of_the_call() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("create table t (a text check (a <> 'bad'))").unwrap();
+        for (statement, kind) in [
+            ("insert into t values ('bad')", StoreErrorKind::Unstorable),
+            ("insert into t values (zeroblob(2000000000))", StoreErrorKind::TooLarge),
+            ("insert into missing values (1)", StoreErrorKind::Refused),
+        ] {
+            let error = refused(&connection.execute(statement, ()).unwrap_err());
+            assert_eq!((error.kind, error.fate), (kind, tidegate_core::Fate::NotApplied), "{statement}: {error}");
+        }
+    }
 }

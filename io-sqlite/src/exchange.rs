@@ -12,7 +12,7 @@ use crate::writer::Tx;
 use rusqlite::params;
 use std::sync::Arc;
 use tidegate_core::{
-    Attempt, Delivery, ExchangeReply, LaneQuota, Lease, Micros, Reply, Settlement, SuspectClaim, TriggerId,
+    Attempt, ClaimRoom, Delivery, ExchangeReply, LaneQuota, Micros, Reply, Settlement, SuspectClaim, TriggerId,
 };
 use tidegate_ports::PortError;
 
@@ -22,23 +22,24 @@ impl Tx<'_> {
         settle: Vec<Settlement>,
         claim: Vec<LaneQuota>,
         suspect: Option<SuspectClaim>,
+        claim_bytes_max: u64,
         lease_for: Micros,
     ) -> Result<Reply, PortError> {
         let SettleResult { fenced, conflicted, woken } = self.settle(settle)?;
         if let Some(claim) = suspect {
             self.end_expired(claim)?;
         }
-        let mut claimed = Vec::new();
+        let (mut claimed, mut room) = (Vec::new(), ClaimRoom::new(claim_bytes_max));
         for quota in claim {
-            claimed.append(&mut self.claim(quota, lease_for)?);
+            claimed.append(&mut self.claim(quota, &mut room, lease_for)?);
         }
         let of_lanes = claimed.len();
         if let Some(claim) = suspect {
-            claimed.append(&mut self.claim_suspects(claim, lease_for)?);
+            claimed.append(&mut self.claim_suspects(claim, ClaimRoom::new(claim_bytes_max), lease_for)?);
         }
         let suspects = (claimed.len() - of_lanes) as u32;
-        let (now, woken_lanes) = (self.now, woken.into_iter().collect());
-        Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes }))
+        let (now, is_cut, woken_lanes) = (self.now, room.is_cut(), woken.into_iter().collect());
+        Ok(Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, is_cut, woken_lanes }))
     }
 
     /// The lane and its floor, unless the lane is missing or paused.
@@ -49,14 +50,19 @@ impl Tx<'_> {
         Ok(lane.flatten())
     }
 
-    fn claim(&self, quota: LaneQuota, lease_for: Micros) -> Result<Vec<Arc<Delivery>>, PortError> {
+    fn claim(
+        &self,
+        quota: LaneQuota,
+        room: &mut ClaimRoom,
+        lease_for: Micros,
+    ) -> Result<Vec<Arc<Delivery>>, PortError> {
         let LaneQuota { trigger, quota, starts, .. } = quota;
         let Some((lane, floor)) = self.open_lane(trigger)? else { return Ok(Vec::new()) };
         let quota = quota.min(self.free_slots(&lane)?);
         if quota == 0 {
             return Ok(Vec::new());
         }
-        let rows = self.waiting_rows(&lane, floor, quota, self.new_lease())?;
+        let rows = self.waiting_rows(&lane, floor, quota, room)?;
         if let Some(Floor { due_at, id }) = rows.last().map(Floor::of) {
             self.connection.run(sql::floor_set, [trigger.0, due_at.0, id.0])?;
         }
@@ -72,13 +78,27 @@ impl Tx<'_> {
     }
 
     /// The next due rows above the floor.
-    fn waiting_rows(&self, lane: &Lane, floor: Floor, quota: u32, lease: Lease) -> Result<Vec<ClaimedRow>, PortError> {
+    fn waiting_rows(
+        &self,
+        lane: &Lane,
+        floor: Floor,
+        quota: u32,
+        room: &mut ClaimRoom,
+    ) -> Result<Vec<ClaimedRow>, PortError> {
+        let lease = self.new_lease();
+        let mut fits = |row: &ClaimedRow| room.take(row.delivery.event.bytes());
         let params = params![lane.trigger.0, floor.due_at.0, floor.id.0, quota];
-        let mut rows = self.connection.all(sql::claim_same_due, params, |row| lane.claimed_row(row, lease))?;
+        let mut rows =
+            self.connection.first(sql::claim_same_due, params, |row| lane.claimed_row(row, lease), &mut fits)?;
         let rest = quota.saturating_sub(rows.len() as u32);
         if rest > 0 {
             let params = params![lane.trigger.0, floor.due_at.0, self.now.0, rest];
-            rows.append(&mut self.connection.all(sql::claim, params, |row| lane.claimed_row(row, lease))?);
+            rows.append(&mut self.connection.first(
+                sql::claim,
+                params,
+                |row| lane.claimed_row(row, lease),
+                &mut fits,
+            )?);
         }
         Ok(rows)
     }
@@ -102,7 +122,12 @@ impl Tx<'_> {
 
     /// Claims the suspects of a lane that were held ahead. If there is none, it claims the first of
     /// those with the fewest losses.
-    fn claim_suspects(&self, claim: SuspectClaim, lease_for: Micros) -> Result<Vec<Arc<Delivery>>, PortError> {
+    fn claim_suspects(
+        &self,
+        claim: SuspectClaim,
+        mut room: ClaimRoom,
+        lease_for: Micros,
+    ) -> Result<Vec<Arc<Delivery>>, PortError> {
         let Some((lane, _)) = self.open_lane(claim.trigger)? else { return Ok(Vec::new()) };
         let quota = claim.quota.min(self.free_slots(&lane)?);
         let due = [lane.trigger.0, self.now.0];
@@ -111,7 +136,8 @@ impl Tx<'_> {
         };
         let lease = self.new_lease();
         let params = params![lane.trigger.0, self.now.0, lost, if lost > 0 { quota.min(1) } else { quota }];
-        let rows = self.connection.all(sql::claim_suspects, params, |row| lane.claimed_row(row, lease))?;
+        let fits = |row: &ClaimedRow| room.take(row.delivery.event.bytes());
+        let rows = self.connection.first(sql::claim_suspects, params, |row| lane.claimed_row(row, lease), fits)?;
         for row in &rows {
             self.connection.run(sql::suspect_take, [row.delivery.id.0])?;
         }

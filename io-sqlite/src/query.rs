@@ -30,6 +30,14 @@ pub(crate) trait Query {
         params: impl Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, PortError>;
+    /// Reads rows one by one, and ends before the first one that does not fit.
+    fn first<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        fits: impl FnMut(&T) -> bool,
+    ) -> Result<Vec<T>, PortError>;
     /// Reads rows one by one until the page is full. The statement may return more rows.
     fn page<T>(
         &self,
@@ -80,6 +88,18 @@ impl Query for Connection {
     ) -> Result<Vec<T>, PortError> {
         let mut prepared = self.prepare_cached(statement).or_refused()?;
         prepared.query_map(params, read).and_then(Iterator::collect).or_refused()
+    }
+
+    fn first<T>(
+        &self,
+        statement: &'static str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        mut fits: impl FnMut(&T) -> bool,
+    ) -> Result<Vec<T>, PortError> {
+        let mut prepared = self.prepare_cached(statement).or_refused()?;
+        let rows = prepared.query_map(params, read).or_refused()?;
+        rows.take_while(|row| row.as_ref().map_or(true, &mut fits)).collect::<Result<_, _>>().or_refused()
     }
 
     fn page<T>(

@@ -200,7 +200,7 @@ fn answer_of<T>(result: Option<Result<T, PortError>>, commit: Result<(), StoreEr
 fn panicked() -> PortError {
     tracing::error!("a call of the store panicked; its writes are undone");
     PortError::Store(StoreError::not_applied(
-        StoreErrorKind::Refused,
+        StoreErrorKind::Unstorable,
         "a call of the store panicked, which is a bug; nothing was changed",
     ))
 }

@@ -10,6 +10,7 @@
 -- 'now': the store's time, in `due_at`. If there are two, the first is the time of the settlements.
 -- 'lane': a `claim`, the `id` of its trigger, and the trigger's state as JSON in `more`.
 -- 'policy': a `policy_id` and the policy as JSON in `more`.
+-- 'cut': the bytes ended the claims of the lanes.
 -- 'suspects': the `claim` of the claimed suspects.
 -- 'claimed': a claimed row. `more` has rare fields as JSON, or is null.
 create type tidegate.exchanged as (
@@ -140,6 +141,8 @@ create type tidegate.claim_request as (
     -- The due time from which each lane is searched for stragglers.
     look_backs          timestamptz[],
     lease_us            bigint,
+    -- The most bytes of data of the rows of all lanes, and of the suspects.
+    bytes_max           bigint,
     -- The lane to claim suspects from, the most of them, and the wait after a first loss. Null:
     -- none.
     suspect_lane        bigint,
@@ -164,7 +167,9 @@ create type tidegate.opened_lanes as (
     numbers    bigint[],
     oldests    bigint[],
     -- The least of the oldest claims.
-    oldest     bigint
+    oldest     bigint,
+    -- Whether the bytes ended the claims, so that lanes have more rows.
+    is_cut     boolean
 );
 
 -- Keeps the lanes of a request that are open, and lowers the quotas of lanes with a max_concurrency
@@ -248,20 +253,23 @@ $$;
 -- visible after the lane's floor had passed them, then the rows above the floor.
 --
 -- A row above the floor is never claimed, so the second part checks no claims. The hash table of
--- claimed rows is built only if the first part finds a row. Postgres inlines the function.
+-- claimed rows is built only if the first part finds a row. Postgres inlines the function. The size of
+-- the data is read from the row alone.
 --
 -- Parameters: the lane; the due time to look back to; the floor; the most rows; all lanes of the
 --   exchange.
--- Returns: the rows.
+-- Returns: the rows. `stored` is the size of the data, or null if they are compressed.
 -- Locks: none.
 -- Changes: nothing.
 create function tidegate.free_rows(
     p_lane bigint, p_look_back timestamptz, p_floor_due timestamptz, p_floor_id bigint, p_quota integer,
     p_open tidegate.opened_lanes
-) returns table (place tid, id bigint, turn integer, due_at timestamptz, policy_id integer)
+) returns table (place tid, id bigint, turn integer, due_at timestamptz, policy_id integer, stored integer)
 language sql stable as $$
     (
-        select o.ctid, o.id, o.turn, o.due_at, o.policy_id from tidegate.outbox o
+        select o.ctid, o.id, o.turn, o.due_at, o.policy_id,
+            case when pg_column_compression(o.data) is null then pg_column_size(o.data) end
+        from tidegate.outbox o
         where o.waits and o.trigger_id = p_lane and o.due_at >= p_look_back and o.due_at <= p_floor_due and o.due_at <= (p_open).now
           and (o.due_at, o.id + 0) <= (p_floor_due, p_floor_id)
           and (o.id, o.turn) not in (
@@ -271,7 +279,9 @@ language sql stable as $$
         order by o.due_at, o.id + 0
         limit p_quota
     ) union all (
-        select o.ctid, o.id, o.turn, o.due_at, o.policy_id from tidegate.outbox o
+        select o.ctid, o.id, o.turn, o.due_at, o.policy_id,
+            case when pg_column_compression(o.data) is null then pg_column_size(o.data) end
+        from tidegate.outbox o
         where o.waits and o.trigger_id = p_lane and o.due_at >= p_floor_due and o.due_at <= (p_open).now
           and (o.due_at, o.id + 0) > (p_floor_due, p_floor_id)
         order by o.due_at, o.id + 0
@@ -461,8 +471,9 @@ $$;
 
 -- Writes the floors of lanes that have moved, about four times a second at most.
 --
--- A claim that is full, and did not move the floor, has left rows below the floor behind. Then the
--- due time is written at which the next claim continues.
+-- A claim that is full, or was cut, and did not move the floor, has left rows below the floor behind.
+-- Then the due time is written at which the next claim continues. A lane that got no rows because
+-- the bytes were used up keeps its values.
 --
 -- Parameters: the lanes, with the quotas and floors before the claims.
 -- Returns: nothing.
@@ -476,14 +487,14 @@ begin
     from (
         select
             l.lane, l.oldest, coalesce(c.floor_due, l.due) as due, coalesce(c.floor_id, l.id) as id,
-            case when c.rows_left = l.quota and (c.floor_due, c.floor_id) = (l.due, l.id) then (
+            case when (c.rows_left = l.quota or (p_open).is_cut) and (c.floor_due, c.floor_id) = (l.due, l.id) then (
                 select max(o.due_at) from unnest(c.places) p (place) join tidegate.outbox o on o.ctid = p.place)
             end as search_due
         from unnest(
             (p_open).lanes, (p_open).quotas, (p_open).dues, (p_open).ids, (p_open).numbers, (p_open).oldests)
             l (lane, quota, due, id, number, oldest)
         left join lateral (select * from tidegate.claims c where c.claim = l.number limit 1) c on true
-        where l.quota > 0
+        where l.quota > 0 and not ((p_open).is_cut and c.claim is null)
     ) w
     where k.trigger_id = any (array[w.lane])
       and (k.search_due is distinct from w.search_due or (
@@ -494,20 +505,40 @@ $$;
 
 -- Makes the claims of an exchange: one for each lane with rows.
 --
--- Parameters: the lanes; the length of the lease.
--- Returns: the places of the claimed rows, and their retry policies.
+-- Nearly always all rows fit into the bytes. Only if they may not, the rows are added up in the
+-- order of claims, and compressed data are read to measure them. The first row fits in any case.
+--
+-- Parameters: the lanes; the length of the lease; the most bytes of data.
+-- Returns: the places of the claimed rows, and their retry policies; whether rows did not fit.
 -- Locks: none; the caller holds the lanes.
 -- Changes: claims.
 create function tidegate.make_claims(
-    p_open tidegate.opened_lanes, p_lease_us bigint, out places tid[], out policies integer[]
+    p_open tidegate.opened_lanes, p_lease_us bigint, p_bytes_max bigint,
+    out places tid[], out policies integer[], out is_cut boolean
 )
 language plpgsql as $$
 begin
-    with taken as materialized (
+    with found as materialized (
         select l.at, f.*
         from unnest((p_open).lanes, (p_open).quotas, (p_open).look_backs, (p_open).dues, (p_open).ids)
             with ordinality l (lane, quota, look_back, due, id, at)
         cross join lateral tidegate.free_rows(l.lane, l.look_back, l.due, l.id, l.quota, p_open) f
+    ), total as materialized (
+        select count(f.stored) < count(*) or sum(f.stored) > p_bytes_max as may_not_fit from found f
+    ), taken as materialized (
+        select f.* from found f where not (select t.may_not_fit from total t)
+        union all
+        select s.at, s.place, s.id, s.turn, s.due_at, s.policy_id, s.stored
+        from (
+            select m.*, sum(m.bytes) over in_order as total, row_number() over in_order as nth
+            from (
+                select f.*, coalesce(f.stored, (
+                    select octet_length(o.data::text) from tidegate.outbox o where o.ctid = f.place)) as bytes
+                from found f
+            ) m
+            window in_order as (order by m.at, m.due_at, m.id rows unbounded preceding)
+        ) s
+        where (select t.may_not_fit from total t) and (s.nth = 1 or s.total <= p_bytes_max)
     ), grouped as materialized (
         select
             t.at, count(*) as rows, max(t.due_at) as due, array_agg(t.id) as ids,
@@ -529,8 +560,9 @@ begin
     )
     select array(select t.place from taken t), array(
         select g.policy from grouped g
-        union select t.policy_id from grouped g join taken t on t.at = g.at where g.has_more_policies)
-    into places, policies;
+        union select t.policy_id from grouped g join taken t on t.at = g.at where g.has_more_policies),
+        (select count(*) from taken) < (select count(*) from found)
+    into places, policies, is_cut;
 end
 $$;
 
@@ -567,13 +599,20 @@ begin
     select min(s.lost) into v_lost from tidegate.outbox s
     where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now;
     with chosen as materialized (
-        select s.ctid as place from tidegate.outbox s
+        select s.ctid as place, s.due_at, s.id from tidegate.outbox s
         where s.suspect and s.trigger_id = (p_claim).suspect_lane and s.due_at <= p_now and s.lost = v_lost
         order by s.due_at, s.id + 0
         limit least(v_quota, case when v_lost > 0 then 1 end)
         for update skip locked
+    ), sized as materialized (
+        select
+            c.place, row_number() over in_order as nth,
+            sum((select octet_length(o.data::text) from tidegate.outbox o where o.ctid = c.place)) over in_order as total
+        from chosen c
+        window in_order as (order by c.due_at, c.id rows unbounded preceding)
     ), taken as (
-        update tidegate.outbox o set suspect = false from chosen c where o.ctid = c.place
+        update tidegate.outbox o set suspect = false
+        from sized s where o.ctid = s.place and (s.nth = 1 or s.total <= (p_claim).bytes_max)
         returning o.ctid as place, o.id, o.turn
     )
     select array_agg(t.id) as ids, array_agg(t.turn) as turns, array_agg(t.place) as places into v_taken from taken t;
@@ -619,7 +658,12 @@ begin
         perform tidegate.end_expired(p_now => v_open.now, p_claim => p_claim);
     end if;
     if v_open.lanes is not null then
-        v_made := tidegate.make_claims(p_open => v_open, p_lease_us => (p_claim).lease_us);
+        v_made := tidegate.make_claims(
+            p_open => v_open, p_lease_us => (p_claim).lease_us, p_bytes_max => (p_claim).bytes_max);
+        v_open.is_cut := v_made.is_cut;
+        if v_made.is_cut then
+            return next row('cut', null, null, null, null, null, null, null, null, null, null, null)::tidegate.exchanged;
+        end if;
         return query
         select 'claimed', o.id, v_open.numbers[array_position(v_open.lanes, o.trigger_id)], o.attempt + 1, o.due_at,
             o.enqueued_at, o.policy_id, o.timeout_ms, o.event_id, o.event, o.data,

@@ -122,7 +122,7 @@ impl DeadLetter {
     /// The size of the letter in a page.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.event.data.as_str().len() as u64 + Attempt::bytes_of(&self.failed)
+        self.event.bytes() + Attempt::bytes_of(&self.failed)
     }
 }
 

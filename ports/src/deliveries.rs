@@ -57,6 +57,6 @@ impl DeliverySummary {
     /// The size of the delivery in a page.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.event.data.as_str().len() as u64 + Attempt::bytes_of(&self.failed)
+        self.event.bytes() + Attempt::bytes_of(&self.failed)
     }
 }

@@ -162,7 +162,15 @@ impl<S: Store> Backlog<S> {
                 let settle = claims.iter().map(|&claim| Settlement { claim, verdict: done() }).collect();
                 let claim = vec![LaneQuota { trigger: lane, quota: BATCH, starts: BATCH, look_back: Timestamp::EPOCH }];
                 let started_at = Instant::now();
-                let reply = store.call(Request::Exchange { settle, claim, suspect: None, lease_for: LEASE }).await?;
+                let reply = store
+                    .call(Request::Exchange {
+                        settle,
+                        claim,
+                        suspect: None,
+                        lease_for: LEASE,
+                        claim_bytes_max: u64::MAX,
+                    })
+                    .await?;
                 durations_ms.push(started_at.elapsed().as_secs_f64() * 1e3);
                 let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = reply else {
                     bail!("the store answered an exchange with another reply")

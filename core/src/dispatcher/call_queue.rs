@@ -30,6 +30,8 @@ type Place = (Mono, u64);
 pub(super) struct WaitingCall {
     pub(super) call: Arc<SyncCall>,
     pub(super) since: Mono,
+    /// Whether the store refused this call with others, so that it begins alone.
+    pub(super) begins_alone: bool,
     place: Place,
 }
 
@@ -37,7 +39,7 @@ impl CallQueue {
     /// Assigns a place to an arriving call. The call waits there after [`Self::push`].
     pub(super) fn arrive(&mut self, call: Arc<SyncCall>, now: Mono, wait_max: Micros) -> WaitingCall {
         self.arrivals = self.arrivals.saturating_add(1);
-        WaitingCall { call, since: now, place: (now.plus(wait_max), self.arrivals) }
+        WaitingCall { call, since: now, begins_alone: false, place: (now.plus(wait_max), self.arrivals) }
     }
 
     /// Queues a call at its place. If the store failed to begin a call, the call returns to its old

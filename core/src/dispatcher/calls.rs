@@ -15,6 +15,7 @@ use crate::gate::Caller;
 use crate::io::{Action, Disposition, Fact};
 use crate::names::{AppName, InboxId};
 use crate::outcome::{ExecError, Failure};
+use crate::refusal;
 use crate::room::reserve;
 use crate::store::{BeginCallsReply, Fate, Request, StoreError};
 use crate::sync::{SyncCall, SyncReply};
@@ -124,10 +125,17 @@ impl Dispatcher {
     /// Begins waiting calls while permits are free: the store writes their rows in one transaction.
     fn begin_calls(&mut self) {
         let (mut calls, mut in_order) = (BTreeMap::new(), Vec::new());
-        let batch_max = self.config.batch_max() as usize;
-        while calls.len() < batch_max && self.gate.free(Caller::Sync) > 0 {
+        let (batch_max, mut bytes, mut is_full) = (self.config.batch_max() as usize, 0_u64, false);
+        while !is_full && calls.len() < batch_max && self.gate.free(Caller::Sync) > 0 {
             let (_, beyond_reserve) = self.free_permits();
             let Some(call) = self.call_queue.pop_next(&self.call_shares, beyond_reserve > 0) else { break };
+            bytes = bytes.saturating_add(call.call.event.bytes());
+            let is_too_much = call.begins_alone || bytes > self.config.exchange_bytes_max();
+            if is_too_much && !calls.is_empty() {
+                self.call_queue.push(call);
+                break;
+            }
+            is_full = call.begins_alone;
             let is_admitted = self.gate.try_admit(Caller::Sync);
             debug_assert!(is_admitted, "a call gets a permit only while one is free");
             self.call_shares.take(call.call.target.app());
@@ -179,6 +187,19 @@ impl Dispatcher {
                 self.refuse_beginning(sent.calls, &Failure::new(ExecError::Lost, message));
             }
         }
+    }
+
+    /// The store refused the data of new calls. If there are several, each is begun alone. A call
+    /// that is refused alone is not tried again.
+    pub(super) fn begin_refused(&mut self, mut sent: PendingBegin, error: &StoreError) {
+        let calls = sent.calls.len() as u32;
+        self.outputs.emit_fact(Fact::CallsRefused { calls, error: error.clone() });
+        if calls > 1 {
+            sent.calls.values_mut().for_each(|beginning| beginning.call.begins_alone = true);
+            return self.wait_again(sent);
+        }
+        let failure = refusal::failure(error, true);
+        self.refuse_beginning(sent.calls, &failure);
     }
 
     /// Nothing was written. The calls wait again at their old places, unless their callers hung up.

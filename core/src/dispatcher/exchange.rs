@@ -4,12 +4,13 @@
 //! A second exchange is sent while the first one is in flight for one of two reasons only. If many
 //! settlements wait, the store works on them while this process reads the first answer. If a lane
 //! has work that the first exchange did not request, the second one requests it. The two answers
-//! may arrive in either order.
+//! may arrive in either order. Beside an exchange of isolated settlements, which claims nothing, a
+//! second one needs no reason.
 
 use super::Dispatcher;
 use super::claims::HeldClaim;
 use super::pending::{Pending, PendingExchange};
-use super::settlements::{QueuedSettlement, SettlementAnswer, SettlementAnswers, ending};
+use super::settlements::{QueuedSettlement, SettlementAnswer, SettlementAnswers, SettlementBatch, ending};
 use crate::claim::Claim;
 use crate::delivery::{Delivery, Verdict, refuse};
 use crate::gate::Caller;
@@ -29,9 +30,16 @@ impl Dispatcher {
     /// Sends an exchange if a delivery can be settled or claimed. A second exchange also needs one
     /// of the two reasons above.
     pub(super) fn exchange(&mut self) {
-        let in_flight = self.pending.exchange_count();
-        let is_worth_it = in_flight == 0 || self.settlements.len() >= self.overlap_min();
-        if in_flight >= EXCHANGES_MAX || !(is_worth_it || self.lanes.has_new_work()) {
+        let (in_flight, is_isolating) = (self.pending.exchange_count(), self.pending.is_isolating());
+        if in_flight >= EXCHANGES_MAX {
+            return;
+        }
+        if let Some(batch) = (!is_isolating).then(|| self.settlements.take_isolated()).flatten() {
+            return self.send_exchange(batch, Vec::new(), None);
+        }
+        let is_alone = in_flight == usize::from(is_isolating);
+        let is_worth_it = is_alone || self.settlements.queued() >= self.overlap_min();
+        if !(is_worth_it || self.lanes.has_new_work()) {
             return;
         }
         let now = self.clock.now(self.now);
@@ -39,7 +47,7 @@ impl Dispatcher {
         let suspect = self.suspect_claim(now);
         let capacity = self.capacity().beside_suspects(suspect.map_or(0, |claim| claim.quota));
         let quotas = self.lanes.deal_quotas(now, capacity.budget());
-        if quotas.is_empty() && suspect.is_none() && self.settlements.len() == 0 {
+        if quotas.is_empty() && suspect.is_none() && self.settlements.queued() == 0 {
             return;
         }
         let has_new_lane = || quotas.iter().any(|quota| !self.lanes.has_claim_in_flight(quota.trigger));
@@ -48,16 +56,20 @@ impl Dispatcher {
         }
         self.lanes.claim_sent(now, &quotas);
         suspect.into_iter().for_each(|claim| self.quarantine.claim_sent(claim));
-        let settlements = self.settlements.take(self.config.batch_max());
+        let batch = self.settlements.take(self.config.batch_max(), self.config.exchange_bytes_max());
+        self.send_exchange(batch, quotas, suspect);
+    }
+
+    fn send_exchange(&mut self, batch: SettlementBatch, quotas: Vec<LaneQuota>, suspect: Option<SuspectClaim>) {
         let request = Request::Exchange {
-            settle: settlements.iter().map(|queued| queued.settlement.clone()).collect(),
+            settle: batch.settlements.iter().map(|queued| queued.settlement.clone()).collect(),
             claim: quotas.clone(),
             suspect,
+            claim_bytes_max: self.config.exchange_bytes_max(),
             lease_for: self.config.lease_for(),
         };
         let seq = self.outputs.call_store(request);
-        let sent = PendingExchange { sent_at: self.now, settlements, quotas, suspect };
-        self.pending.insert(seq, Pending::Exchange(sent));
+        self.pending.insert(seq, Pending::Exchange(PendingExchange { sent_at: self.now, batch, quotas, suspect }));
     }
 
     /// The claim of suspects. The permits for them are free. No claim ends the expired claims of
@@ -78,34 +90,38 @@ impl Dispatcher {
 
     pub(super) fn exchange_answered(&mut self, sent: PendingExchange, reply: ExchangeReply) {
         let suspects: Vec<Claim> = reply.split_claimed().1.iter().map(|row| row.claim()).collect();
-        let ExchangeReply { now, fenced, conflicted, claimed, woken_lanes, .. } = reply;
+        let ExchangeReply { now, fenced, conflicted, claimed, woken_lanes, is_cut, .. } = reply;
         let took = self.now.since(sent.sent_at);
         self.store_answered_at(now);
         self.prefetch.answered(took);
         let failed = (fenced.len() + conflicted.len()) as u32;
-        let settled = (sent.settlements.len() as u32).saturating_sub(failed);
+        let settled = (sent.batch.settlements.len() as u32).saturating_sub(failed);
         self.outputs.emit_fact(Fact::ExchangeAnswered { settled, claimed: claimed.len() as u32, took });
         if let Some(claim) = sent.suspect {
             self.quarantine.claim_answered(claim, suspects);
         }
-        self.settlements_answered(sent.settlements, &SettlementAnswers::new(fenced, conflicted));
-        self.claims_answered(&sent.quotas, claimed, sent.sent_at);
+        self.settlements_answered(sent.batch.settlements, &SettlementAnswers::new(fenced, conflicted));
+        self.claims_answered(&sent.quotas, claimed, is_cut, sent.sent_at);
         woken_lanes.into_iter().for_each(|lane| self.lanes.wake(lane));
     }
 
     /// The settlements are sent again. If the store has applied them, they are fenced the second
     /// time.
     pub(super) fn exchange_failed(&mut self, sent: PendingExchange, error: &StoreError) {
-        self.settlements.put_back(sent.settlements, error.fate == Fate::Unknown);
-        sent.quotas.into_iter().for_each(|quota| self.lanes.claim_failed(quota));
-        if sent.suspect.is_some() {
+        self.settlements.put_back(sent.batch, error.fate == Fate::Unknown);
+        self.claims_failed(sent.quotas, sent.suspect);
+    }
+
+    pub(super) fn claims_failed(&mut self, quotas: Vec<LaneQuota>, suspect: Option<SuspectClaim>) {
+        quotas.into_iter().for_each(|quota| self.lanes.claim_failed(quota));
+        if suspect.is_some() {
             self.quarantine.claim_failed();
         }
     }
 
     fn settlements_answered(&mut self, sent: Vec<QueuedSettlement>, answers: &SettlementAnswers) {
         let mut conflicts: BTreeMap<TriggerId, u32> = BTreeMap::new();
-        for QueuedSettlement { settlement, resent } in sent {
+        for QueuedSettlement { settlement, resent, .. } in sent {
             let Settlement { claim, verdict } = settlement;
             let answer = answers.of(claim);
             if let Some(superseded) = self.claims.take_superseded(claim) {
@@ -177,10 +193,11 @@ impl Dispatcher {
     pub(super) fn inline_claim(&mut self, claimed: Vec<Arc<Delivery>>, begun_at: Mono) {
         self.inline_rows = 0;
         self.outputs.emit_fact(Fact::InlineClaim { claimed: claimed.len() as u32 });
-        self.claims_answered(&[], claimed, begun_at);
+        self.claims_answered(&[], claimed, false, begun_at);
     }
 
-    fn claims_answered(&mut self, quotas: &[LaneQuota], claimed: Vec<Arc<Delivery>>, sent_at: Mono) {
+    /// `is_cut` tells whether the bytes ended the claim, so that its lanes may have more rows.
+    fn claims_answered(&mut self, quotas: &[LaneQuota], claimed: Vec<Arc<Delivery>>, is_cut: bool, sent_at: Mono) {
         // The rows of each lane, and whether its last row may be lost more than once.
         let mut lanes: BTreeMap<TriggerId, (u32, bool)> = BTreeMap::new();
         for delivery in claimed {
@@ -195,7 +212,7 @@ impl Dispatcher {
         let now = self.clock.now(self.now);
         for quota in quotas {
             let claimed = lanes.get(&quota.trigger).map_or(0, |(rows, _)| *rows);
-            self.lanes.claim_answered(*quota, claimed, now);
+            self.lanes.claim_answered(*quota, claimed, is_cut, now);
         }
     }
 

@@ -89,6 +89,9 @@ impl Dispatcher {
         let Some(held) = self.claims.get(claim) else { return };
         let outcome = match outcome {
             Outcome::Failed(failure) => Outcome::Failed(failure.with_capped_retry_after()),
+            Outcome::Succeeded { effects, .. } if effects.bytes() > self.config.effects_bytes_max() => {
+                Outcome::Failed(too_large(effects.bytes(), self.config.effects_bytes_max()))
+            }
             other @ (Outcome::Succeeded { .. } | Outcome::NotStarted { .. }) => other,
         };
         let (delivery, caller, is_keyed) =
@@ -238,4 +241,13 @@ impl Dispatcher {
             self.reply(inbox, SyncReply { execution: Some(delivery.claim()), result: Err(failure) }, None);
         }
     }
+}
+
+/// The failure of an execution whose effects have more bytes than one settlement may have.
+fn too_large(bytes: u64, bytes_max: u64) -> Failure {
+    let message = format!(
+        "the handler staged {bytes} bytes of keys, values and events, at most {bytes_max} are allowed \
+         (scripts.effects_bytes_max); nothing was applied"
+    );
+    Failure::new(ExecError::PayloadTooLarge, message)
 }

@@ -11,8 +11,8 @@
 //! [`Claims`], [`Executions`], [`SettlementQueue`], [`CallQueue`], [`CallShares`], [`Replies`],
 //! [`UpkeepTimers`], [`Prefetch`], [`Quarantine`], [`Rests`], [`Shutdown`], and outside this
 //! directory [`Lanes`] and [`ExecutionGate`]. The other files connect the sub-states. They are the
-//! steps of [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `start`, `finish`,
-//! `calls`, `maintenance` and `drain`.
+//! steps of [`Dispatcher::plan`] and the handlers of inputs: `exchange`, `refused`, `start`,
+//! `finish`, `calls`, `maintenance` and `drain`.
 
 mod call_queue;
 mod call_shares;
@@ -29,6 +29,7 @@ mod outputs;
 mod pending;
 mod prefetch;
 mod quarantine;
+mod refused;
 mod replies;
 mod rests;
 mod settlements;
@@ -299,6 +300,10 @@ impl Dispatcher {
     fn store_call_failed(&mut self, call: Pending, error: StoreError) {
         let request = call.name().to_owned();
         match call {
+            Pending::Exchange(sent) if error.refuses_data() && !sent.batch.settlements.is_empty() => {
+                return self.exchange_refused(sent, &error);
+            }
+            Pending::BeginCalls(sent) if error.refuses_data() => return self.begin_refused(sent, &error),
             Pending::Exchange(sent) => self.exchange_failed(sent, &error),
             Pending::BeginCalls(sent) => self.begin_failed(sent, &error),
             Pending::Renew(_) => self.upkeep.renewal_failed(self.now),

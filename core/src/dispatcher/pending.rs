@@ -1,7 +1,7 @@
 //! The store calls in flight. This is the only place that matches an answer with its call.
 
 use super::call_queue::WaitingCall;
-use super::settlements::QueuedSettlement;
+use super::settlements::SettlementBatch;
 use crate::claim::Claim;
 use crate::io::Disposition;
 use crate::names::InboxId;
@@ -31,7 +31,7 @@ pub(super) enum Pending {
 #[derive(Clone, Debug)]
 pub(super) struct PendingExchange {
     pub(super) sent_at: Mono,
-    pub(super) settlements: Vec<QueuedSettlement>,
+    pub(super) batch: SettlementBatch,
     pub(super) quotas: Vec<LaneQuota>,
     pub(super) suspect: Option<SuspectClaim>,
 }
@@ -115,9 +115,14 @@ impl PendingCalls {
         self.exchanges().count()
     }
 
+    /// Whether an exchange of isolated settlements is in flight, which claims nothing.
+    pub(super) fn is_isolating(&self) -> bool {
+        self.exchanges().any(|exchange| exchange.batch.is_isolated)
+    }
+
     /// The number of settlements that the store has not answered.
     pub(super) fn settlement_count(&self) -> u32 {
-        self.exchanges().map(|exchange| exchange.settlements.len() as u32).sum()
+        self.exchanges().map(|exchange| exchange.batch.settlements.len() as u32).sum()
     }
 
     pub(super) fn is_renewing(&self) -> bool {

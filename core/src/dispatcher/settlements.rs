@@ -1,4 +1,9 @@
 //! Settlements that wait for an exchange, and the meaning of the store's answers to them.
+//!
+//! An exchange is bounded by rows and by bytes. If the store refuses the data of an exchange, its
+//! settlements are sent again in halves, until the refused one is alone. So a settlement that the
+//! store refuses for good costs about two exchanges for each doubling of their number, and takes no
+//! other settlement with it.
 
 use crate::claim::Claim;
 use crate::delivery::Verdict;
@@ -11,6 +16,10 @@ use std::collections::{BTreeSet, VecDeque};
 #[derive(Clone, Debug, Default)]
 pub(super) struct SettlementQueue {
     queue: VecDeque<QueuedSettlement>,
+    /// The bytes of the settlements in `queue`.
+    bytes: u64,
+    /// Settlements of exchanges that the store refused. Each group is sent alone, before `queue`.
+    groups: VecDeque<Vec<QueuedSettlement>>,
 }
 
 #[derive(Clone, Debug)]
@@ -18,29 +27,97 @@ pub(super) struct QueuedSettlement {
     pub(super) settlement: Settlement,
     /// Whether an exchange of unknown fate has already sent this settlement.
     pub(super) resent: bool,
+    /// How many settlements of this claim the store has refused. This one replaces them.
+    pub(super) refusals: u32,
+    bytes: u64,
+}
+
+/// The settlements of one exchange.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SettlementBatch {
+    pub(super) settlements: Vec<QueuedSettlement>,
+    /// Whether the settlements were refused before. Then the exchange claims nothing, so that
+    /// another refusal is theirs.
+    pub(super) is_isolated: bool,
 }
 
 impl SettlementQueue {
     pub(super) fn push(&mut self, claim: Claim, verdict: Verdict) {
-        self.queue.push_back(QueuedSettlement { settlement: Settlement { claim, verdict }, resent: false });
+        let bytes = verdict.bytes();
+        let settlement = Settlement { claim, verdict };
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.queue.push_back(QueuedSettlement { settlement, resent: false, refusals: 0, bytes });
+    }
+
+    /// Sends a settlement alone, in place of `refusals` settlements of its claim that were refused.
+    pub(super) fn push_alone(&mut self, claim: Claim, verdict: Verdict, refusals: u32) {
+        let bytes = verdict.bytes();
+        let settlement = Settlement { claim, verdict };
+        self.groups.push_back(vec![QueuedSettlement { settlement, resent: false, refusals, bytes }]);
     }
 
     pub(super) fn len(&self) -> u32 {
+        (self.queue.len() + self.groups.iter().map(Vec::len).sum::<usize>()) as u32
+    }
+
+    /// The settlements of the next exchanges with claims.
+    pub(super) fn queued(&self) -> u32 {
         self.queue.len() as u32
     }
 
-    pub(super) fn take(&mut self, max: u32) -> Vec<QueuedSettlement> {
-        let count = self.queue.len().min(max as usize);
-        self.queue.drain(..count).collect()
+    /// The next settlements that are sent alone, because an exchange with them was refused.
+    pub(super) fn take_isolated(&mut self) -> Option<SettlementBatch> {
+        let settlements = self.groups.pop_front()?;
+        Some(SettlementBatch { settlements, is_isolated: true })
+    }
+
+    /// The settlements of the next exchange, at most `rows_max`. All but the largest have at most
+    /// `bytes_max` bytes together. So a large settlement delays no small one, and the first in the
+    /// queue is always sent.
+    pub(super) fn take(&mut self, rows_max: u32, bytes_max: u64) -> SettlementBatch {
+        if self.bytes <= bytes_max {
+            let count = self.queue.len().min(rows_max as usize);
+            let settlements: Vec<QueuedSettlement> = self.queue.drain(..count).collect();
+            self.bytes -= settlements.iter().map(|queued| queued.bytes).sum::<u64>();
+            return SettlementBatch { settlements, is_isolated: false };
+        }
+        let (mut settlements, mut others): (Vec<QueuedSettlement>, _) = (Vec::new(), VecDeque::new());
+        let (mut bytes, mut largest) = (0_u64, 0);
+        for queued in std::mem::take(&mut self.queue) {
+            let (bytes_with, largest_with) = (bytes.saturating_add(queued.bytes), queued.bytes.max(largest));
+            if settlements.len() < rows_max as usize && bytes_with - largest_with <= bytes_max {
+                (bytes, largest) = (bytes_with, largest_with);
+                settlements.push(queued);
+            } else {
+                others.push_back(queued);
+            }
+        }
+        self.bytes -= bytes;
+        self.queue = others;
+        SettlementBatch { settlements, is_isolated: false }
     }
 
     /// Puts the settlements of a failed exchange back in front of the others. `is_unknown`: the
     /// store may have applied them.
-    pub(super) fn put_back(&mut self, sent: Vec<QueuedSettlement>, is_unknown: bool) {
-        for mut queued in sent.into_iter().rev() {
+    pub(super) fn put_back(&mut self, mut batch: SettlementBatch, is_unknown: bool) {
+        for queued in &mut batch.settlements {
             queued.resent |= is_unknown;
+        }
+        if batch.is_isolated {
+            return self.groups.push_front(batch.settlements);
+        }
+        for queued in batch.settlements.into_iter().rev() {
+            self.bytes = self.bytes.saturating_add(queued.bytes);
             self.queue.push_front(queued);
         }
+    }
+
+    /// Sends the settlements of a refused exchange again, in two halves. So the one that the store
+    /// refuses is soon alone, and the others are soon applied.
+    pub(super) fn isolate(&mut self, mut settlements: Vec<QueuedSettlement>) {
+        let second = settlements.split_off(settlements.len().div_ceil(2));
+        let halves = [second, settlements].into_iter().filter(|half| !half.is_empty());
+        halves.for_each(|half| self.groups.push_front(half));
     }
 }
 

@@ -141,12 +141,12 @@ fn a_conflict_halves_the_window_and_settlements_without_conflict_open_it() {
 fn an_empty_claim_ends_the_lane_unless_the_lane_was_woken_since() {
     let mut lanes = woken_lanes(&[1]);
     let quota = send_claim(&mut lanes, NOW, budget(5))[0];
-    lanes.claim_answered(quota, 0, NOW);
+    lanes.claim_answered(quota, 0, false, NOW);
     assert_eq!(deal(&mut lanes, budget(5)), []);
     lanes.wake(TriggerId(1));
     let quota = send_claim(&mut lanes, NOW, budget(5))[0];
     lanes.wake(TriggerId(1));
-    lanes.claim_answered(quota, 0, NOW);
+    lanes.claim_answered(quota, 0, false, NOW);
     assert_eq!(deal(&mut lanes, budget(5)), [(1, 5)]);
 }
 
@@ -154,7 +154,7 @@ fn an_empty_claim_ends_the_lane_unless_the_lane_was_woken_since() {
 fn look_back(lanes: &mut Lanes, now: Timestamp, claimed: u32) -> Timestamp {
     lanes.wake(TriggerId(1));
     let quota = send_claim(lanes, now, budget(5))[0];
-    lanes.claim_answered(quota, claimed, now);
+    lanes.claim_answered(quota, claimed, false, now);
     quota.look_back
 }
 
@@ -184,7 +184,7 @@ fn a_claim_looks_back_to_an_older_row_that_was_discovered_until_it_is_answered()
     let quota = send_claim(&mut lanes, NOW, budget(1))[0];
     assert_eq!(quota.look_back, old);
     lanes.discovered(&[discovered_lane(older, None)]);
-    lanes.claim_answered(quota, 1, NOW);
+    lanes.claim_answered(quota, 1, false, NOW);
     assert_eq!(look_back(&mut lanes, NOW, 0), older, "the answered claim did not look back far enough");
     assert_eq!(look_back(&mut lanes, NOW, 0), NOW.minus(FLOOR_SLACK));
     lanes.discovered(&[discovered_lane(NOW, None)]);
@@ -216,7 +216,7 @@ fn a_lane_is_due_when_its_retry_is_due() {
 fn a_discovery_forgets_idle_lanes() {
     let mut lanes = woken_lanes(&[1, 2]);
     let quotas = send_claim(&mut lanes, NOW, budget(2));
-    quotas.iter().for_each(|quota| lanes.claim_answered(*quota, 0, NOW));
+    quotas.iter().for_each(|quota| lanes.claim_answered(*quota, 0, false, NOW));
     lanes.enqueue(TriggerId(2), DeliveryId(1), false);
     lanes.discovered(&[]);
     assert_eq!(lanes.len(), 1);

@@ -117,6 +117,7 @@ fn to_result(answer: Answer) -> Result<Reply, StoreError> {
             conflicted: to_claims(conflicted),
             claimed: claimed.into_iter().map(to_delivery).map(Arc::new).collect(),
             suspects: 0,
+            is_cut: false,
             woken_lanes: vec![TriggerId(1)],
         }),
         Answer::Begin { rows, refused } => Reply::BeginCalls(BeginCallsReply {

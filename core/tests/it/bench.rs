@@ -110,7 +110,15 @@ pub(crate) fn claimed(claimed: Vec<Delivery>) -> Reply {
 pub(crate) fn exchange_reply(claimed: Vec<Delivery>) -> ExchangeReply {
     let suspects = claimed.iter().filter(|row| row.was_lost()).count() as u32;
     let claimed = claimed.into_iter().map(Arc::new).collect();
-    ExchangeReply { now: NOW, fenced: Vec::new(), conflicted: Vec::new(), claimed, suspects, woken_lanes: Vec::new() }
+    ExchangeReply {
+        now: NOW,
+        fenced: Vec::new(),
+        conflicted: Vec::new(),
+        claimed,
+        suspects,
+        is_cut: false,
+        woken_lanes: Vec::new(),
+    }
 }
 
 pub(crate) fn only_discover(drained: &Drained) -> OpId {

@@ -6,11 +6,11 @@ use crate::fixtures::*;
 use std::sync::Arc;
 use tidegate_core::*;
 
-fn called(seq: u64) -> Input {
+pub(crate) fn called(seq: u64) -> Input {
     Input::SyncCalled { call: Arc::new(call(seq, 0)) }
 }
 
-fn only_begin(drained: &Drained) -> (OpId, Vec<SyncCall>) {
+pub(crate) fn only_begin(drained: &Drained) -> (OpId, Vec<SyncCall>) {
     let of = |action: &Action| match action {
         Action::CallStore { op, request: Request::BeginCalls { calls, .. } } => Some((*op, calls.clone())),
         _ => None,
@@ -20,7 +20,7 @@ fn only_begin(drained: &Drained) -> (OpId, Vec<SyncCall>) {
     all.remove(0)
 }
 
-fn replies(drained: &Drained) -> Vec<(OpId, u64, SyncReply)> {
+pub(crate) fn replies(drained: &Drained) -> Vec<(OpId, u64, SyncReply)> {
     let of = |action: &Action| match action {
         Action::Reply { op, inbox, reply } => Some((*op, inbox.seq, reply.clone())),
         _ => None,
@@ -29,13 +29,13 @@ fn replies(drained: &Drained) -> Vec<(OpId, u64, SyncReply)> {
 }
 
 /// The only reply, which is a failure: its inbox, its class, and whether it has a `retry_after`.
-fn only_refusal(drained: &Drained) -> (u64, ExecError, bool) {
+pub(crate) fn only_refusal(drained: &Drained) -> (u64, ExecError, bool) {
     let replies = replies(drained);
     let [(_, seq, SyncReply { result: Err(failure), .. })] = &replies[..] else { panic!("{replies:?}") };
     (*seq, failure.error, failure.retry_after.is_some())
 }
 
-fn begin(deliveries: Vec<Delivery>) -> Reply {
+pub(crate) fn begin(deliveries: Vec<Delivery>) -> Reply {
     let deliveries = deliveries.into_iter().map(Arc::new).collect();
     Reply::BeginCalls(BeginCallsReply { now: NOW, deliveries, refused: Vec::new(), repeated: Vec::new() })
 }
@@ -358,6 +358,7 @@ fn a_call_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty_tim
             conflicted,
             claimed: vec![],
             suspects: 0,
+            is_cut: false,
             woken_lanes: vec![],
         });
         let drained = bench.answer(op, answer);
@@ -372,6 +373,7 @@ fn a_call_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty_tim
         conflicted,
         claimed: vec![],
         suspects: 0,
+        is_cut: false,
         woken_lanes: vec![],
     });
     let (op, settle, _) = only_exchange(&bench.answer(op, answer));
@@ -398,6 +400,7 @@ fn calls_that_conflicted_run_again_one_at_a_time() {
             conflicted: vec![claim],
             claimed: vec![],
             suspects: 0,
+            is_cut: false,
             woken_lanes: vec![],
         })
     };
@@ -421,6 +424,7 @@ fn a_caller_whose_row_was_claimed_by_another_daemon_gets_the_error_lost() {
         conflicted: vec![],
         claimed: vec![],
         suspects: 0,
+        is_cut: false,
         woken_lanes: vec![],
     });
     assert_eq!(only_refusal(&bench.answer(op, answer)), (1, ExecError::Lost, false));

@@ -147,6 +147,7 @@ fn a_store_failure_backs_off_and_sends_the_same_settlements_again() {
         conflicted: vec![],
         claimed: vec![],
         suspects: 0,
+        is_cut: false,
         woken_lanes: vec![],
     });
     let drained = bench.answer(op, reply);
@@ -169,6 +170,7 @@ fn a_delivery_with_conflicting_effects_runs_again_at_once_and_fails_after_twenty
             conflicted,
             claimed: vec![],
             suspects: 0,
+            is_cut: false,
             woken_lanes: vec![],
         });
         let drained = bench.answer(op, reply);

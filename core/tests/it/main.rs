@@ -16,6 +16,7 @@ mod inline_claim;
 mod once;
 mod overlap;
 mod quarantine;
+mod refused;
 mod restored_store;
 mod settlement;
 mod start_wait;

@@ -124,6 +124,7 @@ fn a_suspect_with_conflicting_effects_goes_back_if_another_one_was_claimed() {
             conflicted: vec![claim_of(&suspect(1, 1))],
             claimed: if is_next_found { vec![Arc::new(suspect(1, 2))] } else { vec![] },
             suspects: is_next_found.into(),
+            is_cut: false,
             woken_lanes: vec![],
         });
         let drained = bench.answer(op, reply);

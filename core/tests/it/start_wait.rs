@@ -59,6 +59,7 @@ fn an_attempt_that_failed_because_of_conflicts_has_the_time_of_its_last_run() {
             conflicted: vec![claim_of(&row)],
             claimed: vec![],
             suspects: 0,
+            is_cut: false,
             woken_lanes: vec![],
         };
         let answered = bench.answer(op, Reply::Exchange(reply));

@@ -44,7 +44,7 @@ impl Store {
     fn call(&mut self, request: Request) -> Reply {
         let now = self.now;
         match request {
-            Request::Exchange { settle, claim, suspect, lease_for } => {
+            Request::Exchange { settle, claim, suspect, lease_for, .. } => {
                 let mut fenced = Vec::new();
                 for settlement in settle {
                     if !self.settle(&settlement) {
@@ -59,7 +59,15 @@ impl Store {
                 claimed.extend(found);
                 let claimed = claimed.into_iter().map(Arc::new).collect();
                 let (conflicted, woken_lanes) = (Vec::new(), Vec::new());
-                Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes })
+                Reply::Exchange(ExchangeReply {
+                    now,
+                    fenced,
+                    conflicted,
+                    claimed,
+                    suspects,
+                    is_cut: false,
+                    woken_lanes,
+                })
             }
             Request::Renew { held, lease_for } => {
                 let fenced = held.into_iter().filter(|claim| !self.renew(*claim, lease_for)).collect();

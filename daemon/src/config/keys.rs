@@ -30,7 +30,7 @@ const fn setting(name: &'static str, set: fn(&mut Settings, &RawValue) -> Result
 
 /// All settings. The core and the script executor check the bounds of `gate`, `dispatcher` and
 /// `scripts` after all layers are added, because some bounds depend on other settings.
-pub(super) static SETTINGS: [Setting; 48] = [
+pub(super) static SETTINGS: [Setting; 49] = [
     setting("http.listen", |s, raw| raw.address().map(|value| s.http.listen = value)),
     setting("http.body_bytes_max", |s, raw| {
         raw.number_within(1 << 10..=64 << 20).map(|value| s.http.body_bytes_max = value)
@@ -54,6 +54,7 @@ pub(super) static SETTINGS: [Setting; 48] = [
     setting("gate.async_reserve", |s, raw| raw.number().map(|value| s.engine.gate.async_reserve = value)),
     setting("dispatcher.poll_interval_ms", |s, raw| raw.number().map(|value| s.engine.poll_interval_ms = value)),
     setting("dispatcher.batch_max", |s, raw| raw.number().map(|value| s.engine.batch_max = value)),
+    setting("dispatcher.exchange_bytes_max", |s, raw| raw.number().map(|value| s.engine.exchange_bytes_max = value)),
     setting("dispatcher.lease_ms", |s, raw| raw.number().map(|value| s.engine.lease_ms = value)),
     setting("dispatcher.queue_wait_ms_max", |s, raw| raw.number().map(|value| s.engine.queue_wait_ms_max = value)),
     setting("dispatcher.sync_queue_max", |s, raw| raw.number().map(|value| s.engine.sync_queue_max = value)),
@@ -71,7 +72,11 @@ pub(super) static SETTINGS: [Setting; 48] = [
     setting("scripts.cpu_ms_max", |s, raw| raw.number().map(|value| s.scripts.cpu_ms_max = value)),
     setting("scripts.data_bytes_max", |s, raw| raw.number().map(|value| s.scripts.data_bytes_max = value)),
     setting("scripts.effects_max", |s, raw| raw.number().map(|value| s.scripts.effects_max = value)),
-    setting("scripts.effects_bytes_max", |s, raw| raw.number().map(|value| s.scripts.effects_bytes_max = value)),
+    setting("scripts.effects_bytes_max", |s, raw| {
+        let bytes: u64 = raw.number()?;
+        (s.engine.effects_bytes_max, s.scripts.effects_bytes_max) = (bytes, bytes as usize);
+        Ok(())
+    }),
     setting("scripts.log_bytes_max", |s, raw| raw.number().map(|value| s.scripts.log_bytes_max = value)),
     setting("scripts.source_bytes_max", |s, raw| raw.number().map(|value| s.scripts.source_bytes_max = value)),
     setting("scripts.warm_isolates_max", |s, raw| raw.number().map(|value| s.scripts.warm_isolates_max = value)),

@@ -168,7 +168,13 @@ impl Problem {
     }
 
     fn store(error: &StoreError) -> Self {
-        if error.kind == StoreErrorKind::Refused {
+        if error.kind == StoreErrorKind::TooLarge {
+            tracing::warn!("a request of the API has too much data for the store: {}", error.report());
+            return Self::too_large(
+                "the request has more data than the store can take; nothing was changed".to_owned(),
+            );
+        }
+        if error.kind.is_refusal() {
             tracing::error!("the store refused a request of the API: {}", error.report());
             return Self::internal("the store refused the request; nothing was changed; see the log of the daemon");
         }
@@ -193,7 +199,10 @@ pub(super) fn state_of_store(error: &StoreError) -> &'static str {
             "a file of the store was deleted or replaced while the daemon runs; put the file back or restart the daemon"
         }
         StoreErrorKind::Contention => "other requests change the same rows of the store; try again",
-        StoreErrorKind::Unavailable | StoreErrorKind::Refused => {
+        StoreErrorKind::Unavailable
+        | StoreErrorKind::Refused
+        | StoreErrorKind::TooLarge
+        | StoreErrorKind::Unstorable => {
             "the store does not answer or refuses writes; the log of the daemon has the reason"
         }
     }

@@ -172,6 +172,23 @@ fn log(fact: &Fact) {
                 "the settlement was fenced and changed nothing: its claim no longer holds the row"
             );
         }
+        Fact::SettlementRefused { delivery, verdict, error } => {
+            delivery_event!(
+                warn,
+                delivery,
+                verdict = verdict.as_str(),
+                "the store refused the settlement, so it is settled without its data: {error}"
+            );
+        }
+        Fact::ExchangeRefused { settlements, error } => {
+            tracing::debug!(
+                settlements,
+                "the store refused an exchange, so its settlements are sent in halves: {error}"
+            );
+        }
+        Fact::CallsRefused { calls, error } => {
+            tracing::warn!(calls, "the store refused new calls; several are begun one at a time: {error}");
+        }
         Fact::CallRefused { call, failure, waited } => {
             let failure = failure.as_ref().map_or("the caller hung up", |failure| failure.message.as_str());
             tracing::debug!(

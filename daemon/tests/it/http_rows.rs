@@ -36,7 +36,13 @@ fn exchange(api: &Api, settle: Vec<Settlement>, claim: u32) -> Vec<Arc<Delivery>
         look_back: Timestamp::EPOCH,
     });
     let claim = lane.into_iter().collect();
-    let request = Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_millis(10_000) };
+    let request = Request::Exchange {
+        settle,
+        claim,
+        suspect: None,
+        lease_for: Micros::from_millis(10_000),
+        claim_bytes_max: u64::MAX,
+    };
     let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = memory.call(request) else {
         panic!("the reply belongs to the request")
     };

@@ -92,6 +92,7 @@ impl DispatchStore for FakeStore {
                     conflicted: vec![],
                     claimed,
                     suspects: 0,
+                    is_cut: false,
                     woken_lanes: vec![],
                 })
             }

@@ -264,7 +264,14 @@ impl<'a, S: Store> Player<'a, S> {
             let trigger = *self.triggers.get(&usize::from(how % 6))?;
             Some(SuspectClaim { trigger, quota: u32::from(how % 4), backoff: lease(how >= 192) })
         });
-        self.request(Request::Exchange { settle: settlements, claim, suspect, lease_for: lease(long) }).await
+        self.request(Request::Exchange {
+            settle: settlements,
+            claim,
+            suspect,
+            lease_for: lease(long),
+            claim_bytes_max: u64::MAX,
+        })
+        .await
     }
 
     async fn begin(&mut self, calls: &[Option<u8>], long: bool) -> String {

@@ -28,6 +28,7 @@ pub(crate) struct SortedExchangeReply {
     pub(crate) conflicted: Vec<Claim>,
     pub(crate) claimed: Vec<Delivery>,
     pub(crate) suspects: u32,
+    pub(crate) is_cut: bool,
     pub(crate) woken: Vec<TriggerId>,
 }
 
@@ -70,12 +71,42 @@ impl<S: Store> App<S> {
         suspect: Option<SuspectClaim>,
         lease_for: Micros,
     ) -> SortedExchangeReply {
-        let request = Request::Exchange { settle, claim, suspect, lease_for };
+        self.exchange_within(settle, claim, suspect, lease_for, u64::MAX).await
+    }
+
+    /// Claims at most `claim_bytes_max` bytes of the lanes and as many of `suspect`, for [`LEASE`].
+    pub(crate) async fn claim_within(
+        &self,
+        claim: Vec<LaneQuota>,
+        suspect: Option<TriggerId>,
+        claim_bytes_max: u64,
+    ) -> SortedExchangeReply {
+        let suspect = suspect.map(|lane| SuspectClaim { trigger: lane, quota: 100, backoff: Micros::ZERO });
+        self.exchange_within(Vec::new(), claim, suspect, LEASE, claim_bytes_max).await
+    }
+
+    async fn exchange_within(
+        &self,
+        settle: Vec<Settlement>,
+        claim: Vec<LaneQuota>,
+        suspect: Option<SuspectClaim>,
+        lease_for: Micros,
+        claim_bytes_max: u64,
+    ) -> SortedExchangeReply {
+        let request = Request::Exchange { settle, claim, suspect, lease_for, claim_bytes_max };
         match DispatchStore::call(&*self.store, request).await.expect("the store answers the exchange") {
-            Reply::Exchange(ExchangeReply { now, fenced, conflicted, claimed, suspects, woken_lanes: mut woken }) => {
+            Reply::Exchange(ExchangeReply {
+                now,
+                fenced,
+                conflicted,
+                claimed,
+                suspects,
+                is_cut,
+                woken_lanes: mut woken,
+            }) => {
                 woken.sort(); // The store promises a set without an order.
                 let claimed = claimed.into_iter().map(Arc::unwrap_or_clone).collect();
-                SortedExchangeReply { now, fenced, conflicted, claimed, suspects, woken }
+                SortedExchangeReply { now, fenced, conflicted, claimed, suspects, is_cut, woken }
             }
             other => panic!("an exchange was answered by {other:?}"),
         }

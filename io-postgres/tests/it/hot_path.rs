@@ -20,7 +20,8 @@ async fn with_rows(store: &PgStore, client: &mut PgConnection, rows: i32) -> Tri
 
 async fn exchange(store: &PgStore, settle: Vec<Settlement>, trigger: TriggerId, quota: u32) -> Vec<Claim> {
     let claim = vec![LaneQuota { trigger, quota, starts: quota, look_back: Timestamp::EPOCH }];
-    let request = Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_secs(60) };
+    let request =
+        Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_secs(60), claim_bytes_max: u64::MAX };
     let Reply::Exchange(ExchangeReply { claimed, fenced, .. }) = store.call(request).await.unwrap() else {
         panic!("another reply")
     };
@@ -115,7 +116,8 @@ async fn the_rows_that_a_request_reads_do_not_grow_with_the_backlog() {
 /// Runs an exchange, a renewal and a discovery.
 async fn request_all(store: &PgStore, settle: Vec<Settlement>, held: &[Claim], trigger: TriggerId) -> Vec<Claim> {
     let claim = vec![LaneQuota { trigger, quota: 100, starts: 100, look_back: Timestamp::EPOCH }];
-    let request = Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_secs(60) };
+    let request =
+        Request::Exchange { settle, claim, suspect: None, lease_for: Micros::from_secs(60), claim_bytes_max: u64::MAX };
     let Reply::Exchange(ExchangeReply { claimed, .. }) = store.call(request).await.unwrap() else {
         panic!("another reply")
     };

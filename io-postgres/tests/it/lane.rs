@@ -55,7 +55,7 @@ impl Lane {
     ) -> Result<ExchangeReply, StoreError> {
         let claim = (quota > 0).then_some(LaneQuota { trigger: self.trigger, quota, starts: quota, look_back });
         let claim = claim.into_iter().collect();
-        self.call(Request::Exchange { settle, claim, suspect: None, lease_for }).await
+        self.call(Request::Exchange { settle, claim, suspect: None, lease_for, claim_bytes_max: u64::MAX }).await
     }
 
     /// An exchange that also ends the expired claims of the lane and claims a suspect.
@@ -68,7 +68,7 @@ impl Lane {
     ) -> Result<ExchangeReply, StoreError> {
         let claim = vec![LaneQuota { trigger: self.trigger, quota, starts: quota, look_back }];
         let suspect = Some(SuspectClaim { trigger: self.trigger, quota: 1, backoff: Micros::ZERO });
-        self.call(Request::Exchange { settle, claim, suspect, lease_for }).await
+        self.call(Request::Exchange { settle, claim, suspect, lease_for, claim_bytes_max: u64::MAX }).await
     }
 
     async fn call(&self, request: Request) -> Result<ExchangeReply, StoreError> {

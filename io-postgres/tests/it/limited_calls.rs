@@ -52,7 +52,13 @@ async fn execute(store: &PgStore, trigger: TriggerId, seq: u64) -> Claim {
 
 async fn settle(store: &PgStore, claim: Claim, verdict: Verdict) {
     let settle = vec![Settlement { claim, verdict }];
-    let exchange = Request::Exchange { settle, claim: vec![], suspect: None, lease_for: Micros::from_secs(60) };
+    let exchange = Request::Exchange {
+        settle,
+        claim: vec![],
+        suspect: None,
+        lease_for: Micros::from_secs(60),
+        claim_bytes_max: u64::MAX,
+    };
     let Reply::Exchange(ExchangeReply { fenced, .. }) = store.call(exchange).await.unwrap() else {
         panic!("another reply")
     };

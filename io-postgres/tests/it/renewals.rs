@@ -22,7 +22,7 @@ async fn with_limit_of_one(store: &PgStore) -> TriggerId {
 
 async fn claim(store: &PgStore, trigger: TriggerId, lease_for: Micros) -> Vec<Arc<Delivery>> {
     let claim = vec![LaneQuota { trigger, quota: 5, starts: 5, look_back: Timestamp::EPOCH }];
-    let request = Request::Exchange { settle: vec![], claim, suspect: None, lease_for };
+    let request = Request::Exchange { settle: vec![], claim, suspect: None, lease_for, claim_bytes_max: u64::MAX };
     let Reply::Exchange(ExchangeReply { claimed, .. }) = store.call(request).await.unwrap() else {
         panic!("another reply")
     };

@@ -15,7 +15,13 @@ async fn an_unknown_verdict_is_an_error_and_keeps_the_row() {
     sqlx::query("select tidegate.emit('shop', 'x')").execute(&mut client).await.unwrap();
     let claim = vec![LaneQuota { trigger, quota: 1, starts: 1, look_back: Timestamp::EPOCH }];
     store
-        .call(Request::Exchange { settle: vec![], claim, suspect: None, lease_for: Micros::from_secs(60) })
+        .call(Request::Exchange {
+            settle: vec![],
+            claim,
+            suspect: None,
+            lease_for: Micros::from_secs(60),
+            claim_bytes_max: u64::MAX,
+        })
         .await
         .unwrap();
 

@@ -98,7 +98,11 @@ impl App {
         suspect: Option<SuspectClaim>,
         lease_for: Micros,
     ) -> (Timestamp, Vec<Arc<Delivery>>) {
-        match self.store.call(Request::Exchange { settle: Vec::new(), claim, suspect, lease_for }).await {
+        match self
+            .store
+            .call(Request::Exchange { settle: Vec::new(), claim, suspect, lease_for, claim_bytes_max: u64::MAX })
+            .await
+        {
             Ok(Reply::Exchange(ExchangeReply { now, claimed, .. })) => (now, claimed),
             other => panic!("{other:?}"),
         }

@@ -62,6 +62,8 @@ impl LifeState {
                     self.expected_facts.push_back(ExpectedFact::Exchanged { settled, claimed: claimed.len() as u32 });
                 }
             }
+            // The store answers, so no call waits.
+            Err(error) if error.refuses_data() && !settlements.is_empty() => {}
             Err(error) => {
                 if error.fate == Fate::Unknown {
                     self.resent.extend(settlements);

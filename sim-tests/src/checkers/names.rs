@@ -24,7 +24,7 @@ const SOURCES: [(Source, &str); 6] = [
 const SHAPES: [(Backoff, &str); 3] =
     [(Backoff::Exponential, "exponential"), (Backoff::Linear, "linear"), (Backoff::Constant, "constant")];
 /// The code, the status for a sync caller, and whether another attempt may help.
-const ERRORS: [(ExecError, &str, u16, bool); 21] = [
+const ERRORS: [(ExecError, &str, u16, bool); 23] = [
     (ExecError::Timeout, "timeout", 504, true),
     (ExecError::ScriptError, "script_error", 500, true),
     (ExecError::ResourceLimit, "resource_limit", 500, true),
@@ -42,6 +42,8 @@ const ERRORS: [(ExecError, &str, u16, bool); 21] = [
     (ExecError::Overloaded, "overloaded", 503, false),
     (ExecError::Lost, "lost", 500, true),
     (ExecError::NeverBegan, "never_began", 503, true),
+    (ExecError::PayloadTooLarge, "payload_too_large", 500, false),
+    (ExecError::StoreRefused, "store_refused", 500, false),
     (ExecError::Internal, "internal", 500, true),
     (ExecError::LoopRefused, "loop_refused", 508, false),
     (ExecError::IdempotencyKeyReused, "idempotency_key_reused", 422, false),

@@ -191,6 +191,7 @@ impl Bug {
                 settle,
                 claim: Vec::new(),
                 suspect: None,
+                claim_bytes_max: u64::MAX,
                 lease_for: tidegate_core::Micros::ZERO,
             });
             store.lose(DeliveryId(-id.0));
@@ -278,7 +279,13 @@ impl Bug {
         match self {
             Self::SuspectsTogether => {
                 let (settle, quotas) = (Vec::new(), Vec::new());
-                let again = Request::Exchange { settle, claim: quotas, suspect: Some(claim), lease_for };
+                let again = Request::Exchange {
+                    settle,
+                    claim: quotas,
+                    suspect: Some(claim),
+                    lease_for,
+                    claim_bytes_max: u64::MAX,
+                };
                 if let Reply::Exchange(ExchangeReply { claimed: mut more, .. }) = store.call(again) {
                     *suspects += more.len() as u32;
                     claimed.append(&mut more);

@@ -77,13 +77,20 @@ pub(crate) fn as_exchange(claimed: &[Arc<Delivery>], now: Timestamp, lease_for: 
         let quota = rows.len() as u32;
         LaneQuota { trigger: rows[0].trigger_id, quota, starts: quota, look_back: now }
     };
-    let request = Request::Exchange { settle: Vec::new(), claim: lanes.map(quota).collect(), suspect: None, lease_for };
+    let request = Request::Exchange {
+        settle: Vec::new(),
+        claim: lanes.map(quota).collect(),
+        suspect: None,
+        lease_for,
+        claim_bytes_max: u64::MAX,
+    };
     let reply = ExchangeReply {
         now,
         fenced: Vec::new(),
         conflicted: Vec::new(),
         claimed: claimed.to_vec(),
         suspects: 0,
+        is_cut: false,
         woken_lanes: Vec::new(),
     };
     (request, Reply::Exchange(reply))

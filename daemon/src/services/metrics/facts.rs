@@ -63,7 +63,14 @@ fn count(fact: &Fact) {
         Fact::HandlerNotStarted { delivery, .. } => counter!(names::NOT_STARTED, &labels(delivery)).increment(1),
         Fact::ExecutionOverran { delivery } => counter!(names::OVERRAN, &labels(delivery)).increment(1),
         Fact::CallRepeated { .. } => counter!(names::REPEATED).increment(1),
-        Fact::StoreFailed { .. } | Fact::StoreRecovered { .. } | Fact::ShutdownStarted { .. } => {}
+        Fact::SettlementRefused { delivery, .. } => {
+            counter!(names::REFUSED_SETTLEMENTS, &labels(delivery)).increment(1);
+        }
+        Fact::StoreFailed { .. }
+        | Fact::StoreRecovered { .. }
+        | Fact::ExchangeRefused { .. }
+        | Fact::CallsRefused { .. }
+        | Fact::ShutdownStarted { .. } => {}
     }
 }
 

@@ -35,6 +35,7 @@ names! {
     counter CONFLICTED = "tidegate_effects_conflicts_total", "Executions that ran again because another writer changed a value that they had read.";
     counter LOST = "tidegate_leases_lost_total", "Claimed rows that were lost before their settlement.";
     counter NOT_STARTED = "tidegate_handlers_not_started_total", "Executions whose handler did not start.";
+    counter REFUSED_SETTLEMENTS = "tidegate_settlements_refused_total", "Settlements whose data the store refused for good.";
     counter OVERRAN = "tidegate_executions_overrun_total", "Executions that did not end in time and were cancelled.";
     histogram WAITED = "tidegate_delivery_wait_seconds", "From the due time, or from the arrival of a sync call, to the start of the execution.";
     histogram START_WAIT = "tidegate_start_wait_seconds", "From the permit of an execution to the start of its handler.";

@@ -8,9 +8,9 @@ use libfuzzer_sys::fuzz_target;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tidegate::NativeHandlers;
-use tidegate::http::{AdminToken, ApiState, HttpLimits, Readiness, app};
+use tidegate::http::{AdminToken, ApiState, HttpLimits, Logins, Readiness, app};
 use tidegate::services::{
-    AdminPrincipalResolver, DispatcherHandles, Health, Metrics, ScriptThreads, Services, ThreadState,
+    AdminPrincipalResolver, DispatcherHandles, Health, Metrics, Retention, ScriptThreads, Services, ThreadState,
 };
 use tidegate_core::{Incarnation, StoreError, Timestamp, View};
 use tidegate_driver::{GateHandle, SyncCaller};
@@ -22,7 +22,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, watch};
 
 const TOKEN: &str = "tg_of_the_fuzzer_0123456789abcdef";
-const LIMITS: HttpLimits = HttpLimits { body_bytes_max: 4_096, data_bytes_max: 256 };
+const LIMITS: HttpLimits =
+    HttpLimits { body_bytes_max: 4_096, body_timeout: Duration::from_secs(5), data_bytes_max: 256 };
 
 struct Ready;
 
@@ -53,10 +54,11 @@ fn state() -> ApiState {
     let gate = GateHandle::new(commands, view);
     let resolver = Arc::new(AdminPrincipalResolver::new(Arc::new(memory.clone())));
     let handles = DispatcherHandles { wake: WakeHandle::default(), caller, gate, threads: Arc::new(NoThreads) };
-    let services = Services::on(&Arc::new(memory), Arc::new(Ready), handles, Metrics::default(), resolver);
+    let services =
+        Services::on(&Arc::new(memory), Arc::new(Ready), handles, Metrics::default(), resolver, Retention::default());
     let (_, readiness) = watch::channel(Readiness::Ready(Arc::new(services)));
     let (admin_token, native) = (AdminToken::new(TOKEN), NativeHandlers::default());
-    ApiState { readiness, admin_token, limits: LIMITS, scripts: Limits::default(), native }
+    ApiState { readiness, admin_token, limits: LIMITS, scripts: Limits::default(), native, logins: Logins::default() }
 }
 
 fuzz_target!(|bytes: &[u8]| {

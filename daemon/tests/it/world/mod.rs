@@ -120,11 +120,6 @@ impl World {
         }
     }
 
-    /// Runs a statement on the database of [`StoreKind::Postgres`].
-    pub(crate) fn execute(&self, statement: &str) {
-        database::execute(&self.url, statement.to_owned()).expect("the statement succeeds");
-    }
-
     /// A temporary folder that is deleted with this world.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()

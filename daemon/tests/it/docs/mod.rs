@@ -171,16 +171,17 @@ fn the_statements_on_tables_run_on_postgres() {
     let statements = page.iter().take_while(|block| !block.text.starts_with("sqlite3"));
     let statements: Vec<_> = statements.filter(|block| block.language == "sql").collect();
     assert!(statements.len() >= 6, "only {} statements were found", statements.len());
-    // Roles belong to the whole server, so the names of the page get a suffix. The page creates all
-    // roles except `shop`, and names the database `tidegate`.
+    // Roles and databases belong to the whole server, so the names of the page get a suffix. The
+    // page creates them all, except the role `shop`.
     let suffix = std::process::id();
     let roles = ["shop", "tidegate_owner", "tidegate_runner"].map(|role| (role, format!("{role}_{suffix}")));
-    let in_database = format!("on database {} ", database.name());
+    let of_page = format!("{}_of_page", database.name());
     database.execute(&format!("create role shop_{suffix}"));
     for block in statements {
-        let text = block.text.replace("on database tidegate ", &in_database);
+        let text = block.text.replace("database tidegate ", &format!("database {of_page} "));
         database.execute(&roles.iter().fold(text, |text, (role, own)| text.replace(role, own)));
     }
+    database.execute(&format!("drop database {of_page}"));
     for (_, role) in &roles {
         database.execute(&format!("drop owned by {role}; drop role {role}"));
     }

@@ -20,6 +20,10 @@ fn main() -> ExitCode {
             .with("fail_with", |delivery| async move { fail_with(&delivery) })
             .with("answer_204", |_| async { answer(204) })
             .with("sleep_5s", |_| async { sleep(5_000).await })
+            .with("answer_in_5s", |_| async {
+                sleep(5_000).await;
+                answer(204)
+            })
             .with("answer_in_2s", |_| async {
                 sleep(2_000).await;
                 answer(204)

@@ -1,9 +1,8 @@
 //! The open connections, their number and their timeouts.
 //!
-//! A full table makes room for a new connection: it closes the connection that has waited for its
-//! client for the longest time. Idle connections come first, because their clients lose nothing. A
-//! connection whose request is being answered is never closed for another one. If all connections
-//! are of this kind, the new one is refused.
+//! A full table makes room for a new connection: it closes one that waits for its client, in the
+//! order of [`rank`]. A connection whose request is being answered is never closed for another one.
+//! If all connections are of this kind, the new one is refused.
 
 use super::connection::{Connection, Wait};
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +34,10 @@ impl Default for ConnectionLimits {
         }
     }
 }
+
+/// The head of a request arrives within this time after its first byte or the accept, if the client
+/// is honest and near.
+const HEAD_EXPECTED: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub(super) struct Connections {
@@ -104,12 +107,13 @@ impl Table {
     /// Closes one connection, of `address` if it is given. `None` if there is none to close.
     fn make_room(&mut self, address: Option<IpAddr>) -> Option<()> {
         let of_address = self.open.iter().filter(|(_, (of, _))| address.is_none_or(|address| *of == address));
+        let now = Instant::now();
         let waiting = of_address.filter_map(|(id, (_, connection))| {
             let (wait, since) = connection.wait()?;
-            (wait != Wait::Answer).then_some((wait != Wait::NextRequest, since, *id, wait))
+            Some((rank(wait, now.saturating_duration_since(since))?, since, *id, wait))
         });
         let mut waiting: Vec<_> = waiting.collect();
-        waiting.sort_unstable_by_key(|(is_busy, since, ..)| (*is_busy, *since));
+        waiting.sort_unstable_by_key(|(rank, since, ..)| (*rank, *since));
         // A request may have arrived on the first one in the meantime.
         waiting.into_iter().find(|(.., id, wait)| self.close(*id, *wait)).map(|_| ())
     }
@@ -142,6 +146,21 @@ impl Drop for Place {
 fn lock(table: &Mutex<Table>) -> MutexGuard<'_, Table> {
     // A panic while holding this lock leaves the table consistent.
     table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The order in which connections make room, and of equal ranks the longest wait first. `None` if
+/// the connection must stay.
+///
+/// A client that sends no head is not served anyway. An idle client loses nothing. A new connection
+/// comes last, because its head is about to arrive.
+fn rank(wait: Wait, waited: Duration) -> Option<u8> {
+    match wait {
+        Wait::Head if waited >= HEAD_EXPECTED => Some(0),
+        Wait::NextRequest => Some(1),
+        Wait::Body | Wait::Reader => Some(2),
+        Wait::Head => Some(3),
+        Wait::Answer => None,
+    }
 }
 
 /// The address that limits count. One IPv6 client has a whole network of 64 bits.

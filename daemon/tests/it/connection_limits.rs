@@ -13,7 +13,7 @@ use testkit::{Daemon, DaemonSpec};
 const FILES_MAX: usize = 1_024;
 const FLOOD: usize = 1_500;
 /// The longest wait for an answer during a flood, on a busy machine.
-const ANSWER_TIME: Duration = Duration::from_secs(5);
+const ANSWER_TIME: Duration = Duration::from_secs(15);
 
 /// A daemon with a soft limit of 256 open files, which it may raise to `FILES_MAX`.
 fn with_few_files(spec: DaemonSpec) -> DaemonSpec {
@@ -41,11 +41,12 @@ fn check_flood(first_bytes: &str) {
         strangers.push(connect(&daemon, first_bytes));
         if number % 500 == 499 {
             let start = Instant::now();
+            // Each request has a new connection. The daemon may have closed an idle one.
             for path in ["/healthz", "/readyz"] {
-                assert_eq!(app.client.anonymous().get(path).status, 200, "{path}\n{}", daemon.log());
+                assert_eq!(client(&daemon).anonymous().get(path).status, 200, "{path}\n{}", daemon.log());
             }
-            assert_eq!(app.client.put(&app.path("/kv/c/k"), &json!(number)).status, 200);
-            assert_eq!(app.client.get("/v1/gate").status, 200);
+            assert_eq!(client(&daemon).put(&app.path("/kv/c/k"), &json!(number)).status, 200);
+            assert_eq!(client(&daemon).get("/v1/gate").status, 200);
             assert!(start.elapsed() < ANSWER_TIME, "{:?} after {number} connections", start.elapsed());
         }
     }
@@ -144,7 +145,7 @@ fn a_running_call_keeps_its_connection_when_others_are_refused() {
     let daemon = world.daemon("full", TESTBED, &[("TIDEGATE_HTTP_CONNECTIONS_MAX", "16")]);
     let app = App::new(client(&daemon), "shop");
     let rule = json!({"name": "slow", "match": {"source": "http", "method": "GET", "path": "/slow", "public": true},
-        "handler": {"native": "answer_in_2s"}});
+        "handler": {"native": "answer_in_5s"}});
     app.deploy(&[], &[rule]);
     let call = "GET /http/shop/slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
     let mut calls: Vec<_> = (0..15).map(|_| connect(&daemon, call)).collect();
@@ -153,7 +154,7 @@ fn a_running_call_keeps_its_connection_when_others_are_refused() {
     });
     // This call takes the place of the idle connection of `app`.
     calls.push(connect(&daemon, call));
-    std::thread::sleep(Duration::from_millis(200));
+    std::thread::sleep(Duration::from_millis(1_500));
     let refused = wait_for("a refusal", Duration::from_secs(10), || {
         let (answer, took) =
             read_until_closed(connect(&daemon, "GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));

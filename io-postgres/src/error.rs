@@ -73,8 +73,8 @@ fn database_error(code: Option<&str>, error: &sqlx::Error) -> StoreError {
         _ => not_applied(match code.get(..2).unwrap_or_default() {
             // A limit of Postgres: the size of a value, a row, an array or a JSON document.
             "54" => StoreErrorKind::TooLarge,
-            // Data that do not fit, constraints, and errors that a trigger or Postgres itself raises
-            // about them.
+            // Data that do not fit, constraints, and errors that a trigger or Postgres itself
+            // raises about them.
             "21" | "22" | "23" | "38" | "39" | "44" | "P0" | "XX" => StoreErrorKind::Unstorable,
             _ => StoreErrorKind::Refused,
         }),

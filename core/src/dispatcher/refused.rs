@@ -39,7 +39,7 @@ impl Dispatcher {
     fn settlement_refused(&mut self, refused: QueuedSettlement, error: &StoreError) {
         let claim = refused.settlement.claim;
         if let Some(superseded) = self.claims.take_superseded(claim) {
-            // Another claim holds the row by now, and decides what becomes of it.
+            // Another claim holds the row by now, and settles it.
             return self.drop_claim(superseded);
         }
         let Some(held) = self.claims.get(claim) else { return };

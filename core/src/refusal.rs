@@ -7,7 +7,8 @@ use crate::store::{StoreError, StoreErrorKind};
 use crate::sync::SyncOutcome;
 
 /// The failure of an execution whose settlement the store refused. `is_first` is false if the store
-/// refused the record of this failure too. Then its text may be the reason, and a fixed text is left.
+/// refused the record of this failure too. Then its text may be the reason, and a fixed text
+/// replaces it.
 pub(crate) fn failure(error: &StoreError, is_first: bool) -> Failure {
     let kind = match error.kind {
         StoreErrorKind::TooLarge => ExecError::PayloadTooLarge,

@@ -253,8 +253,8 @@ $$;
 -- visible after the lane's floor had passed them, then the rows above the floor.
 --
 -- A row above the floor is never claimed, so the second part checks no claims. The hash table of
--- claimed rows is built only if the first part finds a row. Postgres inlines the function. The size of
--- the data is read from the row alone.
+-- claimed rows is built only if the first part finds a row. Postgres inlines the function. The size
+-- of the data is read from the row alone.
 --
 -- Parameters: the lane; the due time to look back to; the floor; the most rows; all lanes of the
 --   exchange.
@@ -471,9 +471,9 @@ $$;
 
 -- Writes the floors of lanes that have moved, about four times a second at most.
 --
--- A claim that is full, or was cut, and did not move the floor, has left rows below the floor behind.
--- Then the due time is written at which the next claim continues. A lane that got no rows because
--- the bytes were used up keeps its values.
+-- A claim that is full, or was cut, and did not move the floor, has left rows below the floor
+-- behind. Then the due time is written at which the next claim continues. A lane that got no rows
+-- because the bytes were used up keeps its values.
 --
 -- Parameters: the lanes, with the quotas and floors before the claims.
 -- Returns: nothing.

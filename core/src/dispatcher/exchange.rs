@@ -4,8 +4,8 @@
 //! A second exchange is sent while the first one is in flight for one of two reasons only. If many
 //! settlements wait, the store works on them while this process reads the first answer. If a lane
 //! has work that the first exchange did not request, the second one requests it. The two answers
-//! may arrive in either order. Beside an exchange of isolated settlements, which claims nothing, a
-//! second one needs no reason.
+//! may arrive in either order. Beside a heavy exchange, which settles many bytes, or settlements
+//! that were refused before, a second one needs no reason.
 
 use super::Dispatcher;
 use super::claims::HeldClaim;
@@ -30,15 +30,15 @@ impl Dispatcher {
     /// Sends an exchange if a delivery can be settled or claimed. A second exchange also needs one
     /// of the two reasons above.
     pub(super) fn exchange(&mut self) {
-        let (in_flight, is_isolating) = (self.pending.exchange_count(), self.pending.is_isolating());
+        let bytes_max = self.config.exchange_bytes_max();
+        let (in_flight, heavy) = (self.pending.exchange_count(), self.pending.heavy_count(bytes_max));
         if in_flight >= EXCHANGES_MAX {
             return;
         }
-        if let Some(batch) = (!is_isolating).then(|| self.settlements.take_isolated()).flatten() {
+        if let Some(batch) = (heavy == 0).then(|| self.settlements.take_isolated()).flatten() {
             return self.send_exchange(batch, Vec::new(), None);
         }
-        let is_alone = in_flight == usize::from(is_isolating);
-        let is_worth_it = is_alone || self.settlements.queued() >= self.overlap_min();
+        let is_worth_it = in_flight == heavy || self.settlements.queued() >= self.overlap_min();
         if !(is_worth_it || self.lanes.has_new_work()) {
             return;
         }
@@ -47,16 +47,16 @@ impl Dispatcher {
         let suspect = self.suspect_claim(now);
         let capacity = self.capacity().beside_suspects(suspect.map_or(0, |claim| claim.quota));
         let quotas = self.lanes.deal_quotas(now, capacity.budget());
-        if quotas.is_empty() && suspect.is_none() && self.settlements.queued() == 0 {
-            return;
-        }
         let has_new_lane = || quotas.iter().any(|quota| !self.lanes.has_claim_in_flight(quota.trigger));
         if !(is_worth_it || has_new_lane()) {
             return;
         }
+        let batch = self.settlements.take(self.config.batch_max(), bytes_max, heavy > 0);
+        if quotas.is_empty() && suspect.is_none() && batch.settlements.is_empty() {
+            return;
+        }
         self.lanes.claim_sent(now, &quotas);
         suspect.into_iter().for_each(|claim| self.quarantine.claim_sent(claim));
-        let batch = self.settlements.take(self.config.batch_max(), self.config.exchange_bytes_max());
         self.send_exchange(batch, quotas, suspect);
     }
 

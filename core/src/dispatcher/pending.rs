@@ -115,9 +115,9 @@ impl PendingCalls {
         self.exchanges().count()
     }
 
-    /// Whether an exchange of isolated settlements is in flight, which claims nothing.
-    pub(super) fn is_isolating(&self) -> bool {
-        self.exchanges().any(|exchange| exchange.batch.is_isolated)
+    /// The heavy exchanges in flight, at most one.
+    pub(super) fn heavy_count(&self, bytes_max: u64) -> usize {
+        self.exchanges().filter(|exchange| exchange.batch.is_heavy(bytes_max)).count()
     }
 
     /// The number of settlements that the store has not answered.

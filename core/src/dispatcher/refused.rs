@@ -1,9 +1,9 @@
 //! Settlements that the store refuses for good. Each ends without its data, and takes no other with
 //! it.
 //!
-//! The store refused the data of an exchange. Its settlements are sent again in halves
-//! ([`SettlementQueue`](super::settlements::SettlementQueue)), without claims, until the refused one
-//! is alone. Then a verdict without effects replaces it: a dead letter, or an error for the caller.
+//! The store refused the data of an exchange. Its settlements are sent again in halves, without
+//! claims ([`SettlementQueue`](super::settlements::SettlementQueue)), until the refused one is
+//! alone. Then a verdict without effects replaces it: a dead letter, or an error for the caller.
 //! If the store refuses that too, a verdict with a fixed text replaces it. If even this is refused,
 //! the claim is dropped, and the row is tried again after its lease.
 
@@ -20,10 +20,11 @@ use crate::sync::{SyncOutcome, SyncReply};
 use std::sync::Arc;
 
 impl Dispatcher {
-    /// The store refused the data of an exchange with settlements. It answers, so no back-off begins.
+    /// The store refused the data of an exchange with settlements. It answers, so no back-off
+    /// begins.
     pub(super) fn exchange_refused(&mut self, sent: PendingExchange, error: &StoreError) {
         self.claims_failed(sent.quotas, sent.suspect);
-        let SettlementBatch { mut settlements, is_isolated } = sent.batch;
+        let SettlementBatch { mut settlements, is_isolated, .. } = sent.batch;
         match settlements.pop() {
             Some(alone) if settlements.is_empty() && is_isolated => self.settlement_refused(alone, error),
             last => {
@@ -38,7 +39,7 @@ impl Dispatcher {
     fn settlement_refused(&mut self, refused: QueuedSettlement, error: &StoreError) {
         let claim = refused.settlement.claim;
         if let Some(superseded) = self.claims.take_superseded(claim) {
-            // Another claim holds the row by now, and decides what becomes of it.
+            // Another claim holds the row by now, and settles it.
             return self.drop_claim(superseded);
         }
         let Some(held) = self.claims.get(claim) else { return };

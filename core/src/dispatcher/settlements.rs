@@ -36,9 +36,28 @@ pub(super) struct QueuedSettlement {
 #[derive(Clone, Debug, Default)]
 pub(super) struct SettlementBatch {
     pub(super) settlements: Vec<QueuedSettlement>,
+    bytes: u64,
     /// Whether the settlements were refused before. Then the exchange claims nothing, so that
     /// another refusal is theirs.
     pub(super) is_isolated: bool,
+}
+
+impl SettlementBatch {
+    fn of(settlements: Vec<QueuedSettlement>, is_isolated: bool) -> Self {
+        let bytes = settlements.iter().map(|queued| queued.bytes).sum();
+        Self { settlements, bytes, is_isolated }
+    }
+
+    /// Whether the store may work on it for long, or refuse it. At most one such exchange is in
+    /// flight, so that the other one is free for small settlements and for claims.
+    pub(super) fn is_heavy(&self, bytes_max: u64) -> bool {
+        self.is_isolated || self.bytes > light_bytes_max(bytes_max)
+    }
+}
+
+/// The most bytes of an exchange beside a heavy one: an eighth of a full one.
+fn light_bytes_max(bytes_max: u64) -> u64 {
+    bytes_max / 8
 }
 
 impl SettlementQueue {
@@ -67,25 +86,29 @@ impl SettlementQueue {
 
     /// The next settlements that are sent alone, because an exchange with them was refused.
     pub(super) fn take_isolated(&mut self) -> Option<SettlementBatch> {
-        let settlements = self.groups.pop_front()?;
-        Some(SettlementBatch { settlements, is_isolated: true })
+        Some(SettlementBatch::of(self.groups.pop_front()?, true))
     }
 
     /// The settlements of the next exchange, at most `rows_max`. All but the largest have at most
     /// `bytes_max` bytes together. So a large settlement delays no small one, and the first in the
     /// queue is always sent.
-    pub(super) fn take(&mut self, rows_max: u32, bytes_max: u64) -> SettlementBatch {
+    ///
+    /// Beside a heavy exchange (`is_beside_heavy`), all of them have at most the bytes of a light
+    /// one. So small settlements and claims do not wait for large settlements.
+    pub(super) fn take(&mut self, rows_max: u32, bytes_max: u64, is_beside_heavy: bool) -> SettlementBatch {
+        let bytes_max = if is_beside_heavy { light_bytes_max(bytes_max) } else { bytes_max };
         if self.bytes <= bytes_max {
             let count = self.queue.len().min(rows_max as usize);
-            let settlements: Vec<QueuedSettlement> = self.queue.drain(..count).collect();
-            self.bytes -= settlements.iter().map(|queued| queued.bytes).sum::<u64>();
-            return SettlementBatch { settlements, is_isolated: false };
+            let batch = SettlementBatch::of(self.queue.drain(..count).collect(), false);
+            self.bytes -= batch.bytes;
+            return batch;
         }
         let (mut settlements, mut others): (Vec<QueuedSettlement>, _) = (Vec::new(), VecDeque::new());
         let (mut bytes, mut largest) = (0_u64, 0);
         for queued in std::mem::take(&mut self.queue) {
             let (bytes_with, largest_with) = (bytes.saturating_add(queued.bytes), queued.bytes.max(largest));
-            if settlements.len() < rows_max as usize && bytes_with - largest_with <= bytes_max {
+            let counted = if is_beside_heavy { bytes_with } else { bytes_with - largest_with };
+            if settlements.len() < rows_max as usize && counted <= bytes_max {
                 (bytes, largest) = (bytes_with, largest_with);
                 settlements.push(queued);
             } else {
@@ -94,7 +117,7 @@ impl SettlementQueue {
         }
         self.bytes -= bytes;
         self.queue = others;
-        SettlementBatch { settlements, is_isolated: false }
+        SettlementBatch { settlements, bytes, is_isolated: false }
     }
 
     /// Puts the settlements of a failed exchange back in front of the others. `is_unknown`: the

@@ -76,6 +76,26 @@ fn an_execution_with_too_many_bytes_of_effects_fails_for_good() {
     );
 }
 
+#[test]
+fn small_settlements_and_claims_do_not_wait_for_a_heavy_exchange() {
+    let (mut bench, exchange, ops) = with_an_exchange_in_flight(5, |_| ());
+    for (op, kib) in ops[..2].iter().zip([6_000, 5_000]) {
+        assert_eq!(bench.end(*op, fat(kib * KIB)).actions.len(), 0);
+    }
+    let (heavy, settle, _) = only_exchange(&bench.answer(exchange, exchanged()));
+    assert_eq!(ids(&settle), [2], "one heavy exchange at a time");
+    let (light, settle, _) = only_exchange(&bench.end(ops[2], fat(KIB)));
+    assert_eq!(ids(&settle), [4]);
+    let drained = bench.answer(light, exchanged());
+    assert_eq!(drained.actions.len(), 0, "row 3 waits for the heavy exchange");
+    let woken = Input::WakeUp { lanes: vec![TriggerId(2)], discover: false };
+    let (light, settle, claim) = only_exchange(&bench.after(Micros(1), woken));
+    assert_eq!((ids(&settle), claim.len()), (vec![], 1));
+    assert_eq!(bench.answer(light, exchanged()).actions.len(), 0);
+    let (_, settle, _) = only_exchange(&bench.answer(heavy, exchanged()));
+    assert_eq!(ids(&settle), [3]);
+}
+
 /// A store that refuses each settlement of the rows `refuses`, and applies all others. Returns the
 /// rows in the order in which they were applied, and the number of refused exchanges.
 fn play(bench: &mut Bench, mut sent: Drained, refuses: impl Fn(&Settlement) -> bool) -> (Vec<Settlement>, u32) {

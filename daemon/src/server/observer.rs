@@ -157,21 +157,9 @@ fn log_settled(delivery: &Delivery, ending: &Ending, run: Option<Run>, successes
     }
 }
 
-fn log(fact: &Fact) {
+/// Logs that the store refused data for good.
+fn log_refused(fact: &Fact) {
     match fact {
-        // The observer handles it.
-        Fact::DeliverySettled { .. } => {}
-        Fact::ExecutionStarted { delivery, waited } => {
-            delivery_event!(debug, delivery, waited_us = waited.0, "started");
-        }
-        Fact::SettlementFenced { delivery, resent } => {
-            delivery_event!(
-                info,
-                delivery,
-                resent,
-                "the settlement was fenced and changed nothing: its claim no longer holds the row"
-            );
-        }
         Fact::SettlementRefused { delivery, verdict, error } => {
             delivery_event!(
                 warn,
@@ -189,6 +177,26 @@ fn log(fact: &Fact) {
         Fact::CallsRefused { calls, error } => {
             tracing::warn!(calls, "the store refused new calls; several are begun one at a time: {error}");
         }
+        _ => {}
+    }
+}
+
+fn log(fact: &Fact) {
+    match fact {
+        // The observer handles it.
+        Fact::DeliverySettled { .. } => {}
+        Fact::ExecutionStarted { delivery, waited } => {
+            delivery_event!(debug, delivery, waited_us = waited.0, "started");
+        }
+        Fact::SettlementFenced { delivery, resent } => {
+            delivery_event!(
+                info,
+                delivery,
+                resent,
+                "the settlement was fenced and changed nothing: its claim no longer holds the row"
+            );
+        }
+        Fact::SettlementRefused { .. } | Fact::ExchangeRefused { .. } | Fact::CallsRefused { .. } => log_refused(fact),
         Fact::CallRefused { call, failure, waited } => {
             let failure = failure.as_ref().map_or("the caller hung up", |failure| failure.message.as_str());
             tracing::debug!(

@@ -28,7 +28,7 @@ fn exchange(trigger: TriggerId, claimed: &str) -> String {
             row(array(select unnest(ids) from tidegate.claims where {claimed} order by 1),
                 array(select claim from tidegate.claims, unnest(ids) id where {claimed} order by id),
                 '{{}}', '{{}}', '{{}}', null)::tidegate.settlements,
-            row('{{{trigger}}}', '{{{EVENTS}}}', '{{{EVENTS}}}', array[clock_timestamp()], 60000000, null, null, null, 'lost', 'held')::tidegate.claim_request)"
+            row('{{{trigger}}}', '{{{EVENTS}}}', '{{{EVENTS}}}', array[clock_timestamp()], 60000000, 4194304, null, null, null, 'lost', 'held')::tidegate.claim_request)"
     )
 }
 

@@ -89,7 +89,7 @@ impl Lane {
             "select * from tidegate.exchange(
                 row('{{}}', '{{}}', '{{}}', '{{}}', '{{}}', null)::tidegate.settlements,
                 row('{{{0}}}', '{{{quota}}}', '{{{quota}}}', array[clock_timestamp() - interval '50 milliseconds'], 60000000,
-                    {0}, 1, 0, 'lost', 'held')::tidegate.claim_request)",
+                    4194304, {0}, 1, 0, 'lost', 'held')::tidegate.claim_request)",
             self.trigger
         )
     }

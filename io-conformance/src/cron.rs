@@ -213,7 +213,11 @@ pub(crate) async fn a_deployment_keeps_the_schedule_of_an_unchanged_trigger<S: S
     app.tick(vec![tick(changing.id, None, at)]).await;
     let hourly = tidegate_core::CronExpression::new("0 * * * *").expect("a valid cron expression");
     let rule = Match::Cron { expression: hourly, time_zone: tidegate_core::TimeZone::UTC };
-    let deployment = Deployment { scripts: Vec::new(), triggers: vec![trigger.spec.clone(), spec("changing", rule)] };
+    let deployment = Deployment {
+        scripts: Vec::new(),
+        triggers: vec![trigger.spec.clone(), spec("changing", rule)],
+        renames: Vec::new(),
+    };
 
     AppStore::deploy(&*store, &app.name, &deployment, &registrant()).await.expect("the app is deployed");
 

@@ -5,7 +5,7 @@ use crate::Store;
 use crate::support::*;
 use std::sync::Arc;
 use tidegate_core::{Handler, PrincipalId, TriggerSpec};
-use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
+use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript, TriggerRename};
 
 async fn deploy<S: Store>(app: &App<S>, deployment: &Deployment, by: &str) -> DeployReport {
     let by = PrincipalId::new(by).expect("a valid principal");
@@ -15,7 +15,7 @@ async fn deploy<S: Store>(app: &App<S>, deployment: &Deployment, by: &str) -> De
 fn deployment(scripts: &[(&str, &str)], triggers: Vec<TriggerSpec>) -> Deployment {
     let script =
         |(name, source): &(&str, &str)| DeploymentScript { name: script_name(name), source: (*source).to_owned() };
-    Deployment { scripts: scripts.iter().map(script).collect(), triggers }
+    Deployment { scripts: scripts.iter().map(script).collect(), triggers, renames: Vec::new() }
 }
 
 fn report(scripts: &[(&str, Change)], triggers: &[(&str, Change)]) -> DeployReport {
@@ -90,6 +90,30 @@ pub(crate) async fn a_deployment_reports_its_changes<S: Store>(store: Arc<S>) {
     assert!(triggers_now[0].version > triggers[0].version);
     assert_eq!(triggers_now[0].registered_by.as_str(), "user:eve");
     assert_eq!(triggers_now[2], triggers[2], "an unchanged trigger keeps its version and registrant");
+}
+
+pub(crate) async fn a_renamed_trigger_keeps_its_deliveries<S: Store>(store: Arc<S>) {
+    let app = App::new(&store).await;
+    deploy(&app, &deployment(&[], vec![on_app("old", "go"), on_app("kept", "never")]), "user:ada").await;
+    app.go(2).await;
+    let before = app.triggers().await;
+    let rename = |from: &str, to: &str| TriggerRename { from: trigger_name(from), to: trigger_name(to) };
+    let renamed = |spec: TriggerSpec| Deployment {
+        renames: vec![rename("old", "new"), rename("none", "kept"), rename("kept", "new")],
+        ..deployment(&[], vec![spec, on_app("kept", "never")])
+    };
+
+    let reported = deploy(&app, &renamed(on_app("new", "go")), "user:ada").await;
+
+    use Change::{Renamed, Unchanged, Updated};
+    assert_eq!(reported, report(&[], &[("kept", Unchanged), ("new", Renamed)]));
+    let after = app.triggers().await;
+    assert_eq!((after[1].id, &after[1].spec), (before[1].id, &on_app("new", "go")));
+    assert_eq!(after[0], before[0]);
+    let rows = app.claim(after[1].id, 10).await;
+    assert_eq!(rows.iter().map(|row| row.trigger_name.as_str()).collect::<Vec<_>>(), ["new", "new"]);
+    let again = deploy(&app, &renamed(on_app("new", "went")), "user:ada").await;
+    assert_eq!(again, report(&[], &[("kept", Unchanged), ("new", Updated)]), "a rename has an effect once");
 }
 
 pub(crate) async fn the_same_deployment_changes_nothing<S: Store>(store: Arc<S>) {

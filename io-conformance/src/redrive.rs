@@ -167,6 +167,27 @@ pub(crate) async fn letters_of_a_deleted_trigger_are_skipped<S: Store>(store: Ar
     assert_eq!((discarded.matched, discarded.skipped), (2, 0));
 }
 
+pub(crate) async fn letters_of_a_deleted_trigger_go_to_the_trigger_of_its_name<S: Store>(store: Arc<S>) {
+    let (app, lane, letters) = with_letters(&store, 2).await;
+    app.delete_trigger("lane").await;
+    // A trigger of another source cannot handle the events of the letters.
+    app.trigger(&on_kv("lane", "*", "*")).await;
+    assert_eq!((app.count(&any_letter()).await.skipped, app.redrive(&any_letter()).await.skipped), (2, 2));
+    app.delete_trigger("lane").await;
+    let successor = app.trigger(&on_app("lane", "other")).await;
+    assert_ne!(successor.id, lane.id);
+    assert_eq!(app.count(&any_letter()).await.skipped, 0);
+
+    let batch = app.redrive(&any_letter()).await;
+
+    let expected = LetterBatch { matched: 2, skipped: 0, last: Some(letters[1].id), woken_lanes: vec![successor.id] };
+    assert_eq!(batch, expected);
+    let rows = app.claim(successor.id, 10).await;
+    let events: Vec<_> = rows.iter().map(|row| row.event.id).collect();
+    assert_eq!(events, letters.iter().map(|letter| letter.event.id).collect::<Vec<_>>());
+    assert_eq!(app.resolutions().await, [Some(Resolution::Redriven); 2]);
+}
+
 pub(crate) async fn letters_of_another_app_are_not_selected<S: Store>(store: Arc<S>) {
     let (app, _, letters) = with_letters(&store, 1).await;
     let other = App::named(&store, "other").await;

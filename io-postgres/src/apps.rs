@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use sqlx::{Connection, PgConnection};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, PrincipalId, ScriptName, TriggerName};
-use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
+use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError, TriggerRename};
 
 #[async_trait]
 impl AppStore for PgStore {
@@ -80,6 +80,13 @@ async fn deploy(
     // Lock the triggers in the order of their ids, as all transactions do. The changes below are
     // made in the order of names.
     sqlx::query(sql::trigger_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
+    let mut renamed = BTreeSet::new();
+    for TriggerRename { from, to } in &deployment.renames {
+        let rename = sqlx::query(sql::trigger_rename).bind(app.as_str()).bind(from.as_str()).bind(to.as_str());
+        if rename.execute(&mut *connection).await.or_failed()?.rows_affected() > 0 {
+            renamed.insert(to);
+        }
+    }
     let deployed: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
     for old in triggers::list(connection, app).await? {
         if !deployed.contains(&old.spec.name) {
@@ -89,6 +96,8 @@ async fn deploy(
     }
     for spec in &deployment.triggers {
         let (_, change) = triggers::put(connection, app, spec, by).await?;
+        let is_only_renamed = change == Change::Unchanged && renamed.contains(&spec.name);
+        let change = if is_only_renamed { Change::Renamed } else { change };
         report.triggers.push((spec.name.to_string(), change));
     }
     report.scripts.sort_by(|one, other| one.0.cmp(&other.0));

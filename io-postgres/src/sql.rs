@@ -74,6 +74,7 @@ mod names {
         trigger_list,
         trigger_lock,
         trigger_pause,
+        trigger_rename,
         trigger_update,
     );
 }

@@ -4,7 +4,7 @@ use crate::memory::Memory;
 use crate::rows::TriggerRow;
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, PrincipalId, ScriptName, Trigger, TriggerId, TriggerName, TriggerSpec};
-use tidegate_ports::{AppSummary, Change, DeployReport, Deployment, PortError, Script};
+use tidegate_ports::{AppSummary, Change, DeployReport, Deployment, PortError, Script, TriggerRename};
 
 impl Memory {
     /// All apps, sorted by name.
@@ -29,6 +29,8 @@ impl Memory {
             let (_, change) = self.set_script(app, &script.name, &script.source);
             report.scripts.push((script.name.to_string(), change));
         }
+        let renames = deployment.renames.iter().filter(|rename| self.rename_trigger(app, rename));
+        let renamed: BTreeSet<&TriggerName> = renames.map(|rename| &rename.to).collect();
         let wanted: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
         let old: Vec<TriggerName> = self.triggers_of(app).into_iter().map(|trigger| trigger.spec.name).collect();
         for name in old.iter().filter(|name| !wanted.contains(name)) {
@@ -37,6 +39,8 @@ impl Memory {
         }
         for spec in &deployment.triggers {
             let (_, change) = self.set_trigger(app, spec, by);
+            let is_only_renamed = change == Change::Unchanged && renamed.contains(&spec.name);
+            let change = if is_only_renamed { Change::Renamed } else { change };
             report.triggers.push((spec.name.to_string(), change));
         }
         report.scripts.sort_by(|a, b| a.0.cmp(&b.0));
@@ -100,6 +104,18 @@ impl Memory {
         };
         self.triggers.insert(trigger.id, TriggerRow::of(trigger.clone()));
         (trigger, Change::Created)
+    }
+
+    fn rename_trigger(&mut self, app: &AppName, TriggerRename { from, to }: &TriggerRename) -> bool {
+        if self.find_trigger(app, to).is_some() {
+            return false;
+        }
+        let row = self.find_trigger(app, from).and_then(|id| self.triggers.get_mut(&id));
+        row.map(|row| {
+            row.trigger.spec.name = to.clone();
+            row.trigger.version += 1;
+        })
+        .is_some()
     }
 
     pub(crate) fn delete_trigger(&mut self, app: &AppName, name: &TriggerName) -> bool {

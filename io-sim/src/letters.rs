@@ -8,19 +8,19 @@ use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 impl Memory {
     /// Puts the deliveries of the selected letters back in the outbox, in their state before the
-    /// first attempt. A letter of a deleted trigger is skipped.
+    /// first attempt. A letter of a deleted trigger goes to the trigger that has its name now, or is
+    /// skipped.
     pub fn redrive(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let selected = self.select_letters(app, selection)?;
         let mut batch = batch_of(&selected);
         let mut woken_lanes: BTreeSet<TriggerId> = BTreeSet::new();
         for id in selected {
-            let Some(Letter { trigger, policy, timeout, letter, .. }) = self.letters.get(&id).cloned() else {
-                continue;
-            };
-            if self.is_deleted(trigger) {
+            let Some(stored) = self.letters.get(&id).cloned() else { continue };
+            let Some(trigger) = self.living_trigger(&stored) else {
                 batch.skipped += 1;
                 continue;
-            }
+            };
+            let Letter { policy, timeout, letter, .. } = stored;
             let row = Row {
                 redrive_generation: letter.redrive_generation + 1,
                 previous_letter: Some(id),
@@ -43,12 +43,19 @@ impl Memory {
     pub(crate) fn count(&self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let selected = self.select_letters(app, &LetterSelection { limit: u32::MAX, ..selection.clone() })?;
         let is_skipped =
-            |id: &&DeadLetterId| self.letters.get(id).is_some_and(|letter| self.is_deleted(letter.trigger));
+            |id: &&DeadLetterId| self.letters.get(id).is_some_and(|letter| self.living_trigger(letter).is_none());
         Ok(LetterBatch { skipped: selected.iter().filter(is_skipped).count() as u64, ..batch_of(&selected) })
     }
 
-    fn is_deleted(&self, trigger: TriggerId) -> bool {
-        self.triggers.get(&trigger).is_none_or(|lane| lane.deleted)
+    /// The trigger of a letter, or if that is deleted the trigger that has its name and source now.
+    fn living_trigger(&self, letter: &Letter) -> Option<TriggerId> {
+        let own = self.triggers.get(&letter.trigger)?;
+        if !own.deleted {
+            return Some(letter.trigger);
+        }
+        let source = |id: TriggerId| self.triggers.get(&id).map(|row| row.trigger.spec.rule.source());
+        let named = self.find_trigger(&letter.app, &letter.letter.trigger)?;
+        (source(named) == source(letter.trigger)).then_some(named)
     }
 
     fn set_resolution(&mut self, id: DeadLetterId, resolution: Resolution) {

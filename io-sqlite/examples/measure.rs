@@ -22,7 +22,7 @@ async fn main() {
     let store = Arc::new(SqliteStore::open(path, SqliteOptions::default()).await.expect("the file opens"));
     let app = AppName::new("measure").expect("a valid name");
     let by = PrincipalId::new("admin").expect("a valid principal");
-    let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
+    let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new(), renames: Vec::new() };
     AppStore::deploy(&*store, &app, &nothing, &by).await.expect("the app is created");
     let free = trigger(&store, &app, &by, "free", None).await;
     let limited = trigger(&store, &app, &by, "limited", Some(10)).await;

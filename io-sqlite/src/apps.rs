@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, params};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, PrincipalId, ScriptName, TriggerName};
-use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError};
+use tidegate_ports::{AppStore, AppSummary, Change, DeployReport, Deployment, PortError, TriggerRename};
 
 impl SqliteStore {
     /// Runs `work` with a reader, if the app exists.
@@ -75,6 +75,13 @@ impl Tx<'_> {
             report.scripts.push((script.name.to_string(), change));
         }
 
+        let mut renamed = BTreeSet::new();
+        for TriggerRename { from, to } in &deployment.renames {
+            let params = [app.as_str(), from.as_str(), to.as_str()];
+            if self.connection.run(sql::trigger_rename, params)? > 0 {
+                renamed.insert(to);
+            }
+        }
         let wanted: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
         for old in triggers::list(self.connection, app)? {
             if !wanted.contains(&old.spec.name) {
@@ -84,6 +91,8 @@ impl Tx<'_> {
         }
         for spec in &deployment.triggers {
             let (_, change) = self.put_trigger(app, spec, by)?;
+            let is_only_renamed = change == Change::Unchanged && renamed.contains(&spec.name);
+            let change = if is_only_renamed { Change::Renamed } else { change };
             report.triggers.push((spec.name.to_string(), change));
         }
         report.scripts.sort_by(|one, other| one.0.cmp(&other.0));

@@ -10,7 +10,10 @@ use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 pub(crate) struct SelectedLetter {
     id: DeadLetterId,
+    /// The trigger of the redriven delivery. A deleted trigger has a successor if another trigger has
+    /// its name now.
     trigger: TriggerId,
+    /// Whether the trigger is deleted and has no successor.
     is_trigger_deleted: bool,
 }
 
@@ -62,7 +65,8 @@ impl Tx<'_> {
         self.connection.require_app(app)?;
         let letters = SelectedLetters::find(self.connection, app, selection)?;
         let ids = array(letters.with_trigger().map(|letter| letter.id));
-        self.connection.run(sql::letters_redrive, params![ids, self.now.0])?;
+        let pairs: Vec<_> = letters.with_trigger().map(|letter| (letter.id, letter.trigger)).collect();
+        self.connection.run(sql::letters_redrive, params![serde_json::json!(pairs).to_string(), self.now.0])?;
         self.resolve_letters(&ids, Resolution::Redriven)?;
         let woken: BTreeSet<TriggerId> = letters.with_trigger().map(|letter| letter.trigger).collect();
         Ok(LetterBatch { woken_lanes: woken.into_iter().collect(), ..letters.batch() })

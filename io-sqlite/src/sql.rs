@@ -114,6 +114,7 @@ mod names {
         trigger_insert,
         trigger_list,
         trigger_pause,
+        trigger_rename,
         trigger_update,
         version,
     );

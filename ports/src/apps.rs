@@ -1,7 +1,7 @@
 use crate::PortError;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use tidegate_core::{AppName, PrincipalId, ScriptName, Timestamp, TriggerSpec};
+use tidegate_core::{AppName, PrincipalId, ScriptName, Timestamp, TriggerName, TriggerSpec};
 
 /// Lists apps and deploys each of them as a whole.
 #[async_trait]
@@ -15,7 +15,8 @@ pub trait AppStore: Send + Sync + 'static {
     /// Creates the app if it does not exist.
     ///
     /// An unchanged script or trigger keeps its version. A script or trigger that `deployment` does
-    /// not name is deleted. A paused trigger stays paused.
+    /// not name is deleted. A paused trigger stays paused. A trigger that is renamed keeps its id,
+    /// and so its waiting deliveries.
     async fn deploy(&self, app: &AppName, deployment: &Deployment, by: &PrincipalId)
     -> Result<DeployReport, PortError>;
 }
@@ -34,6 +35,18 @@ pub struct Deployment {
     pub scripts: Vec<DeploymentScript>,
     #[serde(default)]
     pub triggers: Vec<TriggerSpec>,
+    /// The triggers that get other names, before all other changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renames: Vec<TriggerRename>,
+}
+
+/// Gives the trigger `from` the name `to`. Nothing happens if there is no trigger `from`, or if there
+/// is a trigger `to` already.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TriggerRename {
+    pub from: TriggerName,
+    pub to: TriggerName,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,4 +72,6 @@ pub enum Change {
     Updated,
     Unchanged,
     Deleted,
+    /// The trigger had another name and is otherwise unchanged.
+    Renamed,
 }

@@ -24,7 +24,7 @@ mod start_wait;
 mod triggers;
 mod wake;
 
-pub use apps::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript};
+pub use apps::{AppStore, AppSummary, Change, DeployReport, Deployment, DeploymentScript, TriggerRename};
 pub use clock::{Clock, ProcessClock};
 pub use dead_letters::{DeadLetter, DeadLetterFilter, DeadLetterStore, LetterBatch, LetterSelection, Resolution};
 pub use deliveries::{DeliveryFilter, DeliveryState, DeliveryStore, DeliverySummary};

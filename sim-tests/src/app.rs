@@ -114,7 +114,7 @@ fn owned() -> TriggerSpec {
 /// A store with all triggers, and the id of the HTTP trigger that callers call.
 pub(crate) fn deployed() -> (Memory, TriggerId) {
     let mut store = Memory::new(Timestamp(EPOCH));
-    let deployment = Deployment { scripts: Vec::new(), triggers: triggers() };
+    let deployment = Deployment { scripts: Vec::new(), triggers: triggers(), renames: Vec::new() };
     store.deploy(&app(), &deployment, &principal("admin"));
     store.add_principal(&NewPrincipal { id: principal(OWNER), admin: false, monitor: false, password_hash: None });
     store.set_role(&principal(OWNER), &app(), Some(Role::Editor));
@@ -148,7 +148,7 @@ pub(crate) fn redeploy(store: &mut Memory, change: &TriggerChange) {
             }
         }
     }
-    store.deploy(&app(), &Deployment { scripts: Vec::new(), triggers }, &principal("admin"));
+    store.deploy(&app(), &Deployment { scripts: Vec::new(), triggers, renames: Vec::new() }, &principal("admin"));
 }
 
 /// The operators repeat what a restore of the store may have undone.

@@ -46,7 +46,7 @@ impl App {
             })
         });
         let triggers = specs.collect::<anyhow::Result<_>>()?;
-        let deployment = Deployment { scripts: Vec::new(), triggers };
+        let deployment = Deployment { scripts: Vec::new(), triggers, renames: Vec::new() };
         store.deploy(&app.name, &deployment, &app.by).await.context("the app was not deployed")?;
         Ok(app)
     }

@@ -81,7 +81,7 @@ async fn executor(store: &Arc<SqliteStore>, isolation: Isolation) -> anyhow::Res
     let trigger = serde_json::from_value(serde_json::json!({
         "name": TRIGGER, "match": {"source": "app", "type": TRIGGER}, "handler": {"script": NAME}, "isolation": isolation,
     }))?;
-    let deployment = Deployment { scripts: vec![script], triggers: vec![trigger] };
+    let deployment = Deployment { scripts: vec![script], triggers: vec![trigger], renames: Vec::new() };
     let app = AppName::new("bench")?;
     store.deploy(&app, &deployment, &PrincipalId::new("admin")?).await?;
     let trigger = TriggerStore::get(&**store, &app, &TriggerName::new(TRIGGER)?).await?;

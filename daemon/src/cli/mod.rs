@@ -83,8 +83,8 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
         Command::Serve(args) => serve::run(&args, global.json, &environment, native),
         Command::Migrate(args) => migrate::run(&args, global.json, &environment),
         Command::Doctor(args) => doctor::run(&args, global.json, &environment),
-        Command::Deploy { directory } => {
-            commands::deploy::run(&context(Some(&directory))?, &directory, global.app.clone())
+        Command::Deploy { directory, dead_letter_waiting } => {
+            commands::deploy::run(&context(Some(&directory))?, &directory, global.app.clone(), dead_letter_waiting)
         }
         Command::Emit(args) => commands::emit::run(&context(None)?, args),
         Command::Invoke(args) => commands::invoke::run(&context(None)?, args),

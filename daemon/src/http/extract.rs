@@ -65,13 +65,24 @@ impl FromRequestParts<ApiState> for Plain {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
-        Filter::<EmptyQuery>::from_request_parts(parts, state).await?;
+        PlainQuery::<EmptyQuery>::from_request_parts(parts, state).await.map(|_| Self)
+    }
+}
+
+/// A request with a query, and without a precondition that its handler would ignore.
+pub(super) struct PlainQuery<T>(pub(super) T);
+
+impl<T: DeserializeOwned> FromRequestParts<ApiState> for PlainQuery<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        let Filter(query) = Filter::from_request_parts(parts, state).await?;
         let guards = [header::IF_MATCH, header::IF_NONE_MATCH];
         match guards.iter().find(|name| parts.headers.contains_key(*name)) {
             Some(name) if parts.method != Method::GET => {
                 Err(Problem::invalid(format!("this path does not support the header {name}; nothing was changed")))
             }
-            _ => Ok(Self),
+            _ => Ok(Self(query)),
         }
     }
 }

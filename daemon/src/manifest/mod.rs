@@ -15,8 +15,8 @@ use fields::Fields;
 use problems::Problems;
 use std::io;
 use std::path::{Path, PathBuf};
-use tidegate_core::{AppName, TriggerSpec};
-use tidegate_ports::{Deployment, DeploymentScript};
+use tidegate_core::{AppName, TriggerName, TriggerSpec};
+use tidegate_ports::{Deployment, DeploymentScript, TriggerRename};
 use toml::de::{DeTable, DeValue};
 
 /// The name of the file that makes a directory an app directory.
@@ -103,13 +103,13 @@ fn parse(text: &str, scripts: scripts::Scripts) -> Result<App, Vec<String>> {
     let root = Fields::root(&document, &problems);
     root.refuse_unknown(&["app", "trigger"]);
     let name = app(&root, &problems);
-    let triggers = triggers(&document, &problems, &scripts);
+    let (triggers, renames) = triggers(&document, &problems, &scripts);
     let found = problems.into_sorted();
     match name {
         Some(name) if found.is_empty() => {
             let sources = scripts.found.into_iter();
             let scripts = sources.map(|script| DeploymentScript { name: script.name, source: script.source }).collect();
-            Ok(App { name, deployment: Deployment { scripts, triggers } })
+            Ok(App { name, deployment: Deployment { scripts, triggers, renames } })
         }
         _ => Err(found),
     }
@@ -131,11 +131,15 @@ fn app(root: &Fields<'_>, problems: &Problems<'_>) -> Option<AppName> {
     app.parse_required("name", AppName::new)
 }
 
-fn triggers(document: &DeTable<'_>, problems: &Problems<'_>, scripts: &scripts::Scripts) -> Vec<TriggerSpec> {
-    let Some(value) = document.get("trigger") else { return Vec::new() };
+fn triggers(
+    document: &DeTable<'_>,
+    problems: &Problems<'_>,
+    scripts: &scripts::Scripts,
+) -> (Vec<TriggerSpec>, Vec<TriggerRename>) {
+    let Some(value) = document.get("trigger") else { return Default::default() };
     let DeValue::Array(entries) = value.get_ref() else {
         problems.at(&value.span(), "triggers are written as [[trigger]], with two brackets");
-        return Vec::new();
+        return Default::default();
     };
     let mut specs: Vec<(Fields<'_>, TriggerSpec)> = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -157,7 +161,23 @@ fn triggers(document: &DeTable<'_>, problems: &Problems<'_>, scripts: &scripts::
             specs[index].0.report(broken.field, &broken.message);
         }
     }
-    specs.into_iter().map(|(_, spec)| spec).collect()
+    let renames = renames(&specs);
+    (specs.into_iter().map(|(_, spec)| spec).collect(), renames)
+}
+
+/// The `renamed_from` of the triggers. A manifest may keep the key after the rename.
+fn renames(specs: &[(Fields<'_>, TriggerSpec)]) -> Vec<TriggerRename> {
+    let mut renames: Vec<TriggerRename> = Vec::new();
+    for (fields, spec) in specs {
+        let Some(from) = fields.parse("renamed_from", TriggerName::new) else { continue };
+        if specs.iter().any(|(_, other)| other.name == from) {
+            fields.report("renamed_from", &format!("a trigger {:?} is in the manifest", from.as_str()));
+        } else if renames.iter().any(|other| other.from == from) {
+            fields.report("renamed_from", "another trigger has the same renamed_from");
+        }
+        renames.push(TriggerRename { from, to: spec.name.clone() });
+    }
+    renames
 }
 
 #[cfg(test)]

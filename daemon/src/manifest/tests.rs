@@ -290,6 +290,27 @@ fn a_directory_is_read_with_its_scripts() {
 }
 
 #[test]
+fn a_trigger_can_be_renamed() {
+    let renamed = |lines: &str| parse(&trigger(&format!("source = \"kv\"\n{lines}")), scripts());
+    let app = renamed("renamed_from = \"old\"").unwrap();
+    let (from, to) = (TriggerName::new("old").unwrap(), TriggerName::new("t").unwrap());
+    assert_eq!(app.deployment.renames, [TriggerRename { from, to }]);
+    for (lines, expected) in [
+        ("renamed_from = \"t\"", "line 8: trigger \"t\": renamed_from: a trigger \"t\" is in the manifest"),
+        (
+            "renamed_from = \"a b\"",
+            "line 8: trigger \"t\": renamed_from: trigger \"a b\" is not valid: 1–128 of letters, digits, '.', '_' and '-', not beginning with '.'",
+        ),
+        (
+            "renamed_from = \"old\"\n[[trigger]]\nname = \"u\"\nsource = \"kv\"\nscript = \"count.js\"\nrenamed_from = \"old\"",
+            "line 13: trigger \"u\": renamed_from: another trigger has the same renamed_from",
+        ),
+    ] {
+        assert_eq!(renamed(lines), Err(vec![expected.to_owned()]), "{lines}");
+    }
+}
+
+#[test]
 fn the_sample_in_the_error_message_is_valid() {
     assert_eq!(parse(SAMPLE, scripts()).unwrap().name.as_str(), "orders");
 }

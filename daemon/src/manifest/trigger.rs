@@ -11,8 +11,18 @@ use tidegate_core::{
 use toml::de::DeTable;
 
 /// The keys that are valid for each source.
-const COMMON: [&str; 9] =
-    ["name", "source", "script", "native", "timeout_ms", "max_concurrency", "isolation", "enabled", "retry"];
+const COMMON: [&str; 10] = [
+    "name",
+    "renamed_from",
+    "source",
+    "script",
+    "native",
+    "timeout_ms",
+    "max_concurrency",
+    "isolation",
+    "enabled",
+    "retry",
+];
 
 /// The sources, each with the keys of its own match rule.
 const SOURCES: [(&str, &[&str]); 5] = [

@@ -67,6 +67,7 @@ pub struct Services {
     pub triggers: Arc<dyn TriggerStore>,
     pub deliveries: Arc<dyn DeliveryStore>,
     pub dead_letters: Arc<dyn DeadLetterStore>,
+    pub queues: Arc<dyn QueueStore>,
     /// Loops and abandoned executions, which end without a dead letter.
     pub ledgers: Arc<dyn LedgerStore>,
     pub health: Arc<dyn Health>,
@@ -120,6 +121,7 @@ impl Services {
             triggers: Arc::clone(store) as _,
             deliveries: Arc::clone(store) as _,
             dead_letters: Arc::clone(store) as _,
+            queues: Arc::clone(store) as _,
             ledgers: Arc::clone(store) as _,
             health: Arc::new(CachedHealth::new(health)),
             wake,

@@ -107,6 +107,23 @@ fn commands_handle_events_triggers_and_deliveries() {
 }
 
 #[test]
+fn a_renamed_trigger_takes_its_deliveries_along() {
+    let dev = Dev::start();
+    assert_eq!(dev.tidegate(&["triggers", "pause", "count"]).code, 0);
+    assert_eq!(dev.tidegate(&["emit", "order.created", "--data", r#"{"customer": "bob"}"#]).code, 0);
+    dev.edit("tidegate.toml", "name = \"count\"", "name = \"tally\"");
+    wait_for("the refusal", TIMEOUT, || dev.err().contains("error[deliveries_waiting]").then_some(()));
+    assert!(dev.err().contains("  trigger count: 1 delivery wait"), "{}", dev.err());
+    assert_eq!(dev.tidegate(&["deploy", "."]).code, 1);
+
+    dev.edit("tidegate.toml", "name = \"tally\"", "name = \"tally\"\nrenamed_from = \"count\"");
+    wait_for("the rename", TIMEOUT, || dev.out().contains("deployed: trigger tally renamed").then_some(()));
+    assert_eq!(dev.tidegate(&["triggers", "resume", "tally"]).code, 0);
+    let count = wait_for("the count", TIMEOUT, || dev.json(&["kv", "get", "counts/bob"]));
+    assert_eq!(count, json!({"orders": 1}));
+}
+
+#[test]
 fn each_failure_has_its_exit_code() {
     let dev = Dev::start();
     for (args, code, words) in [

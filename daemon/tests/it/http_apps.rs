@@ -219,3 +219,32 @@ fn a_script_that_triggers_use_is_not_deleted() {
     }
     api.delete("/v1/apps/shop/scripts/fine").expect_status(204);
 }
+
+#[test]
+fn a_trigger_with_waiting_deliveries_is_deleted_only_on_request() {
+    let api = Api::new();
+    let deployment = |triggers: Value, renames: Value| json!({"scripts": [{"name": "fine", "source": FINE}], "triggers": triggers, "renames": renames});
+    let trigger = |name: &str| named(name, on(json!({"script": "fine"})));
+    api.put(SHOP, deployment(json!([trigger("q")]), json!([]))).expect_status(200);
+    for _ in 0..3 {
+        let event = json!({"specversion": "1.0", "type": "t"}).to_string();
+        api.send("POST", "/v1/apps/shop/events", &[], event).expect_status(202);
+    }
+    let before = api.state();
+    let answer = api.put(SHOP, deployment(json!([trigger("q2")]), json!([])));
+    let errors = answer.json()["errors"].clone();
+    let detail = answer.expect_problem(409, "deliveries_waiting");
+    assert!(detail.contains("renamed_from") && detail.contains("--dead-letter-waiting"), "{detail}");
+    assert_eq!(errors, json!([{"at": "trigger q", "message": "3 deliveries wait or run"}]));
+    assert_eq!(api.state(), before);
+
+    let renames = json!([{"from": "q", "to": "q2"}]);
+    let report = api.put(SHOP, deployment(json!([trigger("q2")]), renames)).expect_status(200);
+    assert_eq!(report["triggers"], json!([{"name": "q2", "change": "renamed"}]));
+    let rows = api.get("/v1/apps/shop/deliveries?trigger=q2").expect_status(200);
+    assert_eq!(rows["deliveries"].as_array().map(Vec::len), Some(3), "{rows}");
+
+    let path = "/v1/apps/shop?dead_letter_waiting=true";
+    let report = api.put(path, deployment(json!([]), json!([]))).expect_status(200);
+    assert_eq!(report["triggers"], json!([{"name": "q2", "change": "deleted"}]));
+}

@@ -62,7 +62,7 @@ impl<'a, S: Store> Player<'a, S> {
         let app = app_name(&format!("random-{case}"));
         let owner = PrincipalId::new(format!("user:owner-{case}")).expect("a valid principal");
         let triggers = (0..TRIGGERS.len()).map(|which| trigger(which, 0)).collect();
-        let deployment = Deployment { scripts: Vec::new(), triggers };
+        let deployment = Deployment { scripts: Vec::new(), triggers, renames: Vec::new() };
         AppStore::deploy(store, &app, &deployment, &owner).await.expect("the app is created");
         let registrant = NewPrincipal { id: owner.clone(), admin: false, monitor: false, password_hash: None };
         PrincipalStore::add(store, &registrant).await.expect("the owner is added");

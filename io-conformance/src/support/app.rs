@@ -44,7 +44,7 @@ impl<S: Store> App<S> {
 
     pub(crate) async fn named(store: &Arc<S>, name: &str) -> Self {
         let app = Self { store: Arc::clone(store), name: app_name(name) };
-        let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new() };
+        let nothing = Deployment { scripts: Vec::new(), triggers: Vec::new(), renames: Vec::new() };
         AppStore::deploy(&*app.store, &app.name, &nothing, &registrant()).await.expect("the app is created");
         let registrant = NewPrincipal { id: registrant(), admin: true, monitor: false, password_hash: None };
         PrincipalStore::add(&*app.store, &registrant).await.expect("the registrant is added");

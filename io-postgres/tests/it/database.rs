@@ -113,7 +113,7 @@ pub(crate) async fn with_one_trigger(store: &PgStore) -> TriggerId {
     });
     let spec: TriggerSpec = serde_json::from_value(spec).unwrap();
     let app = AppName::new("shop").unwrap();
-    let deployment = Deployment { scripts: vec![], triggers: vec![spec] };
+    let deployment = Deployment { scripts: vec![], triggers: vec![spec], renames: Vec::new() };
     store.deploy(&app, &deployment, &PrincipalId::new("admin").unwrap()).await.unwrap();
     TriggerStore::list(store, &app).await.unwrap()[0].id
 }

@@ -20,7 +20,8 @@ async fn with_limit_of_one(store: &PgStore) -> TriggerId {
         "max_concurrency": 1,
     });
     let app = AppName::new("shop").unwrap();
-    let deployment = Deployment { scripts: vec![], triggers: vec![serde_json::from_value(spec).unwrap()] };
+    let deployment =
+        Deployment { scripts: vec![], triggers: vec![serde_json::from_value(spec).unwrap()], renames: Vec::new() };
     store.deploy(&app, &deployment, &admin()).await.unwrap();
     TriggerStore::list(store, &app).await.unwrap()[0].id
 }

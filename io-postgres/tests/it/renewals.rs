@@ -15,7 +15,8 @@ async fn with_limit_of_one(store: &PgStore) -> TriggerId {
         "name": "one", "match": {"source": "app", "type": "*"}, "handler": {"native": "n"}, "max_concurrency": 1,
     });
     let app = AppName::new("shop").unwrap();
-    let deployment = Deployment { scripts: vec![], triggers: vec![serde_json::from_value(spec).unwrap()] };
+    let deployment =
+        Deployment { scripts: vec![], triggers: vec![serde_json::from_value(spec).unwrap()], renames: Vec::new() };
     store.deploy(&app, &deployment, &PrincipalId::new("admin").unwrap()).await.unwrap();
     TriggerStore::list(store, &app).await.unwrap()[0].id
 }

@@ -36,7 +36,7 @@ async fn put_at_once(
 async fn simultaneous_puts_share_commits_and_fail_alone() {
     let (database, store) = Database::with_store().await;
     let (store, app) = (Arc::new(store), AppName::new("shop").unwrap());
-    let empty = Deployment { scripts: vec![], triggers: vec![] };
+    let empty = Deployment { scripts: vec![], triggers: vec![], renames: Vec::new() };
     store.deploy(&app, &empty, &PrincipalId::new("admin").unwrap()).await.unwrap();
 
     let (own, shared, nowhere) = tokio::join!(

@@ -36,7 +36,7 @@ impl App {
     }
 
     pub(crate) async fn deploy_triggers(&self, triggers: Vec<TriggerSpec>) {
-        let deployment = Deployment { scripts: Vec::new(), triggers };
+        let deployment = Deployment { scripts: Vec::new(), triggers, renames: Vec::new() };
         AppStore::deploy(&*self.store, &self.name, &deployment, &actor()).await.expect("the app is deployed");
     }
 

@@ -59,6 +59,9 @@ pub(crate) enum Command {
     Deploy {
         /// The directory with tidegate.toml and the scripts
         directory: PathBuf,
+        /// Make dead letters of the deliveries that wait for triggers which are deleted
+        #[arg(long)]
+        dead_letter_waiting: bool,
     },
     /// Emit an event of the app
     Emit(EmitArgs),

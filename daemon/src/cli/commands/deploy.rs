@@ -21,7 +21,12 @@ pub(crate) struct Change {
 }
 
 /// `tidegate deploy DIRECTORY`. The app is the app of the manifest, unless `--app` names another.
-pub(in super::super) fn run(context: &Context, directory: &Path, app: Option<String>) -> Result<(), CliError> {
+pub(in super::super) fn run(
+    context: &Context,
+    directory: &Path,
+    app: Option<String>,
+    dead_letter_waiting: bool,
+) -> Result<(), CliError> {
     let mut read = manifest::load(directory).map_err(CliError::failed)?;
     if let Some(app) = app {
         read.name = tidegate_core::AppName::new(app).map_err(CliError::usage)?;
@@ -33,7 +38,8 @@ pub(in super::super) fn run(context: &Context, directory: &Path, app: Option<Str
         read.name,
         context.target.client.shown_base()
     ));
-    let answer = context.target.client.call(call(&read)?)?;
+    let call = call(&read)?.query("dead_letter_waiting", dead_letter_waiting.then_some(true));
+    let answer = context.target.client.call(call)?;
     context.show(&answer.body, render)
 }
 

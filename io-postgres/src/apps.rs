@@ -89,9 +89,10 @@ async fn deploy(
     }
     let deployed: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
     for old in triggers::list(connection, app).await? {
-        if !deployed.contains(&old.spec.name) {
-            triggers::delete(connection, app, &old.spec.name).await?;
-            report.triggers.push((old.spec.name.to_string(), Change::Deleted));
+        let name = triggers::name_of(&old);
+        if !deployed.contains(name) {
+            triggers::delete(connection, app, name).await?;
+            report.triggers.push((name.to_string(), Change::Deleted));
         }
     }
     for spec in &deployment.triggers {

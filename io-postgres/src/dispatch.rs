@@ -134,12 +134,12 @@ async fn discover(connection: &mut PgConnection) -> Result<Reply, sqlx::Error> {
         } else if let Some(due) = row.try_get::<Option<PgTime>, _>("suspect_due")? {
             suspects.push(SuspectLane { trigger, next_due: due.0 });
         } else {
-            schedules.push(Schedule {
-                trigger,
-                expression: rows::name(row, "expression")?,
-                time_zone: rows::name(row, "time_zone")?,
-                next_tick: row.try_get::<Option<PgTime>, _>("next_tick")?.map(|time| time.0),
-            });
+            let next_tick = row.try_get::<Option<PgTime>, _>("next_tick")?.map(|time| time.0);
+            // A schedule that does not parse is left out: its trigger is invalid, and the others go
+            // on.
+            if let (Ok(expression), Ok(time_zone)) = (rows::name(row, "expression"), rows::name(row, "time_zone")) {
+                schedules.push(Schedule { trigger, expression, time_zone, next_tick });
+            }
         }
     }
     Ok(Reply::Discover(DiscoverReply { now, lanes, suspects, schedules }))

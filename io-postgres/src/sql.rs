@@ -68,6 +68,7 @@ mod names {
         token_bearer,
         token_delete,
         token_list,
+        trigger_all,
         trigger_delete,
         trigger_get,
         trigger_insert,

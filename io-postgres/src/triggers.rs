@@ -8,7 +8,7 @@ use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
 use sqlx::{Connection, PgConnection, Postgres, Row};
 use tidegate_core::{AppName, Match, PrincipalId, RetryPolicySpec, Trigger, TriggerId, TriggerName, TriggerSpec};
-use tidegate_ports::{Change, PortError, TriggerStore};
+use tidegate_ports::{Change, InvalidTrigger, PortError, TriggerStore};
 
 #[async_trait]
 impl TriggerStore for PgStore {
@@ -17,7 +17,17 @@ impl TriggerStore for PgStore {
             .read(async {
                 let mut connection = self.connection().await?;
                 require_app(&mut connection, app).await?;
-                list(&mut connection, app).await
+                Ok(list(&mut connection, app).await?.into_iter().flatten().collect())
+            })
+            .await
+    }
+
+    async fn invalid(&self) -> Result<Vec<InvalidTrigger>, PortError> {
+        self.pool
+            .read(async {
+                let rows = sqlx::query(sql::trigger_all).fetch_all(&mut *self.connection().await?).await.or_failed()?;
+                let all = rows.iter().map(trigger).collect::<Result<Vec<_>, _>>().map_err(port)?;
+                Ok(all.into_iter().filter_map(Result::err).collect())
             })
             .await
     }
@@ -27,7 +37,7 @@ impl TriggerStore for PgStore {
             .read(async {
                 let mut connection = self.connection().await?;
                 require_app(&mut connection, app).await?;
-                read(&mut connection, app, name).await
+                Ok(read(&mut connection, app, name).await?.and_then(Result::ok))
             })
             .await
     }
@@ -62,7 +72,7 @@ impl TriggerStore for PgStore {
                 require_app(&mut connection, app).await?;
                 let pause = sqlx::query(sql::trigger_pause).bind(app.as_str()).bind(name.as_str()).bind(paused);
                 pause.execute(&mut *connection).await.or_failed()?;
-                read(&mut connection, app, name).await
+                Ok(read(&mut connection, app, name).await?.and_then(Result::ok))
             })
             .await
     }
@@ -79,13 +89,13 @@ pub(crate) async fn put(
     sqlx::query(sql::app_lock).bind(app.as_str()).execute(&mut *connection).await.or_failed()?;
     let old = read(connection, app, &spec.name).await?;
     let (statement, change) = match old {
-        Some(old) if old.spec == *spec => return Ok((old, Change::Unchanged)),
+        Some(Ok(old)) if old.spec == *spec => return Ok((old, Change::Unchanged)),
         Some(_) => (sql::trigger_update, Change::Updated),
         None => (sql::trigger_insert, Change::Created),
     };
     bind(sqlx::query(statement), app, spec, by).execute(&mut *connection).await.or_failed()?;
     let new = read(connection, app, &spec.name).await?;
-    new.map(|trigger| (trigger, change)).ok_or_else(|| port(sqlx::Error::RowNotFound))
+    new.and_then(Result::ok).map(|trigger| (trigger, change)).ok_or_else(|| port(sqlx::Error::RowNotFound))
 }
 
 pub(crate) async fn delete(
@@ -138,24 +148,47 @@ fn bind<'q>(
         .bind(by.as_str())
 }
 
-pub(crate) async fn list(connection: &mut PgConnection, app: &AppName) -> Result<Vec<Trigger>, PortError> {
+/// A trigger, unless its spec does not parse.
+pub(crate) type StoredTrigger = Result<Trigger, InvalidTrigger>;
+
+pub(crate) async fn list(connection: &mut PgConnection, app: &AppName) -> Result<Vec<StoredTrigger>, PortError> {
     let rows = sqlx::query(sql::trigger_list).bind(app.as_str()).fetch_all(connection).await.or_failed()?;
     rows.iter().map(trigger).collect::<Result<_, _>>().map_err(port)
 }
 
-async fn read(connection: &mut PgConnection, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
+async fn read(
+    connection: &mut PgConnection,
+    app: &AppName,
+    name: &TriggerName,
+) -> Result<Option<StoredTrigger>, PortError> {
     let get = sqlx::query(sql::trigger_get).bind(app.as_str()).bind(name.as_str());
     let row = get.fetch_optional(connection).await.or_failed()?;
     row.as_ref().map(trigger).transpose().map_err(port)
 }
 
-fn trigger(row: &PgRow) -> Result<Trigger, sqlx::Error> {
-    Ok(Trigger {
+fn trigger(row: &PgRow) -> Result<StoredTrigger, sqlx::Error> {
+    let app = rows::name(row, "app")?;
+    let spec = match serde_json::from_str(row.try_get("spec")?) {
+        Ok(spec) => spec,
+        Err(error) => {
+            let name = rows::name(row, "name")?;
+            return Ok(Err(InvalidTrigger { app, name, reason: error.to_string() }));
+        }
+    };
+    Ok(Ok(Trigger {
         id: TriggerId(row.try_get("id")?),
-        app: rows::name(row, "app")?,
-        spec: rows::json(row, "spec")?,
+        app,
+        spec,
         paused: row.try_get("paused")?,
         registered_by: rows::name(row, "registered_by")?,
         version: row.try_get("version")?,
-    })
+    }))
+}
+
+/// The name of a stored trigger.
+pub(crate) fn name_of(stored: &StoredTrigger) -> &TriggerName {
+    match stored {
+        Ok(trigger) => &trigger.spec.name,
+        Err(invalid) => &invalid.name,
+    }
 }

@@ -8,8 +8,8 @@ use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 impl Memory {
     /// Puts the deliveries of the selected letters back in the outbox, in their state before the
-    /// first attempt. A letter of a deleted trigger goes to the trigger that has its name now, or is
-    /// skipped.
+    /// first attempt. A letter of a deleted trigger goes to the trigger that has its name now, or
+    /// is skipped.
     pub fn redrive(&mut self, app: &AppName, selection: &LetterSelection) -> Result<LetterBatch, PortError> {
         let selected = self.select_letters(app, selection)?;
         let mut batch = batch_of(&selected);

@@ -84,9 +84,10 @@ impl Tx<'_> {
         }
         let wanted: BTreeSet<&TriggerName> = deployment.triggers.iter().map(|spec| &spec.name).collect();
         for old in triggers::list(self.connection, app)? {
-            if !wanted.contains(&old.spec.name) {
-                self.delete_trigger(app, &old.spec.name)?;
-                report.triggers.push((old.spec.name.to_string(), Change::Deleted));
+            let name = triggers::name_of(&old);
+            if !wanted.contains(name) {
+                self.delete_trigger(app, name)?;
+                report.triggers.push((name.to_string(), Change::Deleted));
             }
         }
         for spec in &deployment.triggers {

@@ -91,7 +91,7 @@ impl SqliteStore {
             .read(move |connection| {
                 let lanes = connection.all(sql::discover, (), lane_state)?;
                 let suspects = connection.all(sql::suspects, [now.0], suspect_lane)?;
-                let schedules = connection.all(sql::schedules, [now.0], schedule)?;
+                let schedules = connection.all(sql::schedules, [now.0], schedule)?.into_iter().flatten().collect();
                 Ok(Reply::Discover(DiscoverReply { now, lanes, suspects, schedules }))
             })
             .await
@@ -110,11 +110,11 @@ fn suspect_lane(row: &Row<'_>) -> rusqlite::Result<SuspectLane> {
     Ok(SuspectLane { trigger: TriggerId(row.get("trigger_id")?), next_due: rows::time(row, "next_due")? })
 }
 
-fn schedule(row: &Row<'_>) -> rusqlite::Result<Schedule> {
-    Ok(Schedule {
-        trigger: TriggerId(row.get("id")?),
-        expression: rows::name::<CronExpression>(row, "expression")?,
-        time_zone: rows::name::<TimeZone>(row, "time_zone")?,
-        next_tick: rows::maybe_time(row, "next_tick")?,
-    })
+/// `None` for a schedule that does not parse: its trigger is invalid, and the others go on.
+fn schedule(row: &Row<'_>) -> rusqlite::Result<Option<Schedule>> {
+    let trigger = TriggerId(row.get("id")?);
+    let next_tick = rows::maybe_time(row, "next_tick")?;
+    let parsed = (rows::name::<CronExpression>(row, "expression"), rows::name::<TimeZone>(row, "time_zone"));
+    let (Ok(expression), Ok(time_zone)) = parsed else { return Ok(None) };
+    Ok(Some(Schedule { trigger, expression, time_zone, next_tick }))
 }

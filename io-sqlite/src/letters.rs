@@ -10,8 +10,8 @@ use tidegate_ports::{LetterBatch, LetterSelection, PortError, Resolution};
 
 pub(crate) struct SelectedLetter {
     id: DeadLetterId,
-    /// The trigger of the redriven delivery. A deleted trigger has a successor if another trigger has
-    /// its name now.
+    /// The trigger of the redriven delivery. A deleted trigger has a successor if another trigger
+    /// has its name now.
     trigger: TriggerId,
     /// Whether the trigger is deleted and has no successor.
     is_trigger_deleted: bool,

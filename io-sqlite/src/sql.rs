@@ -108,6 +108,7 @@ mod names {
         token_bearer,
         token_delete,
         token_list,
+        trigger_all,
         trigger_delete,
         trigger_disable,
         trigger_get,

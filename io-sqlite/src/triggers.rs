@@ -10,17 +10,22 @@ use rusqlite::{Connection, Error, Row, params};
 use tidegate_core::{
     AppName, Match, MaxConcurrency, PrincipalId, RetryPolicySpec, Trigger, TriggerId, TriggerName, TriggerSpec,
 };
-use tidegate_ports::{Change, PortError, TriggerStore};
+use tidegate_ports::{Change, InvalidTrigger, PortError, TriggerStore};
 
 #[async_trait]
 impl TriggerStore for SqliteStore {
     async fn list(&self, app: &AppName) -> Result<Vec<Trigger>, PortError> {
-        self.read_app(app.clone(), list).await
+        self.read_app(app.clone(), |connection, app| Ok(list(connection, app)?.into_iter().flatten().collect())).await
+    }
+
+    async fn invalid(&self) -> Result<Vec<InvalidTrigger>, PortError> {
+        let all = self.readers.read(|connection| connection.all(sql::trigger_all, (), trigger)).await?;
+        Ok(all.into_iter().filter_map(Result::err).collect())
     }
 
     async fn get(&self, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
         let name = name.clone();
-        self.read_app(app.clone(), move |connection, app| read(connection, app, &name)).await
+        self.read_app(app.clone(), move |connection, app| Ok(read(connection, app, &name)?.and_then(Result::ok))).await
     }
 
     async fn put(&self, app: &AppName, spec: &TriggerSpec, by: &PrincipalId) -> Result<Trigger, PortError> {
@@ -49,7 +54,7 @@ impl TriggerStore for SqliteStore {
             .write(move |tx| {
                 tx.connection.require_app(&app)?;
                 tx.connection.run(sql::trigger_pause, params![app.as_str(), name.as_str(), paused])?;
-                read(tx.connection, &app, &name)
+                Ok(read(tx.connection, &app, &name)?.and_then(Result::ok))
             })
             .await
     }
@@ -64,13 +69,13 @@ impl Tx<'_> {
     ) -> Result<(Trigger, Change), PortError> {
         let old = read(self.connection, app, &spec.name)?;
         let (statement, change) = match old {
-            Some(old) if old.spec == *spec => return Ok((old, Change::Unchanged)),
+            Some(Ok(old)) if old.spec == *spec => return Ok((old, Change::Unchanged)),
             Some(_) => (sql::trigger_update, Change::Updated),
             None => (sql::trigger_insert, Change::Created),
         };
         write(self.connection, statement, app, spec, by)?;
         let new = read(self.connection, app, &spec.name)?;
-        new.map(|trigger| (trigger, change)).ok_or(Error::QueryReturnedNoRows).or_refused()
+        new.and_then(Result::ok).map(|trigger| (trigger, change)).ok_or(Error::QueryReturnedNoRows).or_refused()
     }
 
     pub(crate) fn delete_trigger(&self, app: &AppName, name: &TriggerName) -> Result<bool, PortError> {
@@ -122,21 +127,40 @@ fn write(
     connection.run(statement, params).map(drop)
 }
 
-pub(crate) fn list(connection: &Connection, app: &AppName) -> Result<Vec<Trigger>, PortError> {
+/// A trigger, unless its spec does not parse.
+pub(crate) type StoredTrigger = Result<Trigger, InvalidTrigger>;
+
+pub(crate) fn list(connection: &Connection, app: &AppName) -> Result<Vec<StoredTrigger>, PortError> {
     connection.all(sql::trigger_list, [app.as_str()], trigger)
 }
 
-fn read(connection: &Connection, app: &AppName, name: &TriggerName) -> Result<Option<Trigger>, PortError> {
+fn read(connection: &Connection, app: &AppName, name: &TriggerName) -> Result<Option<StoredTrigger>, PortError> {
     connection.maybe(sql::trigger_get, [app.as_str(), name.as_str()], trigger)
 }
 
-fn trigger(row: &Row<'_>) -> rusqlite::Result<Trigger> {
-    Ok(Trigger {
+fn trigger(row: &Row<'_>) -> rusqlite::Result<StoredTrigger> {
+    let app = rows::name(row, "app")?;
+    let spec = match serde_json::from_str(rows::text(row, "spec")?) {
+        Ok(spec) => spec,
+        Err(error) => {
+            let name = rows::name(row, "name")?;
+            return Ok(Err(InvalidTrigger { app, name, reason: error.to_string() }));
+        }
+    };
+    Ok(Ok(Trigger {
         id: TriggerId(row.get("id")?),
-        app: rows::name(row, "app")?,
-        spec: rows::json(row, "spec")?,
+        app,
+        spec,
         paused: row.get("paused")?,
         registered_by: rows::name(row, "registered_by")?,
         version: row.get("version")?,
-    })
+    }))
+}
+
+/// The name of a stored trigger.
+pub(crate) fn name_of(stored: &StoredTrigger) -> &TriggerName {
+    match stored {
+        Ok(trigger) => &trigger.spec.name,
+        Err(invalid) => &invalid.name,
+    }
 }

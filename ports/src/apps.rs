@@ -40,8 +40,8 @@ pub struct Deployment {
     pub renames: Vec<TriggerRename>,
 }
 
-/// Gives the trigger `from` the name `to`. Nothing happens if there is no trigger `from`, or if there
-/// is a trigger `to` already.
+/// Gives the trigger `from` the name `to`. Nothing happens if there is no trigger `from`, or if
+/// there is a trigger `to` already.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TriggerRename {

@@ -46,5 +46,5 @@ pub use queues::{QueueState, QueueStore};
 pub use retention::{RecordKind, RetentionStore};
 pub use scripts::{Script, ScriptStore};
 pub use start_wait::StartWait;
-pub use triggers::TriggerStore;
+pub use triggers::{InvalidTrigger, TriggerStore};
 pub use wake::{WakeHandle, WakeUp};

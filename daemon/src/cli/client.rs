@@ -107,6 +107,11 @@ impl Client {
         Ok(Self { agent: config.build().into(), base, token })
     }
 
+    /// A client of the same daemon with a token.
+    pub(crate) fn with_token(&self, token: String) -> Self {
+        Self { token: Some(token), ..self.clone() }
+    }
+
     /// The URL of the daemon, for messages.
     pub(crate) fn shown_base(&self) -> String {
         shown_url(&self.base).trim_end_matches('/').to_owned()

@@ -2,7 +2,7 @@
 //! for each failure.
 
 use super::args::DoctorArgs;
-use super::client::{Call, Client};
+use super::client::{Call, Client, segment};
 use super::error::CliError;
 use super::instance::Instance;
 use super::places::{dev_store_path, dev_token_path, store_url, token_path, url_of};
@@ -59,7 +59,12 @@ pub(super) fn run(args: &DoctorArgs, json: bool, environment: &Environment) -> R
             };
             checks.push(port);
             match running {
-                Some(client) => checks.extend(check_readiness(&client)),
+                Some(client) => {
+                    checks.extend(check_readiness(&client));
+                    let token = environment.get("TIDEGATE_ADMIN_TOKEN").map(str::to_owned);
+                    let token = token.or_else(|| token::read(token_file.as_deref()?).ok());
+                    checks.extend(token.and_then(|token| check_triggers(&client.with_token(token))));
+                }
                 None => checks.extend(check_store(&store, &settings.store.postgres())),
             }
         }
@@ -161,6 +166,32 @@ fn check_readiness(client: &Client) -> Vec<Check> {
     }
 }
 
+/// Warns of stored triggers that the daemon cannot read. `None` if the daemon does not list its
+/// triggers.
+fn check_triggers(client: &Client) -> Option<Check> {
+    let list = |path: &str, field: &str| -> Option<Vec<serde_json::Value>> {
+        let body: serde_json::Value = serde_json::from_str(&client.call(Call::get(path)).ok()?.body).ok()?;
+        body[field].as_array().cloned()
+    };
+    let mut invalid = Vec::new();
+    for app in list("/v1/apps", "apps")? {
+        let app = app["name"].as_str()?;
+        let of_app = list(&format!("/v1/apps/{}/triggers", segment(app)), "invalid")?;
+        let line =
+            |one: &serde_json::Value| Some(format!("{app}/{}: {}", one["name"].as_str()?, one["reason"].as_str()?));
+        invalid.extend(of_app.iter().filter_map(line));
+    }
+    Some(report_triggers(&invalid))
+}
+
+fn report_triggers(invalid: &[String]) -> Check {
+    const NAME: &str = "triggers";
+    if invalid.is_empty() {
+        return ok(NAME, "every stored trigger can be read");
+    }
+    warn(NAME, format!("cannot be read, so they do not run; deploy their apps again:\n{}", invalid.join("\n")))
+}
+
 /// Warns of stuck script threads, which the daemon reports as a detail of its readiness.
 fn check_scripts(readiness: &str) -> Check {
     let body: serde_json::Value = serde_json::from_str(readiness).unwrap_or_default();
@@ -188,10 +219,11 @@ fn check_store(url: &StoreUrl, options: &PgOptions) -> Vec<Check> {
             .unwrap_or_else(|_| Err(StoreError::unknown(format!("no answer within {} s", STORE_TIMEOUT.as_secs()))))
     });
     match answer {
-        Ok(clock) => vec![
+        Ok((clock, invalid)) => vec![
             ok("store", format!("{name} answers")),
             ok("schema", "this version supports it"),
             compare_clocks(clock, wall_clock::now()),
+            report_triggers(&invalid),
         ],
         Err(error) if error.kind == StoreErrorKind::Refused => {
             vec![ok("store", format!("{name} answers")), fail("schema", error.report())]

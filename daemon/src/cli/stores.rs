@@ -4,7 +4,7 @@ use crate::server::StoreUrl;
 use tidegate_core::{DiscoverReply, Reply, Request, StoreError, StoreErrorKind, Timestamp};
 use tidegate_io_postgres::{PgError, PgOptions, PgStore};
 use tidegate_io_sqlite::{SqliteOptions, SqliteStore};
-use tidegate_ports::DispatchStore;
+use tidegate_ports::{DispatchStore, InvalidTrigger, TriggerStore};
 
 /// Brings the schema up to date, as a daemon does at its start.
 pub(super) async fn migrate(url: &StoreUrl, options: &PgOptions) -> Result<(), StoreError> {
@@ -29,15 +29,16 @@ pub(super) async fn migration_sql(url: &str, options: &PgOptions) -> Result<Stri
     store.migration_sql().await.map_err(postgres)
 }
 
-/// Makes the first request of a dispatcher, and returns the time of the store's clock. A schema
-/// that this program does not support is [`StoreErrorKind::Refused`].
-pub(super) async fn discover(url: &StoreUrl, options: &PgOptions) -> Result<Timestamp, StoreError> {
-    let reply = match url {
+/// Makes the first request of a dispatcher. Returns the time of the store's clock, and a line for
+/// each trigger that cannot be read. A schema that this program does not support is
+/// [`StoreErrorKind::Refused`].
+pub(super) async fn discover(url: &StoreUrl, options: &PgOptions) -> Result<(Timestamp, Vec<String>), StoreError> {
+    let (reply, invalid) = match url {
         StoreUrl::Sqlite(path) => {
             let store = SqliteStore::open(path, SqliteOptions::default()).await.map_err(unavailable)?;
-            let reply = store.call(Request::Discover).await;
+            let found = (store.call(Request::Discover).await, store.invalid().await);
             store.close().await;
-            reply
+            found
         }
         StoreUrl::Postgres(url) => {
             let store = PgStore::new(url, options).map_err(postgres)?;
@@ -47,13 +48,16 @@ pub(super) async fn discover(url: &StoreUrl, options: &PgOptions) -> Result<Time
                 store.check_schema().await.map_err(schema)?;
                 store.call(Request::Discover).await
             };
-            let reply = reply.await;
+            let found = (reply.await, store.invalid().await);
             store.close().await;
-            reply
+            found
         }
     };
+    // A request that fails is reported by the reply to the discovery.
+    let line = |one: &InvalidTrigger| format!("{}/{}: {}", one.app, one.name, one.reason);
+    let invalid = invalid.unwrap_or_default().iter().map(line).collect();
     match reply? {
-        Reply::Discover(DiscoverReply { now, .. }) => Ok(now),
+        Reply::Discover(DiscoverReply { now, .. }) => Ok((now, invalid)),
         _ => Err(StoreError::not_applied(StoreErrorKind::Refused, "the store answered a discovery with another reply")),
     }
 }

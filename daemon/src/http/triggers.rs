@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use tidegate_core::{AppName, ScriptName, Trigger, TriggerName, TriggerSpec};
+use tidegate_ports::InvalidTrigger;
 
 pub(super) async fn list(
     Ready(services): Ready,
@@ -22,7 +23,13 @@ pub(super) async fn list(
 ) -> Result<Json<Value>, Problem> {
     let app: AppName = name(app)?;
     let triggers = services.triggers.list(&app).await.map_err(|error| Problem::in_app(&app, error))?;
-    Ok(Json(json!({ "triggers": triggers })))
+    let invalid = invalid(&services, &app).await?;
+    let invalid = invalid.iter().map(|one| json!({ "name": one.name, "state": "invalid", "reason": one.reason }));
+    let mut body = json!({ "triggers": triggers });
+    if invalid.len() > 0 {
+        body["invalid"] = invalid.collect();
+    }
+    Ok(Json(body))
 }
 
 pub(super) async fn get(
@@ -32,7 +39,11 @@ pub(super) async fn get(
 ) -> Result<Response, Problem> {
     let (app, trigger) = parse(at)?;
     let found = services.triggers.get(&app, &trigger).await.map_err(|error| Problem::in_app(&app, error))?;
-    found.map(response).ok_or_else(|| missing(&app, &trigger))
+    if let Some(found) = found {
+        return Ok(response(found));
+    }
+    let invalid = invalid(&services, &app).await?;
+    Err(invalid.iter().find(|one| one.name == trigger).map_or_else(|| missing(&app, &trigger), is_invalid))
 }
 
 /// The body is the specification of the trigger without its name, which is in the path.
@@ -109,6 +120,18 @@ fn parse((app, trigger): (String, String)) -> Result<(AppName, TriggerName), Pro
 
 fn response(trigger: Trigger) -> Response {
     ([(header::ETAG, etag(trigger.version))], Json(trigger)).into_response()
+}
+
+/// The triggers of the app that this version cannot read.
+async fn invalid(services: &Services, app: &AppName) -> Result<Vec<InvalidTrigger>, Problem> {
+    let mut all = services.triggers.invalid().await.map_err(|error| Problem::without_app(&error))?;
+    all.retain(|one| one.app == *app);
+    Ok(all)
+}
+
+fn is_invalid(InvalidTrigger { name, reason, .. }: &InvalidTrigger) -> Problem {
+    let detail = format!("the stored trigger {name} cannot be read: {reason}; deploy it again to replace it");
+    Problem::new(StatusCode::CONFLICT, "trigger_invalid", detail)
 }
 
 fn missing(app: &AppName, trigger: &TriggerName) -> Problem {

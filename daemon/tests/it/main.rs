@@ -29,6 +29,7 @@ mod http_replies;
 mod http_rows;
 mod http_wakes;
 mod identity;
+mod invalid_triggers;
 mod large_effects;
 mod letters;
 mod log_lines;

@@ -10,6 +10,7 @@ mod database;
 mod held_transaction;
 mod hostile;
 mod hot_path;
+mod invalid_triggers;
 mod lane;
 mod limited_calls;
 mod moved_rows;

@@ -1,10 +1,10 @@
 -- Lists the next dead letters of the app ?1 for a redrive, a discard or a count, at most ?10.
 -- `trigger_id` is the trigger of a redrive: the letter's own trigger, or if that is deleted the
--- trigger that has its name and source now. `gone` means that there is none. ?2 is a JSON array of ids, ?3 a trigger name, ?4 a
--- fingerprint, ?5 a reason. ?6 and ?7 limit the creation time: from ?6, before ?7. ?9 is the
--- cursor: only letters with a higher id. A filter that is null matches all letters. ?8 is a
--- resolution; null means only open letters, or all letters if ids are given. Redriven letters never
--- match. On Postgres each of the three actions is one statement.
+-- trigger that has its name and source now. `gone` means that there is none. ?2 is a JSON array of
+-- ids, ?3 a trigger name, ?4 a fingerprint, ?5 a reason. ?6 and ?7 limit the creation time: from
+-- ?6, before ?7. ?9 is the cursor: only letters with a higher id. A filter that is null matches all
+-- letters. ?8 is a resolution; null means only open letters, or all letters if ids are given.
+-- Redriven letters never match. On Postgres each of the three actions is one statement.
 select l.id, coalesce(n.id, l.trigger_id) as trigger_id, n.id is null as gone
 from dead_letters l join triggers t on t.id = l.trigger_id
 left join triggers n on n.deleted_at is null

@@ -7,6 +7,7 @@ mod app;
 mod clock;
 mod docs;
 mod grouping;
+mod invalid_triggers;
 mod opening;
 mod patterns;
 mod random;

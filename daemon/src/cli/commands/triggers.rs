@@ -11,6 +11,15 @@ use ureq::http::Method;
 #[derive(Deserialize)]
 struct List {
     triggers: Vec<TriggerView>,
+    #[serde(default)]
+    invalid: Vec<InvalidView>,
+}
+
+/// A stored trigger that the daemon cannot read.
+#[derive(Deserialize)]
+struct InvalidView {
+    name: String,
+    reason: String,
 }
 
 /// A trigger as the API returns it. Fields that a newer daemon adds are ignored.
@@ -34,7 +43,7 @@ pub(in super::super) fn run(context: &Context, command: TriggersCommand) -> Resu
     match command {
         TriggersCommand::List => {
             let answer = client.call(Call::get(path("")?))?;
-            context.show(&answer.body, |list: &List| render(&list.triggers))
+            context.show(&answer.body, |list: &List| render(&list.triggers, &list.invalid))
         }
         TriggersCommand::Show { name } => {
             let answer = client.call(Call::get(named(&name, "")?))?;
@@ -60,11 +69,11 @@ pub(crate) fn table(triggers: &[TriggerSpec]) -> String {
     // The conversion through JSON makes the table the same as for triggers from the API.
     let views: Vec<TriggerView> =
         triggers.iter().filter_map(|spec| serde_json::from_value(serde_json::to_value(spec).ok()?).ok()).collect();
-    render(&views)
+    render(&views, &[])
 }
 
-fn render(triggers: &[TriggerView]) -> String {
-    if triggers.is_empty() {
+fn render(triggers: &[TriggerView], invalid: &[InvalidView]) -> String {
+    if triggers.is_empty() && invalid.is_empty() {
         return "no triggers\n".to_owned();
     }
     let row = |trigger: &TriggerView| {
@@ -81,7 +90,12 @@ fn render(triggers: &[TriggerView]) -> String {
         let runs = handler(&trigger.handler) + if is_fresh { ", fresh" } else { "" };
         vec![trigger.name.clone(), rule(&trigger.rule), runs, attempts, state.to_owned()]
     };
-    text::table(&["TRIGGER", "WHEN", "RUNS", "ATTEMPTS", "STATE"], &triggers.iter().map(row).collect::<Vec<_>>())
+    let invalid = invalid.iter().map(|one| {
+        let state = format!("invalid: {}", one.reason);
+        vec![one.name.clone(), String::new(), String::new(), String::new(), state]
+    });
+    let rows: Vec<_> = triggers.iter().map(row).chain(invalid).collect();
+    text::table(&["TRIGGER", "WHEN", "RUNS", "ATTEMPTS", "STATE"], &rows)
 }
 
 /// A short form of a match rule, such as `kv set orders/*`.

@@ -54,6 +54,7 @@ names! {
     gauge SETTLING = "tidegate_settlements_pending", "Settlements that the store has not answered yet.";
     gauge STORE_UP = "tidegate_store_up", "1 if the store answered this request, else 0.";
     gauge DEPTH = "tidegate_queue_depth", "Rows of a trigger that wait or run, counted up to 1,000.";
+    gauge INVALID = "tidegate_triggers_invalid", "Stored triggers that this version cannot read.";
     gauge OLDEST = "tidegate_queue_oldest_due_seconds", "The time since the oldest row of a trigger that no live claim holds became due.";
     gauge BUILD = "tidegate_build_info", "1, with the version as a label.";
 }

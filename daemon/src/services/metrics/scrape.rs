@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tidegate_core::{AppName, Timestamp, TriggerName, View};
 use tidegate_driver::GateHandle;
-use tidegate_ports::{QueueState, QueueStore};
+use tidegate_ports::{QueueState, QueueStore, TriggerStore};
 
 /// The depth of a queue is counted up to this number, so that a long queue does not make scrapes
 /// slow.
@@ -26,6 +26,7 @@ pub struct Scraper {
     gate: GateHandle,
     threads: Arc<dyn ScriptThreads>,
     queues: Arc<dyn QueueStore>,
+    triggers: Arc<dyn TriggerStore>,
     /// The queues of earlier scrapes. The store does not list empty queues, but a gauge keeps its
     /// value, so the gauges of a queue that is no longer listed must be set to 0.
     shown: Arc<Mutex<BTreeSet<(AppName, TriggerName)>>>,
@@ -40,26 +41,33 @@ impl fmt::Debug for Scraper {
 }
 
 impl Scraper {
-    /// Scrapes the dispatcher behind `gate`, its script `threads`, and the `queues` of its store.
+    /// Scrapes the dispatcher behind `gate`, its script `threads`, and the `queues` and `triggers`
+    /// of its store.
     #[must_use]
     pub fn new(
         metrics: Metrics,
         gate: GateHandle,
         threads: Arc<dyn ScriptThreads>,
         queues: Arc<dyn QueueStore>,
+        triggers: Arc<dyn TriggerStore>,
     ) -> Self {
-        Self { metrics, gate, threads, queues, shown: Arc::default(), shown_stuck: Arc::default() }
+        Self { metrics, gate, threads, queues, triggers, shown: Arc::default(), shown_stuck: Arc::default() }
     }
 
     /// The current values of all metrics, in the text format.
     pub async fn text(&self) -> String {
         let queues = tokio::time::timeout(STORE_TIMEOUT, self.queues.queues(DEPTH_MAX)).await;
         let queues = queues.ok().and_then(Result::ok);
+        let invalid = tokio::time::timeout(STORE_TIMEOUT, self.triggers.invalid()).await;
+        let invalid = invalid.ok().and_then(Result::ok);
         let view = self.gate.view();
         self.metrics.record(|| {
             gauge!(names::BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             gauge!(names::STORE_UP).set(if queues.is_some() { 1.0 } else { 0.0 });
             self.show_executions(view, &self.threads.state());
+            if let Some(invalid) = invalid {
+                gauge!(names::INVALID).set(invalid.len() as f64);
+            }
             if let Some((now, queues)) = queues {
                 self.show_queues(now, &queues);
             }

@@ -3,7 +3,7 @@ use super::problem::Problem;
 use crate::secrets::shown_url;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::time::Duration;
-use ureq::http::{Method, Request, Uri};
+use ureq::http::{HeaderMap, Method, Request, Uri};
 
 /// A client of one daemon. Its calls block, so it must not be used on a thread of an async runtime.
 #[derive(Clone)]
@@ -24,6 +24,14 @@ impl std::fmt::Debug for Client {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) body: String,
+    headers: HeaderMap,
+}
+
+impl Answer {
+    /// The value of a header. Empty if the answer does not have it.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -137,7 +145,8 @@ impl Client {
         if status >= 300 {
             return Err(CliError::Refused(Box::new(Problem::read(status, &body))));
         }
-        Ok(Answer { body })
+        let headers = std::mem::take(response.headers_mut());
+        Ok(Answer { body, headers })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> CliError {

@@ -12,7 +12,10 @@ use crate::server::StoreUrl;
 pub(super) fn run(args: &MigrateArgs, json: bool, environment: &Environment) -> Result<(), CliError> {
     let settings = settings(&args.store, environment, |layers| layers)?;
     let options = settings.store.postgres();
-    let store = store_url(&settings)?;
+    let store = match store_url(&settings)? {
+        StoreUrl::Sqlite(path) => StoreUrl::Sqlite(std::path::absolute(&path).unwrap_or(path)),
+        other @ StoreUrl::Postgres(_) => other,
+    };
     let name = store.without_password();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::failed)?;
     if args.print {
@@ -24,6 +27,9 @@ pub(super) fn run(args: &MigrateArgs, json: bool, environment: &Environment) -> 
         return print(&sql).map_err(CliError::failed);
     }
     note(&format!("migrating the schema of {name}"));
+    if settings.store.url.is_none() {
+        note("no setting names a store, so this is the default store here; --database-url names another one");
+    }
     runtime.block_on(stores::migrate(&store, &options)).map_err(|error| CliError::failed(error.report()))?;
     let printed = if json {
         print_json(&serde_json::json!({ "store": name, "schema": "current" }).to_string())

@@ -26,8 +26,8 @@ use crate::NativeHandlers;
 use crate::config::Environment;
 use crate::{terminal, wall_clock};
 use args::{
-    Cli, Command, DeadLettersCommand, DeliveriesCommand, Global, RolesCommand, TokensCommand, TriggersCommand,
-    UsersCommand,
+    AppsCommand, Cli, Command, DeadLettersCommand, DeliveriesCommand, Global, RolesCommand, TokensCommand,
+    TriggersCommand, UsersCommand,
 };
 use clap::Parser;
 use commands::Context;
@@ -90,6 +90,7 @@ fn dispatch(cli: Cli, native: NativeHandlers) -> Result<(), CliError> {
         Command::Invoke(args) => commands::invoke::run(&context(None)?, args),
         Command::Loops { limit } => commands::ledgers::loops(&context(None)?, limit),
         Command::Abandoned(page) => commands::ledgers::abandoned(&context(None)?, page),
+        Command::Apps { command } => commands::apps::run(&context(None)?, command.unwrap_or(AppsCommand::List)),
         Command::Users { command } => commands::users::run(&context(None)?, command.unwrap_or(UsersCommand::List)),
         Command::Tokens { command } => commands::tokens::run(&context(None)?, command.unwrap_or(TokensCommand::List)),
         Command::Roles { command } => commands::roles::run(&context(None)?, command.unwrap_or(RolesCommand::List)),

@@ -62,7 +62,7 @@ impl Problem {
             }
             "key_not_found" => "`tidegate kv list COLLECTION` lists the keys",
             "precondition_failed" => "read the value again and repeat the command with its version",
-            "payload_too_large" => "the limit is the daemon's setting http.body_bytes_max",
+            "payload_too_large" => "the limit is a setting of the daemon, which the message names",
             "store_unavailable" => "the daemon runs but its store does not answer; `tidegate doctor` checks the store",
             "store_outcome_unknown" => "the change may be applied or not: read the state before you repeat the command",
             "not_found" => {

@@ -41,7 +41,7 @@ impl Target {
         }
         let body = self.client.call(Call::get("/v1/apps"))?.body;
         let list: AppList = serde_json::from_str(&body).map_err(CliError::failed)?;
-        let names: Vec<String> = list.apps.into_iter().map(|app| app.name).collect();
+        let names = list.names();
         match names.as_slice() {
             [only] => Ok(only.clone()),
             [] => Err(CliError::failed("the daemon has no app yet").hint("`tidegate deploy DIRECTORY` creates one")),
@@ -59,9 +59,16 @@ impl Target {
     }
 }
 
+/// The answer of `/v1/apps`.
 #[derive(serde::Deserialize)]
-struct AppList {
+pub(crate) struct AppList {
     apps: Vec<AppEntry>,
+}
+
+impl AppList {
+    pub(crate) fn names(self) -> Vec<String> {
+        self.apps.into_iter().map(|app| app.name).collect()
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -123,6 +130,12 @@ fn choose(running: Vec<Instance>, url: Option<&str>, local: Option<&Path>) -> Re
     match candidates.as_slice() {
         [] => Ok(None),
         [only] => Ok(Some(only.clone())),
+        // Daemons with the same token file serve the same store.
+        [first, rest @ ..]
+            if first.token_file.is_some() && rest.iter().all(|one| one.token_file == first.token_file) =>
+        {
+            Ok(Some(first.clone()))
+        }
         several => {
             let line = |one: &Instance| format!("  {}  {}", one.url, one.app.as_deref().unwrap_or_default());
             let list: Vec<String> = several.iter().map(|one| line(one).trim_end().to_owned()).collect();
@@ -224,6 +237,13 @@ mod tests {
                 Endpoint { url: url.to_owned(), token: token.map(str::to_owned), app: app.map(str::to_owned) };
             assert_eq!(disk.find(flags, variables, here, running), Ok(expected), "{flags:?} {variables:?} {here:?}");
         }
+    }
+
+    #[test]
+    fn any_daemon_of_one_store_is_chosen() {
+        let disk = Disk::new();
+        let found = disk.find("", "", "", "served served").unwrap();
+        assert_eq!((found.url.as_str(), found.token.as_deref()), ("http://127.0.0.1:1002", Some(TWO)));
     }
 
     #[test]

@@ -101,7 +101,7 @@ fn parse_event(text: &str, data_bytes_max: usize) -> Result<NewEvent, EventError
     let length = event.data.as_str().len();
     if length > data_bytes_max {
         return Err(EventError::TooLarge(format!(
-            "data is {length} bytes long, but at most {data_bytes_max} bytes are allowed"
+            "data is {length} bytes long, but at most {data_bytes_max} bytes are allowed (scripts.data_bytes_max)"
         )));
     }
     Ok(event)

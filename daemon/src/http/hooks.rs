@@ -69,7 +69,7 @@ async fn call(
     let (length, max) = (data.as_str().len(), state.limits.data_bytes_max);
     if length > max {
         let detail = format!(
-            "the request makes an event of {length} bytes, but at most {max} bytes are allowed; nothing was started"
+            "the request makes an event of {length} bytes, but at most {max} bytes are allowed (scripts.data_bytes_max); nothing was started"
         );
         return Err(Problem::too_large(detail));
     }

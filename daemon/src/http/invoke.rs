@@ -38,8 +38,9 @@ pub(super) async fn invoke(
     let timeout = query.timeout_ms.map(TimeoutMs::try_from).transpose().map_err(Problem::invalid)?.unwrap_or_default();
     let (length, max) = (body.trim().len(), state.limits.data_bytes_max);
     if length > max {
-        let detail =
-            format!("the body is {length} bytes long, but at most {max} bytes are allowed; nothing was started");
+        let detail = format!(
+            "the body is {length} bytes long, but at most {max} bytes are allowed (scripts.data_bytes_max); nothing was started"
+        );
         return Err(Problem::too_large(detail));
     }
     let data = if length == 0 { Ok(Json::null()) } else { Json::parse(&body) };

@@ -69,8 +69,9 @@ pub(super) async fn put(
     let guard = guard(&Method::PUT, &headers)?;
     let (length, max) = (body.trim().len(), state.limits.data_bytes_max);
     if length > max {
-        let detail =
-            format!("the value is {length} bytes long, but at most {max} bytes are allowed; nothing was changed");
+        let detail = format!(
+            "the value is {length} bytes long, but at most {max} bytes are allowed (scripts.data_bytes_max); nothing was changed"
+        );
         return Err(Problem::too_large(detail));
     }
     let value = JsonText::parse(&body).map_err(|error| Problem::invalid_json(error.to_string()))?;

@@ -118,7 +118,11 @@ async fn act_on_selection(
         if action == Action::Discard {
             found.skipped = 0;
         }
-        return Ok(report(action, &found, None, true));
+        let mut report = report(action, &found, None, true);
+        if found.matched == 0 {
+            report["resolved"] = resolved(services, app, &selection).await?;
+        }
+        return Ok(report);
     }
     let mut total = LetterBatch::default();
     let mut remaining = limit.unwrap_or(u32::MAX);
@@ -129,13 +133,34 @@ async fn act_on_selection(
         total.skipped += batch.skipped;
         remaining = remaining.saturating_sub(u32::try_from(batch.matched).unwrap_or(u32::MAX));
         if batch.matched < u64::from(selection.limit) {
-            return Ok(report(action, &total, None, false));
+            let mut report = report(action, &total, None, false);
+            if total.matched == 0 && selection.after.is_none() {
+                report["resolved"] = resolved(services, app, &selection).await?;
+            }
+            return Ok(report);
         }
         selection.after = batch.last;
         if remaining == 0 {
             return Ok(report(action, &total, batch.last, false));
         }
     }
+}
+
+/// The letters that a selection of open letters leaves out, because a handler has resolved them. An
+/// empty object for a selection by ids or by a resolution.
+async fn resolved(services: &Services, app: &AppName, selection: &LetterSelection) -> Result<Value, Problem> {
+    let mut counts = json!({});
+    if selection.ids.is_some() || selection.resolution.is_some() {
+        return Ok(counts);
+    }
+    for resolution in [Resolution::Handled, Resolution::HandlerFailed, Resolution::Discarded] {
+        let selection = LetterSelection { resolution: Some(resolution), ..selection.clone() };
+        let found = services.dead_letters.count(app, &selection).await.map_err(|error| Problem::in_app(app, error))?;
+        if found.matched > 0 {
+            counts[resolution.as_str()] = json!(found.matched);
+        }
+    }
+    Ok(counts)
 }
 
 /// Refuses a request for ids of letters that do not exist, and names the first of them.

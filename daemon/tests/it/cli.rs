@@ -124,6 +124,44 @@ fn a_renamed_trigger_takes_its_deliveries_along() {
 }
 
 #[test]
+fn apps_are_listed_disabled_enabled_and_deleted() {
+    let mut dev = Dev::start();
+    dev.edit("tidegate.toml", "name = \"orders\"", "name = \"shop\"");
+    assert_eq!(dev.tidegate(&["deploy", "."]).code, 0);
+    let apps = |args: &[&str]| dev.tidegate(&[&["apps"], args].concat());
+    assert_eq!(apps(&[]).out, "APP     TRIGGERS  PAUSED\norders  2         0\nshop    2         0\n");
+    assert_eq!(apps(&["disable", "orders"]).out, "paused 2 triggers of orders; deliveries wait\n");
+    assert!(apps(&["list"]).out.contains("orders  2         2\n"));
+    assert_eq!(apps(&["enable", "orders"]).out, "resumed 2 triggers of orders\n");
+    let refused = apps(&["delete", "orders"]);
+    assert!(refused.code == 2 && refused.err.contains("2 triggers") && refused.err.contains("--yes"), "{refused:?}");
+    assert!(apps(&["list"]).out.contains("orders  2         0\n"));
+
+    // A daemon of the renamed app says that the app with the old name goes on.
+    assert!(dev.terminate().success());
+    let app = dev.restart();
+    let note = "the store also has the app orders, which has no manifest here and goes on with 2 triggers";
+    wait_for("the note", TIMEOUT, || app.err().contains(note).then_some(()));
+    assert_eq!(app.tidegate(&["apps", "delete", "orders", "--yes"]).code, 0);
+    assert!(app.tidegate(&["apps"]).out.contains("orders  0         0\n"));
+    assert_eq!(app.tidegate(&["apps", "disable", "none"]).code, 4);
+}
+
+#[test]
+fn a_value_is_shown_with_its_version_as_json() {
+    let dev = Dev::start();
+    assert_eq!(dev.tidegate(&["kv", "put", "notes/a/b", "1.50"]).code, 0);
+    let text = dev.tidegate(&["kv", "get", "notes/a/b", "--json"]).out;
+    let shown: Value = serde_json::from_str(&text).unwrap();
+    assert!(text.contains("\"value\":1.50"), "{text}");
+    assert_eq!(shown["key"], "a/b");
+    assert!(shown["version"].as_i64().is_some_and(|version| version > 0), "{text}");
+    assert!(shown["updated_at"].as_str().is_some_and(|at| at.ends_with('Z')), "{text}");
+    let version = shown["version"].to_string();
+    assert_eq!(dev.tidegate(&["kv", "put", "notes/a/b", "2", "--if-version", &version]).code, 0);
+}
+
+#[test]
 fn each_failure_has_its_exit_code() {
     let dev = Dev::start();
     for (args, code, words) in [

@@ -37,7 +37,16 @@ impl CommandOutput {
 impl Dev {
     /// Starts `tidegate dev` on a free port and waits until its app is deployed.
     pub(super) fn start() -> Self {
-        let (app, home) = (example(), TempDir::new().unwrap());
+        Self::start_in(example(), TempDir::new().unwrap())
+    }
+
+    /// Starts `tidegate dev` again in the same directory, after it has ended.
+    pub(super) fn restart(&mut self) -> Self {
+        let empty = || TempDir::new().unwrap();
+        Self::start_in(std::mem::replace(&mut self.app, empty()), std::mem::replace(&mut self.home, empty()))
+    }
+
+    fn start_in(app: TempDir, home: TempDir) -> Self {
         let log = |name: &str| std::fs::File::create(home.path().join(name)).unwrap();
         let child = tidegate(&["dev", ".", "--listen", "127.0.0.1:0"])
             .current_dir(app.path())

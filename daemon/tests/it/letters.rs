@@ -199,3 +199,36 @@ fn a_script_that_triggers_itself_is_stopped_and_listed_as_a_loop() {
         assert!(String::from_utf8_lossy(&output.stdout).contains("again"), "{output:?}");
     }
 }
+
+#[test]
+fn waiting_deliveries_survive_the_rename_and_the_return_of_their_trigger() {
+    for kind in [StoreKind::Sqlite, StoreKind::Postgres] {
+        let _lock = MachineLock::shared();
+        let world = World::new(kind);
+        let daemon = world.daemon("renames", TESTBED, &[]);
+        let app = App::new(client(&daemon), "renames");
+        let trigger = |name: &str| on("go", name, json!({"native": "noop"}), json!({}));
+        app.deploy(&[], &[trigger("q")]);
+        app.switch("q", "pause");
+        app.emit(&[event("go", json!(1)), event("go", json!(2)), event("go", json!(3))]);
+
+        let refused = app.client.put(&app.path(""), &json!({"triggers": [trigger("q2")]}));
+        assert_eq!((refused.status, refused.header("tidegate-code")), (409, Some("deliveries_waiting")), "{refused:?}");
+        assert!(refused.text.contains("3 deliveries wait or run"), "{refused:?}");
+        let renamed = json!({"triggers": [trigger("q2")], "renames": [{"from": "q", "to": "q2"}]});
+        let report = app.client.put(&app.path(""), &renamed).ok();
+        assert_eq!(report["triggers"], json!([{"name": "q2", "change": "renamed"}]), "{kind:?}");
+        assert_eq!(app.deliveries("q2").len(), 3, "{kind:?}");
+
+        app.client.put(&app.path("?dead_letter_waiting=true"), &json!({"triggers": [trigger("other")]})).ok();
+        wait_for("the dead letters", TIMEOUT, || (app.dead_letters().len() == 3).then_some(()));
+        assert!(app.dead_letters().iter().all(|letter| letter["reason"] == "handler_missing"), "{kind:?}");
+        app.deploy(&[], &[trigger("q2"), trigger("other")]);
+        let path = app.path("/dead-letters/redrive");
+        let body = json!({"all": true}).to_string();
+        let redriven = app.client.send("POST", &path, &[], Some(body.as_bytes())).unwrap().ok();
+        assert_eq!((&redriven["redriven"], &redriven["skipped"]), (&json!(3), &json!(0)), "{kind:?}");
+        wait_for("the deliveries to end", TIMEOUT, || app.is_drained().then_some(()));
+        assert_eq!(app.dead_letters().len(), 3, "{kind:?}: none died again");
+    }
+}

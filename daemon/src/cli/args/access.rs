@@ -1,6 +1,30 @@
-//! Commands about users, tokens and roles.
+//! Commands about apps, users, tokens and roles.
 
 use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum AppsCommand {
+    /// List all apps with the number of their triggers (the default)
+    List,
+    /// Pause all triggers of an app; their deliveries wait
+    Disable {
+        /// Name of the app
+        name: String,
+    },
+    /// Resume all triggers of an app
+    Enable {
+        /// Name of the app
+        name: String,
+    },
+    /// Delete the scripts and triggers of an app; its values and dead letters stay
+    Delete {
+        /// Name of the app
+        name: String,
+        /// Confirm: the deliveries that wait become dead letters
+        #[arg(long)]
+        yes: bool,
+    },
+}
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum UsersCommand {

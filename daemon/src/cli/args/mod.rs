@@ -5,7 +5,7 @@ mod daemon;
 mod data;
 mod outbox;
 
-pub(super) use access::{RolesCommand, TokensCommand, UsersCommand};
+pub(super) use access::{AppsCommand, RolesCommand, TokensCommand, UsersCommand};
 pub(super) use daemon::{DevArgs, DoctorArgs, MigrateArgs, ServeArgs, StoreArgs};
 pub(super) use data::{EmitArgs, GateArgs, InvokeArgs, KvCommand};
 pub(super) use outbox::{
@@ -88,6 +88,11 @@ pub(crate) enum Command {
     },
     /// List sync executions whose caller was gone when the reply was ready
     Abandoned(PageArgs),
+    /// List, disable, enable and delete apps
+    Apps {
+        #[command(subcommand)]
+        command: Option<AppsCommand>,
+    },
     /// List, create, disable, enable and delete users
     Users {
         #[command(subcommand)]

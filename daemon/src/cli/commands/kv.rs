@@ -4,6 +4,7 @@ use super::super::error::CliError;
 use super::super::{output, text};
 use super::{Context, json_argument};
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
 use ureq::http::Method;
 
@@ -34,7 +35,8 @@ pub(in super::super) fn run(context: &Context, command: KvCommand) -> Result<(),
     match command {
         KvCommand::Get { path } => {
             let answer = call(context, Method::GET, &path, |call| call)?;
-            output::print_json(&answer.body).map_err(CliError::failed)
+            let text = if context.json { entry(&path, &answer) } else { answer.body };
+            output::print_json(&text).map_err(CliError::failed)
         }
         KvCommand::Put { path, value, if_version } => {
             let value = json_argument(&value)?;
@@ -51,6 +53,19 @@ pub(in super::super) fn run(context: &Context, command: KvCommand) -> Result<(),
         }
         KvCommand::List { path, page } => list(context, &path, page),
     }
+}
+
+/// The value of a key with its version, as JSON. The text of the value does not change.
+fn entry(path: &str, answer: &Answer) -> String {
+    let key = path.split_once('/').map_or(path, |(_, key)| key);
+    let version = answer.header("etag").trim_matches('"');
+    let updated_at = answer.header("tidegate-updated-at");
+    format!(
+        r#"{{"key":{},"value":{},"version":{version},"updated_at":{}}}"#,
+        json!(key),
+        answer.body,
+        json!(updated_at)
+    )
 }
 
 fn list(context: &Context, path: &str, page: PageArgs) -> Result<(), CliError> {

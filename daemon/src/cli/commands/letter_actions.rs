@@ -5,6 +5,7 @@ use super::super::{output, text};
 use super::Context;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use ureq::http::Method;
 
@@ -19,6 +20,9 @@ struct Report {
     done: u64,
     skipped: u64,
     cursor: Option<String>,
+    /// The letters that were left out because they are resolved, by resolution.
+    #[serde(default)]
+    resolved: BTreeMap<String, u64>,
 }
 
 /// `tidegate dead-letters redrive` and `… discard`. `done` is the participle of the action, for
@@ -36,6 +40,7 @@ pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs
         total.matched += report.matched;
         total.done += report.done;
         total.skipped += report.skipped;
+        total.resolved.extend(report.resolved);
         let Some(cursor) = report.cursor else { break };
         body["cursor"] = json!(cursor);
         if shows_progress {
@@ -45,9 +50,10 @@ pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs
     if shows_progress && total.done >= u64::from(BATCH_MAX) {
         output::note("");
     }
-    let Report { matched, done: count, skipped, .. } = total;
+    let Report { matched, done: count, skipped, resolved, .. } = total;
     if context.json {
-        let report = json!({ "matched": matched, done: count, "skipped": skipped, "dry_run": dry_run });
+        let report =
+            json!({ "matched": matched, done: count, "skipped": skipped, "dry_run": dry_run, "resolved": resolved });
         return output::print_json(&report.to_string()).map_err(CliError::failed);
     }
     let mut summary = if dry_run {
@@ -58,7 +64,14 @@ pub(super) fn run(context: &Context, action: &str, done: &str, args: LettersArgs
     if skipped > 0 {
         summary.push_str(&format!("; {skipped} skipped, because their triggers are deleted"));
     }
-    context.print(&format!("{summary}\n"))
+    context.print(&format!("{summary}\n"))?;
+    for (resolution, count) in resolved {
+        let letters = text::count(count, "letter");
+        output::note(&format!(
+            "{letters} with the resolution {resolution} left out; --resolution {resolution} selects them"
+        ));
+    }
+    Ok(())
 }
 
 fn body(args: LettersArgs) -> Value {

@@ -1,5 +1,6 @@
 //! The commands that call a daemon, one file each. A command makes its calls and prints the answer.
 
+pub(super) mod apps;
 pub(super) mod dead_letters;
 pub(super) mod deliveries;
 pub(super) mod deploy;

@@ -1,9 +1,11 @@
 use super::banner::Banner;
 use super::watch::Watch;
 use crate::cli::client::{Call, Client};
+use crate::cli::commands::apps;
 use crate::cli::commands::deploy::{self, Report};
 use crate::cli::error::CliError;
 use crate::cli::output::{note, print};
+use crate::cli::text;
 use crate::manifest::{self, App};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -75,10 +77,24 @@ impl Reload {
             triggers: &self.app.deployment.triggers,
         };
         say(&format!("{}\n", banner.render()));
+        self.note_other_apps(client);
         if let Attempt::Failed(error) = &attempt {
             note(&format!("not deployed; the next saved change is deployed:\n{error}"));
         }
         attempt
+    }
+
+    /// An app that was renamed in the manifest goes on in the store under its old name.
+    fn note_other_apps(&self, client: &Client) {
+        for (name, triggers) in apps::with_triggers(client).unwrap_or_default() {
+            if triggers > 0 && name != self.app.name.as_str() {
+                let triggers = text::count(triggers, "trigger");
+                note(&format!(
+                    "the store also has the app {name}, which has no manifest here and goes on with {triggers}; \
+                     `tidegate apps disable {name}` pauses it, `tidegate apps delete {name} --yes` deletes it"
+                ));
+            }
+        }
     }
 
     fn follow_changes(&self, client: &Client, mut watch: Watch, mut last: Attempt) {

@@ -139,6 +139,21 @@ fn each_problem_of_a_trigger_has_a_message() {
             "source = \"cron\"\nexpression = \"* * * * *\"\ntime_zone = \"Berlin\"",
             "line 9: trigger \"t\": time_zone: the time zone \"Berlin\" is not known; use an IANA name such as \"Europe/Berlin\" or \"UTC\"",
         ),
+        ("", "source = \"app\"", "line 4: trigger \"t\": `type` is missing"),
+        (
+            "",
+            "enabled = true",
+            "line 4: trigger \"t\": `source` is missing; it is one of \"kv\", \"app\", \"cron\", \"http\", \"dead_letter\"",
+        ),
+    ] {
+        assert_eq!(parse(&trigger(&format!("{before}{lines}")), scripts()), Err(vec![expected.to_owned()]), "{lines}");
+    }
+}
+
+#[test]
+fn a_trigger_without_the_expected_effect_has_a_message() {
+    let kv = "source = \"kv\"\n";
+    for (before, lines, expected) in [
         (
             kv,
             "collection = \"orders/*\"",
@@ -183,12 +198,6 @@ fn each_problem_of_a_trigger_has_a_message() {
             "",
             "source = \"cron\"\nexpression = \"0 0 0 1 1 * 2020\"",
             "line 8: trigger \"t\": expression: the schedule \"0 0 0 1 1 * 2020\" is over; it never ticks again",
-        ),
-        ("", "source = \"app\"", "line 4: trigger \"t\": `type` is missing"),
-        (
-            "",
-            "enabled = true",
-            "line 4: trigger \"t\": `source` is missing; it is one of \"kv\", \"app\", \"cron\", \"http\", \"dead_letter\"",
         ),
     ] {
         assert_eq!(parse(&trigger(&format!("{before}{lines}")), scripts()), Err(vec![expected.to_owned()]), "{lines}");

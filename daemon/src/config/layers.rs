@@ -334,6 +334,10 @@ mod tests {
             let error = layers(file, variables, assignments).finish().unwrap_err();
             assert_eq!(error.to_string(), expected);
         }
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_is_refused_with_its_line() {
         let broken = layers("[gate\npermits = 1", &[], &[]).finish().unwrap_err().to_string();
         assert!(broken.starts_with("t.toml line 1: "), "{broken}");
     }

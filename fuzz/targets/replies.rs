@@ -23,7 +23,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let memory = Arc::new(SharedMemory::new(|| Timestamp(1_000_000)));
     let name = ScriptName::new("s").expect("a valid name");
     let scripts = vec![DeploymentScript { name, source: SCRIPT.to_owned() }];
-    let deployment = Deployment { scripts, triggers: Vec::new() };
+    let deployment = Deployment { scripts, triggers: Vec::new(), renames: Default::default() };
     let admin = PrincipalId::new("admin").expect("a valid name");
     runtime.block_on(AppStore::deploy(&*memory, &app(), &deployment, &admin)).expect("the script is deployed");
     let resolver = Arc::new(tidegate::services::AdminPrincipalResolver::new(Arc::clone(&memory) as _));

@@ -128,7 +128,7 @@ async fn the_isolate_of_a_cancelled_execution_is_dropped() {
 #[tokio::test]
 async fn the_isolates_of_a_stuck_thread_are_lost() {
     let source = "let n = 0; export default (event, ctx) => {
-        if (ctx.attempt === 3) 'a'.repeat(5 << 13).indexOf('a'.repeat(1 << 13) + 'b');
+        if (ctx.attempt === 3) 'a'.repeat(8 << 13).indexOf('a'.repeat(1 << 13) + 'b');
         return ++n;
     }";
     let world = World::new(source);

@@ -12,7 +12,7 @@ use tidegate_exec_script::Limits;
 /// endless loop, which can be interrupted.
 const STUCK: &str = "export default (event, ctx) => {
     if (ctx.attempt === 9) 'a'.repeat(1 << 20).indexOf('a'.repeat(1 << 13) + 'b');
-    if (ctx.attempt === 8) 'a'.repeat(5 << 13).indexOf('a'.repeat(1 << 13) + 'b');
+    if (ctx.attempt === 8) 'a'.repeat(8 << 13).indexOf('a'.repeat(1 << 13) + 'b');
     if (ctx.attempt === 7) for (;;) {}
     return 1;
 }";

@@ -248,9 +248,8 @@ mod tests {
                 "permits" => "100",
                 "sync_reserve" | "async_reserve" => "5",
                 key if key.ends_with("timeout_ms") => "7777",
-                "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" | "effects_bytes_max" => {
-                    "2000000"
-                }
+                "lease_ms" | "memory_bytes_max" | "stack_bytes_max" | "body_bytes_max" | "effects_bytes_max"
+                | "exchange_bytes_max" => "2000000",
                 "total_memory_bytes_max" => "123000000",
                 _ => "77",
             };

@@ -157,7 +157,7 @@ planted! {
             => "array_agg(coalesce(k.search_due, f.due) order by l.at)",
         stragglers::found_by_looking_back;
     a_full_search_does_not_continue: EXCHANGE,
-        "case when c.rows_left = l.quota and" => "case when false and",
+        "case when (c.rows_left = l.quota or (p_open).is_cut) and" => "case when false and",
         stragglers::thousands_are_drained;
     stragglers_are_claimed_again: EXCHANGE,
         "where c.claim >= (p_open).oldest and c.trigger_id = any ((p_open).lanes))\n" => "where false)\n",

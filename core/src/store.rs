@@ -361,6 +361,9 @@ impl StoreErrorKind {
 }
 
 impl StoreError {
+    /// The message about a database that allows no writes. Callers may see it.
+    pub const READ_ONLY: &str = "the database is read-only";
+
     /// Whether the store refused the data of the call. Nothing was applied.
     #[must_use]
     pub fn refuses_data(&self) -> bool {

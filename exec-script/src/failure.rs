@@ -52,6 +52,7 @@ fn thrown_error<'js>(ctx: &Ctx<'js>, error: &Object<'js>) -> Failure {
         (Some("resource_limit"), _) => ExecError::ResourceLimit,
         (Some("principal_denied"), _) => ExecError::PrincipalDenied,
         (Some("invalid_json"), _) => ExecError::InvalidJson,
+        (Some("effects_too_large"), _) => ExecError::PayloadTooLarge,
         // The next attempt would find the same script and the same event.
         (_, "ReferenceError" | "SyntaxError") => ExecError::ScriptDefect,
         _ => ExecError::ScriptError,

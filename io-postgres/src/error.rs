@@ -156,7 +156,7 @@ fn database_error(report: Report<'_>) -> StoreError {
 }
 
 /// The message about a server in recovery, or a database that allows no writes.
-pub(crate) const READ_ONLY: &str = "the database is read-only";
+pub(crate) const READ_ONLY: &str = StoreError::READ_ONLY;
 
 /// Maps the error of a statement to a [`PortError`].
 pub(crate) trait OrFailed<T> {

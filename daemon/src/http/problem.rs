@@ -198,6 +198,7 @@ pub(super) fn state_of_store(error: &StoreError) -> &'static str {
         StoreErrorKind::Replaced => {
             "a file of the store was deleted or replaced while the daemon runs; put the file back or restart the daemon"
         }
+        StoreErrorKind::Unavailable if error.message == StoreError::READ_ONLY => StoreError::READ_ONLY,
         StoreErrorKind::Contention => "other requests change the same rows of the store; try again",
         StoreErrorKind::Unavailable
         | StoreErrorKind::Refused

@@ -25,7 +25,7 @@ fn allow_large_files(daemon: &Daemon) {
 /// The lines of the log about a failure or the end of one.
 fn changes(daemon: &Daemon) -> Vec<String> {
     let log = daemon.log();
-    let about_store = |line: &&str| line.contains("the store");
+    let about_store = |line: &&str| line.contains("observer: the store");
     log.lines().filter(about_store).map(str::to_owned).collect()
 }
 

@@ -18,6 +18,7 @@ mod docs;
 mod effects_once;
 mod fairness;
 mod full_gate;
+mod hostile;
 mod http_api;
 mod http_apps;
 mod http_errors;

@@ -77,6 +77,6 @@ async fn the_bytes_of_the_effects_of_one_execution_are_limited() {
         for (let i = 0; i < 400; i++) await ctx.kv.set('rows', event.subject + '-' + i, row);
     }";
     let failure = World::new(uncaught).failure().await;
-    assert_eq!(failure.error, ExecError::ScriptError, "{}", failure.message);
+    assert_eq!(failure.error, ExecError::PayloadTooLarge, "{}", failure.message);
     assert!(failure.message.contains("scripts.effects_bytes_max allows 8388608"), "{}", failure.message);
 }

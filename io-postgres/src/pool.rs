@@ -164,6 +164,11 @@ impl Pool {
         })
     }
 
+    /// Whether a call runs, which has a deadline.
+    pub(crate) fn has_call_in_flight(&self) -> bool {
+        !self.0.calls().in_flight.is_empty()
+    }
+
     /// Whether a call has waited for half of its deadline.
     pub(crate) fn is_overdue(&self) -> bool {
         self.0.calls().in_flight.first().is_some_and(|(at, _)| *at < Instant::now())

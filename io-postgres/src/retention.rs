@@ -17,14 +17,22 @@ impl RetentionStore for PgStore {
             RecordKind::Sessions => sql::prune_sessions,
         };
         let query = sqlx::query(statement).bind(kind.as_str()).bind(micros(age)).bind(i64::from(limit));
-        let removed = query.execute(&mut *self.connection().await?).await.or_failed()?.rows_affected();
-        Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+        self.pool
+            .write(async {
+                let removed = query.execute(&mut *self.connection().await?).await.or_failed()?.rows_affected();
+                Ok(u32::try_from(removed).unwrap_or(u32::MAX))
+            })
+            .await
     }
 
     async fn count_old(&self, kind: RecordKind, age: Micros, count_max: u32) -> Result<u32, PortError> {
         let query = sqlx::query_scalar::<_, i64>(sql::prune_count);
         let query = query.bind(kind.as_str()).bind(micros(age)).bind(i64::from(count_max));
-        let count = query.fetch_one(&mut *self.connection().await?).await.or_failed()?;
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        self.pool
+            .read(async {
+                let count = query.fetch_one(&mut *self.connection().await?).await.or_failed()?;
+                Ok(u32::try_from(count).unwrap_or(u32::MAX))
+            })
+            .await
     }
 }

@@ -122,8 +122,10 @@ impl PgStore {
         }
     }
 
-    /// Takes a connection from the pool. An error means that nothing was sent.
+    /// Takes a connection from the pool, for a call that `read` or `write` of the pool runs. An
+    /// error means that nothing was sent.
     pub(crate) async fn connection(&self) -> Result<Pooled, StoreError> {
+        debug_assert!(self.pool.has_call_in_flight(), "a call without a deadline");
         self.pool.acquire().await.map_err(error::unreachable)
     }
 

@@ -3,9 +3,9 @@
 use crate::database::{Database, with_one_trigger};
 use sqlx::{Executor, PgConnection};
 use std::time::{Duration, Instant};
-use tidegate_core::{AppName, Cause, Collection, Fate, Json, Key, PrincipalId, StoreError, StoreErrorKind};
+use tidegate_core::{AppName, Cause, Collection, Fate, Json, Key, Micros, PrincipalId, StoreError, StoreErrorKind};
 use tidegate_io_postgres::{PgOptions, PgStore};
-use tidegate_ports::{Guard, KvStore, PortError, WakeHandle};
+use tidegate_ports::{Guard, KvStore, PortError, RecordKind, RetentionStore, WakeHandle};
 use tokio::time::timeout;
 
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -75,6 +75,24 @@ async fn a_ping_reports_a_call_that_waits_for_its_answer() {
     waiting.await.unwrap().unwrap_err();
     put(&store, "c").await.expect("a new connection");
     store.ping().await.expect("no call is overdue, and the last write succeeded");
+    database.remove().await;
+}
+
+/// A daemon removes old records on its own, without a caller that gives up.
+#[tokio::test]
+async fn the_removal_of_old_records_over_a_silent_connection_ends() {
+    let (database, _direct) = Database::with_store().await;
+    let proxy = database.proxy();
+    let store = database.store_behind(&proxy, &OPTIONS);
+    let prune = || timeout(CALL_TIMEOUT + TOLERANCE, store.prune(RecordKind::Loops, Micros::ZERO, 1));
+    let count = || timeout(CALL_TIMEOUT + TOLERANCE, store.count_old(RecordKind::Loops, Micros::ZERO, 1));
+    store.ping().await.expect("the proxy forwards");
+    proxy.silence_open();
+    prune().await.expect("the removal ends").expect_err("the connection is silent");
+    assert_eq!(prune().await.expect("a new connection"), Ok(0));
+    store.ping().await.expect("a new connection");
+    proxy.silence_open();
+    count().await.expect("the count ends").expect_err("the connection is silent");
     database.remove().await;
 }
 

@@ -44,7 +44,7 @@ fn a_refused_login_ends_serve_with_the_reason() {
     let url = world.server().url();
     let password = url.split(['@', ':']).nth(2).unwrap();
     for (name, url, reason) in [
-        ("role", url.replace("//tidegate:", "//nobody:"), "nobody"),
+        ("role", url.replace("//tidegate:", "//missing_role:"), "missing_role"),
         ("password", url.replace(password, "wrong"), "password authentication failed"),
         ("database", world.server().url_of("absent"), "\"absent\" does not exist"),
     ] {

@@ -29,7 +29,7 @@ async fn work_that_is_not_awaited_ends_before_the_run() {
 }
 
 #[tokio::test]
-async fn a_rejection_that_nobody_handles_fails_the_run() {
+async fn an_unhandled_rejection_fails_the_run() {
     for (start, words) in [
         ("ctx.kv.set('orders/2026', event.subject, 1)", "TypeError: ctx.kv.set"),
         ("ctx.emit('', {})", "TypeError: ctx.emit"),

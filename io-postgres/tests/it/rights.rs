@@ -106,7 +106,7 @@ async fn a_foreign_session_with_the_lock_of_migrations_does_not_stop_a_current_s
 #[tokio::test]
 async fn a_password_that_is_wrong_is_final() {
     let database = Database::make().await;
-    let error = database.store_as("tidegate_nobody_of_this_name").check_connection().await.unwrap_err();
+    let error = database.store_as("tidegate_missing_role").check_connection().await.unwrap_err();
     match &error {
         PgError::Refused(refused) => assert_eq!(refused.kind, StoreErrorKind::Unavailable),
         other => panic!("{other}"),

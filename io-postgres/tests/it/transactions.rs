@@ -39,7 +39,7 @@ async fn a_prepared_transaction_emits_when_it_is_committed() {
 }
 
 #[tokio::test]
-async fn an_emission_without_a_notification_wakes_nobody() {
+async fn an_emission_without_a_notification_wakes_no_listener() {
     let (database, store) = Database::with_store().await;
     with_one_trigger(&store).await;
     let wake = WakeHandle::default();

@@ -17,7 +17,7 @@ const SOURCE: &str = concat!(
     include_str!("prelude/reply.js"),
     include_str!("prelude/prelude.js"),
 );
-static COMPILED: Compiled = Compiled::new();
+static COMPILED: Compiled = Compiled::without_source();
 
 type FunctionHandle = Persistent<Function<'static>>;
 
@@ -52,7 +52,7 @@ impl Prelude {
         let random_slot = Rc::clone(slot);
         let random = Func::from(move || random_slot.random());
         let random = random.into_js(ctx)?.into_function().ok_or(Error::Unknown)?;
-        let (module, _) = COMPILED.declare(ctx, "tidegate-prelude", SOURCE)?.eval()?;
+        let (module, _) = COMPILED.declare_small(ctx, "tidegate-prelude", SOURCE)?.eval()?;
         let exports: Object<'_> = module.get::<_, Function<'_>>("default")?.call((host.clone(), random.clone()))?;
         let handle = |name: &str| Ok::<_, Error>(Persistent::save(ctx, exports.get::<_, Function<'_>>(name)?));
         Ok(Self {
